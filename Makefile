@@ -1,0 +1,52 @@
+# pardec: `make all` runs the study, `make test` proves the code. `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORES ?= 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: all test lint format bench clean unlock docs env help
+.DEFAULT_GOAL := help
+
+all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
+	snakemake --cores $(CORES) --resources gpu=1 all
+
+test: env  ## All tests: units, the smoke study through the real workflow, the report in a real browser
+	$(MAKE) --no-print-directory lint
+	pytest
+
+lint: env  ## Style and workflow checks
+	ruff check .
+	ruff format --check .
+	snakefmt --check Snakefile rules
+	snakemake --lint
+
+format: env  ## Rewrite sources in the project's style
+	ruff check --fix .
+	ruff format .
+	snakefmt Snakefile rules
+
+bench: env  ## Where the workflow's time goes, and our autoregressive loop against transformers' generate
+	python benchmarks/bench_workflow.py
+	python benchmarks/bench_ar.py
+
+docs: env  ## Regenerate the reference of keys and the JSON schema from the study's models
+	python scripts/write_reference.py
+
+unlock: env  ## After a killed run: release the folder's lock
+	snakemake --unlock
+
+clean:  ## Remove results (archived runs stay) and caches
+	rm -rf .snakemake .pytest_cache .ruff_cache .hypothesis
+	find results -mindepth 1 -maxdepth 1 ! -name published -exec rm -rf {} + 2>/dev/null || true
+
+env: $(VENV)/ready
+
+$(VENV)/ready: requirements.txt pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+help:  ## This list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16

@@ -1,0 +1,34 @@
+# pardec: parallel decoding, measured. The rules are included in the order the data flows.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/models.smk"
+include: "rules/machine.smk"
+include: "rules/timing.smk"
+include: "rules/quality.smk"
+include: "rules/tables.smk"
+include: "rules/figures.smk"
+include: "rules/report.smk"
+
+
+rule all:
+    input:
+        REPORT,
+        TABLE_FILES,
+        FIGURE_FILES,
+        RECORDS,
+        SCORES,
+        OUTPUTS,
+        LIKELIHOODS,
+        MODEL_FILES,
+        DATA_FILES,
+        MACHINE,
+        WARM_UP,
+    default_target: True

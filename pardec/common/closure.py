@@ -1,0 +1,83 @@
+"""Which project files a script runs: the inputs that make its results stale when they change.
+
+A syntax walk over imports, nested ones and `lazy(...)` included, parent packages included. What a script
+loads by name through a registry is not in its text; the caller names those modules.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+PACKAGE = "pardec"
+
+
+def closure(root: str | Path, script: str, modules: Iterable[str] = ()) -> list[str]:
+    """Sorted paths below `root` of `script`, the project modules it imports, and `modules` with theirs.
+
+    root: folder that holds the package. script: path relative to `root`. modules: dotted names loaded at run
+    time.
+    """
+    root = Path(root)
+    found = {script}
+    waiting = [*imports(root, script)]
+    for module in modules:
+        waiting += _files_of(root, module)
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += imports(root, path)
+    return sorted(found)
+
+
+@cache
+def imports(root: Path, path: str) -> tuple[str, ...]:
+    """Project files that the file at `path` imports directly."""
+    tree = ast.parse((root / path).read_text(encoding="utf-8"), filename=path)
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, path)
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "lazy":
+            names.update(name.value for name in node.args if isinstance(name, ast.Constant))
+    files = {file for name in names if name.split(".")[0] == PACKAGE for file in _files_of(root, name)}
+    return tuple(sorted(files))
+
+
+def _absolute(node: ast.ImportFrom, path: str) -> str:
+    if not node.level:
+        return node.module or ""
+    package = Path(path).with_suffix("").parts[: -node.level]
+    return ".".join([*package, node.module] if node.module else package)
+
+
+@cache
+def _files_of(root: Path, name: str) -> tuple[str, ...]:
+    """The file of module `name` and the `__init__` files on the way; an attribute's last part is ignored."""
+    files, parts = [], name.split(".")
+    for depth in range(1, len(parts) + 1):
+        base = Path(*parts[:depth])
+        if (root / base / "__init__.py").is_file():
+            files.append((base / "__init__.py").as_posix())
+        elif (root / base.with_suffix(".py")).is_file():
+            files.append(base.with_suffix(".py").as_posix())
+        elif not (root / base).is_dir():
+            break
+    return tuple(files)
+
+
+def digest(root: str | Path, paths: Iterable[str]) -> str:
+    """One SHA-256 over names and contents of `paths`, in order."""
+    total = hashlib.sha256()
+    for path in paths:
+        content = hashlib.sha256((Path(root) / path).read_bytes()).hexdigest()
+        total.update(f"{path}\0{content}\n".encode())
+    return total.hexdigest()

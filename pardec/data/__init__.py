@@ -1,0 +1,1 @@
+"""Corpora, tasks with exact scoring, tokenizers, and prompts."""

@@ -1,0 +1,73 @@
+"""What a task is: examples with one prompt and one right answer, and a score for any output.
+
+Task text has one canonical form, so that tokens and text map onto each other exactly: tokens stand one space
+apart, except around a comma or a newline, where no space stands.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import ClassVar
+
+from pardec.common.settings import Settings
+
+
+@dataclass(frozen=True)
+class Example:
+    """A prompt and its right answer (one of the right answers, where the task has several)."""
+
+    prompt: str
+    answer: str
+
+
+class Task(ABC):
+    """A task with exact scoring. One file, one registry line."""
+
+    name: ClassVar[str]
+    """Its name in the registry; also the first word of its prompts."""
+    Settings: ClassVar[type[Settings]]
+
+    def __init__(self, settings: Settings | None = None):
+        self.settings = settings if settings is not None else self.Settings()
+
+    @abstractmethod
+    def example(self, rng: Random) -> Example:
+        """One example; the same state of `rng` gives the same example."""
+
+    def every(self) -> list[Example] | None:
+        """All examples, in a fixed order, where the task has few; None where they cannot be listed."""
+        return None
+
+    @abstractmethod
+    def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
+        """Scores of `output` from 0 (all wrong) to 1; "exact" is 0 or 1 and present in every task."""
+
+    @abstractmethod
+    def symbols(self) -> list[str]:
+        """Every token that a prompt or an answer may hold, special tokens left out."""
+
+    @abstractmethod
+    def max_answer_tokens(self) -> int:
+        """Tokens of the longest answer, its end-of-sequence token included."""
+
+
+def words(text: str) -> list[str]:
+    """The tokens of canonical task text: words, and every comma and newline by itself."""
+    return re.findall(r"[^ ,\n]+|[,\n]", text)
+
+
+def same_places(answer: Sequence[str], output: Sequence[str]) -> float:
+    """The fraction of places, up to the end of the longer sequence, that hold the same token."""
+    longest = max(len(answer), len(output))
+    return sum(a == b for a, b in zip(answer, output, strict=False)) / longest if longest else 1.0
+
+
+def same_items(answer: Sequence[str], output: Sequence[str]) -> float:
+    """The fraction of tokens, of the longer sequence, that both hold, whatever their order."""
+    longest = max(len(answer), len(output))
+    return (Counter(answer) & Counter(output)).total() / longest if longest else 1.0

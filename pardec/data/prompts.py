@@ -1,0 +1,67 @@
+"""Prompts of a prepared data set: which ones, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from random import Random
+
+from pardec.common.errors import UserError
+from pardec.common.files import read_jsonl
+from pardec.data.split import rank
+
+KEYS = ("id", "task", "prompt", "answer")
+
+
+def load_prompts(path: str | Path, limit: int | None, seed: int, task: str | None = None) -> list[dict]:
+    """Prompt records of `path` (a .jsonl file, or a data set's folder: its held-out side).
+
+    The records come in the seeded order of their ids, so the first n of any limit are the same prompts.
+
+    limit: how many at most; None for all. task: only records of this task.
+
+    Raises:
+        UserError: a missing or damaged file, a row that is no prompt record, or not one prompt.
+    """
+    path = Path(path)
+    file = path / "heldout.jsonl" if path.is_dir() else path
+    rows = read_jsonl(file)
+    for number, row in enumerate(rows, 1):
+        missing = [key for key in KEYS if not isinstance(row, dict) or key not in row]
+        if missing:
+            raise UserError(
+                f"{file}, record {number}", f"lacks {', '.join(missing)}", "prepare the data again"
+            )
+    if task is not None:
+        rows = [row for row in rows if row["task"] == task]
+    if not rows:
+        of = f" of task {task!r}" if task else ""
+        raise UserError(file, f"holds no prompt{of}", "prepare the data again, or ask for another task")
+    return sorted(rows, key=lambda row: rank(row["id"], seed))[:limit]
+
+
+def cut_to(tokens: Sequence[int], n: int, more: Iterable[Sequence[int]] = ()) -> list[int]:
+    """Exactly `n` tokens of real text: the last of `tokens`, with `more` texts before them if too few.
+
+    The end of a prompt is kept, since it is what the answer follows. Give tokens without a begin-of-sequence
+    token, and put it before the result.
+
+    Raises:
+        UserError: all texts together have fewer than `n` tokens.
+    """
+    joined = list(tokens)
+    for other in more:
+        if len(joined) >= n:
+            break
+        joined = [*other, *joined]
+    if len(joined) < n:
+        raise UserError(
+            f"prompt_tokens={n}", f"the texts hold {len(joined)} tokens", "ask for shorter prompts"
+        )
+    return joined[len(joined) - n :]
+
+
+def random_tokens(n: int, vocab_size: int, seed: int, special: int = 4) -> list[int]:
+    """`n` tokens drawn uniformly from special..vocab_size-1: a prompt of the right length and no meaning."""
+    rng = Random(f"{seed}/random_tokens")
+    return [rng.randrange(special, vocab_size) for _ in range(n)]

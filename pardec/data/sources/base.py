@@ -1,0 +1,35 @@
+"""What a source of data is: settings, and a build that gives prompt records to train and to measure on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from pardec.common.settings import Settings
+
+if TYPE_CHECKING:
+    from pardec.data.tokenizers import TextTokenizer
+
+
+@dataclass
+class Prepared:
+    """Prompt records of both sides, and what is known of them.
+
+    tokenizer: None where the models bring their own. ends: whether an answer is complete (then a model should
+    end it), or the first part of a text that goes on. facts: where the text came from, for about.json.
+    """
+
+    train: list[dict]
+    heldout: list[dict]
+    tokenizer: TextTokenizer | None
+    ends: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Source(Settings, ABC):
+    """A source of prompt records: settings, `source` among them, and `build`. One file, one registry line."""
+
+    @abstractmethod
+    def build(self, seed: int) -> Prepared:
+        """Make the records; the same settings and seed give the same records."""

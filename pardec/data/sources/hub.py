@@ -1,0 +1,57 @@
+"""Prompts of a data set on the Hugging Face hub, at a pinned revision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from pardec.common.errors import UserError
+from pardec.data.rows import RowSource
+from pardec.data.sources.base import Prepared
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class Hub(RowSource):
+    """Prompts of a hub data set, downloaded once; later runs find it in the local cache."""
+
+    source: Literal["hub"]
+    """Where the data comes from."""
+    dataset: str = Field(min_length=1)
+    """Its name, `owner/name`, or a local folder laid out as on the hub."""
+    config: str | None = None
+    """Its configuration, where it has several."""
+    split: str = Field("test", min_length=1)
+    """Which split."""
+    revision: str = Field(pattern=r"^[0-9a-f]{40}$")
+    """The commit, 40 hexadecimal digits; a branch or a tag can move and is refused."""
+
+    def build(self, seed: int) -> Prepared:
+        data = self.load()
+        facts = {"name": self.dataset, "config": self.config, "split": self.split, "revision": self.revision}
+        column = self.field.partition(".")[0]
+        columns = [name for name in (column, (self.answer_field or "").partition(".")[0]) if name]
+        # Only what is asked for is decoded; a missing column is left to the check that names the nearest.
+        rows: Any = data.select_columns(columns) if set(columns) <= set(data.column_names) else data
+        return self.split_rows(rows, seed, {**facts, "rows": len(data)})
+
+    def load(self) -> Dataset:
+        """Download, or read the cache.
+
+        Raises:
+            UserError: no such data set, revision, configuration or split, or neither network nor cache.
+        """
+        import datasets
+
+        where = f"hub data set {self.dataset}"
+        if self.dataset.startswith((".", "/")) and not Path(self.dataset).is_dir():
+            raise UserError(self.dataset, "does not exist", "check the path of the data set")
+        try:
+            return datasets.load_dataset(self.dataset, self.config, split=self.split, revision=self.revision)
+        except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
+            what = f"cannot be loaded at {self.revision[:12]} ({str(error).splitlines()[0]})"
+            fix = "check dataset, config, split and revision; the first run needs the network"
+            raise UserError(where, what, fix) from None

@@ -1,0 +1,1 @@
+"""Decoders: ways to turn prompts into tokens. They report to an observer and know nothing of clocks."""

@@ -1,0 +1,128 @@
+"""Autoregressive decoding: the prompt in one pass, then one token a pass on cached keys and values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from pardec.common.lazy import lazy
+from pardec.common.settings import Settings
+from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
+from pardec.decoding.batching import count_useful
+from pardec.decoding.noise import uniform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pardec.models.base import LanguageModel
+
+torch = lazy("torch")
+
+CHECK_EVERY = 8
+"""Passes between two looks at whether every row has ended: a look waits for the device."""
+
+
+class AutoregressiveSettings(Settings):
+    temperature: float = Field(0.0, ge=0, le=100)
+    """Logits are divided by this before a token is drawn; 0 takes the most probable token."""
+    top_k: int | None = Field(None, ge=1)
+    """Draw from this many most probable tokens only; null means all."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Draw from the smallest set of most probable tokens that holds this much probability; 1 means all."""
+    stop: Literal["length", "eos"] = "length"
+    """`length` writes the same number of tokens on every row, the fair choice where speed is compared; `eos`
+    stops when every row has written its end token."""
+    eos: Literal["free", "ban"] = "free"
+    """`ban` never writes the end token (for continuations of one length)."""
+
+
+class Autoregressive(Decoder):
+    Settings = AutoregressiveSettings
+    needs: ClassVar[str] = "causal"
+
+    @classmethod
+    def check(cls, settings: AutoregressiveSettings, new_tokens: int) -> str | None:
+        return check_sampling(settings, new_tokens)
+
+    def decode(
+        self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
+    ) -> Decoded:
+        with torch.inference_mode():
+            return self._decode(model, prompts, new_tokens, observer)
+
+    def _decode(
+        self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer
+    ) -> Decoded:
+        settings, eos = self.settings, model.info.eos_id
+        pad = prompts.pad if bool(prompts.pad.any()) else None
+        last = slice(-1, None)
+        observer.start()
+        cache = model.new_cache(prompts.size, prompts.length + new_tokens - 1)
+        # One row of memory a step, so that a pass reads its input and writes its output without a copy.
+        written = prompts.tokens.new_empty(new_tokens, prompts.size, 1)
+        noise = uniform(prompts.seeds, 0, (new_tokens,)).T if settings.temperature > 0 else None
+        banned = eos if settings.eos == "ban" else None
+        ended = None
+        if settings.stop == "eos" and eos is not None:
+            ended = torch.zeros(prompts.size, 1, dtype=torch.bool, device=prompts.tokens.device)
+
+        tokens, done = prompts.tokens, 0
+        while done < new_tokens:
+            logits = model(tokens, pad=pad, cache=cache, keep=last)[:, -1]
+            if done == 0:
+                observer.prefill()
+            if banned is not None:
+                logits[:, banned] = -torch.inf
+            tokens = written[done]
+            if noise is None:
+                torch.argmax(logits, -1, True, out=tokens)
+            else:
+                tokens.copy_(draw(logits, settings, noise[done])[:, None])
+            if ended is not None:
+                tokens.masked_fill_(ended, eos)
+                ended |= tokens == eos
+            done += 1
+            observer.step(1)
+            observer.block(done)
+            if ended is not None and done % CHECK_EVERY == 0 and bool(ended.all()):
+                written[done:] = eos
+                break
+
+        output = written[:, :, 0].T.contiguous()
+        return Decoded(output, count_useful(output, eos), nfe=done, token_forwards=prompts.length + done - 1)
+
+
+def check_sampling(settings, new_tokens: int) -> str | None:
+    """Why sampling settings cannot work, or None."""
+    if new_tokens < 1:
+        return f"new_tokens is {new_tokens}; at least 1 is needed"
+    if settings.temperature == 0 and (settings.top_k is not None or settings.top_p < 1):
+        return "top_k and top_p have no effect at temperature 0; raise the temperature or leave them out"
+    return None
+
+
+def draw(logits: Tensor, settings: AutoregressiveSettings, noise: Tensor) -> Tensor:
+    """One token a row, drawn by inverting the cumulative distribution.
+
+    logits: [B, V]. noise: [B] float64 in (0, 1). Temperature, then top-k, then top-p. Returns [B] long.
+    """
+    scaled = logits.double() / settings.temperature
+    if settings.top_k is None and settings.top_p >= 1:
+        return _invert(scaled.softmax(-1), noise)
+    scaled, order = scaled.sort(dim=-1, descending=True, stable=True)
+    chances = scaled[:, : settings.top_k].softmax(-1)
+    if settings.top_p < 1:
+        # A token stays where the more probable ones before it do not yet hold top_p; so the first always
+        # stays.
+        before = chances.cumsum(-1) - chances
+        chances = chances.masked_fill(before >= settings.top_p, 0)
+    return order.gather(-1, _invert(chances, noise)[:, None])[:, 0]
+
+
+def _invert(chances: Tensor, noise: Tensor) -> Tensor:
+    """Index of the outcome in whose share of [0, sum] the number falls. chances: [B, K] float64. noise:
+    [B]."""
+    reached = chances.cumsum(-1)
+    index = torch.searchsorted(reached, (noise * reached[:, -1])[:, None], right=True)[:, 0]
+    return index.clamp_(max=chances.shape[-1] - 1)

@@ -1,0 +1,107 @@
+"""What a decoder is: a model, a batch of prompts, settings, and an observer that is told what happened.
+
+A decoder knows nothing of clocks: it tells an injected `Observer` and goes on.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pardec.common.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pardec.models.base import LanguageModel
+
+
+class Observer:
+    """Hears what a decoder does, in order; the base class ignores it all.
+
+    No method may synchronise the device.
+    """
+
+    def start(self) -> None:
+        """Decoding begins; the prompts are on the device."""
+
+    def prefill(self) -> None:
+        """The prompt has been processed and nothing is committed yet."""
+
+    def step(self, committed: int | Tensor) -> None:
+        """One forward pass of the model ended.
+
+        committed: tokens a row that this pass committed; where rows differ, a tensor [B] left on the device.
+        """
+
+    def block(self, stop: int) -> None:
+        """All output positions before `stop` are final, so a user reading left to right sees them."""
+
+    def cycle(self, **facts: Any) -> None:
+        """One cycle of a speculative decoder ended."""
+
+
+SILENT = Observer()
+
+
+@dataclass
+class PromptBatch:
+    """Prompts, left-padded to one length.
+
+    tokens: [B, P] long. pad: [B] long, how many pad tokens stand before each prompt. seeds: [B] long, one
+    random stream a prompt, so that a prompt's samples do not depend on the batch it is in.
+    """
+
+    tokens: Tensor
+    pad: Tensor
+    seeds: Tensor
+
+    @property
+    def size(self) -> int:
+        return self.tokens.shape[0]
+
+    @property
+    def length(self) -> int:
+        return self.tokens.shape[1]
+
+
+@dataclass
+class Decoded:
+    """What came out.
+
+    tokens: [B, N] long, N the canvas. useful: [B] long, tokens before the first end-of-sequence token (N
+    where none is). nfe: forward passes of the model for the batch. token_forwards: positions a row that these
+    passes processed.
+    """
+
+    tokens: Tensor
+    useful: Tensor
+    nfe: int
+    token_forwards: int
+
+
+class Decoder(ABC):
+    """A way to turn prompts into tokens. One file, one registry line."""
+
+    Settings: ClassVar[type[Settings]]
+    needs: ClassVar[str]
+    """The attention its model must have: "causal" or "bidirectional"."""
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+
+    @classmethod
+    def check(cls, settings: Settings, new_tokens: int) -> str | None:
+        """Why these settings cannot write `new_tokens` tokens, or None. Light: called while a study is
+        read."""
+        return None
+
+    def prepare(self, model: LanguageModel) -> None:  # noqa: B027 (an optional hook)
+        """Build once, before warm-up, what every generation with `model` shares; never timed."""
+
+    @abstractmethod
+    def decode(
+        self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
+    ) -> Decoded:
+        """Write `new_tokens` tokens after each prompt."""

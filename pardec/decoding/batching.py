@@ -1,0 +1,62 @@
+"""Prompts to a left-padded batch, and what a batch of outputs holds before its end."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pardec.common.errors import UserError
+from pardec.common.lazy import lazy
+from pardec.decoding.base import PromptBatch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+torch = lazy("torch")
+
+
+def prompt_seed(seed: int, prompt_id: str) -> int:
+    """A seed in 0..2^63-1 for one prompt of a run: stable across machines, batches and orders."""
+    digest = hashlib.sha256(f"{seed}\0{prompt_id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def pad_left(
+    prompts: Sequence[Sequence[int]], seeds: Sequence[int] | None, pad_id: int, device="cpu"
+) -> PromptBatch:
+    """Left-pad prompts of token ids to their longest.
+
+    seeds: one a prompt (`prompt_seed`), or None where nothing is drawn (all zero).
+
+    Raises:
+        UserError: no prompt, or an empty one.
+        ValueError: as many seeds as prompts are needed.
+    """
+    if not prompts:
+        raise UserError("prompts", "there are none to decode", "give at least one prompt")
+    if not all(len(prompt) for prompt in prompts):
+        empty = next(row for row, prompt in enumerate(prompts) if not len(prompt))
+        raise UserError(f"prompts[{empty}]", "has no tokens", "begin every prompt with a start token or text")
+    if seeds is None:
+        seeds = [0] * len(prompts)
+    if len(seeds) != len(prompts):
+        raise ValueError(f"{len(prompts)} prompts need as many seeds, not {len(seeds)}")
+    longest = max(map(len, prompts))
+    pad = [longest - len(prompt) for prompt in prompts]
+    rows = [[pad_id] * left + list(prompt) for left, prompt in zip(pad, prompts, strict=True)]
+    return PromptBatch(
+        tokens=torch.tensor(rows, dtype=torch.long, device=device),
+        pad=torch.tensor(pad, dtype=torch.long, device=device),
+        seeds=torch.tensor(list(seeds), dtype=torch.long, device=device),
+    )
+
+
+def count_useful(tokens: Tensor, eos_id: int | None) -> Tensor:
+    """Tokens before the first end-of-sequence token of each row: [B, N] long -> [B] long. No device
+    synchronisation."""
+    rows, length = tokens.shape
+    if eos_id is None:
+        return torch.full((rows,), length, dtype=torch.long, device=tokens.device)
+    # A row is useful up to its first end: count the positions that no end stands at or before.
+    return ((tokens == eos_id).cumsum(1) == 0).sum(1)

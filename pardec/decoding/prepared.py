@@ -1,0 +1,57 @@
+"""A decoder and its model, ready to run from what a study names: used alike by timing and by scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pardec.common.errors import UserError
+from pardec.decoding.base import Decoder
+from pardec.decoding.registry import DECODERS
+
+Encode = Callable[[Sequence[dict], int | None], list[list[int]]]
+"""Prompt records, and their exact length in tokens or None, to token ids."""
+
+
+def load_arm(
+    model_dir: str | Path, decoder: str, settings: dict[str, Any], device: str, precision: str
+) -> tuple[Any, Decoder, Encode]:
+    """Load a checkpoint and its tokenizer, build the decoder, and let it prepare.
+
+    Raises:
+        UserError: a missing or damaged checkpoint, settings the decoder refuses, or a model whose attention
+            is not what the decoder needs.
+    """
+    from pardec.data.encoding import encode_prompts
+    from pardec.data.tokenizers import load_tokenizer
+    from pardec.models.load import load_model
+
+    made = build(decoder, settings)
+    model = load_model(model_dir, device=device, dtype=precision).eval()
+    if model.info.attention != made.needs:
+        raise UserError(
+            model_dir,
+            f"has {model.info.attention} attention, but decoder {decoder} needs {made.needs}",
+            "give the arm another model or another decoder",
+        )
+    tokenizer = load_tokenizer(Path(model_dir) / "tokenizer.json")
+    made.prepare(model)
+    return model, made, lambda prompts, length: encode_prompts(tokenizer, prompts, length)
+
+
+def build(decoder: str, settings: dict[str, Any]) -> Decoder:
+    """A decoder from its registry name and plain settings.
+
+    Raises:
+        UserError: no such decoder, or a setting it refuses.
+    """
+    kind = DECODERS.load(decoder)
+    try:
+        return kind(kind.Settings.model_validate(settings))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(f"decoder {decoder}: {key}", first["msg"], "correct this setting") from None

@@ -1,0 +1,12 @@
+"""Every decoder a study may name; a new one is one file and one line here."""
+
+from pardec.common.registry import Registry
+
+DECODERS = Registry(
+    "decoder",
+    {
+        "autoregressive": "pardec.decoding.autoregressive:Autoregressive",
+        "transformers_generate": "pardec.decoding.transformers_generate:TransformersGenerate",
+        "masked_diffusion": "pardec.decoding.masked_diffusion:MaskedDiffusion",
+    },
+)

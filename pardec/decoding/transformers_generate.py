@@ -1,0 +1,130 @@
+"""The second autoregressive arm: `generate()` of transformers on the same weights.
+
+It writes as many tokens as our own loop, by the same rules, so that the two differ in the loop and the model
+code only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pardec.common.lazy import lazy
+from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling
+from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
+from pardec.decoding.batching import count_useful
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pardec.models.base import LanguageModel
+
+torch = lazy("torch")
+transformers = lazy("transformers")
+
+
+class TransformersGenerateSettings(AutoregressiveSettings):
+    pass
+
+
+class TransformersGenerate(Decoder):
+    Settings = TransformersGenerateSettings
+    needs: ClassVar[str] = "causal"
+
+    def __init__(self, settings: TransformersGenerateSettings):
+        super().__init__(settings)
+        self._source: Any = None
+        self._twin: Any = None
+        self._generations: dict[int, Any] = {}
+
+    @classmethod
+    def check(cls, settings: TransformersGenerateSettings, new_tokens: int) -> str | None:
+        return check_sampling(settings, new_tokens)
+
+    def prepare(self, model: LanguageModel) -> None:
+        """Put the model's weights behind LlamaForCausalLM, once a model.
+
+        Raises:
+            UserError: the model has no form in transformers.
+        """
+        from pardec.models.twin import transformers_twin
+
+        if self._source is not model:
+            self._twin = transformers_twin(model)
+            # What our settings leave open must not be filled in from the model's own defaults.
+            self._twin.generation_config = transformers.GenerationConfig(
+                bos_token_id=None, eos_token_id=None, pad_token_id=model.info.pad_id
+            )
+            self._source, self._generations = model, {}
+
+    def decode(
+        self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
+    ) -> Decoded:
+        self.prepare(model)
+        if self.settings.temperature > 0:
+            # generate() draws from torch's generator: reproducible for a batch, not a prompt.
+            torch.manual_seed(int(prompts.seeds.sum()) % (1 << 63))
+        if new_tokens not in self._generations:
+            self._generations[new_tokens] = self._generation(model, new_tokens)
+        told = _Told(observer, prompts)
+        eos = model.info.eos_id
+        observer.start()
+        with torch.inference_mode():
+            sequences = self._twin.generate(
+                prompts.tokens,
+                attention_mask=_attended(prompts),
+                generation_config=self._generations[new_tokens],
+                stopping_criteria=transformers.StoppingCriteriaList([told]),
+            )
+        output = sequences[:, prompts.length :]
+        if output.shape[1] < new_tokens:
+            output = torch.nn.functional.pad(output, (0, new_tokens - output.shape[1]), value=eos)
+        return Decoded(
+            output.contiguous(),
+            count_useful(output, eos),
+            told.done,
+            token_forwards=prompts.length + told.done - 1,
+        )
+
+    def _generation(self, model: LanguageModel, new_tokens: int):
+        """The generation configuration that says what our own settings say."""
+        settings, eos = self.settings, model.info.eos_id
+        sampling = {}
+        if settings.temperature > 0:
+            # top_k 0 and top_p 1 switch the truncation off; the defaults of transformers do not.
+            sampling = {
+                "temperature": settings.temperature,
+                "top_k": settings.top_k or 0,
+                "top_p": settings.top_p,
+            }
+        return transformers.GenerationConfig(
+            max_new_tokens=new_tokens,
+            # Without an end token nothing is suppressed and nothing stops early: exactly new_tokens on every
+            # row. (min_new_tokens would forbid the end token instead and so change the output.)
+            eos_token_id=eos if settings.stop == "eos" else None,
+            pad_token_id=model.info.pad_id if eos is None or settings.stop == "length" else eos,
+            suppress_tokens=[eos] if settings.eos == "ban" and eos is not None else None,
+            do_sample=settings.temperature > 0,
+            use_cache=True,
+            **sampling,
+        )
+
+
+def _attended(prompts: PromptBatch) -> Tensor:
+    """[B, P] long, 1 where a real token stands."""
+    places = torch.arange(prompts.length, device=prompts.tokens.device)
+    return (places >= prompts.pad[:, None]).long()
+
+
+class _Told:
+    """A stopping criterion that stops nothing: generate() calls it once a token, on the device, with no
+    copy."""
+
+    def __init__(self, observer: Observer, prompts: PromptBatch):
+        self.observer, self.done = observer, 0
+        self.never = torch.zeros(prompts.size, dtype=torch.bool, device=prompts.tokens.device)
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+        self.done += 1
+        self.observer.step(1)
+        self.observer.block(self.done)
+        return self.never

@@ -1,0 +1,19 @@
+"""Every finding by name."""
+
+from pardec.common.registry import Registry
+
+_HERE = "pardec.evidence.findings"
+
+FINDINGS = Registry(
+    "finding",
+    {
+        "answer": f"{_HERE}.answer:FINDING",
+        "crossover": f"{_HERE}.crossover:FINDING",
+        "noise": f"{_HERE}.noise:FINDING",
+        "batch": f"{_HERE}.batch:FINDING",
+        "growth": f"{_HERE}.growth:FINDING",
+        "memory": f"{_HERE}.memory:FINDING",
+        "models": f"{_HERE}.models:FINDING",
+        "run": f"{_HERE}.run:FINDING",
+    },
+)

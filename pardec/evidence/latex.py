@@ -1,0 +1,55 @@
+"""Values as LaTeX macros, so that a paper can print them by id.
+
+`\\pardecvalue{id}` prints any value, `\\pardecinterval{id}` its interval; each finding has a macro of its own
+too, its id in letters: finding/crossover/grid/steps is \\FindingCrossoverGridSteps.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+DIGITS = dict(
+    zip(
+        "0123456789",
+        ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"],
+        strict=True,
+    )
+)
+HEAD = r"""% Written by collect_values: \pardecvalue{id}, \pardecinterval{id}, and one macro a finding.
+\makeatletter
+\newcommand{\pardec@get}[2]{\ifcsname pardec@#1@#2\endcsname\csname pardec@#1@#2\endcsname\else
+  \PackageError{pardec}{no value #2}{}\fi}
+\newcommand{\pardecvalue}[1]{\pardec@get{v}{#1}}
+\newcommand{\pardecinterval}[1]{\pardec@get{i}{#1}}
+\newcommand{\pardec@set}[3]{\expandafter\def\csname pardec@#1@#2\endcsname{#3}}
+"""
+
+
+def macros(collected: dict[str, Any]) -> str:
+    """The text of values.tex; a value that is null has no macro, so that using it is an error."""
+    lines = [HEAD]
+    for ident, value in collected["values"].items():
+        if value["text"] is not None:
+            lines.append(rf"\pardec@set{{v}}{{{ident}}}{{{value['text']}}}")
+        if value["text_low"] is not None and value["text_high"] is not None:
+            lines.append(rf"\pardec@set{{i}}{{{ident}}}{{[{value['text_low']}, {value['text_high']}]}}")
+    lines.append(r"\makeatother")
+    named = [
+        (ident, value["text"]) for ident, value in collected["values"].items() if value["text"] is not None
+    ]
+    named += [(ident, word["word"]) for ident, word in collected["words"].items()]
+    taken: dict[str, str] = {}
+    for ident, text in named:
+        if ident.startswith("finding/"):
+            name = macro_name(ident)
+            if taken.setdefault(name, ident) != ident:
+                raise ValueError(f"{ident} and {taken[name]} share the macro {name}")
+            lines.append(rf"\newcommand{{\{name}}}{{{text}}}")
+    return "\n".join(lines) + "\n"
+
+
+def macro_name(ident: str) -> str:
+    """An id in letters only, digits spelt."""
+    spelt = re.sub(r"[0-9]", lambda match: f" {DIGITS[match.group()]} ", ident)
+    return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z]+", spelt))

@@ -1,0 +1,237 @@
+"""Estimates with intervals.
+
+Everything here is deterministic: one fixed seed per call, so that equal data give equal intervals, and data
+in other units give the same interval in those units. Arrays are one-dimensional unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+SEED = 20260000
+RESAMPLES = 4000
+LEVEL = 0.95
+FEW = 6
+"""Below six values no distribution-free interval of a median reaches 95 %: the range stands instead."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, its 95 % interval (None where the data allow none), and how many values stand behind it."""
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+
+    @property
+    def half_width(self) -> float | None:
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def median(values: ArrayLike) -> Estimate | None:
+    """Median with a percentile bootstrap interval (scipy.stats.bootstrap).
+
+    The percentile method, not BCa: the jackknife behind BCa's acceleration fails for a median. Below 20
+    values the bootstrap falls short of its level, so the interval is widened to the distribution-free one of
+    order statistics where that is wider. With 2 to 5 values the interval is their range, with one there is
+    none, with no value the result is None.
+    """
+    x = _finite(values)
+    if x.size == 0:
+        return None
+    middle = float(np.median(x))
+    if x.size < FEW:
+        low, high = (float(x.min()), float(x.max())) if x.size > 1 else (None, None)
+        return Estimate(middle, low, high, x.size)
+    low, high = _bootstrap(x, np.median)
+    if x.size < 20:
+        rank = int(stats.binom.ppf((1 - LEVEL) / 2, x.size, 0.5))
+        ordered = np.sort(x)
+        low, high = min(low, float(ordered[rank - 1])), max(high, float(ordered[x.size - rank]))
+    return Estimate(middle, low, high, x.size)
+
+
+def mean(values: ArrayLike) -> Estimate | None:
+    """Mean with a percentile bootstrap interval (Student's t below ten, none for one); None if empty."""
+    x = _finite(values)
+    if x.size == 0:
+        return None
+    middle = float(x.mean())
+    if x.size == 1:
+        return Estimate(middle, None, None, 1)
+    if x.size < 10:
+        reach = float(stats.t.ppf(0.5 + LEVEL / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
+        return Estimate(middle, middle - reach, middle + reach, x.size)
+    low, high = _bootstrap(x, np.mean)
+    return Estimate(middle, low, high, x.size)
+
+
+def paired_difference(a: ArrayLike, b: ArrayLike) -> Estimate | None:
+    """Mean of a - b over prompts, the prompts resampled in pairs.
+
+    a, b: [P], entry i of both from prompt i. Pairs with a missing side are left out.
+    """
+    a, b = np.asarray(a, float), np.asarray(b, float)
+    if a.shape != b.shape:
+        raise ValueError(f"paired series differ in length: {a.size} and {b.size}")
+    return mean(a - b)
+
+
+def ratio_of_medians(
+    over: ArrayLike, under: ArrayLike, prompts: Sequence[Hashable], blocks: Sequence[Hashable]
+) -> Estimate | None:
+    """median(over) / median(under) of paired samples, with a bootstrap over prompts and blocks.
+
+    over, under: [n], entry i of both from the same prompts in the same block. prompts, blocks: [n] keys. A
+    pair is never split and tokens are never resampled. Where every block holds several prompts and prompts
+    recur (a crossed design), prompts and blocks are resampled independently and a pair counts as often as
+    both were drawn; where each block belongs to one prompt, prompts are drawn first and then blocks within
+    them. Fewer than six pairs: the interval is the range of the pairwise ratios. n counts pairs.
+    """
+    x, y = np.asarray(over, float), np.asarray(under, float)
+    good = np.isfinite(x) & np.isfinite(y)
+    p, b = _codes(prompts, good), _codes(blocks, good)
+    x, y = x[good], y[good]
+    if x.size == 0:
+        return None
+    value = float(np.median(x) / np.median(y))
+    if x.size < FEW:
+        pairs = x / y
+        low, high = (float(pairs.min()), float(pairs.max())) if x.size > 1 else (None, None)
+        return Estimate(value, low, high, x.size)
+    weights = _pair_weights(p, b, np.random.default_rng(SEED))
+    draws = _weighted_medians(x, weights) / _weighted_medians(y, weights)
+    low, high = np.percentile(draws, _tails())
+    return Estimate(value, float(low), float(high), x.size)
+
+
+def geometric_mean_ratio(over: ArrayLike, under: ArrayLike, prompts: Sequence[Hashable]) -> Estimate | None:
+    """Geometric mean over prompts of each prompt's median(over) / median(under).
+
+    Prompts are resampled; n counts them.
+    """
+    x, y = np.asarray(over, float), np.asarray(under, float)
+    good = np.isfinite(x) & np.isfinite(y)
+    p = _codes(prompts, good)
+    x, y = x[good], y[good]
+    logs = [np.log(np.median(x[p == k]) / np.median(y[p == k])) for k in np.unique(p)]
+    estimate = mean(logs)
+    if estimate is None:
+        return None
+    low, high = (None if end is None else float(np.exp(end)) for end in (estimate.low, estimate.high))
+    return Estimate(float(np.exp(estimate.value)), low, high, estimate.n)
+
+
+def wilson(successes: int, n: int) -> Estimate:
+    """Wilson score interval of a proportion (Wilson 1927), right at 0 and 1 too."""
+    if not 0 <= successes <= n or n == 0:
+        raise ValueError(f"{successes} successes of {n}")
+    interval = stats.binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
+    return Estimate(successes / n, float(interval.low), float(interval.high), n)
+
+
+def percentile(values: ArrayLike, q: float) -> float | None:
+    """The q-th percentile, or None where fewer than 1 / (1 - q/100) values leave none expected above it."""
+    x = _finite(values)
+    if x.size == 0 or x.size * (100 - min(q, 99.999)) < 100 * (q > 50):
+        return None
+    return float(np.percentile(x, q))
+
+
+def loglog_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
+    """Exponent e of y ~ x^e by least squares of log y on log x; Student's t interval from three points on.
+
+    x, y: [n] positive. None where fewer than two distinct x remain.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
+    x, y = np.log(x[good]), np.log(y[good])
+    if np.unique(x).size < 2:
+        return None
+    fit = stats.linregress(x, y)
+    if x.size < 3:
+        return Estimate(float(fit.slope), None, None, x.size)
+    residuals = y - fit.intercept - fit.slope * x
+    error = np.sqrt(np.sum(residuals**2) / (x.size - 2) / np.sum((x - x.mean()) ** 2))
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, x.size - 2) * error)
+    return Estimate(float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach, x.size)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjusted p-values by Holm's step-down method (Holm 1979), in the order given. [n] -> [n]."""
+    p = np.asarray(p_values, float)
+    if p.size and not (np.all(p >= 0) and np.all(p <= 1)):
+        raise ValueError("p-values lie between 0 and 1")
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * (p.size - np.arange(p.size)))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return adjusted
+
+
+def _finite(values: ArrayLike) -> NDArray[np.float64]:
+    x = np.asarray(values, float)
+    return x[np.isfinite(x)]
+
+
+def _tails() -> list[float]:
+    return [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
+
+
+def _bootstrap(x: NDArray, statistic) -> tuple[float, float]:
+    if np.all(x == x[0]):
+        return float(x[0]), float(x[0])
+    result = stats.bootstrap(
+        (x,),
+        statistic,
+        n_resamples=RESAMPLES,
+        confidence_level=LEVEL,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+    )
+    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+
+
+def _codes(keys: Sequence[Hashable], good: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Keys of the kept pairs as 0, 1, 2 ... in order of appearance."""
+    if len(keys) != good.size:
+        raise ValueError(f"{good.size} pairs but {len(keys)} keys")
+    seen: dict[Hashable, int] = {}
+    kept = [key for key, keep in zip(keys, good, strict=True) if keep]
+    return np.array([seen.setdefault(key, len(seen)) for key in kept], dtype=np.int64)
+
+
+def _pair_weights(p: NDArray, b: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How often each pair counts in each resample. p, b: [n] codes -> [R, n]."""
+    prompt_count, block_count = p.max() + 1, b.max() + 1
+    block_holds_several = np.unique(np.stack([p, b]), axis=1).shape[1] > block_count
+    prompts_recur = prompt_count < p.size
+    if prompt_count == 1 or block_count == 1 or not (block_holds_several or prompts_recur):
+        return rng.multinomial(p.size, np.full(p.size, 1 / p.size), RESAMPLES)
+    drawn = rng.multinomial(prompt_count, np.full(prompt_count, 1 / prompt_count), RESAMPLES)
+    if block_holds_several:
+        blocks = rng.multinomial(block_count, np.full(block_count, 1 / block_count), RESAMPLES)
+        weights = drawn[:, p] * blocks[:, b]
+        return weights[weights.sum(axis=1) > 0]
+    weights = np.zeros((RESAMPLES, p.size), dtype=np.int64)
+    for prompt in range(prompt_count):
+        own = np.flatnonzero(p == prompt)
+        # A prompt drawn k times contributes k times as many draws among its own blocks.
+        weights[:, own] = rng.multinomial(drawn[:, prompt] * own.size, np.full(own.size, 1 / own.size))
+    return weights
+
+
+def _weighted_medians(x: NDArray, weights: NDArray) -> NDArray[np.float64]:
+    """Median of x with each entry repeated as its weight says. x: [n], weights: [R, n] -> [R]."""
+    order = np.argsort(x, kind="stable")
+    ordered, reached = x[order], np.cumsum(weights[:, order], axis=1)
+    total = reached[:, -1]
+    lower = (reached >= ((total + 1) // 2)[:, None]).argmax(axis=1)
+    upper = (reached >= (total // 2 + 1)[:, None]).argmax(axis=1)
+    return (ordered[lower] + ordered[upper]) / 2

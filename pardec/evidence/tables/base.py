@@ -1,0 +1,176 @@
+"""What a table is. Light: reading a table's description imports no pandas."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pardec.common.lazy import lazy
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+    from pandas import DataFrame
+
+    from pardec.evidence.tables.inputs import Inputs
+
+pandas = lazy("pandas")
+
+DTYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    dtype: "string", "integer", "number" or "boolean". low, high: names of the columns with the ends of its
+    interval. count: name of the column that says how many values stand behind it.
+    """
+
+    dtype: str
+    unit: str
+    description: str
+    nullable: bool = True
+    low: str | None = None
+    high: str | None = None
+    count: str | None = None
+
+    @property
+    def numeric(self) -> bool:
+        return self.dtype in ("integer", "number")
+
+
+def text(description: str, nullable: bool = True) -> Column:
+    return Column("string", "", description, nullable)
+
+
+def flag(description: str) -> Column:
+    return Column("boolean", "", description)
+
+
+def count(description: str, unit: str = "") -> Column:
+    return Column("integer", unit, description)
+
+
+def number(unit: str, description: str, count: str | None = None) -> Column:
+    return Column("number", unit, description, count=count)
+
+
+def measured(name: str, unit: str, description: str, stem: str = "", count: str = "n") -> dict[str, Column]:
+    """A number and the two columns of its 95 % interval, `<stem>_low` and `<stem>_high`."""
+    stem = stem or name
+    low, high = f"{stem}_low", f"{stem}_high"
+    return {
+        name: Column("number", unit, description, low=low, high=high, count=count),
+        low: Column("number", unit, f"lower end of the 95 % interval of {name}", count=count),
+        high: Column("number", unit, f"upper end of the 95 % interval of {name}", count=count),
+    }
+
+
+KEY = Column("string", "", "the row's name, part of the ids of its values", nullable=False)
+SOURCES = {
+    "record": text("the file this row comes from; several are separated by spaces"),
+    "record_sha256": text("SHA-256 of each of those files, in the same order"),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's description and how to build it.
+
+    needs: what `build` reads: "records", "scores", "likelihoods", "machine", "floors", or names of other
+    tables. key: the columns that name a row. build: inputs -> rows as dictionaries; a missing column is null.
+    published: whether its numbers become values (raw samples do not: they stand behind values).
+    """
+
+    name: str
+    description: str
+    needs: tuple[str, ...]
+    key: tuple[str, ...]
+    columns: dict[str, Column]
+    build: Callable[[Inputs], list[dict[str, Any]]]
+    published: bool = True
+
+    @property
+    def all_columns(self) -> dict[str, Column]:
+        return {"key": KEY, **self.columns}
+
+    def make(self, inputs: Inputs) -> DataFrame:
+        """Build the rows, name them, and check them against the schema.
+
+        Raises:
+            pandera.errors.SchemaErrors: a row breaks the table's own promise, which is a fault of the code.
+        """
+        rows = [{"key": self._name(row), **row} for row in self.build(inputs)]
+        unknown = {name for row in rows for name in row} - set(self.all_columns)
+        if unknown:
+            raise KeyError(f"table {self.name}: no such column: {', '.join(sorted(unknown))}")
+        frame = pandas.DataFrame(
+            {
+                name: pandas.array([_plain(row.get(name)) for row in rows], dtype=DTYPES[column.dtype])
+                for name, column in self.all_columns.items()
+            }
+        )
+        return self.schema().validate(frame, lazy=True)
+
+    def schema(self) -> pa.DataFrameSchema:
+        import pandera.pandas as pa
+
+        columns = {
+            name: pa.Column(
+                DTYPES[column.dtype],
+                checks=pa.Check(_finite, name="finite") if column.numeric else None,
+                nullable=column.nullable,
+                unique=name == "key",
+                title=column.unit or None,
+                description=column.description,
+            )
+            for name, column in self.all_columns.items()
+        }
+        order = [
+            pa.Check(_ordered(name, column), name=f"{column.low} <= {name} <= {column.high}", ignore_na=True)
+            for name, column in self.columns.items()
+            if column.low and column.high
+        ]
+        return pa.DataFrameSchema(columns, checks=order, strict=True, ordered=True, name=self.name)
+
+    def read(self, path: Any) -> DataFrame:
+        """Read a written copy, CSV or Parquet, with this table's types.
+
+        Raises:
+            UserError: missing, damaged, or not this table.
+        """
+        from pardec.evidence.tables.files import read_table
+
+        return read_table(self, path)
+
+    def _name(self, row: dict[str, Any]) -> str:
+        parts = [slug(str(row[column])) for column in self.key if row.get(column) is not None]
+        name = "/".join(part for part in parts if part)
+        return name.removeprefix(f"{self.name}/")
+
+
+def slug(text: str) -> str:
+    """A readable id: lower case letters, digits and `. , _ = / -` only."""
+    return re.sub(r"[^a-z0-9.,_=/-]+", "-", text.lower()).strip("-/")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _finite(series: Any) -> Any:
+    return series.isna() | (abs(series.astype("Float64")) < math.inf)
+
+
+def _ordered(name: str, column: Column) -> Callable[[Any], Any]:
+    def check(frame: Any) -> Any:
+        value = frame[name]
+        slack = 1e-9 * abs(value)
+        return ((frame[column.low] <= value + slack) & (value <= frame[column.high] + slack)).fillna(True)
+
+    return check

@@ -1,0 +1,159 @@
+"""The columns of a cell's row, with their units and definitions."""
+
+from __future__ import annotations
+
+from pardec.evidence.tables.base import SOURCES, Column, count, flag, measured, number, text
+
+WHAT: dict[str, Column] = {
+    "cell": text("the cell's id", nullable=False),
+    "experiment": text("the question it belongs to", nullable=False),
+    "task": text("what is generated", nullable=False),
+    "data": text("the dataset the prompts come from"),
+    "model": text("name of the model", nullable=False),
+    "family": text("autoregressive or masked_diffusion"),
+    "arm": text("the study's name for decoder and settings"),
+    "decoder": text("how tokens are written", nullable=False),
+    "steps": count("forward passes set for the whole canvas; empty where the decoder has no such setting"),
+    "block": count("tokens of a left-to-right block; empty means the full canvas", "tokens"),
+    "settings": text("all settings of the decoder"),
+    "engine": text("eager or compiled"),
+    "precision": text("number format of weights and activations"),
+    "device": text("what the cell ran on"),
+    "threads": count("threads of a timed cell"),
+    "batch": count("prompts decoded together"),
+    "prompt_tokens": count("prompt length; empty means prompts as they are", "tokens"),
+    "prompt_mean_tokens": number("tokens", "mean length of the prompts as they were"),
+    "new_tokens": count("length of the output canvas", "tokens"),
+    "role": text(
+        "reference where it is the arm that the experiment's other cells are paired with, else cell"
+    ),
+    "status": text("ok, oom, timeout, unsupported or failed", nullable=False),
+    "reason": text("why it is not ok"),
+}
+
+TIME: dict[str, Column] = {
+    "n": Column(
+        "integer",
+        "samples",
+        "samples behind the measurements (clean ones, where there are any)",
+        nullable=False,
+    ),
+    "n_all": Column("integer", "samples", "samples taken, flagged ones included", nullable=False),
+    **measured("latency_ms", "ms", "end to end time of one batch generation, median", stem="latency"),
+    **measured("ttft_ms", "ms", "time to the first committed token, median", stem="ttft"),
+    **measured(
+        "tpot_ms",
+        "ms",
+        "(E2E - TTFT) / (tokens a row - tokens a row of the first commit), median; E2E / tokens where "
+        "one pass commits all",
+        stem="tpot",
+    ),
+    "ttft_block_ms": number("ms", "time until the first left-to-right block is final, median", "n"),
+    "itl_p50_ms": number("ms", "gap between consecutive commits, median over all samples", "n"),
+    "itl_p95_ms": number("ms", "the same, 95th percentile; empty below 20 gaps", "n"),
+    "itl_p99_ms": number("ms", "the same, 99th percentile; empty below 100 gaps", "n"),
+    "latency_p95_ms": number("ms", "end to end time, 95th percentile; empty below 20 samples", "n"),
+    "latency_p99_ms": number("ms", "end to end time, 99th percentile; empty below 100 samples", "n"),
+    "prefill_ms": number(
+        "ms", "time until the prompt is processed, median; empty where there is no such phase", "n"
+    ),
+    "host_ms": number("ms", "end to end by the synchronised host clock, median", "n"),
+    "cpu_ms": number("ms", "CPU time of the process for one generation, median", "n"),
+    **measured("tokens_per_s", "tokens/s", "useful (pre-EOS) tokens over the whole batch / E2E, median"),
+    **measured("canvas_tokens_per_s", "tokens/s", "all canvas tokens over the whole batch / E2E, median"),
+    "useful_tokens": number("tokens", "tokens before the first end token, mean per output", "n"),
+    "nfe": number("passes", "forward passes of the model per batch generation, mean", "n"),
+    "tokens_per_forward": number("tokens", "tokens a row committed / forward passes, mean", "n"),
+    "token_forwards": number("tokens", "positions a row that the forward passes processed, mean", "n"),
+}
+
+PAIRED: dict[str, Column] = {
+    "reference": text("the cell of the arm that each sample is paired with"),
+    "reference_model": text("its model"),
+    "reference_decoder": text("its decoder"),
+    "n_pairs": count("pairs behind the ratios", "pairs"),
+    "reference_latency_ms": number(
+        "ms", "end to end time of the reference in the same process, median", "n_pairs"
+    ),
+    **measured(
+        "ratio",
+        "×",
+        "latency of the reference / latency of the cell, medians of pairs; above 1 the cell is faster",
+        count="n_pairs",
+    ),
+    **measured(
+        "throughput_ratio",
+        "×",
+        "useful tokens/s of the cell / of the reference, medians of pairs",
+        count="n_pairs",
+    ),
+    **measured("ratio_geomean", "×", "geometric mean over prompts of the latency ratio", count="n_prompts"),
+    "n_prompts": count("distinct prompts (or batches of prompts) behind it", "prompts"),
+    "ratio_spread": number("", "standard deviation of the logarithm of the pairs' latency ratios", "n_pairs"),
+}
+
+MEMORY: dict[str, Column] = {
+    "peak_allocated_mb": number("MB", "peak of allocated memory in one generation, weights included"),
+    "peak_reserved_mb": number("MB", "peak of reserved memory (on a CPU: peak resident set)"),
+    "rss_mb": number("MB", "peak resident set of the process"),
+    "weights_mb": number("MB", "parameters and buffers"),
+    "cache_mb": number("MB", "keys and values"),
+    "logits_mb": number("MB", "logits of one pass"),
+    "working_mb": number("MB", "peak allocated less weights"),
+    "memory_method": text("how peaks were taken"),
+}
+
+WORK: dict[str, Column] = {
+    "flops_per_output": number("FLOP", "counted operations of one batch generation"),
+    "bytes_per_output": number("B", "bytes that one batch generation must move"),
+    "forwards": count("forward passes counted in it", "passes"),
+    "mfu": number("", "counted operations a second / the machine's measured matmul rate"),
+    "mbu": number("", "counted bytes a second / the machine's measured copy bandwidth"),
+}
+
+QUALITY: dict[str, Column] = {
+    **measured("quality", "", "the task's main metric on held-out prompts", count="quality_n"),
+    "quality_n": count("prompts scored", "prompts"),
+    "quality_metric": text(
+        "which metric: exact (higher is better), scorer_nll in nats/token (lower is better), ..."
+    ),
+    "quality_better": text("higher or lower"),
+    **measured("reference_quality", "", "the reference's, on the same prompts", count="quality_n"),
+    **measured(
+        "quality_difference", "", "cell - reference, mean over the same prompts", count="quality_pairs"
+    ),
+    "quality_pairs": count("prompts scored for both", "prompts"),
+    **measured("distinct_2", "", "distinct share of the generated text's bigrams", count="quality_n"),
+    "gate": flag(
+        "whether quality is not shown worse than the reference's: the intervals meet, and the paired "
+        "difference does not "
+        "exclude 0 on the worse side; for text also with distinct-2"
+    ),
+    "outputs_agree": flag(
+        "every prompt's timed output is the same in all cells that share model, decoder, settings and canvas"
+    ),
+}
+
+RUN: dict[str, Column] = {
+    "flags": text("what the machine's state raised, with counts"),
+    "stop_reason": text("precise, budget or maximum"),
+    "stop_half_width": number("", "relative half-width of the median's interval when sampling stopped"),
+    "ready_s": number("s", "from start of the job to the first measurable moment"),
+    "launch": text("forked or fresh process"),
+    "rule": text("the workflow rule that measured it"),
+    "command": text("the command that measured it"),
+    "code_sha256": text("hash of the code that ran"),
+    "git_commit": text("commit of the code"),
+    "git_dirty": flag("whether files differed from that commit"),
+    "started": text("start of the job"),
+    "ended": text("end of the job"),
+    "scores": text("where its outputs were scored"),
+    **SOURCES,
+}
+
+CELL: dict[str, Column] = {**WHAT, **TIME, **PAIRED, **MEMORY, **WORK, **QUALITY, **RUN}
+
+VERDICT: dict[str, Column] = {
+    "noise_floor": number("", "half-width of the A/A ratios; empty where the study measured none"),
+    "verdict": text("faster, slower or no difference shown: the ratio's interval against 1 ± noise floor"),
+}

@@ -1,0 +1,177 @@
+"""Where parallel decoding reaches the sequential arm's quality, and whether it is then faster."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.tables.inputs import Inputs
+
+Row = dict[str, Any]
+
+
+def build(inputs: Inputs) -> list[Row]:
+    """One row a series: task, model and arm at one shape, over its steps.
+
+    The crossover is the fewest steps whose cell passes the gate (column `gate` of `steps`): its quality
+    interval reaches the reference's, and the bootstrap over prompts of the paired difference does not exclude
+    0 on the worse side. Ratios are those of that very cell, paired in its own process.
+    """
+    series: dict[tuple, list[Row]] = defaultdict(list)
+    for row in inputs.rows("steps"):
+        if row["reference_model"] is not None and row["model"] != row["reference_model"]:
+            shape = (row["batch"], row["prompt_tokens"], row["new_tokens"])
+            series[(row["task"], row["model"], row["arm"] or row["decoder"], *shape)].append(row)
+    names = [key[:3] for key in series]
+    return [_series(key, rows, names.count(key[:3]) > 1) for key, rows in series.items()]
+
+
+def _series(key: tuple, rows: list[Row], ambiguous: bool) -> Row:
+    task, model, arm, batch, prompt_tokens, new_tokens = key
+    rows = sorted(rows, key=lambda row: (passes(row) or 0, row["latency_ms"] or 0))
+    judged = [row for row in rows if row["gate"] is not None]
+    equal = [row for row in judged if row["gate"]]
+    timed = [row for row in equal if row["ratio"] is not None]
+    out: Row = {
+        "task": task,
+        "series": f"{arm},batch={batch},new={new_tokens}" if ambiguous else arm,
+        "model": model,
+        "decoder": rows[0]["decoder"],
+        "reference_model": rows[0]["reference_model"],
+        "reference_decoder": rows[0]["reference_decoder"],
+        "batch": batch,
+        "prompt_tokens": prompt_tokens,
+        "new_tokens": new_tokens,
+        "tried": len(rows),
+        "judged": len(judged),
+        "steps_least": min((p for row in judged if (p := passes(row)) is not None), default=None),
+        "steps_most": max((p for row in judged if (p := passes(row)) is not None), default=None),
+        "observed": bool(equal) if judged else None,
+        "steps_faster": max((passes(r) for r in rows if r["verdict"] == "faster"), default=None),
+        "noise_floor": rows[0]["noise_floor"],
+        **_sources(rows),
+    }
+    if judged:
+        best = (min if judged[0]["quality_better"] == "lower" else max)(
+            judged, key=lambda row: row["quality"]
+        )
+        out |= {
+            "quality_metric": best["quality_metric"],
+            "quality_better": best["quality_better"],
+            **{c: best[c] for c in ("reference_quality", "reference_quality_low", "reference_quality_high")},
+            "best_steps": passes(best),
+            **{f"best_{c}": best[c] for c in ("quality", "quality_low", "quality_high")},
+        }
+        out["steps_matched"] = next((passes(row) for row in equal if _as_good(row)), None)
+    if equal:
+        first = equal[0]
+        out |= {c: first[c] for c in FIRST} | {"steps": passes(first)}
+        out |= _sources([first, *(row for row in rows if row is not first)])
+    if timed:
+        fastest = max(timed, key=lambda row: row["ratio"])
+        out |= {f"fastest_{c}": fastest[c] for c in FASTEST} | {"fastest_steps": passes(fastest)}
+    return out
+
+
+def passes(row: Row) -> int | None:
+    """Steps set; where none are, the passes that were made."""
+    if row["steps"] is not None:
+        return row["steps"]
+    return None if row["nfe"] is None else round(row["nfe"])
+
+
+def _as_good(row: Row) -> bool:
+    gap = row["quality_difference"]
+    return gap is not None and (gap <= 0 if row["quality_better"] == "lower" else gap >= 0)
+
+
+def _sources(rows: list[Row]) -> Row:
+    return {name: " ".join(row[name] for row in rows) for name in SOURCES}
+
+
+INTERVALS = (
+    ("quality", "quality", "quality of that cell"),
+    ("quality_difference", "quality_difference", "its paired difference to the reference"),
+    ("latency_ms", "latency", "its latency"),
+    ("ratio", "ratio", "latency of the reference / of that cell, from the cell's own pairs"),
+    ("throughput_ratio", "throughput_ratio", "useful tokens/s of that cell / of the reference"),
+)
+UNITS = {"latency_ms": "ms", "ratio": "×", "throughput_ratio": "×"}
+FIRST = (
+    "cell", "status", "verdict", "n_pairs", "quality_n", "nfe", "reference_latency_ms",
+    *(column for name, stem, _ in INTERVALS for column in (name, f"{stem}_low", f"{stem}_high")),
+)  # fmt: skip
+FASTEST = ("cell", "verdict", "n_pairs", "quality", "latency_ms", "ratio", "ratio_low", "ratio_high")
+
+COLUMNS = {
+    "task": text("what is generated", nullable=False),
+    "series": text("the arm whose steps vary", nullable=False),
+    "model": text("name of the model", nullable=False),
+    "decoder": text("how it writes"),
+    "reference_model": text("the sequential arm's model"),
+    "reference_decoder": text("how that writes"),
+    "batch": count("prompts decoded together"),
+    "prompt_tokens": count("prompt length; empty means prompts as they are", "tokens"),
+    "new_tokens": count("length of the output canvas", "tokens"),
+    "tried": count("cells in the series", "cells"),
+    "judged": count("of these, cells whose quality could be compared", "cells"),
+    "steps_least": count("fewest steps judged", "steps"),
+    "steps_most": count("most steps judged", "steps"),
+    "quality_metric": text("the task's main metric"),
+    "quality_better": text("higher or lower"),
+    **measured("reference_quality", "", "quality of the reference", count="quality_n"),
+    "best_steps": count("steps at which the series' quality is best", "steps"),
+    **measured("best_quality", "", "that best quality", count="quality_n"),
+    "observed": flag(
+        "whether any number of steps tried reaches the reference's quality; empty where none was judged"
+    ),
+    "steps": count(
+        "the crossover: fewest steps that do; empty where none was observed (its record stands first)",
+        "steps",
+    ),
+    "steps_matched": count(
+        "fewest steps that do and whose own estimate is no worse than the reference's: the strict reading",
+        "steps",
+    ),
+    "steps_faster": count("most steps at which the series is still faster, whatever its quality", "steps"),
+    "cell": text("the crossover's cell"),
+    "status": text("its status"),
+    "nfe": number("passes", "its forward passes", "n_pairs"),
+    "n_pairs": count("pairs behind its ratios", "pairs"),
+    "quality_n": count("prompts behind its quality", "prompts"),
+    "reference_latency_ms": number("ms", "latency of the reference in the same process", "n_pairs"),
+    **{
+        column: made
+        for name, stem, words in INTERVALS
+        for column, made in measured(
+            name,
+            UNITS.get(name, ""),
+            words,
+            stem=stem,
+            count="quality_n" if name.startswith("quality") else "n_pairs",
+        ).items()
+    },
+    "verdict": text("of the crossover's ratio: faster, slower or no difference shown"),
+    "fastest_cell": text("the fastest cell of those at equal quality"),
+    "fastest_steps": count("its steps", "steps"),
+    "fastest_quality": number("", "its quality", "quality_n"),
+    "fastest_latency_ms": number("ms", "its latency", "fastest_n_pairs"),
+    **measured(
+        "fastest_ratio", "×", "latency of the reference / of the fastest cell", count="fastest_n_pairs"
+    ),
+    "fastest_n_pairs": count("pairs behind it", "pairs"),
+    "fastest_verdict": text("of that ratio"),
+    "noise_floor": number("", "half-width of the A/A ratios"),
+    **SOURCES,
+}
+
+TABLE = Table(
+    name="crossover",
+    description="By task: the fewest steps at which parallel decoding reaches the reference's quality, "
+    "and its speed there.",
+    needs=("steps",),
+    key=("task", "series"),
+    columns=COLUMNS,
+    build=build,
+)

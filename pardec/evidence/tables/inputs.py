@@ -1,0 +1,133 @@
+"""What tables are built from, read and checked once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pardec.common.errors import UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+CELL_KEYS = ("id", "experiment", "task", "model", "decoder", "settings", "batch", "new_tokens")
+SAMPLE_KEYS = ("block", "prompts", "e2e_ms", "useful", "canvas", "nfe")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A JSON file: its path as given, the SHA-256 of its bytes, its content."""
+
+    path: str
+    sha256: str
+    body: Any
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything a table may read; a table gets what it `needs`, the rest is empty.
+
+    scores: by the path that cells name in `quality`. tables: other tables by name.
+    """
+
+    records: tuple[Source, ...] = ()
+    scores: dict[str, Source] = field(default_factory=dict)
+    likelihoods: tuple[Source, ...] = ()
+    machine: Source | None = None
+    floors: Source | None = None
+    tables: dict[str, DataFrame] = field(default_factory=dict)
+
+    def table(self, name: str) -> DataFrame:
+        """Another table's frame.
+
+        Raises:
+            UserError: it was not given.
+        """
+        if name not in self.tables:
+            raise UserError(
+                f"table {name!r}", "was not given", f"pass results/tables/{name}.parquet with --tables"
+            )
+        return self.tables[name]
+
+    def rows(self, name: str) -> list[dict[str, Any]]:
+        """Another table's rows as dictionaries, null as None."""
+        frame = self.table(name)
+        return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def read_source(path: str | Path) -> Source:
+    """Read a JSON file and hash what was read.
+
+    Raises:
+        UserError: missing or damaged; names the file.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except FileNotFoundError:
+        raise UserError(path, "does not exist", "run `make all` to produce it") from None
+    try:
+        body = json.loads(data)
+    except ValueError as error:
+        raise UserError(path, f"is not valid JSON ({error})", "delete it and run `make all` again") from None
+    return Source(str(path), hashlib.sha256(data).hexdigest(), body)
+
+
+def read_records(paths: Iterable[str | Path]) -> tuple[Source, ...]:
+    """Read timing records in the order of their cells' ids.
+
+    Raises:
+        UserError: a record is missing, damaged or incomplete, or two records are of one cell.
+    """
+    records = [check_record(read_source(path)) for path in sorted(set(map(str, paths)))]
+    by_id: dict[str, Source] = {}
+    for record in records:
+        twin = by_id.setdefault(record.body["cell"]["id"], record)
+        if twin is not record:
+            raise UserError(record.path, f"is of the same cell as {twin.path}", "remove the stale one")
+    return tuple(by_id[name] for name in sorted(by_id))
+
+
+def check_record(record: Source) -> Source:
+    """Return `record` if it has what tables rely on.
+
+    Raises:
+        UserError: it has not; names the file and the first key that is missing.
+    """
+    mend = "delete it and run `make all` again"
+    body = record.body
+    if not isinstance(body, dict):
+        raise UserError(record.path, "is not a record", mend)
+    _require(record.path, body, ("cell", "status", "samples"), "", mend)
+    _require(record.path, body["cell"], CELL_KEYS, "cell.", mend)
+    for arm, holder in (("", body), ("reference.", body.get("reference") or {"samples": []})):
+        if arm and body.get("reference"):
+            _require(record.path, holder, ("cell", "samples"), arm, mend)
+        for number, sample in enumerate(holder["samples"]):
+            _require(record.path, sample, SAMPLE_KEYS, f"{arm}samples[{number}].", mend)
+    if body["status"] == "ok" and not body["samples"]:
+        raise UserError(record.path, "says ok but has no samples", mend)
+    return record
+
+
+def read_scores(paths: Iterable[str | Path]) -> dict[str, Source]:
+    """Read scored output sets by path.
+
+    Raises:
+        UserError: one is missing, damaged, or has no metrics.
+    """
+    scores = {str(path): read_source(path) for path in sorted(set(map(str, paths)))}
+    for score in scores.values():
+        _require(score.path, score.body, ("metrics", "main"), "", "delete it and run `make all` again")
+        for name, metric in score.body["metrics"].items():
+            _require(score.path, metric, ("value",), f"metrics.{name}.", "score this cell again")
+    return scores
+
+
+def _require(path: str, body: Any, keys: tuple[str, ...], where: str, mend: str) -> None:
+    for key in keys:
+        if not isinstance(body, dict) or key not in body:
+            raise UserError(path, f"lacks {where}{key}", mend)

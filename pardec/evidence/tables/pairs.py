@@ -1,0 +1,100 @@
+"""Samples of one record: which are clean, and which belong together."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Samples of the cell and of its reference from the same prompts in the same block.
+
+    cell, reference: entry i of both is one pair. prompts, blocks: the keys that a bootstrap resamples.
+    """
+
+    cell: list[Sample]
+    reference: list[Sample]
+
+    @property
+    def prompts(self) -> list[tuple]:
+        return [tuple(sample["prompts"]) for sample in self.cell]
+
+    @property
+    def blocks(self) -> list[int]:
+        return [sample["block"] for sample in self.cell]
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+
+def clean(samples: list[Sample]) -> list[Sample]:
+    """Samples whose machine state raised no flag; all of them where none is clean."""
+    unflagged = [sample for sample in samples if not sample.get("flags")]
+    return unflagged or samples
+
+
+def pair(cell: list[Sample], reference: list[Sample]) -> Pairs:
+    """Pair by block and prompts; a pair with a flag on either side is left out unless all have one.
+
+    Raises:
+        ValueError: two samples of one arm share block and prompts.
+    """
+    other = {_key(sample): sample for sample in reference}
+    if len(other) != len(reference) or len({_key(sample) for sample in cell}) != len(cell):
+        raise ValueError("two samples of one arm share block and prompts")
+    both = [(sample, other[_key(sample)]) for sample in cell if _key(sample) in other]
+    kept = [(a, b) for a, b in both if not a.get("flags") and not b.get("flags")] or both
+    return Pairs([a for a, _ in kept], [b for _, b in kept])
+
+
+def flags(samples: list[Sample]) -> str | None:
+    """Flags with how many samples bear them, as "throttled:2 foreign:1"; None where there are none."""
+    seen = Counter(flag for sample in samples for flag in sample.get("flags") or ())
+    words = [f"{name}:{times}" for name, times in sorted(seen.items())]
+    if samples and all(sample.get("flags") for sample in samples):
+        words.append("no_clean_sample")
+    return " ".join(words) or None
+
+
+def committed_per_row(sample: Sample) -> float:
+    """Tokens a row that the generation committed."""
+    return sum(sample["committed"]) if sample.get("committed") else math.nan
+
+
+def first_block_ms(sample: Sample) -> float:
+    """When the first left-to-right block was final, so that a reader had something to keep; NaN if untold."""
+    return min(sample.get("block_ms") or [math.nan])
+
+
+def gaps_ms(sample: Sample) -> list[float]:
+    """Inter-token latency: gaps between consecutive commits (passes that commit nothing join the gap)."""
+    stamps = [
+        at
+        for at, count in zip(sample.get("commit_ms") or (), sample.get("committed") or (), strict=False)
+        if count > 0
+    ]
+    return [later - earlier for earlier, later in pairwise(stamps)]
+
+
+def tpot_ms(sample: Sample) -> float:
+    """Time per output token: (E2E - TTFT) / (tokens a row - tokens a row of the first commit).
+
+    Where a single pass commits everything there is no decode phase to divide, and E2E / tokens stands
+    instead.
+    """
+    tokens, first = committed_per_row(sample), sample.get("first_tokens")
+    if first is None or not tokens > 0:
+        return math.nan
+    if tokens - first < 0.5:
+        return sample["e2e_ms"] / tokens
+    return (sample["e2e_ms"] - sample["first_ms"]) / (tokens - first)
+
+
+def _key(sample: Sample) -> tuple:
+    return sample["block"], tuple(sample["prompts"])

@@ -1,0 +1,66 @@
+"""Every metric of every scored set of outputs."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+from pardec.common.errors import UserError
+from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, text
+from pardec.evidence.tables.compare import lower_is_better
+from pardec.evidence.tables.inputs import Inputs
+
+
+def build(inputs: Inputs) -> list[dict[str, Any]]:
+    rows = []
+    for score in inputs.scores.values():
+        place = place_of(score.path)
+        for name, content in score.body["metrics"].items():
+            per = content.get("per_prompt")
+            rows.append(
+                {
+                    **place,
+                    "metric": name,
+                    "value": content["value"],
+                    "value_low": content.get("low"),
+                    "value_high": content.get("high"),
+                    "n": content.get("n") or (len(per) if per else None),
+                    "main": name == score.body["main"],
+                    "better": "lower" if lower_is_better(name, content) else "higher",
+                    "record": score.path,
+                    "record_sha256": score.sha256,
+                }
+            )
+    return rows
+
+
+def place_of(path: str) -> dict[str, str]:
+    """Task, model, arm and words, from the path .../quality/<task>/<model>/<arm>/<words>/score.json."""
+    parts = PurePath(path).parts
+    if len(parts) < 6 or "quality" not in parts[:-5]:
+        raise UserError(
+            path, "is not .../quality/<task>/<model>/<arm>/<words>/score.json", "keep the run's layout"
+        )
+    return dict(zip(("task", "model", "arm", "words"), parts[-5:-1], strict=True))
+
+
+TABLE = Table(
+    name="quality",
+    description="One row a scored set of outputs and metric; the main metric is the one that speed is "
+    "held against.",
+    needs=("scores",),
+    key=("task", "model", "arm", "words", "metric"),
+    columns={
+        "task": text("what is generated", nullable=False),
+        "model": text("name of the model", nullable=False),
+        "arm": text("decoder and settings", nullable=False),
+        "words": text("what sets these outputs apart", nullable=False),
+        "metric": text("name of the metric", nullable=False),
+        **measured("value", "", "the metric over the held-out prompts; nats/token for scorer_nll"),
+        "n": count("prompts scored", "prompts"),
+        "main": flag("whether it is the task's quality"),
+        "better": text("higher or lower"),
+        **SOURCES,
+    },
+    build=build,
+)

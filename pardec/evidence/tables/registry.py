@@ -1,0 +1,38 @@
+"""Every table by name."""
+
+from __future__ import annotations
+
+from pardec.common.registry import Registry
+from pardec.evidence.tables.base import Table
+
+_HERE = "pardec.evidence.tables"
+
+TABLES = Registry(
+    "table",
+    {
+        "cells": f"{_HERE}.cells:TABLE",
+        "samples": f"{_HERE}.samples:TABLE",
+        "noise": f"{_HERE}.noise:TABLE",
+        "steps": f"{_HERE}.steps:TABLE",
+        "batch": f"{_HERE}.batch:TABLE",
+        "length": f"{_HERE}.length:TABLE",
+        "memory": f"{_HERE}.memory:TABLE",
+        "quality": f"{_HERE}.quality:TABLE",
+        "likelihood": f"{_HERE}.likelihood:TABLE",
+        "models": f"{_HERE}.models:TABLE",
+        "crossover": f"{_HERE}.crossover:TABLE",
+        "pareto": f"{_HERE}.pareto:TABLE",
+        "scaling": f"{_HERE}.scaling:TABLE",
+        "warmup": f"{_HERE}.warmup:TABLE",
+        "machine": f"{_HERE}.machine:TABLE",
+    },
+)
+
+FILES = ("records", "scores", "likelihoods", "machine", "floors")
+"""What a table may need that is no table."""
+
+
+def needs(name: str) -> tuple[str, ...]:
+    """What table `name` is built from: some of `FILES`, and names of other tables. Imports no pandas."""
+    table: Table = TABLES.load(name)
+    return table.needs

@@ -1,0 +1,166 @@
+"""Published numbers: each cell of each table under a readable id, with the way back to its samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pardec.common.errors import UserError
+from pardec.evidence.findings.base import Found, Pick, Word
+from pardec.evidence.findings.registry import FINDINGS
+from pardec.evidence.rounding import rounded
+from pardec.evidence.tables.base import Column, Table
+from pardec.evidence.tables.gather import locate
+from pardec.evidence.tables.registry import TABLES
+
+Value = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Published:
+    """A table as it lies on disk: where, its hash, its rows (null as None) in file order."""
+
+    table: Table
+    path: str
+    sha256: str
+    rows: list[dict[str, Any]]
+
+    def value(self, number: int, name: str) -> Value:
+        """The value in row `number`, column `name`."""
+        row, column = self.rows[number], self.table.all_columns[name]
+        low, high = (None if end is None else row[end] for end in (column.low, column.high))
+        return {
+            **stated(f"{self.table.name}/{row['key']}/{name}", row[name], self.unit(row, column), low, high),
+            "n": row[column.count] if column.count else row.get("n"),
+            "description": column.description,
+            "source": [{"path": self.path, "sha256": self.sha256, "rows": [number]}],
+            "records": (row.get("record") or "").split(),
+            "rule": "tabulate",
+            "command": f"snakemake --cores 1 {self.path}",
+        }
+
+    @staticmethod
+    def unit(row: dict[str, Any], column: Column) -> str:
+        """The column's unit, or the row's own where rows differ."""
+        return column.unit or (row.get("unit") or "")
+
+
+def stated(ident: str, value: float | None, unit: str, low: float | None, high: float | None) -> Value:
+    text, text_low, text_high = rounded(value, low, high)
+    return {
+        "id": ident, "value": value, "unit": unit, "ci_low": low, "ci_high": high,
+        "text": text, "text_low": text_low, "text_high": text_high,
+    }  # fmt: skip
+
+
+def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
+    """Read tables by name from files or folders; a name given twice is read once, Parquet before CSV.
+
+    Raises:
+        UserError: a file is missing, damaged, or no table of this project.
+    """
+    found = {}
+    for name in _names(paths):
+        path = locate(name, list(map(str, paths)))
+        frame = TABLES.load(name).read(path)
+        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        found[name] = Published(TABLES.load(name), str(path), digest, rows)
+    return found
+
+
+def _names(paths: Iterable[str | Path]) -> list[str]:
+    """Names of tables that `paths` hold, in the registry's order."""
+    stems = set()
+    for path in map(Path, paths):
+        if path.is_dir():
+            stems |= {p.stem for p in path.iterdir() if p.suffix in (".parquet", ".csv")} & set(TABLES)
+        else:
+            TABLES.module(path.stem)  # an unknown name is an error that lists the known ones
+            stems.add(path.stem)
+    return [name for name in TABLES if name in stems]
+
+
+def table_values(published: Published) -> Iterable[Value]:
+    """Every numeric cell, empty ones as null; the ends of intervals stand within the value they belong to."""
+    ends = {end for column in published.table.columns.values() for end in (column.low, column.high) if end}
+    names = [name for name, column in published.table.columns.items() if column.numeric and name not in ends]
+    for number in range(len(published.rows)):
+        for name in names:
+            yield published.value(number, name)
+
+
+def finding_value(pick: Pick, tables: dict[str, Published]) -> Value:
+    """A value that a finding points at: a cell of a table, or a number computed from several of its rows."""
+    published = tables[pick.table]
+    numbers = [k for k, row in enumerate(published.rows) if row["key"] in set(pick.keys)]
+    if len(numbers) != len(set(pick.keys)):
+        raise UserError(
+            f"finding {pick.id!r}", f"names a row that table {pick.table!r} lacks", "correct the finding"
+        )
+    if not pick.computed:
+        value = published.value(numbers[0], pick.column) | {"id": pick.id}
+        return value if pick.description is None else value | {"description": pick.description}
+    records = [path for k in numbers for path in (published.rows[k].get("record") or "").split()]
+    return {
+        **stated(pick.id, pick.value, pick.unit, pick.low, pick.high),
+        "n": len(numbers) if pick.n is None else pick.n,
+        "description": pick.description,
+        "source": [{"path": published.path, "sha256": published.sha256, "rows": numbers}],
+        "records": list(dict.fromkeys(records)),
+        "rule": "collect_values",
+        "command": "snakemake --cores 1 results/values.json",
+    }
+
+
+def collect(paths: Sequence[str | Path]) -> dict[str, Any]:
+    """All values, words and record hashes: the content of values.json.
+
+    Returns {"values": {id: value}, "words": {id: {id, word, evidence}}, "records": {path: sha256}}.
+
+    Raises:
+        UserError: a table is missing or damaged.
+    """
+    tables = publish(paths)
+    values = [v for table in tables.values() if table.table.published for v in table_values(table)]
+    words: list[Word] = []
+    for name in FINDINGS:
+        finding = FINDINGS.load(name)
+        if all(needed in tables for needed in finding.needs):
+            found: list[Found] = finding.find({needed: tables[needed].rows for needed in finding.needs})
+            values += [finding_value(item, tables) for item in found if isinstance(item, Pick)]
+            words += [item for item in found if isinstance(item, Word)]
+    by_id = _unique(values)
+    for word in words:
+        lost = [ident for ident in word.evidence if ident not in by_id]
+        if lost:
+            raise UserError(
+                f"finding {word.id!r}", f"rests on {lost[0]!r}, which is no value", "correct the finding"
+            )
+    return {
+        "values": by_id,
+        "words": {w.id: {"id": w.id, "word": w.word, "evidence": list(w.evidence)} for w in words},
+        "records": dict(sorted(_hashes(tables.values()))),
+    }
+
+
+def _unique(values: Iterable[Value]) -> dict[str, Value]:
+    by_id: dict[str, Value] = {}
+    for value in values:
+        if by_id.setdefault(value["id"], value) is not value:
+            raise UserError(f"value {value['id']!r}", "is published twice", "make the table's key unique")
+    return by_id
+
+
+def _hashes(tables: Iterable[Published]) -> set[tuple[str, str]]:
+    return {
+        pair
+        for table in tables
+        for row in table.rows
+        for pair in zip(
+            (row.get("record") or "").split(), (row.get("record_sha256") or "").split(), strict=True
+        )
+    }

@@ -1,0 +1,220 @@
+"""Time one cell: load, warm up, measure memory and work, sample against the reference, and say how it ended."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pardec.common.errors import UserError
+from pardec.common.lazy import lazy
+from pardec.measure import device as machine
+from pardec.measure.clock import clock_for, timed
+from pardec.measure.memory import MB, measure_memory, resident_mb
+from pardec.measure.sampling import Series, batches, measure
+from pardec.measure.settings import MeasureSettings
+from pardec.measure.stopping import Budget, Maximum, Precise
+from pardec.measure.work import CountingModel
+
+torch = lazy("torch")
+
+
+@dataclass(frozen=True)
+class ArmSpec:
+    """One side: a checkpoint folder, a decoder's registry name and its settings."""
+
+    model: Path
+    decoder: str
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One timing job. prompts: records with id, prompt, answer. Lengths in tokens; precision a torch dtype's name."""
+
+    arm: ArmSpec
+    reference: ArmSpec | None
+    prompts: Sequence[dict]
+    batch: int
+    prompt_tokens: int | None
+    new_tokens: int
+    device: str
+    precision: str
+    threads: int
+    seed: int
+
+
+class CellTimeout(Exception):
+    pass
+
+
+def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
+    """Measure one cell; every ending but bad input is a result.
+
+    started: `time.time()` at which the job began, for `ready_s`, the time until it could measure.
+
+    Returns the measured part of a record: status (ok, oom, timeout, unsupported, failed), reason, samples, reference
+    samples, warm-up, stop, memory, work, device state, outputs.
+
+    Raises:
+        UserError: the input is wrong (missing or damaged checkpoint, no prompts, settings a decoder refuses).
+    """
+    torch.set_num_threads(spec.threads)
+    device = machine.resolve(spec.device)
+    facts: dict[str, Any] = {"status": "ok", "reason": None, "samples": [], "reference_samples": None}
+    facts["device"] = {"name": device, "before": machine.state(device)}
+    try:
+        with time_limit(limits.timeout_s):
+            _measure(spec, limits, device, facts, started)
+    except UserError:
+        raise
+    except CellTimeout:
+        facts |= {"status": "timeout", "reason": f"longer than {limits.timeout_s:g} s", "samples": []}
+    except NotImplementedError as error:
+        facts |= {"status": "unsupported", "reason": str(error) or "not implemented", "samples": []}
+    except Exception as error:
+        status = "oom" if out_of_memory(error) else "failed"
+        facts |= {"status": status, "reason": f"{type(error).__name__}: {error}"[:2000], "samples": []}
+        if status == "failed":
+            traceback.print_exc()
+            facts["traceback"] = traceback.format_exc()
+    facts["device"]["after"] = machine.state(device)
+    return facts
+
+
+def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, started: float) -> None:
+    clock = clock_for(device)
+    cell = Side(spec, spec.arm, device)
+    prompts = batches(len(spec.prompts), spec.batch, spec.seed)
+    generate = lambda: cell.run(prompts(0), None)  # noqa: E731 (one short name for three uses)
+    facts["ready_s"] = time.time() - started
+
+    first = Series(cell.run)
+    for number in range(limits.warmup_passes):
+        passed, _ = timed(clock, lambda watch, number=number: cell.run(prompts(number), watch))
+        first.warmup_ms.append(passed["e2e_ms"])
+    facts["memory"] = measure_memory(device, cell.model, generate)
+    with CountingModel(cell.model) as counting:
+        generate()
+    facts["work"] = _work(counting)
+    facts["memory"] |= {
+        "cache_mb": counting.cache_bytes / MB if counting.work.forwards else None,
+        "logits_mb": counting.logits_bytes / MB if counting.work.forwards else None,
+    }
+
+    second = None
+    if spec.reference is not None:
+        same = spec.reference == spec.arm
+        other = cell if same else Side(spec, spec.reference, device)
+        second = Series(other.run)
+        for number in range(0 if same else limits.warmup_passes):
+            passed, _ = timed(clock, lambda watch, number=number: other.run(prompts(number), watch))
+            second.warmup_ms.append(passed["e2e_ms"])
+
+    precise = Precise(limits.target_half_width, limits.min_samples)
+    criteria = [precise, Budget(limits.budget_s, limits.min_samples), Maximum(limits.max_samples)]
+    watch = machine.Watch()
+    ended = measure(first, second, clock, prompts, criteria, 0, spec.seed, watch.flags)
+    width = precise.half_width
+
+    ids = [prompt["id"] for prompt in spec.prompts]
+    facts |= {
+        "samples": [_named(sample, ids) for sample in first.samples],
+        "reference_samples": None if second is None else [_named(sample, ids) for sample in second.samples],
+        "warmup_ms": first.warmup_ms,
+        "reference_warmup_ms": None if second is None else second.warmup_ms,
+        "compile_ms": None,
+        "clock": clock.name,
+        "stop": {
+            "reason": ended.reason,
+            "half_width": width if width < float("inf") else None,
+            "target": limits.target_half_width,
+            "budget_s": limits.budget_s,
+        },
+        "outputs": [{"prompt": ids[k], "tokens": row.tolist()} for k, row in sorted(first.outputs.items())],
+        "prompt_length": cell.lengths(),
+        "parameters": cell.model.info.parameters,
+    }
+    facts["memory"]["process_mb"] = resident_mb()
+
+
+class Side:
+    """One arm ready to run: model on its device, decoder prepared, prompts encoded."""
+
+    def __init__(self, spec: Spec, arm: ArmSpec, device: str):
+        from pardec.decoding.batching import pad_left
+        from pardec.decoding.prepared import load_arm
+
+        self.spec, self.pad_left, self.device = spec, pad_left, device
+        self.model, self.decoder, encode = load_arm(
+            arm.model, arm.decoder, arm.settings, device, spec.precision
+        )
+        self.tokens = encode(spec.prompts, spec.prompt_tokens)
+        self.seeds = prompt_seeds(spec.seed, spec.prompts)
+
+    def lengths(self) -> dict[str, float]:
+        """Shortest, mean and longest prompt in tokens."""
+        sizes = [len(tokens) for tokens in self.tokens]
+        return {"min": min(sizes), "mean": sum(sizes) / len(sizes), "max": max(sizes)}
+
+    def run(self, indices: Sequence[int], watch: Any) -> Any:
+        from pardec.decoding.base import SILENT
+
+        batch = self.pad_left(
+            [self.tokens[k] for k in indices],
+            [self.seeds[k] for k in indices],
+            self.model.info.pad_id,
+            self.device,
+        )
+        return self.decoder.decode(self.model, batch, self.spec.new_tokens, watch or SILENT)
+
+
+def prompt_seeds(seed: int, prompts: Sequence[dict]) -> list[int]:
+    from pardec.decoding.batching import prompt_seed
+
+    return [prompt_seed(seed, prompt["id"]) for prompt in prompts]
+
+
+def _named(sample: dict, ids: list[str]) -> dict:
+    return sample | {"prompts": [ids[k] for k in sample["prompts"]]}
+
+
+def _work(counting: CountingModel) -> dict | None:
+    """Null where the passes did not go through our model, as with another library's loop."""
+    if not counting.work.forwards:
+        return None
+    work = counting.work
+    return {"flops_per_output": work.flops, "bytes_per_output": work.bytes, "forwards": work.forwards}
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether an exception means that the device or the host has no memory left."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+
+
+@contextmanager
+def time_limit(seconds: float):
+    """Raise CellTimeout in the main thread after `seconds`; elsewhere, or without alarms, no limit is set."""
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expire(*_: Any) -> None:
+        raise CellTimeout
+
+    previous = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)

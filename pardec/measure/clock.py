@@ -1,0 +1,129 @@
+"""Clocks, and the observer that reads them while a decoder runs.
+
+On a CPU the host clock is read at every event. On a CUDA device an event is recorded on the stream instead, so nothing
+waits; the events are read after one synchronisation at the end, and the synchronised host clock is kept beside them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.decoding.base import Observer
+
+torch = lazy("torch")
+
+
+class HostClock:
+    """Host clock for a CPU, where a call returns when its work is done.
+
+    now_ns, cpu_ns: sources of wall and process CPU time in nanoseconds (a test injects its own).
+    """
+
+    name = "perf_counter"
+
+    def __init__(
+        self,
+        now_ns: Callable[[], int] = time.perf_counter_ns,
+        cpu_ns: Callable[[], int] = time.process_time_ns,
+    ):
+        self.now_ns, self.cpu_ns = now_ns, cpu_ns
+
+    def synchronize(self) -> None:
+        pass
+
+    def stamp(self) -> Any:
+        return self.now_ns()
+
+    def elapsed_ms(self, begin: Any, end: Any) -> float:
+        """Milliseconds between two stamps; call after `synchronize`."""
+        return (end - begin) / 1e6
+
+
+class CudaClock(HostClock):
+    """CUDA events for phases; `synchronize` makes the host clock honest at both ends."""
+
+    name = "cuda_event"
+
+    def synchronize(self) -> None:
+        torch.cuda.synchronize()
+
+    def stamp(self) -> Any:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record()
+        return event
+
+    def elapsed_ms(self, begin: Any, end: Any) -> float:
+        return begin.elapsed_time(end)
+
+
+class MpsClock(HostClock):
+    """Apple GPUs: the host clock, synchronised at both ends; a step's stamp synchronises nothing and says so."""
+
+    name = "perf_counter_mps_ends"
+
+    def synchronize(self) -> None:
+        torch.mps.synchronize()
+
+
+def clock_for(device: str) -> HostClock:
+    """The clock of a device ("cuda", "mps" or "cpu")."""
+    return {"cuda": CudaClock, "mps": MpsClock}.get(device.partition(":")[0], HostClock)()
+
+
+class Stopwatch(Observer):
+    """Stamps what a decoder reports; one a timed generation."""
+
+    def __init__(self, clock: HostClock):
+        self.clock = clock
+        self.steps: list[tuple[Any, Any]] = []
+        self.blocks: list[Any] = []
+        self.prefilled: Any = None
+
+    def prefill(self) -> None:
+        self.prefilled = self.clock.stamp()
+
+    def step(self, committed: Any) -> None:
+        self.steps.append((self.clock.stamp(), committed))
+
+    def block(self, stop: int) -> None:
+        self.blocks.append(self.clock.stamp())
+
+
+def mean_committed(committed: Any) -> float:
+    """Tokens a row that one step committed; tensors [B] are read here, after the clock has stopped."""
+    return float(committed.double().mean()) if hasattr(committed, "mean") else float(committed)
+
+
+def timed(clock: HostClock, run: Callable[[Stopwatch], Any]) -> tuple[dict, Any]:
+    """Run one generation and time it.
+
+    Returns (facts, what `run` returned); facts holds milliseconds from the start of the generation: `e2e_ms` by the
+    device clock, `host_ms` by the synchronised host clock, `cpu_ms` process CPU time, `prefill_ms`, `first_ms`,
+    `commit_ms`, `block_ms`, and `committed`, tokens a row for each step.
+    """
+    watch = Stopwatch(clock)
+    clock.synchronize()
+    cpu_begin, host_begin, begin = clock.cpu_ns(), clock.now_ns(), clock.stamp()
+    result = run(watch)
+    end = clock.stamp()
+    clock.synchronize()
+    host_end, cpu_end = clock.now_ns(), clock.cpu_ns()
+
+    committed = [mean_committed(count) for _, count in watch.steps]
+    stamps = [clock.elapsed_ms(begin, stamp) for stamp, _ in watch.steps]
+    first = next((k for k, count in enumerate(committed) if count > 0), None)
+    facts = {
+        "e2e_ms": clock.elapsed_ms(begin, end),
+        "host_ms": (host_end - host_begin) / 1e6,
+        "cpu_ms": (cpu_end - cpu_begin) / 1e6,
+        "prefill_ms": None if watch.prefilled is None else clock.elapsed_ms(begin, watch.prefilled),
+        "first_ms": None if first is None else stamps[first],
+        "first_tokens": None if first is None else committed[first],
+        "commit_ms": stamps,
+        "committed": committed,
+        "block_ms": [clock.elapsed_ms(begin, stamp) for stamp in watch.blocks],
+    }
+    return facts, result

@@ -1,0 +1,126 @@
+"""The state of the machine before, during and after a cell, and the flags that follow from it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from pardec.common.lazy import lazy
+
+torch = lazy("torch")
+
+FOREIGN_SHARE = 0.25
+"""Share of one core that other processes may use during a sample before it is flagged: a quarter core is more than
+the background of an idle desktop and enough to move a single-threaded timing."""
+CLOCK_DROP = 0.9
+"""A sample whose CPU clock fell below this share of the clock before it is flagged."""
+
+
+def resolve(device: str) -> str:
+    """ "auto" takes cuda, then mps, then cpu; anything else stands."""
+    if device != "auto":
+        return device
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+class Watch:
+    """Compares the machine's counters before and after each sample."""
+
+    def __init__(self):
+        self.before = self._read()
+
+    def flags(self) -> list[str]:
+        """What went wrong since the last call: "foreign_load", "clock_drop", "swap"."""
+        now, then = self._read(), self.before
+        self.before = now
+        wall = now["wall"] - then["wall"]
+        found = []
+        if wall > 0.02:  # the kernel counts in ticks of 10 ms: below two of them a share means nothing
+            others = (now["busy"] - then["busy"]) - (now["own"] - then["own"])
+            if others / wall > FOREIGN_SHARE:
+                found.append("foreign_load")
+        if now["swap"] > then["swap"]:
+            found.append("swap")
+        if then["mhz"] and now["mhz"] and now["mhz"] < CLOCK_DROP * then["mhz"]:
+            found.append("clock_drop")
+        return found
+
+    @staticmethod
+    def _read() -> dict:
+        times = os.times()
+        return {
+            "wall": time.monotonic(),
+            "busy": _busy_seconds(),
+            "own": times.user + times.system,
+            "swap": _swap_pages(),
+            "mhz": _clock_mhz(),
+        }
+
+
+def state(device: str) -> dict:
+    """A snapshot for the record: load, clock, memory, and the GPU's clocks and temperature where there is one."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+    facts = {"load_1min": load, "cpu_mhz": _clock_mhz(), "available_mb": _available_mb()}
+    if device.startswith("cuda"):
+        facts["gpu"] = gpu_state(torch.cuda.current_device())
+    return facts
+
+
+def gpu_state(index: int) -> dict:
+    """Clocks (MHz), temperature (C), power (W) and throttle reasons by NVML; {"error": ...} where NVML fails."""
+    import pynvml
+
+    try:
+        pynvml.nvmlInit()
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        return {
+            "sm_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
+            "memory_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM),
+            "temperature_c": pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
+            "power_w": pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+            "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),
+            "processes": len(pynvml.nvmlDeviceGetComputeRunningProcesses(handle)),
+        }
+    except pynvml.NVMLError as error:
+        return {"error": str(error)}
+
+
+def _busy_seconds() -> float:
+    """CPU seconds all processes have used since boot (user, nice, system, irq, softirq); 0 where /proc is absent."""
+    try:
+        fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    except OSError:
+        return 0.0
+    user, nice, system, _, _, irq, softirq = (int(field) for field in fields[:7])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+def _swap_pages() -> int:
+    try:
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("pswpout "):
+                return int(line.split()[1])
+    except OSError:
+        pass
+    return 0
+
+
+def _clock_mhz() -> float | None:
+    try:
+        text = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq").read_text()
+        return int(text) / 1000
+    except (OSError, ValueError):
+        return None
+
+
+def _available_mb() -> float | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable"):
+                return int(line.split()[1]) * 1024 / 1e6
+    except OSError:
+        pass
+    return None

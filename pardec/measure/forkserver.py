@@ -1,0 +1,272 @@
+"""One process a cell without paying for imports each time.
+
+A timing job is a process of its own; importing torch is most of its life. The first job leaves behind a small server
+that has imported torch, and nothing of this project, before any thread or CUDA context exists. Each later job hands
+the server its command line, folder, environment and standard streams over a local socket; the server forks a fresh
+child that runs the script from the start, so project code is always read from disk. The server ends by itself when
+idle, kills a child whose client has gone, and refuses to fork once its own process has threads or CUDA.
+
+`run(argv)` returns the exit status, or None where no server can be had; the caller then runs in its own process.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import hashlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+IDLE_S = 60.0
+"""An idle server ends after this long: longer than any gap between cells, short enough to leave nothing behind."""
+START_S = 30.0
+PRELOAD = (
+    "torch",
+    "numpy",
+    "safetensors.torch",
+    "tokenizers",
+    "pydantic",
+    "transformers.models.llama.modeling_llama",
+)
+"""Third-party modules only: a project module loaded here could be stale when a child runs it."""
+LAUNCH = "PARDEC_LAUNCH"
+"""Set in a child to "forked", so that the record can say how it was started."""
+
+
+def address() -> Path:
+    """The socket of this user, interpreter and set of installed packages, in a folder only this user can enter."""
+    import sysconfig
+
+    packages = Path(sysconfig.get_paths()["purelib"])
+    stamp = f"{sys.executable}|{sys.version}|{packages}|{packages.stat().st_mtime_ns}|{Path(__file__).read_bytes()!r}"
+    folder = Path(tempfile.gettempdir()) / f"pardec-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError(f"{folder} belongs to another user")
+    folder.chmod(0o700)
+    return folder / f"fork-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.sock"
+
+
+def run(argv: list[str]) -> int | None:
+    """Run `argv` (script and arguments) in a forked child of the server; the exit status, or None without a server."""
+    if not hasattr(os, "fork") or not hasattr(socket, "SCM_RIGHTS"):
+        return None
+    try:
+        path = address()
+        connection = _connect(path) or _start(path)
+    except OSError:
+        return None
+    if connection is None:
+        return None
+    with connection:
+        request = {"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ), "client": os.getpid()}
+        streams = array.array("i", [0, 1, 2])
+        try:
+            connection.sendmsg([b"r"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            answer = _read_line(connection)
+        except OSError:
+            return None
+        if not answer or "refused" in answer:
+            return None
+        answer = _read_line(connection)
+        return answer["status"] if answer else 1
+
+
+def _connect(path: Path) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    try:
+        connection.connect(str(path))
+        return connection
+    except OSError:
+        connection.close()
+        return None
+
+
+def _start(path: Path) -> socket.socket | None:
+    """Start a detached server under a lock, so that two first jobs do not start two."""
+    import fcntl
+
+    with open(path.with_suffix(".lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (connection := _connect(path)) is not None:
+            return connection
+        subprocess.Popen(
+            [sys.executable, "-P", __file__, str(path)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+        )
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            if (connection := _connect(path)) is not None:
+                return connection
+            time.sleep(0.02)
+    return None
+
+
+def _read_line(connection: socket.socket) -> dict | None:
+    data = b""
+    while not data.endswith(b"\n"):
+        chunk = connection.recv(65536)
+        if not chunk:
+            return None
+        data += chunk
+    return json.loads(data)
+
+
+def serve(path: Path) -> None:
+    """The server's whole life: listen, load, fork a child for each client, end when idle."""
+    listener = socket.socket(socket.AF_UNIX)
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    listener.bind(str(path))
+    listener.listen(16)
+    for name in PRELOAD:
+        with contextlib.suppress(ImportError):
+            __import__(name)
+
+    # A child's end wakes the loop by a signal: a server that polled would disturb what it serves.
+    ended, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
+
+    inode = path.stat().st_ino
+    children: dict[int, socket.socket] = {}
+    idle_since = time.monotonic()
+    while True:
+        ready, _, _ = select.select([listener, ended, *children.values()], [], [], None if children else 1.0)
+        for source in ready:
+            if source is ended:
+                ended.recv(4096)
+            elif source is listener:
+                _accept(listener, children)
+            else:  # the client has nothing more to say: readable means that it is gone
+                _kill(next(pid for pid, connection in children.items() if connection is source))
+        _reap(children)
+        if children:
+            idle_since = time.monotonic()
+        replaced = not path.exists() or path.stat().st_ino != inode
+        if not children and (replaced or time.monotonic() - idle_since > IDLE_S):
+            break
+    listener.close()
+    if not replaced:
+        path.unlink(missing_ok=True)
+
+
+def _accept(listener: socket.socket, children: dict[int, socket.socket]) -> None:
+    connection, _ = listener.accept()
+    connection.settimeout(5)
+    try:
+        _, control, _, _ = connection.recvmsg(1, socket.CMSG_SPACE(3 * array.array("i").itemsize))
+        streams = array.array("i")
+        for _, _, data in control:
+            streams.frombytes(data)
+        request = _read_line(connection)
+    except (OSError, ValueError):
+        connection.close()
+        return
+    if request is None or len(streams) != 3 or not safe_to_fork():
+        for stream in streams:
+            os.close(stream)
+        with contextlib.suppress(OSError):
+            connection.sendall(b'{"refused": true}\n')
+        connection.close()
+        return
+    with contextlib.suppress(OSError):
+        connection.sendall(b'{"accepted": true}\n')
+    pid = os.fork()
+    if pid == 0:
+        listener.close()
+        _child(request, streams)
+    for stream in streams:
+        os.close(stream)
+    children[pid] = connection
+
+
+def safe_to_fork() -> bool:
+    """True while this process has one thread and no CUDA context."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_initialized():
+        return False
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        import threading
+
+        return threading.active_count() == 1
+
+
+def _child(request: dict, streams: array.array) -> None:
+    """Become the client's process in all but name, run its script, and leave."""
+    import runpy
+
+    status = 1
+    try:
+        os.setpgid(0, 0)
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for target, stream in enumerate(streams):
+            os.dup2(stream, target)
+            os.close(stream)
+        sys.stdin, sys.stdout, sys.stderr = (
+            os.fdopen(number, mode, closefd=False) for number, mode in ((0, "r"), (1, "w"), (2, "w"))
+        )
+        os.chdir(request["cwd"])
+        os.environ.clear()
+        os.environ.update(request["env"], **{LAUNCH: "forked"})
+        sys.argv = request["argv"]
+        if "PYTHONSAFEPATH" not in request["env"]:
+            sys.path.insert(0, str(Path(sys.argv[0]).resolve().parent))
+        sys.path[0:0] = [
+            folder for folder in request["env"].get("PYTHONPATH", "").split(os.pathsep) if folder
+        ]
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+            status = 0
+        except SystemExit as leave:
+            status = leave.code if isinstance(leave.code, int) else (0 if leave.code is None else 1)
+            if isinstance(leave.code, str):
+                print(leave.code, file=sys.stderr)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _reap(children: dict[int, socket.socket]) -> None:
+    for pid in list(children):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if not done:
+            continue
+        connection = children.pop(pid)
+        code = os.waitstatus_to_exitcode(status)
+        with contextlib.suppress(OSError):
+            connection.sendall(json.dumps({"status": code if code >= 0 else 128 - code}).encode() + b"\n")
+        connection.close()
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

@@ -1,0 +1,135 @@
+"""What machine this is, and the two rates everything else is held against, measured on the spot."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+from pardec.common.lazy import lazy
+from pardec.measure.device import gpu_state, resolve
+
+torch = lazy("torch")
+
+COPY_BYTES = 256 * 2**20
+"""Size of the buffer copied to find the bandwidth: far beyond any cache."""
+MATMUL_SIDE = 1024
+"""Side of the square product that finds the matmul rate on a CPU; on a GPU it is eight times larger."""
+
+
+def describe(device: str, threads: int, precision: str) -> dict:
+    """Facts of the machine for the report and for every record's provenance.
+
+    device: "auto", "cpu", "cuda" or "mps". threads: torch threads, the same as timed cells use. precision: name of
+    a torch dtype. Rates: `copy_gb_per_s` counts bytes read plus bytes written, `matmul_gflop_per_s` a square product.
+    """
+    torch.set_num_threads(threads)
+    device = resolve(device)
+    facts = {
+        "device": device,
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_gb": _memory_gb(),
+        "system": f"{platform.system()} {platform.release()}",
+        "architecture": platform.machine(),
+        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        "container": _container(),
+        "python": sys.version.split()[0],
+        "torch": torch.__version__,
+        "torch_config": torch.__config__.show().strip().splitlines()[1:4],
+        "threads": threads,
+        "precision": precision,
+        "copy_gb_per_s": copy_rate(device),
+        "matmul_gflop_per_s": matmul_rate(device, precision),
+        "packages": packages(),
+    }
+    if device.startswith("cuda"):
+        index = torch.cuda.current_device()
+        properties = torch.cuda.get_device_properties(index)
+        facts["gpu"] = {
+            "name": properties.name,
+            "memory_gb": properties.total_memory / 1e9,
+            "capability": list(torch.cuda.get_device_capability(index)),
+            "cuda": torch.version.cuda,
+            "state": gpu_state(index),
+        }
+    return facts
+
+
+def packages() -> dict[str, str]:
+    """Installed distributions and their versions, sorted."""
+    found = {dist.metadata["Name"]: dist.version for dist in metadata.distributions()}
+    return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
+
+
+def copy_rate(device: str, repeats: int = 5) -> float:
+    """Gigabytes a second of a large device copy, read plus written; the best of `repeats`."""
+    source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    seconds = _best(lambda: target.copy_(source), device, repeats)
+    return 2 * COPY_BYTES / seconds / 1e9
+
+
+def matmul_rate(device: str, precision: str, repeats: int = 5) -> float:
+    """GFLOP a second of a square matrix product in `precision`; the best of `repeats`."""
+    side = MATMUL_SIDE * (1 if device == "cpu" else 8)
+    left = torch.randn(side, side, device=device).to(getattr(torch, precision))
+    seconds = _best(lambda: left @ left, device, repeats)
+    return 2 * side**3 / seconds / 1e9
+
+
+def _best(work, device: str, repeats: int) -> float:
+    from pardec.measure.clock import clock_for
+
+    clock = clock_for(device)
+    work()
+    times = []
+    for _ in range(repeats):
+        clock.synchronize()
+        begin = time.perf_counter()
+        work()
+        clock.synchronize()
+        times.append(time.perf_counter() - begin)
+    return min(times)
+
+
+def cpu_name() -> str:
+    for line in (_read("/proc/cpuinfo") or "").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gb() -> float:
+    import psutil
+
+    return psutil.virtual_memory().total / 1e9
+
+
+def _container() -> str | None:
+    if os.environ.get("APPTAINER_CONTAINER"):
+        return "apptainer"
+    return "docker" if Path("/.dockerenv").exists() else None
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return None
+
+
+def burn_in(device: str, threads: int, precision: str, seconds: float) -> list[float]:
+    """Multiply matrices for `seconds`, so that clocks and power settle; milliseconds of each product, in order."""
+    torch.set_num_threads(threads)
+    device = resolve(device)
+    side = MATMUL_SIDE * (1 if device == "cpu" else 8)
+    left = torch.randn(side, side, device=device).to(getattr(torch, precision))
+    passes: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        passes.append(_best(lambda: left @ left, device, 1) * 1e3)
+    return passes

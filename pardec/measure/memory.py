@@ -1,0 +1,118 @@
+"""Peak memory of one generation."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import contextmanager
+from typing import Any
+
+from pardec.common.lazy import lazy
+
+torch = lazy("torch")
+
+MB = 1e6
+"""Bytes in a megabyte, decimal as on a data sheet."""
+
+
+def weights_mb(model: Any) -> float:
+    """Megabytes of parameters and buffers, shared storage counted once."""
+    storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in _tensors(model)}
+    return sum(storages.values()) / MB
+
+
+def _tensors(model: Any):
+    yield from model.parameters()
+    yield from model.buffers()
+
+
+def measure_memory(device: str, model: Any, run: Callable[[], Any]) -> dict:
+    """Run one untimed generation and return its peaks in megabytes.
+
+    On CUDA: the caching allocator's own peaks, allocated and reserved. On a CPU there is no caching allocator:
+    `peak_allocated_mb` replays every allocation and release that torch reports to its profiler, on top of the
+    weights; `peak_reserved_mb` is the process's peak resident set, reset before the run where the kernel allows it.
+    """
+    if device.startswith("cuda"):
+        return _cuda(model, run)
+    return _host(model, run)
+
+
+def _cuda(model: Any, run: Callable[[], Any]) -> dict:
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    torch.cuda.synchronize()
+    return {
+        "weights_mb": weights_mb(model),
+        "peak_allocated_mb": torch.cuda.max_memory_allocated() / MB,
+        "peak_reserved_mb": torch.cuda.max_memory_reserved() / MB,
+        "rss_mb": resident_mb("VmHWM"),
+        "method": "torch.cuda.max_memory_allocated / max_memory_reserved",
+    }
+
+
+def _host(model: Any, run: Callable[[], Any]) -> dict:
+    _reset_peak_resident()
+    run()
+    resident = resident_mb("VmHWM")
+    with _quiet(), torch.autograd.profiler.profile(use_cpu=True, profile_memory=True) as profile:
+        run()
+    weights = weights_mb(model)
+    return {
+        "weights_mb": weights,
+        "peak_allocated_mb": weights + replay(profile.kineto_results.events()) / MB,
+        "peak_reserved_mb": resident,
+        "rss_mb": resident,
+        "method": "torch profiler allocations + weights / peak resident set",
+    }
+
+
+def replay(events: Any) -> int:
+    """Highest running sum of bytes over the profiler's allocation events."""
+    changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
+    total = peak = 0
+    for _, change in sorted(changes, key=lambda pair: pair[0]):
+        total += change
+        peak = max(peak, total)
+    return peak
+
+
+def resident_mb(field: str = "VmRSS") -> float:
+    """Resident set of this process in megabytes, from the kernel ("VmRSS" now, "VmHWM" peak)."""
+    try:
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith(field):
+                    return int(line.split()[1]) * 1024 / MB
+    except OSError:
+        pass
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak * (1 if sys.platform == "darwin" else 1024) / MB
+
+
+def _reset_peak_resident() -> None:
+    try:
+        with open("/proc/self/clear_refs", "w") as handle:
+            handle.write("5")
+    except OSError:
+        pass  # the peak then covers the whole life of the process, which is an upper bound
+
+
+@contextmanager
+def _quiet():
+    """The profiler's C++ side writes lines of its own to both streams; they would only confuse."""
+    kept = os.dup(1), os.dup(2)
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        yield
+    finally:
+        for target, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, target)
+            os.close(copy)
+        os.close(sink)

@@ -1,0 +1,93 @@
+"""Warm up, sample two arms in turn, stop: one cell's measurement.
+
+The two arms of a comparison share one process. Each block takes one batch of prompts and runs both arms on it, in an
+order drawn anew, so that drift of the machine falls on both alike and a ratio can be taken pair by pair.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pardec.measure.clock import HostClock, Stopwatch, timed
+from pardec.measure.stopping import Criterion
+
+Run = Callable[[Sequence[int], Stopwatch], Any]
+"""Generates for the prompts of the given indices, telling the stopwatch; returns a Decoded."""
+
+
+@dataclass
+class Series:
+    """One arm: how to run it, and what came of it."""
+
+    run: Run
+    samples: list[dict] = field(default_factory=list)
+    warmup_ms: list[float] = field(default_factory=list)
+    outputs: dict[int, Any] = field(default_factory=dict)
+    """prompt index -> its output tokens [N], from the last timed generation of that prompt."""
+
+
+def batches(count: int, size: int, seed: int) -> Callable[[int], list[int]]:
+    """Block number -> indices of `size` prompts, walking through all `count` prompts in a seeded order."""
+    order = list(range(count))
+    random.Random(seed).shuffle(order)
+    return lambda block: [order[(block * size + row) % count] for row in range(size)]
+
+
+def measure(
+    cell: Series,
+    reference: Series | None,
+    clock: HostClock,
+    prompts: Callable[[int], list[int]],
+    criteria: Sequence[Criterion],
+    warmup_passes: int,
+    seed: int,
+    probe: Callable[[], list[str]] = lambda: [],
+) -> Criterion:
+    """Sample until a criterion holds; returns the criterion.
+
+    cell, reference: filled in place. prompts: block number -> prompt indices. criteria: fed the cell's own
+    end-to-end milliseconds. probe: flags of the machine's state after each sample (throttling, foreign load).
+    """
+    arms = [cell] if reference is None else [cell, reference]
+    for arm in arms:
+        for number in range(warmup_passes):
+            facts, _ = timed(clock, lambda watch, arm=arm, number=number: arm.run(prompts(number), watch))
+            arm.warmup_ms.append(facts["e2e_ms"])
+
+    draw = random.Random(seed)
+    block = 0
+    while True:
+        order = list(range(len(arms)))
+        draw.shuffle(order)
+        indices = prompts(block)
+        for place, number in enumerate(order):
+            arm = arms[number]
+            facts, decoded = timed(clock, lambda watch, arm=arm: arm.run(indices, watch))
+            arm.samples.append(_sample(block, place, indices, facts, decoded, probe()))
+            arm.outputs.update(zip(indices, decoded.tokens, strict=True))
+        for criterion in criteria:
+            criterion.add(cell.samples[-1]["e2e_ms"])
+        for criterion in criteria:
+            if criterion.finished():
+                return criterion
+        block += 1
+
+
+def _sample(
+    block: int, place: int, indices: Sequence[int], facts: dict, decoded: Any, flags: list[str]
+) -> dict:
+    rows, canvas = decoded.tokens.shape
+    return {
+        "block": block,
+        "order": place,
+        "prompts": list(indices),
+        **facts,
+        "useful": int(decoded.useful.sum()),
+        "canvas": rows * canvas,
+        "nfe": decoded.nfe,
+        "token_forwards": decoded.token_forwards,
+        "flags": flags,
+    }

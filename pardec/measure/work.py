@@ -1,0 +1,69 @@
+"""How much work a generation is, counted from the model's shape: operations and bytes of its forward passes.
+
+Counts are analytic, per forward pass, after Kaplan et al. (arXiv 2001.08361, appendix on compute): two operations a
+parameter of each matrix product and token, plus the attention products. Bytes count what a pass cannot avoid: the
+weights once, the keys and values it attends to once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Work:
+    """flops, bytes: of one batch generation. forwards: its passes of the model."""
+
+    flops: float = 0.0
+    bytes: float = 0.0
+    forwards: int = 0
+
+
+class CountingModel:
+    """Stands before a model's `forward` for one untimed generation and adds up the work of each pass."""
+
+    def __init__(self, model: Any):
+        self.info = model.info
+        self.size = next(model.parameters()).element_size()
+        self.work = Work()
+        self.cache_bytes = 0
+        """Largest key-value cache seen, in bytes."""
+        self.logits_bytes = 0
+        """Largest logits of one pass, in bytes."""
+        self.handle = model.register_forward_pre_hook(self._count, with_kwargs=True)
+
+    def __enter__(self) -> CountingModel:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.handle.remove()
+
+    def _count(self, module: Any, args: tuple, kwargs: dict) -> None:
+        tokens = args[0] if args else kwargs["tokens"]
+        cache, keep = kwargs.get("cache"), kwargs.get("keep")
+        rows, length = tokens.shape
+        past = cache.length if cache is not None else 0
+        kept = len(range(*keep.indices(length))) if keep is not None else length
+        self.work.flops += pass_flops(self.info, rows, length, past, kept)
+        self.work.bytes += pass_bytes(self.info, rows, length, past, self.size)
+        self.work.forwards += 1
+        self.logits_bytes = max(self.logits_bytes, rows * kept * self.info.vocab_size * self.size)
+        if cache is not None:
+            self.cache_bytes = max(self.cache_bytes, cache.keys.nbytes + cache.values.nbytes)
+
+
+def pass_flops(info: Any, rows: int, length: int, past: int, kept: int) -> float:
+    """Operations of one forward pass over `rows` x `length` tokens after `past` cached ones, logits at `kept`."""
+    head = info.hidden * info.vocab_size
+    body = info.matmul_parameters - head
+    products = 2 * rows * (body * length + head * kept)
+    span = past + length if info.attention == "bidirectional" else past + (length + 1) / 2
+    attention = 4 * rows * info.layers * info.heads * info.head_dim * length * span
+    return products + attention
+
+
+def pass_bytes(info: Any, rows: int, length: int, past: int, size: int) -> float:
+    """Bytes one forward pass must move: the weights it multiplies by and the keys and values it attends to."""
+    cache = 2 * info.layers * info.kv_heads * info.head_dim * (past + length) * rows
+    return size * (info.matmul_parameters + cache)

@@ -1,0 +1,1 @@
+"""Language models: one backbone, its families and training, and loading whatever the source."""

@@ -1,0 +1,226 @@
+"""One Llama-style transformer for every family: causal or bidirectional, with or without learned positions.
+
+RMSNorm, rotary positions, SwiGLU, grouped key-value heads (Touvron et al. 2023, arXiv:2302.13971; Ainslie et al.
+2023, arXiv:2305.13245). The weights of queries, keys and values are held as one matrix, and so are the gate and the
+up projection: a one-token step of a small model is bound by the count of operations, not by their size.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pardec.models.base import Cache, LanguageModel, ModelInfo
+from pardec.models.config import BackboneConfig
+
+
+def rope_tables(positions: int, head_dim: int, theta: float, device=None) -> tuple[Tensor, Tensor]:
+    """Cosines and signed sines [positions, head_dim], so that rotating x is `x * cos + roll(x, head_dim // 2) * sin`."""
+    half = head_dim // 2
+    rates = 1.0 / theta ** (torch.arange(half, dtype=torch.float32, device=device) * 2 / head_dim)
+    angles = torch.outer(torch.arange(positions, dtype=torch.float32, device=device), rates)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
+
+
+def attention_mask(
+    causal: bool, pad: Tensor | None, past: int, length: int, device: torch.device
+) -> Tensor | None:
+    """Which keys each query may see, [B or 1, 1, length, past + length] bool, or None where plain flags suffice.
+
+    A pad token sees itself, whatever the rest says: a row of the mask without any key would give NaN.
+    """
+    if pad is None and (not causal or past == 0 or length == 1):
+        return None
+    keys = torch.arange(past + length, device=device)
+    queries = keys[past:, None]
+    allowed = None
+    if causal and length > 1:
+        allowed = (keys <= queries)[None]
+    if pad is not None:
+        real = keys >= pad[:, None, None]
+        allowed = real if allowed is None else allowed & real
+        if length > 1:
+            allowed = allowed | (keys == queries)
+    return allowed[:, None]
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward, each behind a norm and added to the stream."""
+
+    def __init__(self, config: BackboneConfig):
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
+        self.shape, self.eps, self.mlp = (config.hidden,), config.norm_eps, config.mlp
+        self.input_norm = nn.Parameter(torch.ones(config.hidden))
+        self.post_norm = nn.Parameter(torch.ones(config.hidden))
+        width = config.head_dim * config.heads
+        self.qkv = nn.Parameter(torch.empty(width + 2 * config.head_dim * config.kv_heads, config.hidden))
+        self.out = nn.Parameter(torch.empty(config.hidden, width))
+        self.gate_up = nn.Parameter(torch.empty(2 * config.mlp, config.hidden))
+        self.down = nn.Parameter(torch.empty(config.hidden, config.mlp))
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        is_causal: bool,
+        kv_store: Tensor | None,
+        past: int,
+    ) -> Tensor:
+        """x: [B, T, hidden]. cos, sin: [B or 1, T, 1, head_dim]. kv_store: [2, B, kv_heads, S, head_dim]."""
+        batch, length, _ = x.shape
+        normed = F.rms_norm(x, self.shape, self.input_norm, self.eps)
+        qkv = F.linear(normed, self.qkv).view(batch, length, -1, self.head_dim)
+        turned = qkv[:, :, : self.heads + self.kv_heads]
+        turned = torch.addcmul(turned * cos, turned.roll(self.head_dim // 2, -1), sin).transpose(1, 2)
+        query, key = turned.split([self.heads, self.kv_heads], 1)
+        value = qkv[:, :, self.heads + self.kv_heads :].transpose(1, 2)
+        if kv_store is not None:
+            filled = past + length
+            kv_store[0, :, :, past:filled] = key
+            kv_store[1, :, :, past:filled] = value
+            key, value = kv_store[:, :, :, :filled].unbind(0)
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, mask, is_causal=is_causal, enable_gqa=self.heads != self.kv_heads
+        )
+        x = x + F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), self.out)
+        gate, up = F.linear(F.rms_norm(x, self.shape, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
+        return x + F.linear(F.silu(gate) * up, self.down)
+
+
+class Backbone(LanguageModel):
+    """The transformer as a `LanguageModel`."""
+
+    def __init__(self, config: BackboneConfig):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.hidden))
+        self.prompt_positions = _table(config.prompt_positions, config.hidden)
+        self.canvas_positions = _table(config.canvas_positions, config.hidden)
+        self.grid_rows = _table(config.grid_rows, config.hidden)
+        self.grid_columns = _table(config.grid_columns, config.hidden)
+        self.layers = nn.ModuleList([Layer(config) for _ in range(config.layers)])
+        self.norm = nn.Parameter(torch.ones(config.hidden))
+        self.head = None if config.tied else nn.Parameter(torch.empty(config.vocab_size, config.hidden))
+        self.info = _info(self)
+        self.place_tables("cpu", torch.float32)
+
+    def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
+        """Compute the rotary tables, which are no weights, on `device`; in float32 first, whatever `dtype` is."""
+        config = self.config
+        cos, sin = rope_tables(config.max_positions, config.head_dim, config.rope_theta, device)
+        self.register_buffer("cos", cos[:, None].to(dtype), persistent=False)
+        self.register_buffer("sin", sin[:, None].to(dtype), persistent=False)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers)."""
+        damping = 1 / math.sqrt(2 * self.config.layers)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if parameter.dim() == 2:
+                    residual = name.endswith((".out", ".down"))
+                    parameter.normal_(0.0, 0.02 * (damping if residual else 1.0), generator=generator)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        pad: Tensor | None = None,
+        cache: Cache | None = None,
+        keep: slice | None = None,
+        canvas_start: int | None = None,
+    ) -> Tensor:
+        length = tokens.shape[1]
+        past = 0 if cache is None else cache.length
+        filled = past + length
+        if filled > self.config.max_positions:
+            raise ValueError(f"{filled} positions asked of a model with {self.config.max_positions}")
+        if cache is not None and filled > cache.size:
+            raise ValueError(f"{filled} positions asked of a cache of {cache.size}")
+        x = F.embedding(tokens, self.embedding)
+        if pad is None:
+            positions = None
+            cos, sin = self.cos[past:filled], self.sin[past:filled]
+        else:
+            columns = torch.arange(past, filled, device=tokens.device)
+            positions = (columns - pad[:, None]).clamp(min=0)
+            cos, sin = self.cos[positions], self.sin[positions]
+        if self.prompt_positions is not None:
+            x = x + self._learned(tokens, positions, past, canvas_start)
+        causal = self.config.causal
+        mask = attention_mask(causal, pad, past, length, tokens.device)
+        is_causal = causal and mask is None and length > 1
+        for index, layer in enumerate(self.layers):
+            x = layer(x, cos, sin, mask, is_causal, None if cache is None else cache.store[index], past)
+        if cache is not None:
+            cache.length = filled
+        if keep is not None:
+            x = x[:, keep]
+        x = F.rms_norm(x, (self.config.hidden,), self.norm, self.config.norm_eps)
+        return F.linear(x, self.embedding if self.head is None else self.head)
+
+    def _learned(
+        self, tokens: Tensor, positions: Tensor | None, past: int, canvas_start: int | None
+    ) -> Tensor:
+        """Learned position vectors, [B or 1, T, hidden]: by the prompt's table before the canvas, by the canvas's in it."""
+        columns = torch.arange(past, past + tokens.shape[1], device=tokens.device)
+        if positions is None:
+            positions = columns[None]
+        vectors = _rows(self.prompt_positions, positions)
+        if canvas_start is None or self.canvas_positions is None:
+            return vectors
+        ranks = columns - canvas_start
+        canvas = _rows(self.canvas_positions, ranks)
+        if self.grid_rows is not None:
+            canvas = canvas + self._grid(tokens, positions, ranks)
+        return torch.where((ranks >= 0)[:, None], canvas, vectors)
+
+    def _grid(self, tokens: Tensor, positions: Tensor, ranks: Tensor) -> Tensor:
+        """Row and column vectors of canvas positions `ranks` [T], [B, T, hidden]; the whole sequence must be given."""
+        config = self.config
+        at = (positions == config.grid_width_at).int().argmax(-1, keepdim=True)
+        width = tokens.gather(1, at.expand(len(tokens), 1)) - config.grid_zero_id
+        stride = width.clamp(min=1) * config.grid_cell
+        ranks = ranks.clamp(min=0)
+        return _rows(self.grid_rows, ranks // stride) + _rows(self.grid_columns, ranks % stride)
+
+
+def _rows(table: Tensor, indices: Tensor) -> Tensor:
+    """Rows of a position table; an index past an end takes the row at that end."""
+    return F.embedding(indices.clamp(0, len(table) - 1), table)
+
+
+def _table(rows: int, hidden: int) -> nn.Parameter | None:
+    return nn.Parameter(torch.empty(rows, hidden)) if rows else None
+
+
+def _info(model: Backbone) -> ModelInfo:
+    config = model.config
+    tables = (model.prompt_positions, model.canvas_positions, model.grid_rows, model.grid_columns)
+    lookups = {id(table) for table in tables}
+    if not config.tied:
+        lookups.add(id(model.embedding))
+    matrices = [p for p in model.parameters() if p.dim() == 2 and id(p) not in lookups]
+    return ModelInfo(
+        attention="causal" if config.causal else "bidirectional",
+        vocab_size=config.vocab_size,
+        layers=config.layers,
+        hidden=config.hidden,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        mlp=config.mlp,
+        max_positions=config.max_positions,
+        bos_id=config.bos_id,
+        eos_id=config.eos_id,
+        pad_id=config.pad_id,
+        mask_id=config.mask_id,
+        parameters=sum(p.numel() for p in model.parameters()),
+        matmul_parameters=sum(p.numel() for p in matrices),
+        shift=config.shift,
+    )

@@ -1,0 +1,98 @@
+"""Training batches: prompts with answers for tasks, stretches of text for language."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Generator, Tensor
+
+
+@dataclass
+class Batch:
+    """Rows to learn from.
+
+    tokens: [B, P + N] long, prompts of P columns (left-padded) and answers of N columns. pad: [B] long, pad tokens at
+    the left of each row, or None where no row has any. start: P, 0 for text. lengths: [B] long, tokens of each answer
+    up to and including its one end-of-sequence token (N where it has none); columns after it hold that token too.
+    """
+
+    tokens: Tensor
+    pad: Tensor | None
+    start: int
+    lengths: Tensor
+
+
+class Rows(Protocol):
+    def draw(self, size: int, generator: Generator) -> Batch: ...
+
+
+class AnswerRows:
+    """Prompts and their answers, in passes over all rows, each pass in a new random order."""
+
+    def __init__(
+        self,
+        prompts: Sequence[Sequence[int]],
+        answers: Sequence[Sequence[int]],
+        canvas: int,
+        pad_id: int,
+        eos_id: int,
+    ):
+        """prompts, answers: token ids, each answer ended by `eos_id`. canvas: columns of an answer.
+
+        Raises:
+            ValueError: no rows, or an answer longer than `canvas`.
+        """
+        longest = max((len(answer) for answer in answers), default=0)
+        if not 0 < longest <= canvas:
+            raise ValueError(f"the longest answer has {longest} tokens, the canvas {canvas}")
+        width = max(len(prompt) for prompt in prompts)
+        rows = [
+            [pad_id] * (width - len(prompt)) + list(prompt) + list(answer) + [eos_id] * (canvas - len(answer))
+            for prompt, answer in zip(prompts, answers, strict=True)
+        ]
+        self.tokens = torch.tensor(rows)
+        self.pad = torch.tensor([width - len(prompt) for prompt in prompts])
+        self.lengths = torch.tensor([len(answer) for answer in answers])
+        self.start = width
+        self._order = torch.empty(0, dtype=torch.long)
+
+    def draw(self, size: int, generator: Generator) -> Batch:
+        """The next `size` rows, without the columns that are padding in all of them."""
+        while len(self._order) < size:
+            self._order = torch.cat([self._order, torch.randperm(len(self.tokens), generator=generator)])
+        rows, self._order = self._order[:size], self._order[size:]
+        spare = int(self.pad[rows].min())
+        pad = self.pad[rows] - spare
+        return Batch(
+            self.tokens[rows, spare:], pad if pad.any() else None, self.start - spare, self.lengths[rows]
+        )
+
+
+class TextRows:
+    """Stretches of text, each from the start of a passage."""
+
+    def __init__(self, passages: Sequence[Sequence[int]]):
+        """
+        Raises:
+            ValueError: no passage has two tokens.
+        """
+        kept = sorted((list(passage) for passage in passages if len(passage) > 1), key=len)
+        if not kept:
+            raise ValueError("no passage has two tokens")
+        self.lengths = torch.tensor([len(passage) for passage in kept])
+        longest = len(kept[-1])
+        self.tokens = torch.tensor([passage + [0] * (longest - len(passage)) for passage in kept])
+
+    def draw(self, size: int, generator: Generator) -> Batch:
+        """`size` passages of one length: that of a passage drawn at random, to which longer ones are cut.
+
+        So no row is padded, and short passages are not lost.
+        """
+        first = int(torch.randint(len(self.lengths), (1,), generator=generator))
+        length = int(self.lengths[first])
+        first = int(torch.searchsorted(self.lengths, length))
+        rows = torch.randint(first, len(self.lengths), (size,), generator=generator)
+        return Batch(self.tokens[rows, :length], None, 0, torch.full((size,), length))

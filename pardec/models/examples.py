@@ -1,0 +1,43 @@
+"""What a model learns from: a prepared data set's training side as token ids."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pardec.common.errors import UserError
+from pardec.common.files import read_json, read_jsonl
+from pardec.data.tokenizers import TextTokenizer
+from pardec.models.batches import AnswerRows, Rows, TextRows
+
+
+def read_rows(folder: str | Path, tokenizer: TextTokenizer, canvas: int | None) -> tuple[Rows, int | None]:
+    """Training rows of the data set in `folder`, and the canvas they fill (None for text).
+
+    Where answers end (about.json says so), a row is a prompt and an answer, and the canvas defaults to the data's
+    longest answer. Otherwise prompt and answer are one text.
+
+    Raises:
+        UserError: nothing to learn from, or a canvas too short for an answer; names file or key.
+    """
+    folder = Path(folder)
+    file = folder / "train.jsonl"
+    about = read_json(folder / "about.json")
+    records = read_jsonl(file)
+    if not records:
+        raise UserError(
+            file, "holds no training example", "ask the data set for more, or hold less of it out"
+        )
+    prompts = [tokenizer.encode_prompt(record["prompt"]) for record in records]
+    if not about["answers_end"]:
+        texts = [tokenizer.encode_answer(record["answer"] or "", end=False) for record in records]
+        return TextRows([prompt + text for prompt, text in zip(prompts, texts, strict=True)]), None
+    if any(record["answer"] is None for record in records):
+        raise UserError(file, "has examples without an answer", "train on data that has answers")
+    answers = [tokenizer.encode_answer(record["answer"]) for record in records]
+    longest = max(map(len, answers))
+    canvas = canvas or max(longest, about.get("max_answer_tokens") or 0)
+    if canvas < longest:
+        raise UserError(
+            "models: canvas", f"is {canvas}, an answer has {longest} tokens", f"set it to {longest} or more"
+        )
+    return AnswerRows(prompts, answers, canvas, tokenizer.pad_id, tokenizer.eos_id), canvas

@@ -1,0 +1,77 @@
+"""Masked diffusion models: the tokens behind a random set of masks, from all the others (Nie et al. 2025, LLaDA,
+arXiv:2502.09992; the count of masks is drawn exactly, as in LLaDA's likelihood estimate, not each mask by itself)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from pardec.common.lazy import lazy
+from pardec.common.settings import Settings
+from pardec.models.families.base import Family
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from pardec.models.base import LanguageModel
+    from pardec.models.batches import Batch
+
+torch = lazy("torch")
+
+
+class MaskedDiffusionSettings(Settings):
+    """Predict every masked token of a canvas from all that is not masked."""
+
+    family: Literal["masked_diffusion"] = "masked_diffusion"
+    """The name of the family."""
+    shift: bool = False
+    """The logits at a position predict the next one, as in the autoregressive model whose weights it starts from."""
+    whole: float = Field(0.0, ge=0, le=1)
+    """Share of examples whose canvas is masked entirely, beyond those that chance masks entirely."""
+
+
+class MaskedDiffusion(Family):
+    """Bidirectional; every end-of-sequence token that fills a canvas is learned."""
+
+    Settings = MaskedDiffusionSettings
+    settings: MaskedDiffusionSettings
+    causal = False
+
+    @property
+    def shift(self) -> bool:
+        return self.settings.shift
+
+    @property
+    def masks(self) -> bool:
+        return True
+
+    def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
+        """Mean over rows of the mean cross entropy, in nats, at a row's masked positions.
+
+        Where `whole` is 0 its expectation bounds an answer's negative log-likelihood a token from above. A text
+        without a prompt of its own (start 0) gets one, of 1 token up to three quarters of the row, so that the model
+        learns to go on.
+        """
+        size = batch.tokens.shape[1]
+        start = batch.start or int(torch.randint(1, max(size * 3 // 4, 1) + 1, (1,), generator=generator))
+        answer = batch.tokens[:, start:]
+        masked, counts = choose_masks(*answer.shape, generator, self.settings.whole)
+        canvas = torch.cat([batch.tokens[:, :start], answer.masked_fill(masked, model.info.mask_id)], 1)
+        logits = model.denoise(canvas, batch.pad, start, size)
+        each = torch.nn.functional.cross_entropy(logits[masked], answer[masked], reduction="none")
+        weights = (1.0 / counts)[:, None].expand(masked.shape)[masked]
+        return (each * weights).sum() / len(answer)
+
+
+def choose_masks(rows: int, size: int, generator: Generator, whole: float = 0.0) -> tuple[Tensor, Tensor]:
+    """Which of `size` positions to mask: ([rows, size] bool, counts [rows] long).
+
+    A row's count k is uniform in 1..size, and each set of k positions is equally likely; with probability `whole`
+    the count is `size` instead.
+    """
+    counts = torch.randint(1, size + 1, (rows,), generator=generator)
+    if whole:
+        counts[torch.rand(rows, generator=generator) < whole] = size
+    ranks = torch.rand(rows, size, generator=generator).argsort(-1).argsort(-1)
+    return ranks < counts[:, None], counts

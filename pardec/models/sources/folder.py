@@ -1,0 +1,163 @@
+"""A checkpoint folder that came from elsewhere: what is taken from it, checked, and written down."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from pardec.common.errors import UserError
+from pardec.common.files import atomic, read_json, sha256, write_json
+from pardec.common.settings import Settings
+
+WEIGHTS = ".safetensors"
+TAKEN = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
+"""Names that belong to a checkpoint. Code (`*.py`) is never taken, nor run."""
+PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
+OURS = {"source.json"}
+
+
+class ForeignSettings(Settings):
+    """What a study may say of weights that it did not train."""
+
+    family: str | None = Field(None, pattern="^(autoregressive|masked_diffusion)$")
+    """What the model was trained to predict: autoregressive or masked_diffusion. null believes its
+    config.json."""
+    mask_id: int | None = Field(None, ge=0)
+    """Id of the mask token of a masked-diffusion model whose config.json has none."""
+
+    @model_validator(mode="after")
+    def _mask_needs_its_family(self):
+        if self.mask_id is not None and self.family != "masked_diffusion":
+            raise ValueError("mask_id is for family masked_diffusion")
+        return self
+
+
+def survey(folder: Path) -> list[Path]:
+    """The checkpoint's files, sorted by name.
+
+    Raises:
+        UserError: no such folder, no config.json, no safetensors (pickled weights are refused), a shard
+            missing, or a weight file cut short.
+    """
+    if not folder.is_dir():
+        raise UserError(folder, "is not a folder", "give the folder that holds config.json and *.safetensors")
+    found = {
+        path for pattern in TAKEN for path in folder.glob(pattern) if path.name not in OURS and path.is_file()
+    }
+    names = {path.name for path in found}
+    if "config.json" not in names:
+        raise UserError(folder, "has no config.json", "give a checkpoint in the Hugging Face Llama format")
+    weights = sorted(path for path in found if path.suffix == WEIGHTS)
+    if not weights:
+        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
+        what = "has no safetensors file" + (
+            f", only pickled weights ({', '.join(pickles)})" if pickles else ""
+        )
+        fix = "convert the weights to safetensors; pickles run code when loaded and are refused"
+        raise UserError(folder, what, fix)
+    for index in folder.glob("*.safetensors.index.json"):
+        for shard in sorted(set(read_json(index).get("weight_map", {}).values()) - names):
+            raise UserError(
+                folder / shard, f"is missing ({index.name} names it)", "fetch the checkpoint again"
+            )
+    for path in weights:
+        check_whole(path)
+    return sorted(found)
+
+
+def check_whole(path: Path) -> None:
+    """Compare a safetensors file's size with what its header promises.
+
+    Raises:
+        UserError: the file is cut short or no safetensors file at all.
+    """
+    size = path.stat().st_size
+    try:
+        with open(path, "rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            if length > size:
+                raise ValueError("its header does not fit into it")
+            header = json.loads(handle.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if size != 8 + length + max(ends, default=0):
+            raise ValueError(f"it should have {8 + length + max(ends, default=0)} bytes and has {size}")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            path, f"is not a whole safetensors file ({error})", "fetch or copy the file again"
+        ) from None
+
+
+def install(folder: Path, out: Path, settings: ForeignSettings, facts: dict[str, Any]) -> dict[str, Any]:
+    """Put the checkpoint into `out`: small files copied, weights hard-linked (or symlinked across file
+    systems).
+
+    Writes `out`/source.json last: `facts`, and of every file its SHA-256, bytes and whether it was linked.
+    Returns it.
+
+    Raises:
+        UserError: see `survey`; or `out` is `folder` itself.
+    """
+    files = survey(folder)
+    if out.resolve() == folder.resolve():
+        raise UserError(folder, "is the folder to be written", "give a checkpoint outside results/models")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "source.json").unlink(missing_ok=True)
+    clear(out, keep={path.name for path in files})
+    record = {}
+    for path in files:
+        target, linked = out / path.name, path.suffix == WEIGHTS
+        if linked:
+            _link(path.resolve(), target)
+        else:
+            with atomic(target) as temporary:
+                shutil.copyfile(path, temporary)
+        record[path.name] = {"sha256": sha256(path), "bytes": path.stat().st_size, "linked": linked}
+    source = {**facts, "config_changes": adapt_config(out / "config.json", settings), "files": record}
+    write_json(out / "source.json", source)
+    return source
+
+
+def adapt_config(path: Path, settings: ForeignSettings) -> dict[str, Any]:
+    """Write into config.json what the study says of the model and the file does not. Returns the changed
+    keys.
+
+    Raises:
+        UserError: a masked-diffusion model without a mask token.
+    """
+    config = read_json(path)
+    changes: dict[str, Any] = {}
+    if settings.family is not None:
+        changes["is_causal"] = settings.family == "autoregressive"
+        extra = config.get("pardec") or {}
+        changes["pardec"] = {**extra, "family": settings.family}
+    if settings.family == "masked_diffusion":
+        changes["mask_token_id"] = (
+            settings.mask_id if settings.mask_id is not None else config.get("mask_token_id")
+        )
+        if changes["mask_token_id"] is None:
+            raise UserError(path, "has no mask_token_id", "set mask_id in the model's settings")
+    changes = {key: value for key, value in changes.items() if config.get(key) != value}
+    if changes:
+        write_json(path, {**config, **changes})
+    return changes
+
+
+def clear(out: Path, keep: set[str] = frozenset()) -> None:
+    """Remove what an earlier checkpoint left in `out` and the new one does not have."""
+    for pattern in TAKEN:
+        for path in out.glob(pattern):
+            if path.name not in keep:
+                path.unlink()
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        target.symlink_to(source)

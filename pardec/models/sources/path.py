@@ -1,0 +1,29 @@
+"""A checkpoint in a local folder: one of ours, or any in the Hugging Face Llama format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pardec.models.sources.folder import ForeignSettings, install
+
+
+class PathSettings(ForeignSettings):
+    source: Literal["path"]
+    """Where the weights come from."""
+    path: str = Field(min_length=1)
+    """The folder with config.json and *.safetensors."""
+
+
+def fetch(settings: PathSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:
+    """Bring the checkpoint into `out_dir`; returns what source.json says. `seed` is not used.
+
+    Raises:
+        UserError: the folder is missing or holds no whole safetensors checkpoint.
+    """
+    folder = Path(settings.path)
+    return install(
+        folder, Path(out_dir), settings, {"source": "path", "path": settings.path, "revision": None}
+    )

@@ -1,0 +1,55 @@
+"""A model trained by the workflow itself."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from pardec.common.settings import Settings
+from pardec.models.registry import FAMILIES
+from pardec.models.settings import OptimiserSettings, PositionSettings, SizeSettings
+
+Objective: Any = Annotated[
+    reduce(or_, [FAMILIES.load(name).Settings for name in FAMILIES]), Field(discriminator="family")
+]
+
+
+class TrainSettings(Settings):
+    """A model trained here, on a data set of the study, for a fixed number of steps."""
+
+    source: Literal["train"]
+    """Where the model comes from."""
+    data: str = Field(min_length=1)
+    """The data set it learns from."""
+    objective: Objective
+    """The family of the model and what it is trained to predict."""
+    init: str | None = None
+    """Another trained model of the study, of the same size and data, whose weights it starts from."""
+    size: SizeSettings = SizeSettings()
+    """How large it is."""
+    positions: PositionSettings | None = None
+    """Learned positions beside the rotary ones; only for models that are not causal."""
+    canvas: int | None = Field(None, ge=1, le=65_536)
+    """Tokens of the canvas it fills, end-of-sequence tokens included; null: the data's longest answer. Text has none."""
+    steps: int = Field(1000, ge=1, le=10_000_000)
+    """Optimiser steps."""
+    batch: int = Field(64, ge=1, le=65_536)
+    """Examples a step."""
+    optimiser: OptimiserSettings = OptimiserSettings()
+    """Learning rates and their schedule."""
+    threads: int = Field(1, ge=1, le=1024)
+    """Processor threads; the same number gives the same weights on the same machine."""
+
+    @property
+    def family(self) -> str:
+        """The name of its family."""
+        return self.objective.family
+
+    @model_validator(mode="after")
+    def _plain_if_causal(self) -> TrainSettings:
+        if self.positions is not None and FAMILIES.load(self.family).causal:
+            raise ValueError(f"positions: the {self.family} family is a plain Llama; remove this key")
+        return self

@@ -1,0 +1,1 @@
+"""Scores of what came out: exact tasks, text against references, likelihood."""

@@ -1,0 +1,86 @@
+"""BERTScore: greedy matching of contextual embeddings (Zhang et al. 2020), on a local encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pardec.common.errors import UserError
+from pardec.common.lazy import lazy
+from pardec.quality.base import Context, Metric, Scored, mean_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+torch = lazy("torch")
+
+
+class BertScore(Metric):
+    """F1 of greedy cosine matching between output and answer; no idf weights, no rescaling by a baseline.
+
+    The last layer is used, special tokens are left out. An output without a token scores 0.
+    """
+
+    name = "bertscore"
+    title = "BERTScore F1"
+    better = "higher"
+    unit = "cosine"
+    needs = frozenset({"answer", "encoder"})
+
+    def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
+        encoder = Encoder(context.encoder, context.device)
+
+        def f1(row: dict) -> float:
+            return greedy_f1(encoder.embed(row["text"]), encoder.embed(row["answer"]))
+
+        return mean_of(outputs, f1, context.seed)
+
+
+class Encoder:
+    """A bidirectional encoder and its tokenizer, from a local folder; nothing is downloaded.
+
+    Raises:
+        UserError: the folder is missing or holds no model.
+    """
+
+    def __init__(self, path: str | Path, device: str):
+        import transformers
+
+        # Without this check a missing folder would be looked for on the hub.
+        if not Path(path).is_dir():
+            raise UserError(path, "does not exist", "give the folder of a local encoder")
+        try:
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
+            self.model = transformers.AutoModel.from_pretrained(path, local_files_only=True).eval().to(device)
+        except (OSError, ValueError) as error:
+            what = f"is not an encoder ({str(error).splitlines()[0]})"
+            raise UserError(path, what, "give a folder with config.json, weights and a tokenizer") from None
+        self.device = device
+        self.longest = getattr(self.model.config, "max_position_embeddings", 512)
+
+    def embed(self, text: str) -> Tensor:
+        """Unit embeddings [T, hidden] of the tokens of `text`, special ones left out; long texts are cut."""
+        encoded = self.tokenizer(
+            text,
+            truncation=True,
+            max_length=self.longest,
+            return_special_tokens_mask=True,
+            return_tensors="pt",
+        ).to(self.device)
+        special = encoded.pop("special_tokens_mask")[0].bool()
+        with torch.inference_mode():
+            hidden = self.model(**encoded).last_hidden_state[0][~special]
+        return torch.nn.functional.normalize(hidden.float(), dim=-1)
+
+
+def greedy_f1(output: Tensor, answer: Tensor) -> float:
+    """F1 of the best cosine match of each token; 0 where either side has no token.
+
+    output: [T, hidden], answer: [U, hidden], unit rows.
+    """
+    if not len(output) or not len(answer):
+        return 0.0
+    similar = output @ answer.T
+    precision, recall = similar.amax(1).mean().item(), similar.amax(0).mean().item()
+    return 2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0

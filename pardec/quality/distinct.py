@@ -1,0 +1,54 @@
+"""distinct-n: how little a text repeats itself (Li et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pardec.quality.base import Context, Metric, Scored, mean_of
+
+
+class Distinct(Metric):
+    """Distinct word n-grams of an output, divided by all of its n-grams; the mean over outputs.
+
+    Within one output, so that neither the number of outputs nor a prompt they share moves it. Words are what
+    spaces part, so that models with different tokenizers compare. An output of fewer than n words has no
+    score.
+    """
+
+    better = "higher"
+    unit = "fraction"
+    order: ClassVar[int]
+
+    def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
+        return mean_of(outputs, lambda row: distinct_share(row["text"].split(), self.order), context.seed)
+
+
+def distinct_share(words: Sequence[str], n: int) -> float | None:
+    """Distinct n-grams divided by all n-grams; None where there are none."""
+    grams = [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
+    return len(set(grams)) / len(grams) if grams else None
+
+
+class Distinct1(Distinct):
+    """distinct-1."""
+
+    name = "distinct_1"
+    title = "distinct-1"
+    order = 1
+
+
+class Distinct2(Distinct):
+    """distinct-2."""
+
+    name = "distinct_2"
+    title = "distinct-2"
+    order = 2
+
+
+class Distinct3(Distinct):
+    """distinct-3."""
+
+    name = "distinct_3"
+    title = "distinct-3"
+    order = 3

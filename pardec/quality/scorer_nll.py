@@ -1,0 +1,39 @@
+"""Likelihood of generated text under a held-out autoregressive model, the scorer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pardec.quality.base import Context, Metric, Scored, mean_of
+
+
+class ScorerNLL(Metric):
+    """Nats a token of an output after its prompt, under the scorer; the mean over prompts.
+
+    The text is encoded anew by the scorer's own tokenizer, so that outputs of any model compare. Text that
+    repeats itself scores well: read distinct-n beside it. An empty output
+    has no score. The interval is a bootstrap over prompts.
+    """
+
+    name = "scorer_nll"
+    title = "NLL under the scorer"
+    better = "lower"
+    unit = "nats/token"
+    needs = frozenset({"scorer"})
+
+    def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
+        from pardec.quality.autoregressive import answer_nats
+
+        tokenizer = context.scorer_tokenizer
+        encoded = {
+            row["id"]: (tokenizer.encode_prompt(row["prompt"]), tokenizer.encode(row["text"]))
+            for row in outputs
+        }
+        scorable = {name: pair for name, pair in encoded.items() if all(pair)}
+        prompts, texts = zip(*scorable.values(), strict=True) if scorable else ((), ())
+        nats = dict(zip(scorable, answer_nats(context.scorer, prompts, texts), strict=True))
+
+        def mean_nats(row: dict) -> float | None:
+            return sum(nats[row["id"]]) / len(nats[row["id"]]) if row["id"] in nats else None
+
+        return mean_of(outputs, mean_nats, context.seed)

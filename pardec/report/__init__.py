@@ -1,0 +1,1 @@
+"""The paper: figures, tables, prose. It reads tables and values, and never a record."""

@@ -1,0 +1,75 @@
+"""No digit without a source: a check on the rendered page, not on the templates' good intentions."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+from pardec.common.errors import UserError
+
+VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
+SILENT = frozenset({"script", "style", "title"})
+TERMS = re.compile(r"LLaMA[- ]?3|Llama[- ]?3|SHA-256|RO-Crate 1\.1|8B|n-gram|distinct-2|distinct_2|float(?:16|32|64)|95 %")
+"""Names that hold a digit, and the one level that every interval has."""
+READ_ALOUD = ("alt", "aria-label", "title", "placeholder")
+
+
+class _Reader(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.stack: list[tuple[str, bool]] = []
+        self.bare: list[str] = []
+
+    @property
+    def sourced(self) -> bool:
+        return bool(self.stack) and self.stack[-1][1]
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        sourced = self.sourced or tag in SILENT or bool({"data-v", "data-source", "data-values"} & given.keys())
+        if not sourced:
+            for name in READ_ALOUD:
+                self._check(given.get(name) or "", f"{tag}[{name}]")
+        if tag not in VOID:
+            self.stack.append((tag, sourced))
+
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """A self-closed element holds no text."""
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.stack:
+            if self.stack.pop()[0] == tag:
+                break
+
+    def handle_data(self, data: str) -> None:
+        if not self.sourced:
+            self._check(data, self.stack[-1][0] if self.stack else "text")
+
+    def _check(self, words: str, place: str) -> None:
+        left = TERMS.sub("", words)
+        found = re.search(r"\d", left)
+        if found:
+            around = " ".join(left[max(found.start() - 40, 0) : found.end() + 40].split())
+            self.bare.append(f"<{place}> … {around} …")
+
+
+def bare_digits(html: str) -> list[str]:
+    """Every place in `html` where a digit stands that is no value, config key, count, quoted material or named term."""
+    reader = _Reader()
+    reader.feed(html)
+    reader.close()
+    return reader.bare
+
+
+def check_digits(html: str) -> None:
+    """Refuse a page with a bare digit.
+
+    Raises:
+        UserError: lists the first places.
+    """
+    found = bare_digits(html)
+    if found:
+        places = "\n  ".join(found[:10])
+        raise UserError(
+            "report", f"{len(found)} digit(s) without a source:\n  {places}", "print it with value(id), cfg(key) or count(list)"
+        )

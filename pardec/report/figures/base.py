@@ -1,0 +1,62 @@
+"""What a figure is, and how it becomes the same bytes every time.
+
+Marks carry the id of the value they draw as their `gid`, so that an SVG can link each mark to its number; the list of
+those ids stands in the file's metadata.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pardec.common.files import atomic
+from pardec.common.lazy import lazy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Canvas
+    from pandas import DataFrame
+
+matplotlib = lazy("matplotlib")
+
+Tables = dict[str, "DataFrame"]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure's description; light, so that a workflow may read it while it plans.
+
+    tables: names of the tables it reads. optional: tables it uses when there. caption: template under `report/captions`.
+    alt: what a reader who cannot see it is told.
+    """
+
+    name: str
+    title: str
+    tables: tuple[str, ...]
+    alt: str
+    draw: Callable[[Tables], Canvas]
+    optional: tuple[str, ...] = ()
+
+    @property
+    def caption(self) -> str:
+        return f"captions/{self.name}.html.j2"
+
+
+def drawn(canvas: Canvas) -> list[str]:
+    """Ids of the values that `canvas` draws, sorted, each once."""
+    return sorted({a.get_gid() for a in canvas.findobj() if a.get_gid() and "/" in a.get_gid()})
+
+
+def save(figure: Figure, tables: Tables, svg: str | Path, png: str | Path) -> None:
+    """Draw once and write both files; equal tables give equal bytes (the salt replaces random ids, no date is kept)."""
+    from pardec.report.figures.style import RC
+
+    with matplotlib.rc_context({**RC, "svg.hashsalt": figure.name}):
+        canvas = figure.draw(tables)
+        about = {"Title": figure.title, "Description": figure.alt, "Creator": "pardec"}
+        with atomic(svg, ".svg") as path:
+            canvas.savefig(path, metadata={**about, "Date": None, "Keywords": drawn(canvas)})
+        with atomic(png, ".png") as path:
+            notes = {"Title": figure.title, "Description": figure.alt, "Software": None}
+            canvas.savefig(path, dpi=200, metadata=notes)

@@ -1,0 +1,68 @@
+"""A few real outputs to look at: the same prompts, written by each arm."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from pardec.common.files import read_jsonl
+
+
+@dataclass(frozen=True)
+class Written:
+    """One arm's outputs of one task. steps: of a diffusion arm, else None. texts: by prompt id."""
+
+    path: str
+    task: str
+    model: str
+    decoder: str
+    settings: str
+    steps: int | None
+    rows: dict[str, dict]
+
+
+def read_outputs(paths: list[str | Path]) -> list[Written]:
+    """Read output files by the words of their path: `<task>/<model>/<decoder>/<settings>/outputs.jsonl`.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    written = []
+    for path in sorted({str(p) for p in paths}):
+        parts = Path(path).parts
+        task, model, decoder, settings = parts[-5:-1] if len(parts) >= 5 else ("", "", "", parts[-2] if parts[1:] else "")
+        steps = re.search(r"steps=(\d+)", settings)
+        rows = {row["id"]: row for row in read_jsonl(path)}
+        written.append(Written(path, task, model, decoder, settings, int(steps[1]) if steps else None, rows))
+    return written
+
+
+def gallery(written: list[Written], prompts: int = 2) -> list[dict]:
+    """For each task, the first prompts that all shown arms answered, with the answer of each arm.
+
+    Shown are every sequential arm and, of diffusion, the fewest, a middle and the most steps.
+    """
+    tasks = []
+    for task in dict.fromkeys(w.task for w in written):
+        here = [w for w in written if w.task == task]
+        arms = [w for w in here if w.steps is None][:1] + _spread(sorted((w for w in here if w.steps is not None), key=_steps))
+        if not arms:
+            continue
+        shared = [ident for ident in arms[0].rows if all(ident in arm.rows for arm in arms)][:prompts]
+        examples = [
+            {"prompt": arms[0].rows[ident]["prompt"], "answer": arms[0].rows[ident].get("answer"),
+             "outputs": [(arm, arm.rows[ident]["text"]) for arm in arms]}
+            for ident in shared
+        ]  # fmt: skip
+        tasks.append({"task": task, "examples": examples, "path": arms[0].path})
+    return tasks
+
+
+def _steps(written: Written) -> int:
+    return written.steps or 0
+
+
+def _spread(arms: list[Written]) -> list[Written]:
+    """First, middle and last."""
+    return [arms[i] for i in sorted({0, len(arms) // 2, len(arms) - 1})] if arms else []

@@ -1,0 +1,128 @@
+"""The report: one self-contained HTML page from values, tables, figures and words.
+
+Templates are words and looks; every digit comes through `Book`, and the finished page is read again to prove it.
+"""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+from markupsafe import Markup
+
+from pardec.common.errors import UserError
+from pardec.report import answers
+from pardec.report.book import Book
+from pardec.report.digest import digest, to_script
+from pardec.report.digits import check_digits
+from pardec.report.figures.registry import FIGURES
+from pardec.report.frames import ARMS
+from pardec.report.outputs import gallery, read_outputs
+from pardec.report.rows import Row, groups_of, rows_of
+from pardec.report.svg import embed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "report"
+PAGE = "page.html.j2"
+LIMIT_BYTES = 5_000_000
+
+
+@dataclass
+class Material:
+    """All that a page is made of.
+
+    values, trails: as read from their JSON. figures: SVG files by name. study: resolved configuration. outputs: paths
+    of output files to quote. origin: facts of the run to print on the first page, each with its source.
+    """
+
+    values: dict[str, dict]
+    tables: dict[str, DataFrame]
+    figures: dict[str, Path]
+    study: dict[str, Any]
+    trails: dict[str, dict] = field(default_factory=dict)
+    outputs: list[Path] = field(default_factory=list)
+    origin: dict[str, Any] = field(default_factory=dict)
+
+
+def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) -> str:
+    """The page.
+
+    Raises:
+        UserError: a value, config key or variable that a template asks for is missing (names template and id), or the
+            page holds a digit without a source.
+    """
+    book = Book(material.values, material.study)
+    environment = make_environment(templates, book, material)
+    try:
+        html = environment.get_template(page).render()
+    except jinja2.TemplateError as error:
+        raise UserError(_where(error, templates), str(error), "correct the template, or publish what it asks for") from error
+    check_digits(html)
+    data = to_script(digest(material.values, list(book.used), material.trails))
+    html = html.replace("<!--trail-data-->", f'<script type="application/json" id="trail-data">{data}</script>', 1)
+    if len(html.encode()) > LIMIT_BYTES:
+        raise UserError("report", f"is {len(html.encode())} bytes, more than {LIMIT_BYTES}", "quote fewer outputs or figures")
+    return html
+
+
+def make_environment(templates: Path, book: Book, material: Material) -> jinja2.Environment:
+    """Templates with their only ways to data."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(templates), undefined=jinja2.StrictUndefined, autoescape=True,
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.do"],
+    )  # fmt: skip
+    environment.globals |= {
+        "value": _with_template(book.value),
+        "cell": _with_template(lambda row, column, **how: book.value(row.id(column), **how)),
+        "known": book.known,
+        "cfg": _with_template(book.cfg),
+        "count": Book.count,
+        "raw": Book.raw,
+        "rows": lambda name, **same: rows_of(material.tables, name, **same),
+        "groups": lambda found, column: groups_of(found, column, list(material.study.get("workloads") or ())),
+        "has": lambda name: name in material.tables and len(material.tables[name]) > 0,
+        "figure": lambda name: _figure(name, material, book),
+        "drawn": lambda name: name in material.figures,
+        "caption": lambda name: FIGURES.load(name).caption,
+        "arm_words": lambda row: ARMS.get(row["decoder"], str(row["decoder"]).replace("_", " ")),
+        "gallery": lambda: gallery(read_outputs(material.outputs)),
+        "study": material.study,
+        "origin": material.origin,
+        "answers": answers,
+        "style": lambda: Markup((templates / "style.css").read_text(encoding="utf-8")),
+        "script": lambda: Markup((templates / "page.js").read_text(encoding="utf-8")),
+    }
+    environment.tests["startswith"] = lambda text, start: str(text).startswith(start)
+    return environment
+
+
+def _with_template(ask: Any) -> Any:
+    """`ask`, told which template asks."""
+
+    @jinja2.pass_context
+    def wrapped(context: jinja2.runtime.Context, *args: Any, **how: Any) -> Markup:
+        return ask(*args, where=f"report/{context.name}", **how)
+
+    return wrapped
+
+
+def _figure(name: str, material: Material, book: Book) -> Markup:
+    if name not in material.figures:
+        raise UserError(f"figure {name!r}", "was not given", f"pass results/figures/{name}.svg with --figures")
+    return embed(material.figures[name], name, FIGURES.load(name).alt, book.draw)
+
+
+def _where(error: jinja2.TemplateError, templates: Path) -> str:
+    """The innermost template line behind an error."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if Path(frame.filename).is_relative_to(templates):
+            return f"report/{Path(frame.filename).relative_to(templates)}:{frame.lineno}"
+    return f"report/{getattr(error, 'name', None) or 'template'}"
+
+
+__all__ = ["Material", "Row", "render"]

@@ -1,0 +1,150 @@
+"""From a study to its cells: one configuration, one timing job, one record each."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pardec.common.errors import UserError
+from pardec.decoding.registry import DECODERS
+from pardec.study.schema import Grid, Study
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One configuration. Lengths in tokens; `prompt_tokens` None means prompts as they are."""
+
+    experiment: str
+    workload: str
+    arm: str
+    model: str
+    decoder: str
+    settings: dict[str, Any]
+    swept: tuple[tuple[str, Any], ...]
+    """What sets this cell apart from its arm, in the order of the study: the words of its path."""
+    engine: str
+    precision: str
+    device: str
+    threads: int
+    batch: int
+    prompt_tokens: int | None
+    new_tokens: int
+    reference: Cell | None = None
+
+    @property
+    def output_words(self) -> str:
+        """What of the cell changes its outputs: all but batch and experiment, since decoding is batch-invariant."""
+        words = [f"{key}={_word(value)}" for key, value in self.swept]
+        if self.prompt_tokens is not None:
+            words.append(f"prompt={self.prompt_tokens}")
+        return ",".join([*words, f"new={self.new_tokens}"])
+
+    @property
+    def output_id(self) -> str:
+        return f"{self.workload}/{self.model}/{self.arm}/{self.output_words}"
+
+    @property
+    def id(self) -> str:
+        return f"{self.experiment}/{self.output_id},batch={self.batch}"
+
+
+def _word(value: Any) -> str:
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def expand(study: Study) -> dict[str, Cell]:
+    """All cells of a study by id, in the study's order.
+
+    Raises:
+        UserError: a name that no section defines, settings that a decoder refuses, two cells with one id.
+    """
+    cells: dict[str, Cell] = {}
+    for name, experiment in study.experiments.items():
+        for number, grid in enumerate(experiment.grids):
+            where = f"experiments.{name}.grids.{number}"
+            for cell in _grid_cells(study, name, grid, where):
+                cells.setdefault(cell.id, cell)
+    return cells
+
+
+def _grid_cells(study: Study, name: str, grid: Grid, where: str):
+    for workload, arm, batch, prompt, new in itertools.product(
+        grid.workloads, grid.arms, grid.batch, grid.prompt_tokens, grid.new_tokens
+    ):
+        shape = {"batch": batch, "prompt_tokens": prompt, "new_tokens": new}
+        reference = None
+        if grid.reference is not None:
+            reference = _cell(
+                study, name, workload, grid.reference, {}, shape, f"{where}.reference"
+            )
+        settings = type(_arm(study, arm, where).settings)
+        lists = {key: values for key, values in grid.sweep.items() if key in settings.model_fields}
+        for values in itertools.product(*lists.values()):
+            cell = _cell(study, name, workload, arm, dict(zip(lists, values, strict=True)), shape, where)
+            itself = reference is not None and cell.output_id == reference.output_id
+            yield cell if itself else replace(cell, reference=reference or cell)
+
+
+def _arm(study: Study, name: str, where: str):
+    if name not in study.arms:
+        raise missing(where, "arm", name, study.arms)
+    return study.arms[name]
+
+
+def _cell(
+    study: Study, experiment: str, workload: str, arm: str, swept: dict, shape: dict, where: str
+) -> Cell:
+    if workload not in study.workloads:
+        raise missing(f"{where}.workloads", "workload", workload, study.workloads)
+    work, chosen = study.workloads[workload], _arm(study, arm, where)
+    if chosen.model not in work.models:
+        raise missing(
+            f"{where}: workloads.{workload}.models (arm {arm!r})", "role", chosen.model, work.models
+        )
+    new_tokens = shape["new_tokens"] or work.new_tokens
+    settings = _validated(chosen, swept, f"{where}.sweep")
+    trouble = DECODERS.load(chosen.decoder).check(settings, new_tokens)
+    if trouble:
+        place = f"{where} (workload {workload!r}, arm {arm!r})"
+        raise UserError(place, trouble, "change the sweep, the arm's settings or new_tokens")
+    return Cell(
+        experiment=experiment,
+        workload=workload,
+        arm=arm,
+        model=work.models[chosen.model],
+        decoder=chosen.decoder,
+        settings=settings.model_dump(),
+        swept=tuple(swept.items()),
+        engine=chosen.engine,
+        precision=study.precision,
+        device=study.device,
+        threads=study.threads,
+        batch=shape["batch"],
+        prompt_tokens=shape["prompt_tokens"],
+        new_tokens=new_tokens,
+    )
+
+
+def _validated(arm: Any, swept: dict, where: str):
+    from pydantic import ValidationError
+
+    try:
+        return type(arm.settings).model_validate({**arm.settings.model_dump(), **swept})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{where}.{key}", f"{first['msg']}, not {first['input']!r}", "correct this value"
+        ) from None
+
+
+def missing(where: str, kind: str, name: str, known) -> UserError:
+    """A name that a section does not define."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return UserError(
+        where, f"there is no {kind} {name!r}", f"{hint}known: {', '.join(sorted(known)) or 'none'}"
+    )

@@ -1,0 +1,223 @@
+"""Read a study: check it against the schema, and say of a mistake where it is, what is allowed and what was meant."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import types
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pardec.common.errors import UserError
+from pardec.study.cells import Cell, expand, missing
+from pardec.study.schema import Study
+
+
+def load_study(config: Mapping[str, Any], files: Iterable[str | Path] = ()) -> tuple[Study, dict[str, Cell]]:
+    """The study and its cells.
+
+    config: the merged configuration; a section's entry set to null by an overlay is removed. files: where it came
+    from, last one strongest, used only to say where a mistake is.
+
+    Raises:
+        UserError: one message that lists every mistake found, each with file, line and key.
+    """
+    config = _plain(config)
+    try:
+        # JSON mode is strict on numbers and words, and takes a list where a tuple is meant.
+        study = Study.model_validate_json(json.dumps(config, default=str))
+    except ValidationError as error:
+        raise _explain(error, config, list(files)) from None
+    try:
+        check_names(study)
+        cells = expand(study)
+    except UserError as error:
+        key = error.where.partition(":")[0].partition(" ")[0]
+        raise UserError(_place(key.split("."), list(files), error.where), error.what, error.fix) from None
+    return study, cells
+
+
+def _plain(config: Mapping[str, Any]) -> dict:
+    """A plain copy without entries that an overlay removed by null."""
+    copy = {key: value for key, value in config.items()}
+    for section in ("data", "models", "arms", "workloads", "experiments"):
+        if isinstance(copy.get(section), Mapping):
+            copy[section] = {name: entry for name, entry in copy[section].items() if entry is not None}
+    return copy
+
+
+def check_names(study: Study) -> None:
+    """Every name that one section uses, another defines."""
+    for name, work in study.workloads.items():
+        where = f"workloads.{name}"
+        if work.data not in study.data:
+            raise missing(f"{where}.data", "dataset", work.data, study.data)
+        for role, model in work.models.items():
+            if model not in study.models:
+                raise missing(f"{where}.models.{role}", "model", model, study.models)
+        if work.scorer is not None and work.scorer not in study.models:
+            raise missing(f"{where}.scorer", "model", work.scorer, study.models)
+        tasks = getattr(study.data[work.data], "tasks", None)
+        if tasks is not None:
+            known = [task for task in type(tasks).model_fields if getattr(tasks, task) is not None]
+            if work.task not in known:
+                raise missing(f"{where}.task", "task", str(work.task), known)
+    for name, model in study.models.items():
+        data, init = getattr(model, "data", None), getattr(model, "init", None)
+        if isinstance(data, str) and data not in study.data:
+            raise missing(f"models.{name}.data", "dataset", data, study.data)
+        if isinstance(init, str) and init not in study.models:
+            raise missing(f"models.{name}.init", "model", init, study.models)
+        _refuse_circle(study, name)
+    for number, floor in enumerate(study.floors):
+        if floor.workload not in study.workloads:
+            raise missing(f"floors.{number}.workload", "workload", floor.workload, study.workloads)
+        if floor.arm not in study.arms:
+            raise missing(f"floors.{number}.arm", "arm", floor.arm, study.arms)
+        if floor.metric not in study.workloads[floor.workload].metrics:
+            raise missing(
+                f"floors.{number}.metric", "metric", floor.metric, study.workloads[floor.workload].metrics
+            )
+    if study.likelihood is not None:
+        if study.likelihood.data not in study.data:
+            raise missing("likelihood.data", "dataset", study.likelihood.data, study.data)
+        for name in study.likelihood.models:
+            if name not in study.models:
+                raise missing("likelihood.models", "model", name, study.models)
+
+
+def _refuse_circle(study: Study, name: str) -> None:
+    seen, current = {name}, getattr(study.models[name], "init", None)
+    while isinstance(current, str) and current in study.models:
+        if current in seen:
+            raise UserError(
+                f"models.{name}.init", "models start from one another in a circle", "set one init to null"
+            )
+        seen.add(current)
+        current = getattr(study.models[current], "init", None)
+
+
+def _explain(error: ValidationError, config: dict, files: list) -> UserError:
+    lines = []
+    for fault in error.errors()[:12]:
+        path = _real_path(fault["loc"], config)
+        what, fix = _words(fault, path, config)
+        lines.append((_place(path, files), what, fix))
+    if len(lines) == 1:
+        return UserError(*lines[0])
+    listed = "".join(f"\n  {where}: {what} (fix: {fix})" for where, what, fix in lines)
+    return UserError("study", f"{error.error_count()} mistakes{listed}", "correct these keys and run again")
+
+
+def _real_path(loc: tuple, config: Any) -> list[str]:
+    """Pydantic's location without the tags it adds for unions: only steps that the config really has, and the last."""
+    path, node = [], config
+    for place, step in enumerate(loc):
+        last = place == len(loc) - 1
+        if isinstance(node, Mapping) and step in node:
+            path.append(str(step))
+            node = node[step]
+        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+            path.append(str(step))
+            node = node[step]
+        elif last and step != "[key]":
+            path.append(str(step))
+    return path
+
+
+def _words(fault: dict, path: list[str], config: dict) -> tuple[str, str]:
+    kind, given = fault["type"], fault["input"]
+    if kind == "extra_forbidden":
+        known = _allowed_keys(path[:-1], config)
+        near = difflib.get_close_matches(path[-1], known, 1)
+        return "is not a known key", (
+            f"did you mean {near[0]!r}? " if near else ""
+        ) + f"allowed: {', '.join(known)}"
+    if kind == "missing":
+        return "is missing", "add this key"
+    if kind in ("union_tag_invalid", "literal_error"):
+        allowed = fault.get("ctx", {}).get("expected_tags") or fault.get("ctx", {}).get("expected") or ""
+        value = fault.get("ctx", {}).get("tag", given)
+        names = [word.strip(" '\"") for word in str(allowed).replace(" or ", ",").split(",")]
+        near = difflib.get_close_matches(str(value), names, 1)
+        return f"is {value!r}", (
+            f"did you mean {near[0]!r}? " if near else ""
+        ) + f"allowed: {', '.join(names)}"
+    if kind == "union_tag_not_found":
+        key = fault["ctx"]["discriminator"].strip("'")
+        return f"lacks the key {key}", f"say which kind it is with {key}"
+    shown = repr(given) if len(repr(given)) < 80 else f"{repr(given)[:77]}..."
+    message = fault["msg"][0].lower() + fault["msg"][1:]
+    return f"is {shown}", message.removeprefix("value error, ")
+
+
+def _allowed_keys(path: list[str], config: dict) -> list[str]:
+    """Keys that the schema allows at `path`."""
+    model: Any = Study
+    node: Any = config
+    for step in path:
+        node = node[int(step)] if isinstance(node, list) else node[step]
+        if isinstance(model, type) and issubclass(model, BaseModel):
+            model = model.model_fields[step].annotation
+        else:
+            model = get_args(model)[-1]
+        model = _pick(model, node)
+    return sorted(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def _pick(model: Any, node: Any) -> Any:
+    """The member of a union that `node` says it is; annotations and null are looked through."""
+    if get_origin(model) is Annotated:
+        return _pick(get_args(model)[0], node)
+    if get_origin(model) not in (Union, types.UnionType):
+        return model
+    members = [member for member in get_args(model) if member is not type(None)]
+    if len(members) == 1 or not isinstance(node, Mapping):
+        return _pick(members[0], node)
+    for member in members:
+        for key in ("source", "decoder"):
+            field = member.model_fields.get(key)
+            if field is not None and node.get(key) in get_args(field.annotation):
+                return member
+    return members[0]
+
+
+def _place(path: list[str], files: list, shown: str | None = None) -> str:
+    """`file:line: key.path`, by the strongest file that says something about it; `--config` where none does."""
+    shown = shown or ".".join(path) or "study"
+    best: tuple[int, str] | None = None
+    for file in files:
+        depth, line = _find(Path(file), path)
+        if depth and (best is None or depth >= best[0]):
+            best = (depth, f"{file}:{line}")
+    if best is None:
+        return f"{files[-1] if files else 'config'}: {shown}"
+    if best[0] < len(path) - 1:
+        return f"--config: {shown}"
+    return f"{best[1]}: {shown}"
+
+
+def _find(file: Path, path: list[str]) -> tuple[int, int]:
+    """How many steps of `path` a YAML file has, and the line of the last of them."""
+    try:
+        node = yaml.compose(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return 0, 0
+    depth, line = 0, 1
+    for step in path:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == step), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
+            node = node.value[int(step)]
+            line = node.start_mark.line + 1
+        else:
+            break
+        depth += 1
+    return depth, line

@@ -1,0 +1,301 @@
+"""What the workflow's rules ask of a study: which files, which command line, which code each job depends on."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pardec.common.closure import closure
+from pardec.common.files import write_text
+from pardec.data.registry import SOURCES as DATA_SOURCES
+from pardec.data.registry import TASKS
+from pardec.decoding.registry import DECODERS
+from pardec.models.registry import FAMILIES
+from pardec.models.registry import SOURCES as MODEL_SOURCES
+from pardec.quality.registry import METRICS
+from pardec.study.cells import Cell
+from pardec.study.load import load_study
+
+OWN_SOURCES = ("tasks", "topics")
+"""Data sources that make their own data, and so a tokenizer and a training side."""
+
+
+class Plan:
+    """A study as files and commands.
+
+    config: the merged configuration. files: where it came from. root: the project's folder.
+
+    Raises:
+        UserError: the study is wrong; see `load_study`.
+    """
+
+    def __init__(self, config: Mapping[str, Any], files: Iterable[str | Path], root: str | Path):
+        self.study, self.cells = load_study(config, files)
+        self.root = Path(root)
+        self.outputs = {cell.output_id: cell for cell in self.cells.values()}
+
+    # What the study needs: only what some cell uses is made.
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Models that cells run, that score, that are likelihood-tested, and those they start from."""
+        likelihood = self.study.likelihood.models if self.study.likelihood else []
+        scorers = [self.study.workloads[cell.workload].scorer for cell in self.cells.values()]
+        needed: dict[str, None] = {}
+        sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
+        waiting = [*(side.model for side in sides), *filter(None, scorers), *likelihood]
+        while waiting:
+            name = waiting.pop(0)
+            if name not in needed:
+                needed[name] = None
+                init = getattr(self.study.models[name], "init", None)
+                waiting += [init] if init else []
+        return list(needed)
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        names = [self.study.workloads[cell.workload].data for cell in self.cells.values()]
+        names += [self.study.models[name].data for name in self.trained_models]
+        names += [self.study.likelihood.data] if self.likelihood_models else []
+        return list(dict.fromkeys(names))
+
+    @property
+    def trained_models(self) -> list[str]:
+        return [name for name in self.models if self.study.models[name].source == "train"]
+
+    @property
+    def fetched_models(self) -> list[str]:
+        return [name for name in self.models if name not in self.trained_models]
+
+    @property
+    def own_datasets(self) -> list[str]:
+        return [name for name in self.datasets if self.study.data[name].source in OWN_SOURCES]
+
+    @property
+    def foreign_datasets(self) -> list[str]:
+        return [name for name in self.datasets if name not in self.own_datasets]
+
+    @property
+    def likelihood_models(self) -> list[str]:
+        return list(self.study.likelihood.models) if self.study.likelihood else []
+
+    @staticmethod
+    def pattern(names: Iterable[str]) -> str:
+        """A wildcard constraint that matches exactly `names`; nothing where there are none."""
+        return "|".join(map(re.escape, names)) or "(?!)"
+
+    # Files.
+
+    def data_files(self, name: str) -> list[str]:
+        files = ["about.json", "train.jsonl", "heldout.jsonl"]
+        files += ["tokenizer.json"] if name in self.own_datasets else []
+        return [f"results/data/{name}/{file}" for file in files]
+
+    def data_source_files(self, name: str) -> list[str]:
+        path = getattr(self.study.data[name], "path", None)
+        return [str(path)] if path is not None and Path(path).exists() else []
+
+    def model_files(self, name: str) -> list[str]:
+        trained = ["config.json", "model.safetensors", "tokenizer.json", "training.json"]
+        files = trained if name in self.trained_models else ["config.json", "source.json"]
+        return [f"results/models/{name}/{file}" for file in files]
+
+    def model_source_files(self, name: str) -> list[str]:
+        path = getattr(self.study.models[name], "path", None)
+        config = Path(path) / "config.json" if path is not None else None
+        return [str(config)] if config is not None and config.exists() else []
+
+    def training_data(self, name: str) -> list[str]:
+        return self.data_files(self.study.models[name].data)
+
+    def initial_model(self, name: str) -> list[str]:
+        init = getattr(self.study.models[name], "init", None)
+        return self.model_files(init) if init else []
+
+    @staticmethod
+    def record(cell: str) -> str:
+        return f"results/cells/{cell}/timing.json"
+
+    def records(self, experiments: Iterable[str] | None = None) -> list[str]:
+        chosen = None if experiments is None else set(experiments)
+        return [
+            self.record(id) for id, cell in self.cells.items() if chosen is None or cell.experiment in chosen
+        ]
+
+    def _prompts(self, cell: Cell) -> list[str]:
+        data = self.study.workloads[cell.workload].data
+        return [f"results/data/{data}/heldout.jsonl"]
+
+    def cell_models(self, id: str) -> list[str]:
+        cell = self.cells[id]
+        names = dict.fromkeys([cell.model, *([cell.reference.model] if cell.reference else [])])
+        return [path for name in names for path in self.model_files(name)]
+
+    def cell_prompts(self, id: str) -> list[str]:
+        return self._prompts(self.cells[id])
+
+    def output_model(self, id: str) -> list[str]:
+        return self.model_files(self.outputs[id].model)
+
+    def output_prompts(self, id: str) -> list[str]:
+        return self._prompts(self.outputs[id])
+
+    def scorer_files(self, id: str) -> list[str]:
+        scorer = self.study.workloads[self.outputs[id].workload].scorer
+        return self.model_files(scorer) if scorer else []
+
+    def likelihood_data(self) -> list[str]:
+        return self.data_files(self.study.likelihood.data) if self.study.likelihood else []
+
+    # Code: a script, what it imports, and what it loads by name.
+
+    def code(self, script: str, modules: Iterable[str] = (), **what: str) -> list[str]:
+        """Project files that the job of `script` runs; `what` names the dataset, model, cell or output set it is for."""
+        modules = list(modules)
+        if "data" in what:
+            source = self.study.data[what["data"]]
+            modules.append(DATA_SOURCES.module(source.source))
+            modules += [TASKS.module(name) for name in source.chosen()] if source.source == "tasks" else []
+        if "model" in what:
+            model = self.study.models[what["model"]]
+            modules.append(MODEL_SOURCES.module(model.source))
+            family = getattr(model, "family", None)
+            modules += [FAMILIES.module(family)] if family in FAMILIES else []
+        if "cell" in what:
+            cell = self.cells[what["cell"]]
+            sides = [cell, *([cell.reference] if cell.reference else [])]
+            modules += dict.fromkeys(DECODERS.module(side.decoder) for side in sides)
+        if "output" in what:
+            cell = self.outputs[what["output"]]
+            if script == "score_cell":
+                work = self.study.workloads[cell.workload]
+                modules += [METRICS.module(metric) for metric in work.metrics]
+                modules += [TASKS.module(work.task)] if work.task in TASKS else []
+            else:
+                modules.append(DECODERS.module(cell.decoder))
+        return closure(self.root, f"scripts/{script}.py", modules)
+
+    # Command lines.
+
+    def seed(self, *what: str) -> int:
+        """A seed of its own for each use, derived from the study's."""
+        return random.Random(f"{self.study.seed}/{'/'.join(what)}").randrange(2**31)
+
+    def data_args(self, name: str) -> str:
+        settings = self.study.data[name].model_dump(mode="json")
+        return flags(name=name, settings=settings, seed=self.seed("data", name), out=f"results/data/{name}")
+
+    def model_args(self, name: str) -> str:
+        model = self.study.models[name]
+        extra = {}
+        if name in self.trained_models:
+            extra = {"data": f"results/data/{model.data}"}
+            if model.init:
+                extra["init"] = f"results/models/{model.init}"
+        settings = model.model_dump(mode="json")
+        return flags(
+            name=name, settings=settings, **extra, seed=self.seed("model", name), out=f"results/models/{name}"
+        )
+
+    def machine_args(self) -> str:
+        return flags(device=self.study.device, threads=self.study.threads, precision=self.study.precision)
+
+    def _side_args(self, cell: Cell, prefix: str = "") -> dict[str, Any]:
+        return {
+            f"{prefix}model": f"results/models/{cell.model}",
+            f"{prefix}arm": cell.arm,
+            f"{prefix}decoder": cell.decoder,
+            f"{prefix}settings": cell.settings,
+        }
+
+    def _shape_args(self, cell: Cell) -> dict[str, Any]:
+        work = self.study.workloads[cell.workload]
+        shape = {"data": f"results/data/{work.data}", "workload": cell.workload, "task": work.task}
+        shape |= {"prompt-tokens": cell.prompt_tokens, "new-tokens": cell.new_tokens}
+        shape |= {"device": cell.device, "precision": cell.precision, "threads": cell.threads}
+        return shape | {"seed": self.seed("prompts", cell.workload)}
+
+    def cell_args(self, id: str) -> str:
+        cell = self.cells[id]
+        reference = self._side_args(cell.reference, "reference-") if cell.reference else {}
+        return flags(
+            cell=id,
+            experiment=cell.experiment,
+            **self._side_args(cell),
+            **reference,
+            batch=cell.batch,
+            **self._shape_args(cell),
+            engine=cell.engine,
+            measure=self.study.measure.model_dump(mode="json"),
+            quality=f"results/quality/{cell.output_id}/score.json",
+            machine="results/machine.json",
+        )
+
+    def output_args(self, id: str) -> str:
+        cell = self.outputs[id]
+        prompts = self.study.workloads[cell.workload].prompts
+        return flags(**self._side_args(cell), **self._shape_args(cell), prompts=prompts)
+
+    def score_args(self, id: str) -> str:
+        cell = self.outputs[id]
+        work = self.study.workloads[cell.workload]
+        scorer = f"results/models/{work.scorer}" if work.scorer else None
+        return flags(task=work.task, metrics=",".join(work.metrics), scorer=scorer, encoder=work.encoder)
+
+    def likelihood_args(self, name: str) -> str:
+        wanted = self.study.likelihood
+        return flags(
+            model=f"results/models/{name}",
+            data=f"results/data/{wanted.data}",
+            prompts=wanted.prompts,
+            samples=wanted.samples,
+            seed=self.seed("likelihood", name),
+        )
+
+    def study_args(self) -> str:
+        return flags(study=self.study.model_dump(mode="json"))
+
+    def floor_args(self) -> str:
+        """The study's floors, in the shape that table `models` reads."""
+        floors = [floor.model_dump(mode="json") for floor in self.study.floors]
+        gap = self.study.likelihood.gap if self.study.likelihood else None
+        return flags(study={"floors": floors, "likelihood_gap": gap})
+
+    def templates(self) -> list[str]:
+        """The report's words and looks."""
+        folder = self.root / "report"
+        return sorted(path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
+
+    @staticmethod
+    def write_list(path: str, lines: Iterable[str]) -> None:
+        """A list of paths, too long for a command line, in a file."""
+        write_text(path, "".join(f"{line}\n" for line in lines))
+
+    # Order.
+
+    @cached_property
+    def _ranks(self) -> dict[str, int]:
+        """Cells of one model together, in a seeded order within: a drifting machine does not follow the sweep."""
+        draw = random.Random(self.study.seed)
+        order = sorted(self.cells, key=lambda id: (self.cells[id].model, draw.random()))
+        return {id: len(order) - place for place, id in enumerate(order)}
+
+    def priority(self, id: str) -> int:
+        return self._ranks[id]
+
+
+def flags(**values: Any) -> str:
+    """Command-line flags, quoted for a shell; null values are left out, mappings become JSON."""
+    words = []
+    for key, value in values.items():
+        if value is None:
+            continue
+        text = json.dumps(value, separators=(",", ":")) if isinstance(value, (dict, list)) else str(value)
+        words += [f"--{key.replace('_', '-')}", text]
+    return shlex.join(words)

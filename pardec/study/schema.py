@@ -1,0 +1,167 @@
+"""The study's schema: one source of truth for what a config file may say.
+
+Sections whose entries differ in kind (data sources, models, arms) are unions over the settings that each source,
+model or decoder declares beside itself; a new registry line is a new allowed value here.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, create_model
+
+from pardec.common.registry import Registry
+from pardec.common.settings import Settings
+from pardec.data.registry import SOURCES as DATA_SOURCES
+from pardec.decoding.registry import DECODERS
+from pardec.measure.settings import MeasureSettings
+from pardec.models.registry import SOURCES as MODEL_SOURCES
+from pardec.quality.registry import METRICS
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+"""A name that becomes part of a path: letters, digits, dot, dash, underscore."""
+Precision = Literal["float32", "bfloat16", "float16"]
+Metric = Literal[tuple(METRICS)]  # type: ignore[valid-type]
+
+
+class ArmBase(Settings):
+    model: Name
+    """Which of a workload's models it runs: a key of the workload's `models`."""
+    engine: Literal["eager"] = "eager"
+    """How the model is executed; both sides of a comparison get the same."""
+    label: str = ""
+    """How figures and tables call it; the arm's name where empty."""
+
+
+def _arm(name: str) -> type[Settings]:
+    decoder = DECODERS.load(name)
+    return create_model(
+        f"Arm_{name}",
+        __base__=ArmBase,
+        decoder=(Literal[name], Field(description="Name of the decoder.")),
+        settings=(decoder.Settings, Field(decoder.Settings(), description="The decoder's own settings.")),
+    )
+
+
+def union(kinds: list[type[Settings]], key: str) -> Any:
+    """A union told apart by `key`."""
+    return kinds[0] if len(kinds) == 1 else Annotated[reduce(or_, kinds), Field(discriminator=key)]
+
+
+def _settings(registry: Registry) -> list[type[Settings]]:
+    return [registry.load(name) for name in registry]
+
+
+DataSource = union(_settings(DATA_SOURCES), "source")
+ModelSource = union(_settings(MODEL_SOURCES), "source")
+Arm = union([_arm(name) for name in DECODERS], "decoder")
+
+
+class Workload(Settings):
+    """What is generated: prompts, length, the models that may write it, and how it is scored."""
+
+    data: Name
+    """A dataset of this study."""
+    task: Name | None = None
+    """The task within the dataset; all of its records where null."""
+    label: str = ""
+    """How figures and tables call it; the workload's name where empty."""
+    new_tokens: int = Field(gt=0)
+    """Length of the output canvas, the same for every arm."""
+    models: dict[Name, Name]
+    """Roles (the `model` of an arm) to models of this study."""
+    metrics: list[Metric] = Field(min_length=1)
+    """Metrics of an output; the first is the quality that speed is held against."""
+    scorer: Name | None = None
+    """The autoregressive model that scores generated text, for metrics that need one."""
+    encoder: str | None = None
+    """Folder of an encoder for BERTScore, for metrics that need one."""
+    prompts: int = Field(48, ge=1)
+    """Held-out prompts that quality is scored on."""
+
+
+class Grid(Settings):
+    """Some cells of an experiment: every combination of the lists."""
+
+    workloads: list[Name] = Field(min_length=1)
+    """Workloads of this study."""
+    arms: list[Name] = Field(min_length=1)
+    """Arms of this study; one whose model a workload lacks is an error."""
+    reference: Name | None
+    """The arm each cell is paired with at the same workload and shape; null pairs each cell with itself (A/A)."""
+    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    """Settings of the arms' decoders and the values each takes; an arm without a setting is run once."""
+    batch: list[Annotated[int, Field(gt=0)]] = Field([1], min_length=1)
+    """Prompts decoded together."""
+    prompt_tokens: list[Annotated[int, Field(gt=0)] | None] = Field([None], min_length=1)
+    """Prompts cut or joined to exactly this many tokens; null leaves them as they are."""
+    new_tokens: list[Annotated[int, Field(gt=0)] | None] = Field([None], min_length=1)
+    """Canvas lengths; null takes the workload's."""
+
+
+class Experiment(Settings):
+    """One question: grids of cells, each cell timed against its reference arm in the same process."""
+
+    question: str
+    """What it asks, in a sentence."""
+    grids: list[Grid] = Field(min_length=1)
+    """The cells."""
+
+
+class Floor(Settings):
+    """A quality that a model must reach for the comparison to mean anything; the report shows whether it does."""
+
+    workload: Name
+    """Where."""
+    arm: Name
+    """Which arm; the best over its cells in experiment `steps` counts."""
+    metric: Metric
+    """Which metric."""
+    value: float
+    """The floor."""
+
+
+class LikelihoodSettings(Settings):
+    models: list[Name] = []
+    """Models whose likelihood of held-out text is measured: exact for autoregressive ones, a bound for diffusion."""
+    data: Name
+    """The dataset."""
+    prompts: int = Field(32, ge=1)
+    """Held-out records."""
+    samples: int = Field(16, ge=1)
+    """Monte-Carlo draws a record for the bound."""
+    gap: float | None = None
+    """How many nats a token the diffusion bound may lie above the autoregressive likelihood."""
+
+
+class Study(Settings):
+    name: Name
+    """Name of the study."""
+    title: str
+    """Title of the report."""
+    seed: int = Field(ge=0, lt=2**31)
+    """One seed for everything; each rule derives its own from it."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where models run; auto takes cuda, then mps, then cpu."""
+    threads: int = Field(1, ge=1)
+    """Torch threads of a timed cell."""
+    precision: Precision = "float32"
+    """Number format of weights and activations."""
+    measure: MeasureSettings = MeasureSettings()
+    """Timing."""
+    data: dict[Name, DataSource]
+    """Datasets by name."""
+    models: dict[Name, ModelSource]
+    """Models by name."""
+    arms: dict[Name, Arm]
+    """A decoder with its settings, by name."""
+    workloads: dict[Name, Workload]
+    """What is generated, by name."""
+    experiments: dict[Name, Experiment] = Field(min_length=1)
+    """Questions, by name."""
+    floors: list[Floor] = []
+    """Qualities the models must reach."""
+    likelihood: LikelihoodSettings | None = None
+    """Likelihood of held-out text under the models themselves."""

@@ -1,0 +1,32 @@
+# The machine: what it is, how fast it copies and multiplies, and a burn-in before anything is timed.
+MACHINE = "results/machine.json"
+WARM_UP = "results/warmup.json"
+
+
+rule describe_machine:
+    input:
+        code=PLAN.code("describe_machine"),
+    output:
+        MACHINE,
+    params:
+        args=PLAN.machine_args(),
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    shell:
+        "python scripts/describe_machine.py {params.args} --out {output}"
+
+
+rule warm_up:
+    input:
+        MODEL_FILES,
+        code=PLAN.code("warm_up"),
+    output:
+        WARM_UP,
+    params:
+        args=PLAN.machine_args(),
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    shell:
+        "python scripts/warm_up.py {params.args} --out {output}"

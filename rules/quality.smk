@@ -1,0 +1,46 @@
+# Quality: outputs on held-out prompts, untimed and shared by all cells that decode alike; their scores.
+OUTPUTS = [f"results/quality/{output}/outputs.jsonl" for output in PLAN.outputs]
+SCORES = [f"results/quality/{output}/score.json" for output in PLAN.outputs]
+LIKELIHOODS = [f"results/likelihood/{name}.json" for name in PLAN.likelihood_models]
+
+
+rule generate_outputs:
+    input:
+        code=lambda w: PLAN.code("generate_outputs", output=w.output_set),
+        model=lambda w: PLAN.output_model(w.output_set),
+        prompts=lambda w: PLAN.output_prompts(w.output_set),
+    output:
+        "results/quality/{output_set}/outputs.jsonl",
+    params:
+        args=lambda w: PLAN.output_args(w.output_set),
+    threads: 1
+    shell:
+        "OMP_NUM_THREADS=1 python scripts/generate_outputs.py {params.args} --out {output}"
+
+
+rule score_cell:
+    input:
+        code=lambda w: PLAN.code("score_cell", output=w.output_set),
+        outputs="results/quality/{output_set}/outputs.jsonl",
+        scorer=lambda w: PLAN.scorer_files(w.output_set),
+    output:
+        "results/quality/{output_set}/score.json",
+    params:
+        args=lambda w: PLAN.score_args(w.output_set),
+    threads: 1
+    shell:
+        "OMP_NUM_THREADS=1 python scripts/score_cell.py --outputs {input.outputs} {params.args} --out {output}"
+
+
+rule measure_likelihood:
+    input:
+        code=lambda w: PLAN.code("measure_likelihood", model=w.model),
+        model=lambda w: PLAN.model_files(w.model),
+        data=PLAN.likelihood_data(),
+    output:
+        "results/likelihood/{model}.json",
+    params:
+        args=lambda w: PLAN.likelihood_args(w.model),
+    threads: 1
+    shell:
+        "OMP_NUM_THREADS=1 python scripts/measure_likelihood.py {params.args} --out {output}"

@@ -1,0 +1,23 @@
+# Timing: one job a cell, alone on the machine.
+RECORDS = [PLAN.record(cell) for cell in PLAN.cells]
+
+
+rule time_cell:
+    input:
+        # Order only: describing or warming the machine again makes no record stale.
+        ancient(MACHINE),
+        ancient(WARM_UP),
+        code=lambda w: PLAN.code("time_cell", cell=w.cell),
+        model=lambda w: PLAN.cell_models(w.cell),
+        prompts=lambda w: PLAN.cell_prompts(w.cell),
+    output:
+        "results/cells/{cell}/timing.json",
+    params:
+        args=lambda w: PLAN.cell_args(w.cell),
+    # A pool that runs several single-threaded jobs would time them against each other.
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    priority: lambda w: PLAN.priority(w.cell)
+    shell:
+        "python scripts/time_cell.py {params.args} --out {output}"

@@ -1,0 +1,72 @@
+"""Decode held-out prompts, untimed, and keep every output for scoring."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+
+from pardec.common.cli import main_guard
+
+BATCH = 16
+"""Prompts decoded together; decoding is batch-invariant, so this changes the time taken and nothing else."""
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", required=True, help="checkpoint folder")
+    parser.add_argument("--arm", required=True)
+    parser.add_argument("--decoder", required=True)
+    parser.add_argument("--settings", type=json.loads, default={}, help="the decoder's settings, JSON")
+    parser.add_argument("--data", required=True, help="dataset folder")
+    parser.add_argument("--workload", required=True)
+    parser.add_argument("--task")
+    parser.add_argument("--prompt-tokens", type=int)
+    parser.add_argument("--new-tokens", type=int, required=True)
+    parser.add_argument("--prompts", type=int, required=True)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--out", required=True)
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+
+    import torch
+
+    from pardec.common.files import write_jsonl
+    from pardec.common.progress import Progress
+    from pardec.data.prompts import load_prompts
+    from pardec.data.tokenizers import load_tokenizer
+    from pardec.decoding.batching import pad_left, prompt_seed
+    from pardec.decoding.prepared import load_arm
+    from pardec.measure.device import resolve
+
+    torch.set_num_threads(args.threads)
+    device = resolve(args.device)
+    model, decoder, encode = load_arm(args.model, args.decoder, args.settings, device, args.precision)
+    tokenizer = load_tokenizer(os.path.join(args.model, "tokenizer.json"))
+    path = os.path.join(args.data, "heldout.jsonl")
+    prompts = load_prompts(path, limit=args.prompts, seed=args.seed, task=args.task)
+    tokens = encode(prompts, args.prompt_tokens)
+    progress = Progress(f"outputs {args.workload} {args.arm}", len(prompts))
+    rows = []
+    for start in range(0, len(prompts), BATCH):
+        chosen = range(start, min(start + BATCH, len(prompts)))
+        seeds = [prompt_seed(args.seed, prompts[k]["id"]) for k in chosen]
+        batch = pad_left([tokens[k] for k in chosen], seeds, model.info.pad_id, device)
+        decoded = decoder.decode(model, batch, args.new_tokens)
+        for k, output in zip(chosen, decoded.tokens.tolist(), strict=True):
+            rows.append(
+                {**prompts[k], "prompt_ids": tokens[k], "tokens": output, "text": tokenizer.decode(output)}
+            )
+        progress.update(len(rows))
+    write_jsonl(args.out, rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(main))

@@ -1,0 +1,31 @@
+"""Make one data set of a study: prompt records to train and to measure on, and a tokenizer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from pardec.common.cli import main_guard
+from pardec.common.errors import UserError
+from pardec.data.prepare import prepare
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="the data set's name in the study")
+    parser.add_argument("--settings", required=True, help="its settings as JSON")
+    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--out", required=True, help="the folder to write")
+    arguments = parser.parse_args()
+    try:
+        settings = json.loads(arguments.settings)
+    except json.JSONDecodeError as error:
+        raise UserError("--settings", f"is not valid JSON ({error})", "give a JSON object") from None
+    about = prepare(settings, arguments.seed, arguments.out, arguments.name)
+    train, heldout = (about["counts"][side]["all"] for side in ("train", "heldout"))
+    print(f"{arguments.name}: {train} training and {heldout} held-out examples")
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(main))

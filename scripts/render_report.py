@@ -1,0 +1,52 @@
+"""Render the report: one self-contained HTML page in which every number opens its trail."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pardec.common.cli import main_guard
+from pardec.common.files import read_json, write_text
+from pardec.report.frames import load_tables
+from pardec.report.render import TEMPLATES, Material, render
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--values", required=True, help="results/values.json")
+    parser.add_argument("--tables", nargs="+", required=True, help="folders of tables, or .csv files")
+    parser.add_argument("--figures", nargs="+", required=True, help="folders of figures, or .svg files")
+    parser.add_argument("--study", required=True, help="the resolved study as JSON")
+    parser.add_argument("--trails", help="provenance and samples of every record, as JSON")
+    parser.add_argument("--provenance", help="facts of the run for the first page, as JSON: {name: text}")
+    parser.add_argument("--outputs", nargs="*", default=[], help="outputs.jsonl files to quote from")
+    parser.add_argument("--templates", type=Path, default=TEMPLATES)
+    parser.add_argument("--out", required=True, help="results/report.html")
+    options = parser.parse_args()
+    material = Material(
+        values=read_json(options.values)["values"],
+        tables=load_tables(options.tables),
+        figures=find_figures(options.figures),
+        study=read_json(options.study),
+        trails=read_json(options.trails) if options.trails else {},
+        outputs=[Path(path) for path in options.outputs],
+        origin=read_json(options.provenance) if options.provenance else {},
+    )
+    html = render(material, options.templates)
+    write_text(options.out, html)
+    print(f"report: {options.out} ({len(html.encode()) / 1e6:.1f} MB)")
+
+
+def find_figures(paths: list[str]) -> dict[str, Path]:
+    """SVG files by figure name."""
+    found: dict[str, Path] = {}
+    for path in map(Path, paths):
+        for file in sorted(path.glob("*.svg")) if path.is_dir() else [path]:
+            if file.suffix == ".svg":
+                found[file.stem] = file
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(main))

@@ -1,0 +1,52 @@
+"""Score the outputs of one model, decoder and task."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pardec.common.cli import main_guard
+from pardec.common.files import write_json
+from pardec.quality.base import Context
+from pardec.quality.score import hashed, read_outputs, score_outputs
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--outputs", required=True, help="outputs.jsonl")
+    parser.add_argument(
+        "--task", help="the task of all outputs; scoring goes by each record's own where left out"
+    )
+    parser.add_argument(
+        "--metrics", required=True, help="names with commas between; the first is the main one"
+    )
+    parser.add_argument("--scorer", help="folder of the autoregressive model that scores text")
+    parser.add_argument("--encoder", help="folder of the encoder for bertscore")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto")
+    parser.add_argument("--seed", type=int, default=0, help="of bootstrap resampling")
+    parser.add_argument("--out", required=True, help="score.json to write")
+    arguments = parser.parse_args()
+    context = Context(encoder=arguments.encoder, seed=arguments.seed)
+    outputs = read_outputs(arguments.outputs, arguments.task)
+    # Most tasks need no model to be scored, and loading torch takes longer than scoring them.
+    if arguments.scorer or arguments.encoder:
+        from pardec.measure.device import resolve
+
+        context.device = resolve(arguments.device)
+    if arguments.scorer:
+        from pardec.data.tokenizers import load_tokenizer
+        from pardec.models.load import load_model
+
+        context.scorer = load_model(arguments.scorer, context.device)
+        context.scorer_tokenizer = load_tokenizer(arguments.scorer)
+    metrics = [name.strip() for name in arguments.metrics.split(",") if name.strip()]
+    score = score_outputs(outputs, metrics, context)
+    inputs = hashed([path for path in (arguments.outputs, arguments.scorer, arguments.encoder) if path])
+    write_json(arguments.out, {**score, "inputs": inputs, "provenance": None})
+    main_score = score["metrics"][score["main"]]
+    value = "none" if main_score["value"] is None else f"{main_score['value']:.3f}"
+    print(f"{arguments.out}: {score['main']} {value} over {main_score['n']} prompts")
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(main))

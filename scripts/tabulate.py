@@ -1,0 +1,42 @@
+"""Build one table from records, scores or other tables, and write it as CSV and Parquet."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pardec.common.cli import main_guard
+from pardec.evidence.tables.files import write_table
+from pardec.evidence.tables.gather import gather, sort_paths
+from pardec.evidence.tables.registry import TABLES
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--table", required=True, help=f"one of: {', '.join(TABLES)}")
+    parser.add_argument("--out-csv", required=True)
+    parser.add_argument("--out-parquet", required=True)
+    parser.add_argument("--records", nargs="*", default=[], help="timing.json files")
+    parser.add_argument("--scores", nargs="*", default=[], help="score.json files")
+    parser.add_argument("--likelihoods", nargs="*", default=[], help="likelihood files of models")
+    parser.add_argument(
+        "--tables", nargs="*", default=[], help="other tables: files, or folders that hold them"
+    )
+    parser.add_argument("--machine", help="the machine's description")
+    parser.add_argument("--floors", help="the qualities that models must reach")
+    parser.add_argument("--inputs-from", help="a file with one input path a line, of any of these kinds")
+    options = parser.parse_args()
+
+    paths = sort_paths(options.inputs_from) if options.inputs_from else {}
+    for kind in ("records", "scores", "likelihoods", "tables"):
+        paths[kind] = paths.get(kind, []) + getattr(options, kind)
+    for kind in ("machine", "floors"):
+        if getattr(options, kind):
+            paths[kind] = [getattr(options, kind)]
+
+    table = TABLES.load(options.table)
+    write_table(table.make(gather(options.table, paths)), options.out_csv, options.out_parquet)
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(main))

@@ -1,0 +1,50 @@
+"""Train one model of a study: weights, configuration, tokenizer, and how it was trained."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+from pydantic import ValidationError
+
+from pardec.common.cli import main_guard
+from pardec.common.errors import UserError
+from pardec.models.sources.train import TrainSettings
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", required=True, help="the model's name in the study")
+    parser.add_argument("--settings", required=True, help="its settings as JSON")
+    parser.add_argument("--data", required=True, help="the folder of its data set")
+    parser.add_argument("--init", help="the folder of the model it starts from")
+    parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--out", required=True, help="the folder to write")
+    arguments = parser.parse_args()
+    settings = parse_settings(arguments.settings, arguments.name)
+    if (settings.init is None) != (arguments.init is None):
+        raise UserError("--init", "disagrees with `init` of the settings", "give both or neither")
+
+    from pardec.models.train import train_model
+
+    report = train_model(
+        arguments.name, settings, arguments.data, arguments.seed, arguments.out, arguments.init
+    )
+    loss = report["loss"][-1][1]
+    print(
+        f"{arguments.name}: {report['steps']} steps, last loss {loss:.3f}, {report['cpu_s']:.0f} CPU-seconds"
+    )
+
+
+def parse_settings(text: str, name: str) -> TrainSettings:
+    try:
+        return TrainSettings.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"models.{name}: {key}", first["msg"], "correct this key") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(main))

@@ -1,0 +1,37 @@
+"""Bring the machine to a steady state before anything is timed, and start the helper that timing jobs fork from."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from pardec.common.cli import main_guard
+from pardec.measure import forkserver
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--seconds", type=float, default=2.0, help="how long to keep the device busy")
+    parser.add_argument("--out", required=True)
+    args = parser.parse_args()
+
+    from pardec.common.files import write_json
+    from pardec.evidence.provenance import now, provenance
+    from pardec.measure.machine import burn_in
+
+    begin = now()
+    passes = burn_in(args.device, args.threads, args.precision, args.seconds)
+    launch = os.environ.get(forkserver.LAUNCH, "fresh")
+    write_json(args.out, {"pass_ms": passes, "launch": launch, "provenance": provenance(sys.argv, begin, [])})
+
+
+if __name__ == "__main__":
+    if forkserver.LAUNCH not in os.environ:
+        status = forkserver.run(sys.argv)
+        if status is not None:
+            sys.exit(status)
+    sys.exit(main_guard(main))

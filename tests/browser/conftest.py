@@ -1,0 +1,96 @@
+"""A real browser and a rendered report to open in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run",
+]  # fmt: skip
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def chromium() -> str | None:
+    """The browser's path: the one that PARDEC_CHROMIUM names, else the first that is installed."""
+    return os.environ.get("PARDEC_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = chromium()
+    if path is None:
+        reason = "no Chromium: install one, or set PARDEC_CHROMIUM to its path"
+        if os.environ.get("CI", "").lower() in ("1", "true"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="session")
+def synthetic(tmp_path_factory) -> Path:
+    """A report rendered from synthetic tables."""
+    from pardec.report.figures.base import save
+    from pardec.report.figures.registry import FIGURES
+    from pardec.report.frames import load_tables
+    from pardec.report.render import Material, render
+    from tests import report_fixtures as made
+
+    folder = tmp_path_factory.mktemp("page")
+    frames = made.tables()
+    made.write_tables(folder / "tables", frames)
+    read = load_tables([folder / "tables"])
+    for name in FIGURES:
+        save(FIGURES.load(name), read, folder / f"{name}.svg", folder / f"{name}.png")
+    figures = {name: folder / f"{name}.svg" for name in FIGURES}
+    outputs = made.write_outputs(folder)
+    material = Material(
+        made.values(frames)["values"], read, figures, made.STUDY, made.trails(frames), outputs, {"commit": "abc123"}
+    )
+    (folder / "report.html").write_text(render(material), encoding="utf-8")
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="session", params=["synthetic", "real"])
+def report(request, synthetic) -> Path:
+    """The synthetic report, and the one that PARDEC_REPORT names."""
+    if request.param == "synthetic":
+        return synthetic
+    named = os.environ.get("PARDEC_REPORT")
+    if not named:
+        pytest.skip("PARDEC_REPORT names no report")
+    return Path(named).resolve()
+
+
+class Watched:
+    """A page with what it asked for and what it complained about."""
+
+    def __init__(self, page, path: Path):
+        self.page, self.requests, self.complaints = page, [], []
+        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("console", lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None)
+        page.goto(path.as_uri())
+
+
+@pytest.fixture
+def visit(browser, report):
+    """Open the report in a page with the given options; closes it afterwards."""
+    opened = []
+
+    def go(**options) -> Watched:
+        page = browser.new_page(**{"viewport": {"width": 1280, "height": 860}, **options})
+        opened.append(page)
+        return Watched(page, report)
+
+    yield go
+    for page in opened:
+        page.close()

@@ -1,0 +1,187 @@
+"""The report in a real browser: alone, clickable, usable by keyboard, on a phone, in the dark and on paper."""
+
+from __future__ import annotations
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+OPEN_ALL = "document.querySelectorAll('details').forEach((d) => (d.open = true))"
+
+
+def test_opens_quietly_quickly_and_alone(visit, report):
+    watched = visit()
+    spent = watched.page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart")
+    assert watched.complaints == []
+    assert watched.requests == [report.as_uri()]
+    assert 0 < spent < 2000
+    assert report.stat().st_size < 5_000_000
+
+
+def test_every_number_opens_its_trail(visit):
+    watched = visit()
+    page = watched.page
+    page.evaluate(OPEN_ALL)
+    assert page.locator("a.v").count() > 50
+    # Click them all within the page: hundreds of real mouse moves would only test the mouse.
+    wrong = page.evaluate(
+        """() => {
+            const data = JSON.parse(document.getElementById("trail-data").textContent);
+            const wrong = [];
+            for (const link of document.querySelectorAll("a.v")) {
+                link.click();
+                const words = document.getElementById("panel-body").textContent;
+                const packed = data.values[link.dataset.v];
+                const open = document.getElementById("panel").classList.contains("open");
+                const rule = packed && data.pool[packed[5]], command = packed && data.pool[packed[6]];
+                if (!open || !rule || !words.includes(link.dataset.v) || !words.includes(rule) || !words.includes(command)) wrong.push(link.dataset.v);
+            }
+            return wrong;
+        }"""
+    )
+    assert wrong == []
+    assert watched.complaints == []
+
+
+def test_no_number_stands_without_a_link(visit):
+    """Outside links, quoted material, configuration and figures, the visible page holds no digit."""
+    bare = visit().page.evaluate(
+        """() => {
+            const names = /LLaMA 3|SHA-256|95 %|float(16|32|64)/g;
+            const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+            const bare = [];
+            while (walker.nextNode()) {
+                const node = walker.currentNode;
+                if (node.parentElement.closest("[data-v], [data-source], svg, script, style")) continue;
+                if (/[0-9]/.test(node.textContent.replace(names, ""))) bare.push(node.textContent.trim());
+            }
+            return bare;
+        }"""
+    )
+    assert bare == []
+
+
+def test_panel_shows_samples_hashes_and_machine(visit):
+    page = visit().page
+    page.locator("#answer a.v").first.click()
+    assert page.locator("#panel").get_attribute("aria-hidden") == "false"
+    words = page.locator("#panel-body").inner_text()
+    assert "SHA-256" in words
+    assert "snakemake" in words or "python scripts/" in words
+    measured = page.evaluate(
+        """() => {
+            const data = JSON.parse(document.getElementById("trail-data").textContent);
+            const timed = (path) => data.records[path] && data.records[path].samples_ms.length;
+            const id = Object.keys(data.values).find((id) => id.endsWith("/latency_ms") && data.values[id][8].some((p) => timed(data.pool[p])));
+            [...document.querySelectorAll("a.v")].find((a) => a.dataset.v === id).click();
+            const record = data.records[data.pool[data.values[id][8][0]]];
+            return record.samples_ms.length + record.reference_ms.length;
+        }"""
+    )
+    assert page.locator("#panel svg circle").count() == measured > 0
+    for words in ("Raw samples", "machine", "commit", "code hash"):
+        assert words.lower() in page.locator("#panel").inner_text().lower()
+
+
+def test_keyboard_alone(visit):
+    page = visit().page
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    link = page.locator("#answer a.v").first
+    link.focus()
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "panel-title"
+    assert link.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.activeElement.dataset.v") == link.get_attribute("data-v")
+    assert link.get_attribute("aria-expanded") is None
+    assert page.evaluate("document.getElementById('panel').inert") is True
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "panel-close"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.getElementById('panel').classList.contains('open')") is False
+
+
+def test_an_address_leads_to_a_number(visit, browser, report):
+    ident = visit().page.locator("#answer a.v").first.get_attribute("data-v")
+    page = browser.new_page()
+    page.goto(f"{report.as_uri()}#{ident}")
+    assert page.locator("#panel.open .id").first.inner_text() == ident
+    page.close()
+
+
+def test_figures_tell_their_values(visit):
+    page = visit().page
+    mark = page.locator("#figure-pareto .mark").last  # the topmost one
+    mark.scroll_into_view_if_needed()
+    mark.hover()
+    assert "ms" in page.locator("#tip").inner_text()
+    mark.click()
+    assert page.locator("#panel.open").count() == 1
+    assert page.locator("figure svg[role=img][aria-label]").count() == page.locator("figure").count()
+
+
+@pytest.mark.parametrize("width", [360, 390, 768, 1024, 1600])
+def test_no_width_scrolls_sideways(visit, width):
+    page = visit(viewport={"width": width, "height": 800}).page
+    page.evaluate(OPEN_ALL)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("a.v").first.click()
+    page.wait_for_timeout(250)
+    box = page.locator("#panel").bounding_box()
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= width + 1
+
+
+
+
+@pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+def test_follows_the_color_scheme_and_the_button(visit, scheme, dark):
+    page = visit(color_scheme=scheme).page
+
+    def paper():
+        color = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(int(part) for part in color[color.index("(") + 1 : color.index(")")].split(",")[:3]) / 3
+
+    def figure_ink():
+        words = page.evaluate("getComputedStyle(document.querySelector('figure svg text')).fill")
+        return sum(int(part) for part in words[words.index("(") + 1 : words.index(")")].split(",")[:3]) / 3
+
+    assert (paper() < 80) == dark
+    assert (figure_ink() > 150) == dark, "figures follow the theme"
+    page.locator("#theme").click()
+    assert (paper() < 80) != dark
+
+
+def test_prints(visit):
+    page = visit().page
+    page.emulate_media(media="print")
+    for hidden in ("nav", "#panel"):
+        assert page.locator(hidden).evaluate("node => getComputedStyle(node).display") == "none"
+    assert len(page.pdf(format="A4")) > 50_000
+
+
+def test_headings_and_labels(visit):
+    page = visit().page
+    assert page.locator("h1").count() == 1
+    levels = page.evaluate("[...document.querySelectorAll('main h1, main h2, main h3')].map((h) => Number(h.tagName[1]))")
+    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False)), "no level is skipped"
+    assert page.locator("html").get_attribute("lang") == "en"
+    for link in page.locator("nav ol a").all():
+        assert page.locator(link.get_attribute("href")).count() == 1
+    ids = page.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
+    assert len(ids) == len(set(ids)), "ids are unique"
+    assert page.locator("table:not(:has(thead, tbody th[scope=row]))").count() == 0
+    assert page.evaluate("[...document.querySelectorAll('button')].every((b) => (b.textContent || b.ariaLabel).trim())")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_fault(visit, scheme):
+    axe = pytest.importorskip("axe_core_python.sync_playwright", reason="axe-core-python is not installed")
+    page = visit(color_scheme=scheme, bypass_csp=True).page
+    page.evaluate(OPEN_ALL)
+    page.locator("#answer a.v").first.click()
+    page.wait_for_timeout(250)
+    faults = axe.Axe().run(page)["violations"]
+    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in faults if fault["impact"] in ("serious", "critical")] == []

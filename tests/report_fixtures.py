@@ -1,0 +1,292 @@
+"""Small synthetic tables, values and trails in the published shapes; made by arithmetic, never measured."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from pardec.common.files import write_json, write_jsonl
+from pardec.evidence.tables.registry import TABLES
+
+STEPS = (1, 2, 4, 8, 16, 32, 64)
+QUALITY = {
+    "grid": (0.98, (0.91, 0.95, 0.97, 0.98, 0.98, 0.98, 0.98)),
+    "copy": (0.99, (0.97, 0.99, 1.0, 1.0, 1.0, 1.0, 1.0)),
+    "sort": (0.88, (0.55, 0.62, 0.70, 0.74, 0.75, 0.75, 0.76)),
+    "shuffle": (1.0, (0.0, 0.02, 0.30, 0.78, 0.99, 1.0, 1.0)),
+    "text": (2.9, (6.2, 5.6, 4.9, 4.3, 3.9, 3.6, 3.5)),
+}
+DECODERS = ("autoregressive", "masked_diffusion")
+
+
+def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: Any) -> dict:
+    """One table row; latency grows with steps, batch and length, throughput follows."""
+    parallel = decoder == "masked_diffusion"
+    batch, tokens = changes.get("batch", 1), changes.get("new_tokens", 80 if task == "grid" else 32)
+    passes = steps if parallel else tokens
+    latency = round(passes * (1.1 if not parallel else 2.6 * (tokens / 64) ** 0.9) * (0.4 + 0.6 * batch ** (0.9 if parallel else 0.35)), 3)
+    quality = QUALITY[task][1][STEPS.index(steps)] if parallel else QUALITY[task][0]
+    half = 0.04 if task != "text" else 0.15
+    words = f"steps={steps}" if parallel else "temperature=0"
+    cell = f"{experiment}/{task}/{'mdm' if parallel else 'ar'}-{task}/{decoder}/{words}"
+    cell += f",batch={batch},new_tokens={tokens}" if experiment != "steps" else ""
+    record = {
+        "key": cell.split("/", 1)[1],
+        "experiment": experiment,
+        "task": task,
+        "model": f"{'mdm' if parallel else 'ar'}-{task}",
+        "family": decoder,
+        "decoder": decoder,
+        "arm": "diffusion" if parallel else "ar",
+        "steps": steps,
+        "block": None,
+        "batch": batch,
+        "prompt_tokens": 12,
+        "new_tokens": tokens,
+        "engine": "eager",
+        "precision": "float32",
+        "status": "ok",
+        "reason": None,
+        "n": 12,
+        "latency_ms": latency,
+        "latency_low": latency * 0.97,
+        "latency_high": latency * 1.04,
+        "ttft_ms": latency if parallel else 1.9,
+        "tpot_ms": latency / tokens,
+        "tokens_per_s": 1000 * batch * tokens / latency,
+        "tokens_per_s_low": 950 * batch * tokens / latency,
+        "tokens_per_s_high": 1030 * batch * tokens / latency,
+        "nfe": passes,
+        "peak_allocated_mb": (2.0 if not parallel else 3.1) + batch * tokens * (0.004 if not parallel else 0.02),
+        "peak_reserved_mb": None,
+        "quality": quality,
+        "quality_low": max(quality - half, 0.0),
+        "quality_high": min(quality + half, 1.0) if task != "text" else quality + half,
+        "quality_metric": "exact" if task != "text" else "scorer_nll",
+        "gate": None if not parallel else quality >= 0.9 if task != "text" else quality <= 4.0,
+        "ratio": None if not parallel else round(35.2 / latency, 4),
+        "ratio_low": None if not parallel else round(33.0 / latency, 4),
+        "ratio_high": None if not parallel else round(37.0 / latency, 4),
+        "n_all": 12,
+        "weights_mb": 1.4,
+        "cell": cell,
+        "verdict": None if not parallel else "faster" if latency < 30 else "slower",
+        "flags": None,
+        "record": f"results/cells/{cell}/timing.json",
+    }
+    return {**record, **changes}
+
+
+def fail(record: dict, status: str = "oom") -> dict:
+    """The same row as a failed cell: present, its measurements empty."""
+    blank = [c for c, v in record.items() if isinstance(v, float) and not c.startswith(("quality", "batch", "new", "prompt"))]
+    return {**record, **dict.fromkeys(blank), "n": 0, "status": status, "reason": f"{status} in the reference arm"}
+
+
+def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
+    """Every table the report reads, with failed cells and nulls in each."""
+    steps = [row("steps", task, "autoregressive", None) for task in tasks]
+    steps += [
+        {**r, "key": f"{r['key']}-{arm}", "cell": f"{r['cell']}-{arm}", "arm": arm, "decoder": decoder, "latency_ms": r["latency_ms"] * k}
+        for r in list(steps)
+        for arm, decoder, k in (("ar-transformers", "transformers_generate", 1.8), ("ar-stop", "autoregressive", 0.7))
+    ]
+    steps += [row("steps", task, "masked_diffusion", s) for task in tasks for s in STEPS]
+    steps[-1] = fail(steps[-1], "timeout")
+    batch = [
+        row("batch", task, decoder, s, batch=b)
+        for task in tasks[:2]
+        for b in (1, 4, 8, 16, 32)
+        for decoder, s in (("autoregressive", None), ("masked_diffusion", 4), ("masked_diffusion", 16))
+    ]
+    batch[-1] = fail(batch[-1])
+    length = [
+        row("length", "text" if "text" in tasks else tasks[0], decoder, s, batch=b, new_tokens=n)
+        for n in (32, 64, 128, 256)
+        for b in (1, 4, 16)
+        for decoder, s in (("autoregressive", None), ("masked_diffusion", 16))
+    ]
+    length[-1] = fail(length[-1])
+    noise = [
+        {**row("noise", task, decoder, s), "half_width": 0.015 + 0.002 * i, "ratio": 1 + 0.01 * (i - 2) / (1 + i), "ratio_low": 0.985, "ratio_high": 1.014}
+        for i, task in enumerate(tasks)
+        for decoder, s in (("autoregressive", None), ("masked_diffusion", 8))
+    ]
+    warmup = [
+        {**r, "key": f"{r['key']}/pass={p}", "cell": r["key"], "pass": p, "relative": 1 + (1.5 + i % 3) * math.exp(-2.1 * (p - 1))}
+        for i, r in enumerate(steps[:18])
+        for p in range(1, 6)
+    ]
+    made = {"steps": steps, "batch": batch, "length": length, "memory": length, "noise": noise, "warmup": warmup}
+    made["cells"] = [*steps, *batch, *length, *noise]
+    made |= {"crossover": crossover(steps, tasks), "models": floors(tasks), **OTHERS}
+    return {name: filled(name, rows) for name, rows in made.items()}
+
+
+def filled(name: str, rows: list[dict]) -> pd.DataFrame:
+    """Rows with exactly the columns that the real table has, null where the fixture says nothing."""
+    columns = TABLES.load(name).all_columns
+    return pd.DataFrame([{column: row.get(column) for column in columns} for row in rows], columns=list(columns))
+
+
+def crossover(steps: list[dict], tasks: tuple[str, ...]) -> list[dict]:
+    """One task for each outcome: faster, no difference, slower, never reached, not judged."""
+    rows = []
+    for number, task in enumerate(tasks):
+        here = [r for r in steps if r["task"] == task and r["decoder"] == "masked_diffusion" and r["status"] == "ok"]
+        first = here[min(number, len(here) - 1)]
+        observed = (True, True, True, False, None)[number % 5]
+        word = ("faster", "no difference shown", "slower", None, None)[number % 5]
+        shared = {
+            "key": f"{task}/diffusion", "task": task, "series": "diffusion", "model": f"mdm-{task}", "decoder": "masked_diffusion",
+            "judged": len(here), "steps_least": 1, "steps_most": 64, "observed": observed, "reference_quality": QUALITY[task][0],
+            "quality_metric": first["quality_metric"], "best_steps": 32, "best_quality": first["quality"], "n": 12,
+            "record": first["record"],
+        }  # fmt: skip
+        reached = {
+            "steps": first["steps"], "steps_matched": 16, "quality": first["quality"], "latency_ms": first["latency_ms"],
+            "reference_latency_ms": 35.2, "ratio": first["ratio"], "ratio_low": first["ratio_low"], "ratio_high": first["ratio_high"],
+            "verdict": word, "fastest_verdict": word, "fastest_ratio": 2.5, "fastest_steps": 4,
+        }  # fmt: skip
+        rows.append({**shared, **(reached if observed else {})})
+    return rows
+
+
+def floors(tasks: tuple[str, ...]) -> list[dict]:
+    return [
+        {"key": f"{task}/{arm}/exact", "task": task, "arm": arm, "model": f"{arm}-{task}", "metric": "exact", "floor": 0.9,
+         "value": QUALITY[task][0], "value_low": 0.8, "value_high": 1.0, "n": 48, "met": QUALITY[task][0] >= 0.9,
+         "record": f"results/quality/{task}/score.json"}
+        for task in tasks if task != "text" for arm in ("ar", "diffusion")
+    ]  # fmt: skip
+
+
+OTHERS: dict[str, list[dict]] = {
+    "likelihood": [
+        {"key": "ar-text", "model": "ar-text", "kind": "exact", "exact_nats_per_token": 3.31, "exact_low": 3.2, "exact_high": 3.4, "n": 32},
+        {"key": "mdm-text", "model": "mdm-text", "kind": "bound", "bound_nats_per_token": 4.34, "bound_low": 4.2, "bound_high": 4.5, "n": 32},
+    ],
+    "scaling": [
+        {"key": f"{decoder}/{quantity}", "experiment": "length", "series": decoder, "quantity": quantity, "against": "new_tokens",
+         "task": "text", "decoder": decoder, "steps": 16 if decoder == "masked_diffusion" else None, "batch": 1, "exponent": 0.97,
+         "exponent_low": 0.9, "exponent_high": 1.05, "n": 4, "from_x": 32, "to_x": 256, "growth": 7.7}
+        for decoder in DECODERS for quantity in ("latency_ms", "working_mb")
+    ],
+    "machine": [
+        {"key": "cpu", "fact": "cpu", "text": "Synthetic CPU 9000 @ 3.2GHz"},
+        {"key": "copy_gb_per_s", "fact": "copy_gb_per_s", "value": 11.8, "unit": "GB/s", "text": "11.8"},
+        {"key": "packages/torch", "fact": "packages/torch", "text": "2.13.0"},
+    ],
+}  # fmt: skip
+STUDY: dict[str, Any] = {
+    "name": "synthetic",
+    "title": "Masked diffusion against autoregression (synthetic)",
+    "seed": 7,
+    "device": "cpu",
+    "threads": 1,
+    "precision": "float32",
+    "measure": {
+        "warmup_passes": 3, "min_samples": 6, "max_samples": 60, "target_half_width": 0.05, "budget_s": 2.0, "timeout_s": 120.0,
+        "prompts": 24, "isolation": "forked",
+    },
+    "data": {"grid": {"source": "grid"}},
+    "models": {"ar-grid": {"source": "train", "steps": 900}, "mdm-grid": {"source": "train", "init": None}},
+    "arms": {
+        "ar": {"decoder": "autoregressive", "engine": "eager", "settings": {"temperature": 0}},
+        "diffusion": {"decoder": "masked_diffusion", "engine": "eager", "settings": {"steps": 16, "block": None}},
+    },
+    "experiments": {"steps": {"question": "At how many steps is quality equal?", "grids": [{"workloads": list(QUALITY), "arms": ["ar", "diffusion"], "reference": "ar"}]},
+        "noise": {"question": "How noisy?", "grids": [{"workloads": ["grid"], "arms": ["ar"], "reference": None}]}},
+}  # fmt: skip
+
+
+def write_tables(folder: Path, frames: dict[str, pd.DataFrame]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, frame in frames.items():
+        frame.to_csv(folder / f"{name}.csv", index=False)
+
+
+def values(frames: dict[str, pd.DataFrame]) -> dict:
+    """A value for every numeric column of every row, as the evidence stage publishes them."""
+    found = {}
+    for name, frame in frames.items():
+        for number, record in enumerate(frame.to_dict("records")):
+            for column, content in record.items():
+                if isinstance(content, bool) or not isinstance(content, int | float) or column.endswith(("_low", "_high")):
+                    continue
+                base = column if f"{column}_low" in record else column.rsplit("_", 1)[0]
+                ident = f"{name}/{record['key']}/{column}"
+                found[ident] = {
+                    "id": ident,
+                    "value": _clean(content),
+                    "unit": TABLES.load(name).all_columns[column].unit,
+                    "n": _clean(record.get("n")),
+                    "ci_low": _clean(record.get(f"{base}_low")),
+                    "ci_high": _clean(record.get(f"{base}_high")),
+                    "source": [{"path": f"results/tables/{name}.csv", "sha256": _hash(name), "rows": [number]}],
+                    "rule": "tabulate",
+                    "command": f"python scripts/tabulate.py --table {name} --out results/tables/{name}.csv",
+                    "records": [record["record"]] if record.get("record") else [],
+                }
+    return {"values": found}
+
+
+def trails(frames: dict[str, pd.DataFrame]) -> dict:
+    """A provenance digest for every record named by a table."""
+    found = {}
+    for frame in frames.values():
+        for record in frame.to_dict("records"):
+            if "latency_ms" not in record or not isinstance(record["record"], str):
+                continue
+            middle = record["latency_ms"] if record["latency_ms"] == record["latency_ms"] else None
+            found[record["record"]] = {
+                "rule": "time_cell",
+                "command": f"python scripts/time_cell.py --cell {record['key']} --out {record['record']}",
+                "inputs": [{"path": f"results/models/{record['model']}/model.safetensors", "sha256": _hash(record["model"])}],
+                "code_sha256": _hash("code"),
+                "git": {"commit": _hash("commit")[:40], "dirty": False},
+                "machine": {"cpu": "synthetic two-core machine", "cores": 2, "memory_gb": 8},
+                "environment": {"python": "3.11", "torch": "2.13.0"},
+                "start": "2026-01-01T00:00:00Z",
+                "end": "2026-01-01T00:00:09Z",
+                "launch": "forked",
+                "samples_ms": [] if middle is None else [middle * (1 + 0.03 * math.sin(i)) for i in range(12)],
+                "reference_ms": [] if middle is None else [35 * (1 + 0.02 * math.cos(i)) for i in range(12)],
+                "stop": {"reason": "precise", "half_width": 0.02, "target": 0.03, "budget_s": 10.0},
+            }
+    return found
+
+
+def _clean(value: Any) -> Any:
+    return None if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def _hash(words: str) -> str:
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def write_outputs(folder: Path) -> list[Path]:
+    """Outputs of two arms, one of which wrote markup."""
+    prompt = {"id": "a1", "task": "grid", "prompt": "<b>2 by 2</b> &amp;", "answer": "0,1\n1,2"}
+    texts = {"ar-grid/ar/new=80": "0,1\n1,2", "mdm-grid/diffusion/steps=1,new=80": "<script>alert(1)</script>",
+             "mdm-grid/diffusion/steps=8,new=80": "0,1\n1,2"}  # fmt: skip
+    paths = []
+    for place, text in texts.items():
+        paths.append(folder / "quality" / "grid" / place / "outputs.jsonl")
+        write_jsonl(paths[-1], [{**prompt, "tokens": [1], "text": text}])
+    return paths
+
+
+def write_all(folder: Path) -> dict[str, Path]:
+    """Write every input of the report under `folder`; return their paths."""
+    frames = tables()
+    write_tables(folder / "tables", frames)
+    write_json(folder / "values.json", values(frames))
+    write_json(folder / "trails.json", trails(frames))
+    write_json(folder / "study.json", STUDY)
+    write_outputs(folder)
+    return {name: folder / name for name in ("tables", "values.json", "trails.json", "study.json")}

@@ -1,0 +1,325 @@
+"""The masked-diffusion decoder: schedule, commitment, batch invariance, limits, and the slow sampler."""
+
+import math
+import subprocess
+import sys
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import assume, given
+from hypothesis import settings as effort
+from hypothesis import strategies as st
+from scipy import stats
+
+from pardec.common.errors import UserError
+from pardec.decoding.base import Observer
+from pardec.decoding.batching import pad_left, prompt_seed
+from pardec.decoding.masked_diffusion import MaskedDiffusion, leftmost_smallest, schedule, surprisal
+from tests.reference import samplers
+from tests.reference.models import EOS, MASK, WORDS, Table, backbone
+
+Settings = MaskedDiffusion.Settings
+MODEL = backbone(causal=False)
+PROMPTS = [[1, 5, 9, 11], [1, 7], [1, 4, 4, 8, 20, 13, 6]]
+SEEDS = [3, 2**62 + 5, 77]
+KINDS = [
+    {"steps": 1},
+    {"steps": 5},
+    {"steps": 12},
+    {"steps": 4, "block": 6},
+    {"steps": 6, "block": 4, "temperature": 1.5},
+    {"steps": 4, "remasking": "random"},
+    {"steps": 4, "block": 6, "remasking": "random", "temperature": 0.8},
+    {"steps": 5, "cfg_scale": 1.5},
+    {"steps": 5, "eos": "ban"},
+    {"steps": 5, "eos": "defer", "temperature": 4.0},
+    {"steps": 4, "block": 3, "after_eos": "fill", "temperature": 4.0},
+    {"threshold": 0.5},
+    {"threshold": 0.9, "block": 4, "temperature": 1.0},
+    {"threshold": 0.02, "block": 4, "temperature": 3.0},
+    {"threshold": 0.7, "steps": 6, "block": 6, "cfg_scale": 0.5, "eos": "defer"},
+]
+
+
+class Watch(Observer):
+    """Keeps the canvas as it stands after each event, through the decoder's own view of it."""
+
+    def __init__(self):
+        self.committed, self.blocks = [], []
+
+    def step(self, committed):
+        self.committed.append(committed)
+
+    def block(self, stop):
+        self.blocks.append(stop)
+
+
+def decode(prompts, seeds, settings, new_tokens=12, model=MODEL, observer=None):
+    batch = pad_left(prompts, seeds, model.info.pad_id)
+    return MaskedDiffusion(settings).decode(model, batch, new_tokens, observer or Observer())
+
+
+@pytest.mark.parametrize("shift", [False, True])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_equals_the_slow_sampler(kind, shift):
+    settings = Settings(**kind)
+    model = backbone(causal=False, shift=shift)
+    for row, prompt in enumerate(PROMPTS):
+        decoded = decode([prompt], SEEDS[row : row + 1], settings, model=model)
+        tokens, passes = samplers.masked_diffusion(model, prompt, 12, SEEDS[row], settings)
+        assert decoded.tokens[0].tolist() == tokens
+        assert decoded.nfe == passes * (2 if settings.cfg_scale else 1)
+        assert decoded.token_forwards == decoded.nfe * (len(prompt) + 12)
+
+
+@effort(max_examples=30, deadline=None)
+@given(
+    prompts=st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), min_size=1, max_size=5),
+    kind=st.sampled_from(KINDS),
+    order=st.randoms(use_true_random=False),
+)
+def test_a_batch_is_its_rows_in_any_order(prompts, kind, order):
+    settings = Settings(**kind)
+    seeds = [prompt_seed(1, str(row)) for row in range(len(prompts))]
+    together = decode(prompts, seeds, settings).tokens.tolist()
+    alone = [decode([p], [s], settings).tokens.tolist()[0] for p, s in zip(prompts, seeds, strict=True)]
+    assert together == alone
+    rows = list(range(len(prompts)))
+    order.shuffle(rows)
+    shuffled = decode([prompts[r] for r in rows], [seeds[r] for r in rows], settings).tokens.tolist()
+    assert shuffled == [together[r] for r in rows]
+
+
+@given(length=st.integers(1, 300), steps=st.integers(1, 300))
+def test_schedule_sums_to_the_canvas(length, steps):
+    assume(steps <= length)
+    shares = schedule(length, steps)
+    assert (len(shares), sum(shares)) == (steps, length)
+    assert min(shares) >= 1 and shares == sorted(shares, reverse=True) and shares[0] - shares[-1] <= 1
+
+
+class Spy(MaskedDiffusion):
+    """Records the canvas that each pass was given."""
+
+    def decode(self, model, prompts, new_tokens, observer):
+        self.seen = []
+        plain = type(model).forward
+
+        def forward(tokens, *rest, **named):
+            self.seen.append(tokens[: prompts.size, prompts.length :].clone())
+            return plain(model, tokens, *rest, **named)
+
+        model.forward = forward
+        try:
+            return super().decode(model, prompts, new_tokens, observer)
+        finally:
+            del model.forward
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_committed_tokens_never_change_and_counts_are_told(kind):
+    watch, spy = Watch(), Spy(Settings(**kind))
+    decoded = spy.decode(MODEL, pad_left(PROMPTS, SEEDS, 0), 12, watch)
+    canvases = [*spy.seen, decoded.tokens]
+    assert bool((canvases[0] == MASK).all()) and MASK not in decoded.tokens
+    filled = spy.settings.after_eos == "fill"
+    for (before, after), told in zip(pairwise(canvases), watch.committed, strict=True):
+        kept = before != MASK
+        assert torch.equal(after[kept], before[kept])
+        new = ((before == MASK) & (after != MASK)).sum(1)
+        told = torch.as_tensor(told).expand(3)
+        assert bool((told <= new).all()) if filled else torch.equal(told, new)
+    length = spy.settings.block or 12
+    if not filled:
+        assert watch.blocks == list(range(length, 13, length))
+        assert sum(torch.as_tensor(told).expand(3) for told in watch.committed).tolist() == [12] * 3
+    assert watch.blocks[-1] == 12
+
+
+def test_threshold_zero_takes_one_pass_a_block():
+    assert decode(PROMPTS, SEEDS, Settings(threshold=0.0)).nfe == 1
+    assert decode(PROMPTS, SEEDS, Settings(threshold=0.0, block=4)).nfe == 3
+    assert torch.equal(
+        decode(PROMPTS, SEEDS, Settings(threshold=0.0)).tokens,
+        decode(PROMPTS, SEEDS, Settings(steps=1)).tokens,
+    )
+
+
+def test_threshold_one_is_the_schedule():
+    """Even where float32 probabilities round to 1."""
+    model = backbone(causal=False, scale=20.0)
+    for kind in ({}, {"steps": 4}, {"block": 4}):
+        sure = decode(PROMPTS, SEEDS, Settings(threshold=1.0, **kind), model=model)
+        plain = decode(PROMPTS, SEEDS, Settings(**kind), model=model)
+        assert torch.equal(sure.tokens, plain.tokens) and sure.nfe == plain.nfe
+
+
+def test_threshold_one_is_never_passed():
+    """Not even where the probability outside the top token underflows to exactly 0."""
+    table = torch.zeros(6, WORDS)
+    table[:, 7] = 1e4
+    watch = Watch()
+    assert decode([[1]], [0], Settings(threshold=1.0), 6, Table(table), watch).nfe == 6
+    assert [int(told) for told in watch.committed] == [1] * 6
+    assert decode([[1]], [0], Settings(threshold=0.999), 6, Table(table)).nfe == 1
+
+
+def test_rows_of_a_batch_finish_a_block_at_different_passes():
+    """Without this, the tests of batches would not see a row that waits for others."""
+    settings = Settings(threshold=0.02, block=4, temperature=3.0)
+    alone = [decode([p], [s], settings).nfe for p, s in zip(PROMPTS, SEEDS, strict=True)]
+    assert len(set(alone)) > 1 and min(alone) < 12
+
+
+def test_low_temperature_is_greedy_and_guidance_zero_is_none():
+    plain = decode(PROMPTS, SEEDS, Settings(steps=6))
+    assert torch.equal(decode(PROMPTS, SEEDS, Settings(steps=6, temperature=1e-7)).tokens, plain.tokens)
+    nearly = decode(PROMPTS, SEEDS, Settings(steps=6, cfg_scale=1e-9))
+    assert torch.equal(nearly.tokens, plain.tokens) and nearly.nfe == 2 * plain.nfe
+
+
+def test_law_of_a_drawn_token():
+    """Gumbel noise of scale T on the logits draws from softmax(logits / T)."""
+    temperature, count = 1.6, 100_000
+    table = torch.randn(1, WORDS, generator=torch.Generator().manual_seed(3)) * 2
+    seeds = [prompt_seed(0, str(row)) for row in range(count)]
+    settings = Settings(temperature=temperature)
+    words = decode([[1]] * count, seeds, settings, 1, Table(table)).tokens[:, 0]
+    table[:, MASK] = -math.inf
+    law = (table[0].double() / temperature).softmax(-1).numpy()
+    seen = np.bincount(words, minlength=WORDS)
+    kept = law > 0
+    assert seen[~kept].sum() == 0
+    assert stats.chisquare(seen[kept], law[kept] / law[kept].sum() * count).pvalue > 1e-3
+
+
+def test_great_logits_and_temperatures_do_not_overflow():
+    """exp(logits) is infinite above 709 even in float64."""
+    table = torch.zeros(4, WORDS)
+    table[:, 7] = 3e4
+    assert decode([[1]], [1], Settings(temperature=1.0), 4, Table(table)).tokens.tolist() == [[7] * 4]
+    hot = decode([[1]] * 200, list(range(200)), Settings(temperature=100.0), 4, Table(table / 3e4)).tokens
+    assert hot.unique().numel() == WORDS - 1
+
+
+def test_confidence_ranks_where_the_softmax_rounds_to_one():
+    margins = torch.tensor([30.0, 60.0, 20.0, 80.0, 40.0, 1.0])
+    table = torch.zeros(6, WORDS)
+    table[:, 7] = margins
+    assert (table.softmax(-1)[:, 7] == 1).sum() == 5
+    rank, choice = surprisal(table[None], None)
+    assert choice.tolist() == [[7] * 6]
+    assert rank[0].argsort().tolist() == margins.argsort(descending=True).tolist()
+    exact = [math.log1p((WORDS - 1) * math.exp(-margin)) for margin in margins.tolist()]
+    np.testing.assert_allclose(rank[0].numpy(), exact, rtol=1e-5)
+
+
+def test_surprisal_of_any_token_is_the_log_softmax():
+    logits = torch.randn(4, 6, WORDS, generator=torch.Generator().manual_seed(0)) * 3
+    choice = torch.randint(0, WORDS, (4, 6), generator=torch.Generator().manual_seed(1))
+    exact = -logits.double().log_softmax(-1).gather(-1, choice[..., None])[..., 0]
+    torch.testing.assert_close(surprisal(logits, choice)[0].double(), exact, rtol=1e-5, atol=1e-5)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.integers(1, 20))
+def test_ties_go_left(values, count):
+    assume(count <= len(values))
+    found = leftmost_smallest(torch.tensor([values]).float(), count)[0].tolist()
+    assert found == sorted(range(len(values)), key=lambda place: (values[place], place))[:count]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_ranking_in_parts_changes_nothing(kind, monkeypatch):
+    whole = decode(PROMPTS, SEEDS, Settings(**kind)).tokens
+    monkeypatch.setattr("pardec.decoding.masked_diffusion.PART", 2 * 3 * WORDS)
+    assert torch.equal(decode(PROMPTS, SEEDS, Settings(**kind)).tokens, whole)
+
+
+def test_logits_are_asked_for_the_block_alone():
+    model = Table(torch.randn(12, WORDS))
+    decode([[1, 5]], [0], Settings(steps=4, block=6), model=model)
+    assert model.calls == [(0, 6), (0, 6), (6, 12), (6, 12)]
+
+
+def test_end_tokens_banned_deferred_and_filled():
+    table = torch.zeros(8, WORDS)
+    table[torch.arange(8), torch.tensor([7, 8, EOS, 9, 10, 11, 12, 13])] = 9.0
+    table[2, EOS] = 20.0
+    model = Table(table)
+    assert EOS not in decode([[1]], [0], Settings(eos="ban"), 8, model).tokens
+    free = decode([[1]], [0], Settings(), 8, model)
+    assert free.tokens[0].tolist() == [7, 8, EOS, 9, 10, 11, 12, 13] and free.useful.tolist() == [2]
+    filled = decode([[1]], [0], Settings(after_eos="fill", block=4), 8, model)
+    assert filled.tokens[0].tolist() == [7, 8, EOS, 9] + [EOS] * 4 and filled.nfe == 4
+
+    for eos, first in (("free", 2), ("defer", 0)):
+        spy = Spy(Settings(eos=eos))
+        spy.decode(model_with_forward(table), pad_left([[1]], [0], 0), 8, Observer())
+        assert (spy.seen[1][0] != MASK).nonzero().tolist() == [[first]]
+        assert eos == "free" or (spy.seen[-1][0] == MASK).nonzero().tolist() == [[2]]
+
+
+def model_with_forward(table):
+    """A table model whose canvas passes through `forward`, where the spy listens."""
+
+    class Heard(Table):
+        def forward(self, tokens, *rest, **named):
+            return self.table.expand(len(tokens), -1, -1).clone()
+
+        def denoise(self, canvas, pad, start, stop, canvas_start=None):
+            return self.forward(canvas)[:, start - canvas_start : stop - canvas_start]
+
+    return Heard(table)
+
+
+def test_threshold_stops_when_nothing_is_masked():
+    table = torch.zeros(8, WORDS)
+    table[:, 7] = torch.tensor([30.0, 30.0, 30.0, 30.0, 30.0, 30.0, 0.1, 0.1])
+    watch = Watch()
+    decoded = decode([[1]], [0], Settings(threshold=0.9), 8, Table(table), watch)
+    assert decoded.nfe == 3
+    assert [int(told) for told in watch.committed] == [6, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "new_tokens", "says"),
+    [
+        ({"steps": 9}, 8, "steps 9 exceed new_tokens 8"),
+        ({"block": 5}, 8, "block 5 does not divide"),
+        ({"block": 16}, 8, "block 16 does not divide"),
+        ({"steps": 3, "block": 4}, 8, "cannot be shared by 2 blocks"),
+        ({"threshold": 0.5, "remasking": "random"}, 8, "threshold needs remasking"),
+        ({}, 0, "at least 1"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(kind, new_tokens, says):
+    assert says in MaskedDiffusion.check(Settings(**kind), new_tokens)
+    with pytest.raises(UserError, match=says):
+        decode([[1]], [0], Settings(**kind), new_tokens)
+
+
+@pytest.mark.parametrize(
+    "kind", [{"threshold": 1.1}, {"steps": 0}, {"temperature": -1.0}, {"stepz": 4}], ids=str
+)
+def test_settings_out_of_bounds_are_refused(kind):
+    with pytest.raises(ValueError):
+        Settings(**kind)
+
+
+def test_a_model_without_a_mask_token_is_refused():
+    with pytest.raises(UserError, match="no mask token"):
+        decode([[1]], [0], Settings(), 4, backbone(causal=True))
+
+
+def test_settings_are_read_without_heavy_modules_and_decoding_does_not_know_measuring():
+    code = (
+        "import sys\n"
+        "from pardec.decoding.registry import DECODERS\n"
+        "for name in DECODERS: DECODERS.load(name).check(DECODERS.load(name).Settings(), 8)\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('torch', 'transformers', 'pandas')"
+        " or m.startswith('pardec.measure')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

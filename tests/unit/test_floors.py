@@ -1,0 +1,62 @@
+"""Imports never go up the floors of the house."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import grimp
+
+FLOORS = ["common", "data", "models", "decoding", "measure", "quality", "study", "evidence", "report"]
+HEAVY = ("torch", "transformers", "datasets", "pandas", "matplotlib", "scipy", "pyarrow")
+
+
+def test_imports_never_go_up():
+    graph = grimp.build_graph("pardec")
+    up = [
+        f"{importer} imports {imported}"
+        for importer in graph.modules
+        for imported in graph.find_modules_directly_imported_by(importer)
+        if floor(importer) is not None and floor(imported) is not None and floor(imported) > floor(importer)
+    ]
+    assert not up, "\n".join(up)
+
+
+def floor(module):
+    parts = module.split(".")
+    return FLOORS.index(parts[1]) if len(parts) > 1 else None
+
+
+def test_decoding_knows_no_clock():
+    graph = grimp.build_graph("pardec")
+    for module in graph.find_descendants("pardec.decoding"):
+        assert not any("measure" in other for other in graph.find_modules_directly_imported_by(module))
+        assert (
+            "import time" not in Path(module.replace(".", "/") + ".py").read_text()
+            if is_file(module)
+            else True
+        )
+
+
+def is_file(module):
+    return Path(module.replace(".", "/") + ".py").exists()
+
+
+def test_report_reads_tables_and_values_only():
+    graph = grimp.build_graph("pardec")
+    for module in graph.find_descendants("pardec.report"):
+        for other in graph.find_modules_directly_imported_by(module):
+            assert "evidence.record" not in other and ".measure" not in other, f"{module} imports {other}"
+
+
+def test_reading_a_study_loads_nothing_heavy():
+    code = f"""
+import sys
+from pardec.study.plan import Plan
+import pardec.evidence.tables.registry, pardec.report.figures.registry
+for name in pardec.evidence.tables.registry.TABLES: pardec.evidence.tables.registry.needs(name)
+for name in pardec.report.figures.registry.FIGURES: pardec.report.figures.registry.FIGURES.load(name)
+print([name for name in {HEAVY!r} if name in sys.modules])
+"""
+    root = Path(__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -1,0 +1,130 @@
+"""The stopwatch and the harness against a clock that the test winds by hand."""
+
+from types import SimpleNamespace
+
+import torch
+
+from pardec.measure.clock import HostClock, timed
+from pardec.measure.sampling import Series, batches, measure
+from pardec.measure.stopping import Budget, Maximum, Precise
+
+
+class FakeTime:
+    def __init__(self):
+        self.ns = 0
+
+    def now(self):
+        return self.ns
+
+    def pass_ms(self, ms):
+        self.ns += int(ms * 1e6)
+
+    @property
+    def clock(self):
+        return HostClock(self.now, self.now)
+
+
+def decoded(rows=1, canvas=4, useful=4):
+    return SimpleNamespace(
+        tokens=torch.zeros(rows, canvas, dtype=torch.long),
+        useful=torch.full((rows,), useful),
+        nfe=canvas,
+        token_forwards=canvas,
+    )
+
+
+def test_phases_are_what_the_clock_showed():
+    time = FakeTime()
+
+    def run(watch):
+        time.pass_ms(5)
+        watch.prefill()
+        time.pass_ms(2)
+        watch.step(0)
+        time.pass_ms(3)
+        watch.step(torch.tensor([1, 3]))
+        watch.block(4)
+        time.pass_ms(4)
+        watch.step(2)
+        time.pass_ms(1)
+        return "output"
+
+    facts, result = timed(time.clock, run)
+    assert result == "output"
+    assert facts["prefill_ms"] == 5
+    assert facts["commit_ms"] == [7, 10, 14]
+    assert facts["committed"] == [0, 2, 2]
+    # The first step committed nothing, so the first token came with the second.
+    assert (facts["first_ms"], facts["first_tokens"]) == (10, 2)
+    assert facts["block_ms"] == [10]
+    assert facts["e2e_ms"] == facts["host_ms"] == facts["cpu_ms"] == 15
+
+
+def test_synchronises_before_reading_the_clock_at_both_ends():
+    time, order = FakeTime(), []
+    clock = time.clock
+    clock.synchronize = lambda: order.append("sync")
+    clock.now_ns = lambda: order.append("host") or time.now()
+    timed(clock, lambda watch: order.append("run"))
+    ran = order.index("run")
+    assert order[:ran].index("sync") < order[:ran].index("host")
+    assert order[ran:].index("sync") < order[ran:].index("host", order[ran:].index("sync"))
+
+
+def sides(time, cell_ms, reference_ms, log):
+    def make(name, ms):
+        def run(indices, watch):
+            log.append((name, tuple(indices)))
+            time.pass_ms(ms)
+            watch.step(4)
+            return decoded(len(indices))
+
+        return Series(run)
+
+    return make("cell", cell_ms), make("reference", reference_ms)
+
+
+def test_arms_are_interleaved_on_the_same_prompts():
+    time, log = FakeTime(), []
+    cell, reference = sides(time, 10, 20, log)
+    ended = measure(cell, reference, time.clock, batches(7, 2, seed=1), [Maximum(20)], 3, seed=5)
+    assert ended.reason == "maximum"
+    assert len(cell.warmup_ms) == len(reference.warmup_ms) == 3
+    assert len(cell.samples) == len(reference.samples) == 20
+    for mine, other in zip(cell.samples, reference.samples, strict=True):
+        assert mine["block"] == other["block"] and mine["prompts"] == other["prompts"]
+        assert {mine["order"], other["order"]} == {0, 1}
+    firsts = [sample["order"] for sample in cell.samples]
+    assert 3 < sum(firsts) < 17, "the order of the arms must be drawn, not fixed"
+    assert {sample["e2e_ms"] for sample in cell.samples} == {10}
+    assert {sample["e2e_ms"] for sample in reference.samples} == {20}
+
+
+def test_tokens_are_counted_over_the_whole_batch():
+    time, log = FakeTime(), []
+    cell, _ = sides(time, 1, 1, log)
+    measure(cell, None, time.clock, batches(3, 3, seed=0), [Maximum(1)], 1, seed=0)
+    sample = cell.samples[0]
+    assert sample["useful"] == 12 and sample["canvas"] == 12
+
+
+def test_every_prompt_comes_up_before_any_repeats():
+    draw = batches(10, 4, seed=3)
+    seen = [index for block in range(5) for index in draw(block)]
+    assert sorted(seen[:10]) == list(range(10)) and sorted(seen[10:20]) == list(range(10))
+
+
+def test_stops_when_precise_and_not_before_six_samples():
+    time, log = FakeTime(), []
+    cell, _ = sides(time, 10, 1, log)
+    criteria = [Precise(0.05, minimum=5), Maximum(50)]
+    assert measure(cell, None, time.clock, batches(1, 1, 0), criteria, 0, 0).reason == "precise"
+    assert len(cell.samples) == 6
+
+
+def test_budget_waits_for_the_minimum():
+    seconds = iter(range(0, 1000, 10))
+    budget = Budget(5, minimum=4, now=lambda: next(seconds))
+    for count in range(1, 5):
+        budget.add(1.0)
+        assert budget.finished() == (count >= 4)

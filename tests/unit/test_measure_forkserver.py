@@ -1,0 +1,99 @@
+"""The fork helper: isolation, fresh code, exit codes, no orphans."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pardec.measure import forkserver
+
+CLIENT = "import sys; from pardec.measure import forkserver; sys.exit(forkserver.run(sys.argv[1:]))"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A socket folder of this test's own, so that no other run's helper is used or stopped."""
+    folder = tmp_path_factory.mktemp("forks")
+    yield folder
+    for line in os.popen("ps -eo pid,args").read().splitlines():
+        if "forkserver.py" in line and str(folder) in line:
+            os.kill(int(line.split()[0]), signal.SIGKILL)
+
+
+def client(place, script, *args, **kwargs):
+    env = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(
+        [sys.executable, "-c", CLIENT, str(script), *args], env=env, text=True, stdout=-1, stderr=-1, **kwargs
+    )
+
+
+def write(path, text):
+    path.write_text(text)
+    return path
+
+
+def test_runs_the_script_as_if_started_plainly(place, tmp_path):
+    script = write(
+        tmp_path / "job.py",
+        "import os, sys\nprint(sys.argv[1:], os.getcwd(), __name__, 'torch' in sys.modules, os.environ['PARDEC_LAUNCH'])\n"
+        "print('heard', file=sys.stderr)\nsys.exit(7)\n",
+    )
+    process = client(place, script, "a", "b c", cwd=tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert out.split("\n")[0] == f"['a', 'b c'] {tmp_path} __main__ True forked"
+    assert "heard" in err and process.returncode == 7
+
+
+def test_each_run_reads_the_script_anew_and_shares_nothing(place, tmp_path):
+    body = "import builtins\nprint(getattr(builtins, 'left_behind', 'clean'), {n})\nbuiltins.left_behind = 'dirty'\n"
+    for n in (1, 2):
+        script = write(tmp_path / "job.py", body.format(n=n))
+        out, _ = client(place, script).communicate(timeout=60)
+        assert out.strip() == f"clean {n}"
+
+
+def test_a_failing_script_fails(place, tmp_path):
+    script = write(tmp_path / "job.py", "raise ValueError('no good')")
+    process = client(place, script)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "no good" in err
+
+
+def test_child_dies_with_its_client(place, tmp_path):
+    script = write(
+        tmp_path / "job.py",
+        "import os, time\nprint(os.getpid(), flush=True)\nfor _ in range(600): time.sleep(0.1)",
+    )
+    process = client(place, script)
+    child = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    for _ in range(50):
+        if not Path(f"/proc/{child}").exists():
+            return
+        time.sleep(0.1)
+    pytest.fail("the child outlived its client")
+
+
+def test_a_killed_child_is_an_error(place, tmp_path):
+    script = write(tmp_path / "job.py", "import os\nos.kill(os.getpid(), 9)")
+    process = client(place, script)
+    process.communicate(timeout=60)
+    assert process.returncode == 137
+
+
+def test_refuses_to_fork_with_threads(monkeypatch):
+    monkeypatch.setattr(forkserver.os, "listdir", lambda path: ["1", "2"])
+    assert not forkserver.safe_to_fork()
+    monkeypatch.setattr(forkserver.os, "listdir", lambda path: ["1"])
+    assert forkserver.safe_to_fork()
+
+
+def test_without_a_server_the_caller_goes_on_alone(monkeypatch):
+    monkeypatch.setattr(forkserver, "_connect", lambda path: None)
+    monkeypatch.setattr(forkserver, "_start", lambda path: None)
+    assert forkserver.run(["x.py"]) is None

@@ -1,0 +1,28 @@
+import torch
+
+from pardec.measure.memory import MB, measure_memory, weights_mb
+
+
+def test_peak_is_weights_plus_the_largest_live_set():
+    model = torch.nn.Linear(500, 500, bias=False)
+    held = {}
+
+    def run():
+        first = torch.zeros(250_000)
+        second = torch.zeros(500_000)
+        del first
+        third = torch.zeros(500_000)
+        held["sum"] = float(second.sum() + third.sum())
+
+    facts = measure_memory("cpu", model, run)
+    assert weights_mb(model) == 1.0
+    # first + second = 3 MB, second + third = 4 MB; a few bytes more for the sums.
+    assert abs(facts["peak_allocated_mb"] - (1.0 + 4.0)) < 0.01
+    assert facts["peak_reserved_mb"] > facts["peak_allocated_mb"]
+
+
+def test_shared_weights_count_once():
+    first = torch.nn.Linear(100, 100, bias=False)
+    second = torch.nn.Linear(100, 100, bias=False)
+    second.weight = first.weight
+    assert weights_mb(torch.nn.ModuleList([first, second])) == 100 * 100 * 4 / MB

@@ -1,0 +1,88 @@
+"""BERTScore on a tiny random encoder: identity, symmetry, and greedy matching by hand."""
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+from pardec.common.errors import UserError
+from pardec.quality.base import Context
+from pardec.quality.bertscore import Encoder, greedy_f1
+from pardec.quality.registry import METRICS
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "dog", "sat", "ran", "mat"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    path = tmp_path_factory.mktemp("bert")
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+    ).save_pretrained(path)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=12,
+    )
+    BertModel(config).save_pretrained(path)
+    return path
+
+
+def measure(folder, pairs):
+    outputs = [
+        {"id": str(i), "task": "text", "prompt": "", "answer": answer, "tokens": [], "text": text}
+        for i, (text, answer) in enumerate(pairs)
+    ]
+    return METRICS.load("bertscore")().measure(outputs, Context(encoder=folder))
+
+
+def test_the_answer_itself_scores_one_and_others_less(folder):
+    result = measure(
+        folder, [("the cat sat", "the cat sat"), ("the dog ran", "the cat sat"), ("", "the cat")]
+    )
+    assert result.per_prompt[0] == pytest.approx(1.0, abs=1e-5)
+    assert result.per_prompt[1] < 0.999 and result.per_prompt[2] == 0.0
+    assert result.value == pytest.approx(sum(result.per_prompt) / 3) and result.n == 3
+
+
+def test_f1_is_symmetric(folder):
+    one, other = "the cat sat", "the dog ran mat"
+    result = measure(folder, [(one, other), (other, one)])
+    assert result.per_prompt[0] == pytest.approx(result.per_prompt[1], abs=1e-6)
+
+
+def test_special_tokens_are_left_out_and_long_texts_cut(folder):
+    encoder = Encoder(folder, "cpu")
+    assert encoder.embed("the cat").shape == (2, 16)
+    assert encoder.embed("cat " * 50).shape == (10, 16)
+    assert torch.allclose(encoder.embed("the cat").norm(dim=1), torch.ones(2), atol=1e-5)
+
+
+def test_greedy_matching_by_hand():
+    output = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    answer = torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.8, 0.6]])
+    precision, recall = (1.0 + 0.8) / 2, (1.0 + 0.8 + 0.8) / 3
+    assert greedy_f1(output, answer) == pytest.approx(2 * precision * recall / (precision + recall))
+    assert greedy_f1(output, torch.zeros(0, 2)) == 0.0
+
+
+def test_a_missing_or_empty_folder_is_told(tmp_path):
+    with pytest.raises(UserError, match="does not exist"):
+        Encoder(tmp_path / "none", "cpu")
+    with pytest.raises(UserError, match="not an encoder"):
+        Encoder(tmp_path, "cpu")

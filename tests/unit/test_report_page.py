@@ -1,0 +1,283 @@
+"""The page: every number has a value, nothing that a model wrote becomes markup, answers pick the right rows."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import jinja2
+import pytest
+
+from pardec.common.errors import UserError
+from pardec.report import answers
+from pardec.report.book import Book, figures, grouped
+from pardec.report.digest import digest, to_script
+from pardec.report.digits import bare_digits, check_digits
+from pardec.report.figures.base import save
+from pardec.report.figures.registry import FIGURES
+from pardec.report.frames import load_tables
+from pardec.report.outputs import gallery, read_outputs
+from pardec.report.render import TEMPLATES, Material, make_environment, render
+from pardec.report.rows import Row, groups_of, rows_of
+from pardec.report.svg import embed
+from tests import report_fixtures as made
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    frames = made.tables()
+    made.write_tables(folder / "tables", frames)
+    read = load_tables([folder / "tables"])
+    for name in FIGURES:
+        save(FIGURES.load(name), read, folder / f"{name}.svg", folder / f"{name}.png")
+    return Material(
+        values=made.values(frames)["values"],
+        tables=read,
+        figures={name: folder / f"{name}.svg" for name in FIGURES},
+        study=made.STUDY,
+        trails=made.trails(frames),
+        outputs=made.write_outputs(folder),
+    )
+
+
+@pytest.fixture(scope="module")
+def page(material):
+    return render(material)
+
+
+def test_every_template_resolves(page):
+    assert "{{" not in page.split("<script>")[0].split("<style>")[0]
+    assert page.count("<section ") == 12
+    assert page.count("<figure ") == len(list(FIGURES))
+
+
+def test_every_link_has_a_value(page, material):
+    linked = set(re.findall(r'data-v="([^"]+)"', page))
+    data = json.loads(re.search(r'id="trail-data">(.*?)</script>', page, re.DOTALL)[1])
+    assert linked
+    assert linked <= set(material.values)
+    assert linked == set(data["values"]), "the page carries what it links, and no more"
+    assert all(record["samples_ms"] for path, record in data["records"].items() if "grid" in path and "oom" not in path)
+
+
+def test_reports_outcomes(page):
+    words = re.sub(r"<[^>]+>", "", page)
+    assert "faster on 1 of 5 tasks (grid)" in words
+    assert "does not reach that quality on 1 (shuffle)" in words
+
+
+def test_stands_alone(page):
+    assert len(page.encode()) < 5_000_000
+    assert not re.search(r'(?:src|href)="(?:https?:)?//', page)
+    assert "@import" not in page
+    assert "url(http" not in page
+    assert "default-src 'none'" in page
+
+
+def test_prompts_and_outputs_are_escaped(page):
+    assert "<script>alert(1)</script>" not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert "&lt;b&gt;2 by 2&lt;/b&gt;" in page
+
+
+def _templates(folder, **changed):
+    """A copy of the templates with some files changed."""
+    for path in TEMPLATES.rglob("*"):
+        if path.is_file():
+            target = folder / path.relative_to(TEMPLATES)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+    for name, text in changed.items():
+        path = folder / "sections" / f"{name}.html.j2"
+        path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "planted",
+    ["<p>We saw 42 tokens.</p>", "<p title='12 ms'>word</p>", "<td>7</td>", "<figcaption>Figure 3</figcaption>", "<p>x²³4</p>"],
+)
+def test_planted_digit_fails(planted, material, tmp_path):
+    with pytest.raises(UserError, match="without a source"):
+        render(material, _templates(tmp_path, limits=planted))
+
+
+def test_planted_digit_in_a_caption_fails(material, tmp_path):
+    folder = _templates(tmp_path)
+    (folder / "captions" / "pareto.html.j2").write_text("<b>Up to 9 times faster.</b>", encoding="utf-8")
+    with pytest.raises(UserError, match="Up to 9 times"):
+        render(material, folder)
+
+
+def test_missing_value_names_template_and_id(material, tmp_path):
+    folder = _templates(tmp_path, limits='{{ value("steps/no/such") }}')
+    with pytest.raises(UserError) as caught:
+        render(material, folder)
+    assert "limits.html.j2" in str(caught.value)
+    assert "steps/no/such" in str(caught.value)
+
+
+def test_missing_config_key_names_template_and_key(material, tmp_path):
+    folder = _templates(tmp_path, limits='{{ cfg("measure.nothing") }}')
+    with pytest.raises(UserError, match=r"limits\.html\.j2.*measure\.nothing"):
+        render(material, folder)
+
+
+def test_missing_variable_names_template(material, tmp_path):
+    with pytest.raises(UserError, match=r"limits\.html\.j2"):
+        render(material, _templates(tmp_path, limits="{{ nobody_knows }}"))
+
+
+def test_a_study_with_one_experiment_has_fewer_sections(material):
+    kept = ("cells", "steps", "crossover", "machine")
+    small = Material(
+        values=material.values, tables={n: material.tables[n] for n in kept}, figures={}, study=material.study
+    )
+    page = render(small)
+    assert 'id="steps"' in page
+    assert 'id="length"' not in page
+    assert "<figure" not in page
+
+
+def test_no_quality_is_said_plainly(material):
+    crossover = material.tables["crossover"].copy()
+    crossover["observed"] = None
+    tables = {**material.tables, "crossover": crossover}
+    page = render(Material(material.values, tables, material.figures, material.study))
+    assert "has no quality to hold speed against" in page
+
+
+@pytest.mark.parametrize(
+    ("html", "bare"),
+    [
+        ('<p>a <a data-v="x/y">12</a> b</p>', 0),
+        ('<p>a <a data-v="x/y">12</a> 3</p>', 1),
+        ('<svg data-values="4"><text>10</text></svg>', 0),
+        ("<svg><text>10</text></svg>", 1),
+        ("<p>LLaMA 3 and SHA-256, 95 % of float32</p>", 0),
+        ("<p>96 %</p>", 1),
+        ("<style>a{margin:1px}</style><script>1</script>", 0),
+        ('<img alt="3 bars">', 1),
+        ('<p data-source="config">5<b>6</b></p>7', 1),
+    ],
+)
+def test_bare_digits(html, bare):
+    assert len(bare_digits(html)) == bare
+
+
+def test_check_names_the_place():
+    with pytest.raises(UserError, match="about 15 apples"):
+        check_digits("<p>about 15 apples</p>")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(12.345, "12.3"), (0.0012345, "0.00123"), (12345.6, "12,346"), (0, "0"), (3.0, "3"), (999.96, "1,000"), (-0.5, "-0.500"), (1e6, "1,000,000")],
+)
+def test_figures(value, text):
+    assert figures(value) == text
+
+
+def test_grouped():
+    assert grouped("22972.50") == "22,972.50"
+    assert grouped("-5") == "-5"
+
+
+@pytest.fixture
+def book():
+    values = {
+        "t/a/x": {"value": 1.2345, "unit": "ms", "ci_low": 1.1, "ci_high": 1.3, "text": "1.23", "text_low": "1.10", "text_high": "1.30"},
+        "t/a/none": {"value": None, "unit": "ms"},
+        "t/a/one": {"value": 1, "unit": "steps"},
+        "t/a/<b>": {"value": 2.0, "unit": "×"},
+    }
+    return Book(values, {"measure": {"samples": [1, 2]}})
+
+
+def test_book_prints_the_published_rounding(book):
+    assert "1.23\N{NO-BREAK SPACE}ms" in book.value("t/a/x")
+    assert "[1.10, 1.30]" in book.value("t/a/x", interval=True)
+    assert "123" in book.value("t/a/x", scale=100, suffix="")
+
+
+def test_book_nulls_singulars_and_escapes(book):
+    assert "–" in book.value("t/a/none")
+    assert "1\N{NO-BREAK SPACE}step<" in book.value("t/a/one")
+    assert 'data-v="t/a/&lt;b&gt;"' in book.value("t/a/<b>")
+    assert ">2×<" in book.value("t/a/<b>")
+    assert ">1, 2<" in book.cfg("measure.samples")
+    assert book.raw("<i>3</i>", "file") == '<code data-source="file">&lt;i&gt;3&lt;/i&gt;</code>'
+
+
+def test_templates_are_strict(material):
+    environment = make_environment(TEMPLATES, Book({}, {}), material)
+    assert environment.undefined is jinja2.StrictUndefined
+    assert environment.autoescape is True
+
+
+def test_digest_packs_and_escapes():
+    values = {"a/b/c": {"value": 1, "unit": "ms", "records": ["r"], "source": [], "rule": "x", "command": "</script>"}}
+    trails = {"r": {"rule": "x", "samples_ms": [1.23456789], "reference_ms": []}, "unused": {}}
+    packed = digest(values, ["a/b/c"], trails)
+    assert list(packed["records"]) == ["r"]
+    assert packed["records"]["r"]["samples_ms"] == [1.2346]
+    assert "</script>" not in to_script(packed)
+    assert json.loads(to_script(packed)) == packed
+
+
+def test_embedded_figures_do_not_share_ids(tmp_path):
+    text = '<svg viewBox="0 0 1 1"><defs><path id="m1"/></defs><g id="t/a/x"><use xlink:href="#m1"/></g><g id="t/b/x" clip-path="url(#m1)"/></svg>'
+    (tmp_path / "f.svg").write_text(text)
+    out = embed(tmp_path / "f.svg", "one", 'a "b"', lambda ident: ident == "t/a/x")
+    assert 'id="one-m1"' in out
+    assert 'href="#one-m1"' in out
+    assert "url(#one-m1)" in out
+    assert 'data-v="t/a/x"' in out
+    assert "t/b/x" not in out, "a mark without a published value is no link"
+    assert "a &#34;b&#34;" in out
+
+
+def test_outputs_show_few_and_many_steps(tmp_path):
+    shown = gallery(read_outputs(made.write_outputs(tmp_path)))
+    assert [task["task"] for task in shown] == ["grid"]
+    assert [arm.steps for arm, _ in shown[0]["examples"][0]["outputs"]] == [None, 1, 8]
+
+
+def _crossover(**content):
+    base = {"task": "t", "observed": True, "fastest_verdict": "faster", "fastest_ratio": 2.0}
+    return Row("crossover", {**base, **content})
+
+
+def test_outcome_takes_the_best_series_of_a_task():
+    found = answers.outcome(
+        [
+            _crossover(task="a", fastest_ratio=2.0),
+            _crossover(task="a", fastest_ratio=0.5, fastest_verdict="slower"),
+            _crossover(task="b", observed=False, fastest_verdict=None, fastest_ratio=None),
+            _crossover(task="c", observed=None, fastest_verdict=None, fastest_ratio=None),
+            _crossover(task="d", fastest_verdict="no difference shown"),
+        ]
+    )
+    names = [[row["task"] for row in part] for part in (found.faster, found.even, found.slower, found.unmatched, found.unjudged)]
+    assert names == [["a"], ["d"], [], ["b"], ["c"]]
+
+
+def test_best_by_needs_the_gate():
+    def cell(batch, ratio, gate):
+        return Row("batch", {"decoder": "masked_diffusion", "batch": batch, "ratio": ratio, "gate": gate})
+
+    rows = [cell(1, 3.0, False), cell(1, 2.0, True), cell(4, 1.0, False), cell(8, 0.5, True)]
+    assert [(row["batch"], row["ratio"]) for row in answers.best_by(rows, "batch")] == [(1, 2.0), (8, 0.5)]
+
+
+def test_memory_pair_is_the_largest_shape_both_finished(material):
+    sequential, parallel = answers.memory_pair(rows_of(material.tables, "memory"))
+    assert (sequential["batch"], sequential["new_tokens"]) == (16, 128), "the largest ran out of memory on one side"
+    assert not answers.is_parallel(sequential)
+    assert answers.is_parallel(parallel)
+
+
+def test_groups_follow_the_study():
+    rows = [Row("t", {"task": name}) for name in ("c", "a", "b", "a")]
+    assert [name for name, _ in groups_of(rows, "task", ["b", "a", "unused"])] == ["b", "a", "c"]
