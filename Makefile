@@ -30,8 +30,9 @@ bench: env  ## Where the workflow's time goes, and our autoregressive loop again
 	python benchmarks/bench_workflow.py
 	python benchmarks/bench_ar.py
 
-docs: env  ## Regenerate the reference of keys and the JSON schema from the study's models
+docs: env  ## Regenerate the reference of keys, the JSON schema and the conda environment
 	python scripts/write_reference.py
+	python scripts/write_environment.py
 
 unlock: env  ## After a killed run: release the folder's lock
 	snakemake --unlock

@@ -19,6 +19,7 @@ include: "rules/report.smk"
 
 
 rule all:
+    default_target: True
     input:
         REPORT,
         TABLE_FILES,
@@ -31,4 +32,3 @@ rule all:
         DATA_FILES,
         MACHINE,
         WARM_UP,
-    default_target: True

@@ -34,8 +34,11 @@
       sources: pooled(sources) || [], records: records.map(pooled), description: pooled(description), text: text || null };
   }
 
+  const unitOf = (entry) => (entry.value === 1 && ["steps", "tokens", "prompts", "samples", "cells", "pairs", "texts"].includes(entry.unit) ? entry.unit.slice(0, -1) : entry.unit === "passes" && entry.value === 1 ? "pass" : entry.unit);
+  const headline = (entry) => `${entry.text || show(entry.value)}${entry.unit === "×" ? "" : " "}${unitOf(entry)}`.trim();
+
   function sentence(entry) {
-    const parts = [`${entry.text || show(entry.value)} ${entry.unit}`.trim()];
+    const parts = [headline(entry)];
     if (entry.low !== null && entry.high !== null) parts.push(`[${show(entry.low)}, ${show(entry.high)}]`);
     if (entry.n !== null && entry.n !== undefined) parts.push(`n = ${entry.n}`);
     return parts.join("  ");
@@ -122,7 +125,7 @@
     if (opener && opener.matches("a.v")) opener.setAttribute("aria-expanded", "true");
     const interval = entry.low !== null && entry.high !== null ? `95 % interval ${show(entry.low)} to ${show(entry.high)}` : "no interval";
     const count = entry.n === null || entry.n === undefined ? null : `n = ${show(entry.n)}`;
-    document.getElementById("panel-title").textContent = `${show(entry.value)} ${entry.unit}`.trim();
+    document.getElementById("panel-title").textContent = headline(entry);
     body.replaceChildren(make("p", { class: "id" }, entry.id), entry.description ? make("p", {}, entry.description) : "", make("p", {}, [interval, count].filter(Boolean).join(" · ")));
     if (entry.records.length) body.append(...recordPart(entry.records[0]));
     if (entry.records.length > 1) {

@@ -22,6 +22,8 @@ except UserError as error:
 # A timing job needs the machine for itself, also where nobody said so on the command line.
 workflow.global_resources.setdefault("gpu", 1)
 
+ENVIRONMENT = "../envs/pardec.yaml"
+
 
 wildcard_constraints:
     data="[^/]+",

@@ -10,13 +10,17 @@ rule prepare_data:
         "results/data/{data}/train.jsonl",
         "results/data/{data}/heldout.jsonl",
         "results/data/{data}/tokenizer.json",
+    log:
+        "results/logs/data/{data}.log",
     wildcard_constraints:
         data=PLAN.pattern(PLAN.own_datasets),
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=lambda w: PLAN.data_args(w.data),
-    threads: 1
     shell:
-        "python scripts/prepare_data.py {params.args}"
+        "python scripts/prepare_data.py {params.args} 2>&1 | tee {log}"
 
 
 rule fetch_prompts:
@@ -27,10 +31,14 @@ rule fetch_prompts:
         "results/data/{data}/about.json",
         "results/data/{data}/train.jsonl",
         "results/data/{data}/heldout.jsonl",
+    log:
+        "results/logs/data/{data}.log",
     wildcard_constraints:
         data=PLAN.pattern(PLAN.foreign_datasets),
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=lambda w: PLAN.data_args(w.data),
-    threads: 1
     shell:
-        "python scripts/prepare_data.py {params.args}"
+        "python scripts/prepare_data.py {params.args} 2>&1 | tee {log}"

@@ -1,7 +1,9 @@
 # Figures: SVG and PNG, from tables only.
 from pardec.report.figures.registry import FIGURES
 
-FIGURE_FILES = [f"results/figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png")]
+FIGURE_FILES = [
+    f"results/figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png")
+]
 
 
 def figure_tables(wildcards):
@@ -16,7 +18,11 @@ rule draw_figure:
     output:
         svg="results/figures/{figure}.svg",
         png="results/figures/{figure}.png",
+    log:
+        "results/logs/figures/{figure}.log",
+    conda:
+        ENVIRONMENT
     threads: 1
     shell:
         "python scripts/draw_figure.py --figure {wildcards.figure} --tables {input.tables}"
-        " --out-svg {output.svg} --out-png {output.png}"
+        " --out-svg {output.svg} --out-png {output.png} 2>&1 | tee {log}"

@@ -8,13 +8,17 @@ rule describe_machine:
         code=PLAN.code("describe_machine"),
     output:
         MACHINE,
-    params:
-        args=PLAN.machine_args(),
+    log:
+        "results/logs/machine.log",
+    conda:
+        ENVIRONMENT
     threads: workflow.cores
     resources:
         gpu=1,
+    params:
+        args=PLAN.machine_args(),
     shell:
-        "python scripts/describe_machine.py {params.args} --out {output}"
+        "python scripts/describe_machine.py {params.args} --out {output} 2>&1 | tee {log}"
 
 
 rule warm_up:
@@ -23,10 +27,14 @@ rule warm_up:
         code=PLAN.code("warm_up"),
     output:
         WARM_UP,
-    params:
-        args=PLAN.machine_args(),
+    log:
+        "results/logs/warmup.log",
+    conda:
+        ENVIRONMENT
     threads: workflow.cores
     resources:
         gpu=1,
+    params:
+        args=PLAN.machine_args(),
     shell:
-        "python scripts/warm_up.py {params.args} --out {output}"
+        "python scripts/warm_up.py {params.args} --out {output} 2>&1 | tee {log}"

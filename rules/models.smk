@@ -12,14 +12,18 @@ rule train_model:
         "results/models/{model}/model.safetensors",
         "results/models/{model}/tokenizer.json",
         "results/models/{model}/training.json",
+    log:
+        "results/logs/models/{model}.log",
     wildcard_constraints:
         model=PLAN.pattern(PLAN.trained_models),
+    priority: 10
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=lambda w: PLAN.model_args(w.model),
-    priority: 10
-    threads: 1
     shell:
-        "OMP_NUM_THREADS=1 python scripts/train_model.py {params.args}"
+        "OMP_NUM_THREADS=1 python scripts/train_model.py {params.args} 2>&1 | tee {log}"
 
 
 rule fetch_model:
@@ -29,10 +33,14 @@ rule fetch_model:
     output:
         "results/models/{model}/config.json",
         "results/models/{model}/source.json",
+    log:
+        "results/logs/models/{model}.log",
     wildcard_constraints:
         model=PLAN.pattern(PLAN.fetched_models),
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=lambda w: PLAN.model_args(w.model),
-    threads: 1
     shell:
-        "python scripts/fetch_model.py {params.args}"
+        "python scripts/fetch_model.py {params.args} 2>&1 | tee {log}"

@@ -11,11 +11,15 @@ rule generate_outputs:
         prompts=lambda w: PLAN.output_prompts(w.output_set),
     output:
         "results/quality/{output_set}/outputs.jsonl",
+    log:
+        "results/logs/outputs/{output_set}.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=lambda w: PLAN.output_args(w.output_set),
-    threads: 1
     shell:
-        "OMP_NUM_THREADS=1 python scripts/generate_outputs.py {params.args} --out {output}"
+        "OMP_NUM_THREADS=1 python scripts/generate_outputs.py {params.args} --out {output} 2>&1 | tee {log}"
 
 
 rule score_cell:
@@ -25,11 +29,15 @@ rule score_cell:
         scorer=lambda w: PLAN.scorer_files(w.output_set),
     output:
         "results/quality/{output_set}/score.json",
+    log:
+        "results/logs/scores/{output_set}.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=lambda w: PLAN.score_args(w.output_set),
-    threads: 1
     shell:
-        "OMP_NUM_THREADS=1 python scripts/score_cell.py --outputs {input.outputs} {params.args} --out {output}"
+        "OMP_NUM_THREADS=1 python scripts/score_cell.py --outputs {input.outputs} {params.args} --out {output} 2>&1 | tee {log}"
 
 
 rule measure_likelihood:
@@ -39,8 +47,12 @@ rule measure_likelihood:
         data=PLAN.likelihood_data(),
     output:
         "results/likelihood/{model}.json",
+    log:
+        "results/logs/likelihood/{model}.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=lambda w: PLAN.likelihood_args(w.model),
-    threads: 1
     shell:
-        "OMP_NUM_THREADS=1 python scripts/measure_likelihood.py {params.args} --out {output}"
+        "OMP_NUM_THREADS=1 python scripts/measure_likelihood.py {params.args} --out {output} 2>&1 | tee {log}"

@@ -12,25 +12,34 @@ rule record_study:
         code=PLAN.code("record_study"),
     output:
         STUDY,
+    log:
+        "results/logs/study.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=PLAN.study_args(),
-    threads: 1
     shell:
-        "python scripts/record_study.py {params.args} --out {output}"
+        "python scripts/record_study.py {params.args} --out {output} 2>&1 | tee {log}"
 
 
 rule collect_values:
     input:
         tables=[f"results/tables/{name}.parquet" for name in TABLES],
         code=PLAN.code(
-            "collect_values", [*map(TABLES.module, TABLES), *map(FINDINGS.module, FINDINGS)]
+            "collect_values",
+            [*map(TABLES.module, TABLES), *map(FINDINGS.module, FINDINGS)],
         ),
     output:
         json=VALUES,
         tex="results/values.tex",
+    log:
+        "results/logs/values.log",
+    conda:
+        ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/collect_values.py --tables results/tables --out-json {output.json} --out-tex {output.tex}"
+        "python scripts/collect_values.py --tables results/tables --out-json {output.json} --out-tex {output.tex} 2>&1 | tee {log}"
 
 
 rule collect_trails:
@@ -41,9 +50,13 @@ rule collect_trails:
         code=PLAN.code("collect_trails"),
     output:
         TRAILS,
+    log:
+        "results/logs/trails.log",
+    conda:
+        ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/collect_trails.py --inputs-from results/lists/inputs.txt --out {output}"
+        "python scripts/collect_trails.py --inputs-from results/lists/inputs.txt --out {output} 2>&1 | tee {log}"
 
 
 rule render_report:
@@ -58,10 +71,14 @@ rule render_report:
         code=PLAN.code("render_report", map(FIGURES.module, FIGURES)),
     output:
         REPORT,
+    log:
+        "results/logs/report.log",
+    conda:
+        ENVIRONMENT
     threads: 1
     shell:
         "python scripts/render_report.py --values {input.values} --tables results/tables --figures results/figures"
-        " --study {input.study} --trails {input.trails} --outputs {input.outputs} --out {output}"
+        " --study {input.study} --trails {input.trails} --outputs {input.outputs} --out {output} 2>&1 | tee {log}"
 
 
 onsuccess:

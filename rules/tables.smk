@@ -1,7 +1,9 @@
 # Tables: tidy, checked by a schema; from records, scores, or other tables.
 from pardec.evidence.tables.registry import FILES, TABLES, needs
 
-TABLE_FILES = [f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")]
+TABLE_FILES = [
+    f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")
+]
 
 
 FLOORS = "results/floors.json"
@@ -12,9 +14,13 @@ rule record_floors:
         code=PLAN.code("record_study"),
     output:
         FLOORS,
+    log:
+        "results/logs/floors.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=PLAN.floor_args(),
-    threads: 1
     shell:
         "python scripts/record_study.py {params.args} --out {output}"
 
@@ -30,14 +36,18 @@ def table_inputs(wildcards):
     }
     wanted = needs(wildcards.table)
     found = {kind: available[kind] for kind in FILES if kind in wanted}
-    found["tables"] = [f"results/tables/{name}.parquet" for name in wanted if name not in FILES]
+    found["tables"] = [
+        f"results/tables/{name}.parquet" for name in wanted if name not in FILES
+    ]
     return found
 
 
 def table_lists(wildcards, input):
     """Flags that name the inputs; a list of files can be longer than a command line may be, so it stands in a file."""
     flags = []
-    if any(kind in needs(wildcards.table) for kind in ("records", "scores", "likelihoods")):
+    if any(
+        kind in needs(wildcards.table) for kind in ("records", "scores", "likelihoods")
+    ):
         flags.append("--inputs-from results/lists/inputs.txt")
     if "machine" in needs(wildcards.table):
         flags.append(f"--machine {MACHINE}")
@@ -59,9 +69,13 @@ rule tabulate:
     output:
         csv="results/tables/{table}.csv",
         parquet="results/tables/{table}.parquet",
+    log:
+        "results/logs/tables/{table}.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
     params:
         args=table_lists,
-    threads: 1
     shell:
         "python scripts/tabulate.py --table {wildcards.table} {params.args}"
-        " --out-csv {output.csv} --out-parquet {output.parquet}"
+        " --out-csv {output.csv} --out-parquet {output.parquet} 2>&1 | tee {log}"

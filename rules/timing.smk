@@ -12,12 +12,16 @@ rule time_cell:
         prompts=lambda w: PLAN.cell_prompts(w.cell),
     output:
         "results/cells/{cell}/timing.json",
-    params:
-        args=lambda w: PLAN.cell_args(w.cell),
+    log:
+        "results/logs/cells/{cell}.log",
+    priority: lambda w: PLAN.priority(w.cell)
+    conda:
+        ENVIRONMENT
     # A pool that runs several single-threaded jobs would time them against each other.
     threads: workflow.cores
     resources:
         gpu=1,
-    priority: lambda w: PLAN.priority(w.cell)
+    params:
+        args=lambda w: PLAN.cell_args(w.cell),
     shell:
-        "python scripts/time_cell.py {params.args} --out {output}"
+        "python scripts/time_cell.py {params.args} --out {output} 2>&1 | tee {log}"

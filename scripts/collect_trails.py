@@ -11,7 +11,9 @@ from pardec.common.files import write_json
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--records", nargs="*", default=[], help="JSON files: timing records, scores, likelihoods")
+    parser.add_argument(
+        "--records", nargs="*", default=[], help="JSON files: timing records, scores, likelihoods"
+    )
     parser.add_argument("--inputs-from", help="a file with one path a line")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()

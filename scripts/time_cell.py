@@ -38,7 +38,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--measure", type=json.loads, default={}, help="the study's section `measure`, JSON")
-    parser.add_argument("--quality", help="path of the score of this cell's outputs")
     parser.add_argument("--machine", help="description of this machine")
     parser.add_argument("--out", required=True)
     return parser.parse_args()

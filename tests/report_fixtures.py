@@ -28,7 +28,12 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
     parallel = decoder == "masked_diffusion"
     batch, tokens = changes.get("batch", 1), changes.get("new_tokens", 80 if task == "grid" else 32)
     passes = steps if parallel else tokens
-    latency = round(passes * (1.1 if not parallel else 2.6 * (tokens / 64) ** 0.9) * (0.4 + 0.6 * batch ** (0.9 if parallel else 0.35)), 3)
+    latency = round(
+        passes
+        * (1.1 if not parallel else 2.6 * (tokens / 64) ** 0.9)
+        * (0.4 + 0.6 * batch ** (0.9 if parallel else 0.35)),
+        3,
+    )
     quality = QUALITY[task][1][STEPS.index(steps)] if parallel else QUALITY[task][0]
     half = 0.04 if task != "text" else 0.15
     words = f"steps={steps}" if parallel else "temperature=0"
@@ -61,7 +66,8 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
         "tokens_per_s_low": 950 * batch * tokens / latency,
         "tokens_per_s_high": 1030 * batch * tokens / latency,
         "nfe": passes,
-        "peak_allocated_mb": (2.0 if not parallel else 3.1) + batch * tokens * (0.004 if not parallel else 0.02),
+        "peak_allocated_mb": (2.0 if not parallel else 3.1)
+        + batch * tokens * (0.004 if not parallel else 0.02),
         "peak_reserved_mb": None,
         "quality": quality,
         "quality_low": max(quality - half, 0.0),
@@ -83,17 +89,37 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
 
 def fail(record: dict, status: str = "oom") -> dict:
     """The same row as a failed cell: present, its measurements empty."""
-    blank = [c for c, v in record.items() if isinstance(v, float) and not c.startswith(("quality", "batch", "new", "prompt"))]
-    return {**record, **dict.fromkeys(blank), "n": 0, "status": status, "reason": f"{status} in the reference arm"}
+    blank = [
+        c
+        for c, v in record.items()
+        if isinstance(v, float) and not c.startswith(("quality", "batch", "new", "prompt"))
+    ]
+    return {
+        **record,
+        **dict.fromkeys(blank),
+        "n": 0,
+        "status": status,
+        "reason": f"{status} in the reference arm",
+    }
 
 
 def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
     """Every table the report reads, with failed cells and nulls in each."""
     steps = [row("steps", task, "autoregressive", None) for task in tasks]
     steps += [
-        {**r, "key": f"{r['key']}-{arm}", "cell": f"{r['cell']}-{arm}", "arm": arm, "decoder": decoder, "latency_ms": r["latency_ms"] * k}
+        {
+            **r,
+            "key": f"{r['key']}-{arm}",
+            "cell": f"{r['cell']}-{arm}",
+            "arm": arm,
+            "decoder": decoder,
+            "latency_ms": r["latency_ms"] * k,
+        }
         for r in list(steps)
-        for arm, decoder, k in (("ar-transformers", "transformers_generate", 1.8), ("ar-stop", "autoregressive", 0.7))
+        for arm, decoder, k in (
+            ("ar-transformers", "transformers_generate", 1.8),
+            ("ar-stop", "autoregressive", 0.7),
+        )
     ]
     steps += [row("steps", task, "masked_diffusion", s) for task in tasks for s in STEPS]
     steps[-1] = fail(steps[-1], "timeout")
@@ -112,16 +138,35 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
     ]
     length[-1] = fail(length[-1])
     noise = [
-        {**row("noise", task, decoder, s), "half_width": 0.015 + 0.002 * i, "ratio": 1 + 0.01 * (i - 2) / (1 + i), "ratio_low": 0.985, "ratio_high": 1.014}
+        {
+            **row("noise", task, decoder, s),
+            "half_width": 0.015 + 0.002 * i,
+            "ratio": 1 + 0.01 * (i - 2) / (1 + i),
+            "ratio_low": 0.985,
+            "ratio_high": 1.014,
+        }
         for i, task in enumerate(tasks)
         for decoder, s in (("autoregressive", None), ("masked_diffusion", 8))
     ]
     warmup = [
-        {**r, "key": f"{r['key']}/pass={p}", "cell": r["key"], "pass": p, "relative": 1 + (1.5 + i % 3) * math.exp(-2.1 * (p - 1))}
+        {
+            **r,
+            "key": f"{r['key']}/pass={p}",
+            "cell": r["key"],
+            "pass": p,
+            "relative": 1 + (1.5 + i % 3) * math.exp(-2.1 * (p - 1)),
+        }
         for i, r in enumerate(steps[:18])
         for p in range(1, 6)
     ]
-    made = {"steps": steps, "batch": batch, "length": length, "memory": length, "noise": noise, "warmup": warmup}
+    made = {
+        "steps": steps,
+        "batch": batch,
+        "length": length,
+        "memory": length,
+        "noise": noise,
+        "warmup": warmup,
+    }
     made["cells"] = [*steps, *batch, *length, *noise]
     made |= {"crossover": crossover(steps, tasks), "models": floors(tasks), **OTHERS}
     return {name: filled(name, rows) for name, rows in made.items()}
@@ -130,58 +175,129 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
 def filled(name: str, rows: list[dict]) -> pd.DataFrame:
     """Rows with exactly the columns that the real table has, null where the fixture says nothing."""
     columns = TABLES.load(name).all_columns
-    return pd.DataFrame([{column: row.get(column) for column in columns} for row in rows], columns=list(columns))
+    return pd.DataFrame(
+        [{column: row.get(column) for column in columns} for row in rows], columns=list(columns)
+    )
 
 
 def crossover(steps: list[dict], tasks: tuple[str, ...]) -> list[dict]:
     """One task for each outcome: faster, no difference, slower, never reached, not judged."""
     rows = []
     for number, task in enumerate(tasks):
-        here = [r for r in steps if r["task"] == task and r["decoder"] == "masked_diffusion" and r["status"] == "ok"]
+        here = [
+            r
+            for r in steps
+            if r["task"] == task and r["decoder"] == "masked_diffusion" and r["status"] == "ok"
+        ]
         first = here[min(number, len(here) - 1)]
         observed = (True, True, True, False, None)[number % 5]
         word = ("faster", "no difference shown", "slower", None, None)[number % 5]
         shared = {
-            "key": f"{task}/diffusion", "task": task, "series": "diffusion", "model": f"mdm-{task}", "decoder": "masked_diffusion",
-            "judged": len(here), "steps_least": 1, "steps_most": 64, "observed": observed, "reference_quality": QUALITY[task][0],
-            "quality_metric": first["quality_metric"], "best_steps": 32, "best_quality": first["quality"], "n": 12,
+            "key": f"{task}/diffusion",
+            "task": task,
+            "series": "diffusion",
+            "model": f"mdm-{task}",
+            "decoder": "masked_diffusion",
+            "judged": len(here),
+            "steps_least": 1,
+            "steps_most": 64,
+            "observed": observed,
+            "reference_quality": QUALITY[task][0],
+            "quality_metric": first["quality_metric"],
+            "best_steps": 32,
+            "best_quality": first["quality"],
+            "n": 12,
             "record": first["record"],
-        }  # fmt: skip
+        }
         reached = {
-            "steps": first["steps"], "steps_matched": 16, "quality": first["quality"], "latency_ms": first["latency_ms"],
-            "reference_latency_ms": 35.2, "ratio": first["ratio"], "ratio_low": first["ratio_low"], "ratio_high": first["ratio_high"],
-            "verdict": word, "fastest_verdict": word, "fastest_ratio": 2.5, "fastest_steps": 4,
-        }  # fmt: skip
+            "steps": first["steps"],
+            "steps_matched": 16,
+            "quality": first["quality"],
+            "latency_ms": first["latency_ms"],
+            "reference_latency_ms": 35.2,
+            "ratio": first["ratio"],
+            "ratio_low": first["ratio_low"],
+            "ratio_high": first["ratio_high"],
+            "verdict": word,
+            "fastest_verdict": word,
+            "fastest_ratio": 2.5,
+            "fastest_steps": 4,
+        }
         rows.append({**shared, **(reached if observed else {})})
     return rows
 
 
 def floors(tasks: tuple[str, ...]) -> list[dict]:
     return [
-        {"key": f"{task}/{arm}/exact", "task": task, "arm": arm, "model": f"{arm}-{task}", "metric": "exact", "floor": 0.9,
-         "value": QUALITY[task][0], "value_low": 0.8, "value_high": 1.0, "n": 48, "met": QUALITY[task][0] >= 0.9,
-         "record": f"results/quality/{task}/score.json"}
-        for task in tasks if task != "text" for arm in ("ar", "diffusion")
-    ]  # fmt: skip
+        {
+            "key": f"{task}/{arm}/exact",
+            "task": task,
+            "arm": arm,
+            "model": f"{arm}-{task}",
+            "metric": "exact",
+            "floor": 0.9,
+            "value": QUALITY[task][0],
+            "value_low": 0.8,
+            "value_high": 1.0,
+            "n": 48,
+            "met": QUALITY[task][0] >= 0.9,
+            "record": f"results/quality/{task}/score.json",
+        }
+        for task in tasks
+        if task != "text"
+        for arm in ("ar", "diffusion")
+    ]
 
 
 OTHERS: dict[str, list[dict]] = {
     "likelihood": [
-        {"key": "ar-text", "model": "ar-text", "kind": "exact", "exact_nats_per_token": 3.31, "exact_low": 3.2, "exact_high": 3.4, "n": 32},
-        {"key": "mdm-text", "model": "mdm-text", "kind": "bound", "bound_nats_per_token": 4.34, "bound_low": 4.2, "bound_high": 4.5, "n": 32},
+        {
+            "key": "ar-text",
+            "model": "ar-text",
+            "kind": "exact",
+            "exact_nats_per_token": 3.31,
+            "exact_low": 3.2,
+            "exact_high": 3.4,
+            "n": 32,
+        },
+        {
+            "key": "mdm-text",
+            "model": "mdm-text",
+            "kind": "bound",
+            "bound_nats_per_token": 4.34,
+            "bound_low": 4.2,
+            "bound_high": 4.5,
+            "n": 32,
+        },
     ],
     "scaling": [
-        {"key": f"{decoder}/{quantity}", "experiment": "length", "series": decoder, "quantity": quantity, "against": "new_tokens",
-         "task": "text", "decoder": decoder, "steps": 16 if decoder == "masked_diffusion" else None, "batch": 1, "exponent": 0.97,
-         "exponent_low": 0.9, "exponent_high": 1.05, "n": 4, "from_x": 32, "to_x": 256, "growth": 7.7}
-        for decoder in DECODERS for quantity in ("latency_ms", "working_mb")
+        {
+            "key": f"{decoder}/{quantity}",
+            "experiment": "length",
+            "series": decoder,
+            "quantity": quantity,
+            "against": "new_tokens",
+            "task": "text",
+            "decoder": decoder,
+            "steps": 16 if decoder == "masked_diffusion" else None,
+            "batch": 1,
+            "exponent": 0.97,
+            "exponent_low": 0.9,
+            "exponent_high": 1.05,
+            "n": 4,
+            "from_x": 32,
+            "to_x": 256,
+            "growth": 7.7,
+        }
+        for decoder in DECODERS
+        for quantity in ("latency_ms", "working_mb")
     ],
     "machine": [
         {"key": "cpu", "fact": "cpu", "text": "Synthetic CPU 9000 @ 3.2GHz"},
         {"key": "copy_gb_per_s", "fact": "copy_gb_per_s", "value": 11.8, "unit": "GB/s", "text": "11.8"},
         {"key": "packages/torch", "fact": "packages/torch", "text": "2.13.0"},
     ],
-}  # fmt: skip
+}
 STUDY: dict[str, Any] = {
     "name": "synthetic",
     "title": "Masked diffusion against autoregression (synthetic)",
@@ -190,18 +306,50 @@ STUDY: dict[str, Any] = {
     "threads": 1,
     "precision": "float32",
     "measure": {
-        "warmup_passes": 3, "min_samples": 6, "max_samples": 60, "target_half_width": 0.05, "budget_s": 2.0, "timeout_s": 120.0,
-        "prompts": 24, "isolation": "forked",
+        "warmup_passes": 3,
+        "min_samples": 6,
+        "max_samples": 60,
+        "target_half_width": 0.05,
+        "budget_s": 2.0,
+        "timeout_s": 120.0,
+        "prompts": 24,
+        "isolation": "forked",
     },
     "data": {"grid": {"source": "grid"}},
-    "models": {"ar-grid": {"source": "train", "steps": 900}, "mdm-grid": {"source": "train", "init": None}},
+    "models": {
+        "ar-grid": {"source": "train", "steps": 900},
+        "mdm-grid": {"source": "train", "init": "ar-grid", "size": {"hidden": 96}},
+        "unused": {"source": "train"},
+    },
     "arms": {
         "ar": {"decoder": "autoregressive", "engine": "eager", "settings": {"temperature": 0}},
-        "diffusion": {"decoder": "masked_diffusion", "engine": "eager", "settings": {"steps": 16, "block": None}},
+        "diffusion": {
+            "decoder": "masked_diffusion",
+            "engine": "eager",
+            "settings": {"steps": 16, "block": None},
+        },
     },
-    "experiments": {"steps": {"question": "At how many steps is quality equal?", "grids": [{"workloads": list(QUALITY), "arms": ["ar", "diffusion"], "reference": "ar"}]},
-        "noise": {"question": "How noisy?", "grids": [{"workloads": ["grid"], "arms": ["ar"], "reference": None}]}},
-}  # fmt: skip
+    "workloads": {
+        task: {
+            "data": "grid",
+            "new_tokens": 32,
+            "prompts": 48,
+            "metrics": ["exact"],
+            "models": {"ar": "ar-grid", "diffusion": "mdm-grid"},
+        }
+        for task in QUALITY
+    },
+    "experiments": {
+        "steps": {
+            "question": "At how many steps is quality equal?",
+            "grids": [{"workloads": list(QUALITY), "arms": ["ar", "diffusion"], "reference": "ar"}],
+        },
+        "noise": {
+            "question": "How noisy?",
+            "grids": [{"workloads": ["grid"], "arms": ["ar"], "reference": None}],
+        },
+    },
+}
 
 
 def write_tables(folder: Path, frames: dict[str, pd.DataFrame]) -> None:
@@ -216,7 +364,11 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
     for name, frame in frames.items():
         for number, record in enumerate(frame.to_dict("records")):
             for column, content in record.items():
-                if isinstance(content, bool) or not isinstance(content, int | float) or column.endswith(("_low", "_high")):
+                if (
+                    isinstance(content, bool)
+                    or not isinstance(content, int | float)
+                    or column.endswith(("_low", "_high"))
+                ):
                     continue
                 base = column if f"{column}_low" in record else column.rsplit("_", 1)[0]
                 ident = f"{name}/{record['key']}/{column}"
@@ -227,7 +379,9 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
                     "n": _clean(record.get("n")),
                     "ci_low": _clean(record.get(f"{base}_low")),
                     "ci_high": _clean(record.get(f"{base}_high")),
-                    "source": [{"path": f"results/tables/{name}.csv", "sha256": _hash(name), "rows": [number]}],
+                    "source": [
+                        {"path": f"results/tables/{name}.csv", "sha256": _hash(name), "rows": [number]}
+                    ],
                     "rule": "tabulate",
                     "command": f"python scripts/tabulate.py --table {name} --out results/tables/{name}.csv",
                     "records": [record["record"]] if record.get("record") else [],
@@ -246,7 +400,12 @@ def trails(frames: dict[str, pd.DataFrame]) -> dict:
             found[record["record"]] = {
                 "rule": "time_cell",
                 "command": f"python scripts/time_cell.py --cell {record['key']} --out {record['record']}",
-                "inputs": [{"path": f"results/models/{record['model']}/model.safetensors", "sha256": _hash(record["model"])}],
+                "inputs": [
+                    {
+                        "path": f"results/models/{record['model']}/model.safetensors",
+                        "sha256": _hash(record["model"]),
+                    }
+                ],
                 "code_sha256": _hash("code"),
                 "git": {"commit": _hash("commit")[:40], "dirty": False},
                 "machine": {"cpu": "synthetic two-core machine", "cores": 2, "memory_gb": 8},
@@ -254,7 +413,9 @@ def trails(frames: dict[str, pd.DataFrame]) -> dict:
                 "start": "2026-01-01T00:00:00Z",
                 "end": "2026-01-01T00:00:09Z",
                 "launch": "forked",
-                "samples_ms": [] if middle is None else [middle * (1 + 0.03 * math.sin(i)) for i in range(12)],
+                "samples_ms": []
+                if middle is None
+                else [middle * (1 + 0.03 * math.sin(i)) for i in range(12)],
                 "reference_ms": [] if middle is None else [35 * (1 + 0.02 * math.cos(i)) for i in range(12)],
                 "stop": {"reason": "precise", "half_width": 0.02, "target": 0.03, "budget_s": 10.0},
             }
@@ -272,8 +433,11 @@ def _hash(words: str) -> str:
 def write_outputs(folder: Path) -> list[Path]:
     """Outputs of two arms, one of which wrote markup."""
     prompt = {"id": "a1", "task": "grid", "prompt": "<b>2 by 2</b> &amp;", "answer": "0,1\n1,2"}
-    texts = {"ar-grid/ar/new=80": "0,1\n1,2", "mdm-grid/diffusion/steps=1,new=80": "<script>alert(1)</script>",
-             "mdm-grid/diffusion/steps=8,new=80": "0,1\n1,2"}  # fmt: skip
+    texts = {
+        "ar-grid/ar/new=80": "0,1\n1,2",
+        "mdm-grid/diffusion/steps=1,new=80": "<script>alert(1)</script>",
+        "mdm-grid/diffusion/steps=8,new=80": "0,1\n1,2",
+    }
     paths = []
     for place, text in texts.items():
         paths.append(folder / "quality" / "grid" / place / "outputs.jsonl")

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pardec.common.files import read_json, sha256
 from pardec.common.closure import closure, digest
+from pardec.common.files import read_json, sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the package, its scripts and the Snakefile."""

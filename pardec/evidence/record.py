@@ -28,7 +28,7 @@ def record(args: dict[str, Any], facts: dict[str, Any], launch: str, origin: dic
         reference = {"cell": cell, "samples": samples or [], "warmup_ms": warmup or []}
     return {
         "schema": SCHEMA,
-        "cell": _cell(args, device) | {"id": args["cell"], "role": "cell", "quality": args["quality"]},
+        "cell": _cell(args, device) | {"id": args["cell"], "role": "cell"},
         **facts,
         "reference": reference,
         "launch": launch,
@@ -54,4 +54,5 @@ def _cell(args: dict[str, Any], device: str, prefix: str = "") -> dict[str, Any]
         "batch": args["batch"],
         "prompt_tokens": args["prompt_tokens"],
         "new_tokens": args["new_tokens"],
+        "quality": args[f"{prefix}quality"],
     }

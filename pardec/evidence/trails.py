@@ -34,7 +34,10 @@ def trail(path: str | Path) -> dict[str, Any]:
         }
     if "metrics" in body:
         main = body["metrics"][body["main"]]
-        found |= {"metric": body["main"], "per_prompt": [_short(value) for value in main.get("per_prompt") or []]}
+        found |= {
+            "metric": body["main"],
+            "per_prompt": [_short(value) for value in main.get("per_prompt") or []],
+        }
     return found
 
 

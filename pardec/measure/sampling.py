@@ -65,7 +65,7 @@ def measure(
         indices = prompts(block)
         for place, number in enumerate(order):
             arm = arms[number]
-            facts, decoded = timed(clock, lambda watch, arm=arm: arm.run(indices, watch))
+            facts, decoded = timed(clock, lambda watch, arm=arm, indices=indices: arm.run(indices, watch))
             arm.samples.append(_sample(block, place, indices, facts, decoded, probe()))
             arm.outputs.update(zip(indices, decoded.tokens, strict=True))
         for criterion in criteria:

@@ -18,7 +18,7 @@ from pardec.models.config import BackboneConfig
 
 
 def rope_tables(positions: int, head_dim: int, theta: float, device=None) -> tuple[Tensor, Tensor]:
-    """Cosines and signed sines [positions, head_dim], so that rotating x is `x * cos + roll(x, head_dim // 2) * sin`."""
+    """Cosines and signed sines [positions, head_dim], for rotating x by `x * cos + roll(x, head_dim // 2) * sin`."""
     half = head_dim // 2
     rates = 1.0 / theta ** (torch.arange(half, dtype=torch.float32, device=device) * 2 / head_dim)
     angles = torch.outer(torch.arange(positions, dtype=torch.float32, device=device), rates)
@@ -167,7 +167,7 @@ class Backbone(LanguageModel):
     def _learned(
         self, tokens: Tensor, positions: Tensor | None, past: int, canvas_start: int | None
     ) -> Tensor:
-        """Learned position vectors, [B or 1, T, hidden]: by the prompt's table before the canvas, by the canvas's in it."""
+        """Learned position vectors, [B or 1, T, hidden]: by the prompt's table, then by the canvas's."""
         columns = torch.arange(past, past + tokens.shape[1], device=tokens.device)
         if positions is None:
             positions = columns[None]

@@ -1,4 +1,5 @@
-"""Which rows answer the question. Selection only: the words stand in the templates, the numbers in the values."""
+"""Which rows answer the question. Selection only: the words stand in the templates, the numbers in the
+values."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def is_parallel(row: Row) -> bool:
 
 
 def best_by(rows: list[Row], column: str) -> list[Row]:
-    """For each value of `column`, ascending, the fastest parallel cell that passed its quality gate, or else None's place.
+    """For each value of `column`, ascending, the fastest parallel cell that passed its quality gate, or else
+    None's place.
 
     A value of `column` at which no cell passed is left out.
     """

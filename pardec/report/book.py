@@ -1,7 +1,9 @@
 """All numbers a template may print, and the record of which it printed.
 
-A template has three ways to a digit: `value(id)`, `cfg(key)` and `count(list)`; `raw(text, source)` shows quoted
-material (a prompt, a path, a hash) with the file it is from. Each wraps its text in an element that says so, which is
+A template has three ways to a digit: `value(id)`, `cfg(key)` and `count(list)`; `raw(text, source)` shows
+quoted
+material (a prompt, a path, a hash) with the file it is from. Each wraps its text in an element that says so,
+which is
 what `pardec.report.digits` looks for afterwards.
 """
 
@@ -42,7 +44,8 @@ class Book:
     """Values by id, the resolved study, and what has been printed.
 
     Args:
-        values: id -> value, as `results/values.json` holds them. study: the resolved configuration as nested data.
+        values: id -> value, as `results/values.json` holds them. study: the resolved configuration as
+            nested data.
     """
 
     def __init__(self, values: dict[str, dict], study: dict[str, Any]):
@@ -58,7 +61,9 @@ class Book:
         """
         if ident not in self.values:
             raise UserError(
-                where, f"prints value {ident!r}, which values.json does not hold", "correct the id, or publish the column"
+                where,
+                f"prints value {ident!r}, which values.json does not hold",
+                "correct the id, or publish the column",
             )
         self.used[ident] = None
         return self.values[ident]
@@ -79,7 +84,8 @@ class Book:
     ) -> Markup:  # fmt: skip
         """A link that shows the number and opens its trail.
 
-        unit: print the unit behind it. interval: print its ends in small type. scale, suffix: show another unit, say
+        unit: print the unit behind it. interval: print its ends in small type. scale, suffix: show another
+        unit, say
         100 and "%". A published null prints a dash.
         """
         entry = self.get(ident, where)
@@ -98,10 +104,13 @@ class Book:
 
     @staticmethod
     def _show(entry: dict, name: str, text: str, scale: float, digits: int) -> str:
-        """A value's own rounded text where it has one (rounded by its interval), else `digits` significant digits."""
+        """A value's own rounded text where it has one (rounded by its interval), else `digits` significant
+        digits."""
         if scale == 1 and entry.get(text):
             return grouped(entry[text])
-        return figures(entry[name] * scale, digits) if isinstance(entry[name], int | float) else str(entry[name])
+        return (
+            figures(entry[name] * scale, digits) if isinstance(entry[name], int | float) else str(entry[name])
+        )
 
     def cfg(self, key: str, where: str = "report") -> Markup:
         """The configuration's entry at a dotted `key`.
@@ -112,10 +121,14 @@ class Book:
         entry: Any = self.study
         for part in key.split("."):
             if not isinstance(entry, dict) or part not in entry:
-                raise UserError(where, f"prints config key {key!r}, which the study does not have", "correct the key")
+                raise UserError(
+                    where, f"prints config key {key!r}, which the study does not have", "correct the key"
+                )
             entry = entry[part]
         shown = ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)
-        return Markup('<span class="cfg" data-source="config" title="config key {}">{}</span>').format(key, shown)
+        return Markup('<span class="cfg" data-source="config" title="config key {}">{}</span>').format(
+            key, shown
+        )
 
     @staticmethod
     def count(items: Sized) -> Markup:
@@ -130,6 +143,10 @@ class Book:
 
 def unit_words(unit: str, value: float) -> str:
     """Units as prose says them; a lone token or step is singular."""
-    if abs(value) == 1 and unit.endswith("s") and unit in ("tokens", "steps", "passes", "prompts", "samples"):
+    if (
+        abs(value) == 1
+        and unit.endswith("s")
+        and unit in ("tokens", "steps", "passes", "prompts", "samples", "cells", "pairs", "texts")
+    ):
         return unit[:-2] if unit == "passes" else unit[:-1]
     return {"x": "×"}.get(unit, unit)

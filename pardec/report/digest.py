@@ -5,7 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
-RECORD_KEYS = ("rule", "command", "inputs", "code_sha256", "git", "machine", "environment", "start", "end", "launch", "stop")
+RECORD_KEYS = (
+    "rule",
+    "command",
+    "inputs",
+    "code_sha256",
+    "git",
+    "machine",
+    "environment",
+    "start",
+    "end",
+    "launch",
+    "stop",
+)
 
 
 class _Pool:
@@ -29,7 +41,8 @@ def digest(values: dict[str, dict], used: list[str], trails: dict[str, dict]) ->
     """Pack the values in `used` with the trails of the records they name.
 
     Returns:
-        {"pool": [...], "values": {id: [value, unit, n, low, high, rule, command, sources, records, description, text]}, "records":
+        {"pool": [...], "values": {id: [value, unit, n, low, high, rule, command, sources, records,
+        description, text]}, "records":
         {path: {...}}}; repeated texts and objects are indices into `pool`.
     """
     pool = _Pool()
@@ -38,10 +51,18 @@ def digest(values: dict[str, dict], used: list[str], trails: dict[str, dict]) ->
         entry = values[ident]
         paths = list(entry.get("records") or [])
         packed[ident] = [
-            entry["value"], pool.add(entry.get("unit") or ""), entry.get("n"), entry.get("ci_low"), entry.get("ci_high"),
-            pool.add(entry.get("rule")), pool.add(entry.get("command")), pool.add(entry.get("source") or []),
-            [pool.add(path) for path in paths], pool.add(entry.get("description")), entry.get("text"),
-        ]  # fmt: skip
+            entry["value"],
+            pool.add(entry.get("unit") or ""),
+            entry.get("n"),
+            entry.get("ci_low"),
+            entry.get("ci_high"),
+            pool.add(entry.get("rule")),
+            pool.add(entry.get("command")),
+            pool.add(entry.get("source") or []),
+            [pool.add(path) for path in paths],
+            pool.add(entry.get("description")),
+            entry.get("text"),
+        ]
         for path in paths:
             if path in trails and path not in records:
                 records[path] = _record(trails[path], pool)
@@ -53,7 +74,10 @@ def _record(trail: dict, pool: _Pool) -> dict[str, Any]:
     for key in ("samples_ms", "reference_ms"):
         short[key] = [float(f"{sample:.5g}") for sample in trail.get(key) or []]
     if trail.get("per_prompt"):
-        short |= {"metric": trail.get("metric"), "per_prompt": [score for score in trail["per_prompt"] if score is not None]}
+        short |= {
+            "metric": trail.get("metric"),
+            "per_prompt": [score for score in trail["per_prompt"] if score is not None],
+        }
     return short
 
 

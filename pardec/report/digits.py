@@ -7,9 +7,13 @@ from html.parser import HTMLParser
 
 from pardec.common.errors import UserError
 
-VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
+VOID = frozenset(
+    ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"]
+)
 SILENT = frozenset({"script", "style", "title"})
-TERMS = re.compile(r"LLaMA[- ]?3|Llama[- ]?3|SHA-256|RO-Crate 1\.1|8B|n-gram|distinct-2|distinct_2|float(?:16|32|64)|95 %")
+TERMS = re.compile(
+    r"LLaMA[- ]?3|Llama[- ]?3|SHA-256|RO-Crate 1\.1|8B|n-gram|distinct-2|distinct_2|float(?:16|32|64)|95 %"
+)
 """Names that hold a digit, and the one level that every interval has."""
 READ_ALOUD = ("alt", "aria-label", "title", "placeholder")
 
@@ -26,7 +30,9 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = dict(attributes)
-        sourced = self.sourced or tag in SILENT or bool({"data-v", "data-source", "data-values"} & given.keys())
+        sourced = (
+            self.sourced or tag in SILENT or bool({"data-v", "data-source", "data-values"} & given.keys())
+        )
         if not sourced:
             for name in READ_ALOUD:
                 self._check(given.get(name) or "", f"{tag}[{name}]")
@@ -54,7 +60,8 @@ class _Reader(HTMLParser):
 
 
 def bare_digits(html: str) -> list[str]:
-    """Every place in `html` where a digit stands that is no value, config key, count, quoted material or named term."""
+    """Every place in `html` where a digit stands that is no value, config key, count, quoted material or
+    named term."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -71,5 +78,7 @@ def check_digits(html: str) -> None:
     if found:
         places = "\n  ".join(found[:10])
         raise UserError(
-            "report", f"{len(found)} digit(s) without a source:\n  {places}", "print it with value(id), cfg(key) or count(list)"
+            "report",
+            f"{len(found)} digit(s) without a source:\n  {places}",
+            "print it with value(id), cfg(key) or count(list)",
         )

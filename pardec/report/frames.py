@@ -1,6 +1,7 @@
 """Published tables as data frames, and how a row says what it is.
 
-A figure or a report table asks here for a measurement with its interval, the name of a row's arm, and the id of the
+A figure or a report table asks here for a measurement with its interval, the name of a row's arm, and the id
+of the
 value behind a mark. Nothing else in the report knows how columns are named.
 """
 
@@ -61,7 +62,9 @@ def load_tables(paths: list[str | Path]) -> dict[str, DataFrame]:
         elif path.suffix == ".csv":
             files.append(path)
         elif path.suffix != ".parquet":
-            raise UserError(path, "is neither a folder nor a .csv table", "name results/tables or its .csv files")
+            raise UserError(
+                path, "is neither a folder nor a .csv table", "name results/tables or its .csv files"
+            )
     tables = {}
     for path in files:
         try:
@@ -171,13 +174,16 @@ def variant_of(row: Any) -> Variant:
 def variants(rows: list[Any]) -> dict[Variant, tuple[str, int]]:
     """Each variant's words and its number within its decoder, sequential ones first.
 
-    The reference, else the one with the shortest name, is a decoder's first variant and bears the decoder's plain name;
+    The reference, else the one with the shortest name, is a decoder's first variant and bears the decoder's
+    plain name;
     the others add the study's name for them.
     """
     seen = dict.fromkeys(variant_of(row) for row in rows)
     parallel = {variant_of(row): is_parallel(row) for row in rows}
     references = {variant_of(row) for row in rows if text(row, "role") == "reference"}
-    order = sorted(seen, key=lambda v: (v[0] != "autoregressive", parallel[v], v not in references, len(v[1]), v[1]))
+    order = sorted(
+        seen, key=lambda v: (v[0] != "autoregressive", parallel[v], v not in references, len(v[1]), v[1])
+    )
     found: dict[Variant, tuple[str, int]] = {}
     for decoder, name in order:
         number = sum(1 for other, _ in found if other == decoder)

@@ -31,7 +31,9 @@ def read_outputs(paths: list[str | Path]) -> list[Written]:
     written = []
     for path in sorted({str(p) for p in paths}):
         parts = Path(path).parts
-        task, model, decoder, settings = parts[-5:-1] if len(parts) >= 5 else ("", "", "", parts[-2] if parts[1:] else "")
+        task, model, decoder, settings = (
+            parts[-5:-1] if len(parts) >= 5 else ("", "", "", parts[-2] if parts[1:] else "")
+        )
         steps = re.search(r"steps=(\d+)", settings)
         rows = {row["id"]: row for row in read_jsonl(path)}
         written.append(Written(path, task, model, decoder, settings, int(steps[1]) if steps else None, rows))
@@ -41,12 +43,15 @@ def read_outputs(paths: list[str | Path]) -> list[Written]:
 def gallery(written: list[Written], prompts: int = 2) -> list[dict]:
     """For each task, the first prompts that all shown arms answered, with the answer of each arm.
 
-    Shown are every sequential arm and, of diffusion, the fewest, a middle and the most steps.
+    Shown are the plainest sequential arm (the one of the shortest name) and, of diffusion, the fewest, a
+    middle and the
+    most steps.
     """
     tasks = []
     for task in dict.fromkeys(w.task for w in written):
         here = [w for w in written if w.task == task]
-        arms = [w for w in here if w.steps is None][:1] + _spread(sorted((w for w in here if w.steps is not None), key=_steps))
+        plain = sorted((w for w in here if w.steps is None), key=lambda w: (len(w.decoder), w.path))
+        arms = plain[:1] + _spread(sorted((w for w in here if w.steps is not None), key=_steps))
         if not arms:
             continue
         shared = [ident for ident in arms[0].rows if all(ident in arm.rows for arm in arms)][:prompts]

@@ -1,6 +1,7 @@
 """The report: one self-contained HTML page from values, tables, figures and words.
 
-Templates are words and looks; every digit comes through `Book`, and the finished page is read again to prove it.
+Templates are words and looks; every digit comes through `Book`, and the finished page is read again to prove
+it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from pardec.common.errors import UserError
-from pardec.report import answers
+from pardec.report import answers, methods
 from pardec.report.book import Book
 from pardec.report.digest import digest, to_script
 from pardec.report.digits import check_digits
@@ -36,7 +37,8 @@ LIMIT_BYTES = 5_000_000
 class Material:
     """All that a page is made of.
 
-    values, trails: as read from their JSON. figures: SVG files by name. study: resolved configuration. outputs: paths
+    values, trails: as read from their JSON. figures: SVG files by name. study: resolved configuration.
+    outputs: paths
     of output files to quote. origin: facts of the run to print on the first page, each with its source.
     """
 
@@ -53,7 +55,8 @@ def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) ->
     """The page.
 
     Raises:
-        UserError: a value, config key or variable that a template asks for is missing (names template and id), or the
+        UserError: a value, config key or variable that a template asks for is missing (names template and
+            id), or the
             page holds a digit without a source.
     """
     book = Book(material.values, material.study)
@@ -61,12 +64,20 @@ def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) ->
     try:
         html = environment.get_template(page).render()
     except jinja2.TemplateError as error:
-        raise UserError(_where(error, templates), str(error), "correct the template, or publish what it asks for") from error
+        raise UserError(
+            _where(error, templates), str(error), "correct the template, or publish what it asks for"
+        ) from error
     check_digits(html)
     data = to_script(digest(material.values, list(book.used), material.trails))
-    html = html.replace("<!--trail-data-->", f'<script type="application/json" id="trail-data">{data}</script>', 1)
+    html = html.replace(
+        "<!--trail-data-->", f'<script type="application/json" id="trail-data">{data}</script>', 1
+    )
     if len(html.encode()) > LIMIT_BYTES:
-        raise UserError("report", f"is {len(html.encode())} bytes, more than {LIMIT_BYTES}", "quote fewer outputs or figures")
+        raise UserError(
+            "report",
+            f"is {len(html.encode())} bytes, more than {LIMIT_BYTES}",
+            "quote fewer outputs or figures",
+        )
     return html
 
 
@@ -94,6 +105,7 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "study": material.study,
         "origin": material.origin,
         "answers": answers,
+        "methods": methods,
         "style": lambda: Markup((templates / "style.css").read_text(encoding="utf-8")),
         "script": lambda: Markup((templates / "page.js").read_text(encoding="utf-8")),
     }
@@ -113,7 +125,9 @@ def _with_template(ask: Any) -> Any:
 
 def _figure(name: str, material: Material, book: Book) -> Markup:
     if name not in material.figures:
-        raise UserError(f"figure {name!r}", "was not given", f"pass results/figures/{name}.svg with --figures")
+        raise UserError(
+            f"figure {name!r}", "was not given", f"pass results/figures/{name}.svg with --figures"
+        )
     return embed(material.figures[name], name, FIGURES.load(name).alt, book.draw)
 
 

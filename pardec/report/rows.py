@@ -14,7 +14,7 @@ TRUTH = {"True": True, "False": False, "true": True, "false": False}
 
 
 class Row(dict):
-    """One row: a column is an item, null is None. It knows its table, so that each cell can name its value."""
+    """One row: a column is an item, null is None. It knows its table, so each cell can name its value."""
 
     def __init__(self, table: str, content: dict[str, Any]):
         super().__init__({name: _plain(value) for name, value in content.items()})
@@ -38,7 +38,9 @@ def rows_of(tables: dict[str, DataFrame], name: str, **same: Any) -> list[Row]:
     if name not in tables:
         return []
     found = (Row(name, content) for content in tables[name].to_dict("records"))
-    return sorted((row for row in found if all(row.get(c) == wanted for c, wanted in same.items())), key=_reading_order)
+    return sorted(
+        (row for row in found if all(row.get(c) == wanted for c, wanted in same.items())), key=_reading_order
+    )
 
 
 def groups_of(rows: list[Row], column: str, order: list[str]) -> list[tuple[str, list[Row]]]:
@@ -49,9 +51,18 @@ def groups_of(rows: list[Row], column: str, order: list[str]) -> list[tuple[str,
 
 
 def _reading_order(row: Row) -> tuple:
-    """Sequential arms before parallel ones, then arm by arm from small to large; rows that are no cells stay put."""
+    """Sequential arms before parallel ones, then arm by arm from small to large; rows that are no cells stay
+    put."""
     if "arm" not in row or "batch" not in row or "new_tokens" not in row:
         return ()
     decoder, arm = row.get("decoder"), row["arm"] or ""
     parallel = decoder is not None and decoder not in SEQUENTIAL
-    return parallel, decoder != "autoregressive", len(arm), arm, row["new_tokens"] or 0, row["batch"] or 0, row.get("steps") or 0
+    return (
+        parallel,
+        decoder != "autoregressive",
+        len(arm),
+        arm,
+        row["new_tokens"] or 0,
+        row["batch"] or 0,
+        row.get("steps") or 0,
+    )

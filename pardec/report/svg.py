@@ -1,4 +1,4 @@
-"""Figures inside the page: same drawing, but each mark opens its value and colours follow the page's theme."""
+"""Figures inside the page: the same drawing, but marks open values and colours follow the theme."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ THEME = {
 def embed(path: str | Path, name: str, alt: str, known: Callable[[str], bool]) -> Markup:
     """The drawing of an SVG file as an element of the page.
 
-    name: prefix that keeps ids of several figures apart. known: whether a value id is published; such marks get
+    name: prefix that keeps ids of several figures apart. known: whether a value id is published; such marks
+    get
     `data-v`, which the page's script turns into links.
 
     Raises:

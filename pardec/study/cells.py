@@ -75,9 +75,7 @@ def _grid_cells(study: Study, name: str, grid: Grid, where: str):
         shape = {"batch": batch, "prompt_tokens": prompt, "new_tokens": new}
         reference = None
         if grid.reference is not None:
-            reference = _cell(
-                study, name, workload, grid.reference, {}, shape, f"{where}.reference"
-            )
+            reference = _cell(study, name, workload, grid.reference, {}, shape, f"{where}.reference")
         settings = type(_arm(study, arm, where).settings)
         lists = {key: values for key, values in grid.sweep.items() if key in settings.model_fields}
         for values in itertools.product(*lists.values()):

@@ -105,6 +105,8 @@ def _explain(error: ValidationError, config: dict, files: list) -> UserError:
     lines = []
     for fault in error.errors()[:12]:
         path = _real_path(fault["loc"], config)
+        if fault["type"] == "union_tag_invalid":
+            path.append(fault["ctx"]["discriminator"].strip("'"))
         what, fix = _words(fault, path, config)
         lines.append((_place(path, files), what, fix))
     if len(lines) == 1:
@@ -118,10 +120,9 @@ def _real_path(loc: tuple, config: Any) -> list[str]:
     path, node = [], config
     for place, step in enumerate(loc):
         last = place == len(loc) - 1
-        if isinstance(node, Mapping) and step in node:
-            path.append(str(step))
-            node = node[step]
-        elif isinstance(node, list) and isinstance(step, int) and step < len(node):
+        if (isinstance(node, Mapping) and step in node) or (
+            isinstance(node, list) and isinstance(step, int) and step < len(node)
+        ):
             path.append(str(step))
             node = node[step]
         elif last and step != "[key]":

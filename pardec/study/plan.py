@@ -38,7 +38,8 @@ class Plan:
     def __init__(self, config: Mapping[str, Any], files: Iterable[str | Path], root: str | Path):
         self.study, self.cells = load_study(config, files)
         self.root = Path(root)
-        self.outputs = {cell.output_id: cell for cell in self.cells.values()}
+        sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
+        self.outputs = {cell.output_id: cell for cell in sides}
 
     # What the study needs: only what some cell uses is made.
 
@@ -122,6 +123,10 @@ class Plan:
     def record(cell: str) -> str:
         return f"results/cells/{cell}/timing.json"
 
+    @staticmethod
+    def score(cell: Cell) -> str:
+        return f"results/quality/{cell.output_id}/score.json"
+
     def records(self, experiments: Iterable[str] | None = None) -> list[str]:
         chosen = None if experiments is None else set(experiments)
         return [
@@ -156,7 +161,7 @@ class Plan:
     # Code: a script, what it imports, and what it loads by name.
 
     def code(self, script: str, modules: Iterable[str] = (), **what: str) -> list[str]:
-        """Project files that the job of `script` runs; `what` names the dataset, model, cell or output set it is for."""
+        """Project files that the job of `script` runs; `what` names the dataset, model, cell or output set."""
         modules = list(modules)
         if "data" in what:
             source = self.study.data[what["data"]]
@@ -223,7 +228,10 @@ class Plan:
 
     def cell_args(self, id: str) -> str:
         cell = self.cells[id]
-        reference = self._side_args(cell.reference, "reference-") if cell.reference else {}
+        reference = {}
+        if cell.reference:
+            reference = self._side_args(cell.reference, "reference-")
+            reference["reference-quality"] = self.score(cell.reference)
         return flags(
             cell=id,
             experiment=cell.experiment,
@@ -233,7 +241,7 @@ class Plan:
             **self._shape_args(cell),
             engine=cell.engine,
             measure=self.study.measure.model_dump(mode="json"),
-            quality=f"results/quality/{cell.output_id}/score.json",
+            quality=self.score(cell),
             machine="results/machine.json",
         )
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 FLAGS = [
-    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
     "--no-first-run",
-]  # fmt: skip
+]
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -53,7 +57,13 @@ def synthetic(tmp_path_factory) -> Path:
     figures = {name: folder / f"{name}.svg" for name in FIGURES}
     outputs = made.write_outputs(folder)
     material = Material(
-        made.values(frames)["values"], read, figures, made.STUDY, made.trails(frames), outputs, {"commit": "abc123"}
+        made.values(frames)["values"],
+        read,
+        figures,
+        made.STUDY,
+        made.trails(frames),
+        outputs,
+        {"commit": "abc123"},
     )
     (folder / "report.html").write_text(render(material), encoding="utf-8")
     return folder / "report.html"
@@ -77,7 +87,12 @@ class Watched:
         self.page, self.requests, self.complaints = page, [], []
         page.on("request", lambda request: self.requests.append(request.url))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("console", lambda message: self.complaints.append(message.text) if message.type in ("error", "warning") else None)
+        page.on(
+            "console",
+            lambda message: (
+                self.complaints.append(message.text) if message.type in ("error", "warning") else None
+            ),
+        )
         page.goto(path.as_uri())
 
 

@@ -1,6 +1,8 @@
-"""The report in a real browser: alone, clickable, usable by keyboard, on a phone, in the dark and on paper."""
+"""The report in a real browser: alone, clickable, by keyboard, on a phone, in the dark, on paper."""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 
@@ -34,7 +36,8 @@ def test_every_number_opens_its_trail(visit):
                 const packed = data.values[link.dataset.v];
                 const open = document.getElementById("panel").classList.contains("open");
                 const rule = packed && data.pool[packed[5]], command = packed && data.pool[packed[6]];
-                if (!open || !rule || !words.includes(link.dataset.v) || !words.includes(rule) || !words.includes(command)) wrong.push(link.dataset.v);
+                if (!open || !rule || !words.includes(link.dataset.v) || !words.includes(rule) ||
+                !words.includes(command)) wrong.push(link.dataset.v);
             }
             return wrong;
         }"""
@@ -72,7 +75,8 @@ def test_panel_shows_samples_hashes_and_machine(visit):
         """() => {
             const data = JSON.parse(document.getElementById("trail-data").textContent);
             const timed = (path) => data.records[path] && data.records[path].samples_ms.length;
-            const id = Object.keys(data.values).find((id) => id.endsWith("/latency_ms") && data.values[id][8].some((p) => timed(data.pool[p])));
+            const id = Object.keys(data.values).find((id) => id.endsWith("/latency_ms") &&
+            data.values[id][8].some((p) => timed(data.pool[p])));
             [...document.querySelectorAll("a.v")].find((a) => a.dataset.v === id).click();
             const record = data.records[data.pool[data.values[id][8][0]]];
             return record.samples_ms.length + record.reference_ms.length;
@@ -134,8 +138,6 @@ def test_no_width_scrolls_sideways(visit, width):
     assert box["x"] + box["width"] <= width + 1
 
 
-
-
 @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
 def test_follows_the_color_scheme_and_the_button(visit, scheme, dark):
     page = visit(color_scheme=scheme).page
@@ -165,15 +167,19 @@ def test_prints(visit):
 def test_headings_and_labels(visit):
     page = visit().page
     assert page.locator("h1").count() == 1
-    levels = page.evaluate("[...document.querySelectorAll('main h1, main h2, main h3')].map((h) => Number(h.tagName[1]))")
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False)), "no level is skipped"
+    levels = page.evaluate(
+        "[...document.querySelectorAll('main h1, main h2, main h3')].map((h) => Number(h.tagName[1]))"
+    )
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels)), "no level is skipped"
     assert page.locator("html").get_attribute("lang") == "en"
     for link in page.locator("nav ol a").all():
         assert page.locator(link.get_attribute("href")).count() == 1
     ids = page.evaluate("[...document.querySelectorAll('[id]')].map((node) => node.id)")
     assert len(ids) == len(set(ids)), "ids are unique"
     assert page.locator("table:not(:has(thead, tbody th[scope=row]))").count() == 0
-    assert page.evaluate("[...document.querySelectorAll('button')].every((b) => (b.textContent || b.ariaLabel).trim())")
+    assert page.evaluate(
+        "[...document.querySelectorAll('button')].every((b) => (b.textContent || b.ariaLabel).trim())"
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -184,4 +190,8 @@ def test_axe_finds_no_serious_fault(visit, scheme):
     page.locator("#answer a.v").first.click()
     page.wait_for_timeout(250)
     faults = axe.Axe().run(page)["violations"]
-    assert [(fault["id"], fault["nodes"][0]["html"]) for fault in faults if fault["impact"] in ("serious", "critical")] == []
+    assert [
+        (fault["id"], fault["nodes"][0]["html"])
+        for fault in faults
+        if fault["impact"] in ("serious", "critical")
+    ] == []

@@ -15,6 +15,7 @@ from pardec.decoding.batching import count_useful, pad_left, prompt_seed
 from pardec.decoding.noise import uniform
 from pardec.decoding.registry import DECODERS
 from pardec.decoding.transformers_generate import TransformersGenerate
+from pardec.models.twin import transformers_twin
 from tests.reference import samplers
 from tests.reference.models import EOS, WORDS, Table, backbone
 
@@ -206,3 +207,10 @@ def test_every_registered_decoder_loads():
     for name in DECODERS:
         decoder = DECODERS.load(name)
         assert decoder(decoder.Settings()).needs in ("causal", "bidirectional")
+
+
+def test_the_twin_shares_the_models_memory():
+    """Weights held twice would be counted as memory of the arm."""
+    ours = {parameter.untyped_storage().data_ptr() for parameter in MODEL.parameters()}
+    twin = {parameter.untyped_storage().data_ptr() for parameter in transformers_twin(MODEL).parameters()}
+    assert twin == ours

@@ -39,7 +39,8 @@ def write(path, text):
 def test_runs_the_script_as_if_started_plainly(place, tmp_path):
     script = write(
         tmp_path / "job.py",
-        "import os, sys\nprint(sys.argv[1:], os.getcwd(), __name__, 'torch' in sys.modules, os.environ['PARDEC_LAUNCH'])\n"
+        "import os, sys\n"
+        "print(sys.argv[1:], os.getcwd(), __name__, 'torch' in sys.modules, os.environ['PARDEC_LAUNCH'])\n"
         "print('heard', file=sys.stderr)\nsys.exit(7)\n",
     )
     process = client(place, script, "a", "b c", cwd=tmp_path)

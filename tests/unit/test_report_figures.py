@@ -90,7 +90,12 @@ def test_failed_cells_are_shown(name, svgs):
 
 def test_failed_gate_is_hollow(frames):
     canvas = FIGURES.load("latency_vs_steps").draw(frames)
-    faces = {line.get_gid(): line.get_markerfacecolor() for axes in canvas.axes for line in axes.lines if line.get_gid()}
+    faces = {
+        line.get_gid(): line.get_markerfacecolor()
+        for axes in canvas.axes
+        for line in axes.lines
+        if line.get_gid()
+    }
     steps = frames["steps"]
     judged = steps[(steps.decoder == "masked_diffusion") & (steps.status == "ok")]
     for _, row in judged.iterrows():
@@ -120,8 +125,14 @@ def test_direction_of_metrics():
 
 
 def test_interval_is_found_with_or_without_the_unit():
-    assert measure({"latency_ms": 2.0, "latency_low": 1.0, "latency_high": 4.0}, "latency_ms").spread == (1.0, 2.0)
-    assert measure({"quality": 0.5, "quality_low": 0.4, "quality_high": 0.5}, "quality").spread == (pytest.approx(0.1), 0.0)
+    assert measure({"latency_ms": 2.0, "latency_low": 1.0, "latency_high": 4.0}, "latency_ms").spread == (
+        1.0,
+        2.0,
+    )
+    assert measure({"quality": 0.5, "quality_low": 0.4, "quality_high": 0.5}, "quality").spread == (
+        pytest.approx(0.1),
+        0.0,
+    )
     assert not measure({"latency_ms": None}, "latency_ms")
 
 

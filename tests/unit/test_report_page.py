@@ -1,4 +1,4 @@
-"""The page: every number has a value, nothing that a model wrote becomes markup, answers pick the right rows."""
+"""The page: every number has a value, nothing a model wrote becomes markup, answers pick the right rows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import jinja2
 import pytest
 
 from pardec.common.errors import UserError
-from pardec.report import answers
+from pardec.report import answers, methods
 from pardec.report.book import Book, figures, grouped
 from pardec.report.digest import digest, to_script
 from pardec.report.digits import bare_digits, check_digits
@@ -58,7 +58,11 @@ def test_every_link_has_a_value(page, material):
     assert linked
     assert linked <= set(material.values)
     assert linked == set(data["values"]), "the page carries what it links, and no more"
-    assert all(record["samples_ms"] for path, record in data["records"].items() if "grid" in path and "oom" not in path)
+    assert all(
+        record["samples_ms"]
+        for path, record in data["records"].items()
+        if "grid" in path and "oom" not in path
+    )
 
 
 def test_reports_outcomes(page):
@@ -96,7 +100,13 @@ def _templates(folder, **changed):
 
 @pytest.mark.parametrize(
     "planted",
-    ["<p>We saw 42 tokens.</p>", "<p title='12 ms'>word</p>", "<td>7</td>", "<figcaption>Figure 3</figcaption>", "<p>x²³4</p>"],
+    [
+        "<p>We saw 42 tokens.</p>",
+        "<p title='12 ms'>word</p>",
+        "<td>7</td>",
+        "<figcaption>Figure 3</figcaption>",
+        "<p>x²³4</p>",
+    ],
 )
 def test_planted_digit_fails(planted, material, tmp_path):
     with pytest.raises(UserError, match="without a source"):
@@ -173,7 +183,16 @@ def test_check_names_the_place():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(12.345, "12.3"), (0.0012345, "0.00123"), (12345.6, "12,346"), (0, "0"), (3.0, "3"), (999.96, "1,000"), (-0.5, "-0.500"), (1e6, "1,000,000")],
+    [
+        (12.345, "12.3"),
+        (0.0012345, "0.00123"),
+        (12345.6, "12,346"),
+        (0, "0"),
+        (3.0, "3"),
+        (999.96, "1,000"),
+        (-0.5, "-0.500"),
+        (1e6, "1,000,000"),
+    ],
 )
 def test_figures(value, text):
     assert figures(value) == text
@@ -187,7 +206,15 @@ def test_grouped():
 @pytest.fixture
 def book():
     values = {
-        "t/a/x": {"value": 1.2345, "unit": "ms", "ci_low": 1.1, "ci_high": 1.3, "text": "1.23", "text_low": "1.10", "text_high": "1.30"},
+        "t/a/x": {
+            "value": 1.2345,
+            "unit": "ms",
+            "ci_low": 1.1,
+            "ci_high": 1.3,
+            "text": "1.23",
+            "text_low": "1.10",
+            "text_high": "1.30",
+        },
         "t/a/none": {"value": None, "unit": "ms"},
         "t/a/one": {"value": 1, "unit": "steps"},
         "t/a/<b>": {"value": 2.0, "unit": "×"},
@@ -217,7 +244,16 @@ def test_templates_are_strict(material):
 
 
 def test_digest_packs_and_escapes():
-    values = {"a/b/c": {"value": 1, "unit": "ms", "records": ["r"], "source": [], "rule": "x", "command": "</script>"}}
+    values = {
+        "a/b/c": {
+            "value": 1,
+            "unit": "ms",
+            "records": ["r"],
+            "source": [],
+            "rule": "x",
+            "command": "</script>",
+        }
+    }
     trails = {"r": {"rule": "x", "samples_ms": [1.23456789], "reference_ms": []}, "unused": {}}
     packed = digest(values, ["a/b/c"], trails)
     assert list(packed["records"]) == ["r"]
@@ -227,7 +263,8 @@ def test_digest_packs_and_escapes():
 
 
 def test_embedded_figures_do_not_share_ids(tmp_path):
-    text = '<svg viewBox="0 0 1 1"><defs><path id="m1"/></defs><g id="t/a/x"><use xlink:href="#m1"/></g><g id="t/b/x" clip-path="url(#m1)"/></svg>'
+    text = '<svg viewBox="0 0 1 1"><defs><path id="m1"/></defs><g id="t/a/x"><use xlink:href="#m1"/></g>'
+    text += '<g id="t/b/x" clip-path="url(#m1)"/></svg>'
     (tmp_path / "f.svg").write_text(text)
     out = embed(tmp_path / "f.svg", "one", 'a "b"', lambda ident: ident == "t/a/x")
     assert 'id="one-m1"' in out
@@ -259,7 +296,10 @@ def test_outcome_takes_the_best_series_of_a_task():
             _crossover(task="d", fastest_verdict="no difference shown"),
         ]
     )
-    names = [[row["task"] for row in part] for part in (found.faster, found.even, found.slower, found.unmatched, found.unjudged)]
+    names = [
+        [row["task"] for row in part]
+        for part in (found.faster, found.even, found.slower, found.unmatched, found.unjudged)
+    ]
     assert names == [["a"], ["d"], [], ["b"], ["c"]]
 
 
@@ -273,7 +313,9 @@ def test_best_by_needs_the_gate():
 
 def test_memory_pair_is_the_largest_shape_both_finished(material):
     sequential, parallel = answers.memory_pair(rows_of(material.tables, "memory"))
-    assert (sequential["batch"], sequential["new_tokens"]) == (16, 128), "the largest ran out of memory on one side"
+    assert (sequential["batch"], sequential["new_tokens"]) == (16, 128), (
+        "the largest ran out of memory on one side"
+    )
     assert not answers.is_parallel(sequential)
     assert answers.is_parallel(parallel)
 
@@ -281,3 +323,9 @@ def test_memory_pair_is_the_largest_shape_both_finished(material):
 def test_groups_follow_the_study():
     rows = [Row("t", {"task": name}) for name in ("c", "a", "b", "a")]
     assert [name for name, _ in groups_of(rows, "task", ["b", "a", "unused"])] == ["b", "a", "c"]
+
+
+def test_methods_tell_what_the_experiments_use():
+    assert list(methods.used(made.STUDY, "models")) == ["ar-grid", "mdm-grid"]
+    assert list(methods.used(made.STUDY, "arms")) == ["ar", "diffusion"]
+    assert dict(methods.flat({"a": {"b": 1, "c": None}, "d": [1, 2], "e": ""})) == {"a.b": 1, "d": "1, 2"}

@@ -1,6 +1,7 @@
 """What a figure is, and how it becomes the same bytes every time.
 
-Marks carry the id of the value they draw as their `gid`, so that an SVG can link each mark to its number; the list of
+Marks carry the id of the value they draw as their `gid`, so that an SVG can link each mark to its number; the
+list of
 those ids stands in the file's metadata.
 """
 
@@ -27,7 +28,8 @@ Tables = dict[str, "DataFrame"]
 class Figure:
     """A figure's description; light, so that a workflow may read it while it plans.
 
-    tables: names of the tables it reads. optional: tables it uses when there. caption: template under `report/captions`.
+    tables: names of the tables it reads. optional: tables it uses when there. caption: template under
+    `report/captions`.
     alt: what a reader who cannot see it is told.
     """
 
@@ -49,7 +51,8 @@ def drawn(canvas: Canvas) -> list[str]:
 
 
 def save(figure: Figure, tables: Tables, svg: str | Path, png: str | Path) -> None:
-    """Draw once and write both files; equal tables give equal bytes (the salt replaces random ids, no date is kept)."""
+    """Draw once and write both files; equal tables give equal bytes (the salt replaces random ids, no date is
+    kept)."""
     from pardec.report.figures.style import RC
 
     with matplotlib.rc_context({**RC, "svg.hashsalt": figure.name}):

@@ -7,7 +7,17 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
 from pardec.report.frames import (
-    Measure, gate_failed, is_parallel, measure, need, number, ok, text, value_id, variant_of, variants,
+    Measure,
+    gate_failed,
+    is_parallel,
+    measure,
+    need,
+    number,
+    ok,
+    text,
+    value_id,
+    variant_of,
+    variants,
 )  # fmt: skip
 
 style = lazy("pardec.report.figures.style")
@@ -44,7 +54,9 @@ def over_steps(frame: Any, column: str, set_axis: Any) -> Any:
         _levels(axes, [r for r in good if not is_parallel(r)], column, steps)
         for variant, (words, index) in variants(curves).items():
             _line(axes, [r for r in curves if variant_of(r) == variant], column, index, words)
-        _failed(axes, [r for r in rows if number(r, "steps") > 0 and not ok(r) and not any(r is g for g in good)])
+        _failed(
+            axes, [r for r in rows if number(r, "steps") > 0 and not ok(r) and not any(r is g for g in good)]
+        )
     style.key(canvas, _explain([r for _, r in frame.iterrows()], column))
     return canvas
 
@@ -61,13 +73,16 @@ def _explain(rows: list[Any], column: str) -> list[tuple[str, Any]]:
         handle = Line2D([], [], color=look["color"], marker=marker, linestyle=line, markersize=5)
         entries.append((words, handle))
     if column != "quality" and any(gate_failed(r) for r in rows):
-        hollow = Line2D([], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.PAPER, markersize=5)
+        hollow = Line2D(
+            [], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.PAPER, markersize=5
+        )
         entries.append(("quality below the gate", hollow))
     return entries
 
 
 def _levels(axes: Any, rows: list[Any], column: str, steps: list[float]) -> None:
-    """The autoregressive arm as a named band; for time, further sequential arms as plain levels (see the key)."""
+    """The autoregressive arm as a named band; for time, further sequential arms as plain levels (see the
+    key)."""
     for variant, (_, index) in variants(rows).items():
         look = style.look(variant[0], index)
         for row in (r for r in rows if variant_of(r) == variant):
@@ -78,19 +93,36 @@ def _levels(axes: Any, rows: list[Any], column: str, steps: list[float]) -> None
                 place, side = (steps[0] * 0.86, "left") if left else (steps[-1] * 1.18, "right")
                 style.label(axes, "AR", place, level.value, 0, 6, ha=side, color=look["color"], weight="bold")
             elif column != "quality":
-                axes.axhline(level.value, color=look["color"], linestyle=look["line"], linewidth=1.1, zorder=2, gid=gid)
+                axes.axhline(
+                    level.value, color=look["color"], linestyle=look["line"], linewidth=1.1, zorder=2, gid=gid
+                )
 
 
 def _line(axes: Any, rows: list[Any], column: str, index: int, words: str) -> None:
     look = style.look(text(rows[0], "decoder"), index)
     rows = sorted(rows, key=lambda r: number(r, "steps"))
     xs = [number(r, "steps") for r in rows]
-    axes.plot(xs, [measure(r, column).value for r in rows], color=look["color"], linestyle=look["line"], linewidth=1.3)
+    axes.plot(
+        xs,
+        [measure(r, column).value for r in rows],
+        color=look["color"],
+        linestyle=look["line"],
+        linewidth=1.3,
+    )
     for x, row in zip(xs, rows, strict=True):
         hollow = gate_failed(row) and column != "quality"
         style.mark(axes, Measure(x), measure(row, column), look, value_id("steps", row, column), hollow)
     if index:
-        style.label(axes, words.split(", ")[-1], xs[-1], measure(rows[-1], column).value, -2, 9, ha="right", color=look["color"])
+        style.label(
+            axes,
+            words.split(", ")[-1],
+            xs[-1],
+            measure(rows[-1], column).value,
+            -2,
+            9,
+            ha="right",
+            color=look["color"],
+        )
 
 
 def _failed(axes: Any, rows: list[Any]) -> None:
@@ -98,8 +130,19 @@ def _failed(axes: Any, rows: list[Any]) -> None:
     for row in rows:
         x = number(row, "steps")
         place = axes.get_xaxis_transform()
-        axes.plot([x], [0.95], marker="x", color=style.FAILED, markersize=6, markeredgewidth=1.6, transform=place)
-        axes.text(x, 0.89, text(row, "status"), transform=place, ha="center", va="top", fontsize=6.8, color=style.SOFT)
+        axes.plot(
+            [x], [0.95], marker="x", color=style.FAILED, markersize=6, markeredgewidth=1.6, transform=place
+        )
+        axes.text(
+            x,
+            0.89,
+            text(row, "status"),
+            transform=place,
+            ha="center",
+            va="top",
+            fontsize=6.8,
+            color=style.SOFT,
+        )
 
 
 FIGURE = Figure(
@@ -107,8 +150,10 @@ FIGURE = Figure(
     title="Latency against steps",
     tables=("steps",),
     alt=(
-        "Small multiples, one a task. Horizontal: steps, doubling. Vertical: latency in milliseconds, logarithmic. "
-        "Masked diffusion is a curve that rises with its steps; the autoregressive latency is a dashed level with its interval as a band."
+        "Small multiples, one a task. Horizontal: steps, doubling. Vertical: latency in "
+        "milliseconds, logarithmic. "
+        "Masked diffusion is a curve that rises with its steps; the autoregressive latency is a "
+        "dashed level with its interval as a band."
     ),
     draw=draw,
 )

@@ -12,7 +12,8 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """One panel a decoder; a square a (length, batch) with its number; failed squares hatched, with their status."""
+    """One panel a decoder; a square a (length, batch) with its number; failed squares hatched, with their
+    status."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
@@ -26,7 +27,9 @@ def draw(tables: Tables) -> Any:
     def name(row: Any) -> str:
         return f"{text(row, 'task')}: {arm_of(row)}" if many else arm_of(row)
 
-    order = sorted(rows, key=lambda r: (text(r, "task") if many else "", text(r, "decoder") != "autoregressive"))
+    order = sorted(
+        rows, key=lambda r: (text(r, "task") if many else "", text(r, "decoder") != "autoregressive")
+    )
     arms = list(dict.fromkeys(map(name, order)))
     xs, ys = sorted({number(r, length) for r in rows}), sorted({number(r, "batch") for r in rows})
     peaks = [measure(r, "peak_allocated_mb").value for r in rows if ok(r) and measure(r, "peak_allocated_mb")]
@@ -94,7 +97,8 @@ FIGURE = Figure(
     title="Peak memory by length and batch",
     tables=("memory",),
     alt=(
-        "Heat maps side by side on one colour scale, one a decoder. Columns: length in tokens; rows: batch size; each square "
+        "Heat maps side by side on one colour scale, one a decoder. Columns: length in tokens; "
+        "rows: batch size; each square "
         "holds its peak allocated memory in megabytes. Hatched squares did not finish and name why."
     ),
     draw=draw,

@@ -12,7 +12,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """A row a cell: its A/A ratio with interval around one; the shaded width is the largest half-width seen."""
+    """A row a cell: its A/A ratio with interval around one; shaded: the largest half-width."""
     from matplotlib.figure import Figure as Canvas
 
     rows = [r for _, r in need(tables, "noise").iterrows()]
@@ -60,7 +60,8 @@ FIGURE = Figure(
     title="The noise floor",
     tables=("noise",),
     alt=(
-        "A dot with an interval for each cell measured against itself, around a line at one. The shaded width is the noise floor: "
+        "A dot with an interval for each cell measured against itself, around a line at one. The "
+        "shaded width is the noise floor: "
         "a difference inside it is no difference shown."
     ),
     draw=draw,

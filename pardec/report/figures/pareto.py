@@ -7,14 +7,26 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
 from pardec.report.frames import (
-    arm, gate_failed, is_parallel, lower_is_better, measure, need, number, ok, text, value_id, variant_of, variants,
+    arm,
+    gate_failed,
+    is_parallel,
+    lower_is_better,
+    measure,
+    need,
+    number,
+    ok,
+    text,
+    value_id,
+    variant_of,
+    variants,
 )  # fmt: skip
 
 style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """One panel a task: diffusion as a curve over its steps, autoregression as points, the Pareto front behind."""
+    """One panel a task: diffusion as a curve over its steps, autoregression as points, the Pareto front
+    behind."""
     frame = need(tables, "steps")
     names = style.tasks(frame)
     canvas, panels = style.panels(len(names), height=2.75)
@@ -35,7 +47,9 @@ def _explain(rows: list[Any]) -> list[tuple[str, Any]]:
         handle = Line2D([], [], color=look["color"], marker=look["marker"], linestyle=line, markersize=5)
         entries.append((f"{words} (number: steps)" if parallel else words, handle))
     if any(gate_failed(r) for r in rows):
-        hollow = Line2D([], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.PAPER, markersize=5)
+        hollow = Line2D(
+            [], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.PAPER, markersize=5
+        )
         entries.append(("quality below the gate", hollow))
     entries.append(("Pareto front", Line2D([], [], color=style.FAILED, linewidth=5, alpha=0.28)))
     return entries
@@ -57,11 +71,15 @@ def _panel(axes: Any, name: str, rows: list[Any]) -> None:
     _front(axes, good, lower)
     for variant, (_, index) in variants(good).items():
         _curve(axes, [r for r in good if variant_of(r) == variant], index)
-    first = next((v for v, (_, index) in variants(good).items() if v[0] == "autoregressive" and not index), None)
+    first = next(
+        (v for v, (_, index) in variants(good).items() if v[0] == "autoregressive" and not index), None
+    )
     for row in (r for r in good if variant_of(r) == first):
         _name(axes, row, [r for r in good if is_parallel(r)], lower)
     if missing:
-        words = "not shown: " + ", ".join(f"{arm(r)} {text(r, 'steps')} ({text(r, 'status')})" for r in missing[:3])
+        words = "not shown: " + ", ".join(
+            f"{arm(r)} {text(r, 'steps')} ({text(r, 'status')})" for r in missing[:3]
+        )
         words += f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         axes.text(0.0, -0.27, words, transform=axes.transAxes, fontsize=6.8, color=style.SOFT, va="top")
 
@@ -103,7 +121,16 @@ def _front(axes: Any, rows: list[Any], lower: bool) -> None:
     points = front([(measure(r, "latency_ms").value, measure(r, "quality").value) for r in rows], lower)
     if len(points) > 1:
         xs, ys = zip(*points, strict=True)
-        axes.step(xs, ys, where="post", color=style.FAILED, linewidth=5, alpha=0.28, zorder=1, solid_joinstyle="miter")
+        axes.step(
+            xs,
+            ys,
+            where="post",
+            color=style.FAILED,
+            linewidth=5,
+            alpha=0.28,
+            zorder=1,
+            solid_joinstyle="miter",
+        )
 
 
 FIGURE = Figure(
@@ -111,7 +138,8 @@ FIGURE = Figure(
     title="Latency against quality",
     tables=("steps",),
     alt=(
-        "Small multiples, one a task. Horizontal: latency in milliseconds, logarithmic. Vertical: quality, better upwards. "
+        "Small multiples, one a task. Horizontal: latency in milliseconds, logarithmic. Vertical: "
+        "quality, better upwards. "
         "Masked diffusion is a curve whose points are labelled with their steps, autoregression a square; "
         "a grey band joins the points that no other point beats on both."
     ),

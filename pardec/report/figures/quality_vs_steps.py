@@ -26,7 +26,8 @@ FIGURE = Figure(
     tables=("steps",),
     alt=(
         "Small multiples, one a task. Horizontal: steps, doubling. Vertical: quality, better upwards. "
-        "Masked diffusion is a curve with intervals; the autoregressive quality is a dashed level with its interval as a band."
+        "Masked diffusion is a curve with intervals; the autoregressive quality is a dashed level "
+        "with its interval as a band."
     ),
     draw=draw,
 )

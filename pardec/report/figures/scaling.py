@@ -23,13 +23,17 @@ def draw(tables: Tables) -> Any:
     _panel(panels[0], "time", "length", length, column, "latency_ms", words, "latency (ms)", arms)
     column = length_column(memory)
     words = "prompt tokens" if column == "prompt_tokens" else "new tokens"
-    _panel(panels[1], "memory", "memory", memory, column, "peak_allocated_mb", words, "peak allocated (MB)", arms)
+    _panel(
+        panels[1], "memory", "memory", memory, column, "peak_allocated_mb", words, "peak allocated (MB)", arms
+    )
     _panel(panels[2], "throughput", "batch", batch, "batch", "tokens_per_s", "batch", "useful tokens/s", arms)
     _key(canvas, arms)
     return canvas
 
 
-def _panel(axes: Any, title: str, table: str, frame: Any, x: str, y: str, xlabel: str, ylabel: str, arms: dict) -> None:
+def _panel(
+    axes: Any, title: str, table: str, frame: Any, x: str, y: str, xlabel: str, ylabel: str, arms: dict
+) -> None:
     rows = [r for _, r in frame.iterrows() if ok(r) and measure(r, y)]
     if not rows:
         style.nothing(axes)
@@ -65,7 +69,12 @@ def _key(canvas: Any, arms: dict[str, dict]) -> None:
     style.key(
         canvas,
         [
-            (words, Line2D([], [], color=look["color"], linestyle=look["line"], marker=look["marker"], markersize=4.5))
+            (
+                words,
+                Line2D(
+                    [], [], color=look["color"], linestyle=look["line"], marker=look["marker"], markersize=4.5
+                ),
+            )
             for words, look in arms.items()
         ],
     )
@@ -76,7 +85,8 @@ FIGURE = Figure(
     title="Growth with length and batch",
     tables=("length", "memory", "batch"),
     alt=(
-        "Three panels with logarithmic axes: latency against length, peak memory against length, useful tokens a second against "
+        "Three panels with logarithmic axes: latency against length, peak memory against length, "
+        "useful tokens a second against "
         "batch; one line a decoder. A straight line is a power law and its steepness the exponent."
     ),
     draw=draw,

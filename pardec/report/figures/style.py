@@ -1,4 +1,5 @@
-"""One look for every figure: colours safe for colour-blind readers, shapes that survive a black-and-white print."""
+"""One look for every figure: colours safe for colour-blind readers, shapes that survive a black-and-white
+print."""
 
 from __future__ import annotations
 
@@ -61,14 +62,17 @@ WIDTH = 7.4
 
 
 def look(name: str, index: int = 0) -> dict[str, str]:
-    """Colour, marker, hatch and line of an arm; `index` above zero gives a variant of the arm a look of its own."""
+    """Colour, marker, hatch and line of an arm; `index` above zero gives a variant of the arm a look of its
+    own."""
     if name in LOOKS and index == 0:
         return LOOKS[name]
     spare = SEQUENTIAL_SPARE if name in SEQUENTIAL else SPARE
     return spare[(index - 1 if name in LOOKS else sum(map(ord, name))) % len(spare)]
 
 
-def panels(count: int, height: float = 2.6, columns: int = 3, sharey: bool = False) -> tuple[Canvas, list[Axes]]:
+def panels(
+    count: int, height: float = 2.6, columns: int = 3, sharey: bool = False
+) -> tuple[Canvas, list[Axes]]:
     """A canvas with `count` small multiples, as wide as the page."""
     columns = max(1, min(columns, count if count != 4 else 2))
     rows = max(1, -(-count // columns))
@@ -97,7 +101,8 @@ def plain(value: float, _: Any = None) -> str:
 
 
 def log_axis(axis: Any, values: list[float], base: int = 10) -> None:
-    """A logarithmic axis whose ticks are numbers people say: 1, 2, 5 times a power, or exactly `values` for base 2."""
+    """A logarithmic axis whose ticks are numbers people say: 1, 2, 5 times a power, or exactly `values` for
+    base 2."""
     import math
 
     from matplotlib.ticker import FixedLocator, LogLocator
@@ -125,24 +130,40 @@ def mark(
     color = style["color"]
     if any(x.spread) or any(y.spread):
         axes.errorbar(
-            [x.value], [y.value],
+            [x.value],
+            [y.value],
             xerr=[[v] for v in x.spread] if any(x.spread) else None,
             yerr=[[v] for v in y.spread] if any(y.spread) else None,
-            fmt="none", ecolor=color, elinewidth=0.9, capsize=0, alpha=0.65, zorder=3,
-        )  # fmt: skip
+            fmt="none",
+            ecolor=color,
+            elinewidth=0.9,
+            capsize=0,
+            alpha=0.65,
+            zorder=3,
+        )
     axes.plot(
-        [x.value], [y.value],
-        marker=style["marker"], markersize=size, linestyle="none", markeredgecolor=color, markeredgewidth=1.2,
-        markerfacecolor=PAPER if hollow else color, zorder=4, gid=gid,
-    )  # fmt: skip
+        [x.value],
+        [y.value],
+        marker=style["marker"],
+        markersize=size,
+        linestyle="none",
+        markeredgecolor=color,
+        markeredgewidth=1.2,
+        markerfacecolor=PAPER if hollow else color,
+        zorder=4,
+        gid=gid,
+    )
 
 
 def label(axes: Axes, words: str, x: float, y: float, dx: float = 0, dy: float = 0, **options: Any) -> Any:
     """A label `dx`, `dy` points away from a data position."""
-    # A pale box keeps the words readable over lines; a stroked outline would turn the text of the SVG into paths.
+    # A pale box keeps the words readable over lines; a stroked outline would turn the text of the SVG into
+    # paths.
     box = {"boxstyle": "square,pad=0.08", "facecolor": PAPER, "alpha": 0.75, "linewidth": 0}
     options = {"fontsize": 7.5, "ha": "center", "va": "center", "bbox": box, **options}
-    return axes.annotate(words, (x, y), (dx, dy), textcoords="offset points", annotation_clip=False, **options)
+    return axes.annotate(
+        words, (x, y), (dx, dy), textcoords="offset points", annotation_clip=False, **options
+    )
 
 
 def band(axes: Axes, y: Measure, style: dict, gid: str | None) -> None:
@@ -182,7 +203,7 @@ def nothing(axes: Axes, words: str = "no finished cell") -> None:
 
 
 def arms(rows: list[Any]) -> list[tuple[str, dict, bool]]:
-    """Words, look and kind (parallel?) of every arm in any task, for a key; looks are numbered within a task."""
+    """Words, look and kind (parallel?) of every arm, for a key; looks are numbered within a task."""
     found: dict[tuple[str, int], tuple[str, bool]] = {}
     for task in ordered(text(row, "task") for row in rows):
         here = [row for row in rows if text(row, "task") == task]
@@ -197,7 +218,13 @@ def key(canvas: Canvas, entries: list[tuple[str, Any]]) -> None:
     """One row of explanations above the panels, for signs that cannot be labelled where they stand."""
     if entries:
         canvas.legend(
-            [handle for _, handle in entries], [words for words, _ in entries], loc="outside upper left",
-            ncols=len(entries) if sum(len(words) + 7 for words, _ in entries) < 105 else 3, frameon=False, fontsize=7.8, handletextpad=0.5, columnspacing=1.6,
+            [handle for _, handle in entries],
+            [words for words, _ in entries],
+            loc="outside upper left",
+            ncols=len(entries) if sum(len(words) + 7 for words, _ in entries) < 105 else 3,
+            frameon=False,
+            fontsize=7.8,
+            handletextpad=0.5,
+            columnspacing=1.6,
             borderaxespad=0.0,
-        )  # fmt: skip
+        )

@@ -22,7 +22,8 @@ def draw(tables: Tables) -> Any:
     for axes, name in zip(panels, names, strict=False):
         _panel(axes, name, [r for _, r in frame.iterrows() if text(r, "task") == name], arms)
     entries = [
-        (words, Patch(facecolor=look["color"], edgecolor=style.PAPER, hatch=look["hatch"])) for words, look in arms.items()
+        (words, Patch(facecolor=look["color"], edgecolor=style.PAPER, hatch=look["hatch"]))
+        for words, look in arms.items()
     ]
     if any(gate_failed(r) for _, r in frame.iterrows()):
         entries.append(("quality below the gate", Patch(facecolor=style.PAPER, edgecolor=style.INK)))
@@ -36,7 +37,9 @@ def arm_of(row: Any) -> str:
     if not is_parallel(row):
         return arm(row)
     name = f"{arm(row)}, block {text(row, 'block')}" if text(row, "block") else arm(row)
-    return f"{name}, {steps} {'step' if steps == '1' else 'steps'}" if steps else f"{name}, {text(row, 'arm')}"
+    return (
+        f"{name}, {steps} {'step' if steps == '1' else 'steps'}" if steps else f"{name}, {text(row, 'arm')}"
+    )
 
 
 def looks(rows: list[Any]) -> dict[str, dict]:
@@ -67,7 +70,10 @@ def _panel(axes: Any, name: str, rows: list[Any], arms: dict[str, dict]) -> None
     axes.set_ylim(0, max(heights) * 1.06)
     axes.yaxis.set_major_formatter(FuncFormatter(style.plain))
     for row in rows:
-        x = batches.index(number(row, "batch")) + (present.index(arm_of(row)) - (len(present) - 1) / 2) * width
+        x = (
+            batches.index(number(row, "batch"))
+            + (present.index(arm_of(row)) - (len(present) - 1) / 2) * width
+        )
         _bar(axes, row, x, width, arms[arm_of(row)])
     axes.set_xticks(range(len(batches)), [style.plain(b) for b in batches])
     axes.grid(False, axis="x")
@@ -79,17 +85,35 @@ def _panel(axes: Any, name: str, rows: list[Any], arms: dict[str, dict]) -> None
 def _bar(axes: Any, row: Any, x: float, width: float, look: dict) -> None:
     rate = measure(row, "tokens_per_s")
     if not ok(row) or not rate:
-        axes.annotate("×", (x, 0), (0, 5), textcoords="offset points", ha="center", va="center", color=style.SOFT, weight="bold")
-        style.label(axes, text(row, "status"), x, 0, 0, 11, rotation=90, va="bottom", fontsize=6.5, color=style.SOFT)
+        axes.annotate(
+            "×",
+            (x, 0),
+            (0, 5),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            color=style.SOFT,
+            weight="bold",
+        )
+        style.label(
+            axes, text(row, "status"), x, 0, 0, 11, rotation=90, va="bottom", fontsize=6.5, color=style.SOFT
+        )
         return
     hollow = gate_failed(row)
     bar = axes.bar(
-        [x], [rate.value], width * 0.92, facecolor=style.PAPER if hollow else look["color"],
-        edgecolor=look["color"] if hollow else style.PAPER, linewidth=1.0 if hollow else 0, hatch="" if hollow else look["hatch"],
-    )  # fmt: skip
+        [x],
+        [rate.value],
+        width * 0.92,
+        facecolor=style.PAPER if hollow else look["color"],
+        edgecolor=look["color"] if hollow else style.PAPER,
+        linewidth=1.0 if hollow else 0,
+        hatch="" if hollow else look["hatch"],
+    )
     bar[0].set_gid(value_id("batch", row, "tokens_per_s"))
     if any(rate.spread):
-        axes.errorbar([x], [rate.value], yerr=[[v] for v in rate.spread], fmt="none", ecolor=style.INK, elinewidth=0.9)
+        axes.errorbar(
+            [x], [rate.value], yerr=[[v] for v in rate.spread], fmt="none", ecolor=style.INK, elinewidth=0.9
+        )
 
 
 FIGURE = Figure(
@@ -97,7 +121,8 @@ FIGURE = Figure(
     title="Throughput by batch size",
     tables=("batch",),
     alt=(
-        "Small multiples, one a task. Groups of bars, one group a batch size and one bar a decoder; height is useful tokens "
+        "Small multiples, one a task. Groups of bars, one group a batch size and one bar a "
+        "decoder; height is useful tokens "
         "a second, from zero, with intervals. Hollow bars failed their quality gate; crosses did not finish."
     ),
     draw=draw,

@@ -31,14 +31,27 @@ def draw(tables: Tables) -> Any:
         points = [(number(r, "pass"), number(r, "relative")) for r in line]
         axes.plot(*zip(*points, strict=True), color=color, linewidth=0.6, alpha=0.3, zorder=2)
         for row, (x, y) in zip(line, points, strict=True):
-            axes.plot([x], [y], marker=".", markersize=3, color=color, alpha=0.45, gid=value_id("warmup", row, "relative"))
+            axes.plot(
+                [x],
+                [y],
+                marker=".",
+                markersize=3,
+                color=color,
+                alpha=0.45,
+                gid=value_id("warmup", row, "relative"),
+            )
             passes.setdefault((text(row, "decoder"), x), []).append(y)
     entries = []
     for decoder in sorted({name for name, _ in passes}):
         look = style.look(decoder)
         points = sorted((x, statistics.median(ys)) for (name, x), ys in passes.items() if name == decoder)
         (line,) = axes.plot(
-            *zip(*points, strict=True), color=look["color"], marker=look["marker"], linewidth=1.8, markersize=5, zorder=5
+            *zip(*points, strict=True),
+            color=look["color"],
+            marker=look["marker"],
+            linewidth=1.8,
+            markersize=5,
+            zorder=5,
         )
         entries.append((ARMS.get(decoder, decoder.replace("_", " ")), line))
     style.key(canvas, entries)
@@ -55,7 +68,8 @@ FIGURE = Figure(
     title="Latency by pass",
     tables=("warmup",),
     alt=(
-        "Horizontal: passes from the first. Vertical: latency of the pass over the median of the timed samples, logarithmic. "
+        "Horizontal: passes from the first. Vertical: latency of the pass over the median of the "
+        "timed samples, logarithmic. "
         "Thin lines are cells, thick lines each decoder's median."
     ),
     draw=draw,

@@ -1,0 +1,145 @@
+"""The reference of keys and the JSON schema, both generated from the study's models."""
+
+from __future__ import annotations
+
+import json
+import types
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pardec.study.schema import Study
+
+HEAD = """# Keys of a study
+
+Generated from the schema by `make docs`; do not edit. A study is `config.yaml`, or files laid over it with
+`--configfile`, or single keys with `--config`. An overlay merges mappings, replaces lists, and removes an entry of
+`data`, `models`, `arms`, `workloads` or `experiments` by setting it to null.
+"""
+
+
+def json_schema() -> str:
+    """The JSON schema (draft 2020-12) of a study."""
+    return json.dumps(Study.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+
+
+def reference() -> str:
+    """The reference of keys as Markdown: one table a section, in the order of the schema."""
+    parts = [HEAD]
+    waiting: list[tuple[str, type[BaseModel]]] = [("", Study)]
+    seen: set[type[BaseModel]] = set()
+    while waiting:
+        path, model = waiting.pop(0)
+        if model in seen:
+            continue
+        seen.add(model)
+        parts.append(_section(path, model))
+        for name, field in model.model_fields.items():
+            for place, inner in _models(field.annotation):
+                waiting.append((f"{path}.{name}{place}".lstrip("."), inner))
+    return "\n".join(parts)
+
+
+def _section(path: str, model: type[BaseModel]) -> str:
+    kind = next(
+        (f"{key}: {_literal(model, key)}" for key in ("source", "decoder", "family") if _literal(model, key)),
+        "",
+    )
+    title = f"`{path}`" if path else "Top level"
+    about = (
+        f"\n{_first_paragraph(model.__doc__)}\n"
+        if model.__doc__ and "Settings" not in model.__doc__[:20]
+        else ""
+    )
+    lines = [
+        f"## {title}{f' with `{kind}`' if kind else ''}",
+        about,
+        "| key | value | default | meaning |",
+        "|---|---|---|---|",
+    ]
+    for name, field in model.model_fields.items():
+        cells = (
+            f"`{name}`",
+            _type(field.annotation, field),
+            _default(field),
+            _first_paragraph(field.description or ""),
+        )
+        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _literal(model: type[BaseModel], key: str) -> str | None:
+    field = model.model_fields.get(key)
+    values = (
+        get_args(field.annotation) if field is not None and get_origin(field.annotation) is Literal else ()
+    )
+    return str(values[0]) if len(values) == 1 else None
+
+
+def _first_paragraph(text: str) -> str:
+    return " ".join(text.strip().split("\n\n")[0].split())
+
+
+def _models(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
+    """Models inside an annotation, each with how the path goes on to it."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [("", annotation)]
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is dict:
+        return [(f".<name>{place}", model) for place, model in _models(arguments[1])]
+    if origin is list:
+        return [(f"[]{place}", model) for place, model in _models(arguments[0])]
+    if origin is Annotated:
+        return _models(arguments[0])
+    if origin in (Union, types.UnionType):
+        return [pair for argument in arguments for pair in _models(argument)]
+    return []
+
+
+def _type(annotation: Any, field: FieldInfo | None = None) -> str:
+    bounds = _bounds(field.metadata) if field is not None else ""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        extra = _bounds(arguments[1:])
+        inner = [
+            meta
+            for argument in arguments[1:]
+            if isinstance(argument, FieldInfo)
+            for meta in argument.metadata
+        ]
+        return _type(arguments[0]) + (extra or _bounds(inner)) + bounds
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in arguments)
+    if origin is dict:
+        return f"mapping of names to {_type(arguments[1])}"
+    if origin in (list, tuple):
+        return f"list of {_type(arguments[0])}"
+    if origin in (Union, types.UnionType):
+        kinds = [_type(argument) for argument in arguments if argument is not type(None)]
+        shown = "see below" if any(_models(argument) for argument in arguments) else " or ".join(kinds)
+        return shown + bounds + (" or null" if type(None) in arguments else "")
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "see below"
+    names = {int: "integer", float: "number", str: "text", bool: "true or false", Any: "any"}
+    return names.get(annotation, str(annotation)) + bounds
+
+
+def _bounds(metadata: Any) -> str:
+    signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
+    found = [
+        f"{sign} {getattr(item, name):g}"
+        for item in metadata
+        for name, sign in signs.items()
+        if getattr(item, name, None) is not None
+    ]
+    return f" {', '.join(found)}" if found else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return "as below"
+    return f"`{json.dumps(value, ensure_ascii=False)}`"

@@ -1,0 +1,247 @@
+"""What a study may say, and what is said of one that is wrong."""
+
+import copy
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from pardec.common.errors import UserError
+from pardec.study.load import load_study
+from pardec.study.plan import Plan, flags
+from pardec.study.reference import json_schema, reference
+
+ROOT = Path(__file__).parents[2]
+CONFIG = ROOT / "config.yaml"
+
+
+@pytest.fixture(scope="module")
+def default():
+    return yaml.safe_load(CONFIG.read_text())
+
+
+@pytest.fixture
+def config(default):
+    return copy.deepcopy(default)
+
+
+def merge(base, over):
+    """As Snakemake lays one config file over another: mappings merge, all else is replaced."""
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            merge(base[key], value)
+        else:
+            base[key] = value
+    return base
+
+
+def put(config, path, value):
+    *way, last = path
+    for step in way:
+        config = config[step]
+    config[last] = value
+
+
+def message(config):
+    with pytest.raises(UserError) as caught:
+        load_study(config, [CONFIG])
+    return str(caught.value)
+
+
+def test_every_study_of_the_project_is_valid(default):
+    studies = sorted((ROOT / "studies").glob("*.yaml"))
+    assert studies
+    for path in studies:
+        load_study(merge(copy.deepcopy(default), yaml.safe_load(path.read_text())), [CONFIG, path])
+
+
+def test_reference_and_schema_follow_the_models():
+    mend = "run `make docs`"
+    assert (ROOT / "docs/config.md").read_text() == reference(), mend
+    assert (ROOT / "docs/study.schema.json").read_text() == json_schema(), mend
+
+
+def test_schema_accepts_the_default_study_and_refuses_a_typo(config):
+    schema = json.loads(json_schema())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    jsonschema.validate(config, schema)
+    config["measure"]["warmup_pases"] = 3
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(config, schema)
+
+
+def test_every_key_of_the_default_study_is_commented():
+    lines = CONFIG.read_text().splitlines()
+    top = [number for number, line in enumerate(lines) if line and not line[0].isspace() and line[0] != "#"]
+    for number in top:
+        assert "#" in lines[number] or lines[number - 1].startswith("#"), lines[number]
+
+
+WRONG = {
+    "typo in a section's key": (
+        ["measure", "warmup_pases"],
+        3,
+        ["measure.warmup_pases", "did you mean 'warmup_passes'"],
+    ),
+    "typo at the top": (["sed"], 3, ["sed", "did you mean 'seed'"]),
+    "typo in a model": (["models", "ar-grid", "stesp"], 3, ["models.ar-grid.stesp", "did you mean 'steps'"]),
+    "typo in a decoder's settings": (
+        ["arms", "diffusion", "settings", "tresholds"],
+        0.9,
+        ["arms.diffusion.settings.tresholds", "did you mean 'threshold'"],
+    ),
+    "negative batch": (
+        ["experiments", "batch", "grids", 0, "batch"],
+        [1, -4],
+        ["batch.grids.0.batch.1", "-4", "greater than 0"],
+    ),
+    "text where a number belongs": (
+        ["measure", "budget_s"],
+        "long",
+        ["measure.budget_s", "'long'", "number"],
+    ),
+    "number as text": (["threads"], "2", ["threads", "'2'", "integer"]),
+    "out of bounds": (
+        ["measure", "target_half_width"],
+        1.5,
+        ["measure.target_half_width", "1.5", "less than 1"],
+    ),
+    "zero prompts": (
+        ["workloads", "grid", "prompts"],
+        0,
+        ["workloads.grid.prompts", "0", "greater than or equal to 1"],
+    ),
+    "steps > tokens": (
+        ["experiments", "steps", "grids", 1, "sweep", "steps"],
+        [1, 21],
+        ["experiments.steps.grids.1", "steps 21 exceed new_tokens 20"],
+    ),
+    "a sweep value the decoder refuses": (
+        ["experiments", "steps", "grids", 0, "sweep", "steps"],
+        [1, 0],
+        ["experiments.steps.grids.0.sweep.steps", "greater than or equal to 1"],
+    ),
+    "unknown decoder": (
+        ["arms", "ar", "decoder"],
+        "autoregresive",
+        ["arms.ar.decoder", "did you mean 'autoregressive'"],
+    ),
+    "unknown metric": (
+        ["workloads", "grid", "metrics"],
+        ["exakt"],
+        ["workloads.grid.metrics.0", "did you mean 'exact'"],
+    ),
+    "unknown source": (["data", "grid", "source"], "task", ["data.grid.source", "did you mean 'tasks'"]),
+    "unknown arm": (
+        ["experiments", "steps", "grids", 0, "arms"],
+        ["arr"],
+        ["there is no arm 'arr'", "did you mean 'ar'"],
+    ),
+    "unknown workload": (
+        ["experiments", "noise", "grids", 0, "workloads"],
+        ["gird"],
+        ["no workload 'gird'", "'grid'"],
+    ),
+    "unknown model": (["workloads", "grid", "models", "ar"], "ar-gird", ["no model 'ar-gird'", "'ar-grid'"]),
+    "unknown dataset": (
+        ["models", "ar-grid", "data"],
+        "grd",
+        ["models.ar-grid.data", "no dataset 'grd'", "'grid'"],
+    ),
+    "task not in the dataset": (
+        ["workloads", "copy", "task"],
+        "grid",
+        ["workloads.copy.task", "no task 'grid'"],
+    ),
+    "models in a circle": (["models", "ar-strings", "init"], "diffusion-strings", ["in a circle"]),
+    "a name that is no path": (["models", "a/b"], {"source": "train"}, ["a/b", "pattern"]),
+    "missing section": (["experiments"], {}, ["experiments", "at least 1"]),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_mistake_gets_one_clear_message(config, name):
+    path, value, wanted = WRONG[name]
+    put(config, path, value)
+    said = message(config)
+    for part in wanted:
+        assert part in said, said
+    assert "fix:" in said and "Traceback" not in said
+
+
+def test_the_message_names_file_and_line(config):
+    line = CONFIG.read_text().splitlines().index("measure:") + 1
+    put(config, ["measure", "budget_s"], -1)
+    said = message(config)
+    assert said.startswith(f"{CONFIG}:"), said
+    number = int(said.split(":")[1])
+    assert line < number < line + 12
+
+
+def test_a_value_from_the_command_line_is_not_blamed_on_a_file(config):
+    put(config, ["workloads", "new-one"], {"data": "grid", "task": "grid", "newtokens": 3})
+    assert "workloads.new-one" in message(config)
+
+
+def test_several_mistakes_are_told_at_once(config):
+    put(config, ["threads"], 0)
+    put(config, ["measure", "max_samples"], 1)
+    said = message(config)
+    assert "2 mistakes" in said and "threads" in said and "measure.max_samples" in said
+
+
+def test_an_overlay_removes_an_entry_by_null(config):
+    config["experiments"]["batch"] = None
+    study, cells = load_study(config, [CONFIG])
+    assert "batch" not in study.experiments and not any(id.startswith("batch/") for id in cells)
+
+
+def test_cells_pair_with_the_reference_of_their_shape(config):
+    _, cells = load_study(config, [CONFIG])
+    for cell in cells.values():
+        if cell.experiment == "noise":
+            assert cell.reference.output_id == cell.output_id
+        elif cell.reference is not None:
+            assert cell.reference.decoder == "autoregressive"
+            assert (cell.reference.batch, cell.reference.new_tokens) == (cell.batch, cell.new_tokens)
+            assert cell.reference.prompt_tokens == cell.prompt_tokens
+    sweep = [cell.settings["steps"] for id, cell in cells.items() if id.startswith("steps/grid/diffusion")]
+    assert sweep == [1, 2, 4, 8, 16, 32, 64]
+
+
+def test_only_what_some_cell_uses_is_made(config):
+    config["experiments"] = {"noise": config["experiments"]["noise"]}
+    config["experiments"]["noise"]["grids"] = config["experiments"]["noise"]["grids"][:1]
+    config["likelihood"] = None
+    plan = Plan(config, [CONFIG], ROOT)
+    assert set(plan.models) == {"ar-grid", "diffusion-grid"} and plan.datasets == ["grid"]
+
+
+def test_order_keeps_models_together_and_shuffles_within(config):
+    plan = Plan(config, [CONFIG], ROOT)
+    order = sorted(plan.cells, key=plan.priority, reverse=True)
+    models = [plan.cells[id].model for id in order]
+    assert sum(a != b for a, b in pairwise(models)) == len(set(models)) - 1
+    grid = [plan.cells[id].settings.get("steps") for id in order if id.startswith("steps/grid/diffusion")]
+    assert grid != sorted(grid)
+
+
+def test_one_key_changes_only_the_command_lines_that_depend_on_it(config):
+    before = Plan(copy.deepcopy(config), [CONFIG], ROOT)
+    put(config, ["models", "ar-grid", "steps"], 7)
+    after = Plan(config, [CONFIG], ROOT)
+    assert before.model_args("ar-grid") != after.model_args("ar-grid")
+    assert before.model_args("ar-text") == after.model_args("ar-text")
+    assert all(before.cell_args(id) == after.cell_args(id) for id in before.cells)
+    put(config, ["experiments", "steps", "grids", 0, "sweep", "steps"], [1, 2, 4, 8, 16, 32, 50])
+    fewer = Plan(config, [CONFIG], ROOT)
+    assert all(fewer.cell_args(id) == before.cell_args(id) for id in set(fewer.cells) & set(before.cells))
+
+
+def test_config_text_never_reaches_the_shell_unquoted():
+    assert flags(name="a; rm -rf /", settings={"x": "$(boom) '"}, none=None) == (
+        "--name 'a; rm -rf /' --settings " + '\'{"x":"$(boom) \'"\'"\'"}\''
+    )
