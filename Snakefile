@@ -29,6 +29,8 @@ rule all:
         OUTPUTS,
         LIKELIHOODS,
         MODEL_FILES,
+        MODEL_PAPERS,
         DATA_FILES,
+        DATA_PAPERS,
         MACHINE,
         WARM_UP,

@@ -91,7 +91,7 @@
 
   const files = (inputs) => make("ul", {}, ...inputs.map((input) => make("li", {}, input.path,
     input.rows && input.rows.length ? ` · row ${input.rows.map((row) => row).join(", ")}` : "",
-    make("span", { class: "hash" }, `SHA-256 ${input.sha256}`))));
+    input.sha256 ? make("span", { class: "hash" }, `SHA-256 ${input.sha256}`) : null)));
 
   function facts(pairs) {
     const list = make("dl");
@@ -108,12 +108,12 @@
     const scores = record.per_prompt || [];
     const git = pooled(record.git);
     const stop = pooled(record.stop);
-    const parts = [make("h3", {}, "Raw samples"), strip(groups) || (scores.length ? strip([{ name: `${record.metric}, prompt by prompt`, samples: scores, color: "var(--vermillion)" }], "") : make("p", {}, "none: the cell did not finish")), make("p", { class: "id" }, path)];
+    const parts = [make("h3", {}, "Raw samples"), strip(groups) || (scores.length ? strip([{ name: `${record.metric}, prompt by prompt`, samples: scores, color: "var(--vermillion)" }], "") : make("p", {}, "none: the cell did not finish")), files([{ path, sha256: pooled(record.sha256) }])];
     if (stop) parts.push(make("p", {}, `stopped: ${stop.reason}`));
     parts.push(make("h3", {}, "Measured by rule ", pooled(record.rule) || ""), ...(pooled(record.command) ? commandBox(pooled(record.command), "measure") : []));
     parts.push(make("h3", {}, "From"), files(pooled(record.inputs) || []));
     parts.push(make("h3", {}, "Where and when"), facts([["machine", flat(pooled(record.machine))], ["environment", flat(pooled(record.environment))],
-      ["commit", git ? `${git.commit}${git.dirty ? " (with changes)" : ""}` : null], ["code hash", pooled(record.code_sha256)], ["process", pooled(record.launch)], ["start", pooled(record.start)], ["end", pooled(record.end)]]));
+      ["commit", git && git.commit ? `${git.commit}${git.dirty ? " (with changes)" : ""}` : null], ["code hash", pooled(record.code_sha256)], ["process", pooled(record.launch)], ["seed", record.seed === null ? null : String(pooled(record.seed))], ["start", pooled(record.start)], ["end", pooled(record.end)]]));
     return parts;
   }
 

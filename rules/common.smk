@@ -14,7 +14,8 @@ from pardec.common.errors import UserError
 from pardec.study.plan import Plan
 
 try:
-    PLAN = Plan(config, workflow.configfiles, workflow.basedir)
+    said = workflow.config_settings.config_args or []
+    PLAN = Plan(config, workflow.configfiles, workflow.basedir, said)
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)

@@ -1,5 +1,6 @@
 # Datasets: training and held-out records, and the tokenizer of data made here.
 DATA_FILES = [path for name in PLAN.datasets for path in PLAN.data_files(name)]
+DATA_PAPERS = [f"results/data/{name}/provenance.json" for name in PLAN.datasets]
 
 
 rule prepare_data:
@@ -9,6 +10,7 @@ rule prepare_data:
         "results/data/{data}/about.json",
         "results/data/{data}/train.jsonl",
         "results/data/{data}/heldout.jsonl",
+        "results/data/{data}/provenance.json",
         "results/data/{data}/tokenizer.json",
     log:
         "results/logs/data/{data}.log",
@@ -31,6 +33,7 @@ rule fetch_prompts:
         "results/data/{data}/about.json",
         "results/data/{data}/train.jsonl",
         "results/data/{data}/heldout.jsonl",
+        "results/data/{data}/provenance.json",
     log:
         "results/logs/data/{data}.log",
     wildcard_constraints:

@@ -1,5 +1,6 @@
 # Models: trained here, or fetched from a folder, a hub or a random generator.
 MODEL_FILES = [path for name in PLAN.models for path in PLAN.model_files(name)]
+MODEL_PAPERS = [f"results/models/{name}/provenance.json" for name in PLAN.models]
 
 
 rule train_model:
@@ -12,6 +13,7 @@ rule train_model:
         "results/models/{model}/model.safetensors",
         "results/models/{model}/tokenizer.json",
         "results/models/{model}/training.json",
+        "results/models/{model}/provenance.json",
     log:
         "results/logs/models/{model}.log",
     wildcard_constraints:
@@ -33,6 +35,7 @@ rule fetch_model:
     output:
         "results/models/{model}/config.json",
         "results/models/{model}/source.json",
+        "results/models/{model}/provenance.json",
     log:
         "results/logs/models/{model}.log",
     wildcard_constraints:

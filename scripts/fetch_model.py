@@ -7,11 +7,14 @@ import argparse
 import importlib
 import json
 import sys
+from pathlib import Path
 
 from pydantic import ValidationError
 
 from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
+from pardec.common.files import write_json
+from pardec.evidence.provenance import now, provenance
 from pardec.models.registry import SOURCES
 
 
@@ -39,7 +42,10 @@ def main() -> None:
         raise UserError(
             where, f"source {settings.source!r} is not fetched", "train it with scripts/train_model.py"
         )
+    begin = now()
     source = module.fetch(settings, arguments.out, arguments.seed)
+    origin = provenance(sys.argv, begin, [], modules=[SOURCES.module(settings.source)], seed=arguments.seed)
+    write_json(Path(arguments.out) / "provenance.json", origin)
     size = sum(entry["bytes"] for entry in source["files"].values())
     print(f"{arguments.name}: {len(source['files'])} files, {size / 1e6:.1f} MB from {settings.source}")
 

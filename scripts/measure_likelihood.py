@@ -11,10 +11,10 @@ from pardec.common.files import read_json, write_json
 from pardec.common.progress import Progress
 from pardec.data.prompts import load_prompts
 from pardec.data.tokenizers import load_tokenizer
+from pardec.evidence.provenance import checkpoint_files, now, provenance
 from pardec.measure.device import resolve
 from pardec.models.load import load_model
 from pardec.quality.likelihood import as_json, bound_likelihood, encoded, exact_likelihood
-from pardec.quality.score import hashed
 
 
 def main() -> None:
@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto")
     parser.add_argument("--out", required=True, help="JSON file to write")
     arguments = parser.parse_args()
+    begin = now()
     data = Path(arguments.data)
     model = load_model(arguments.model, resolve(arguments.device))
     ends = read_json(data / "about.json")["answers_end"]
@@ -46,8 +47,9 @@ def main() -> None:
         "seed": arguments.seed,
         "unit": "nats/token",
     }
-    inputs = hashed([arguments.model, data / "heldout.jsonl", data / "about.json"])
-    write_json(arguments.out, {**as_json(result), **about, "inputs": inputs, "provenance": None})
+    files = [*checkpoint_files(arguments.model), data / "heldout.jsonl", data / "about.json"]
+    origin = provenance(sys.argv, begin, files, seed=arguments.seed)
+    write_json(arguments.out, {**as_json(result), **about, "inputs": origin["inputs"], "provenance": origin})
     print(f"{about['model']}: {result.kind} {result.nats_per_token:.3f} nats/token over {result.n} records")
 
 

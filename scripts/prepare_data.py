@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
+from pardec.common.files import write_json
 from pardec.data.prepare import prepare
+from pardec.data.registry import SOURCES, TASKS
+from pardec.evidence.provenance import now, provenance
 
 
 def main() -> None:
@@ -22,7 +26,16 @@ def main() -> None:
         settings = json.loads(arguments.settings)
     except json.JSONDecodeError as error:
         raise UserError("--settings", f"is not valid JSON ({error})", "give a JSON object") from None
+    begin = now()
     about = prepare(settings, arguments.seed, arguments.out, arguments.name)
+    modules = [SOURCES.module(about["source"])]
+    if about["source"] == "tasks":
+        chosen = [name for name, task in about["settings"]["tasks"].items() if task is not None]
+        modules += [TASKS.module(name) for name in chosen]
+    path = about["settings"].get("path")
+    inputs = [path] if path and Path(path).is_file() else []
+    origin = provenance(sys.argv, begin, inputs, modules=modules, seed=arguments.seed)
+    write_json(Path(arguments.out) / "provenance.json", origin)
     train, heldout = (about["counts"][side]["all"] for side in ("train", "heldout"))
     print(f"{arguments.name}: {train} training and {heldout} held-out examples")
 

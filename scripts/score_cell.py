@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
 from pardec.common.cli import main_guard
 from pardec.common.files import write_json
+from pardec.data.registry import TASKS
+from pardec.evidence.provenance import checkpoint_files, now, provenance
 from pardec.quality.base import Context
-from pardec.quality.score import hashed, read_outputs, score_outputs
+from pardec.quality.registry import METRICS
+from pardec.quality.score import read_outputs, score_outputs
 
 
 def main() -> None:
@@ -26,6 +30,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap resampling")
     parser.add_argument("--out", required=True, help="score.json to write")
     arguments = parser.parse_args()
+    begin = now()
     context = Context(encoder=arguments.encoder, seed=arguments.seed)
     outputs = read_outputs(arguments.outputs, arguments.task)
     # Most tasks need no model to be scored, and loading torch takes longer than scoring them.
@@ -41,8 +46,11 @@ def main() -> None:
         context.scorer_tokenizer = load_tokenizer(arguments.scorer)
     metrics = [name.strip() for name in arguments.metrics.split(",") if name.strip()]
     score = score_outputs(outputs, metrics, context)
-    inputs = hashed([path for path in (arguments.outputs, arguments.scorer, arguments.encoder) if path])
-    write_json(arguments.out, {**score, "inputs": inputs, "provenance": None})
+    files = [Path(arguments.outputs), *(checkpoint_files(arguments.scorer) if arguments.scorer else [])]
+    modules = [METRICS.module(name) for name in metrics]
+    modules += [TASKS.module(arguments.task)] if arguments.task in TASKS else []
+    origin = provenance(sys.argv, begin, files, modules=modules, seed=arguments.seed)
+    write_json(arguments.out, {**score, "inputs": origin["inputs"], "provenance": origin})
     main_score = score["metrics"][score["main"]]
     value = "none" if main_score["value"] is None else f"{main_score['value']:.3f}"
     print(f"{arguments.out}: {score['main']} {value} over {main_score['n']} prompts")

@@ -26,6 +26,7 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(
             f"--{prefix}settings", type=json.loads, default={}, help="the decoder's settings, JSON"
         )
+        parser.add_argument(f"--{prefix}quality", help="path of the score of this arm's outputs")
     parser.add_argument("--data", required=True, help="dataset folder")
     parser.add_argument("--workload", required=True)
     parser.add_argument("--task")
@@ -34,7 +35,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--new-tokens", type=int, required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32")
-    parser.add_argument("--engine", default="eager")
+    parser.add_argument("--engine", default="eager", choices=["eager"], help="how the model is executed")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--measure", type=json.loads, default={}, help="the study's section `measure`, JSON")
@@ -49,7 +50,7 @@ def main() -> None:
     from pardec.common.files import write_json
     from pardec.data.prompts import load_prompts
     from pardec.decoding.registry import DECODERS
-    from pardec.evidence.provenance import now, provenance
+    from pardec.evidence.provenance import checkpoint_files, now, provenance
     from pardec.evidence.record import record
     from pardec.measure.cell import ArmSpec, Spec, run_cell
     from pardec.measure.settings import MeasureSettings
@@ -76,12 +77,12 @@ def main() -> None:
     facts = run_cell(spec, limits, float(os.environ.get("PARDEC_STARTED", STARTED)))
 
     models = dict.fromkeys([args.model, *([args.reference_model] if args.reference_model else [])])
-    files = [os.path.join(model, name) for model in models for name in os.listdir(model)]
+    files = [path for model in models for path in checkpoint_files(model)]
     decoders = dict.fromkeys([args.decoder, *([args.reference_decoder] if reference else [])])
     origin = provenance(
         sys.argv,
         begin,
-        [prompts_file, *filter(os.path.isfile, files)],
+        [prompts_file, *files],
         modules=[DECODERS.module(name) for name in decoders],
         wildcards={"cell": args.cell},
         seed=args.seed,

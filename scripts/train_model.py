@@ -25,11 +25,23 @@ def main() -> None:
     if (settings.init is None) != (arguments.init is None):
         raise UserError("--init", "disagrees with `init` of the settings", "give both or neither")
 
+    from pathlib import Path
+
+    from pardec.common.files import write_json
+    from pardec.evidence.provenance import checkpoint_files, now, provenance
+    from pardec.models.registry import FAMILIES
     from pardec.models.train import train_model
 
+    begin = now()
     report = train_model(
         arguments.name, settings, arguments.data, arguments.seed, arguments.out, arguments.init
     )
+    inputs = [Path(arguments.data) / name for name in ("train.jsonl", "tokenizer.json", "about.json")]
+    inputs += checkpoint_files(arguments.init) if arguments.init else []
+    origin = provenance(
+        sys.argv, begin, inputs, modules=[FAMILIES.module(settings.family)], seed=arguments.seed
+    )
+    write_json(Path(arguments.out) / "provenance.json", origin)
     loss = report["loss"][-1][1]
     print(
         f"{arguments.name}: {report['steps']} steps, last loss {loss:.3f}, {report['cpu_s']:.0f} CPU-seconds"

@@ -16,7 +16,14 @@ HEAD = "# Written by `make docs` from requirements.txt; do not edit.\n"
 def environment(requirements: str) -> str:
     """The conda file of a requirements file's text."""
     pins = [line for line in requirements.splitlines() if line and not line.startswith("#")]
-    lines = ["name: pardec", "channels:", "  - conda-forge", "dependencies:", f"  - python={PYTHON}", "  - pip"]
+    lines = [
+        "name: pardec",
+        "channels:",
+        "  - conda-forge",
+        "dependencies:",
+        f"  - python={PYTHON}",
+        "  - pip",
+    ]
     return HEAD + "\n".join([*lines, "  - pip:", *(f"      - {pin}" for pin in pins)]) + "\n"
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pardec.common.closure import closure, digest
+from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -38,8 +39,14 @@ def provenance(
     modules it loaded by name. machine: the machine's description, whose facts are copied.
     """
     script = Path(argv[0]).resolve()
-    relative = script.relative_to(ROOT).as_posix() if script.is_relative_to(ROOT) else script.name
-    files = closure(ROOT, relative, modules) if (ROOT / relative).exists() else []
+    if not script.is_relative_to(ROOT):
+        raise UserError(
+            script,
+            f"runs the code of {ROOT}, not that beside it",
+            "run `pip install -e .` here, or set PYTHONPATH",
+        )
+    relative = script.relative_to(ROOT).as_posix()
+    files = closure(ROOT, relative, modules)
     return {
         "rule": script.stem,
         "wildcards": wildcards or {},
@@ -55,6 +62,15 @@ def provenance(
         "end": now(),
         "seed": seed,
     }
+
+
+def checkpoint_files(folder: str | Path) -> list[Path]:
+    """The files of a checkpoint that decide what it computes: not how long its training took."""
+    kept = [path for path in Path(folder).iterdir() if path.suffix == ".safetensors"]
+    named = [
+        Path(folder) / name for name in ("config.json", "tokenizer.json", "model.safetensors.index.json")
+    ]
+    return sorted([*kept, *(path for path in named if path.exists())])
 
 
 def git_state(root: Path) -> dict:

@@ -37,8 +37,14 @@ PRELOAD = (
     "transformers.models.llama.modeling_llama",
 )
 """Third-party modules only: a project module loaded here could be stale when a child runs it."""
+POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Set to one in the server, whatever a job was given: a pool that starts with an import would forbid forking. A child
+sets its own number of torch threads."""
 LAUNCH = "PARDEC_LAUNCH"
 """Set in a child to "forked", so that the record can say how it was started."""
+
+
+GONE = "gone"
 
 
 def address() -> Path:
@@ -61,11 +67,20 @@ def run(argv: list[str]) -> int | None:
         return None
     try:
         path = address()
-        connection = _connect(path) or _start(path)
     except OSError:
         return None
-    if connection is None:
-        return None
+    for _ in range(2):  # a server may end, idle, in the moment it is asked; the next one will not
+        connection = _connect(path) or _start(path)
+        if connection is None:
+            return None
+        status = _ask(connection, argv)
+        if status != GONE:
+            return status
+    return None
+
+
+def _ask(connection: socket.socket, argv: list[str]) -> int | str | None:
+    """The child's exit status; None where the server will not fork, GONE where it ended before it answered."""
     with connection:
         request = {"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ), "client": os.getpid()}
         streams = array.array("i", [0, 1, 2])
@@ -74,8 +89,10 @@ def run(argv: list[str]) -> int | None:
             connection.sendall(json.dumps(request).encode() + b"\n")
             answer = _read_line(connection)
         except OSError:
-            return None
-        if not answer or "refused" in answer:
+            return GONE
+        if not answer:
+            return GONE
+        if "refused" in answer:
             return None
         answer = _read_line(connection)
         return answer["status"] if answer else 1
@@ -95,7 +112,7 @@ def _start(path: Path) -> socket.socket | None:
     """Start a detached server under a lock, so that two first jobs do not start two."""
     import fcntl
 
-    with open(path.with_suffix(".lock"), "w") as lock:
+    with contextlib.suppress(OSError), open(path.with_suffix(".lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if (connection := _connect(path)) is not None:
             return connection
@@ -105,7 +122,7 @@ def _start(path: Path) -> socket.socket | None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")},
+            env={**os.environ, **dict.fromkeys(POOLS, "1")},
         )
         end = time.monotonic() + START_S
         while time.monotonic() < end:

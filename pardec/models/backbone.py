@@ -1,8 +1,9 @@
 """One Llama-style transformer for every family: causal or bidirectional, with or without learned positions.
 
-RMSNorm, rotary positions, SwiGLU, grouped key-value heads (Touvron et al. 2023, arXiv:2302.13971; Ainslie et al.
-2023, arXiv:2305.13245). The weights of queries, keys and values are held as one matrix, and so are the gate and the
-up projection: a one-token step of a small model is bound by the count of operations, not by their size.
+RMSNorm, rotary positions, SwiGLU, grouped key-value heads (Touvron et al. 2023, arXiv:2302.13971; Ainslie
+et al. 2023, arXiv:2305.13245). The weights of queries, keys and values are held as one matrix, and so are
+the gate and the up projection: a one-token step of a small model is bound by the count of operations, not
+by their size.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from pardec.models.config import BackboneConfig
 
 
 def rope_tables(positions: int, head_dim: int, theta: float, device=None) -> tuple[Tensor, Tensor]:
-    """Cosines and signed sines [positions, head_dim], for rotating x by `x * cos + roll(x, head_dim // 2) * sin`."""
+    """Cosines and signed sines [positions, head_dim], for rotating x by `x * cos + roll(x, head_dim // 2) *
+    sin`."""
     half = head_dim // 2
     rates = 1.0 / theta ** (torch.arange(half, dtype=torch.float32, device=device) * 2 / head_dim)
     angles = torch.outer(torch.arange(positions, dtype=torch.float32, device=device), rates)
@@ -29,7 +31,8 @@ def rope_tables(positions: int, head_dim: int, theta: float, device=None) -> tup
 def attention_mask(
     causal: bool, pad: Tensor | None, past: int, length: int, device: torch.device
 ) -> Tensor | None:
-    """Which keys each query may see, [B or 1, 1, length, past + length] bool, or None where plain flags suffice.
+    """Which keys each query may see, [B or 1, 1, length, past + length] bool, or None where plain flags
+    suffice.
 
     A pad token sees itself, whatever the rest says: a row of the mask without any key would give NaN.
     """
@@ -66,20 +69,22 @@ class Layer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        cos: Tensor,
-        sin: Tensor,
+        cos: Tensor | None,
+        sin: Tensor | None,
         mask: Tensor | None,
         is_causal: bool,
         kv_store: Tensor | None,
         past: int,
     ) -> Tensor:
-        """x: [B, T, hidden]. cos, sin: [B or 1, T, 1, head_dim]. kv_store: [2, B, kv_heads, S, head_dim]."""
+        """x: [B, T, hidden]. cos, sin: [B or 1, T, 1, head_dim] or None. kv_store: [2, B, kv_heads, S,
+        head_dim]."""
         batch, length, _ = x.shape
         normed = F.rms_norm(x, self.shape, self.input_norm, self.eps)
         qkv = F.linear(normed, self.qkv).view(batch, length, -1, self.head_dim)
         turned = qkv[:, :, : self.heads + self.kv_heads]
-        turned = torch.addcmul(turned * cos, turned.roll(self.head_dim // 2, -1), sin).transpose(1, 2)
-        query, key = turned.split([self.heads, self.kv_heads], 1)
+        if cos is not None:
+            turned = torch.addcmul(turned * cos, turned.roll(self.head_dim // 2, -1), sin)
+        query, key = turned.transpose(1, 2).split([self.heads, self.kv_heads], 1)
         value = qkv[:, :, self.heads + self.kv_heads :].transpose(1, 2)
         if kv_store is not None:
             filled = past + length
@@ -112,7 +117,8 @@ class Backbone(LanguageModel):
         self.place_tables("cpu", torch.float32)
 
     def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
-        """Compute the rotary tables, which are no weights, on `device`; in float32 first, whatever `dtype` is."""
+        """Compute the rotary tables, which are no weights, on `device`; in float32 first, whatever `dtype`
+        is."""
         config = self.config
         cos, sin = rope_tables(config.max_positions, config.head_dim, config.rope_theta, device)
         self.register_buffer("cos", cos[:, None].to(dtype), persistent=False)
@@ -150,6 +156,8 @@ class Backbone(LanguageModel):
             columns = torch.arange(past, filled, device=tokens.device)
             positions = (columns - pad[:, None]).clamp(min=0)
             cos, sin = self.cos[positions], self.sin[positions]
+        if not self.config.rotary:
+            cos = sin = None
         if self.prompt_positions is not None:
             x = x + self._learned(tokens, positions, past, canvas_start)
         causal = self.config.causal
@@ -181,7 +189,8 @@ class Backbone(LanguageModel):
         return torch.where((ranks >= 0)[:, None], canvas, vectors)
 
     def _grid(self, tokens: Tensor, positions: Tensor, ranks: Tensor) -> Tensor:
-        """Row and column vectors of canvas positions `ranks` [T], [B, T, hidden]; the whole sequence must be given."""
+        """Row and column vectors of canvas positions `ranks` [T], [B, T, hidden]; the whole sequence must
+        be given."""
         config = self.config
         at = (positions == config.grid_width_at).int().argmax(-1, keepdim=True)
         width = tokens.gather(1, at.expand(len(tokens), 1)) - config.grid_zero_id

@@ -29,17 +29,19 @@ class ModelInfo:
     mask_id: int | None
     parameters: int
     matmul_parameters: int
-    """Parameters that take part in a matrix product for every token: no embedding lookup, the output head included."""
+    """Parameters that take part in a matrix product for every token: no embedding lookup, the output head
+    included."""
     shift: bool
-    """Logits at i - 1 predict position i of the canvas (a masked model that started from autoregressive weights)."""
+    """Logits at i - 1 predict position i of the canvas (a masked model that started from autoregressive
+    weights)."""
 
 
 class Cache:
     """Preallocated keys and values, written by position.
 
-    keys, values: [layers, B, kv_heads, S, head_dim], views of one `store` (its second axis: 0 keys, 1 values).
-    length: positions filled so far, the same for every row (left padding aligns rows). `crop` forgets the tail
-    without touching memory.
+    keys, values: [layers, B, kv_heads, S, head_dim], views of one `store` (its second axis: 0 keys, 1
+    values). length: positions filled so far, the same for every row (left padding aligns rows). `crop`
+    forgets the tail without touching memory.
     """
 
     def __init__(self, info: ModelInfo, batch: int, size: int, device, dtype):
@@ -72,22 +74,24 @@ class LanguageModel(nn.Module):
     ) -> Tensor:
         """One pass.
 
-        tokens: [B, T] long. With a cache, they follow the cache's `length` positions, are appended to it, and attend
-        to it; without one they are the whole sequence. pad: [B] long, pad tokens at the left of each row (never
-        attended to; positions count from the first real token); None means none. keep: the positions of `tokens`
-        whose logits are wanted (all where None), so that the output head runs only there. canvas_start: the column of
-        `tokens` where the canvas begins, the same for every row, for models whose learned positions count from there
-        (others ignore it).
-        Returns logits [B, K, V]. Attention is causal or bidirectional as `info.attention` says.
+        tokens: [B, T] long. With a cache, they follow the cache's `length` positions, are appended to it,
+        and attend to it; without one they are the whole sequence. pad: [B] long, pad tokens at the left of
+        each row (never attended to; positions count from the first real token); None means none. keep: the
+        positions of `tokens` whose logits are wanted (all where None), so that the output head runs only
+        there. canvas_start: the column of `tokens` where the canvas begins, the same for every row, for
+        models whose learned positions count from there (others ignore it). Returns logits [B, K, V].
+        Attention is causal or bidirectional as `info.attention` says.
         """
 
     def denoise(
         self, canvas: Tensor, pad: Tensor | None, start: int, stop: int, canvas_start: int | None = None
     ) -> Tensor:
-        """Logits [B, stop - start, V] for what stands at columns start..stop-1 of `canvas`, the shift accounted for.
+        """Logits [B, stop - start, V] for what stands at columns start..stop-1 of `canvas`, the shift
+        accounted for.
 
-        canvas: [B, prompt + canvas] long. canvas_start: the column after the prompt; `start` where None, which is right
-        only while the whole canvas is asked for (a decoder that works block by block must say it).
+        canvas: [B, prompt + canvas] long. canvas_start: the column after the prompt; `start` where None,
+        which is right only while the whole canvas is asked for (a decoder that works block by block must
+        say it).
         """
         by = 1 if self.info.shift else 0
         first = start if canvas_start is None else canvas_start

@@ -14,9 +14,10 @@ from torch import Generator, Tensor
 class Batch:
     """Rows to learn from.
 
-    tokens: [B, P + N] long, prompts of P columns (left-padded) and answers of N columns. pad: [B] long, pad tokens at
-    the left of each row, or None where no row has any. start: P, 0 for text. lengths: [B] long, tokens of each answer
-    up to and including its one end-of-sequence token (N where it has none); columns after it hold that token too.
+    tokens: [B, P + N] long, prompts of P columns (left-padded) and answers of N columns. pad: [B] long, pad
+    tokens at the left of each row, or None where no row has any. start: P, 0 for text. lengths: [B] long,
+    tokens of each answer up to and including its one end-of-sequence token (N where it has none); columns
+    after it hold that token too.
     """
 
     tokens: Tensor
@@ -26,7 +27,22 @@ class Batch:
 
 
 class Rows(Protocol):
-    def draw(self, size: int, generator: Generator) -> Batch: ...
+    """What a model learns from."""
+
+    def draw(self, size: int, generator: Generator) -> list[Batch]:
+        """About `size` rows, as one batch a task; tasks count alike, however many rows each has."""
+        ...
+
+
+class Mixture:
+    """Rows of several tasks, each of its own width and canvas: short ones carry no padding of long ones."""
+
+    def __init__(self, parts: Sequence[AnswerRows]):
+        self.parts = parts
+
+    def draw(self, size: int, generator: Generator) -> list[Batch]:
+        share = max(1, size // len(self.parts))
+        return [batch for part in self.parts for batch in part.draw(share, generator)]
 
 
 class AnswerRows:
@@ -59,16 +75,15 @@ class AnswerRows:
         self.start = width
         self._order = torch.empty(0, dtype=torch.long)
 
-    def draw(self, size: int, generator: Generator) -> Batch:
+    def draw(self, size: int, generator: Generator) -> list[Batch]:
         """The next `size` rows, without the columns that are padding in all of them."""
         while len(self._order) < size:
             self._order = torch.cat([self._order, torch.randperm(len(self.tokens), generator=generator)])
         rows, self._order = self._order[:size], self._order[size:]
         spare = int(self.pad[rows].min())
         pad = self.pad[rows] - spare
-        return Batch(
-            self.tokens[rows, spare:], pad if pad.any() else None, self.start - spare, self.lengths[rows]
-        )
+        tokens = self.tokens[rows, spare:]
+        return [Batch(tokens, pad if pad.any() else None, self.start - spare, self.lengths[rows])]
 
 
 class TextRows:
@@ -86,7 +101,7 @@ class TextRows:
         longest = len(kept[-1])
         self.tokens = torch.tensor([passage + [0] * (longest - len(passage)) for passage in kept])
 
-    def draw(self, size: int, generator: Generator) -> Batch:
+    def draw(self, size: int, generator: Generator) -> list[Batch]:
         """`size` passages of one length: that of a passage drawn at random, to which longer ones are cut.
 
         So no row is padded, and short passages are not lost.
@@ -95,4 +110,4 @@ class TextRows:
         length = int(self.lengths[first])
         first = int(torch.searchsorted(self.lengths, length))
         rows = torch.randint(first, len(self.lengths), (size,), generator=generator)
-        return Batch(self.tokens[rows, :length], None, 0, torch.full((size,), length))
+        return [Batch(self.tokens[rows, :length], None, 0, torch.full((size,), length))]

@@ -45,10 +45,12 @@ def read_config(folder: str | Path) -> BackboneConfig:
 
 
 def read_weights(folder: str | Path, config: BackboneConfig, device: str = "cpu") -> dict[str, Tensor]:
-    """All weights of the model in `folder`, by Llama's names, checked against `config`; one file or several shards.
+    """All weights of the model in `folder`, by Llama's names, checked against `config`; one file or several
+    shards.
 
     Raises:
-        UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong shape.
+        UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong
+        shape.
     """
     wanted = names.shapes(config)
     found: dict[str, Tensor] = {}

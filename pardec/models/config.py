@@ -12,6 +12,7 @@ EXTRA = "pardec"
 EXTRA_KEYS = (
     "family",
     "shift",
+    "rotary",
     "prompt_positions",
     "canvas_positions",
     "grid_rows",
@@ -26,12 +27,13 @@ EXTRA_KEYS = (
 class BackboneConfig:
     """Sizes and flags of one decoder-only transformer.
 
-    prompt_positions and canvas_positions are the rows of two learned position tables (0: no table): the first counts
-    from a row's first real token, the second from the first token of the canvas; a position past a table's end uses
-    its last row. grid_rows and grid_columns are two more, for a canvas that is a table: its token p stands in row
-    p // stride and column p % stride, where the stride is `grid_cell` tokens times the number that the prompt holds
-    at its position `grid_width_at` (the token of number n being `grid_zero_id` + n).
-    shift: logits at i - 1 predict position i of the canvas. family: the objective it was trained with.
+    prompt_positions and canvas_positions are the rows of two learned position tables (0: no table): the
+    first counts from a row's first real token, the second from the first token of the canvas; a position
+    past a table's end uses its last row. grid_rows and grid_columns are two more, for a canvas that is a
+    table: its token p stands in row p // stride and column p % stride, where the stride is `grid_cell`
+    tokens times the number that the prompt holds at its position `grid_width_at` (the token of number n
+    being `grid_zero_id` + n). rotary: whether queries and keys are turned by their position. shift: logits
+    at i - 1 predict position i of the canvas. family: the objective it was trained with.
     """
 
     vocab_size: int
@@ -57,6 +59,7 @@ class BackboneConfig:
     grid_cell: int = 2
     grid_width_at: int = 0
     grid_zero_id: int = 4
+    rotary: bool = True
     shift: bool = False
     family: str | None = None
 
@@ -94,7 +97,8 @@ class BackboneConfig:
         """Read config.json.
 
         Raises:
-            UserError: a key is missing, or the model needs something this backbone does not have; names the key.
+            UserError: a key is missing, or the model needs something this backbone does not have; names the
+            key.
         """
         _refuse_unsupported(values, where)
         extra = values.get(EXTRA) or {}

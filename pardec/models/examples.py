@@ -7,14 +7,14 @@ from pathlib import Path
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, read_jsonl
 from pardec.data.tokenizers import TextTokenizer
-from pardec.models.batches import AnswerRows, Rows, TextRows
+from pardec.models.batches import AnswerRows, Mixture, Rows, TextRows
 
 
 def read_rows(folder: str | Path, tokenizer: TextTokenizer, canvas: int | None) -> tuple[Rows, int | None]:
     """Training rows of the data set in `folder`, and the canvas they fill (None for text).
 
-    Where answers end (about.json says so), a row is a prompt and an answer, and the canvas defaults to the data's
-    longest answer. Otherwise prompt and answer are one text.
+    Where answers end (about.json says so), a row is a prompt and an answer, and the canvas of a task defaults
+    to its longest answer. Otherwise prompt and answer are one text.
 
     Raises:
         UserError: nothing to learn from, or a canvas too short for an answer; names file or key.
@@ -35,9 +35,14 @@ def read_rows(folder: str | Path, tokenizer: TextTokenizer, canvas: int | None) 
         raise UserError(file, "has examples without an answer", "train on data that has answers")
     answers = [tokenizer.encode_answer(record["answer"]) for record in records]
     longest = max(map(len, answers))
-    canvas = canvas or max(longest, about.get("max_answer_tokens") or 0)
-    if canvas < longest:
+    if canvas is not None and canvas < longest:
         raise UserError(
             "models: canvas", f"is {canvas}, an answer has {longest} tokens", f"set it to {longest} or more"
         )
-    return AnswerRows(prompts, answers, canvas, tokenizer.pad_id, tokenizer.eos_id), canvas
+    parts = []
+    for task in dict.fromkeys(record["task"] for record in records):
+        chosen = [index for index, record in enumerate(records) if record["task"] == task]
+        own = [answers[index] for index in chosen]
+        size = canvas or max(map(len, own))
+        parts.append(AnswerRows([prompts[i] for i in chosen], own, size, tokenizer.pad_id, tokenizer.eos_id))
+    return Mixture(parts), canvas or longest

@@ -67,7 +67,8 @@ def split(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]
 
 
 def fuse(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
-    """Weights under Llama's names as ours; takes them out of `state`, so that two copies of all never exist."""
+    """Weights under Llama's names as ours; takes them out of `state`, so that two copies of all never
+    exist."""
     found = {ours: state.pop(theirs) for ours, theirs in OUTER.items() if theirs in state}
     for layer in range(config.layers):
         for ours, parts in INNER.items():

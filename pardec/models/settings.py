@@ -52,6 +52,8 @@ class GridPositionSettings(Settings):
 class PositionSettings(Settings):
     """Learned positions, added to the token embeddings; without them the model has rotary positions only."""
 
+    rotary: bool = True
+    """Whether rotary positions stay beside the learned ones."""
     prompt: int = Field(ge=1, le=65_536)
     """Positions of the prompt, from its first token; later ones share the last."""
     canvas: int = Field(ge=1, le=65_536)

@@ -33,7 +33,8 @@ def train_model(
     out: str | Path,
     init: str | Path | None = None,
 ) -> dict:
-    """Train a model on the data set in folder `data` and write its folder `out`; returns what training.json holds.
+    """Train a model on the data set in folder `data` and write its folder `out`; returns what training.json
+    holds.
 
     The same settings, data, seed, thread count and machine give the same weights, byte for byte.
 
@@ -84,6 +85,7 @@ def shape_of(settings: TrainSettings, tokenizer: TextTokenizer) -> BackboneConfi
             "prompt_positions": settings.positions.prompt,
             "canvas_positions": settings.positions.canvas,
         }
+        learned["rotary"] = settings.positions.rotary
         if grid := settings.positions.grid:
             learned |= {"grid_rows": grid.rows, "grid_columns": grid.columns, "grid_cell": grid.cell_tokens}
             learned |= {"grid_width_at": grid.width_at, "grid_zero_id": tokenizer.encode("0")[0]}
@@ -158,14 +160,17 @@ def _optimise(name, model, family, rows, settings, generator) -> tuple[list[list
         factor = settings.optimiser.rate(step, steps)
         for group, rate in groups:
             group["lr"] = rate * factor
-        batch = rows.draw(settings.batch, generator)
-        loss = family.loss(model, batch, generator)
-        loss.backward()
+        batches = rows.draw(settings.batch, generator)
+        total = 0.0
+        for batch in batches:
+            loss = family.loss(model, batch, generator) / len(batches)
+            loss.backward()
+            total += loss.item()
+            tokens += batch.tokens.numel()
         for optimiser in optimisers_:
             optimiser.step()
             optimiser.zero_grad()
-        recent.append(loss.item())
-        tokens += batch.tokens.numel()
+        recent.append(total)
         if (step + 1) % every == 0 or step + 1 == steps:
             curve.append([step + 1, sum(recent) / len(recent)])
             recent = []

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.common.files import read_jsonl, sha256
+from pardec.common.files import read_jsonl
 from pardec.quality.base import Context
 from pardec.quality.registry import METRICS
 
@@ -51,11 +51,3 @@ def score_outputs(outputs: Sequence[dict], metrics: Sequence[str], context: Cont
         about = {"unit": metric.unit, "better": metric.better, "title": metric.title}
         scored[name] = {**result, **about, **context.facts.get(name, {})}
     return {"metrics": scored, "main": metrics[0], "prompts": [row["id"] for row in outputs]}
-
-
-def hashed(paths: Sequence[str | Path]) -> list[dict[str, str]]:
-    """Path and SHA-256 of every file given, and of every file in a folder given."""
-    files: list[Path] = []
-    for path in map(Path, paths):
-        files += sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-    return [{"path": str(file), "sha256": sha256(file)} for file in files]

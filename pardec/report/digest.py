@@ -17,6 +17,8 @@ RECORD_KEYS = (
     "end",
     "launch",
     "stop",
+    "seed",
+    "sha256",
 )
 
 
@@ -79,6 +81,28 @@ def _record(trail: dict, pool: _Pool) -> dict[str, Any]:
             "per_prompt": [score for score in trail["per_prompt"] if score is not None],
         }
     return short
+
+
+def origin_of(trails: dict[str, dict]) -> dict[str, str]:
+    """Where and when a run was measured, by its records: machines, commits, days; what none of them tells is
+    left out."""
+    measured = [trail for trail in trails.values() if trail.get("samples_ms") is not None]
+    machines = {(trail.get("machine") or {}).get("cpu") for trail in measured}
+    gpus = {(trail.get("machine") or {}).get("gpu") for trail in measured if _is_text(trail, "gpu")}
+    commits = {_commit(trail.get("git") or {}) for trail in measured}
+    days = {str(trail[end])[:10] for trail in measured for end in ("start", "end") if trail.get(end)}
+    found = {"machine": (machines | gpus) - {None}, "commit": commits - {None}, "measured": days}
+    return {name: ", ".join(sorted(entries)) for name, entries in found.items() if entries}
+
+
+def _is_text(trail: dict, fact: str) -> bool:
+    return isinstance((trail.get("machine") or {}).get(fact), str)
+
+
+def _commit(git: dict) -> str | None:
+    if not git.get("commit"):
+        return None
+    return git["commit"][:12] + (" with uncommitted changes" if git.get("dirty") else "")
 
 
 def to_script(data: dict[str, Any]) -> str:

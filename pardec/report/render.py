@@ -6,6 +6,7 @@ it.
 
 from __future__ import annotations
 
+import functools
 import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from markupsafe import Markup
 from pardec.common.errors import UserError
 from pardec.report import answers, methods
 from pardec.report.book import Book
-from pardec.report.digest import digest, to_script
+from pardec.report.digest import digest, origin_of, to_script
 from pardec.report.digits import check_digits
 from pardec.report.figures.registry import FIGURES
 from pardec.report.frames import ARMS
@@ -94,7 +95,7 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "cfg": _with_template(book.cfg),
         "count": Book.count,
         "raw": Book.raw,
-        "rows": lambda name, **same: rows_of(material.tables, name, **same),
+        "rows": functools.cache(lambda name: rows_of(material.tables, name)),
         "groups": lambda found, column: groups_of(found, column, list(material.study.get("workloads") or ())),
         "has": lambda name: name in material.tables and len(material.tables[name]) > 0,
         "figure": lambda name: _figure(name, material, book),
@@ -103,7 +104,7 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "arm_words": lambda row: ARMS.get(row["decoder"], str(row["decoder"]).replace("_", " ")),
         "gallery": lambda: gallery(read_outputs(material.outputs)),
         "study": material.study,
-        "origin": material.origin,
+        "origin": {**origin_of(material.trails), **material.origin},
         "answers": answers,
         "methods": methods,
         "style": lambda: Markup((templates / "style.css").read_text(encoding="utf-8")),

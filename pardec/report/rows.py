@@ -33,14 +33,11 @@ def _plain(value: Any) -> Any:
     return TRUTH.get(value, value) if isinstance(value, str) else value
 
 
-def rows_of(tables: dict[str, DataFrame], name: str, **same: Any) -> list[Row]:
-    """Rows of table `name` whose columns equal `same`; none where the study has no such table."""
+def rows_of(tables: dict[str, DataFrame], name: str) -> list[Row]:
+    """Rows of table `name` in reading order; none where the study has no such table."""
     if name not in tables:
         return []
-    found = (Row(name, content) for content in tables[name].to_dict("records"))
-    return sorted(
-        (row for row in found if all(row.get(c) == wanted for c, wanted in same.items())), key=_reading_order
-    )
+    return sorted((Row(name, content) for content in tables[name].to_dict("records")), key=_reading_order)
 
 
 def groups_of(rows: list[Row], column: str, order: list[str]) -> list[tuple[str, list[Row]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -16,12 +16,15 @@ from pardec.common.errors import UserError
 from pardec.study.cells import Cell, expand, missing
 from pardec.study.schema import Study
 
+Files = Sequence[str | Path | Mapping[str, Any]]
+"""Where a configuration came from, the strongest last: files, and what the command line said."""
 
-def load_study(config: Mapping[str, Any], files: Iterable[str | Path] = ()) -> tuple[Study, dict[str, Cell]]:
+
+def load_study(config: Mapping[str, Any], files: Files = ()) -> tuple[Study, dict[str, Cell]]:
     """The study and its cells.
 
-    config: the merged configuration; a section's entry set to null by an overlay is removed. files: where it came
-    from, last one strongest, used only to say where a mistake is.
+    config: the merged configuration; a section's entry set to null by an overlay is removed. files: used only to say
+    where a mistake is.
 
     Raises:
         UserError: one message that lists every mistake found, each with file, line and key.
@@ -37,8 +40,34 @@ def load_study(config: Mapping[str, Any], files: Iterable[str | Path] = ()) -> t
         cells = expand(study)
     except UserError as error:
         key = error.where.partition(":")[0].partition(" ")[0]
-        raise UserError(_place(key.split("."), list(files), error.where), error.what, error.fix) from None
+        raise UserError(place(key.split("."), list(files), error.where), error.what, error.fix) from None
     return study, cells
+
+
+def command_line(entries: Iterable[str]) -> dict[str, Any]:
+    """What `--config key=value ...` says, with numbers, true, false and null inside mappings read as such.
+
+    Raises:
+        UserError: a value is no YAML.
+    """
+    said: dict[str, Any] = {}
+    for entry in entries:
+        key, _, text = entry.partition("=")
+        try:
+            said[key] = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise UserError(f"--config: {key}", f"is not YAML ({error})", "quote the value") from None
+    return said
+
+
+def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `over` laid over it: mappings merge, all else is replaced."""
+    merged = dict(base)
+    for key, value in over.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = lay_over(below, value) if both else value
+    return merged
 
 
 def _plain(config: Mapping[str, Any]) -> dict:
@@ -108,7 +137,7 @@ def _explain(error: ValidationError, config: dict, files: list) -> UserError:
         if fault["type"] == "union_tag_invalid":
             path.append(fault["ctx"]["discriminator"].strip("'"))
         what, fix = _words(fault, path, config)
-        lines.append((_place(path, files), what, fix))
+        lines.append((place(path, files), what, fix))
     if len(lines) == 1:
         return UserError(*lines[0])
     listed = "".join(f"\n  {where}: {what} (fix: {fix})" for where, what, fix in lines)
@@ -187,19 +216,33 @@ def _pick(model: Any, node: Any) -> Any:
     return members[0]
 
 
-def _place(path: list[str], files: list, shown: str | None = None) -> str:
-    """`file:line: key.path`, by the strongest file that says something about it; `--config` where none does."""
+def place(path: list[str], files: list, shown: str | None = None) -> str:
+    """`file:line: key.path`, by the strongest source that has the key; the deepest match where none has it whole."""
     shown = shown or ".".join(path) or "study"
     best: tuple[int, str] | None = None
     for file in files:
+        if isinstance(file, Mapping):
+            if _has(file, path):
+                return f"--config: {shown}"
+            continue
         depth, line = _find(Path(file), path)
         if depth and (best is None or depth >= best[0]):
             best = (depth, f"{file}:{line}")
     if best is None:
-        return f"{files[-1] if files else 'config'}: {shown}"
-    if best[0] < len(path) - 1:
-        return f"--config: {shown}"
+        return f"config: {shown}"
     return f"{best[1]}: {shown}"
+
+
+def _has(said: Any, path: list[str]) -> bool:
+    """Whether what the command line said reaches `path`, or a value that holds it."""
+    for step in path:
+        if isinstance(said, Mapping) and step in said:
+            said = said[step]
+        elif isinstance(said, list) and step.isdigit() and int(step) < len(said):
+            said = said[int(step)]
+        else:
+            return not isinstance(said, (Mapping, list))
+    return True
 
 
 def _find(file: Path, path: list[str]) -> tuple[int, int]:

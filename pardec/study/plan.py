@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.closure import closure
+from pardec.common.errors import UserError
 from pardec.common.files import write_text
 from pardec.data.registry import SOURCES as DATA_SOURCES
 from pardec.data.registry import TASKS
@@ -20,7 +21,7 @@ from pardec.models.registry import FAMILIES
 from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
 from pardec.study.cells import Cell
-from pardec.study.load import load_study
+from pardec.study.load import command_line, lay_over, load_study, place
 
 OWN_SOURCES = ("tasks", "topics")
 """Data sources that make their own data, and so a tokenizer and a training side."""
@@ -29,17 +30,40 @@ OWN_SOURCES = ("tasks", "topics")
 class Plan:
     """A study as files and commands.
 
-    config: the merged configuration. files: where it came from. root: the project's folder.
+    config: the merged configuration. files: where it came from. root: the project's folder. said: `key=value` words
+    of the command line's `--config`.
 
     Raises:
         UserError: the study is wrong; see `load_study`.
     """
 
-    def __init__(self, config: Mapping[str, Any], files: Iterable[str | Path], root: str | Path):
-        self.study, self.cells = load_study(config, files)
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        files: Iterable[str | Path],
+        root: str | Path,
+        said: Iterable[str] = (),
+    ):
+        typed = command_line(said)
+        sources = [*files, typed]
+        self.study, self.cells = load_study(lay_over(config, typed), sources)
         self.root = Path(root)
         sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
         self.outputs = {cell.output_id: cell for cell in sides}
+
+        self._refuse_missing(sources)
+
+    def _refuse_missing(self, sources: list) -> None:
+        """A local dataset or checkpoint that is not there is told before any job."""
+        used = [("data", name, self.study.data[name]) for name in self.datasets]
+        used += [("models", name, self.study.models[name]) for name in self.models]
+        for section, name, entry in used:
+            path = getattr(entry, "path", None)
+            if path is not None and not Path(path).exists():
+                where = place([section, name, "path"], sources)
+                raise UserError(
+                    where, f"{path} does not exist", "correct the path; it is taken from this folder"
+                )
 
     # What the study needs: only what some cell uses is made.
 
@@ -103,7 +127,8 @@ class Plan:
         return [str(path)] if path is not None and Path(path).exists() else []
 
     def model_files(self, name: str) -> list[str]:
-        trained = ["config.json", "model.safetensors", "tokenizer.json", "training.json"]
+        """What decides what a model computes; how it came about stands beside it and makes nothing stale."""
+        trained = ["config.json", "model.safetensors", "tokenizer.json"]
         files = trained if name in self.trained_models else ["config.json", "source.json"]
         return [f"results/models/{name}/{file}" for file in files]
 

@@ -86,6 +86,16 @@ def test_crop_forgets_the_tail():
         cache.crop(13)
 
 
+def test_without_any_positions_order_does_not_matter():
+    """Bidirectional, no rotary and no learned positions: swapping two tokens swaps their logits."""
+    bare = replace(CAUSAL, causal=False, rotary=False)
+    model, x = make(bare), tokens(1, 8)
+    order = torch.tensor([0, 5, 2, 3, 4, 1, 6, 7])
+    close(model(x[:, order]), model(x)[:, order])
+    turned = make(replace(bare, rotary=True))
+    assert not torch.allclose(turned(x[:, order]), turned(x)[:, order], atol=1e-3)
+
+
 @pytest.mark.parametrize("config", [CAUSAL, MASKED], ids=["causal", "masked"])
 def test_left_padding_changes_no_logits(config):
     model = make(config)
@@ -150,7 +160,8 @@ def test_canvas_positions_count_from_its_first_column():
 
 
 def test_grid_positions_follow_the_width_in_the_prompt():
-    """With only row and column tables that differ, tokens of one row and column get one vector whatever the width."""
+    """With only row and column tables that differ, tokens of one row and column get one vector whatever the
+    width."""
     model = make(MASKED)
     ranks = torch.arange(16)
     x = tokens(2, 20)

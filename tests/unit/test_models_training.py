@@ -16,7 +16,7 @@ from test_models_backbone import CAUSAL, MASKED, make
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_jsonl
 from pardec.data.prepare import prepare
-from pardec.models.batches import AnswerRows, Batch, TextRows
+from pardec.models.batches import AnswerRows, Batch, Mixture, TextRows
 from pardec.models.families.autoregressive import Autoregressive, AutoregressiveSettings
 from pardec.models.families.masked_diffusion import MaskedDiffusion, MaskedDiffusionSettings, choose_masks
 from pardec.models.load import load_model
@@ -56,7 +56,7 @@ def answers() -> AnswerRows:
 
 
 def test_answer_rows_are_padded_left_and_filled_right():
-    batch = answers().draw(3, generator())
+    batch = answers().draw(3, generator())[0]
     rows = {tuple(row) for row in batch.tokens.tolist()}
     assert rows == {(0, 0, 1, 5, 5, 2, 2, 2, 2), (1, 6, 7, 8, 6, 7, 8, 2, 2), (0, 1, 9, 9, 9, 9, 2, 2, 2)}
     assert batch.start == 4
@@ -66,14 +66,14 @@ def test_answer_rows_are_padded_left_and_filled_right():
 def test_a_pass_shows_every_row_once():
     rows = AnswerRows([[1, 4 + i] for i in range(7)], [[4 + i, 2] for i in range(7)], 2, 0, 2)
     draws = generator()
-    seen = torch.cat([rows.draw(2, draws).tokens[:, 1] for _ in range(7)]).tolist()
+    seen = torch.cat([rows.draw(2, draws)[0].tokens[:, 1] for _ in range(7)]).tolist()
     assert sorted(seen[:7]) == sorted(seen[7:]) == list(range(4, 11))
 
 
 def test_columns_of_padding_alone_are_dropped():
     rows = AnswerRows([[1, 5], [1, 6, 7, 8]], [[5, 2], [6, 2]], 2, 0, 2)
     draws = generator()
-    widths = {rows.draw(1, draws).tokens.shape[1] for _ in range(8)}
+    widths = {rows.draw(1, draws)[0].tokens.shape[1] for _ in range(8)}
     assert widths == {4, 6}
 
 
@@ -82,12 +82,20 @@ def test_a_canvas_too_short_is_refused():
         AnswerRows([[1]], [[5, 6, 7, 2]], 3, 0, 2)
 
 
+def test_tasks_count_alike_and_keep_their_widths():
+    short = AnswerRows([[1, 4]] * 50, [[4, 2]] * 50, 2, 0, 2)
+    long = AnswerRows([[1, 5, 5]], [[5, 5, 2]], 3, 0, 2)
+    first, second = Mixture([short, long]).draw(9, generator())
+    assert first.tokens.tolist() == [[1, 4, 4, 2]] * 4
+    assert second.tokens.tolist() == [[1, 5, 5, 5, 5, 2]] * 4
+
+
 def test_text_rows_are_never_padded():
     rows = TextRows([list(range(10, 10 + length)) for length in (3, 5, 9, 9)])
     draws = generator()
     lengths = set()
     for _ in range(30):
-        batch = rows.draw(4, draws)
+        batch = rows.draw(4, draws)[0]
         assert batch.pad is None
         assert batch.start == 0
         assert (batch.tokens == torch.arange(10, 10 + batch.tokens.shape[1])).all()
@@ -114,11 +122,12 @@ def test_whole_canvases_can_be_asked_for():
 
 
 def batch_of(rows: AnswerRows) -> Batch:
-    return rows.draw(3, generator())
+    return rows.draw(3, generator())[0]
 
 
 def test_autoregressive_loss_is_the_answers_own():
-    """The mean over the answers' tokens, one end-of-sequence token each, computed row by row without any padding."""
+    """The mean over the answers' tokens, one end-of-sequence token each, computed row by row without any
+    padding."""
     model = make(CAUSAL)
     rows = [([1, 5], [5, 2]), ([1, 6, 7, 8], [6, 7, 8, 2]), ([1, 9, 9], [9, 9, 2])]
     total = 0.0
@@ -127,16 +136,6 @@ def test_autoregressive_loss_is_the_answers_own():
         total -= sum(logits[len(prompt) + i - 1, token].item() for i, token in enumerate(answer))
     family = Autoregressive(AutoregressiveSettings())
     assert family.loss(model, batch_of(answers()), generator()).item() == pytest.approx(total / 9, rel=1e-4)
-
-
-def test_prompt_dropout_leaves_answers_alone():
-    model = make(CAUSAL)
-    plain = Autoregressive(AutoregressiveSettings())
-    dropping = Autoregressive(AutoregressiveSettings(prompt_dropout=0.9))
-    batch = batch_of(answers())
-    assert dropping.loss(model, batch, generator()) != plain.loss(model, batch, generator())
-    text = TextRows([[1, 6, 7, 8]]).draw(2, generator())
-    assert torch.equal(dropping.loss(model, text, generator()), plain.loss(model, text, generator()))
 
 
 @pytest.mark.parametrize("shift", [False, True])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -150,3 +152,29 @@ def test_reference_bears_the_plain_name():
 def test_unreadable_table_is_named(tmp_path):
     with pytest.raises(UserError, match="nowhere"):
         load_tables([tmp_path / "nowhere.csv"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_draws_from_empty_tables(name, frames, tmp_path):
+    empty = {table: frame.iloc[:0] for table, frame in frames.items()}
+    save(FIGURES.load(name), empty, tmp_path / "a.svg", tmp_path / "a.png")
+    assert "no finished cell" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["pareto", "quality_vs_steps"])
+def test_says_where_quality_was_not_measured(name, frames, tmp_path):
+    steps = frames["steps"].copy()
+    steps["quality"] = None
+    save(FIGURES.load(name), {**frames, "steps": steps}, tmp_path / "a.svg", tmp_path / "a.png")
+    assert "no quality measured" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+
+
+def test_planning_imports_nothing_heavy():
+    code = (
+        "import sys\n"
+        "from pardec.report.figures.registry import FIGURES\n"
+        "print([FIGURES.load(name).tables for name in FIGURES])\n"
+        "print(sorted({'matplotlib', 'pandas', 'numpy', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -11,7 +11,7 @@ import pytest
 from pardec.common.errors import UserError
 from pardec.report import answers, methods
 from pardec.report.book import Book, figures, grouped
-from pardec.report.digest import digest, to_script
+from pardec.report.digest import digest, origin_of, to_script
 from pardec.report.digits import bare_digits, check_digits
 from pardec.report.figures.base import save
 from pardec.report.figures.registry import FIGURES
@@ -329,3 +329,22 @@ def test_methods_tell_what_the_experiments_use():
     assert list(methods.used(made.STUDY, "models")) == ["ar-grid", "mdm-grid"]
     assert list(methods.used(made.STUDY, "arms")) == ["ar", "diffusion"]
     assert dict(methods.flat({"a": {"b": 1, "c": None}, "d": [1, 2], "e": ""})) == {"a.b": 1, "d": "1, 2"}
+
+
+def test_origin_tells_what_the_records_tell():
+    trails = {
+        "a": {
+            "samples_ms": [],
+            "machine": {"cpu": "X"},
+            "git": {"commit": "a" * 40, "dirty": True},
+            "start": "2026-01-01T10",
+        },
+        "b": {"samples_ms": [1.0], "machine": {"cpu": "X"}, "git": {"commit": None}, "end": "2026-01-02T10"},
+        "score": {"per_prompt": [1]},
+    }
+    assert origin_of(trails) == {
+        "machine": "X",
+        "commit": "aaaaaaaaaaaa with uncommitted changes",
+        "measured": "2026-01-01, 2026-01-02",
+    }
+    assert origin_of({}) == {}

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from pardec.common.errors import UserError
-from pardec.study.load import load_study
+from pardec.study.load import command_line, lay_over, load_study
 from pardec.study.plan import Plan, flags
 from pardec.study.reference import json_schema, reference
 
@@ -26,16 +26,6 @@ def default():
 @pytest.fixture
 def config(default):
     return copy.deepcopy(default)
-
-
-def merge(base, over):
-    """As Snakemake lays one config file over another: mappings merge, all else is replaced."""
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            merge(base[key], value)
-        else:
-            base[key] = value
-    return base
 
 
 def put(config, path, value):
@@ -55,7 +45,7 @@ def test_every_study_of_the_project_is_valid(default):
     studies = sorted((ROOT / "studies").glob("*.yaml"))
     assert studies
     for path in studies:
-        load_study(merge(copy.deepcopy(default), yaml.safe_load(path.read_text())), [CONFIG, path])
+        load_study(lay_over(default, yaml.safe_load(path.read_text())), [CONFIG, path])
 
 
 def test_reference_and_schema_follow_the_models():
@@ -184,6 +174,14 @@ def test_the_message_names_file_and_line(config):
 def test_a_value_from_the_command_line_is_not_blamed_on_a_file(config):
     put(config, ["workloads", "new-one"], {"data": "grid", "task": "grid", "newtokens": 3})
     assert "workloads.new-one" in message(config)
+
+
+def test_the_command_line_is_typed_and_named(config):
+    said = command_line(['measure={"budget_s": 0.5}', "threads=two"])
+    assert said == {"measure": {"budget_s": 0.5}, "threads": "two"}
+    with pytest.raises(UserError) as caught:
+        load_study(lay_over(config, said), [CONFIG, said])
+    assert str(caught.value).startswith("--config: threads: is 'two'")
 
 
 def test_several_mistakes_are_told_at_once(config):

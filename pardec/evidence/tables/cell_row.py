@@ -109,9 +109,9 @@ def _ratios(pairs: Pairs) -> dict[str, Any]:
         "n_pairs": len(pairs),
         "n_prompts": geometric.n,
         "reference_latency_ms": float(np.median(other)),
-        **with_interval("ratio", statistics.ratio_of_medians(other, own, *keys)),
-        **with_interval("throughput_ratio", throughput),
-        **with_interval("ratio_geomean", geometric),
+        **with_interval("ratio", bounded(statistics.ratio_of_medians(other, own, *keys))),
+        **with_interval("throughput_ratio", bounded(throughput)),
+        **with_interval("ratio_geomean", bounded(geometric)),
         "ratio_spread": float(np.std(np.log(other / own), ddof=1)) if len(pairs) > 1 else None,
     }
 
@@ -160,6 +160,11 @@ def with_interval(name: str, estimate: Any, stem: str = "") -> dict[str, Any]:
         return {}
     stem = stem or name
     return {name: estimate.value, f"{stem}_low": estimate.low, f"{stem}_high": estimate.high}
+
+
+def bounded(estimate: Any) -> Any:
+    """The estimate, or None where it has no interval: a speedup is never shown without one."""
+    return None if estimate is None or estimate.low is None else estimate
 
 
 def _field(samples: list[Sample], name: str) -> list[float]:

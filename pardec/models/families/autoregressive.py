@@ -1,10 +1,8 @@
-"""Autoregressive models: each token from those before it, cross entropy with one end-of-sequence token an answer."""
+"""Autoregressive models: each token from those before it, with one end-of-sequence token an answer."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
-
-from pydantic import Field
 
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
@@ -24,21 +22,19 @@ class AutoregressiveSettings(Settings):
 
     family: Literal["autoregressive"] = "autoregressive"
     """The name of the family."""
-    prompt_dropout: float = Field(0.0, ge=0, lt=1)
-    """Chance that a prompt's token is hidden, against learning whole prompts by heart where there are few."""
 
 
 class Autoregressive(Family):
     """Causal, in every respect a plain Llama."""
 
     Settings = AutoregressiveSettings
-    settings: AutoregressiveSettings
     causal = True
 
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
         """Mean cross entropy, in nats, of the answers' tokens up to the first end-of-sequence token.
 
-        Rows are moved to the left edge, so that no padding stands before them and the causal mask alone suffices.
+        Rows are moved to the left edge, so that no padding stands before them and the causal mask alone
+        suffices.
         """
         width = batch.tokens.shape[1]
         columns = torch.arange(width)
@@ -49,12 +45,6 @@ class Autoregressive(Family):
         starts = (batch.start - moved).clamp(min=1)
         stops = batch.start - moved + batch.lengths[:, None]
         first, last = int(starts.min()), int(stops.max())
-        inputs = tokens[:, : last - 1]
-        if self.settings.prompt_dropout:
-            hidden = torch.rand(inputs.shape, generator=generator) < self.settings.prompt_dropout
-            # The first token is no part of the question; without it a row could have no unhidden token at all.
-            hidden &= (columns[: last - 1] < starts) & (columns[: last - 1] > 0)
-            inputs = inputs.masked_fill(hidden, model.info.pad_id)
-        logits = model(inputs, keep=slice(first - 1, last - 1))
+        logits = model(tokens[:, : last - 1], keep=slice(first - 1, last - 1))
         learned = ((columns >= starts) & (columns < stops))[:, first:last]
         return torch.nn.functional.cross_entropy(logits[learned], tokens[:, first:last][learned])

@@ -1,5 +1,6 @@
-"""Masked diffusion models: the tokens behind a random set of masks, from all the others (Nie et al. 2025, LLaDA,
-arXiv:2502.09992; the count of masks is drawn exactly, as in LLaDA's likelihood estimate, not each mask by itself)."""
+"""Masked diffusion models: the tokens behind a random set of masks, from all the others (Nie et al. 2025,
+LLaDA, arXiv:2502.09992; the count of masks is drawn exactly, as in LLaDA's likelihood estimate, not each
+mask by itself)."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ class MaskedDiffusionSettings(Settings):
     family: Literal["masked_diffusion"] = "masked_diffusion"
     """The name of the family."""
     shift: bool = False
-    """The logits at a position predict the next one, as in the autoregressive model whose weights it starts from."""
+    """The logits at a position predict the next one, as in the autoregressive model whose weights it starts
+    from."""
     whole: float = Field(0.0, ge=0, le=1)
     """Share of examples whose canvas is masked entirely, beyond those that chance masks entirely."""
 
@@ -49,9 +51,9 @@ class MaskedDiffusion(Family):
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
         """Mean over rows of the mean cross entropy, in nats, at a row's masked positions.
 
-        Where `whole` is 0 its expectation bounds an answer's negative log-likelihood a token from above. A text
-        without a prompt of its own (start 0) gets one, of 1 token up to three quarters of the row, so that the model
-        learns to go on.
+        Where `whole` is 0 its expectation bounds an answer's negative log-likelihood a token from above. A
+        text without a prompt of its own (start 0) gets one, of 1 token up to three quarters of the row, so
+        that the model learns to go on.
         """
         size = batch.tokens.shape[1]
         start = batch.start or int(torch.randint(1, max(size * 3 // 4, 1) + 1, (1,), generator=generator))
@@ -67,8 +69,8 @@ class MaskedDiffusion(Family):
 def choose_masks(rows: int, size: int, generator: Generator, whole: float = 0.0) -> tuple[Tensor, Tensor]:
     """Which of `size` positions to mask: ([rows, size] bool, counts [rows] long).
 
-    A row's count k is uniform in 1..size, and each set of k positions is equally likely; with probability `whole`
-    the count is `size` instead.
+    A row's count k is uniform in 1..size, and each set of k positions is equally likely; with probability
+    `whole` the count is `size` instead.
     """
     counts = torch.randint(1, size + 1, (rows,), generator=generator)
     if whole:

@@ -33,7 +33,8 @@ class TrainSettings(Settings):
     positions: PositionSettings | None = None
     """Learned positions beside the rotary ones; only for models that are not causal."""
     canvas: int | None = Field(None, ge=1, le=65_536)
-    """Tokens of the canvas it fills, end tokens included; null: the data's longest answer. Text has none."""
+    """Tokens of the canvas it fills, end-of-sequence tokens included; null: each task's longest answer. Text
+    has none."""
     steps: int = Field(1000, ge=1, le=10_000_000)
     """Optimiser steps."""
     batch: int = Field(64, ge=1, le=65_536)

@@ -43,7 +43,8 @@ def over_steps(frame: Any, column: str, set_axis: Any) -> Any:
         axes.set_title(name)
         curves = [r for r in good if is_parallel(r) and number(r, "steps") > 0]
         if not curves:
-            style.nothing(axes)
+            timed = column == "quality" and any(map(ok, rows))
+            style.nothing(axes, "no quality measured" if timed else "no finished cell")
             continue
         steps = sorted({number(r, "steps") for r in rows if number(r, "steps") > 0})
         style.log_axis(axes.xaxis, steps, base=2)

@@ -60,7 +60,7 @@ def _panel(axes: Any, name: str, rows: list[Any]) -> None:
     good = [r for r in rows if ok(r) and measure(r, "latency_ms") and measure(r, "quality")]
     missing = [r for r in rows if not ok(r)]
     if not good:
-        style.nothing(axes)
+        style.nothing(axes, "no quality measured" if any(map(ok, rows)) else "no finished cell")
         return
     metric = text(good[0], "quality_metric")
     lower = lower_is_better(metric)

@@ -73,7 +73,8 @@ def look(name: str, index: int = 0) -> dict[str, str]:
 def panels(
     count: int, height: float = 2.6, columns: int = 3, sharey: bool = False
 ) -> tuple[Canvas, list[Axes]]:
-    """A canvas with `count` small multiples, as wide as the page."""
+    """A canvas with `count` small multiples, as wide as the page; with none, one panel that says so."""
+    empty, count = count == 0, max(count, 1)
     columns = max(1, min(columns, count if count != 4 else 2))
     rows = max(1, -(-count // columns))
     canvas = Canvas(figsize=(WIDTH, height * rows), layout="constrained")
@@ -82,7 +83,9 @@ def panels(
     axes = list(grid.flat)
     for spare in axes[count:]:
         spare.remove()
-    return canvas, axes[: max(count, 1)]
+    if empty:
+        nothing(axes[0])
+    return canvas, axes[:count]
 
 
 def tasks(frame: Any) -> list[str]:

@@ -1,0 +1,156 @@
+"""However a timed cell ends, its record stands and its row is in the table; bad input writes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from pardec.common.files import write_jsonl
+from tests.faults import arms
+from tests.faults.arms import Job
+
+
+@pytest.fixture
+def job(tmp_path, monkeypatch):
+    return Job(tmp_path, monkeypatch)
+
+
+ENDINGS = [
+    (arms.CudaOutOfMemory, "oom", "Tried to allocate 2.00 GiB"),
+    (arms.HostOutOfMemory, "oom", "memory"),
+    (arms.Sleeper, "timeout", "0.3 s"),
+    (arms.Unsupported, "unsupported", "no kernel for this shape"),
+    (arms.Broken, "failed", "ZeroDivisionError: one over nothing"),
+    (arms.BrokenLate, "failed", "ValueError: the sixth generation"),
+]
+
+
+@pytest.mark.parametrize(("kind", "status", "reason"), ENDINGS, ids=lambda v: getattr(v, "__name__", v))
+def test_a_failed_cell_is_a_record_and_a_row(job, kind, status, reason):
+    job.register("fake", kind)
+    limits = {"timeout_s": 0.3} if status == "timeout" else {}
+    assert job.start(decoder="fake", limits=limits) == 0
+    record = job.record()
+    assert record["status"] == status and reason in record["reason"]
+    assert record["samples"] == []
+    row = job.row()
+    assert (row["cell"], row["status"], row["n"]) == ("steps/t/m/a/w", status, 0)
+    assert reason in row["reason"]
+    measured = ("latency_ms", "ttft_ms", "tokens_per_s", "nfe", "peak_allocated_mb", "ratio", "mfu")
+    assert {row[name] for name in measured} == {None}
+    assert row["command"] and row["code_sha256"] and row["record_sha256"]
+
+
+@pytest.mark.parametrize(("kind", "status", "reason"), ENDINGS, ids=lambda v: getattr(v, "__name__", v))
+def test_a_reference_that_fails_fails_the_comparison(job, kind, status, reason):
+    """No ratio may be formed with a side that did not finish, and the row still names that side."""
+    job.register("fake", kind)
+    other = ("--reference-model", job.model, "--reference-arm", "r", "--reference-decoder", "fake")
+    limits = {"timeout_s": 2.0} if status == "timeout" else {}
+    assert job.start(*other, limits=limits) == 0
+    record = job.record()
+    assert record["status"] == status and record["samples"] == record["reference"]["samples"] == []
+    row = job.row()
+    assert row["status"] == status and row["reference_decoder"] == "fake"
+    assert row["ratio"] is row["ratio_low"] is row["ratio_geomean"] is None
+
+
+def test_a_good_cell_ends_as_a_row_with_measurements(job):
+    assert job.start() == 0
+    row = job.row()
+    assert (row["status"], row["reason"], row["n"]) == ("ok", None, 6)
+    assert row["latency_low"] <= row["latency_ms"] <= row["latency_high"] and row["nfe"] == 6
+
+
+def test_a_timeout_ends_at_its_limit_and_leaves_no_alarm(job):
+    import signal
+    import time
+
+    job.register("fake", arms.Sleeper)
+    begin = time.monotonic()
+    job.start(decoder="fake", limits={"timeout_s": 0.3})
+    assert time.monotonic() - begin < 10, "the sleeping decoder was not interrupted"
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def corrupt(job):
+    weights = job.model / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100])
+    return {}, "model.safetensors"
+
+
+def no_prompts(job):
+    write_jsonl(job.data / "heldout.jsonl", [])
+    return {}, "holds no prompt"
+
+
+def wrong_attention(job):
+    return {"model": job.diffusion}, "bidirectional attention"
+
+
+def no_batch(job):
+    return {"more": ("--batch", -1)}, "prompts"
+
+
+def bad_setting(job):
+    return {"more": ("--settings", '{"temperature": -1}')}, "temperature"
+
+
+def unknown_decoder(job):
+    return {"decoder": "autoregresive"}, "did you mean 'autoregressive'"
+
+
+def prompts_too_long(job):
+    return {"more": ("--prompt-tokens", 10_000)}, "ask for shorter prompts"
+
+
+def missing_model(job):
+    return {"model": job.folder / "nowhere"}, "nowhere"
+
+
+BAD = [
+    corrupt,
+    no_prompts,
+    wrong_attention,
+    no_batch,
+    bad_setting,
+    unknown_decoder,
+    prompts_too_long,
+    missing_model,
+]
+
+
+@pytest.mark.parametrize("kept", [None, b'{"an": "old record"}'], ids=["no record yet", "a record before"])
+@pytest.mark.parametrize("spoil", BAD, ids=lambda f: f.__name__)
+def test_bad_input_is_one_message_and_nothing_lost(job, capsys, spoil, kept):
+    if kept is not None:
+        job.out.parent.mkdir(parents=True)
+        job.out.write_bytes(kept)
+    words, said = spoil(job)
+    capsys.readouterr()
+    assert job.start(*words.pop("more", ()), **words) == 2
+    err = capsys.readouterr().err
+    assert err.count("error: ") == 1 and err.count("fix: ") == 1 and said in err
+    assert "Traceback" not in err
+    if kept is None:
+        assert not job.out.exists() and not list(job.out.parent.glob("*"))
+    else:
+        assert job.out.read_bytes() == kept and len(list(job.out.parent.iterdir())) == 1
+
+
+def test_bad_input_on_the_reference_side_too(job, capsys):
+    other = ("--reference-model", job.diffusion, "--reference-arm", "r", "--reference-decoder")
+    assert job.start(*other, "autoregressive") == 2
+    assert "bidirectional attention" in capsys.readouterr().err and not job.out.exists()
+
+
+def test_an_interrupt_writes_nothing(job, monkeypatch):
+    """Ctrl-C is no result: the cell must run again."""
+
+    def stopped(self, new_tokens):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(arms.Broken, "misbehave", stopped)
+    job.register("fake", arms.Broken)
+    with pytest.raises(KeyboardInterrupt):
+        job.start(decoder="fake")
+    assert not job.out.exists()

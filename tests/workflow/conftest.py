@@ -1,0 +1,74 @@
+"""One real run of the smoke study in a copy of the project; the tests of this folder look at it and disturb it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SNAKEMAKE = Path(sys.executable).with_name("snakemake")
+SMOKE = ("--configfile", "studies/smoke.yaml")
+
+
+class Project:
+    """A copy of the project and what Snakemake says in it."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def snakemake(self, *args, study=SMOKE, check=True):
+        """Run snakemake; the target goes first, since some options would swallow it."""
+        command = [str(SNAKEMAKE), "all", "--cores", "2", "--resources", "gpu=1", *study, *args]
+        env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=900, env=env)
+        if check and done.returncode:
+            pytest.fail(f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-6000:]}")
+        return done
+
+    def planned(self, *args, study=SMOKE):
+        """What a dry run would do: {rule: how many jobs}, empty when there is nothing to do."""
+        done = self.snakemake("-n", *args, study=study)
+        text = done.stdout + done.stderr
+        if "Nothing to be done" in text:
+            return {}
+        stats = text[text.rindex("Job stats:") :]
+        return {
+            rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", stats, re.M) if rule != "total"
+        }
+
+    def commands(self, *args, study=SMOKE):
+        """The shell commands that a dry run would run."""
+        done = self.snakemake("-n", *args, study=study)
+        return [line for line in (done.stdout + done.stderr).splitlines() if "python scripts/" in line]
+
+    def path(self, name):
+        return self.folder / name
+
+
+def copy_project(to: Path) -> Path:
+    """The files git would give a clone, as they are in the working tree."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, to / name)
+    return to
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory):
+    """The smoke study, run once from nothing; PARDEC_SMOKE names a folder to keep it in while tests are written."""
+    kept = os.environ.get("PARDEC_SMOKE")
+    folder = Path(kept) if kept else tmp_path_factory.mktemp("project")
+    project = Project(copy_project(folder))
+    project.first = project.snakemake()
+    return project

@@ -1,0 +1,93 @@
+"""Wrong input through the real workflow: one clear message, exit status not 0, nothing measured lost."""
+
+import json
+import os
+
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+
+def snapshot(project):
+    return {
+        path: path.read_bytes()
+        for path in project.path("results/cells").rglob("timing.json")
+        if path.is_file()
+    }
+
+
+@pytest.fixture(autouse=True)
+def nothing_lost(project):
+    before = snapshot(project)
+    yield
+    assert snapshot(project) == before
+
+
+def refused(project, *config, wanted):
+    done = project.snakemake("--config", *config, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    for part in wanted:
+        assert part in said, said[-3000:]
+    assert "Traceback" not in said
+    return said
+
+
+def test_wrong_key_stops_before_any_job(project):
+    said = refused(project, 'measure={"budgets": 3}', wanted=["measure.budgets", "did you mean 'budget_s'"])
+    assert said.count("fix:") == 1 and "Job stats" not in said
+
+
+def test_negative_batch(project):
+    over = json.dumps(
+        {"batch": {"grids": [{"workloads": ["copy"], "arms": ["ar"], "reference": "ar", "batch": [-1]}]}}
+    )
+    refused(
+        project, f"experiments={over}", wanted=["experiments.batch.grids.0.batch.0", "-1", "greater than 0"]
+    )
+
+
+def test_zero_prompts(project):
+    refused(project, 'workloads={"copy": {"prompts": 0}}', wanted=["workloads.copy.prompts", "0"])
+
+
+def test_more_steps_than_tokens(project):
+    grid = {"workloads": ["copy"], "arms": ["diffusion"], "reference": "ar", "sweep": {"steps": [40]}}
+    over = json.dumps({"batch": {"grids": [grid]}})
+    refused(
+        project, f"experiments={over}", wanted=["experiments.batch.grids.0", "steps 40 exceed new_tokens 20"]
+    )
+
+
+def test_missing_dataset_path(project):
+    data = json.dumps({"mine": {"source": "path", "path": "no/such/file.jsonl", "field": "text"}})
+    work = json.dumps({"copy": {"data": "mine", "task": None}})
+    wanted = ["data.mine.path", "no/such/file.jsonl does not exist"]
+    said = refused(project, f"data={data}", f"workloads={work}", wanted=wanted)
+    assert "Job stats" not in said
+
+
+def test_corrupt_checkpoint(project):
+    path = project.path("results/models/diffusion-copy/model.safetensors")
+    good = path.read_bytes()
+    record = "results/cells/steps/copy/diffusion-copy/diffusion/steps=4,new=20,batch=1/timing.json"
+    command = json.loads(project.path(record).read_text())["provenance"]["command"]
+    try:
+        path.write_bytes(good[: len(good) // 2])
+        done = run(project, command)
+        assert done.returncode == 2
+        assert "model.safetensors" in done.stderr and done.stderr.count("error:") == 1
+        assert "Traceback" not in done.stderr
+    finally:
+        path.write_bytes(good)
+    assert project.planned() == {}
+
+
+def run(project, command):
+    import shlex
+    import subprocess
+    import sys
+
+    words = [sys.executable, *shlex.split(command)[1:]]
+    env = {**os.environ, "PYTHONPATH": str(project.folder)}
+    return subprocess.run(words, cwd=project.folder, capture_output=True, text=True, env=env)

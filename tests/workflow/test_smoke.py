@@ -1,0 +1,163 @@
+"""The smoke study through the real workflow: what a run promises."""
+
+import json
+import math
+import os
+
+import pandas as pd
+import pytest
+
+pytestmark = pytest.mark.workflow
+
+STEPS_COLUMNS = [
+    "model",
+    "decoder",
+    "steps",
+    "block",
+    "batch",
+    "prompt_tokens",
+    "new_tokens",
+    "engine",
+    "precision",
+    "status",
+    "n",
+    "latency_ms",
+    "latency_low",
+    "latency_high",
+    "ttft_ms",
+    "tpot_ms",
+    "tokens_per_s",
+    "nfe",
+    "peak_allocated_mb",
+    "peak_reserved_mb",
+    "quality",
+    "quality_low",
+    "quality_high",
+    "quality_metric",
+    "record",
+]
+
+
+def test_every_promised_file_is_there(project):
+    for name in ("report.html", "values.json", "values.tex", "machine.json", "warmup.json", "study.json"):
+        assert project.path(f"results/{name}").stat().st_size > 0, name
+    for table in ("cells", "steps", "batch", "length", "memory", "noise", "machine"):
+        csv = pd.read_csv(project.path(f"results/tables/{table}.csv"))
+        assert len(csv) == len(pd.read_parquet(project.path(f"results/tables/{table}.parquet"))) > 0
+    for figure in (
+        "pareto",
+        "latency_vs_steps",
+        "throughput_by_batch",
+        "memory_heatmap",
+        "quality_vs_steps",
+        "noise",
+    ):
+        assert project.path(f"results/figures/{figure}.svg").stat().st_size > 0
+        assert project.path(f"results/figures/{figure}.png").stat().st_size > 0
+
+
+def test_says_at_the_end_where_the_report_is(project):
+    assert "open results/report.html" in project.first.stdout + project.first.stderr
+
+
+def test_one_row_a_cell_with_the_promised_columns(project):
+    steps = pd.read_csv(project.path("results/tables/steps.csv"))
+    assert set(STEPS_COLUMNS) <= set(steps.columns)
+    assert steps["record"].is_unique
+    assert (steps["status"] == "ok").all()
+    assert {"autoregressive", "transformers_generate", "masked_diffusion"} == set(steps["decoder"])
+    assert (steps["latency_low"] <= steps["latency_ms"]).all() and (
+        steps["latency_ms"] <= steps["latency_high"]
+    ).all()
+    assert steps["peak_allocated_mb"].gt(0).all() and steps["quality"].notna().all()
+    masked = steps[steps["decoder"] == "masked_diffusion"]
+    assert (masked["nfe"] == masked["steps"]).all()
+
+
+def records(project):
+    return [json.loads(path.read_text()) for path in project.path("results/cells").rglob("timing.json")]
+
+
+def test_a_record_keeps_samples_state_and_trail(project):
+    for record in records(project):
+        assert record["status"] == "ok" and len(record["samples"]) >= 6
+        assert record["launch"] == "forked" and record["ready_s"] > 0
+        assert record["stop"]["reason"] in ("precise", "budget", "maximum")
+        assert len(record["warmup_ms"]) == 2
+        trail = record["provenance"]
+        assert trail["rule"] == "time_cell" and trail["command"].startswith(
+            "python scripts/time_cell.py --cell"
+        )
+        assert len(trail["code_sha256"]) == 64 and all(len(item["sha256"]) == 64 for item in trail["inputs"])
+        assert "pardec/measure/cell.py" in trail["code"] and trail["machine"]["cpu"]
+        for sample in record["samples"]:
+            assert sum(sample["committed"]) == pytest.approx(record["cell"]["new_tokens"])
+            assert sample["canvas"] == record["cell"]["batch"] * record["cell"]["new_tokens"]
+            assert 0 < sample["first_ms"] <= sample["commit_ms"][-1] <= sample["e2e_ms"]
+
+
+def test_both_sides_of_a_ratio_share_process_prompts_and_length(project):
+    paired = [record for record in records(project) if record["reference"]]
+    assert paired
+    for record in paired:
+        mine, other = record["samples"], record["reference"]["samples"]
+        assert [s["prompts"] for s in mine] == [s["prompts"] for s in other]
+        assert {s["canvas"] for s in mine} == {s["canvas"] for s in other}
+        assert all({a["order"], b["order"]} == {0, 1} for a, b in zip(mine, other, strict=True))
+
+
+def test_timed_outputs_are_the_scored_outputs(project):
+    for record in records(project):
+        scored = project.path(record["cell"]["quality"]).with_name("outputs.jsonl").read_text().splitlines()
+        by_id = {row["id"]: row["tokens"] for row in map(json.loads, scored)}
+        shared = [output for output in record["outputs"] if output["prompt"] in by_id]
+        assert shared, record["cell"]["id"]
+        assert all(by_id[output["prompt"]] == output["tokens"] for output in shared), record["cell"]["id"]
+
+
+def test_transformers_writes_the_same_greedy_tokens(project):
+    ours = project.path("results/quality/copy/ar-copy/ar/new=20/outputs.jsonl")
+    theirs = project.path("results/quality/copy/ar-copy/ar-transformers/new=20/outputs.jsonl")
+    tokens = [
+        [json.loads(line)["tokens"] for line in path.read_text().splitlines()] for path in (ours, theirs)
+    ]
+    assert tokens[0] == tokens[1] and len(tokens[0]) == 16
+
+
+def test_values_follow_from_tables(project):
+    values = json.loads(project.path("results/values.json").read_text())["values"]
+    steps = pd.read_parquet(project.path("results/tables/steps.parquet"))
+    checked = 0
+    for row in steps.to_dict("records"):
+        value = values[f"steps/{row['key']}/latency_ms"]
+        assert math.isclose(value["value"], row["latency_ms"]) and value["n"] >= 6
+        assert value["records"] and value["command"] and value["source"][0]["sha256"]
+        checked += 1
+    assert checked == len(steps)
+
+
+def test_typed_by_hand_a_command_gives_the_same_outputs(project, tmp_path):
+    """The command of a number's trail is one a person can type; outputs do not depend on how it was started."""
+    import shlex
+    import subprocess
+    import sys
+
+    path = project.path(
+        "results/cells/steps/copy/diffusion-copy/diffusion/steps=4,new=20,batch=1/timing.json"
+    )
+    record = json.loads(path.read_text())
+    words = shlex.split(record["provenance"]["command"])[1:]
+    words[words.index("--out") + 1] = str(tmp_path / "again.json")
+    measure = json.loads(words[words.index("--measure") + 1]) | {"isolation": "fresh"}
+    words[words.index("--measure") + 1] = json.dumps(measure, separators=(",", ":"))
+    env = {**os.environ, "PYTHONPATH": str(project.folder)}
+    done = subprocess.run(
+        [sys.executable, *words], cwd=project.folder, capture_output=True, text=True, env=env
+    )
+    assert done.returncode == 0, done.stderr
+    again = json.loads((tmp_path / "again.json").read_text())
+    assert again["launch"] == "fresh" and record["launch"] == "forked"
+    same = {o["prompt"]: o["tokens"] for o in record["outputs"]}
+    assert all(same.get(o["prompt"], o["tokens"]) == o["tokens"] for o in again["outputs"])
+    assert again["samples"][0]["nfe"] == record["samples"][0]["nfe"]
+    assert again["provenance"]["code_sha256"] == record["provenance"]["code_sha256"]
