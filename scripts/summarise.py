@@ -17,9 +17,23 @@ def main() -> None:
     args = parser.parse_args()
     if not Path(args.values).exists() or not Path(args.report).exists():
         return
-    words = read_json(args.values)["words"]
-    answer = words.get("answer/summary", {}).get("text", "")
-    print(f"\npardec: open {args.report}  {answer}".rstrip())
+    found = read_json(args.values)
+    print(f"\npardec: open {args.report} - {sentence(found['words'], found['values'])}")
+
+
+def sentence(words: dict, values: dict) -> str:
+    """The study's answer in one sentence, from its findings."""
+    verdict = words.get("finding/answer/verdict")
+    if verdict is None:
+        return "no comparison at equal quality in this study"
+
+    def count(name: str) -> int:
+        return int(values.get(f"finding/answer/{name}", {}).get("value") or 0)
+
+    parts = [(count("faster"), "faster"), (count("even"), "no difference shown"), (count("slower"), "slower")]
+    parts.append((count("unmatched"), "quality not reached"))
+    listed = ", ".join(f"{word} on {number}" for number, word in parts if number)
+    return f"masked diffusion at equal quality: {listed} of {count('tasks')} tasks"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Published:
             "n": row[column.count] if column.count else row.get("n"),
             "description": column.description,
             "source": [{"path": self.path, "sha256": self.sha256, "rows": [number]}],
-            "records": (row.get("record") or "").split(),
+            "records": _records(row, name),
             "rule": "tabulate",
             "command": f"snakemake --cores 1 {self.path}",
         }
@@ -46,6 +46,13 @@ class Published:
     def unit(row: dict[str, Any], column: Column) -> str:
         """The column's unit, or the row's own where rows differ."""
         return column.unit or (row.get("unit") or "")
+
+
+def _records(row: dict[str, Any], name: str) -> list[str]:
+    """Files that hold the samples behind a cell of a table: scores behind a quality, timings behind the rest."""
+    if name.startswith(("quality", "distinct")) and row.get("scores"):
+        return [row["scores"]]
+    return (row.get("record") or "").split()
 
 
 def stated(ident: str, value: float | None, unit: str, low: float | None, high: float | None) -> Value:

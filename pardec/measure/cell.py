@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 import traceback
+import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,14 +51,15 @@ class Spec:
     seed: int
 
 
-class CellTimeout(Exception):
-    pass
+class CellTimeout(BaseException):
+    """The time of a cell is up. No `Exception`: a decoder's own handlers must not swallow it."""
 
 
 def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
     """Measure one cell; every ending but bad input is a result.
 
-    started: `time.time()` at which the job began, for `ready_s`, the time until it could measure.
+    started: `time.time()` at which the job began. The record says where its seconds went: `ready_s` until it could
+    measure, `measured_s` for warm-up, memory pass and samples, `job_s` in all.
 
     Returns the measured part of a record: status (ok, oom, timeout, unsupported, failed), reason, samples, reference
     samples, warm-up, stop, memory, work, device state, outputs.
@@ -65,6 +67,12 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
     Raises:
         UserError: the input is wrong (missing or damaged checkpoint, no prompts, settings a decoder refuses).
     """
+    if spec.batch > len(spec.prompts):
+        raise UserError(
+            f"batch {spec.batch}",
+            f"needs as many different prompts, and there are {len(spec.prompts)}",
+            "raise measure.prompts or the dataset's heldout, or lower the batch",
+        )
     torch.set_num_threads(spec.threads)
     device = machine.resolve(spec.device)
     facts: dict[str, Any] = {"status": "ok", "reason": None, "samples": [], "reference_samples": None}
@@ -74,23 +82,30 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
             _measure(spec, limits, device, facts, started)
     except UserError:
         raise
-    except CellTimeout:
-        facts |= {"status": "timeout", "reason": f"longer than {limits.timeout_s:g} s", "samples": []}
+    except CellTimeout as error:
+        reason = f"longer than {limits.timeout_s:g} s{_where(error)}"
+        facts |= {"status": "timeout", "reason": reason, "samples": []}
     except NotImplementedError as error:
-        facts |= {"status": "unsupported", "reason": str(error) or "not implemented", "samples": []}
+        reason = f"{error or 'not implemented'}{_where(error)}"
+        facts |= {"status": "unsupported", "reason": reason, "samples": []}
     except Exception as error:
         status = "oom" if out_of_memory(error) else "failed"
-        facts |= {"status": status, "reason": f"{type(error).__name__}: {error}"[:2000], "samples": []}
+        facts |= {
+            "status": status,
+            "reason": f"{type(error).__name__}: {error}"[:2000] + _where(error),
+            "samples": [],
+        }
         if status == "failed":
             traceback.print_exc()
             facts["traceback"] = traceback.format_exc()
     facts["device"]["after"] = machine.state(device)
+    facts["job_s"] = time.time() - started
     return facts
 
 
 def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, started: float) -> None:
     clock = clock_for(device)
-    cell = Side(spec, spec.arm, device)
+    cell = Side(spec, spec.arm, device, "cell")
     prompts = batches(len(spec.prompts), spec.batch, spec.seed)
     generate = lambda: cell.run(prompts(0), None)  # noqa: E731 (one short name for three uses)
     facts["ready_s"] = time.time() - started
@@ -110,17 +125,18 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
 
     second = None
     if spec.reference is not None:
-        same = spec.reference == spec.arm
-        other = cell if same else Side(spec, spec.reference, device)
+        # An A/A pair too has two models in memory: it must show what two arms do to each other's caches.
+        other = Side(spec, spec.reference, device, "reference")
         second = Series(other.run)
-        for number in range(0 if same else limits.warmup_passes):
+        for number in range(limits.warmup_passes):
             passed, _ = timed(clock, lambda watch, number=number: other.run(prompts(number), watch))
             second.warmup_ms.append(passed["e2e_ms"])
 
     precise = Precise(limits.target_half_width, limits.min_samples)
     criteria = [precise, Budget(limits.budget_s, limits.min_samples), Maximum(limits.max_samples)]
     watch = machine.Watch()
-    ended = measure(first, second, clock, prompts, criteria, 0, spec.seed, watch.flags)
+    order = zlib.crc32(repr((spec.arm, spec.batch, spec.new_tokens, spec.seed)).encode())
+    ended = measure(first, second, clock, prompts, criteria, 1, order, watch.flags)
     width = precise.half_width
 
     ids = [prompt["id"] for prompt in spec.prompts]
@@ -142,16 +158,17 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         "parameters": cell.model.info.parameters,
     }
     facts["memory"]["process_mb"] = resident_mb()
+    facts["measured_s"] = time.time() - started - facts["ready_s"]
 
 
 class Side:
     """One arm ready to run: model on its device, decoder prepared, prompts encoded."""
 
-    def __init__(self, spec: Spec, arm: ArmSpec, device: str):
+    def __init__(self, spec: Spec, arm: ArmSpec, device: str, role: str):
         from pardec.decoding.batching import pad_left
         from pardec.decoding.prepared import load_arm
 
-        self.spec, self.pad_left, self.device = spec, pad_left, device
+        self.spec, self.pad_left, self.device, self.role = spec, pad_left, device, role
         self.model, self.decoder, encode = load_arm(
             arm.model, arm.decoder, arm.settings, device, spec.precision
         )
@@ -172,13 +189,23 @@ class Side:
             self.model.info.pad_id,
             self.device,
         )
-        return self.decoder.decode(self.model, batch, self.spec.new_tokens, watch or SILENT)
+        try:
+            return self.decoder.decode(self.model, batch, self.spec.new_tokens, watch or SILENT)
+        except BaseException as error:
+            error.add_note(f"in the {self.role}")
+            raise
 
 
 def prompt_seeds(seed: int, prompts: Sequence[dict]) -> list[int]:
     from pardec.decoding.batching import prompt_seed
 
     return [prompt_seed(seed, prompt["id"]) for prompt in prompts]
+
+
+def _where(error: BaseException) -> str:
+    """Which side it was, since a cell also fails where only its reference does: " (in the reference)"."""
+    notes = getattr(error, "__notes__", ())
+    return f" ({', '.join(notes)})" if notes else ""
 
 
 def _named(sample: dict, ids: list[str]) -> dict:

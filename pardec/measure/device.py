@@ -26,26 +26,37 @@ def resolve(device: str) -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+WINDOW_S = 0.1
+"""Shortest time over which a share of a core is judged: the kernel counts in ticks of 10 ms."""
+
+
 class Watch:
-    """Compares the machine's counters before and after each sample."""
+    """Compares the machine's counters over windows long enough to mean something."""
 
     def __init__(self):
         self.before = self._read()
+        self.best_mhz = self.before["mhz"]
 
-    def flags(self) -> list[str]:
-        """What went wrong since the last call: "foreign_load", "clock_drop", "swap"."""
+    def flags(self, last: bool = False) -> list[str] | None:
+        """What went wrong since the last answer: "foreign_load", "clock_drop", "swap"; None while the window is short.
+
+        last: answer whatever the window's length, but judge no share over less than half of it.
+        """
         now, then = self._read(), self.before
-        self.before = now
         wall = now["wall"] - then["wall"]
+        if wall < WINDOW_S and not last:
+            return None
+        self.before = now
         found = []
-        if wall > 0.02:  # the kernel counts in ticks of 10 ms: below two of them a share means nothing
+        if wall > WINDOW_S / 2:
             others = (now["busy"] - then["busy"]) - (now["own"] - then["own"])
             if others / wall > FOREIGN_SHARE:
                 found.append("foreign_load")
         if now["swap"] > then["swap"]:
             found.append("swap")
-        if then["mhz"] and now["mhz"] and now["mhz"] < CLOCK_DROP * then["mhz"]:
+        if self.best_mhz and now["mhz"] and now["mhz"] < CLOCK_DROP * self.best_mhz:
             found.append("clock_drop")
+        self.best_mhz = max(filter(None, (self.best_mhz, now["mhz"])), default=None)
         return found
 
     @staticmethod

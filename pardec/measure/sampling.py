@@ -44,12 +44,14 @@ def measure(
     criteria: Sequence[Criterion],
     warmup_passes: int,
     seed: int,
-    probe: Callable[[], list[str]] = lambda: [],
+    probe: Callable[[bool], list[str] | None] = lambda last: [],
 ) -> Criterion:
     """Sample until a criterion holds; returns the criterion.
 
     cell, reference: filled in place. prompts: block number -> prompt indices. criteria: fed the cell's own
-    end-to-end milliseconds. probe: flags of the machine's state after each sample (throttling, foreign load).
+    end-to-end milliseconds. probe: asked after each block (and told whether it is the last) what disturbed the machine
+    since it last answered; None where too little time has passed to tell. All samples since then, of both arms alike,
+    get its flags.
     """
     arms = [cell] if reference is None else [cell, reference]
     for arm in arms:
@@ -58,36 +60,49 @@ def measure(
             arm.warmup_ms.append(facts["e2e_ms"])
 
     draw = random.Random(seed)
+    order = list(range(len(arms)))
+    unflagged: list[dict] = []
     block = 0
     while True:
-        order = list(range(len(arms)))
-        draw.shuffle(order)
+        # Every other block turns the order of the one before, so that first and second place fall evenly on both.
+        order.reverse() if block % 2 else draw.shuffle(order)
         indices = prompts(block)
         for place, number in enumerate(order):
             arm = arms[number]
             facts, decoded = timed(clock, lambda watch, arm=arm, indices=indices: arm.run(indices, watch))
-            arm.samples.append(_sample(block, place, indices, facts, decoded, probe()))
+            arm.samples.append(_sample(block, place, indices, facts, decoded))
+            unflagged.append(arm.samples[-1])
             arm.outputs.update(zip(indices, decoded.tokens, strict=True))
-        for criterion in criteria:
-            criterion.add(cell.samples[-1]["e2e_ms"])
-        for criterion in criteria:
-            if criterion.finished():
-                return criterion
+        ended = _fed(criteria, cell.samples[-1]["e2e_ms"])
+        flags = probe(ended is not None)
+        if flags is not None:
+            for sample in unflagged:
+                sample["flags"] = flags
+            unflagged.clear()
+        if ended is not None:
+            return ended
         block += 1
 
 
-def _sample(
-    block: int, place: int, indices: Sequence[int], facts: dict, decoded: Any, flags: list[str]
-) -> dict:
-    rows, canvas = decoded.tokens.shape
+def _fed(criteria: Sequence[Criterion], value_ms: float) -> Criterion | None:
+    """The first criterion that holds once all have heard of one more sample."""
+    for criterion in criteria:
+        criterion.add(value_ms)
+    return next((criterion for criterion in criteria if criterion.finished()), None)
+
+
+def _sample(block: int, place: int, indices: Sequence[int], facts: dict, decoded: Any) -> dict:
+    rows, length = decoded.tokens.shape
+    # A decoder that stops early writes less than its canvas; what it never wrote is no token a second.
+    written = round(sum(facts["committed"]) * rows) if facts["committed"] else rows * length
     return {
         "block": block,
         "order": place,
         "prompts": list(indices),
         **facts,
         "useful": int(decoded.useful.sum()),
-        "canvas": rows * canvas,
+        "canvas": written,
         "nfe": decoded.nfe,
         "token_forwards": decoded.token_forwards,
-        "flags": flags,
+        "flags": [],
     }

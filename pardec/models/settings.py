@@ -43,7 +43,7 @@ class GridPositionSettings(Settings):
     """Rows of the table of row positions; a canvas row past it uses the last."""
     columns: int = Field(ge=1, le=4096)
     """The same for columns, counted in tokens."""
-    width_at: int = Field(3, ge=0)
+    width_at: int = Field(4, ge=0)
     """The position in the prompt, from 0 at its first token, that holds the number of cells in a row."""
     cell_tokens: int = Field(2, ge=1)
     """Tokens a cell takes, its separator included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import sys
@@ -145,6 +146,15 @@ class HostOutOfMemory(Fake):
 class Sleeper(Fake):
     def misbehave(self, new_tokens):
         time.sleep(30)
+
+
+class Stubborn(Fake):
+    """Retries whatever goes wrong."""
+
+    def misbehave(self, new_tokens):
+        for _ in range(20):
+            with contextlib.suppress(Exception):
+                time.sleep(1)
 
 
 class Unsupported(Fake):

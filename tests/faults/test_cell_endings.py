@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
 import pytest
 
 from pardec.common.files import write_jsonl
@@ -17,7 +20,8 @@ def job(tmp_path, monkeypatch):
 ENDINGS = [
     (arms.CudaOutOfMemory, "oom", "Tried to allocate 2.00 GiB"),
     (arms.HostOutOfMemory, "oom", "memory"),
-    (arms.Sleeper, "timeout", "0.3 s"),
+    (arms.Sleeper, "timeout", "1.5 s"),
+    (arms.Stubborn, "timeout", "1.5 s"),
     (arms.Unsupported, "unsupported", "no kernel for this shape"),
     (arms.Broken, "failed", "ZeroDivisionError: one over nothing"),
     (arms.BrokenLate, "failed", "ValueError: the sixth generation"),
@@ -27,11 +31,11 @@ ENDINGS = [
 @pytest.mark.parametrize(("kind", "status", "reason"), ENDINGS, ids=lambda v: getattr(v, "__name__", v))
 def test_a_failed_cell_is_a_record_and_a_row(job, kind, status, reason):
     job.register("fake", kind)
-    limits = {"timeout_s": 0.3} if status == "timeout" else {}
+    limits = {"timeout_s": 1.5} if status == "timeout" else {}
     assert job.start(decoder="fake", limits=limits) == 0
     record = job.record()
     assert record["status"] == status and reason in record["reason"]
-    assert record["samples"] == []
+    assert record["reason"].endswith("(in the cell)") and record["samples"] == []
     row = job.row()
     assert (row["cell"], row["status"], row["n"]) == ("steps/t/m/a/w", status, 0)
     assert reason in row["reason"]
@@ -45,12 +49,13 @@ def test_a_reference_that_fails_fails_the_comparison(job, kind, status, reason):
     """No ratio may be formed with a side that did not finish, and the row still names that side."""
     job.register("fake", kind)
     other = ("--reference-model", job.model, "--reference-arm", "r", "--reference-decoder", "fake")
-    limits = {"timeout_s": 2.0} if status == "timeout" else {}
+    limits = {"timeout_s": 1.5} if status == "timeout" else {}
     assert job.start(*other, limits=limits) == 0
     record = job.record()
     assert record["status"] == status and record["samples"] == record["reference"]["samples"] == []
     row = job.row()
     assert row["status"] == status and row["reference_decoder"] == "fake"
+    assert row["reason"].endswith("(in the reference)"), "the row must not blame the cell"
     assert row["ratio"] is row["ratio_low"] is row["ratio_geomean"] is None
 
 
@@ -61,15 +66,19 @@ def test_a_good_cell_ends_as_a_row_with_measurements(job):
     assert row["latency_low"] <= row["latency_ms"] <= row["latency_high"] and row["nfe"] == 6
 
 
-def test_a_timeout_ends_at_its_limit_and_leaves_no_alarm(job):
-    import signal
-    import time
-
+def test_a_timeout_ends_at_its_limit(job):
     job.register("fake", arms.Sleeper)
     begin = time.monotonic()
     job.start(decoder="fake", limits={"timeout_s": 0.3})
     assert time.monotonic() - begin < 10, "the sleeping decoder was not interrupted"
-    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("kind", [arms.Fake, arms.Broken, arms.Sleeper], ids=lambda kind: kind.__name__)
+def test_no_alarm_is_left_behind(job, kind):
+    job.register("fake", kind)
+    before = signal.getsignal(signal.SIGALRM)
+    job.start(decoder="fake", limits={"timeout_s": 0.3 if kind is arms.Sleeper else 60})
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0) and signal.getsignal(signal.SIGALRM) is before
 
 
 def corrupt(job):

@@ -67,7 +67,7 @@ def test_string_answers_fit_a_canvas_of_twenty():
 
 def test_grid_is_csv_of_i_plus_j():
     example = task("grid", min_side=2, max_side=3, min_cells=6, max_cells=6).every()[0]
-    assert (example.prompt, example.answer) == ("grid 2 3 =", "0,1,2\n1,2,3\n")
+    assert (example.prompt, example.answer) == ("grid 2 x 3 =", "0,1,2\n1,2,3\n")
 
 
 def test_grid_lists_every_size_once():

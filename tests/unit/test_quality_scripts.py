@@ -48,7 +48,10 @@ def test_data_made_by_one_script_is_scored_by_the_other(tmp_path):
     assert score["metrics"]["exact"]["value"] == 0.9 and score["main"] == "exact"
     assert score["prompts"] == [row["id"] for row in rows]
     path = tmp_path / "outputs.jsonl"
-    assert score["inputs"] == [{"path": str(path), "sha256": sha256(path)}] and score["provenance"] is None
+    assert (
+        score["inputs"] == [{"path": str(path), "sha256": sha256(path)}]
+        and score["provenance"]["rule"] == "score_cell"
+    )
 
 
 @pytest.mark.parametrize(

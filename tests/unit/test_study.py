@@ -107,7 +107,7 @@ WRONG = {
     "steps > tokens": (
         ["experiments", "steps", "grids", 1, "sweep", "steps"],
         [1, 21],
-        ["experiments.steps.grids.1", "steps 21 exceed new_tokens 20"],
+        ["experiments.steps.grids.1", "steps 21 exceed new_tokens 16"],
     ),
     "a sweep value the decoder refuses": (
         ["experiments", "steps", "grids", 0, "sweep", "steps"],

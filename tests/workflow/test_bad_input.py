@@ -55,7 +55,7 @@ def test_more_steps_than_tokens(project):
     grid = {"workloads": ["copy"], "arms": ["diffusion"], "reference": "ar", "sweep": {"steps": [40]}}
     over = json.dumps({"batch": {"grids": [grid]}})
     refused(
-        project, f"experiments={over}", wanted=["experiments.batch.grids.0", "steps 40 exceed new_tokens 20"]
+        project, f"experiments={over}", wanted=["experiments.batch.grids.0", "steps 40 exceed new_tokens 16"]
     )
 
 
@@ -70,7 +70,7 @@ def test_missing_dataset_path(project):
 def test_corrupt_checkpoint(project):
     path = project.path("results/models/diffusion-copy/model.safetensors")
     good = path.read_bytes()
-    record = "results/cells/steps/copy/diffusion-copy/diffusion/steps=4,new=20,batch=1/timing.json"
+    record = "results/cells/steps/copy/diffusion-copy/diffusion/steps=4,new=16,batch=1/timing.json"
     command = json.loads(project.path(record).read_text())["provenance"]["command"]
     try:
         path.write_bytes(good[: len(good) // 2])

@@ -1,4 +1,4 @@
-"""Mega-Grid: H rows and W columns as CSV, cell (i, j) = i + j. `grid 2 3 =` -> `0,1,2\\n1,2,3\\n`."""
+"""Mega-Grid: H rows and W columns as CSV, cell (i, j) = i + j. `grid 2 x 3 =` -> `0,1,2\\n1,2,3\\n`."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Grid(Task):
 
     def _example(self, height: int, width: int) -> Example:
         rows = (",".join(str(i + j) for j in range(width)) + "\n" for i in range(height))
-        return Example(f"{self.name} {height} {width} =", "".join(rows))
+        return Example(f"{self.name} {height} x {width} =", "".join(rows))
 
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
         """exact; cells, rows: fraction right, of the larger grid; parses: the output is a table of integers.
@@ -70,7 +70,7 @@ class Grid(Task):
         largest_cell = max(height + width - 2 for height, width in self.settings.sizes())
         largest_side = max(max(size) for size in self.settings.sizes())
         numbers = range(max(largest_cell, largest_side) + 1)
-        return [self.name, "=", ",", "\n", *(str(number) for number in numbers)]
+        return [self.name, "x", "=", ",", "\n", *(str(number) for number in numbers)]
 
     def max_answer_tokens(self) -> int:
         return 2 * max(height * width for height, width in self.settings.sizes()) + 1

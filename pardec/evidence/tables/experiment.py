@@ -9,6 +9,9 @@ from pardec.evidence.tables.cell_columns import CELL, VERDICT
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.noise import noise_floor, verdict
 
+MIN_PAIRS = 6
+"""Fewest clean pairs for a verdict: below six no order-statistic interval of a median reaches 95 %."""
+
 
 def cut(inputs: Inputs, experiment: str) -> list[dict[str, Any]]:
     """Rows of `cells` that belong to `experiment`, with noise floor and verdict."""
@@ -17,7 +20,8 @@ def cut(inputs: Inputs, experiment: str) -> list[dict[str, Any]]:
     for row in rows:
         del row["key"]
         row["noise_floor"] = floor
-        row["verdict"] = verdict(row["ratio_low"], row["ratio_high"], floor)
+        enough = (row["n_pairs"] or 0) >= MIN_PAIRS
+        row["verdict"] = verdict(row["ratio_low"], row["ratio_high"], floor) if enough else None
     return rows
 
 

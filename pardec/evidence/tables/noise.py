@@ -26,10 +26,12 @@ def noise_floor(rows: list[dict[str, Any]]) -> float | None:
 
 
 def verdict(low: float | None, high: float | None, floor: float | None) -> str | None:
-    """What a ratio's interval says against 1 ± floor: "faster", "slower" or "no difference shown"."""
-    if low is None or high is None:
+    """What a ratio's interval says against 1 ± floor: "faster", "slower" or "no difference shown".
+
+    None without an interval, and without a noise floor: what was not held against noise is no verdict.
+    """
+    if low is None or high is None or floor is None:
         return None
-    floor = floor or 0.0
     if low > 1 + floor:
         return "faster"
     return "slower" if high < 1 - floor else "no difference shown"
