@@ -1,4 +1,4 @@
-"""One real run of the smoke study in a copy of the project; the tests of this folder look at it and disturb it."""
+"""One real run of the smoke study in a copy of the project; tests look at it and disturb it."""
 
 import os
 import re
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 SMOKE = ("--configfile", "studies/smoke.yaml")
 
