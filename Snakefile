@@ -16,21 +16,31 @@ include: "rules/quality.smk"
 include: "rules/tables.smk"
 include: "rules/figures.smk"
 include: "rules/report.smk"
+include: "rules/crate.smk"
 
 
 rule all:
     default_target: True
     input:
+        CRATE,
+        CRATE_PAPER,
+        WORKFLOW_COPIES,
         REPORT,
+        CLAIMS,
+        REPORT_PAPERS,
         TABLE_FILES,
+        TABLE_PAPERS,
         FIGURE_FILES,
+        FIGURE_PAPERS,
         RECORDS,
         SCORES,
         OUTPUTS,
+        OUTPUT_PAPERS,
         LIKELIHOODS,
         MODEL_FILES,
         MODEL_PAPERS,
         DATA_FILES,
         DATA_PAPERS,
+        FLOORS_PAPER,
         MACHINE,
         WARM_UP,

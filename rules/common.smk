@@ -3,14 +3,18 @@ import os
 import sys
 
 sys.path.insert(0, workflow.basedir)
-# Jobs must run the code beside this Snakefile, whatever copy of pardec is installed.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
+# Jobs must run the code beside this Snakefile, whatever copy of pardec is installed; and a script's own folder has no
+# place on the path, since a script may be called like a library.
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
+    ),
+    PYTHONSAFEPATH="1",
 )
-# A script's folder has no place on the path: a script may be called like a library.
-os.environ["PYTHONSAFEPATH"] = "1"
 
 from pardec.common.errors import UserError
+from pardec.evidence.tables.registry import FILES, needs
+from pardec.report.figures.registry import FIGURES
 from pardec.study.plan import Plan
 
 try:
@@ -31,3 +35,41 @@ wildcard_constraints:
     model="[^/]+",
     table="[^/]+",
     figure="[^/]+",
+
+
+def table_inputs(wildcards):
+    """What a table is built from, by kind."""
+    available = {
+        "records": RECORDS,
+        "scores": SCORES,
+        "likelihoods": LIKELIHOODS,
+        "machine": [MACHINE],
+        "floors": [FLOORS],
+    }
+    wanted = needs(wildcards.table)
+    found = {kind: available[kind] for kind in FILES if kind in wanted}
+    found["tables"] = [
+        f"results/tables/{name}.parquet" for name in wanted if name not in FILES
+    ]
+    return found
+
+
+def table_lists(wildcards, input):
+    """Flags that name the inputs; a list of files can be longer than a command line may be, so it stands in a file."""
+    flags = []
+    if any(
+        kind in needs(wildcards.table) for kind in ("records", "scores", "likelihoods")
+    ):
+        flags.append("--inputs-from results/lists/inputs.txt")
+    if "machine" in needs(wildcards.table):
+        flags.append(f"--machine {MACHINE}")
+    if "floors" in needs(wildcards.table):
+        flags.append(f"--floors {FLOORS}")
+    if input.tables:
+        flags.append("--tables results/tables")
+    return " ".join(flags)
+
+
+def figure_tables(wildcards):
+    figure = FIGURES.load(wildcards.figure)
+    return [f"results/tables/{name}.csv" for name in (*figure.tables, *figure.optional)]

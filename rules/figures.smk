@@ -4,11 +4,7 @@ from pardec.report.figures.registry import FIGURES
 FIGURE_FILES = [
     f"results/figures/{name}.{kind}" for name in FIGURES for kind in ("svg", "png")
 ]
-
-
-def figure_tables(wildcards):
-    figure = FIGURES.load(wildcards.figure)
-    return [f"results/tables/{name}.csv" for name in (*figure.tables, *figure.optional)]
+FIGURE_PAPERS = [f"results/figures/{name}.provenance.json" for name in FIGURES]
 
 
 rule draw_figure:
@@ -18,6 +14,7 @@ rule draw_figure:
     output:
         svg="results/figures/{figure}.svg",
         png="results/figures/{figure}.png",
+        paper="results/figures/{figure}.provenance.json",
     log:
         "results/logs/figures/{figure}.log",
     conda:

@@ -1,5 +1,8 @@
 # Quality: outputs on held-out prompts, untimed and shared by all cells that decode alike; their scores.
 OUTPUTS = [f"results/quality/{output}/outputs.jsonl" for output in PLAN.outputs]
+OUTPUT_PAPERS = [
+    f"results/quality/{output}/outputs.provenance.json" for output in PLAN.outputs
+]
 SCORES = [f"results/quality/{output}/score.json" for output in PLAN.outputs]
 LIKELIHOODS = [f"results/likelihood/{name}.json" for name in PLAN.likelihood_models]
 
@@ -10,7 +13,8 @@ rule generate_outputs:
         model=lambda w: PLAN.output_model(w.output_set),
         prompts=lambda w: PLAN.output_prompts(w.output_set),
     output:
-        "results/quality/{output_set}/outputs.jsonl",
+        jsonl="results/quality/{output_set}/outputs.jsonl",
+        paper="results/quality/{output_set}/outputs.provenance.json",
     log:
         "results/logs/outputs/{output_set}.log",
     conda:
@@ -19,7 +23,7 @@ rule generate_outputs:
     params:
         args=lambda w: PLAN.output_args(w.output_set),
     shell:
-        "OMP_NUM_THREADS=1 python scripts/generate_outputs.py {params.args} --out {output} 2>&1 | tee {log}"
+        "OMP_NUM_THREADS=1 python scripts/generate_outputs.py {params.args} --out {output.jsonl} 2>&1 | tee {log}"
 
 
 rule score_cell:

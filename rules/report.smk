@@ -1,17 +1,24 @@
 # The paper: values from tables, trails from records, one page.
+from pardec.evidence.claims.registry import JUDGES
 from pardec.evidence.findings.registry import FINDINGS
 
 VALUES = "results/values.json"
 STUDY = "results/study.json"
 TRAILS = "results/trails.json"
+CLAIMS = "results/claims.json"
 REPORT = "results/report.html"
+REPORT_PAPERS = [
+    f"results/{name}.provenance.json"
+    for name in ("values", "study", "trails", "claims", "report")
+]
 
 
 rule record_study:
     input:
         code=PLAN.code("record_study"),
     output:
-        STUDY,
+        json=STUDY,
+        paper="results/study.provenance.json",
     log:
         "results/logs/study.log",
     conda:
@@ -20,7 +27,7 @@ rule record_study:
     params:
         args=PLAN.study_args(),
     shell:
-        "python scripts/record_study.py {params.args} --out {output} 2>&1 | tee {log}"
+        "python scripts/record_study.py {params.args} --out {output.json} 2>&1 | tee {log}"
 
 
 rule collect_values:
@@ -33,6 +40,7 @@ rule collect_values:
     output:
         json=VALUES,
         tex="results/values.tex",
+        paper="results/values.provenance.json",
     log:
         "results/logs/values.log",
     conda:
@@ -49,14 +57,35 @@ rule collect_trails:
         LIKELIHOODS,
         code=PLAN.code("collect_trails"),
     output:
-        TRAILS,
+        json=TRAILS,
+        paper="results/trails.provenance.json",
     log:
         "results/logs/trails.log",
     conda:
         ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/collect_trails.py --inputs-from results/lists/inputs.txt --out {output} 2>&1 | tee {log}"
+        "python scripts/collect_trails.py --inputs-from results/lists/inputs.txt --out {output.json} 2>&1 | tee {log}"
+
+
+rule judge_claims:
+    input:
+        tables=[f"results/tables/{name}.parquet" for name in TABLES],
+        values=VALUES,
+        code=PLAN.code(
+            "judge_claims",
+            [*map(TABLES.module, TABLES), *map(JUDGES.module, JUDGES)],
+        ),
+    output:
+        json=CLAIMS,
+        paper="results/claims.provenance.json",
+    log:
+        "results/logs/claims.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    shell:
+        "python scripts/judge_claims.py --values {input.values} --tables results/tables --out {output.json} 2>&1 | tee {log}"
 
 
 rule render_report:
@@ -65,12 +94,14 @@ rule render_report:
         FIGURE_FILES,
         outputs=OUTPUTS,
         values=VALUES,
+        claims=CLAIMS,
         trails=TRAILS,
         study=STUDY,
         templates=PLAN.templates(),
         code=PLAN.code("render_report", map(FIGURES.module, FIGURES)),
     output:
-        REPORT,
+        html=REPORT,
+        paper="results/report.provenance.json",
     log:
         "results/logs/report.log",
     conda:
@@ -78,7 +109,7 @@ rule render_report:
     threads: 1
     shell:
         "python scripts/render_report.py --values {input.values} --tables results/tables --figures results/figures"
-        " --study {input.study} --trails {input.trails} --outputs {input.outputs} --out {output} 2>&1 | tee {log}"
+        " --study {input.study} --claims {input.claims} --trails {input.trails} --outputs {input.outputs} --out {output.html} 2>&1 | tee {log}"
 
 
 onsuccess:

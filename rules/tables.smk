@@ -1,19 +1,20 @@
 # Tables: tidy, checked by a schema; from records, scores, or other tables.
-from pardec.evidence.tables.registry import FILES, TABLES, needs
+from pardec.evidence.tables.registry import TABLES
 
 TABLE_FILES = [
     f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")
 ]
-
-
+TABLE_PAPERS = [f"results/tables/{name}.provenance.json" for name in TABLES]
 FLOORS = "results/floors.json"
+FLOORS_PAPER = "results/floors.provenance.json"
 
 
 rule record_floors:
     input:
         code=PLAN.code("record_study"),
     output:
-        FLOORS,
+        json=FLOORS,
+        paper=FLOORS_PAPER,
     log:
         "results/logs/floors.log",
     conda:
@@ -22,44 +23,12 @@ rule record_floors:
     params:
         args=PLAN.floor_args(),
     shell:
-        "python scripts/record_study.py {params.args} --out {output}"
-
-
-def table_inputs(wildcards):
-    """What a table is built from, by kind."""
-    available = {
-        "records": RECORDS,
-        "scores": SCORES,
-        "likelihoods": LIKELIHOODS,
-        "machine": [MACHINE],
-        "floors": [FLOORS],
-    }
-    wanted = needs(wildcards.table)
-    found = {kind: available[kind] for kind in FILES if kind in wanted}
-    found["tables"] = [
-        f"results/tables/{name}.parquet" for name in wanted if name not in FILES
-    ]
-    return found
-
-
-def table_lists(wildcards, input):
-    """Flags that name the inputs; a list of files can be longer than a command line may be, so it stands in a file."""
-    flags = []
-    if any(
-        kind in needs(wildcards.table) for kind in ("records", "scores", "likelihoods")
-    ):
-        flags.append("--inputs-from results/lists/inputs.txt")
-    if "machine" in needs(wildcards.table):
-        flags.append(f"--machine {MACHINE}")
-    if "floors" in needs(wildcards.table):
-        flags.append(f"--floors {FLOORS}")
-    if input.tables:
-        flags.append("--tables results/tables")
-    return " ".join(flags)
+        "python scripts/record_study.py {params.args} --rule record_floors --out {output.json}"
 
 
 onstart:
     PLAN.write_list("results/lists/inputs.txt", [*RECORDS, *SCORES, *LIKELIHOODS])
+    PLAN.write_list("results/lists/papers.txt", PAPERS)
 
 
 rule tabulate:
@@ -69,6 +38,7 @@ rule tabulate:
     output:
         csv="results/tables/{table}.csv",
         parquet="results/tables/{table}.parquet",
+        paper="results/tables/{table}.provenance.json",
     log:
         "results/logs/tables/{table}.log",
     conda:

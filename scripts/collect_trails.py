@@ -18,13 +18,16 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
 
+    from pardec.evidence.provenance import now, write_sidecar
     from pardec.evidence.trails import trail
 
+    begin = now()
     paths = list(args.records)
     if args.inputs_from:
         with open(args.inputs_from, encoding="utf-8") as lines:
             paths += [line.strip() for line in lines if line.strip()]
     write_json(args.out, {path: trail(path) for path in sorted(set(paths))}, indent=None)
+    write_sidecar([args.out], sys.argv, begin, paths)
 
 
 if __name__ == "__main__":

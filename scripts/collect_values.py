@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from pardec.common.cli import main_guard
 from pardec.common.files import write_text
+from pardec.evidence.findings.registry import FINDINGS
 from pardec.evidence.latex import macros
+from pardec.evidence.provenance import now, write_sidecar
+from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import collect
 
 
@@ -19,10 +23,26 @@ def main() -> None:
     parser.add_argument("--out-tex", required=True)
     options = parser.parse_args()
 
+    begin = now()
     collected = collect(options.tables)
     write_text(options.out_json, as_lines(collected))
     write_text(options.out_tex, macros(collected))
+    modules = [*map(TABLES.module, TABLES), *map(FINDINGS.module, FINDINGS)]
+    written = [options.out_json, options.out_tex]
+    write_sidecar(written, sys.argv, begin, table_files(options.tables), modules=modules)
     print(f"{options.out_json}: {len(collected['values'])} values, {len(collected['words'])} words")
+
+
+def table_files(paths: list[str]) -> list[Path]:
+    """The files that tables are read from: a folder's Parquet, else its CSV."""
+    found: list[Path] = []
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found.append(path)
+            continue
+        held = {file.stem: file for end in ("csv", "parquet") for file in sorted(path.glob(f"*.{end}"))}
+        found += [held[name] for name in TABLES if name in held]
+    return found
 
 
 def as_lines(collected: dict) -> str:

@@ -17,12 +17,13 @@ def main() -> None:
     args = parser.parse_args()
 
     from pardec.common.files import write_json
-    from pardec.evidence.provenance import now, provenance
+    from pardec.evidence.provenance import now, provenance, sealed
     from pardec.measure.machine import describe
 
     begin = now()
     facts = describe(args.device, args.threads, args.precision)
-    write_json(args.out, facts | {"provenance": provenance(sys.argv, begin, [])})
+    origin = provenance(sys.argv, begin, [])
+    write_json(args.out, sealed(args.out, facts | {"provenance": origin}))
 
 
 if __name__ == "__main__":

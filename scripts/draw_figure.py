@@ -6,9 +6,10 @@ import argparse
 import sys
 
 from pardec.common.cli import main_guard
+from pardec.evidence.provenance import now, write_sidecar
 from pardec.report.figures.base import save
 from pardec.report.figures.registry import FIGURES
-from pardec.report.frames import load_tables
+from pardec.report.frames import load_tables, table_files
 
 
 def main() -> None:
@@ -18,7 +19,16 @@ def main() -> None:
     parser.add_argument("--out-svg", required=True)
     parser.add_argument("--out-png", required=True)
     options = parser.parse_args()
+    begin = now()
     save(FIGURES.load(options.figure), load_tables(options.tables), options.out_svg, options.out_png)
+    write_sidecar(
+        [options.out_svg, options.out_png],
+        sys.argv,
+        begin,
+        table_files(options.tables),
+        modules=[FIGURES.module(options.figure)],
+        wildcards={"figure": options.figure},
+    )
 
 
 if __name__ == "__main__":

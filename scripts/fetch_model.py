@@ -44,8 +44,17 @@ def main() -> None:
         )
     begin = now()
     source = module.fetch(settings, arguments.out, arguments.seed)
-    origin = provenance(sys.argv, begin, [], modules=[SOURCES.module(settings.source)], seed=arguments.seed)
-    write_json(Path(arguments.out) / "provenance.json", origin)
+    out = Path(arguments.out)
+    origin = provenance(
+        sys.argv,
+        begin,
+        [],
+        modules=[SOURCES.module(settings.source)],
+        wildcards={"model": arguments.name},
+        seed=arguments.seed,
+        outputs=[out / "config.json", out / "source.json"],  # source.json holds the hashes of all the others
+    )
+    write_json(out / "provenance.json", origin)
     size = sum(entry["bytes"] for entry in source["files"].values())
     print(f"{arguments.name}: {len(source['files'])} files, {size / 1e6:.1f} MB from {settings.source}")
 

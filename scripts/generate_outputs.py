@@ -23,6 +23,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workload", required=True)
     parser.add_argument("--task")
     parser.add_argument("--prompt-tokens", type=int)
+    parser.add_argument("--prompt-text", choices=["real", "random"], default="real", help="what prompts say")
     parser.add_argument("--new-tokens", type=int, required=True)
     parser.add_argument("--prompts", type=int, required=True)
     parser.add_argument("--device", default="auto")
@@ -44,15 +45,18 @@ def main() -> None:
     from pardec.data.tokenizers import load_tokenizer
     from pardec.decoding.batching import pad_left, prompt_seed
     from pardec.decoding.prepared import load_arm
+    from pardec.decoding.registry import DECODERS
+    from pardec.evidence.provenance import checkpoint_files, now, write_sidecar
     from pardec.measure.device import resolve
 
+    begin = now()
     torch.set_num_threads(args.threads)
     device = resolve(args.device)
     model, decoder, encode = load_arm(args.model, args.decoder, args.settings, device, args.precision)
     tokenizer = load_tokenizer(os.path.join(args.model, "tokenizer.json"))
     path = os.path.join(args.data, "heldout.jsonl")
     prompts = load_prompts(path, limit=args.prompts, seed=args.seed, task=args.task)
-    tokens = encode(prompts, args.prompt_tokens)
+    tokens = encode(prompts, args.prompt_tokens, args.seed if args.prompt_text == "random" else None)
     progress = Progress(f"outputs {args.workload} {args.arm}", len(prompts))
     rows = []
     for start in range(0, len(prompts), BATCH):
@@ -66,6 +70,21 @@ def main() -> None:
             )
         progress.update(len(rows))
     write_jsonl(args.out, rows)
+    write_sidecar(
+        [args.out],
+        sys.argv,
+        begin,
+        [path, *checkpoint_files(args.model)],
+        modules=[DECODERS.module(args.decoder)],
+        wildcards=named(args.out),
+        seed=args.seed,
+    )
+
+
+def named(path: str) -> dict[str, str]:
+    """Which set of outputs a file below results/quality belongs to."""
+    _, found, rest = os.path.dirname(path).partition("results/quality/")
+    return {"output_set": rest} if found else {}
 
 
 if __name__ == "__main__":

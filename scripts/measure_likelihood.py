@@ -11,7 +11,7 @@ from pardec.common.files import read_json, write_json
 from pardec.common.progress import Progress
 from pardec.data.prompts import load_prompts
 from pardec.data.tokenizers import load_tokenizer
-from pardec.evidence.provenance import checkpoint_files, now, provenance
+from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
 from pardec.measure.device import resolve
 from pardec.models.load import load_model
 from pardec.quality.likelihood import as_json, bound_likelihood, encoded, exact_likelihood
@@ -48,8 +48,9 @@ def main() -> None:
         "unit": "nats/token",
     }
     files = [*checkpoint_files(arguments.model), data / "heldout.jsonl", data / "about.json"]
-    origin = provenance(sys.argv, begin, files, seed=arguments.seed)
-    write_json(arguments.out, {**as_json(result), **about, "inputs": origin["inputs"], "provenance": origin})
+    origin = provenance(sys.argv, begin, files, wildcards={"model": about["model"]}, seed=arguments.seed)
+    body = {**as_json(result), **about, "inputs": origin["inputs"], "provenance": origin}
+    write_json(arguments.out, sealed(arguments.out, body))
     print(f"{about['model']}: {result.kind} {result.nats_per_token:.3f} nats/token over {result.n} records")
 
 

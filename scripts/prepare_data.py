@@ -34,8 +34,21 @@ def main() -> None:
         modules += [TASKS.module(name) for name in chosen]
     path = about["settings"].get("path")
     inputs = [path] if path and Path(path).is_file() else []
-    origin = provenance(sys.argv, begin, inputs, modules=modules, seed=arguments.seed)
-    write_json(Path(arguments.out) / "provenance.json", origin)
+    out = Path(arguments.out)
+    names = ("about.json", "train.jsonl", "heldout.jsonl", "tokenizer.json")
+    written = [out / name for name in names if (out / name).exists()]
+    origin = provenance(
+        sys.argv,
+        begin,
+        inputs,
+        modules=modules,
+        wildcards={"data": arguments.name},
+        seed=arguments.seed,
+        # Data made here brings a tokenizer; the rest has a rule of its own, which promises none.
+        rule=None if out / "tokenizer.json" in written else "fetch_prompts",
+        outputs=written,
+    )
+    write_json(out / "provenance.json", origin)
     train, heldout = (about["counts"][side]["all"] for side in ("train", "heldout"))
     print(f"{arguments.name}: {train} training and {heldout} held-out examples")
 

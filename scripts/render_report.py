@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pardec.common.cli import main_guard
 from pardec.common.files import read_json, write_text
-from pardec.report.frames import load_tables
+from pardec.evidence.provenance import now, write_sidecar
+from pardec.report.figures.registry import FIGURES
+from pardec.report.frames import load_tables, table_files
 from pardec.report.render import TEMPLATES, Material, render
 
 
@@ -18,24 +20,48 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", required=True, help="folders of tables, or .csv files")
     parser.add_argument("--figures", nargs="+", required=True, help="folders of figures, or .svg files")
     parser.add_argument("--study", required=True, help="the resolved study as JSON")
+    parser.add_argument("--claims", help="results/claims.json")
     parser.add_argument("--trails", help="provenance and samples of every record, as JSON")
     parser.add_argument("--provenance", help="facts of the run for the first page, as JSON: {name: text}")
     parser.add_argument("--outputs", nargs="*", default=[], help="outputs.jsonl files to quote from")
     parser.add_argument("--templates", type=Path, default=TEMPLATES)
     parser.add_argument("--out", required=True, help="results/report.html")
     options = parser.parse_args()
+    begin = now()
     material = Material(
         values=read_json(options.values)["values"],
         tables=load_tables(options.tables),
         figures=find_figures(options.figures),
         study=read_json(options.study),
+        claims=read_json(options.claims) if options.claims else {},
         trails=read_json(options.trails) if options.trails else {},
         outputs=[Path(path) for path in options.outputs],
         origin=read_json(options.provenance) if options.provenance else {},
     )
     html = render(material, options.templates)
     write_text(options.out, html)
+    write_sidecar(
+        [options.out],
+        sys.argv,
+        begin,
+        files_read(options, material),
+        modules=[FIGURES.module(name) for name in FIGURES],
+    )
     print(f"report: {options.out} ({len(html.encode()) / 1e6:.1f} MB)")
+
+
+def files_read(options: argparse.Namespace, material: Material) -> list[Path]:
+    """Every file the page was made from, templates included."""
+    named = [options.values, options.study, options.claims, options.trails, options.provenance]
+    templates = [path for path in options.templates.rglob("*") if path.is_file()]
+    tables = table_files(options.tables)
+    return [
+        *map(Path, filter(None, named)),
+        *tables,
+        *material.figures.values(),
+        *material.outputs,
+        *templates,
+    ]
 
 
 def find_figures(paths: list[str]) -> dict[str, Path]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pardec.common.cli import main_guard
 from pardec.common.files import write_json
 from pardec.data.registry import TASKS
-from pardec.evidence.provenance import checkpoint_files, now, provenance
+from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
 from pardec.quality.base import Context
 from pardec.quality.registry import METRICS
 from pardec.quality.score import read_outputs, score_outputs
@@ -49,8 +49,11 @@ def main() -> None:
     files = [Path(arguments.outputs), *(checkpoint_files(arguments.scorer) if arguments.scorer else [])]
     modules = [METRICS.module(name) for name in metrics]
     modules += [TASKS.module(arguments.task)] if arguments.task in TASKS else []
-    origin = provenance(sys.argv, begin, files, modules=modules, seed=arguments.seed)
-    write_json(arguments.out, {**score, "inputs": origin["inputs"], "provenance": origin})
+    _, known, rest = str(Path(arguments.outputs).parent.as_posix()).partition("results/quality/")
+    wildcards = {"output_set": rest} if known else {}
+    origin = provenance(sys.argv, begin, files, modules=modules, wildcards=wildcards, seed=arguments.seed)
+    body = {**score, "inputs": origin["inputs"], "provenance": origin}
+    write_json(arguments.out, sealed(arguments.out, body))
     main_score = score["metrics"][score["main"]]
     value = "none" if main_score["value"] is None else f"{main_score['value']:.3f}"
     print(f"{arguments.out}: {score['main']} {value} over {main_score['n']} prompts")

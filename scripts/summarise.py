@@ -31,7 +31,7 @@ def sentence(words: dict, values: dict) -> str:
         return int(values.get(f"finding/answer/{name}", {}).get("value") or 0)
 
     parts = [(count("faster"), "faster"), (count("even"), "no difference shown"), (count("slower"), "slower")]
-    parts.append((count("unmatched"), "quality not reached"))
+    parts += [(count("unmatched"), "quality not reached"), (count("unjudged"), "not judged")]
     listed = ", ".join(f"{word} on {number}" for number, word in parts if number)
     return f"masked diffusion at equal quality: {listed} of {count('tasks')} tasks"
 

@@ -6,8 +6,9 @@ import argparse
 import sys
 
 from pardec.common.cli import main_guard
+from pardec.evidence.provenance import now, write_sidecar
 from pardec.evidence.tables.files import write_table
-from pardec.evidence.tables.gather import gather, sort_paths
+from pardec.evidence.tables.gather import gather, read_paths, sort_paths
 from pardec.evidence.tables.registry import TABLES
 
 
@@ -34,8 +35,17 @@ def main() -> None:
         if getattr(options, kind):
             paths[kind] = [getattr(options, kind)]
 
+    begin = now()
     table = TABLES.load(options.table)
     write_table(table.make(gather(options.table, paths)), options.out_csv, options.out_parquet)
+    write_sidecar(
+        [options.out_csv, options.out_parquet],
+        sys.argv,
+        begin,
+        read_paths(options.table, paths),
+        modules=[TABLES.module(options.table)],
+        wildcards={"table": options.table},
+    )
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--task")
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--prompt-tokens", type=int)
+    parser.add_argument(
+        "--prompt-text", choices=["real", "random"], default="real", help="what the cell's prompts say"
+    )
     parser.add_argument("--new-tokens", type=int, required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32")
@@ -50,7 +53,7 @@ def main() -> None:
     from pardec.common.files import write_json
     from pardec.data.prompts import load_prompts
     from pardec.decoding.registry import DECODERS
-    from pardec.evidence.provenance import checkpoint_files, now, provenance
+    from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
     from pardec.evidence.record import record
     from pardec.measure.cell import ArmSpec, Spec, run_cell
     from pardec.measure.settings import MeasureSettings
@@ -69,6 +72,7 @@ def main() -> None:
         batch=args.batch,
         prompt_tokens=args.prompt_tokens,
         new_tokens=args.new_tokens,
+        random_prompts=args.prompt_text == "random",
         device=args.device,
         precision=args.precision,
         threads=args.threads,
@@ -89,7 +93,7 @@ def main() -> None:
         machine=args.machine,
     )
     launch = os.environ.get(forkserver.LAUNCH, "fresh")
-    write_json(args.out, record(vars(args), facts, launch, origin))
+    write_json(args.out, sealed(args.out, record(vars(args), facts, launch, origin)))
 
 
 if __name__ == "__main__":

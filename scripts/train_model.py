@@ -38,10 +38,18 @@ def main() -> None:
     )
     inputs = [Path(arguments.data) / name for name in ("train.jsonl", "tokenizer.json", "about.json")]
     inputs += checkpoint_files(arguments.init) if arguments.init else []
+    out = Path(arguments.out)
+    names = ("config.json", "model.safetensors", "tokenizer.json", "training.json")
     origin = provenance(
-        sys.argv, begin, inputs, modules=[FAMILIES.module(settings.family)], seed=arguments.seed
+        sys.argv,
+        begin,
+        inputs,
+        modules=[FAMILIES.module(settings.family)],
+        wildcards={"model": arguments.name},
+        seed=arguments.seed,
+        outputs=[out / name for name in names],
     )
-    write_json(Path(arguments.out) / "provenance.json", origin)
+    write_json(out / "provenance.json", origin)
     loss = report["loss"][-1][1]
     print(
         f"{arguments.name}: {report['steps']} steps, last loss {loss:.3f}, {report['cpu_s']:.0f} CPU-seconds"

@@ -20,13 +20,14 @@ def main() -> None:
     args = parser.parse_args()
 
     from pardec.common.files import write_json
-    from pardec.evidence.provenance import now, provenance
+    from pardec.evidence.provenance import now, provenance, sealed
     from pardec.measure.machine import burn_in
 
     begin = now()
     passes = burn_in(args.device, args.threads, args.precision, args.seconds)
     launch = os.environ.get(forkserver.LAUNCH, "fresh")
-    write_json(args.out, {"pass_ms": passes, "launch": launch, "provenance": provenance(sys.argv, begin, [])})
+    origin = provenance(sys.argv, begin, [])
+    write_json(args.out, sealed(args.out, {"pass_ms": passes, "launch": launch, "provenance": origin}))
 
 
 if __name__ == "__main__":

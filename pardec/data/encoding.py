@@ -5,29 +5,46 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pardec.data.prompts import cut_to
+from pardec.data.prompts import cut_to, random_tokens
 
 if TYPE_CHECKING:
     from pardec.data.tokenizers import TextTokenizer
 
 
-def encode_prompts(tokenizer: TextTokenizer, prompts: Sequence[dict], length: int | None) -> list[list[int]]:
+def encode_prompts(
+    tokenizer: TextTokenizer, prompts: Sequence[dict], length: int | None, random: int | None = None
+) -> list[list[int]]:
     """Token ids of each prompt.
 
     length: None keeps prompts as they are. Otherwise each prompt is real text of exactly this many tokens, start
     token included: its own end, with the texts of the records before it in front where it is too short.
+    random: a seed; each prompt's tokens but the start token are then replaced by random ordinary ones. They depend on
+    the seed and the record's id alone.
 
     Raises:
         UserError: the records hold too little text for `length`.
     """
-    if length is None:
-        return [tokenizer.encode_prompt(record["prompt"]) for record in prompts]
     start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    texts = [tokenizer.encode(record["prompt"] + (record["answer"] or "")) for record in prompts]
+    if length is None:
+        found = [tokenizer.encode_prompt(record["prompt"]) for record in prompts]
+    else:
+        texts = [tokenizer.encode(record["prompt"] + (record["answer"] or "")) for record in prompts]
+        found = [
+            start
+            + cut_to(
+                tokenizer.encode(record["prompt"]),
+                length - len(start),
+                texts[:k][::-1] + texts[k + 1 :][::-1],
+            )
+            for k, record in enumerate(prompts)
+        ]
+    if random is None:
+        return found
+    special = frozenset(tokenizer.tokenizer.get_added_tokens_decoder())
     return [
         start
-        + cut_to(
-            tokenizer.encode(record["prompt"]), length - len(start), texts[:k][::-1] + texts[k + 1 :][::-1]
+        + random_tokens(
+            len(tokens) - len(start), tokenizer.vocab_size, f"{random}/{record['id']}", avoid=special
         )
-        for k, record in enumerate(prompts)
+        for record, tokens in zip(prompts, found, strict=True)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from random import Random
 
@@ -61,7 +62,10 @@ def cut_to(tokens: Sequence[int], n: int, more: Iterable[Sequence[int]] = ()) ->
     return joined[len(joined) - n :]
 
 
-def random_tokens(n: int, vocab_size: int, seed: int, special: int = 4) -> list[int]:
-    """`n` tokens drawn uniformly from special..vocab_size-1: a prompt of the right length and no meaning."""
+def random_tokens(
+    n: int, vocab_size: int, seed: int | str, special: int = 4, avoid: frozenset[int] = frozenset()
+) -> list[int]:
+    """`n` tokens drawn uniformly from special..vocab_size-1 less `avoid`: right in length, without meaning."""
     rng = Random(f"{seed}/random_tokens")
-    return [rng.randrange(special, vocab_size) for _ in range(n)]
+    drawn = iter(lambda: rng.randrange(special, vocab_size), None)
+    return list(islice((token for token in drawn if token not in avoid), n))

@@ -12,8 +12,8 @@ from pardec.common.errors import UserError
 from pardec.decoding.base import Decoder
 from pardec.decoding.registry import DECODERS
 
-Encode = Callable[[Sequence[dict], int | None], list[list[int]]]
-"""Prompt records, and their exact length in tokens or None, to token ids."""
+Encode = Callable[[Sequence[dict], int | None, int | None], list[list[int]]]
+"""Prompt records, their exact length in tokens or None, and a seed where tokens are to be random, to token ids."""
 
 
 def load_arm(
@@ -39,7 +39,11 @@ def load_arm(
         )
     tokenizer = load_tokenizer(Path(model_dir) / "tokenizer.json")
     made.prepare(model)
-    return model, made, lambda prompts, length: encode_prompts(tokenizer, prompts, length)
+    return (
+        model,
+        made,
+        lambda prompts, length, random=None: encode_prompts(tokenizer, prompts, length, random),
+    )
 
 
 def build(decoder: str, settings: dict[str, Any]) -> Decoder:

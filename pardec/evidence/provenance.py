@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import json
 import os
-import platform
 import shlex
 import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from pardec.common import host
 from pardec.common.closure import closure, digest
 from pardec.common.errors import UserError
-from pardec.common.files import read_json, sha256
+from pardec.common.files import read_json, sha256, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the package, its scripts and the Snakefile."""
@@ -32,11 +34,15 @@ def provenance(
     params: dict | None = None,
     seed: int | None = None,
     machine: str | Path | None = None,
+    rule: str | None = None,
+    outputs: Iterable[str | Path] = (),
 ) -> dict:
     """The provenance block of one result.
 
     argv: the script and its arguments. start: `now()` at its beginning. inputs: files it read. modules: project
-    modules it loaded by name. machine: the machine's description, whose facts are copied.
+    modules it loaded by name. params: by default the flags of `argv`. machine: the machine's description, whose
+    facts are copied; without one, what a few small files say. rule: by default the script's name. outputs: files it
+    has written; a block that lies inside its own file states that file by `sealed`.
     """
     script = Path(argv[0]).resolve()
     if not script.is_relative_to(ROOT):
@@ -48,20 +54,78 @@ def provenance(
     relative = script.relative_to(ROOT).as_posix()
     files = closure(ROOT, relative, modules)
     return {
-        "rule": script.stem,
+        "rule": rule or script.stem,
         "wildcards": wildcards or {},
-        "params": params or {},
+        "params": flags(argv[1:]) if params is None else params,
         "command": shlex.join(["python", relative, *map(str, argv[1:])]),
-        "inputs": [{"path": str(path), "sha256": sha256(path)} for path in sorted(map(str, inputs))],
+        "inputs": hashed(inputs),
+        "outputs": hashed(outputs),
         "code_sha256": digest(ROOT, files),
         "code": files,
         "git": git_state(ROOT),
-        "environment": {"python": platform.python_version(), "executable": Path(sys.executable).name},
-        "machine": machine_digest(machine),
+        "environment": host.environment(),
+        "machine": machine_digest(machine) or host.host(),
         "start": start,
         "end": now(),
         "seed": seed,
     }
+
+
+def sidecar(path: str | Path) -> Path:
+    """Where the provenance of a file that cannot hold its own lies: `<name>.provenance.json` beside it."""
+    return Path(path).with_suffix(".provenance.json")
+
+
+def write_sidecar(
+    paths: Sequence[str | Path], argv: Sequence[str], begin: str, inputs: Iterable[str | Path], **more: Any
+) -> None:
+    """Write beside the first of `paths` where all of them came from.
+
+    paths: files this script has just written. argv, begin, inputs, more: see `provenance`.
+    """
+    write_json(sidecar(paths[0]), provenance(argv, begin, inputs, outputs=paths, **more))
+
+
+def sealed(path: str | Path, body: dict[str, Any]) -> dict[str, Any]:
+    """`body` with its own file among the outputs of the provenance it holds.
+
+    A file cannot hold its own hash: `content_sha256` is that of everything in it but `provenance`, see `content`.
+    """
+    origin = {**body["provenance"], "outputs": [{"path": str(path), "content_sha256": content(body)}]}
+    return {**body, "provenance": origin}
+
+
+def content(body: dict[str, Any]) -> str:
+    """SHA-256 of `body` without its provenance, as JSON with sorted keys and no spaces; a file keeps it."""
+    rest = {key: value for key, value in body.items() if key != "provenance"}
+    plain = json.loads(json.dumps(rest))
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def hashed(paths: Iterable[str | Path]) -> list[dict[str, str]]:
+    """Each file once, with its SHA-256, in order of paths; below the working directory they are relative to it."""
+    here = Path.cwd()
+    plain = {str(path.relative_to(here) if path.is_relative_to(here) else path) for path in map(Path, paths)}
+    return [{"path": path, "sha256": sha256(path)} for path in sorted(plain)]
+
+
+def flags(words: Sequence[str]) -> dict[str, Any]:
+    """Arguments as {name: value}: a list where several follow one flag; JSON objects and lists are read."""
+    found: dict[str, list[Any]] = {}
+    for word in map(str, words):
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            found.setdefault(name, []).extend([_parsed(value)] if equals else [])
+        elif found:
+            found[next(reversed(found))].append(_parsed(word))
+    return {name: values[0] if len(values) == 1 else values or True for name, values in found.items()}
+
+
+def _parsed(word: str) -> Any:
+    try:
+        return json.loads(word, parse_constant=str) if word.startswith(("{", "[")) else word
+    except json.JSONDecodeError:
+        return word
 
 
 def checkpoint_files(folder: str | Path) -> list[Path]:
@@ -100,6 +164,7 @@ def machine_digest(path: str | Path | None) -> dict | None:
         "cores",
         "memory_gb",
         "system",
+        "clock_mhz",
         "governor",
         "container",
         "python",

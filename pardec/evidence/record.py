@@ -54,5 +54,6 @@ def _cell(args: dict[str, Any], device: str, prefix: str = "") -> dict[str, Any]
         "batch": args["batch"],
         "prompt_tokens": args["prompt_tokens"],
         "new_tokens": args["new_tokens"],
+        "random_prompts": not prefix and args.get("prompt_text") == "random",
         "quality": args[f"{prefix}quality"],
     }

@@ -49,6 +49,8 @@ class Spec:
     precision: str
     threads: int
     seed: int
+    random_prompts: bool = False
+    """Whether the cell, not its reference, gets random tokens in place of the prompts."""
 
 
 class CellTimeout(BaseException):
@@ -172,7 +174,8 @@ class Side:
         self.model, self.decoder, encode = load_arm(
             arm.model, arm.decoder, arm.settings, device, spec.precision
         )
-        self.tokens = encode(spec.prompts, spec.prompt_tokens)
+        random = spec.random_prompts and role == "cell"
+        self.tokens = encode(spec.prompts, spec.prompt_tokens, spec.seed if random else None)
         self.seeds = prompt_seeds(spec.seed, spec.prompts)
 
     def lengths(self) -> dict[str, float]:

@@ -38,9 +38,9 @@ class Watch:
         self.best_mhz = self.before["mhz"]
 
     def flags(self, last: bool = False) -> list[str] | None:
-        """What went wrong since the last answer: "foreign_load", "clock_drop", "swap"; None while the window is short.
+        """What went wrong since the last answer: "foreign_load", "clock_drop", "swap"; None while too soon to tell.
 
-        last: answer whatever the window's length, but judge no share over less than half of it.
+        last: answer whatever the time, but judge no share of a core over less than half a window.
         """
         now, then = self._read(), self.before
         wall = now["wall"] - then["wall"]
@@ -48,10 +48,9 @@ class Watch:
             return None
         self.before = now
         found = []
-        if wall > WINDOW_S / 2:
-            others = (now["busy"] - then["busy"]) - (now["own"] - then["own"])
-            if others / wall > FOREIGN_SHARE:
-                found.append("foreign_load")
+        others = (now["busy"] - then["busy"]) - (now["own"] - then["own"])
+        if wall > WINDOW_S / 2 and others / wall > FOREIGN_SHARE:
+            found.append("foreign_load")
         if now["swap"] > then["swap"]:
             found.append("swap")
         if self.best_mhz and now["mhz"] and now["mhz"] < CLOCK_DROP * self.best_mhz:

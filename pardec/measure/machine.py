@@ -6,9 +6,8 @@ import os
 import platform
 import sys
 import time
-from importlib import metadata
-from pathlib import Path
 
+from pardec.common import host
 from pardec.common.lazy import lazy
 from pardec.measure.device import gpu_state, resolve
 
@@ -30,13 +29,14 @@ def describe(device: str, threads: int, precision: str) -> dict:
     device = resolve(device)
     facts = {
         "device": device,
-        "cpu": cpu_name(),
+        "cpu": host.cpu_name(),
         "cores": os.cpu_count(),
-        "memory_gb": _memory_gb(),
+        "memory_gb": host.memory_gb(),
         "system": f"{platform.system()} {platform.release()}",
         "architecture": platform.machine(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "container": _container(),
+        "clock_mhz": host.clock_mhz(),
+        "governor": host.governor(),
+        "container": host.container(),
         "python": sys.version.split()[0],
         "torch": torch.__version__,
         "torch_config": torch.__config__.show().strip().splitlines()[1:4],
@@ -44,7 +44,7 @@ def describe(device: str, threads: int, precision: str) -> dict:
         "precision": precision,
         "copy_gb_per_s": copy_rate(device),
         "matmul_gflop_per_s": matmul_rate(device, precision),
-        "packages": packages(),
+        "packages": host.packages(),
     }
     if device.startswith("cuda"):
         index = torch.cuda.current_device()
@@ -54,15 +54,10 @@ def describe(device: str, threads: int, precision: str) -> dict:
             "memory_gb": properties.total_memory / 1e9,
             "capability": list(torch.cuda.get_device_capability(index)),
             "cuda": torch.version.cuda,
+            "driver": host.driver(),
             "state": gpu_state(index),
         }
     return facts
-
-
-def packages() -> dict[str, str]:
-    """Installed distributions and their versions, sorted."""
-    found = {dist.metadata["Name"]: dist.version for dist in metadata.distributions()}
-    return dict(sorted(found.items(), key=lambda pair: pair[0].lower()))
 
 
 def copy_rate(device: str, repeats: int = 5) -> float:
@@ -94,32 +89,6 @@ def _best(work, device: str, repeats: int) -> float:
         clock.synchronize()
         times.append(time.perf_counter() - begin)
     return min(times)
-
-
-def cpu_name() -> str:
-    for line in (_read("/proc/cpuinfo") or "").splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory_gb() -> float:
-    import psutil
-
-    return psutil.virtual_memory().total / 1e9
-
-
-def _container() -> str | None:
-    if os.environ.get("APPTAINER_CONTAINER"):
-        return "apptainer"
-    return "docker" if Path("/.dockerenv").exists() else None
-
-
-def _read(path: str) -> str | None:
-    try:
-        return Path(path).read_text().strip()
-    except OSError:
-        return None
 
 
 def burn_in(device: str, threads: int, precision: str, seconds: float) -> list[float]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pardec.measure.clock import HostClock, Stopwatch, timed
-from pardec.measure.stopping import Criterion
+from pardec.measure.stopping import Criterion, Maximum
 
 Run = Callable[[Sequence[int], Stopwatch], Any]
 """Generates for the prompts of the given indices, telling the stopwatch; returns a Decoded."""
@@ -48,10 +48,10 @@ def measure(
 ) -> Criterion:
     """Sample until a criterion holds; returns the criterion.
 
-    cell, reference: filled in place. prompts: block number -> prompt indices. criteria: fed the cell's own
-    end-to-end milliseconds. probe: asked after each block (and told whether it is the last) what disturbed the machine
-    since it last answered; None where too little time has passed to tell. All samples since then, of both arms alike,
-    get its flags.
+    cell, reference: filled in place. prompts: block number -> prompt indices. probe: asked after each block, and told
+    whether it is the last, what disturbed the machine since it last answered; None where it is too soon to tell. All
+    samples since then, of both arms alike, get its flags. criteria: then fed the cell's own end-to-end milliseconds,
+    and whether the sample is clean.
     """
     arms = [cell] if reference is None else [cell, reference]
     for arm in arms:
@@ -61,7 +61,7 @@ def measure(
 
     draw = random.Random(seed)
     order = list(range(len(arms)))
-    unflagged: list[dict] = []
+    waiting: list[dict] = []
     block = 0
     while True:
         # Every other block turns the order of the one before, so that first and second place fall evenly on both.
@@ -71,24 +71,24 @@ def measure(
             arm = arms[number]
             facts, decoded = timed(clock, lambda watch, arm=arm, indices=indices: arm.run(indices, watch))
             arm.samples.append(_sample(block, place, indices, facts, decoded))
-            unflagged.append(arm.samples[-1])
+            waiting.append(arm.samples[-1])
             arm.outputs.update(zip(indices, decoded.tokens, strict=True))
-        ended = _fed(criteria, cell.samples[-1]["e2e_ms"])
-        flags = probe(ended is not None)
+        full = next(
+            (rule for rule in criteria if isinstance(rule, Maximum) and rule.reached(block + 1)), None
+        )
+        flags = probe(full is not None)
         if flags is not None:
-            for sample in unflagged:
+            fed = cell.samples[-(len(waiting) // len(arms)) :]
+            for sample in waiting:
                 sample["flags"] = flags
-            unflagged.clear()
-        if ended is not None:
+            waiting.clear()
+            for criterion in criteria:
+                for sample in fed:
+                    criterion.add(sample["e2e_ms"], not flags)
+        ended = full or next((criterion for criterion in criteria if criterion.finished()), None)
+        if ended is not None and not waiting:
             return ended
         block += 1
-
-
-def _fed(criteria: Sequence[Criterion], value_ms: float) -> Criterion | None:
-    """The first criterion that holds once all have heard of one more sample."""
-    for criterion in criteria:
-        criterion.add(value_ms)
-    return next((criterion for criterion in criteria if criterion.finished()), None)
 
 
 def _sample(block: int, place: int, indices: Sequence[int], facts: dict, decoded: Any) -> dict:

@@ -33,7 +33,8 @@ def median_half_width(values: list[float]) -> float:
 class Criterion(Protocol):
     reason: str
 
-    def add(self, value_ms: float) -> None: ...
+    def add(self, value_ms: float, clean: bool = True) -> None:
+        """Hear of one more sample, and whether nothing disturbed the machine meanwhile."""
 
     def finished(self) -> bool: ...
 
@@ -47,8 +48,9 @@ class Precise:
         self.target, self.minimum = target, minimum
         self.values: list[float] = []
 
-    def add(self, value_ms: float) -> None:
-        self.values.append(value_ms)
+    def add(self, value_ms: float, clean: bool = True) -> None:
+        if clean:
+            self.values.append(value_ms)
 
     def finished(self) -> bool:
         return len(self.values) >= self.minimum and self.half_width <= self.target
@@ -58,33 +60,43 @@ class Precise:
         return median_half_width(self.values)
 
 
+PATIENCE = 4
+"""On a disturbed machine a cell may take this many times its budget to come by its clean samples."""
+
+
 class Budget:
-    """The time for this cell is spent, and the minimum number of samples is reached."""
+    """The time for this cell is spent, and the minimum number of clean samples is reached or past hoping for."""
 
     reason = "budget"
 
     def __init__(self, seconds: float, minimum: int, now: Callable[[], float] = time.monotonic):
         self.seconds, self.minimum, self.now = seconds, minimum, now
         self.begin = now()
-        self.count = 0
+        self.count = self.clean = 0
 
-    def add(self, value_ms: float) -> None:
+    def add(self, value_ms: float, clean: bool = True) -> None:
         self.count += 1
+        self.clean += clean
 
     def finished(self) -> bool:
-        return self.count >= self.minimum and self.now() - self.begin >= self.seconds
+        spent = self.now() - self.begin
+        enough = self.clean >= self.minimum or spent >= PATIENCE * self.seconds
+        return self.count >= self.minimum and enough and spent >= self.seconds
 
 
 class Maximum:
-    """Enough samples for any purpose."""
+    """Enough samples for any purpose, clean or not."""
 
     reason = "maximum"
 
     def __init__(self, count: int):
         self.most, self.count = count, 0
 
-    def add(self, value_ms: float) -> None:
+    def add(self, value_ms: float, clean: bool = True) -> None:
         self.count += 1
 
+    def reached(self, blocks: int) -> bool:
+        return blocks >= self.most
+
     def finished(self) -> bool:
-        return self.count >= self.most
+        return self.reached(self.count)

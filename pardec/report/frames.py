@@ -55,6 +55,23 @@ def load_tables(paths: list[str | Path]) -> dict[str, DataFrame]:
     Raises:
         UserError: a path is missing or no table.
     """
+    tables = {}
+    for path in table_files(paths):
+        try:
+            tables[path.stem] = pandas.read_csv(path, keep_default_na=False, na_values=[""])
+        except FileNotFoundError:
+            raise UserError(path, "does not exist", "run `make all` to produce it") from None
+        except (ValueError, UnicodeDecodeError) as error:
+            raise UserError(path, f"is not a table ({error})", "delete it and run `make all` again") from None
+    return tables
+
+
+def table_files(paths: list[str | Path]) -> list[Path]:
+    """The CSV files that `paths` stand for.
+
+    Raises:
+        UserError: a path is neither a folder nor a table.
+    """
     files: list[Path] = []
     for path in map(Path, paths):
         if path.is_dir():
@@ -65,15 +82,7 @@ def load_tables(paths: list[str | Path]) -> dict[str, DataFrame]:
             raise UserError(
                 path, "is neither a folder nor a .csv table", "name results/tables or its .csv files"
             )
-    tables = {}
-    for path in files:
-        try:
-            tables[path.stem] = pandas.read_csv(path, keep_default_na=False, na_values=[""])
-        except FileNotFoundError:
-            raise UserError(path, "does not exist", "run `make all` to produce it") from None
-        except (ValueError, UnicodeDecodeError) as error:
-            raise UserError(path, f"is not a table ({error})", "delete it and run `make all` again") from None
-    return tables
+    return files
 
 
 def need(tables: dict[str, DataFrame], name: str) -> DataFrame:

@@ -49,7 +49,7 @@ def gallery(written: list[Written], prompts: int = 2) -> list[dict]:
     """
     tasks = []
     for task in dict.fromkeys(w.task for w in written):
-        here = [w for w in written if w.task == task]
+        here = [w for w in written if w.task == task and "prompts=random" not in w.settings]
         plain = sorted((w for w in here if w.steps is None), key=lambda w: (len(w.decoder), w.path))
         arms = plain[:1] + _spread(sorted((w for w in here if w.steps is not None), key=_steps))
         if not arms:

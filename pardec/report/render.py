@@ -16,7 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from pardec.common.errors import UserError
-from pardec.report import answers, methods
+from pardec.report import answers, claims, methods
 from pardec.report.book import Book
 from pardec.report.digest import digest, origin_of, to_script
 from pardec.report.digits import check_digits
@@ -38,7 +38,7 @@ LIMIT_BYTES = 5_000_000
 class Material:
     """All that a page is made of.
 
-    values, trails: as read from their JSON. figures: SVG files by name. study: resolved configuration.
+    values, claims, trails: as read from their JSON. figures: SVG files by name. study: resolved configuration.
     outputs: paths
     of output files to quote. origin: facts of the run to print on the first page, each with its source.
     """
@@ -47,6 +47,7 @@ class Material:
     tables: dict[str, DataFrame]
     figures: dict[str, Path]
     study: dict[str, Any]
+    claims: dict[str, Any] = field(default_factory=dict)
     trails: dict[str, dict] = field(default_factory=dict)
     outputs: list[Path] = field(default_factory=list)
     origin: dict[str, Any] = field(default_factory=dict)
@@ -106,6 +107,8 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "study": material.study,
         "origin": {**origin_of(material.trails), **material.origin},
         "answers": answers,
+        "judged": material.claims,
+        "claims_of": claims,
         "methods": methods,
         "style": lambda: Markup((templates / "style.css").read_text(encoding="utf-8")),
         "script": lambda: Markup((templates / "page.js").read_text(encoding="utf-8")),

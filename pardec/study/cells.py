@@ -30,6 +30,8 @@ class Cell:
     batch: int
     prompt_tokens: int | None
     new_tokens: int
+    random_prompts: bool = False
+    """Random tokens in place of the prompts, of the same lengths."""
     reference: Cell | None = None
 
     @property
@@ -38,6 +40,8 @@ class Cell:
         words = [f"{key}={_word(value)}" for key, value in self.swept]
         if self.prompt_tokens is not None:
             words.append(f"prompt={self.prompt_tokens}")
+        if self.random_prompts:
+            words.append("prompts=random")
         return ",".join([*words, f"new={self.new_tokens}"])
 
     @property
@@ -69,8 +73,8 @@ def expand(study: Study) -> dict[str, Cell]:
 
 
 def _grid_cells(study: Study, name: str, grid: Grid, where: str):
-    for workload, arm, batch, prompt, new in itertools.product(
-        grid.workloads, grid.arms, grid.batch, grid.prompt_tokens, grid.new_tokens
+    for workload, arm, batch, prompt, new, random in itertools.product(
+        grid.workloads, grid.arms, grid.batch, grid.prompt_tokens, grid.new_tokens, grid.random_prompts
     ):
         shape = {"batch": batch, "prompt_tokens": prompt, "new_tokens": new}
         reference = None
@@ -79,9 +83,10 @@ def _grid_cells(study: Study, name: str, grid: Grid, where: str):
         settings = type(_arm(study, arm, where).settings)
         lists = {key: values for key, values in grid.sweep.items() if key in settings.model_fields}
         for values in itertools.product(*lists.values()):
-            cell = _cell(study, name, workload, arm, dict(zip(lists, values, strict=True)), shape, where)
+            plain = _cell(study, name, workload, arm, dict(zip(lists, values, strict=True)), shape, where)
+            cell = replace(plain, random_prompts=random)
             itself = reference is not None and cell.output_id == reference.output_id
-            yield cell if itself else replace(cell, reference=reference or cell)
+            yield cell if itself else replace(cell, reference=reference or plain)
 
 
 def _arm(study: Study, name: str, where: str):

@@ -248,6 +248,7 @@ class Plan:
         work = self.study.workloads[cell.workload]
         shape = {"data": f"results/data/{work.data}", "workload": cell.workload, "task": work.task}
         shape |= {"prompt-tokens": cell.prompt_tokens, "new-tokens": cell.new_tokens}
+        shape |= {"prompt-text": "random" if cell.random_prompts else None}
         shape |= {"device": cell.device, "precision": cell.precision, "threads": cell.threads}
         return shape | {"seed": self.seed("prompts", cell.workload)}
 
@@ -304,6 +305,15 @@ class Plan:
         """The report's words and looks."""
         folder = self.root / "report"
         return sorted(path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
+
+    def workflow_files(self, configs: Iterable[str | Path]) -> list[str]:
+        """The workflow itself, the Snakefile first: rules, scripts and configuration."""
+        found = [
+            path for pattern in ("rules/*.smk", "scripts/*.py") for path in sorted(self.root.glob(pattern))
+        ]
+        found += [self.root / path for path in configs]
+        below = [path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in found]
+        return list(dict.fromkeys(["Snakefile", *(path.as_posix() for path in below)]))
 
     @staticmethod
     def write_list(path: str, lines: Iterable[str]) -> None:

@@ -90,7 +90,8 @@ class Grid(Settings):
     arms: list[Name] = Field(min_length=1)
     """Arms of this study; one whose model a workload lacks is an error."""
     reference: Name | None
-    """The arm each cell is paired with at the same workload and shape; null pairs each cell with itself (A/A)."""
+    """The arm each cell is paired with at the same workload and shape; null pairs each cell with itself on real
+    prompts (A/A)."""
     sweep: dict[str, list[Any]] = Field(default_factory=dict)
     """Settings of the arms' decoders and the values each takes; an arm without a setting is run once."""
     batch: list[Annotated[int, Field(gt=0)]] = Field([1], min_length=1)
@@ -99,6 +100,8 @@ class Grid(Settings):
     """Prompts cut or joined to exactly this many tokens; null leaves them as they are."""
     new_tokens: list[Annotated[int, Field(gt=0)] | None] = Field([None], min_length=1)
     """Canvas lengths; null takes the workload's."""
+    random_prompts: list[bool] = Field([False], min_length=1)
+    """Whether prompts are random tokens of the same lengths; a reference always gets the real ones."""
 
 
 class Experiment(Settings):

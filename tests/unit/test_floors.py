@@ -6,7 +6,7 @@ from pathlib import Path
 
 import grimp
 
-FLOORS = ["common", "data", "models", "decoding", "measure", "quality", "study", "evidence", "report"]
+FLOORS = ["common", "data", "models", "decoding", "measure", "quality", "study", "evidence", "report", "cli"]
 HEAVY = ("torch", "transformers", "datasets", "pandas", "matplotlib", "scipy", "pyarrow")
 
 

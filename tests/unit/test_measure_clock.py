@@ -122,6 +122,28 @@ def test_stops_when_precise_and_not_before_six_samples():
     assert len(cell.samples) == 6
 
 
+def test_disturbed_samples_are_flagged_on_both_arms_and_not_counted():
+    time, log = FakeTime(), []
+    cell, reference = sides(time, 10, 20, log)
+    answers = iter([None, ["foreign_load"], None, None, []])
+    criteria = [Precise(0.5, minimum=2), Maximum(50)]
+    precise = criteria[0]
+    measure(cell, reference, time.clock, batches(9, 1, 0), criteria, 0, 0, lambda last: next(answers, []))
+    assert [sample["flags"] for sample in cell.samples[:5]] == [["foreign_load"]] * 2 + [[]] * 3
+    assert [s["flags"] for s in reference.samples] == [s["flags"] for s in cell.samples]
+    assert len(precise.values) == len(cell.samples) - 2 == 6
+
+
+def test_a_cell_that_never_comes_clean_ends():
+    seconds = iter(range(1000))
+    budget = Budget(5, minimum=2, now=lambda: next(seconds))
+    for _ in range(19):
+        budget.add(1.0, clean=False)
+        assert not budget.finished()
+    budget.add(1.0, clean=False)
+    assert budget.finished()
+
+
 def test_budget_waits_for_the_minimum():
     seconds = iter(range(0, 1000, 10))
     budget = Budget(5, minimum=4, now=lambda: next(seconds))

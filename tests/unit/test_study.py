@@ -202,6 +202,8 @@ def test_cells_pair_with_the_reference_of_their_shape(config):
     for cell in cells.values():
         if cell.experiment == "noise":
             assert cell.reference.output_id == cell.output_id
+        elif cell.experiment == "prompts":
+            assert cell.reference.arm == cell.arm and not cell.reference.random_prompts
         elif cell.reference is not None:
             assert cell.reference.decoder == "autoregressive"
             assert (cell.reference.batch, cell.reference.new_tokens) == (cell.batch, cell.new_tokens)

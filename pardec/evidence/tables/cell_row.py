@@ -36,6 +36,7 @@ def what(record: Source) -> dict[str, Any]:
         "experiment": cell["experiment"],
         "task": task_of(cell),
         **{name: cell.get(name) for name in plain},
+        "random_prompts": bool(cell.get("random_prompts")),
         "steps": cell["settings"].get("steps"),
         "block": cell["settings"].get("block"),
         "prompt_mean_tokens": (body.get("prompt_length") or {}).get("mean"),

@@ -70,6 +70,7 @@ def writes(cell: dict[str, Any]) -> tuple:
     """What decides a cell's outputs; cells that share it must write the same tokens for the same prompt."""
     settings = json.dumps(cell["settings"], sort_keys=True)
     shape = (cell.get("precision"), cell.get("prompt_tokens"), cell["new_tokens"])
+    shape += (bool(cell.get("random_prompts")),)
     return (task_of(cell), cell["model"], cell["decoder"], settings, *shape)
 
 

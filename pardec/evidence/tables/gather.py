@@ -78,6 +78,19 @@ def gather(name: str, paths: Paths) -> Inputs:
     )
 
 
+def read_paths(name: str, paths: Paths) -> list[Path]:
+    """The files among `paths` that `gather` reads for table `name`."""
+    wanted = needs(name)
+    single = ("machine", "floors")
+    found = [
+        Path(path)
+        for kind in FILES
+        if kind in wanted
+        for path in (paths.get(kind) or [])[: 1 if kind in single else None]
+    ]
+    return found + [locate(other, paths.get("tables") or []) for other in wanted if other not in FILES]
+
+
 def load(name: str, paths: Sequence[str]) -> DataFrame:
     """Table `name` from among `paths`, folders or files; Parquet before CSV.
 

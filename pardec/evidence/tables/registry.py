@@ -16,6 +16,7 @@ TABLES = Registry(
         "steps": f"{_HERE}.steps:TABLE",
         "batch": f"{_HERE}.batch:TABLE",
         "length": f"{_HERE}.length:TABLE",
+        "prompts": f"{_HERE}.prompts:TABLE",
         "memory": f"{_HERE}.memory:TABLE",
         "quality": f"{_HERE}.quality:TABLE",
         "likelihood": f"{_HERE}.likelihood:TABLE",

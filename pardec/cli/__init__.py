@@ -1,0 +1,1 @@
+"""The `pardec` command: one file a subcommand, which asks the floors below and prints."""

@@ -1,0 +1,22 @@
+"""The `pardec` command."""
+
+from __future__ import annotations
+
+import typer
+
+from pardec.cli.archive import archive
+from pardec.cli.compare import compare
+from pardec.cli.guard import guarded
+from pardec.cli.status import status
+from pardec.cli.trace import trace
+from pardec.cli.verify import verify
+
+app = typer.Typer(
+    name="pardec",
+    help="Look behind the numbers of a run: where each came from, whether it follows, whether another run agrees.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (trace, verify, compare, archive, status):
+    app.command()(guarded(command))

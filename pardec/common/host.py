@@ -1,0 +1,124 @@
+"""What can be said of this machine and its Python by reading a few small files: cheap enough for every job."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import sys
+from functools import cache
+from pathlib import Path
+
+FREQUENCY = "/sys/devices/system/cpu/cpu0/cpufreq"
+DRIVER = "/proc/driver/nvidia/version"
+
+
+def host() -> dict:
+    """CPU, cores, memory, clock and governor, system, container, GPUs; what cannot be read is left out.
+
+    `clock_mhz` is the first core's, at this moment.
+    """
+    facts = {
+        "cpu": cpu_name(),
+        "cores": os.cpu_count(),
+        "memory_gb": memory_gb(),
+        "clock_mhz": clock_mhz(),
+        "governor": governor(),
+        "system": f"{platform.system()} {platform.release()}",
+        "container": container(),
+        "gpu": gpu_names() or None,
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+def environment() -> dict:
+    """Python, the torch build, the GPU's driver, and the installed packages as a count and one hash."""
+    found = packages()
+    facts = {
+        "python": platform.python_version(),
+        "executable": Path(sys.executable).name,
+        "torch": found.get("torch"),
+        "driver": driver(),
+        "packages": len(found),
+        "packages_sha256": fingerprint(found),
+    }
+    return {key: value for key, value in facts.items() if value is not None}
+
+
+@cache
+def packages() -> dict[str, str]:
+    """Installed distributions by normalised name with their versions, sorted.
+
+    Read from the names of their folders: opening the metadata of each would cost more than most jobs' own start.
+    """
+    found: dict[str, str] = {}
+    for folder in sys.path:
+        try:
+            names = os.listdir(folder or ".")
+        except OSError:
+            continue
+        for name in names:
+            if name.endswith(".dist-info"):
+                package, _, version = name.removesuffix(".dist-info").rpartition("-")
+                found.setdefault(re.sub(r"[-_.]+", "-", package).lower(), version)
+    return dict(sorted(found.items()))
+
+
+def fingerprint(found: dict[str, str]) -> str:
+    """SHA-256 over one `name==version` a line, in order of names."""
+    return hashlib.sha256("".join(f"{name}=={found[name]}\n" for name in sorted(found)).encode()).hexdigest()
+
+
+def cpu_name() -> str:
+    for line in (read("/proc/cpuinfo") or "").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def memory_gb() -> float | None:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+    except (ValueError, OSError, AttributeError):
+        return None
+
+
+def clock_mhz() -> float | None:
+    current = read(f"{FREQUENCY}/scaling_cur_freq")
+    if current and current.isdecimal():
+        return int(current) / 1000
+    stated = re.search(r"^cpu MHz\s*:\s*([\d.]+)", read("/proc/cpuinfo") or "", re.M)
+    return float(stated[1]) if stated else None
+
+
+def governor() -> str | None:
+    return read(f"{FREQUENCY}/scaling_governor")
+
+
+def container() -> str | None:
+    if os.environ.get("APPTAINER_CONTAINER"):
+        return "apptainer"
+    return "docker" if Path("/.dockerenv").exists() else None
+
+
+def driver() -> str | None:
+    """Version of the NVIDIA driver; None where there is none."""
+    stated = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)", read(DRIVER) or "")
+    return stated[1] if stated else None
+
+
+def gpu_names() -> list[str]:
+    """Models of the NVIDIA GPUs that the driver tells of."""
+    found = []
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        stated = re.search(r"^Model:\s*(.+)$", read(str(path)) or "", re.M)
+        found += [stated[1].strip()] if stated else []
+    return found
+
+
+def read(path: str) -> str | None:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return None

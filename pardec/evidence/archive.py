@@ -1,0 +1,194 @@
+"""A run in one file: a tar of sorted names under fixed times and owners, compressed; equal runs give equal bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pardec.common.errors import UserError
+from pardec.common.files import atomic
+from pardec.common.lazy import lazy
+from pardec.evidence.run import ARCHIVE, LEFT_OUT, Run
+
+zstandard = lazy("zstandard")
+
+MANIFEST = "manifest.json"
+SCHEMA = 1
+LEVEL = 9
+"""Compression: higher levels take minutes on model weights, which hardly shrink."""
+CHUNK = 1 << 20
+LARGEST_MANIFEST = 1 << 28
+"""Bytes; a manifest is read into memory."""
+
+
+def write_archive(run: Run, out: str | Path) -> dict[str, Any]:
+    """Write `run` to `out`; returns the manifest.
+
+    Raises:
+        UserError: the name is no archive's, it lies inside the run, or the run holds what cannot be archived.
+    """
+    out = Path(out)
+    if not out.name.endswith(ARCHIVE):
+        raise UserError(out, f"does not end in {ARCHIVE}", f"call it {out.name.split('.')[0]}{ARCHIVE}")
+    inside = out.resolve()
+    if inside.is_relative_to(run.folder) and inside.relative_to(run.folder).parts[0] not in LEFT_OUT:
+        raise UserError(out, "lies inside the run", "write it beside the results, or to results/published/")
+    names = run.files()
+    if not names:
+        raise UserError(run.label, "holds no files", "run `make all` first")
+    for name in names:
+        if run.path(name).is_symlink() or not run.path(name).is_file():
+            raise UserError(run.path(name), "is a link or no plain file", "replace it by the file itself")
+    manifest = describe(run, names)
+    packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+    with (
+        atomic(out, ARCHIVE) as path,
+        open(path, "wb") as raw,
+        packer.stream_writer(raw, closefd=False) as packed,
+        tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        text = (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
+        tar.addfile(_member(MANIFEST, len(text)), io.BytesIO(text))
+        for name in names:
+            with _Hashed(run.path(name)) as file:
+                tar.addfile(_member(name, manifest["files"][name]["bytes"]), file)
+            if file.digest() != manifest["files"][name]["sha256"]:
+                raise UserError(run.path(name), "changed while it was read", "wait until the run has ended")
+    return manifest
+
+
+def describe(run: Run, names: list[str]) -> dict[str, Any]:
+    """What an archive says of itself: the study, the commits and the machine, every file's hash."""
+    from pardec.evidence.origins import origins
+
+    study = run.json("results/study.json") or {}
+    commits = {
+        (git.get("commit"), bool(git.get("dirty")))
+        for git in (origin.block.get("git") or {} for origin in origins(run).values())
+        if git.get("commit")
+    }
+    machine = run.json("results/machine.json") or {}
+    return {
+        "schema": SCHEMA,
+        "study": {key: study.get(key) for key in ("name", "title", "seed")},
+        "git": [{"commit": commit, "dirty": dirty} for commit, dirty in sorted(commits)],
+        "machine": {key: value for key, value in machine.items() if key != "provenance"},
+        "files": {name: {"sha256": run.sha(name), "bytes": run.path(name).stat().st_size} for name in names},
+    }
+
+
+def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
+    """Unpack an archive below `to`; returns the files that its manifest says otherwise of, each with why.
+
+    Refused, before anything of it is written: links, devices, absolute names, names that leave the folder, names that
+    come twice, and more bytes than the manifest tells or the disk holds.
+
+    Raises:
+        UserError: no archive of a run, damaged, or unsafe.
+    """
+    mend = "fetch or write the archive again"
+    found: dict[str, str] = {}
+    try:
+        with (
+            open(path, "rb") as raw,
+            zstandard.ZstdDecompressor().stream_reader(raw) as packed,
+            tarfile.open(fileobj=packed, mode="r|") as tar,
+        ):
+            members = iter(tar)
+            manifest = _manifest(path, tar, next(members, None))
+            room = shutil.disk_usage(to).free
+            if sum(entry["bytes"] for entry in manifest["files"].values()) > room:
+                raise UserError(path, "unpacks to more than the disk holds", "set TMPDIR to a larger disk")
+            for member in members:
+                name = _safe(path, member)
+                if name in found:
+                    raise UserError(path, f"holds {name} twice", mend)
+                known = manifest["files"].get(name)
+                if known is None or member.size != known["bytes"]:
+                    found[name] = ""  # not as the manifest says: named, and never written
+                    continue
+                found[name] = _write(tar.extractfile(member), to / name)
+            while packed.read(CHUNK):  # the checksum stands at the very end
+                pass
+    except (zstandard.ZstdError, tarfile.TarError, EOFError, OSError) as error:
+        raise UserError(path, f"is not a readable archive of a run ({error})", mend) from None
+    (to / "results").mkdir(exist_ok=True)
+    return list(_differences(manifest["files"], found))
+
+
+def _differences(files: dict[str, dict], found: dict[str, str]):
+    for name in sorted({*files, *found}):
+        if name not in files:
+            yield name, "is not in the archive's manifest"
+        elif name not in found:
+            yield name, "is in the archive's manifest and not in the archive"
+        elif found[name] != files[name]["sha256"]:
+            yield name, "has not the SHA-256 that the archive's manifest gives"
+
+
+def _manifest(path: str | Path, tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any]:
+    wrong = UserError(path, "is no archive of a run (no manifest)", "write one with `pardec archive`")
+    if member is None or member.name != MANIFEST or not member.isreg() or member.size > LARGEST_MANIFEST:
+        raise wrong
+    try:
+        body = json.loads(tar.extractfile(member).read())
+        if body["schema"] != SCHEMA:
+            raise UserError(path, f"has schema {body['schema']!r}", f"this version reads schema {SCHEMA}")
+        for entry in body["files"].values():
+            int(entry["bytes"]), str(entry["sha256"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise wrong from None
+    return body
+
+
+def _safe(path: str | Path, member: tarfile.TarInfo) -> str:
+    pure = PurePosixPath(member.name)
+    if not member.isreg():
+        raise UserError(path, f"holds {member.name!r}, which is a link or no plain file", "do not trust it")
+    leaves = pure.is_absolute() or ".." in pure.parts or "\\" in member.name or "\0" in member.name
+    if leaves or pure.parts[:1] != ("results",) or len(pure.parts) < 2 or pure.as_posix() != member.name:
+        raise UserError(path, f"holds {member.name!r}, a name outside of results/", "do not trust it")
+    return member.name
+
+
+def _write(source: Any, target: Path) -> str:
+    """Write a member's bytes; returns their SHA-256."""
+    total = hashlib.sha256()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "xb") as file:
+        while chunk := source.read(CHUNK):
+            total.update(chunk)
+            file.write(chunk)
+    return total.hexdigest()
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode, member.mtime = size, 0o644, 0
+    member.uid = member.gid = 0
+    member.uname = member.gname = ""
+    return member
+
+
+class _Hashed(contextlib.AbstractContextManager):
+    """A file that is hashed as it is read."""
+
+    def __init__(self, path: Path):
+        self.file, self.total = open(path, "rb"), hashlib.sha256()  # noqa: SIM115 (closed in __exit__)
+
+    def read(self, size: int = -1) -> bytes:
+        chunk = self.file.read(size)
+        self.total.update(chunk)
+        return chunk
+
+    def digest(self) -> str:
+        return self.total.hexdigest()
+
+    def __exit__(self, *_: object) -> None:
+        self.file.close()

@@ -1,0 +1,222 @@
+"""Every claim of every seed, and every judge by name.
+
+A new claim is one entry here; a new judge is one line here and one file.
+"""
+
+from __future__ import annotations
+
+from pardec.common.registry import Registry
+from pardec.evidence.claims.base import Claim
+
+_HERE = "pardec.evidence.claims"
+
+JUDGES = Registry(
+    "judge",
+    {
+        "tradeoff": f"{_HERE}.steps:TRADEOFF",
+        "crossover": f"{_HERE}.steps:CROSSOVER",
+        "batch": f"{_HERE}.batch:JUDGE",
+        "memory": f"{_HERE}.memory:JUDGE",
+        "prompts": f"{_HERE}.prompts:JUDGE",
+        "clocks": f"{_HERE}.practice:CLOCKS",
+        "warm_up": f"{_HERE}.practice:WARM_UP",
+        "tiers": f"{_HERE}.practice:TIERS",
+        "examples": f"{_HERE}.practice:EXAMPLES",
+    },
+)
+
+SEEDS = {
+    "000": "Flash Flood at scale",
+    "001": "Flash Flood decoder, plan",
+    "002": "Flash Flood decoder, results",
+    "003": "Drafting ideas",
+    "004": "LLaDA against LLaMA 3",
+}
+"""What each seed is about."""
+
+_GRID = "experiment grid"
+_FLOOD = "experiment flood"
+_DRAFT = "experiment draft"
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "000.1", "Autoregression needs one forward pass a token, so its time is linear in tokens.",
+        "forward passes equal tokens; the exponent of time in tokens is near one", "slope and exponent", waits=_GRID,
+    ),
+    Claim(
+        "000.2", "Parallel refinement needs 5 to 10 forward passes whatever the size.",
+        "passes at full correctness do not grow with size", "passes against size", waits=_GRID,
+    ),
+    Claim(
+        "000.3", "Autoregression runs at about 50 tokens/s: 20 s for 1,000 tokens (A100, GPT-2 Large or Qwen 1.5B).",
+        "that rate on that hardware with those weights", waits=f"{_GRID}, hardware and weights",
+    ),
+    Claim(
+        "000.4", "Ten passes of about 0.05 s make 0.5 s in all.",
+        "those times on that hardware with those weights", waits=f"{_GRID}, hardware and weights",
+    ),
+    Claim("000.5", "Parallel refinement is 40 to 100 times faster.", "that ratio", "ratio by size", waits=_GRID),
+    Claim(
+        "000.6", "Structured outputs of 64×64 (and 100×100) can be generated so.",
+        "exact outputs at those sizes", "correctness by size", waits=_GRID,
+    ),
+    Claim(
+        "000.7", "The flood's time is a step function of tokens.",
+        "an exponent of time near zero up to some size", "exponent of time; where constant time ends", waits=_GRID,
+    ),
+    Claim(
+        "000.8", "The constraint i + j is simple enough to be learned.",
+        "trained models write it exactly", "exactness of trained models", waits=_GRID,
+    ),
+    Claim(
+        "001.1", "The flood decoder passes 10,000 tokens/s.", "that rate", "the rate, beside its machine", waits=_FLOOD
+    ),
+    Claim(
+        "001.2", "Looping over roots and chunks serialises everything.",
+        "time grows in step with the number of roots", "time against the number of roots", waits=_FLOOD,
+    ),
+    Claim(
+        "001.3", "With R=20 roots, C=4 chunks and L=16 characters it takes 2 inference steps instead of 100.",
+        "those counts", "counted steps", waits=_FLOOD,
+    ),
+    Claim(
+        "001.4", "It is therefore about 50 times faster.", "that ratio at those sizes",
+        "ratio, for each meaning of sequential", waits=_FLOOD,
+    ),
+    Claim(
+        "001.5", "Choosing the best of K candidates by energy, in parallel, picks better ones.",
+        "quality grows with K", "quality against K", waits=_FLOOD,
+    ),
+    Claim(
+        "001.6", "Batch size and K need tuning.", "the best setting lies inside the surface over both",
+        "surface over both", waits=_FLOOD,
+    ),
+    Claim(
+        "002.1", "Rendering goes from 53 to 3,178 characters/s: 60 times faster.", "that ratio", "ratio", waits=_FLOOD
+    ),
+    Claim(
+        "002.2", "End to end goes from 33 to 498 characters/s: 15 times faster.", "that ratio", "ratio", waits=_FLOOD
+    ),
+    Claim(
+        "002.3", "Rendering in O(N) becomes one batched operation in O(1), given enough parallelism.",
+        "an exponent near zero up to some size", "exponent; where it ends", waits=_FLOOD,
+    ),
+    Claim(
+        "002.4", "The manager takes 46 %, rendering 23 % and overhead about 30 % of 7.46 s.",
+        "those shares", "shares", waits=_FLOOD,
+    ),
+    Claim(
+        "002.5", "The bottleneck moves to the manager.", "the manager's share is the largest",
+        "order of the shares", waits=_FLOOD,
+    ),
+    Claim(
+        "002.6", "200 roots take 1.69 s against 3.42 s for 50.", "that ratio at those counts",
+        "ratio at those counts", waits=_FLOOD,
+    ),
+    Claim(
+        "002.7", "800 tokens/s here extrapolate linearly to 25,000 to 50,000 on an H100.",
+        "a model from bandwidth and matmul rate predicts it, or a GPU shows it",
+        waits=f"{_FLOOD} and a model of the machine; hardware",
+    ),
+    Claim(
+        "003.1", "A fixed block of 16: tau 7.92, TPOT 6.258 ms, 6.44 times faster (10 prompts, A100).",
+        "tau and ratio", "tau; ratio with interval", waits=_DRAFT,
+    ),
+    Claim(
+        "003.2", "Sparse seeding gives tau 4.27 and 3.44 times, dense seeding 2.52 and 2.04 times.",
+        "none before sparse before dense, with positions right", "order of the three", waits=_DRAFT,
+    ),
+    Claim(
+        "003.3", "Refining in two steps collapses: tau 1.20, 22.38 tokens/s.",
+        "a collapse with the draft cache on too", "tau and ratio, against the control without cache", waits=_DRAFT,
+    ),
+    Claim(
+        "003.4", "It collapses because the draft conditions on itself, off its training distribution.",
+        "the control that removes self-conditioning restores tau", "control experiment", waits=_DRAFT,
+    ),
+    Claim(
+        "003.5", "An EWMA scheduler chooses the block size better than a fixed one.",
+        "faster than the best fixed block", "ratio to the best fixed block", waits=_DRAFT,
+    ),
+    Claim(
+        "003.6", "A threshold on tau is not enough: break-even by cycle time is the right objective.",
+        "break-even is faster than EWMA and than a threshold", "ratios among the three", waits=_DRAFT,
+    ),
+    Claim(
+        "003.7", "Exact multi-round sampling is right but no gain in throughput.",
+        "exact outputs, and no ratio above one when verified in one pass", "exactness; ratio", waits=_DRAFT,
+    ),
+    Claim(
+        "003.8", "Drafts are single trajectories; more diverse candidates help multi-round sampling.",
+        "acceptance grows with diversity", "acceptance by diversity", waits=_DRAFT,
+    ),
+    Claim(
+        "003.9", "Tree verification raises realised tokens/s, unless the tree is too wide.",
+        "a ratio above one at some width and below at a larger", "ratio by width; break-even tau at q = 16, 32, 48",
+        waits=_DRAFT,
+    ),
+    Claim(
+        "003.10", "Most rejections come early in the block, so a light tree pays.",
+        "acceptance falls early, and the light tree's ratio is above one", "acceptance by position; ratio",
+        waits=_DRAFT,
+    ),
+    Claim(
+        "003.11", "Candidate solutions raise tau a little and throughput not at all.",
+        "tau rises, the ratio does not", "both", waits=_DRAFT,
+    ),
+    Claim(
+        "003.12", "A gate on low confidence makes reuse of suffixes safe.",
+        "gated reuse is no slower than none", "gated against none", waits=_DRAFT,
+    ),
+    Claim(
+        "003.13", "Refining selected positions is better than rewriting the block.",
+        "selective is faster than full", "selective against full", waits=_DRAFT,
+    ),
+    Claim(
+        "004.1", "At about 10 steps diffusion is faster but nonsensical, at about 100 good but slower.",
+        "on every task: the fewest steps faster and worse, the most slower and good",
+        "quality and latency against steps", "tradeoff", waits="experiment steps",
+    ),
+    Claim(
+        "004.2", "At some number of steps diffusion matches autoregression; is its latency then higher or lower?",
+        "on every task: some number of steps passes the quality gate", "crossover with interval, by task",
+        "crossover", waits="experiment steps",
+    ),
+    Claim(
+        "004.3", "Diffusion parallelises better with batch: a potential win.",
+        "in every series: the throughput ratio grows from the smallest to the largest batch",
+        "throughput slopes; crossover batch or none", "batch", waits="experiment batch",
+    ),
+    Claim(
+        "004.4",
+        "The autoregressive cache grows linearly with length, attention quadratically without a fused kernel; "
+        "how does diffusion's memory grow?",
+        "an exponent of the cache in tokens near one", "exponents of memory in length",
+        "memory", waits="experiment length",
+    ),
+    Claim(
+        "004.5", "Prompts must be real text: random tokens change memory and computation.",
+        "random prompts of the same lengths change latency beyond noise, or peak memory",
+        "real against random tokens, paired", "prompts", waits="experiment prompts",
+    ),
+    Claim(
+        "004.6", "Python's clock is not accurate enough on a GPU.",
+        "device events and a clock read without synchronising disagree beyond noise",
+        "events against host clocks", "clocks", waits="a run on a GPU",
+    ),
+    Claim(
+        "004.7", "Three to five warm-up passes settle allocator and compiler.",
+        "after at most five passes a pass takes as long as later ones", "latency by pass", "warm_up",
+        waits="recorded warm-up passes",
+    ),
+    Claim(
+        "004.8", "Plain implementations on both sides compare architectures, optimised ones engineering.",
+        "the ratio depends on the engine that both sides get", "the same comparison on both engines", "tiers",
+        waits="a second engine",
+    ),
+    Claim(
+        "004.9", "The authors' generation examples can be replicated before profiling.",
+        "the authors' prompts give the authors' outputs", "on a study with the authors' weights", "examples",
+        waits="a study with the authors' weights",
+    ),
+)  # fmt: skip

@@ -1,0 +1,64 @@
+"""Describe the whole run as a Workflow Run RO-Crate: every job with what it used, made, and ran in."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from pardec.common.cli import main_guard
+from pardec.common.files import atomic, read_json, write_json
+from pardec.common.host import packages
+from pardec.evidence.crate import NAME, WORKFLOW, copy_name, describe, read_blocks
+from pardec.evidence.provenance import now, write_sidecar
+
+UNNAMED = "whoever started this run (PARDEC_AGENT was not set)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--papers-from", required=True, help="a file with one path a line: provenance of each job"
+    )
+    parser.add_argument("--study", required=True, help="the resolved study as JSON")
+    parser.add_argument(
+        "--workflow", nargs="+", required=True, help="files of the workflow, the Snakefile first"
+    )
+    parser.add_argument("--license", default="MIT", help="of the results: an SPDX name")
+    parser.add_argument("--agent", default=os.environ.get("PARDEC_AGENT", UNNAMED), help="who ran it")
+    parser.add_argument("--out", required=True, help="the folder of results")
+    options = parser.parse_args()
+
+    begin = now()
+    root = Path(options.out)
+    papers = [line for line in Path(options.papers_from).read_text(encoding="utf-8").splitlines() if line]
+    copies = copy_workflow(options.workflow, root / WORKFLOW)
+    title = read_json(options.study)["title"]
+    about = {
+        "name": title,
+        "description": f"A run of pardec (parallel decoding, measured): {title}. All its jobs, inputs and outputs.",
+        "license": options.license,
+        "agent": options.agent,
+        "engine": packages().get("snakemake", "unknown"),
+    }
+    crate = describe(read_blocks(papers), root, options.workflow, about)
+    write_json(root / NAME, crate)
+    write_sidecar([root / NAME, *copies], sys.argv, begin, [*papers, *options.workflow, options.study])
+    print(f"{root / NAME}: {len(crate['@graph'])} entities, {len(papers)} jobs")
+
+
+def copy_workflow(files: list[str], folder: Path) -> list[Path]:
+    """Bring the workflow's files below `folder`."""
+    copies = []
+    for path in files:
+        target = folder / copy_name(path)
+        with atomic(target) as temporary:
+            shutil.copyfile(path, temporary)
+        copies.append(target)
+    return copies
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(main))

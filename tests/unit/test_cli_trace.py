@@ -1,0 +1,107 @@
+"""`pardec trace` shows the whole chain of a number, and says where it is broken."""
+
+import json
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from pardec.cli.main import app
+from pardec.evidence.run import open_run
+from pardec.evidence.trace import trace
+from tests.finished_run import FIGURE, PRINTED, finished_run
+
+IDENT = PRINTED[0]
+RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/timing.json"
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    return finished_run(tmp_path_factory.mktemp("run"))
+
+
+def said(results, ident, status=0):
+    done = CliRunner().invoke(app, ["trace", ident, "--results", str(results)])
+    assert done.exit_code == status, done.output
+    return done.stdout
+
+
+def test_the_chain_is_complete(results):
+    text = said(results, IDENT)
+    value = json.loads((results / "values.json").read_text())["values"][IDENT]
+    record = json.loads((results.parent / RECORD).read_text())
+    order = [
+        IDENT,
+        repr(value["value"]),
+        f"{value['ci_low']!r} to {value['ci_high']!r}",
+        value["command"],
+        "✓ results/tables/cells.parquet",
+        value["source"][0]["sha256"],
+        f"✓ {RECORD}",
+        f"{record['samples'][0]['e2e_ms']:.6g}",
+        record["provenance"]["command"],
+        record["provenance"]["code_sha256"],
+        record["provenance"]["git"]["commit"],
+        "✓ results/data/grid/heldout.jsonl",
+        "scripts/prepare_data.py",
+        "✓ results/models/mdm-grid/config.json",
+        "scripts/train_model.py",
+        "✓ results/data/grid/train.jsonl",
+        "✓ results/models/mdm-grid/model.safetensors",
+        "printed in",
+        f"results/report.html#{IDENT}",
+        FIGURE,
+    ]
+    place = 0
+    for piece in order:
+        place = text.index(piece, place)
+    assert all(f"{sample['e2e_ms']:.6g}" in text for sample in record["samples"])
+
+
+def test_every_value_ends_at_files_that_exist(results):
+    with open_run(results) as run:
+        values = run.values()["values"]
+        full = [ident for ident, value in values.items() if value["value"] is not None]
+        columns = {ident.rpartition("/")[2]: ident for ident in full}  # one value a column
+        chosen = {*columns.values(), *(ident for ident in full if ident.startswith("finding/"))}
+        for ident in chosen:
+            found = trace(run, ident).value
+            assert found.below and all(link.holds for link in found.below), ident
+            for record in (record for table in found.below for record in table.below):
+                # A score's hash stands in no table but `quality`; the file itself must be there.
+                facts = dict(record.facts)
+                assert record.holds is not False and facts["sha256"] != "missing", (ident, record.title)
+
+
+def test_a_quality_leads_to_scores(results):
+    text = said(results, "cells/steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/quality")
+    assert "exact: " in text and "outputs.jsonl" in text and "scripts/score_cell.py" in text
+
+
+def test_a_finding_is_named_with_what_rests_on_it(results):
+    assert "finding/answer/verdict" in said(results, "finding/answer/tasks")
+
+
+def test_a_link_of_the_report_can_be_pasted(results):
+    assert said(results, f"#{IDENT}") == said(results, IDENT)
+
+
+def test_an_unknown_id_names_the_nearest(results):
+    wrong = IDENT.replace("latency_ms", "latencyms")
+    done = CliRunner().invoke(app, ["trace", wrong, "--results", str(results)])
+    assert done.exit_code == 2 and done.stderr.startswith("error: ") and f"{IDENT} or" in done.stderr
+
+
+def test_a_broken_link_is_marked(results, tmp_path):
+    shutil.copytree(results, tmp_path / "results")
+    with open(tmp_path / "results/models/mdm-grid/model.safetensors", "a") as file:
+        file.write("!")
+    text = said(tmp_path / "results", IDENT, status=1)
+    assert "✗ results/models/mdm-grid/model.safetensors" in text and f"✓ {RECORD}" in text
+
+
+def test_a_run_without_values_is_one_message(results, tmp_path):
+    shutil.copytree(results, tmp_path / "results")
+    (tmp_path / "results/values.json").write_text("{")
+    done = CliRunner().invoke(app, ["trace", IDENT, "--results", str(tmp_path / "results")])
+    assert done.exit_code == 2 and "values.json" in done.stderr

@@ -1,0 +1,107 @@
+"""Random prompts: right in length, without meaning, and never in the reference."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pardec.data.encoding import encode_prompts
+from pardec.data.prompts import random_tokens
+from pardec.data.tokenizers import BOS
+from pardec.evidence.record import record
+from pardec.evidence.tables.cells import writes
+from pardec.study.load import load_study
+from pardec.study.plan import Plan
+from tests import factories
+
+CONFIG = Path(__file__).parents[2] / "config.yaml"
+
+
+class Tokenizer:
+    """Letters to ids from 4 on; id 6 is special."""
+
+    bos_id, vocab_size = BOS, 30
+
+    @property
+    def tokenizer(self):
+        return self
+
+    def get_added_tokens_decoder(self):
+        return {6: "<special>"}
+
+    def encode(self, text):
+        return [7 + ord(letter) - ord("a") for letter in text]
+
+    def encode_prompt(self, text):
+        return [self.bos_id, *self.encode(text)]
+
+
+PROMPTS = [{"id": name, "prompt": name * 5, "answer": name} for name in "abc"]
+
+
+@pytest.mark.parametrize("length", [None, 8])
+def test_lengths_and_start_stay(length):
+    real = encode_prompts(Tokenizer(), PROMPTS, length)
+    drawn = encode_prompts(Tokenizer(), PROMPTS, length, 1)
+    assert [len(tokens) for tokens in real] == [len(tokens) for tokens in drawn]
+    assert real != drawn and all(tokens[0] == BOS for tokens in drawn)
+    assert all(token >= 4 and token != 6 for tokens in drawn for token in tokens[1:])
+
+
+def test_tokens_depend_on_seed_and_id_alone():
+    drawn = encode_prompts(Tokenizer(), PROMPTS, None, 1)
+    assert encode_prompts(Tokenizer(), PROMPTS[::-1], None, 1) == drawn[::-1]
+    assert encode_prompts(Tokenizer(), PROMPTS, None, 2) != drawn
+
+
+def test_avoided_tokens_never_come():
+    assert set(random_tokens(500, 8, 3, avoid=frozenset({5}))) == {4, 6, 7}
+
+
+@pytest.fixture(scope="module")
+def cells():
+    _, cells = load_study(yaml.safe_load(CONFIG.read_text()), [CONFIG])
+    return [cell for cell in cells.values() if cell.experiment == "prompts"]
+
+
+def test_a_cell_of_random_prompts_is_paired_with_itself_on_real_ones(cells):
+    drawn = [cell for cell in cells if cell.random_prompts]
+    assert drawn and len(drawn) * 2 == len(cells)
+    for cell in cells:
+        reference = cell.reference
+        assert not reference.random_prompts
+        assert (reference.arm, reference.settings, reference.swept) == (cell.arm, cell.settings, cell.swept)
+        assert (reference.output_id == cell.output_id) is not cell.random_prompts
+
+
+def test_only_such_a_cell_is_told_to_draw():
+    config = yaml.safe_load(CONFIG.read_text())
+    plan = Plan(config, [CONFIG], CONFIG.parent)
+    for name, cell in plan.cells.items():
+        assert ("--prompt-text random" in plan.cell_args(name)) is cell.random_prompts
+        assert ("--prompt-text random" in plan.output_args(cell.output_id)) is cell.random_prompts
+
+
+def test_the_record_tells_the_sides_apart():
+    arm = {"model": "m", "arm": "ar", "decoder": "autoregressive", "settings": {}, "quality": None}
+    names = (
+        "experiment",
+        "workload",
+        "data",
+        "engine",
+        "precision",
+        "threads",
+        "batch",
+        "prompt_tokens",
+        "new_tokens",
+    )
+    args = {**dict.fromkeys(names, "x"), **arm, **{f"reference_{key}": value for key, value in arm.items()}}
+    args |= {"cell": "c", "prompt_text": "random"}
+    made = record(args, {"device": {"name": "cpu"}}, "fresh", {})
+    assert made["cell"]["random_prompts"] is True and made["reference"]["cell"]["random_prompts"] is False
+    assert writes(made["cell"]) != writes(made["reference"]["cell"])
+
+
+def test_an_older_record_had_real_prompts():
+    cell = factories.cell("steps", "grid", None)
+    assert writes(cell) == writes({**cell, "random_prompts": False})
