@@ -51,6 +51,7 @@ def verify(run: Run, root: Path | None) -> Verdict:
     faults += [fault for origin in known.values() for fault in _content(run, origin)]
     faults += _places(run, names)
     told = claims(run, known)
+    faults += _lists(run, names, told)
     voted, absent = judge(run, told, outside=root is not None)
     faults += voted
     blamed = {fault.path for fault in faults}
@@ -96,6 +97,16 @@ def _places(run: Run, names: list[str]) -> Iterator[Fault]:
             ident = cell.get("id") if isinstance(cell, dict) else None
             if ident != PurePosixPath(name).parent.relative_to("results/cells").as_posix():
                 yield Fault(name, f"is the record of another cell ({ident})")
+
+
+def _lists(run: Run, names: list[str], told: Claims) -> Iterator[Fault]:
+    """What the workflow listed lies there, or something tells of it."""
+    for name in names:
+        if name.startswith("results/lists/"):
+            lines = run.path(name).read_text(encoding="utf-8", errors="replace").splitlines()
+            lost = [line for line in lines if line and not run.has(line) and line not in told]
+            if lost:
+                yield Fault(name, f"names {lost[0]}, of which nothing else in the run tells")
 
 
 def _study(run: Run, known: dict[str, Origin]) -> Iterator[Fault]:

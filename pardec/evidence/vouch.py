@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections import defaultdict
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from pardec.common.lazy import lazy
 from pardec.evidence.faults import Fault
@@ -22,14 +23,14 @@ MACHINE = "results/machine.json"
 
 
 def claims(run: Run, known: dict[str, Origin]) -> Claims:
-    """Everything that provenance, tables, trails and values say of the hashes of other files."""
+    """Everything that provenance, tables, trails, values and the crate say of the hashes of other files."""
     found: Claims = defaultdict(lambda: defaultdict(set))
     for origin in known.values():
         for path, sha in (*origin.inputs, *origin.outputs):
             found[path][origin.path].add(sha)
         if origin.machine_sha and not machine_is_newer(run, origin):
             found[MACHINE][origin.path].add(origin.machine_sha)
-    for claimant, path, sha in (*_tables(run), *_values(run), *_trails(run)):
+    for claimant, path, sha in (*_tables(run), *_values(run), *_trails(run), *_crate(run)):
         found[path][claimant].add(sha)
     return found
 
@@ -122,3 +123,15 @@ def _trails(run: Run) -> Iterator[tuple[str, str, str]]:
         if isinstance(trail, dict):
             pairs = [(path, trail.get("sha256")), *Origin(path, trail).inputs]
             yield from ((name, *pair) for pair in pairs if pair[1])
+
+
+def _crate(run: Run) -> Iterator[tuple[str, str, str]]:
+    name = "results/ro-crate-metadata.json"
+    body = run.json(name)
+    graph = body.get("@graph") if isinstance(body, dict) else None
+    for entity in graph if isinstance(graph, list) else []:
+        ident, sha = (
+            (entity.get(key) for key in ("@id", "sha256")) if isinstance(entity, dict) else (None, None)
+        )
+        if isinstance(ident, str) and isinstance(sha, str) and not ident.startswith("#"):
+            yield name, f"results/{unquote(ident)}", sha
