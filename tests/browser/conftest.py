@@ -57,13 +57,13 @@ def synthetic(tmp_path_factory) -> Path:
     figures = {name: folder / f"{name}.svg" for name in FIGURES}
     outputs = made.write_outputs(folder)
     material = Material(
-        made.values(frames)["values"],
-        read,
-        figures,
-        made.STUDY,
-        made.trails(frames),
-        outputs,
-        {"commit": "abc123"},
+        values=made.values(frames)["values"],
+        tables=read,
+        figures=figures,
+        study=made.STUDY,
+        trails=made.trails(frames),
+        outputs=outputs,
+        origin={"commit": "abc123"},
     )
     (folder / "report.html").write_text(render(material), encoding="utf-8")
     return folder / "report.html"
