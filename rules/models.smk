@@ -7,7 +7,7 @@ rule train_model:
     input:
         code=lambda w: PLAN.code("train_model", model=w.model),
         data=lambda w: PLAN.training_data(w.model),
-        init=lambda w: PLAN.initial_model(w.model),
+        parents=lambda w: PLAN.parent_models(w.model),
     output:
         "results/models/{model}/config.json",
         "results/models/{model}/model.safetensors",

@@ -19,6 +19,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--arm", required=True)
     parser.add_argument("--decoder", required=True)
     parser.add_argument("--settings", type=json.loads, default={}, help="the decoder's settings, JSON")
+    parser.add_argument("--companions", type=json.loads, default={}, help="folders of further models, JSON")
     parser.add_argument("--data", required=True, help="dataset folder")
     parser.add_argument("--workload", required=True)
     parser.add_argument("--task")
@@ -48,11 +49,14 @@ def main() -> None:
     from pardec.decoding.registry import DECODERS
     from pardec.evidence.provenance import checkpoint_files, now, write_sidecar
     from pardec.measure.device import resolve
+    from pardec.models.architecture import module_of
 
     begin = now()
     torch.set_num_threads(args.threads)
     device = resolve(args.device)
-    model, decoder, encode = load_arm(args.model, args.decoder, args.settings, device, args.precision)
+    model, decoder, encode = load_arm(
+        args.model, args.decoder, args.settings, device, args.precision, args.companions
+    )
     tokenizer = load_tokenizer(os.path.join(args.model, "tokenizer.json"))
     path = os.path.join(args.data, "heldout.jsonl")
     prompts = load_prompts(path, limit=args.prompts, seed=args.seed, task=args.task)
@@ -70,12 +74,13 @@ def main() -> None:
             )
         progress.update(len(rows))
     write_jsonl(args.out, rows)
+    folders = dict.fromkeys([args.model, *args.companions.values()])
     write_sidecar(
         [args.out],
         sys.argv,
         begin,
-        [path, *checkpoint_files(args.model)],
-        modules=[DECODERS.module(args.decoder)],
+        [path, *(file for folder in folders for file in checkpoint_files(folder))],
+        modules=[DECODERS.module(args.decoder), *map(module_of, folders)],
         wildcards=named(args.out),
         seed=args.seed,
     )

@@ -13,6 +13,7 @@ from pardec.data.prompts import load_prompts
 from pardec.data.tokenizers import load_tokenizer
 from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
 from pardec.measure.device import resolve
+from pardec.models.architecture import module_of
 from pardec.models.load import load_model
 from pardec.quality.likelihood import as_json, bound_likelihood, encoded, exact_likelihood
 
@@ -48,7 +49,14 @@ def main() -> None:
         "unit": "nats/token",
     }
     files = [*checkpoint_files(arguments.model), data / "heldout.jsonl", data / "about.json"]
-    origin = provenance(sys.argv, begin, files, wildcards={"model": about["model"]}, seed=arguments.seed)
+    origin = provenance(
+        sys.argv,
+        begin,
+        files,
+        modules=[module_of(arguments.model)],
+        wildcards={"model": about["model"]},
+        seed=arguments.seed,
+    )
     body = {**as_json(result), **about, "inputs": origin["inputs"], "provenance": origin}
     write_json(arguments.out, sealed(arguments.out, body))
     print(f"{about['model']}: {result.kind} {result.nats_per_token:.3f} nats/token over {result.n} records")

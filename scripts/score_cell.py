@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="score.json to write")
     arguments = parser.parse_args()
     begin = now()
+    modules: list[str] = []
     context = Context(encoder=arguments.encoder, seed=arguments.seed)
     outputs = read_outputs(arguments.outputs, arguments.task)
     # Most tasks need no model to be scored, and loading torch takes longer than scoring them.
@@ -40,14 +41,16 @@ def main() -> None:
         context.device = resolve(arguments.device)
     if arguments.scorer:
         from pardec.data.tokenizers import load_tokenizer
+        from pardec.models.architecture import module_of
         from pardec.models.load import load_model
 
+        modules.append(module_of(arguments.scorer))
         context.scorer = load_model(arguments.scorer, context.device)
         context.scorer_tokenizer = load_tokenizer(arguments.scorer)
     metrics = [name.strip() for name in arguments.metrics.split(",") if name.strip()]
     score = score_outputs(outputs, metrics, context)
     files = [Path(arguments.outputs), *(checkpoint_files(arguments.scorer) if arguments.scorer else [])]
-    modules = [METRICS.module(name) for name in metrics]
+    modules += [METRICS.module(name) for name in metrics]
     modules += [TASKS.module(arguments.task)] if arguments.task in TASKS else []
     _, known, rest = str(Path(arguments.outputs).parent.as_posix()).partition("results/quality/")
     wildcards = {"output_set": rest} if known else {}

@@ -26,6 +26,9 @@ def arguments() -> argparse.Namespace:
         parser.add_argument(
             f"--{prefix}settings", type=json.loads, default={}, help="the decoder's settings, JSON"
         )
+        parser.add_argument(
+            f"--{prefix}companions", type=json.loads, default={}, help="folders of further models, JSON"
+        )
         parser.add_argument(f"--{prefix}quality", help="path of the score of this arm's outputs")
     parser.add_argument("--data", required=True, help="dataset folder")
     parser.add_argument("--workload", required=True)
@@ -57,14 +60,17 @@ def main() -> None:
     from pardec.evidence.record import record
     from pardec.measure.cell import ArmSpec, Spec, run_cell
     from pardec.measure.settings import MeasureSettings
+    from pardec.models.architecture import module_of
 
     begin = now()
     limits = MeasureSettings.model_validate(args.measure)
     prompts_file = os.path.join(args.data, "heldout.jsonl")
-    arm = ArmSpec(args.model, args.decoder, args.settings)
+    arm = ArmSpec(args.model, args.decoder, args.settings, args.companions)
     reference = None
     if args.reference_model:
-        reference = ArmSpec(args.reference_model, args.reference_decoder, args.reference_settings)
+        reference = ArmSpec(
+            args.reference_model, args.reference_decoder, args.reference_settings, args.reference_companions
+        )
     spec = Spec(
         arm=arm,
         reference=reference,
@@ -80,14 +86,17 @@ def main() -> None:
     )
     facts = run_cell(spec, limits, float(os.environ.get("PARDEC_STARTED", STARTED)))
 
-    models = dict.fromkeys([args.model, *([args.reference_model] if args.reference_model else [])])
+    mains = [args.model, *([args.reference_model] if args.reference_model else [])]
+    models = dict.fromkeys(
+        [*mains, *args.companions.values(), *(args.reference_companions.values() if reference else ())]
+    )
     files = [path for model in models for path in checkpoint_files(model)]
     decoders = dict.fromkeys([args.decoder, *([args.reference_decoder] if reference else [])])
     origin = provenance(
         sys.argv,
         begin,
         [prompts_file, *files],
-        modules=[DECODERS.module(name) for name in decoders],
+        modules=[*map(DECODERS.module, decoders), *map(module_of, models)],
         wildcards={"cell": args.cell},
         seed=args.seed,
         machine=args.machine,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ def main() -> None:
     parser.add_argument("--settings", required=True, help="its settings as JSON")
     parser.add_argument("--data", required=True, help="the folder of its data set")
     parser.add_argument("--init", help="the folder of the model it starts from")
+    parser.add_argument("--teachers", type=json.loads, default={}, help="folders of its teachers, JSON")
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--out", required=True, help="the folder to write")
     arguments = parser.parse_args()
@@ -29,22 +31,30 @@ def main() -> None:
 
     from pardec.common.files import write_json
     from pardec.evidence.provenance import checkpoint_files, now, provenance
+    from pardec.models.architecture import module_of
     from pardec.models.registry import FAMILIES
     from pardec.models.train import train_model
 
     begin = now()
     report = train_model(
-        arguments.name, settings, arguments.data, arguments.seed, arguments.out, arguments.init
+        arguments.name,
+        settings,
+        arguments.data,
+        arguments.seed,
+        arguments.out,
+        arguments.init,
+        arguments.teachers,
     )
     inputs = [Path(arguments.data) / name for name in ("train.jsonl", "tokenizer.json", "about.json")]
-    inputs += checkpoint_files(arguments.init) if arguments.init else []
+    parents = [*([arguments.init] if arguments.init else []), *arguments.teachers.values()]
+    inputs += [path for parent in parents for path in checkpoint_files(parent)]
     out = Path(arguments.out)
     names = ("config.json", "model.safetensors", "tokenizer.json", "training.json")
     origin = provenance(
         sys.argv,
         begin,
         inputs,
-        modules=[FAMILIES.module(settings.family)],
+        modules=[FAMILIES.module(settings.family), module_of(out), *map(module_of, parents)],
         wildcards={"model": arguments.name},
         seed=arguments.seed,
         outputs=[out / name for name in names],

@@ -40,6 +40,7 @@ class AutoregressiveSettings(Settings):
 class Autoregressive(Decoder):
     Settings = AutoregressiveSettings
     needs: ClassVar[str] = "causal"
+    family: ClassVar[str] = "autoregressive"
 
     @classmethod
     def check(cls, settings: AutoregressiveSettings, new_tokens: int) -> str | None:
@@ -69,7 +70,7 @@ class Autoregressive(Decoder):
 
         tokens, done = prompts.tokens, 0
         while done < new_tokens:
-            logits = model(tokens, pad=pad, cache=cache, keep=last)[:, -1]
+            logits = model(tokens, pad=pad, cache=cache, keep=last, canvas_start=prompts.length)[:, -1]
             if done == 0:
                 observer.prefill()
             if banned is not None:

@@ -38,8 +38,11 @@ class Observer:
     def block(self, stop: int) -> None:
         """All output positions before `stop` are final, so a user reading left to right sees them."""
 
+    def phase(self, name: str) -> None:
+        """The phase `name` ends here; it began where the phase before it ended, or at the start."""
+
     def cycle(self, **facts: Any) -> None:
-        """One cycle of a speculative decoder ended."""
+        """One cycle of a speculative decoder ended; `facts` are numbers, or tensors left on the device."""
 
 
 SILENT = Observer()
@@ -87,15 +90,26 @@ class Decoder(ABC):
     Settings: ClassVar[type[Settings]]
     needs: ClassVar[str]
     """The attention its model must have: "causal" or "bidirectional"."""
+    family: ClassVar[str] = ""
+    """What tables call its kind of decoding; empty means its own name."""
+    accompanied: ClassVar[tuple[str, ...]] = ()
+    """What it calls the further models that it can run, such as a draft."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
+        self.companions: dict[str, LanguageModel] = {}
+        """Further models by what the decoder calls them; set before `prepare`."""
 
     @classmethod
     def check(cls, settings: Settings, new_tokens: int) -> str | None:
         """Why these settings cannot write `new_tokens` tokens, or None. Light: called while a study is
         read."""
         return None
+
+    @classmethod
+    def wants(cls, settings: Settings) -> tuple[str, ...]:
+        """Those of `accompanied` that it cannot do without at these settings; all of them unless it says less."""
+        return cls.accompanied
 
     def prepare(self, model: LanguageModel) -> None:  # noqa: B027 (an optional hook)
         """Build once, before warm-up, what every generation with `model` shares; never timed."""

@@ -69,6 +69,7 @@ class MaskedDiffusionSettings(Settings):
 class MaskedDiffusion(Decoder):
     Settings = MaskedDiffusionSettings
     needs: ClassVar[str] = "bidirectional"
+    family: ClassVar[str] = "masked_diffusion"
 
     @classmethod
     def check(cls, settings: MaskedDiffusionSettings, new_tokens: int) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,33 @@ Encode = Callable[[Sequence[dict], int | None, int | None], list[list[int]]]
 
 
 def load_arm(
-    model_dir: str | Path, decoder: str, settings: dict[str, Any], device: str, precision: str
+    model_dir: str | Path,
+    decoder: str,
+    settings: dict[str, Any],
+    device: str,
+    precision: str,
+    companions: Mapping[str, str | Path] | None = None,
 ) -> tuple[Any, Decoder, Encode]:
-    """Load a checkpoint and its tokenizer, build the decoder, and let it prepare.
+    """Load a checkpoint and its tokenizer, build the decoder, give it its companions, and let it prepare.
+
+    companions: folders of further checkpoints, by what the decoder calls them.
 
     Raises:
-        UserError: a missing or damaged checkpoint, settings the decoder refuses, or a model whose attention
-            is not what the decoder needs.
+        UserError: a missing or damaged checkpoint, settings the decoder refuses, a model whose attention
+            is not what the decoder needs, or a companion that it lacks or does not know.
     """
     from pardec.data.encoding import encode_prompts
     from pardec.data.tokenizers import load_tokenizer
     from pardec.models.load import load_model
 
     made = build(decoder, settings)
+    trouble = companion_trouble(decoder, made.settings, companions or {})
+    if trouble:
+        raise UserError(f"decoder {decoder}", *trouble)
+    made.companions = {
+        name: load_model(folder, device=device, dtype=precision).eval()
+        for name, folder in (companions or {}).items()
+    }
     model = load_model(model_dir, device=device, dtype=precision).eval()
     if model.info.attention != made.needs:
         raise UserError(
@@ -44,6 +58,21 @@ def load_arm(
         made,
         lambda prompts, length, random=None: encode_prompts(tokenizer, prompts, length, random),
     )
+
+
+def companion_trouble(decoder: str, settings: Any, companions: Collection[str]) -> tuple[str, str] | None:
+    """What is wrong with the companions of an arm and how to mend it, or None. Light."""
+    kind = DECODERS.load(decoder)
+    unknown = [name for name in companions if name not in kind.accompanied]
+    lacking = [name for name in kind.wants(settings) if name not in companions]
+    if unknown:
+        return (
+            f"has no companion {unknown[0]!r}",
+            f"remove it; known: {', '.join(kind.accompanied) or 'none'}",
+        )
+    if lacking:
+        return f"needs a companion {lacking[0]!r}", f"name the model it is: companions: {{{lacking[0]}: ...}}"
+    return None
 
 
 def build(decoder: str, settings: dict[str, Any]) -> Decoder:

@@ -8,5 +8,7 @@ DECODERS = Registry(
         "autoregressive": "pardec.decoding.autoregressive:Autoregressive",
         "transformers_generate": "pardec.decoding.transformers_generate:TransformersGenerate",
         "masked_diffusion": "pardec.decoding.masked_diffusion:MaskedDiffusion",
+        "jacobi": "pardec.decoding.jacobi:Jacobi",
+        "full_passes": "pardec.decoding.full_passes:FullPasses",
     },
 )

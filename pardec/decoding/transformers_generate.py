@@ -29,6 +29,7 @@ class TransformersGenerateSettings(AutoregressiveSettings):
 class TransformersGenerate(Decoder):
     Settings = TransformersGenerateSettings
     needs: ClassVar[str] = "causal"
+    family: ClassVar[str] = "autoregressive"
 
     def __init__(self, settings: TransformersGenerateSettings):
         super().__init__(settings)

@@ -9,9 +9,6 @@ from pardec.decoding.registry import DECODERS
 
 SCHEMA = 1
 
-FAMILY = {"causal": "autoregressive", "bidirectional": "masked_diffusion"}
-"""What an arm is in a table, by the attention its decoder needs."""
-
 
 def record(args: dict[str, Any], facts: dict[str, Any], launch: str, origin: dict) -> dict[str, Any]:
     """Assemble a record.
@@ -44,9 +41,10 @@ def _cell(args: dict[str, Any], device: str, prefix: str = "") -> dict[str, Any]
         "data": Path(args["data"]).name,
         "model": Path(args[f"{prefix}model"]).name,
         "arm": args[f"{prefix}arm"],
-        "family": FAMILY[DECODERS.load(decoder).needs],
+        "family": DECODERS.load(decoder).family or decoder,
         "decoder": decoder,
         "settings": args[f"{prefix}settings"],
+        "companions": {name: Path(folder).name for name, folder in args[f"{prefix}companions"].items()},
         "engine": args["engine"],
         "precision": args["precision"],
         "device": device,

@@ -9,7 +9,7 @@ import traceback
 import zlib
 from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,12 @@ torch = lazy("torch")
 
 @dataclass(frozen=True)
 class ArmSpec:
-    """One side: a checkpoint folder, a decoder's registry name and its settings."""
+    """One side: a checkpoint folder, a decoder's registry name and its settings, and folders of its companions."""
 
     model: Path
     decoder: str
     settings: dict[str, Any]
+    companions: dict[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     for number in range(limits.warmup_passes):
         passed, _ = timed(clock, lambda watch, number=number: cell.run(prompts(number), watch))
         first.warmup_ms.append(passed["e2e_ms"])
-    facts["memory"] = measure_memory(device, cell.model, generate)
+    facts["memory"] = measure_memory(device, cell.weights, generate)
     with CountingModel(cell.model) as counting:
         generate()
     facts["work"] = _work(counting)
@@ -158,6 +159,9 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         "outputs": [{"prompt": ids[k], "tokens": row.tolist()} for k, row in sorted(first.outputs.items())],
         "prompt_length": cell.lengths(),
         "parameters": cell.model.info.parameters,
+        "companion_parameters": {
+            name: model.info.parameters for name, model in cell.decoder.companions.items()
+        },
     }
     facts["memory"]["process_mb"] = resident_mb()
     facts["measured_s"] = time.time() - started - facts["ready_s"]
@@ -172,8 +176,9 @@ class Side:
 
         self.spec, self.pad_left, self.device, self.role = spec, pad_left, device, role
         self.model, self.decoder, encode = load_arm(
-            arm.model, arm.decoder, arm.settings, device, spec.precision
+            arm.model, arm.decoder, arm.settings, device, spec.precision, arm.companions
         )
+        self.weights = torch.nn.ModuleList([self.model, *self.decoder.companions.values()])
         random = spec.random_prompts and role == "cell"
         self.tokens = encode(spec.prompts, spec.prompt_tokens, spec.seed if random else None)
         self.seeds = prompt_seeds(spec.seed, spec.prompts)

@@ -80,6 +80,8 @@ class Stopwatch(Observer):
         self.clock = clock
         self.steps: list[tuple[Any, Any]] = []
         self.blocks: list[Any] = []
+        self.phases: list[tuple[str, Any]] = []
+        self.cycles: list[tuple[Any, dict[str, Any]]] = []
         self.prefilled: Any = None
 
     def prefill(self) -> None:
@@ -90,6 +92,26 @@ class Stopwatch(Observer):
 
     def block(self, stop: int) -> None:
         self.blocks.append(self.clock.stamp())
+
+    def phase(self, name: str) -> None:
+        self.phases.append((name, self.clock.stamp()))
+
+    def cycle(self, **facts: Any) -> None:
+        self.cycles.append((self.clock.stamp(), facts))
+
+
+def phases_ms(clock: HostClock, begin: Any, phases: list[tuple[str, Any]]) -> dict[str, float]:
+    """Milliseconds of each phase, all its turns together; the time after the last is nobody's."""
+    total: dict[str, float] = {}
+    for name, stamp in phases:
+        total[name] = total.get(name, 0.0) + clock.elapsed_ms(begin, stamp)
+        begin = stamp
+    return total
+
+
+def number(fact: Any) -> float | int:
+    """A cycle's fact as a plain number; tensors are read here, after the clock has stopped."""
+    return fact.item() if hasattr(fact, "item") else fact
 
 
 def mean_committed(committed: Any) -> float:
@@ -102,7 +124,8 @@ def timed(clock: HostClock, run: Callable[[Stopwatch], Any]) -> tuple[dict, Any]
 
     Returns (facts, what `run` returned); facts holds milliseconds from the start of the generation: `e2e_ms` by the
     device clock, `host_ms` by the synchronised host clock, `cpu_ms` process CPU time, `prefill_ms`, `first_ms`,
-    `commit_ms`, `block_ms`, and `committed`, tokens a row for each step.
+    `commit_ms`, `block_ms`, and `committed`, tokens a row for each step. Where the decoder tells of phases or cycles,
+    also `phases_ms` by name, and `cycles`, each with its stamp `at_ms`.
     """
     watch = Stopwatch(clock)
     clock.synchronize()
@@ -126,4 +149,11 @@ def timed(clock: HostClock, run: Callable[[Stopwatch], Any]) -> tuple[dict, Any]
         "committed": committed,
         "block_ms": [clock.elapsed_ms(begin, stamp) for stamp in watch.blocks],
     }
+    if watch.phases:
+        facts["phases_ms"] = phases_ms(clock, begin, watch.phases)
+    if watch.cycles:
+        facts["cycles"] = [
+            {"at_ms": clock.elapsed_ms(begin, stamp), **{name: number(fact) for name, fact in told.items()}}
+            for stamp, told in watch.cycles
+        ]
     return facts, result

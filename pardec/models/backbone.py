@@ -9,6 +9,7 @@ by their size.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -115,6 +116,34 @@ class Backbone(LanguageModel):
         self.head = None if config.tied else nn.Parameter(torch.empty(config.vocab_size, config.hidden))
         self.info = _info(self)
         self.place_tables("cpu", torch.float32)
+
+    @classmethod
+    def load(cls, folder: Path, device: str, dtype: torch.dtype) -> Backbone:
+        """The model in `folder`, or one drawn at random where the folder says so.
+
+        Raises:
+            UserError: the folder holds no whole model; names the file and what is wrong.
+        """
+        from pardec.models import checkpoint, names
+        from pardec.models.drawn import draw_model, is_drawn
+
+        config = checkpoint.read_config(folder)
+        if is_drawn(folder):
+            return draw_model(folder, config, device, dtype)
+        state = checkpoint.read_weights(folder, config, device)
+        for name in state:
+            state[name] = state[name].to(dtype)
+        with torch.device("meta"):
+            model = cls(config)
+        model.load_state_dict(names.fuse(state, config), assign=True)
+        model.place_tables(device, dtype)
+        return model
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and model.safetensors, both whole or not at all."""
+        from pardec.models import checkpoint
+
+        checkpoint.save(self, folder)
 
     def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
         """Compute the rotary tables, which are no weights, on `device`; in float32 first, whatever `dtype`

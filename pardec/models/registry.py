@@ -12,6 +12,14 @@ FAMILIES = Registry(
     },
 )
 
+ARCHITECTURES = Registry(
+    "model architecture",
+    {
+        "LlamaForCausalLM": "pardec.models.backbone:Backbone",
+    },
+)
+"""Classes by the first of `architectures` in config.json; each has `load(folder, device, dtype)` and `save(folder)`."""
+
 SOURCES = Registry(
     "model source",
     {

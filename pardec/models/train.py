@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,11 +12,8 @@ from torch import Generator, nn
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
 from pardec.common.progress import Progress
-from pardec.data.tokenizers import TextTokenizer, load_tokenizer
-from pardec.models import checkpoint
-from pardec.models.backbone import Backbone
-from pardec.models.config import BackboneConfig
-from pardec.models.examples import read_rows
+from pardec.data.tokenizers import load_tokenizer
+from pardec.models.base import LanguageModel
 from pardec.models.load import load_model
 from pardec.models.registry import FAMILIES
 from pardec.models.settings import OptimiserSettings
@@ -32,9 +30,12 @@ def train_model(
     seed: int,
     out: str | Path,
     init: str | Path | None = None,
+    teachers: Mapping[str, str | Path] | None = None,
 ) -> dict:
     """Train a model on the data set in folder `data` and write its folder `out`; returns what training.json
     holds.
+
+    init: folder of the model it starts from. teachers: folders of the models its training runs.
 
     The same settings, data, seed, thread count and machine give the same weights, byte for byte.
 
@@ -45,8 +46,9 @@ def train_model(
     generator = Generator().manual_seed(seed)
     family = FAMILIES.load(settings.family)(settings.objective)
     tokenizer = load_tokenizer(data)
-    rows, canvas = read_rows(data, tokenizer, settings.canvas)
-    model = Backbone(shape_of(settings, tokenizer))
+    others = {called: load_model(folder) for called, folder in (teachers or {}).items()}
+    model = family.build(settings, tokenizer, others)
+    rows, canvas = family.examples(Path(data), tokenizer, settings, others)
     model.initialise(generator)
     if init is not None:
         start_from(model, init)
@@ -58,6 +60,7 @@ def train_model(
         "recipe": settings.model_dump(mode="json"),
         "seed": seed,
         "init": settings.init,
+        "teachers": settings.teachers,
         "canvas": canvas,
         "steps": settings.steps,
         "tokens": tokens,
@@ -70,47 +73,13 @@ def train_model(
         "torch": torch.__version__,
     }
     out = Path(out)
-    checkpoint.save(model, out)
+    model.save(out)
     tokenizer.save(out / "tokenizer.json")
     write_json(out / "training.json", report)
     return report
 
 
-def shape_of(settings: TrainSettings, tokenizer: TextTokenizer) -> BackboneConfig:
-    """The backbone that `settings` describe, for the vocabulary of `tokenizer`."""
-    size, family = settings.size, FAMILIES.load(settings.family)(settings.objective)
-    learned = {}
-    if settings.positions is not None:
-        learned = {
-            "prompt_positions": settings.positions.prompt,
-            "canvas_positions": settings.positions.canvas,
-        }
-        learned["rotary"] = settings.positions.rotary
-        if grid := settings.positions.grid:
-            learned |= {"grid_rows": grid.rows, "grid_columns": grid.columns, "grid_cell": grid.cell_tokens}
-            learned |= {"grid_width_at": grid.width_at, "grid_zero_id": tokenizer.encode("0")[0]}
-    return BackboneConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden=size.hidden,
-        layers=size.layers,
-        heads=size.heads,
-        kv_heads=size.kv_heads or size.heads,
-        head_dim=size.hidden // size.heads,
-        mlp=size.mlp,
-        max_positions=size.max_positions,
-        causal=family.causal,
-        rope_theta=size.rope_theta,
-        bos_id=tokenizer.bos_id,
-        eos_id=tokenizer.eos_id,
-        pad_id=tokenizer.pad_id,
-        mask_id=tokenizer.mask_id if family.masks else None,
-        shift=family.shift,
-        family=settings.family,
-        **learned,
-    )
-
-
-def start_from(model: Backbone, folder: str | Path) -> None:
+def start_from(model: LanguageModel, folder: str | Path) -> None:
     """Copy the weights of the model in `folder`; what only `model` has (learned positions) stays as it is.
 
     Raises:

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pardec.common.errors import UserError
+from pardec.decoding.prepared import companion_trouble
 from pardec.decoding.registry import DECODERS
+from pardec.measure.settings import MeasureSettings
 from pardec.study.schema import Grid, Study
 
 
@@ -32,7 +34,16 @@ class Cell:
     new_tokens: int
     random_prompts: bool = False
     """Random tokens in place of the prompts, of the same lengths."""
+    companions: tuple[tuple[str, str], ...] = ()
+    """Further models that the decoder runs: what it calls them, and their names."""
+    measure: MeasureSettings | None = None
+    """How it is timed."""
     reference: Cell | None = None
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that it runs, its main one first."""
+        return tuple(dict.fromkeys([self.model, *(model for _, model in self.companions)]))
 
     @property
     def output_words(self) -> str:
@@ -81,10 +92,11 @@ def _grid_cells(study: Study, name: str, grid: Grid, where: str):
         if grid.reference is not None:
             reference = _cell(study, name, workload, grid.reference, {}, shape, f"{where}.reference")
         settings = type(_arm(study, arm, where).settings)
+        measure = _measured(study, grid, where)
         lists = {key: values for key, values in grid.sweep.items() if key in settings.model_fields}
         for values in itertools.product(*lists.values()):
             plain = _cell(study, name, workload, arm, dict(zip(lists, values, strict=True)), shape, where)
-            cell = replace(plain, random_prompts=random)
+            cell = replace(plain, random_prompts=random, measure=measure)
             itself = reference is not None and cell.output_id == reference.output_id
             yield cell if itself else replace(cell, reference=reference or plain)
 
@@ -105,17 +117,25 @@ def _cell(
         raise missing(
             f"{where}: workloads.{workload}.models (arm {arm!r})", "role", chosen.model, work.models
         )
+    for called, role in chosen.companions.items():
+        if role not in work.models:
+            place = f"{where}: arms.{arm}.companions.{called} (workload {workload!r})"
+            raise missing(place, "role", role, work.models)
     new_tokens = shape["new_tokens"] or work.new_tokens
     settings = _validated(chosen, swept, f"{where}.sweep")
     trouble = DECODERS.load(chosen.decoder).check(settings, new_tokens)
     if trouble:
         place = f"{where} (workload {workload!r}, arm {arm!r})"
         raise UserError(place, trouble, "change the sweep, the arm's settings or new_tokens")
+    wrong = companion_trouble(chosen.decoder, settings, chosen.companions)
+    if wrong:
+        raise UserError(f"arms.{arm}.companions", *wrong)
     return Cell(
         experiment=experiment,
         workload=workload,
         arm=arm,
         model=work.models[chosen.model],
+        companions=tuple((called, work.models[role]) for called, role in chosen.companions.items()),
         decoder=chosen.decoder,
         settings=settings.model_dump(),
         swept=tuple(swept.items()),
@@ -127,6 +147,20 @@ def _cell(
         prompt_tokens=shape["prompt_tokens"],
         new_tokens=new_tokens,
     )
+
+
+def _measured(study: Study, grid: Grid, where: str) -> MeasureSettings:
+    """The study's timing with what this grid changes of it."""
+    from pydantic import ValidationError
+
+    try:
+        return MeasureSettings.model_validate({**study.measure.model_dump(), **grid.measure})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"]))
+        raise UserError(
+            f"{where}.measure.{key}", f"{first['msg']}, not {first['input']!r}", "correct this value"
+        ) from None
 
 
 def _validated(arm: Any, swept: dict, where: str):

@@ -101,6 +101,9 @@ def check_names(study: Study) -> None:
             raise missing(f"models.{name}.data", "dataset", data, study.data)
         if isinstance(init, str) and init not in study.models:
             raise missing(f"models.{name}.init", "model", init, study.models)
+        for called, teacher in getattr(model, "teachers", {}).items():
+            if teacher not in study.models:
+                raise missing(f"models.{name}.teachers.{called}", "model", teacher, study.models)
         _refuse_circle(study, name)
     for number, floor in enumerate(study.floors):
         if floor.workload not in study.workloads:
@@ -120,14 +123,25 @@ def check_names(study: Study) -> None:
 
 
 def _refuse_circle(study: Study, name: str) -> None:
-    seen, current = {name}, getattr(study.models[name], "init", None)
-    while isinstance(current, str) and current in study.models:
-        if current in seen:
+    seen: set[str] = set()
+    waiting = _parents(study, name)
+    while waiting:
+        current = waiting.pop()
+        if current == name:
             raise UserError(
-                f"models.{name}.init", "models start from one another in a circle", "set one init to null"
+                f"models.{name}",
+                "models start from or learn from one another in a circle",
+                "set one init to null",
             )
-        seen.add(current)
-        current = getattr(study.models[current], "init", None)
+        if current not in seen and current in study.models:
+            seen.add(current)
+            waiting += _parents(study, current)
+
+
+def _parents(study: Study, name: str) -> list[str]:
+    model = study.models[name]
+    init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
+    return [*([init] if isinstance(init, str) else []), *teachers.values()]
 
 
 def _explain(error: ValidationError, config: dict, files: list) -> UserError:

@@ -17,7 +17,8 @@ from pardec.common.files import write_text
 from pardec.data.registry import SOURCES as DATA_SOURCES
 from pardec.data.registry import TASKS
 from pardec.decoding.registry import DECODERS
-from pardec.models.registry import FAMILIES
+from pardec.models.architecture import PLAIN, architecture_of
+from pardec.models.registry import ARCHITECTURES, FAMILIES
 from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
 from pardec.study.cells import Cell
@@ -74,13 +75,12 @@ class Plan:
         scorers = [self.study.workloads[cell.workload].scorer for cell in self.cells.values()]
         needed: dict[str, None] = {}
         sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
-        waiting = [*(side.model for side in sides), *filter(None, scorers), *likelihood]
+        waiting = [*(name for side in sides for name in side.models), *filter(None, scorers), *likelihood]
         while waiting:
             name = waiting.pop(0)
             if name not in needed:
                 needed[name] = None
-                init = getattr(self.study.models[name], "init", None)
-                waiting += [init] if init else []
+                waiting += self.parents(name)
         return list(needed)
 
     @cached_property
@@ -140,9 +140,24 @@ class Plan:
     def training_data(self, name: str) -> list[str]:
         return self.data_files(self.study.models[name].data)
 
-    def initial_model(self, name: str) -> list[str]:
-        init = getattr(self.study.models[name], "init", None)
-        return self.model_files(init) if init else []
+    def parents(self, name: str) -> list[str]:
+        """Models that the training of `name` reads: the one it starts from, and its teachers."""
+        model = self.study.models[name]
+        init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
+        return list(dict.fromkeys([*([init] if init else []), *teachers.values()]))
+
+    def architectures(self, *models: str) -> list[str]:
+        """Modules of the classes of `models`, which jobs load by name."""
+        return list(dict.fromkeys(ARCHITECTURES.module(self._architecture(name)) for name in models))
+
+    def _architecture(self, name: str) -> str:
+        model = self.study.models[name]
+        if name in self.trained_models:
+            return FAMILIES.load(model.family).architecture
+        return architecture_of(model.path) if getattr(model, "path", None) is not None else PLAIN
+
+    def parent_models(self, name: str) -> list[str]:
+        return [path for parent in self.parents(name) for path in self.model_files(parent)]
 
     @staticmethod
     def record(cell: str) -> str:
@@ -164,14 +179,14 @@ class Plan:
 
     def cell_models(self, id: str) -> list[str]:
         cell = self.cells[id]
-        names = dict.fromkeys([cell.model, *([cell.reference.model] if cell.reference else [])])
+        names = dict.fromkeys([*cell.models, *(cell.reference.models if cell.reference else [])])
         return [path for name in names for path in self.model_files(name)]
 
     def cell_prompts(self, id: str) -> list[str]:
         return self._prompts(self.cells[id])
 
     def output_model(self, id: str) -> list[str]:
-        return self.model_files(self.outputs[id].model)
+        return [path for name in self.outputs[id].models for path in self.model_files(name)]
 
     def output_prompts(self, id: str) -> list[str]:
         return self._prompts(self.outputs[id])
@@ -197,18 +212,22 @@ class Plan:
             modules.append(MODEL_SOURCES.module(model.source))
             family = getattr(model, "family", None)
             modules += [FAMILIES.module(family)] if family in FAMILIES else []
+            modules += self.architectures(what["model"], *self.parents(what["model"]))
         if "cell" in what:
             cell = self.cells[what["cell"]]
             sides = [cell, *([cell.reference] if cell.reference else [])]
             modules += dict.fromkeys(DECODERS.module(side.decoder) for side in sides)
+            modules += self.architectures(*(model for side in sides for model in side.models))
         if "output" in what:
             cell = self.outputs[what["output"]]
             if script == "score_cell":
                 work = self.study.workloads[cell.workload]
                 modules += [METRICS.module(metric) for metric in work.metrics]
                 modules += [TASKS.module(work.task)] if work.task in TASKS else []
+                modules += self.architectures(work.scorer) if work.scorer else []
             else:
                 modules.append(DECODERS.module(cell.decoder))
+                modules += self.architectures(*cell.models)
         return closure(self.root, f"scripts/{script}.py", modules)
 
     # Command lines.
@@ -228,6 +247,10 @@ class Plan:
             extra = {"data": f"results/data/{model.data}"}
             if model.init:
                 extra["init"] = f"results/models/{model.init}"
+            if model.teachers:
+                extra["teachers"] = {
+                    called: f"results/models/{teacher}" for called, teacher in model.teachers.items()
+                }
         settings = model.model_dump(mode="json")
         return flags(
             name=name, settings=settings, **extra, seed=self.seed("model", name), out=f"results/models/{name}"
@@ -242,6 +265,8 @@ class Plan:
             f"{prefix}arm": cell.arm,
             f"{prefix}decoder": cell.decoder,
             f"{prefix}settings": cell.settings,
+            f"{prefix}companions": {name: f"results/models/{model}" for name, model in cell.companions}
+            or None,
         }
 
     def _shape_args(self, cell: Cell) -> dict[str, Any]:
@@ -266,7 +291,7 @@ class Plan:
             batch=cell.batch,
             **self._shape_args(cell),
             engine=cell.engine,
-            measure=self.study.measure.model_dump(mode="json"),
+            measure=(cell.measure or self.study.measure).model_dump(mode="json"),
             quality=self.score(cell),
             machine="results/machine.json",
         )

@@ -29,6 +29,8 @@ Metric = Literal[tuple(METRICS)]  # type: ignore[valid-type]
 class ArmBase(Settings):
     model: Name
     """Which of a workload's models it runs: a key of the workload's `models`."""
+    companions: dict[Name, Name] = Field(default_factory=dict)
+    """Further models that the decoder runs, such as a draft: what it calls them, and which of the workload's models."""
     engine: Literal["eager"] = "eager"
     """How the model is executed; both sides of a comparison get the same."""
     label: str = ""
@@ -102,6 +104,8 @@ class Grid(Settings):
     """Canvas lengths; null takes the workload's."""
     random_prompts: list[bool] = Field([False], min_length=1)
     """Whether prompts are random tokens of the same lengths; a reference always gets the real ones."""
+    measure: dict[str, Any] = Field(default_factory=dict)
+    """Keys of the study's `measure` that differ for these cells: fewer samples where one takes seconds."""
 
 
 class Experiment(Settings):

@@ -189,7 +189,7 @@ def test_csv_and_parquet_hold_the_same(study):
     for name, frame in study[1].items():
         for kind in ("csv", "parquet"):
             pd.testing.assert_frame_equal(
-                read_table(TABLES.load(name), study[0] / f"results/tables/{name}.{kind}"), frame
+                TABLES.load(name).read(study[0] / f"results/tables/{name}.{kind}"), frame
             )
 
 

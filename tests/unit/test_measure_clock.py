@@ -150,3 +150,29 @@ def test_budget_waits_for_the_minimum():
     for count in range(1, 5):
         budget.add(1.0)
         assert budget.finished() == (count >= 4)
+
+
+def test_named_phases_and_cycles_are_kept_with_their_times():
+    time = FakeTime()
+
+    def run(watch):
+        for draft, verify, tau in ((1, 4, 3), (2, 5, torch.tensor(1))):
+            time.pass_ms(draft)
+            watch.phase("draft")
+            time.pass_ms(verify)
+            watch.phase("verify")
+            watch.step(tau)
+            watch.cycle(tau=tau, block=8)
+        time.pass_ms(7)
+        return "output"
+
+    facts, _ = timed(time.clock, run)
+    assert facts["phases_ms"] == {"draft": 3, "verify": 9}
+    assert facts["cycles"] == [{"at_ms": 5, "tau": 3, "block": 8}, {"at_ms": 12, "tau": 1, "block": 8}]
+    assert facts["e2e_ms"] == 19
+
+
+def test_a_decoder_without_phases_leaves_no_trace_of_them():
+    facts, _ = timed(FakeTime().clock, lambda watch: watch.step(1))
+    assert "phases_ms" not in facts
+    assert "cycles" not in facts

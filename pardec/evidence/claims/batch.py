@@ -19,6 +19,7 @@ from pardec.evidence.claims.base import (
 )
 from pardec.evidence.findings.base import Row, Rows
 from pardec.evidence.tables.scaling import series_name
+from pardec.evidence.tables.series import compares_kinds
 
 PRECISION = "precision: the intervals at the smallest and the largest batch meet"
 GROWS = "the throughput ratio, diffusion to autoregression, grows with batch on"
@@ -51,8 +52,7 @@ def _groups(rows: list[Row]) -> dict[str, list[Row]]:
     """Cells that differ in batch alone, by a readable name, from small to large; two or more."""
     series: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
-        other = row["reference_model"] is not None and row["model"] != row["reference_model"]
-        if other and row["throughput_ratio_low"] is not None:
+        if compares_kinds(row) and row["throughput_ratio_low"] is not None:
             series[series_name(row["cell"], "batch")].append(row)
     found = {}
     for group in sorted(series.values(), key=lambda group: (group[0]["task"], group[0]["steps"] or 0)):

@@ -26,7 +26,7 @@ PASSES = 5
 """The most warm-up passes that the claim allows."""
 LARGE_MB = 2000.0
 """Weights at least this large are of the size the authors published; a billion parameters of two bytes each."""
-SAME = ("task", "model", "arm", "steps", "batch", "prompt_tokens", "new_tokens")
+SAME = ("task", "model", "arm", "settings", "batch", "prompt_tokens", "new_tokens")
 """What cells of two engines share."""
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from pardec.evidence.claims.base import (
     CONTRADICTED,
     REPRODUCED,
@@ -21,6 +19,7 @@ from pardec.evidence.claims.base import (
 )
 from pardec.evidence.findings.base import Row, Rows
 from pardec.evidence.findings.crossover import by_task
+from pardec.evidence.tables.series import compares_kinds, over_steps
 
 METRICS = {"exact": "exact match", "scorer_nll": "scorer NLL (nats/token, lower is better)"}
 """How sentences call a metric."""
@@ -52,14 +51,9 @@ def judge_tradeoff(tables: Rows, values: Values) -> Judgement:
 
 def _series(rows: list[Row]) -> dict[str, list[Row]]:
     """By task: the parallel series with the most cells, from few steps to many."""
-    series: dict[tuple, list[Row]] = defaultdict(list)
-    for row in rows:
-        other = row["reference_model"] is not None and row["model"] != row["reference_model"]
-        if other and row["steps"] is not None:
-            shape = (row["batch"], row["prompt_tokens"], row["new_tokens"])
-            series[(row["task"], row["model"], row["arm"], *shape)].append(row)
     chosen: dict[str, list[Row]] = {}
-    for (task, *_), group in series.items():
+    kept = (row for row in rows if compares_kinds(row) and row["steps"] is not None)
+    for (task, *_), group in over_steps(kept).items():
         if len(group) > len(chosen.get(task, [None])):
             chosen[task] = sorted(group, key=lambda row: row["steps"])
     return chosen

@@ -6,6 +6,7 @@ from collections import defaultdict
 
 from pardec.evidence.findings.base import Finding, Found, Pick, Row, Rows, Word, ident
 from pardec.evidence.tables.scaling import series_name
+from pardec.evidence.tables.series import compares_kinds
 
 
 def find(tables: Rows) -> list[Found]:
@@ -19,11 +20,7 @@ def _series(rows: list[Row]) -> dict[str, list[Row]]:
     """By task: the series that is fastest at the smallest batch, of those at equal quality if any."""
     series: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in rows:
-        if (
-            row["reference_model"] is not None
-            and row["model"] != row["reference_model"]
-            and row["ratio"] is not None
-        ):
+        if compares_kinds(row) and row["ratio"] is not None:
             series[row["task"], series_name(row["cell"], "batch")].append(row)
     chosen: dict[str, list[Row]] = {}
     for (task, _), group in series.items():

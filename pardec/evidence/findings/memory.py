@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from pardec.evidence.findings.base import Finding, Found, Pick, Row, Rows, computed, ident
+from pardec.evidence.tables.series import DIFFUSION, SEQUENTIAL
 
 COLUMNS = ("peak_allocated_mb", "working_mb", "batch", "new_tokens")
 
@@ -37,15 +38,15 @@ def find(tables: Rows) -> list[Found]:
 
 
 def _largest(rows: list[Row]) -> tuple[Row, Row] | None:
-    """(sequential, parallel) of the largest batch × length; of several parallel cells the fewest steps."""
+    """(autoregressive, diffusion) of the largest batch × length; of several diffusion cells the fewest steps."""
     shapes: dict[tuple, dict[str, Row]] = defaultdict(dict)
     for row in sorted(rows, key=lambda row: row["steps"] or 0, reverse=True):
-        if row["status"] == "ok" and row["peak_allocated_mb"] is not None and row["family"] is not None:
+        if row["status"] == "ok" and row["peak_allocated_mb"] is not None:
             shapes[row["task"], row["batch"], row["prompt_tokens"], row["new_tokens"]][row["family"]] = row
     both = [
-        (group.pop("autoregressive"), next(iter(group.values())))
+        (group[SEQUENTIAL], group[DIFFUSION])
         for group in shapes.values()
-        if "autoregressive" in group and len(group) > 1
+        if {SEQUENTIAL, DIFFUSION} <= group.keys()
     ]
     return max(both, key=lambda pair: pair[0]["batch"] * pair[0]["new_tokens"], default=None)
 

@@ -43,8 +43,8 @@ def _arms(rows: list[Row]) -> dict[tuple[str, str], list[Row]]:
     return {name: [row for row in group if _shape(row) == least[name]] for name, group in groups.items()}
 
 
-def _shape(row: Row) -> tuple[int, int, int]:
-    return row["batch"], row["steps"] or 0, row["prompt_tokens"] or 0
+def _shape(row: Row) -> tuple[int, int, int, str]:
+    return row["batch"], row["steps"] or 0, row["prompt_tokens"] or 0, row["settings"] or ""
 
 
 FINDING = Finding("sequence", ("length",), find)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pardec.common.lazy import lazy
+from pardec.evidence.tables.files import read_table
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -97,6 +98,11 @@ class Table:
     def all_columns(self) -> dict[str, Column]:
         return {"key": KEY, **self.columns}
 
+    @property
+    def dtypes(self) -> dict[str, str]:
+        """The pandas type of every column."""
+        return {name: DTYPES[column.dtype] for name, column in self.all_columns.items()}
+
     def make(self, inputs: Inputs) -> DataFrame:
         """Build the rows, name them, and check them against the schema.
 
@@ -109,8 +115,8 @@ class Table:
             raise KeyError(f"table {self.name}: no such column: {', '.join(sorted(unknown))}")
         frame = pandas.DataFrame(
             {
-                name: pandas.array([_plain(row.get(name)) for row in rows], dtype=DTYPES[column.dtype])
-                for name, column in self.all_columns.items()
+                name: pandas.array([_plain(row.get(name)) for row in rows], dtype=dtype)
+                for name, dtype in self.dtypes.items()
             }
         )
         return self.schema().validate(frame, lazy=True)
@@ -142,9 +148,7 @@ class Table:
         Raises:
             UserError: missing, damaged, or not this table.
         """
-        from pardec.evidence.tables.files import read_table
-
-        return read_table(self, path)
+        return read_table(self.name, self.dtypes, path)
 
     def _name(self, row: dict[str, Any]) -> str:
         parts = [slug(str(row[column])) for column in self.key if row.get(column) is not None]

@@ -10,7 +10,7 @@ WHAT: dict[str, Column] = {
     "task": text("what is generated", nullable=False),
     "data": text("the dataset the prompts come from"),
     "model": text("name of the model", nullable=False),
-    "family": text("autoregressive or masked_diffusion"),
+    "family": text("kind of decoding: autoregressive, masked_diffusion, or what its decoder says"),
     "arm": text("the study's name for decoder and settings"),
     "decoder": text("how tokens are written", nullable=False),
     "steps": count("forward passes set for the whole canvas; empty where the decoder has no such setting"),
@@ -72,6 +72,7 @@ PAIRED: dict[str, Column] = {
     "reference": text("the cell of the arm that each sample is paired with"),
     "reference_model": text("its model"),
     "reference_decoder": text("its decoder"),
+    "reference_family": text("its kind of decoding"),
     "n_pairs": count("pairs behind the ratios", "pairs"),
     "reference_latency_ms": number(
         "ms", "end to end time of the reference in the same process, median", "n_pairs"

@@ -92,6 +92,7 @@ def paired(record: Source, reference_id: str | None) -> dict[str, Any]:
         "reference": reference_id,
         "reference_model": cell.get("model"),
         "reference_decoder": cell.get("decoder"),
+        "reference_family": cell.get("family"),
         "n_pairs": 0,
     }
     pairs = pair(record.body["samples"], reference["samples"])

@@ -30,7 +30,7 @@ def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> di
             record.path, f"has damaged samples ({error})", "delete it and run `make all` again"
         ) from None
     if record.body["status"] != "ok":
-        kept = ("n_all", "flags", "reference", "reference_model", "reference_decoder")
+        kept = ("n_all", "flags", *(f"reference{end}" for end in ("", "_model", "_decoder", "_family")))
         measured = {"n": 0, **{name: measured.get(name) for name in kept}}
     return {
         **what(record),
@@ -71,7 +71,8 @@ def writes(cell: dict[str, Any]) -> tuple:
     settings = json.dumps(cell["settings"], sort_keys=True)
     shape = (cell.get("precision"), cell.get("prompt_tokens"), cell["new_tokens"])
     shape += (bool(cell.get("random_prompts")),)
-    return (task_of(cell), cell["model"], cell["decoder"], settings, *shape)
+    companions = json.dumps(cell.get("companions") or {}, sort_keys=True)
+    return (task_of(cell), cell["model"], companions, cell["decoder"], settings, *shape)
 
 
 def outputs_agree(records: tuple[Source, ...]) -> dict[str, bool]:

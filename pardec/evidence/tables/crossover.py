@@ -2,47 +2,35 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Any
 
 from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
 from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.series import compares_kinds, names, over_steps
 
 Row = dict[str, Any]
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """One row a series: task, model and arm at one shape, over its steps.
+    """One row a series: cells of a diffusion arm that differ in steps alone, against an autoregressive reference.
 
     The crossover is the fewest steps whose cell passes the gate (column `gate` of `steps`): its quality
     interval reaches the reference's, and the bootstrap over prompts of the paired difference does not exclude
     0 on the worse side. Ratios are those of that very cell, paired in its own process.
     """
-    series: dict[tuple, list[Row]] = defaultdict(list)
-    for row in inputs.rows("steps"):
-        if row["reference_model"] is not None and row["model"] != row["reference_model"]:
-            shape = (row["batch"], row["prompt_tokens"], row["new_tokens"])
-            series[(row["task"], row["model"], row["arm"] or row["decoder"], *shape)].append(row)
-    names = [key[:3] for key in series]
-    return [_series(key, rows, names.count(key[:3]) > 1) for key, rows in series.items()]
+    series = over_steps(row for row in inputs.rows("steps") if compares_kinds(row))
+    named = names(series)
+    return [_series(named[key], rows) for key, rows in series.items()]
 
 
-def _series(key: tuple, rows: list[Row], ambiguous: bool) -> Row:
-    task, model, arm, batch, prompt_tokens, new_tokens = key
+def _series(name: str, rows: list[Row]) -> Row:
     rows = sorted(rows, key=lambda row: (passes(row) or 0, row["latency_ms"] or 0))
     judged = [row for row in rows if row["gate"] is not None]
     equal = [row for row in judged if row["gate"]]
     timed = [row for row in equal if row["ratio"] is not None]
     out: Row = {
-        "task": task,
-        "series": f"{arm},batch={batch},new={new_tokens}" if ambiguous else arm,
-        "model": model,
-        "decoder": rows[0]["decoder"],
-        "reference_model": rows[0]["reference_model"],
-        "reference_decoder": rows[0]["reference_decoder"],
-        "batch": batch,
-        "prompt_tokens": prompt_tokens,
-        "new_tokens": new_tokens,
+        "series": name,
+        **{column: rows[0][column] for column in SHARED},
         "tried": len(rows),
         "judged": len(judged),
         "steps_least": min((p for row in judged if (p := passes(row)) is not None), default=None),
@@ -72,6 +60,11 @@ def _series(key: tuple, rows: list[Row], ambiguous: bool) -> Row:
         fastest = max(timed, key=lambda row: row["ratio"])
         out |= {f"fastest_{c}": fastest[c] for c in FASTEST} | {"fastest_steps": passes(fastest)}
     return out
+
+
+SHARED = (
+    "task", "model", "decoder", "reference_model", "reference_decoder", "batch", "prompt_tokens", "new_tokens",
+)  # fmt: skip
 
 
 def passes(row: Row) -> int | None:
@@ -106,7 +99,7 @@ FASTEST = ("cell", "verdict", "n_pairs", "quality", "latency_ms", "ratio", "rati
 
 COLUMNS = {
     "task": text("what is generated", nullable=False),
-    "series": text("the arm whose steps vary", nullable=False),
+    "series": text("the arm whose steps vary, and what tells it from its other series", nullable=False),
     "model": text("name of the model", nullable=False),
     "decoder": text("how it writes"),
     "reference_model": text("the sequential arm's model"),

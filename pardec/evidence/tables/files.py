@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pardec.common.errors import UserError
 from pardec.common.files import atomic
 from pardec.common.lazy import lazy
-from pardec.evidence.tables.base import DTYPES, Table
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -24,20 +23,20 @@ def write_table(frame: DataFrame, csv: str | Path, parquet: str | Path) -> None:
         frame.to_parquet(path, index=False)
 
 
-def read_table(table: Table, path: str | Path) -> DataFrame:
-    """Read a written copy of `table` with its types.
+def read_table(name: str, dtypes: dict[str, str], path: str | Path) -> DataFrame:
+    """Read a written copy of table `name`, whose columns have the pandas types `dtypes`.
 
     Raises:
         UserError: missing, damaged, or not this table; names the file.
     """
-    mend = f"delete it and run `snakemake --cores 1 results/tables/{table.name}.csv` again"
+    mend = f"delete it and run `snakemake --cores 1 results/tables/{name}.csv` again"
     try:
         if Path(path).suffix == ".parquet":
             frame = pandas.read_parquet(path)
         else:
             frame = pandas.read_csv(
                 path,
-                dtype={name: DTYPES[column.dtype] for name, column in table.all_columns.items()},
+                dtype=dtypes,
                 keep_default_na=False,
                 na_values=[""],
                 float_precision="round_trip",
@@ -46,6 +45,6 @@ def read_table(table: Table, path: str | Path) -> DataFrame:
         raise UserError(path, "does not exist", "run `make all` to produce it") from None
     except (ValueError, OSError) as error:
         raise UserError(path, f"is not a readable table ({error})", mend) from None
-    if list(frame.columns) != list(table.all_columns):
-        raise UserError(path, f"does not have the columns of table {table.name!r}", mend)
+    if list(frame.columns) != list(dtypes):
+        raise UserError(path, f"does not have the columns of table {name!r}", mend)
     return frame

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 from pardec.common.settings import Settings
 
 if TYPE_CHECKING:
-    from torch import Generator, Tensor
+    from pathlib import Path
 
+    from torch import Generator, Tensor, nn
+
+    from pardec.data.tokenizers import TextTokenizer
     from pardec.models.base import LanguageModel
-    from pardec.models.batches import Batch
+    from pardec.models.batches import Batch, Rows
+    from pardec.models.sources.train import TrainSettings
 
 
 class Family(ABC):
@@ -21,6 +25,11 @@ class Family(ABC):
     """Holds a field `family`, a literal of the family's name in the registry."""
     causal: ClassVar[bool]
     """Whether a position attends only to those before it."""
+
+    architecture: ClassVar[str] = "LlamaForCausalLM"
+    """The registry's name of the class that it builds."""
+    taught_by: ClassVar[tuple[str, ...]] = ()
+    """What it calls the other models that its training runs."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -34,6 +43,27 @@ class Family(ABC):
     def masks(self) -> bool:
         """Whether the model reads a mask token."""
         return False
+
+    def build(
+        self, settings: TrainSettings, tokenizer: TextTokenizer, teachers: dict[str, nn.Module]
+    ) -> LanguageModel:
+        """A model of this family, its weights not yet drawn.
+
+        It has `info`, `initialise(generator)` and `save(folder)`; matrices of modules called `layers` are optimised by
+        Muon, the rest by AdamW.
+        """
+        from pardec.models.backbone import Backbone
+        from pardec.models.shape import shape_of
+
+        return Backbone(shape_of(settings, tokenizer))
+
+    def examples(
+        self, folder: Path, tokenizer: TextTokenizer, settings: TrainSettings, teachers: dict[str, nn.Module]
+    ) -> tuple[Rows, int | None]:
+        """Training rows of the data set in `folder`, and the canvas they fill (None for text)."""
+        from pardec.models.examples import read_rows
+
+        return read_rows(folder, tokenizer, settings.canvas)
 
     @abstractmethod
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:

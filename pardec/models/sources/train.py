@@ -28,6 +28,8 @@ class TrainSettings(Settings):
     """The family of the model and what it is trained to predict."""
     init: str | None = None
     """Another trained model of the study, of the same size and data, whose weights it starts from."""
+    teachers: dict[str, str] = Field(default_factory=dict)
+    """Other models of the study that its training runs, by what its family calls them: {target: ar-text}."""
     size: SizeSettings = SizeSettings()
     """How large it is."""
     positions: PositionSettings | None = None
@@ -53,4 +55,14 @@ class TrainSettings(Settings):
     def _plain_if_causal(self) -> TrainSettings:
         if self.positions is not None and FAMILIES.load(self.family).causal:
             raise ValueError(f"positions: the {self.family} family is a plain Llama; remove this key")
+        return self
+
+    @model_validator(mode="after")
+    def _taught(self) -> TrainSettings:
+        wanted = set(FAMILIES.load(self.family).taught_by)
+        if set(self.teachers) != wanted:
+            raise ValueError(
+                f"teachers: the {self.family} family needs {', '.join(sorted(wanted)) or 'none'}, "
+                f"not {', '.join(sorted(self.teachers)) or 'none'}"
+            )
         return self

@@ -1,0 +1,67 @@
+"""Which rows belong to one series, and which of them hold diffusion against autoregression."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Hashable, Iterable
+from typing import Any
+
+Row = dict[str, Any]
+
+SEQUENTIAL, DIFFUSION = "autoregressive", "masked_diffusion"
+"""The two kinds of decoding (column `family`) that seed 004 compares; other kinds have tables of their own."""
+FIXED = ("batch", "prompt_tokens", "new_tokens", "engine", "precision", "random_prompts")
+"""What cells of one series share beside task, model, arm and settings."""
+SHORT = {"prompt_tokens": "prompt", "new_tokens": "new", "random_prompts": "random"}
+
+
+def compares_kinds(row: Row) -> bool:
+    """Whether a row's ratio is of a diffusion arm against an autoregressive one."""
+    return row["family"] == DIFFUSION and row["reference_family"] == SEQUENTIAL
+
+
+def settings_but(row: Row, *varying: str) -> dict[str, Any]:
+    """The decoder's settings without those in `varying`."""
+    settings = json.loads(row["settings"] or "{}")
+    return {key: value for key, value in settings.items() if key not in varying}
+
+
+def over_steps(rows: Iterable[Row]) -> dict[tuple[Hashable, ...], list[Row]]:
+    """Rows that differ in steps alone, by (task, model, arm, what else they share)."""
+    groups: dict[tuple[Hashable, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[_same(row, "steps")].append(row)
+    return dict(groups)
+
+
+def names(groups: dict[tuple[Hashable, ...], list[Row]]) -> dict[tuple[Hashable, ...], str]:
+    """A readable name for each group of `over_steps`, its own within the task.
+
+    The arm, and where several series have one arm, the words in which they differ: "diffusion,batch=1".
+    """
+    facts = {key: _facts(rows[0]) for key, rows in groups.items()}
+    named = {}
+    for key, own in facts.items():
+        twins = [
+            other for other in facts.values() if other["task"] == own["task"] and other["arm"] == own["arm"]
+        ]
+        varying = [word for word in own if any(other.get(word) != own[word] for other in twins)]
+        words = [f"{SHORT.get(word, word)}={own[word]}" for word in varying if own[word] is not None]
+        named[key] = ",".join([str(own["arm"]), *words])
+    return named
+
+
+def _same(row: Row, *varying: str) -> tuple[Hashable, ...]:
+    settings = json.dumps(settings_but(row, *varying), sort_keys=True)
+    return (row["task"], row["model"], row["arm"] or row["decoder"], settings, *(row[name] for name in FIXED))
+
+
+def _facts(row: Row) -> dict[str, Any]:
+    return {
+        "task": row["task"],
+        "arm": row["arm"] or row["decoder"],
+        "model": row["model"],
+        **{name: row[name] for name in FIXED},
+        **settings_but(row, "steps"),
+    }
