@@ -8,6 +8,7 @@ import os
 import sys
 
 from pardec.common.cli import main_guard
+from pardec.measure import forkserver
 
 BATCH = 16
 """Prompts decoded together; decoding is batch-invariant, so this changes the time taken and nothing else."""
@@ -93,4 +94,5 @@ def named(path: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
+    forkserver.hand_over(sys.argv)
     sys.exit(main_guard(main))

@@ -107,10 +107,8 @@ def main() -> None:
 
 if __name__ == "__main__":
     # A forked child would start over with a warm torch; asked for a fresh process, or inside a child, go on here.
-    fork = '"isolation":"fresh"' not in " ".join(sys.argv) and forkserver.LAUNCH not in os.environ
-    if fork:
-        os.environ["PARDEC_STARTED"] = repr(STARTED)
-        status = forkserver.run(sys.argv)
-        if status is not None:
-            sys.exit(status)
+    if '"isolation":"fresh"' not in " ".join(sys.argv):
+        if forkserver.LAUNCH not in os.environ:
+            os.environ["PARDEC_STARTED"] = repr(STARTED)
+        forkserver.hand_over(sys.argv)
     sys.exit(main_guard(main))

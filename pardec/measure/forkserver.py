@@ -1,12 +1,13 @@
 """One process a cell without paying for imports each time.
 
-A timing job is a process of its own; importing torch is most of its life. The first job leaves behind a small server
+A timing job is a process of its own; importing torch is most of its life, and of the life of an untimed job that
+decodes a few prompts. The first job leaves behind a small server
 that has imported torch, and nothing of this project, before any thread or CUDA context exists. Each later job hands
 the server its command line, folder, environment and standard streams over a local socket; the server forks a fresh
 child that runs the script from the start, so project code is always read from disk. The server ends by itself when
 idle, kills a child whose client has gone, and refuses to fork once its own process has threads or CUDA.
 
-`run(argv)` returns the exit status, or None where no server can be had; the caller then runs in its own process.
+`hand_over(argv)` is all that a script calls; `run(argv)` returns the exit status, or None where no server can be had; the caller then runs in its own process.
 """
 
 from __future__ import annotations
@@ -77,6 +78,15 @@ def run(argv: list[str]) -> int | None:
         if status != GONE:
             return status
     return None
+
+
+def hand_over(argv: list[str]) -> None:
+    """Leave with the status of a forked child that ran `argv`; return where this process must run it itself: inside
+    such a child, or without a server."""
+    if LAUNCH not in os.environ:
+        status = run(argv)
+        if status is not None:
+            sys.exit(status)
 
 
 def _ask(connection: socket.socket, argv: list[str]) -> int | str | None:

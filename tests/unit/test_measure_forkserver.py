@@ -98,3 +98,17 @@ def test_without_a_server_the_caller_goes_on_alone(monkeypatch):
     monkeypatch.setattr(forkserver, "_connect", lambda path: None)
     monkeypatch.setattr(forkserver, "_start", lambda path: None)
     assert forkserver.run(["x.py"]) is None
+
+
+def test_a_script_hands_itself_over_once(place, tmp_path):
+    script = write(
+        tmp_path / "job.py",
+        "import os, sys\nfrom pardec.measure import forkserver\n"
+        "print('seen', os.environ.get('PARDEC_LAUNCH', 'plain'), flush=True)\n"
+        "forkserver.hand_over(sys.argv)\nprint('worked', os.environ['PARDEC_LAUNCH'])\nsys.exit(5)\n",
+    )
+    env = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(Path(__file__).parents[2])}
+    env.pop("PARDEC_LAUNCH", None)
+    done = subprocess.run([sys.executable, script], env=env, text=True, capture_output=True, timeout=60)
+    assert done.stdout.split("\n")[:-1] == ["seen plain", "seen forked", "worked forked"]
+    assert done.returncode == 5
