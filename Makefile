@@ -26,13 +26,16 @@ format: env  ## Rewrite sources in the project's style
 	ruff format .
 	snakefmt Snakefile rules
 
-bench: env  ## Where the workflow's time goes, and our autoregressive loop against transformers' generate
+bench: env  ## Where the workflow's time goes, and our autoregressive loop against transformers' generate, and Jacobi with reuse against without
 	python benchmarks/bench_workflow.py
 	python benchmarks/bench_ar.py
+	python benchmarks/bench_diffusion.py
+	python benchmarks/bench_jacobi.py
 
-docs: env  ## Regenerate the reference of keys, the JSON schema and the conda environment
+docs: env  ## Regenerate the reference of keys, the JSON schema, the conda environment, the drawing of the rules
 	python scripts/write_reference.py
 	python scripts/write_environment.py
+	python scripts/draw_rulegraph.py
 
 unlock: env  ## After a killed run: release the folder's lock
 	snakemake --unlock

@@ -7,6 +7,9 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+report: "report/snakemake/workflow.rst"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
@@ -26,7 +29,9 @@ rule all:
         CRATE_PAPER,
         WORKFLOW_COPIES,
         REPORT,
+        PACKED,
         CLAIMS,
+        VERDICTS,
         REPORT_PAPERS,
         TABLE_FILES,
         TABLE_PAPERS,
@@ -37,6 +42,7 @@ rule all:
         OUTPUTS,
         OUTPUT_PAPERS,
         LIKELIHOODS,
+        VERIFY_COSTS,
         MODEL_FILES,
         MODEL_PAPERS,
         DATA_FILES,

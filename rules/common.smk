@@ -43,6 +43,7 @@ def table_inputs(wildcards):
         "records": RECORDS,
         "scores": SCORES,
         "likelihoods": LIKELIHOODS,
+        "verify_costs": VERIFY_COSTS,
         "machine": [MACHINE],
         "floors": [FLOORS],
     }
@@ -58,7 +59,8 @@ def table_lists(wildcards, input):
     """Flags that name the inputs; a list of files can be longer than a command line may be, so it stands in a file."""
     flags = []
     if any(
-        kind in needs(wildcards.table) for kind in ("records", "scores", "likelihoods")
+        kind in needs(wildcards.table)
+        for kind in ("records", "scores", "likelihoods", "verify_costs")
     ):
         flags.append("--inputs-from results/lists/inputs.txt")
     if "machine" in needs(wildcards.table):

@@ -7,13 +7,28 @@ FIGURE_FILES = [
 FIGURE_PAPERS = [f"results/figures/{name}.provenance.json" for name in FIGURES]
 
 
+def figure_label(form):
+    """How Snakemake's own report names a figure."""
+    return lambda w: {"figure": FIGURES.load(w.figure).title, "form": form}
+
+
 rule draw_figure:
     input:
         tables=figure_tables,
         code=lambda w: PLAN.code("draw_figure", [FIGURES.module(w.figure)]),
     output:
-        svg="results/figures/{figure}.svg",
-        png="results/figures/{figure}.png",
+        svg=report(
+            "results/figures/{figure}.svg",
+            caption="../report/snakemake/figure.rst",
+            category="Figures",
+            labels=figure_label("SVG"),
+        ),
+        png=report(
+            "results/figures/{figure}.png",
+            caption="../report/snakemake/figure.rst",
+            category="Figures",
+            labels=figure_label("PNG"),
+        ),
         paper="results/figures/{figure}.provenance.json",
     log:
         "results/logs/figures/{figure}.log",

@@ -6,11 +6,21 @@ VALUES = "results/values.json"
 STUDY = "results/study.json"
 TRAILS = "results/trails.json"
 CLAIMS = "results/claims.json"
+VERDICTS = "results/verdicts.json"
+JOBS = "results/jobs.json"
 REPORT = "results/report.html"
+# The same page folded small: Chromium shows no page above two million characters inside Snakemake's own report.
+PACKED = "results/report.packed.html"
 REPORT_PAPERS = [
     f"results/{name}.provenance.json"
-    for name in ("values", "study", "trails", "claims", "report")
+    for name in ("values", "study", "trails", "claims", "verdicts", "jobs", "report")
 ]
+
+
+def job_papers(wildcards=None):
+    """The provenance of all jobs but the two last: that which counts them, and the page."""
+    last = ("results/jobs.provenance.json", "results/report.provenance.json")
+    return [paper for paper in PAPERS if paper not in last]
 
 
 rule record_study:
@@ -55,6 +65,7 @@ rule collect_trails:
         RECORDS,
         SCORES,
         LIKELIHOODS,
+        VERIFY_COSTS,
         code=PLAN.code("collect_trails"),
     output:
         json=TRAILS,
@@ -88,6 +99,39 @@ rule judge_claims:
         "python scripts/judge_claims.py --values {input.values} --tables results/tables --out {output.json} 2>&1 | tee {log}"
 
 
+rule judge_ideas:
+    input:
+        table="results/tables/ideas.parquet",
+        values=VALUES,
+        code=PLAN.code("judge_ideas", [TABLES.module("ideas")]),
+    output:
+        json=VERDICTS,
+        paper="results/verdicts.provenance.json",
+    log:
+        "results/logs/verdicts.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    shell:
+        "python scripts/judge_ideas.py --values {input.values} --table {input.table} --out {output.json} 2>&1 | tee {log}"
+
+
+rule collect_jobs:
+    input:
+        job_papers,
+        code=PLAN.code("collect_jobs"),
+    output:
+        json=JOBS,
+        paper="results/jobs.provenance.json",
+    log:
+        "results/logs/jobs.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    shell:
+        "python scripts/collect_jobs.py --papers-from results/lists/jobs.txt --out {output.json} 2>&1 | tee {log}"
+
+
 rule render_report:
     input:
         TABLE_FILES,
@@ -95,12 +139,20 @@ rule render_report:
         outputs=OUTPUTS,
         values=VALUES,
         claims=CLAIMS,
+        verdicts=VERDICTS,
         trails=TRAILS,
+        jobs=JOBS,
         study=STUDY,
         templates=PLAN.templates(),
         code=PLAN.code("render_report", map(FIGURES.module, FIGURES)),
     output:
         html=REPORT,
+        packed=report(
+            PACKED,
+            caption="../report/snakemake/paper.rst",
+            category="Paper",
+            labels={"paper": "The report", "form": "HTML"},
+        ),
         paper="results/report.provenance.json",
     log:
         "results/logs/report.log",
@@ -109,7 +161,8 @@ rule render_report:
     threads: 1
     shell:
         "python scripts/render_report.py --values {input.values} --tables results/tables --figures results/figures"
-        " --study {input.study} --claims {input.claims} --trails {input.trails} --outputs {input.outputs} --out {output.html} 2>&1 | tee {log}"
+        " --study {input.study} --claims {input.claims} --verdicts {input.verdicts} --trails {input.trails} --jobs {input.jobs}"
+        " --outputs {input.outputs} --out {output.html} --out-packed {output.packed} 2>&1 | tee {log}"
 
 
 onsuccess:

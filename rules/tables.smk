@@ -27,8 +27,19 @@ rule record_floors:
 
 
 onstart:
-    PLAN.write_list("results/lists/inputs.txt", [*RECORDS, *SCORES, *LIKELIHOODS])
+    PLAN.write_list(
+        "results/lists/inputs.txt", [*RECORDS, *SCORES, *LIKELIHOODS, *VERIFY_COSTS]
+    )
     PLAN.write_list("results/lists/papers.txt", PAPERS)
+    PLAN.write_list("results/lists/jobs.txt", job_papers())
+
+
+def table_label(wildcards):
+    """How Snakemake's own report names a table."""
+    return {
+        "table": wildcards.table,
+        "holds": TABLES.load(wildcards.table).description,
+    }
 
 
 rule tabulate:
@@ -36,7 +47,12 @@ rule tabulate:
         unpack(table_inputs),
         code=lambda w: PLAN.code("tabulate", [TABLES.module(w.table)]),
     output:
-        csv="results/tables/{table}.csv",
+        csv=report(
+            "results/tables/{table}.csv",
+            caption="../report/snakemake/table.rst",
+            category="Tables",
+            labels=table_label,
+        ),
         parquet="results/tables/{table}.parquet",
         paper="results/tables/{table}.provenance.json",
     log:

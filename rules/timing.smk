@@ -25,3 +25,30 @@ rule time_cell:
         args=lambda w: PLAN.cell_args(w.cell),
     shell:
         "python scripts/time_cell.py {params.args} --out {output} 2>&1 | tee {log}"
+
+
+# What a pass of a target costs by the tokens in it; only where an experiment drafts.
+VERIFY_COSTS = [f"results/verify_cost/{name}.json" for name in PLAN.drafted_models]
+
+
+rule measure_verify_cost:
+    input:
+        ancient(MACHINE),
+        ancient(WARM_UP),
+        code=lambda w: PLAN.code("measure_verify_cost", PLAN.architectures(w.model)),
+        model=lambda w: PLAN.model_files(w.model),
+    output:
+        "results/verify_cost/{model}.json",
+    log:
+        "results/logs/verify_cost/{model}.log",
+    wildcard_constraints:
+        model=PLAN.pattern(PLAN.drafted_models),
+    conda:
+        ENVIRONMENT
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    params:
+        args=lambda w: PLAN.verify_cost_args(w.model),
+    shell:
+        "python scripts/measure_verify_cost.py {params.args} --out {output} 2>&1 | tee {log}"

@@ -27,6 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prompt-tokens", type=int)
     parser.add_argument("--prompt-text", choices=["real", "random"], default="real", help="what prompts say")
     parser.add_argument("--new-tokens", type=int, required=True)
+    parser.add_argument("--fill", type=float, help="least share of the canvas that a prompt's answer takes")
     parser.add_argument("--prompts", type=int, required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32")
@@ -50,7 +51,7 @@ def main() -> None:
     from pardec.decoding.registry import DECODERS
     from pardec.evidence.provenance import checkpoint_files, now, write_sidecar
     from pardec.measure.device import resolve
-    from pardec.models.architecture import module_of
+    from pardec.models.architecture import modules_of
 
     begin = now()
     torch.set_num_threads(args.threads)
@@ -60,7 +61,9 @@ def main() -> None:
     )
     tokenizer = load_tokenizer(os.path.join(args.model, "tokenizer.json"))
     path = os.path.join(args.data, "heldout.jsonl")
-    prompts = load_prompts(path, limit=args.prompts, seed=args.seed, task=args.task)
+    prompts = load_prompts(
+        path, limit=args.prompts, seed=args.seed, task=args.task, canvas=args.new_tokens, fill=args.fill
+    )
     tokens = encode(prompts, args.prompt_tokens, args.seed if args.prompt_text == "random" else None)
     progress = Progress(f"outputs {args.workload} {args.arm}", len(prompts))
     rows = []
@@ -69,10 +72,10 @@ def main() -> None:
         seeds = [prompt_seed(args.seed, prompts[k]["id"]) for k in chosen]
         batch = pad_left([tokens[k] for k in chosen], seeds, model.info.pad_id, device)
         decoded = decoder.decode(model, batch, args.new_tokens)
-        for k, output in zip(chosen, decoded.tokens.tolist(), strict=True):
-            rows.append(
-                {**prompts[k], "prompt_ids": tokens[k], "tokens": output, "text": tokenizer.decode(output)}
-            )
+        told = decoder.check_outputs(model, batch) or [None] * len(chosen)
+        for k, output, checks in zip(chosen, decoded.tokens.tolist(), told, strict=True):
+            row = {**prompts[k], "prompt_ids": tokens[k], "tokens": output, "text": tokenizer.decode(output)}
+            rows.append(row if checks is None else {**row, "checks": checks})
         progress.update(len(rows))
     write_jsonl(args.out, rows)
     folders = dict.fromkeys([args.model, *args.companions.values()])
@@ -81,7 +84,7 @@ def main() -> None:
         sys.argv,
         begin,
         [path, *(file for folder in folders for file in checkpoint_files(folder))],
-        modules=[DECODERS.module(args.decoder), *map(module_of, folders)],
+        modules=[DECODERS.module(args.decoder), *modules_of(*folders)],
         wildcards=named(args.out),
         seed=args.seed,
     )

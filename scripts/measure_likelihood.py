@@ -13,7 +13,7 @@ from pardec.data.prompts import load_prompts
 from pardec.data.tokenizers import load_tokenizer
 from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
 from pardec.measure.device import resolve
-from pardec.models.architecture import module_of
+from pardec.models.architecture import modules_of
 from pardec.models.load import load_model
 from pardec.quality.likelihood import as_json, bound_likelihood, encoded, exact_likelihood
 
@@ -53,7 +53,7 @@ def main() -> None:
         sys.argv,
         begin,
         files,
-        modules=[module_of(arguments.model)],
+        modules=modules_of(arguments.model),
         wildcards={"model": about["model"]},
         seed=arguments.seed,
     )

@@ -11,6 +11,7 @@ from pardec.common.files import read_json, write_text
 from pardec.evidence.provenance import now, write_sidecar
 from pardec.report.figures.registry import FIGURES
 from pardec.report.frames import load_tables, table_files
+from pardec.report.packed import fold
 from pardec.report.render import TEMPLATES, Material, render
 
 
@@ -21,11 +22,14 @@ def main() -> None:
     parser.add_argument("--figures", nargs="+", required=True, help="folders of figures, or .svg files")
     parser.add_argument("--study", required=True, help="the resolved study as JSON")
     parser.add_argument("--claims", help="results/claims.json")
+    parser.add_argument("--verdicts", help="results/verdicts.json")
     parser.add_argument("--trails", help="provenance and samples of every record, as JSON")
+    parser.add_argument("--jobs", help="the run's jobs and stages, as JSON")
     parser.add_argument("--provenance", help="facts of the run for the first page, as JSON: {name: text}")
     parser.add_argument("--outputs", nargs="*", default=[], help="outputs.jsonl files to quote from")
     parser.add_argument("--templates", type=Path, default=TEMPLATES)
     parser.add_argument("--out", required=True, help="results/report.html")
+    parser.add_argument("--out-packed", help="the same page folded small, for Snakemake's own report")
     options = parser.parse_args()
     begin = now()
     material = Material(
@@ -34,14 +38,21 @@ def main() -> None:
         figures=find_figures(options.figures),
         study=read_json(options.study),
         claims=read_json(options.claims) if options.claims else {},
+        verdicts=read_json(options.verdicts) if options.verdicts else {},
         trails=read_json(options.trails) if options.trails else {},
         outputs=[Path(path) for path in options.outputs],
         origin=read_json(options.provenance) if options.provenance else {},
+        jobs=read_json(options.jobs) if options.jobs else {},
     )
+    material.files = [path.as_posix() for path in files_read(options, material)]
     html = render(material, options.templates)
+    written = [options.out]
     write_text(options.out, html)
+    if options.out_packed:
+        write_text(options.out_packed, fold(html, material.study["title"]))
+        written.append(options.out_packed)
     write_sidecar(
-        [options.out],
+        written,
         sys.argv,
         begin,
         files_read(options, material),
@@ -52,7 +63,8 @@ def main() -> None:
 
 def files_read(options: argparse.Namespace, material: Material) -> list[Path]:
     """Every file the page was made from, templates included."""
-    named = [options.values, options.study, options.claims, options.trails, options.provenance]
+    names = ("values", "study", "claims", "verdicts", "trails", "jobs", "provenance")
+    named = [getattr(options, name) for name in names]
     templates = [path for path in options.templates.rglob("*") if path.is_file()]
     tables = table_files(options.tables)
     return [

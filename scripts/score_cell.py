@@ -41,10 +41,10 @@ def main() -> None:
         context.device = resolve(arguments.device)
     if arguments.scorer:
         from pardec.data.tokenizers import load_tokenizer
-        from pardec.models.architecture import module_of
+        from pardec.models.architecture import modules_of
         from pardec.models.load import load_model
 
-        modules.append(module_of(arguments.scorer))
+        modules += modules_of(arguments.scorer)
         context.scorer = load_model(arguments.scorer, context.device)
         context.scorer_tokenizer = load_tokenizer(arguments.scorer)
     metrics = [name.strip() for name in arguments.metrics.split(",") if name.strip()]

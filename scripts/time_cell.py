@@ -10,9 +10,12 @@ import argparse  # noqa: E402 (the clock of `ready_s` starts before any import)
 import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
+from datetime import UTC, datetime  # noqa: E402
 
 from pardec.common.cli import main_guard  # noqa: E402
 from pardec.measure import forkserver  # noqa: E402
+from pardec.measure.supervise import lost_facts, supervise  # noqa: E402
 
 
 def arguments() -> argparse.Namespace:
@@ -34,11 +37,21 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--workload", required=True)
     parser.add_argument("--task")
     parser.add_argument("--batch", type=int, required=True)
+    parser.add_argument(
+        "--run", type=int, help="which of several separate runs; each has an order of its own"
+    )
+    parser.add_argument(
+        "--prompt-set",
+        choices=["measured", "tuning"],
+        default="measured",
+        help="the prompts that cells are measured on, or the next ones, to choose settings on",
+    )
     parser.add_argument("--prompt-tokens", type=int)
     parser.add_argument(
         "--prompt-text", choices=["real", "random"], default="real", help="what the cell's prompts say"
     )
     parser.add_argument("--new-tokens", type=int, required=True)
+    parser.add_argument("--fill", type=float, help="least share of the canvas that a prompt's answer takes")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--engine", default="eager", choices=["eager"], help="how the model is executed")
@@ -50,21 +63,28 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def chosen(load: Callable[..., list[dict]], file: str, count: int, args: argparse.Namespace) -> list[dict]:
+    """The first `count` held-out prompts in a seeded order, or for tuning the next `count`."""
+    asked = {"seed": args.seed, "task": args.task, "canvas": args.new_tokens, "fill": args.fill}
+    if args.prompt_set == "measured":
+        return load(file, limit=count, **asked)
+    return load(file, limit=2 * count, **asked)[count:]
+
+
+def prompts_file(args: argparse.Namespace) -> str:
+    return os.path.join(args.data, "heldout.jsonl")
+
+
 def main() -> None:
     args = arguments()
 
-    from pardec.common.files import write_json
     from pardec.data.prompts import load_prompts
-    from pardec.decoding.registry import DECODERS
-    from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
-    from pardec.evidence.record import record
+    from pardec.evidence.provenance import now
     from pardec.measure.cell import ArmSpec, Spec, run_cell
     from pardec.measure.settings import MeasureSettings
-    from pardec.models.architecture import module_of
 
     begin = now()
     limits = MeasureSettings.model_validate(args.measure)
-    prompts_file = os.path.join(args.data, "heldout.jsonl")
     arm = ArmSpec(args.model, args.decoder, args.settings, args.companions)
     reference = None
     if args.reference_model:
@@ -74,7 +94,7 @@ def main() -> None:
     spec = Spec(
         arm=arm,
         reference=reference,
-        prompts=load_prompts(prompts_file, limit=limits.prompts, seed=args.seed, task=args.task),
+        prompts=chosen(load_prompts, prompts_file(args), limits.prompts, args),
         batch=args.batch,
         prompt_tokens=args.prompt_tokens,
         new_tokens=args.new_tokens,
@@ -83,32 +103,61 @@ def main() -> None:
         precision=args.precision,
         threads=args.threads,
         seed=args.seed,
+        run=args.run,
     )
     facts = run_cell(spec, limits, float(os.environ.get("PARDEC_STARTED", STARTED)))
+    write_record(args, facts, begin, os.environ.get(forkserver.LAUNCH, "fresh"))
+
+
+def write_record(args: argparse.Namespace, facts: dict, begin: str, launch: str) -> None:
+    from pardec.common.files import write_json
+    from pardec.decoding.registry import DECODERS
+    from pardec.evidence.provenance import checkpoint_files, provenance, sealed
+    from pardec.evidence.record import record
+    from pardec.models.architecture import modules_of
 
     mains = [args.model, *([args.reference_model] if args.reference_model else [])]
     models = dict.fromkeys(
-        [*mains, *args.companions.values(), *(args.reference_companions.values() if reference else ())]
+        [
+            *mains,
+            *args.companions.values(),
+            *(args.reference_companions.values() if args.reference_model else ()),
+        ]
     )
     files = [path for model in models for path in checkpoint_files(model)]
-    decoders = dict.fromkeys([args.decoder, *([args.reference_decoder] if reference else [])])
+    decoders = dict.fromkeys([args.decoder, *([args.reference_decoder] if args.reference_model else [])])
     origin = provenance(
         sys.argv,
         begin,
-        [prompts_file, *files],
-        modules=[*map(DECODERS.module, decoders), *map(module_of, models)],
+        [prompts_file(args), *files],
+        modules=[*map(DECODERS.module, decoders), *modules_of(*models)],
         wildcards={"cell": args.cell},
         seed=args.seed,
         machine=args.machine,
     )
-    launch = os.environ.get(forkserver.LAUNCH, "fresh")
     write_json(args.out, sealed(args.out, record(vars(args), facts, launch, origin)))
 
 
+def supervised() -> int:
+    """Measure in a process of its own, and write the record of one that could not; returns the exit status."""
+    args = arguments()
+    if not isinstance(args.measure, dict):
+        args.measure = {}  # the process that measures says what is wrong
+    timeout_s = args.measure.get("timeout_s")
+    if not isinstance(timeout_s, int | float):
+        from pardec.measure.settings import MeasureSettings
+
+        timeout_s = MeasureSettings().timeout_s
+    os.environ["PARDEC_STARTED"] = repr(STARTED)
+    ended = supervise(sys.argv, timeout_s, args.measure.get("isolation") == "fresh")
+    if isinstance(ended, int):
+        return ended
+    print(f"{args.cell}: {ended.reason}", file=sys.stderr)
+    begin = datetime.fromtimestamp(STARTED, UTC).isoformat(timespec="milliseconds")
+    facts = lost_facts(ended, args.device, STARTED)
+    return main_guard(lambda: write_record(args, facts, begin, ended.launch))
+
+
 if __name__ == "__main__":
-    # A forked child would start over with a warm torch; asked for a fresh process, or inside a child, go on here.
-    if '"isolation":"fresh"' not in " ".join(sys.argv):
-        if forkserver.LAUNCH not in os.environ:
-            os.environ["PARDEC_STARTED"] = repr(STARTED)
-        forkserver.hand_over(sys.argv)
-    sys.exit(main_guard(main))
+    # The process that measures is another: see pardec.measure.supervise.
+    sys.exit(main_guard(main) if forkserver.LAUNCH in os.environ else supervised())

@@ -31,7 +31,7 @@ def main() -> None:
 
     from pardec.common.files import write_json
     from pardec.evidence.provenance import checkpoint_files, now, provenance
-    from pardec.models.architecture import module_of
+    from pardec.models.architecture import modules_of
     from pardec.models.registry import FAMILIES
     from pardec.models.train import train_model
 
@@ -54,7 +54,7 @@ def main() -> None:
         sys.argv,
         begin,
         inputs,
-        modules=[FAMILIES.module(settings.family), module_of(out), *map(module_of, parents)],
+        modules=[FAMILIES.module(settings.family), *modules_of(out, *parents)],
         wildcards={"model": arguments.name},
         seed=arguments.seed,
         outputs=[out / name for name in names],

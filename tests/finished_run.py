@@ -12,6 +12,7 @@ import pytest
 from pardec.common.closure import digest
 from pardec.common.files import read_json, sha256, write_json, write_jsonl, write_text
 from pardec.evidence.claims.judge import judge_all
+from pardec.evidence.ideas.judge import judge_ideas
 from pardec.evidence.latex import macros
 from pardec.evidence.provenance import ROOT, sealed
 from pardec.evidence.tables.files import write_table
@@ -62,6 +63,7 @@ def tabulate(paths: dict[str, list[str]]) -> None:
     write_text("results/values.tex", macros(collected))
     rows = {name: table.rows for name, table in publish(["results/tables"]).items()}
     write_json("results/claims.json", judge_all(rows, collected["values"]))
+    write_json("results/verdicts.json", judge_ideas(rows["ideas"], collected["values"]))
     trails = {path: trail(path) for path in _inputs(paths)}
     write_json("results/trails.json", trails)
     write_text(FIGURE, f"<svg><metadata>{PRINTED[0]}</metadata></svg>")

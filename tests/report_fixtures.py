@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from pardec.common.files import write_json, write_jsonl
+from pardec.evidence.findings.stability import FINDING
 from pardec.evidence.tables.registry import TABLES
+from tests import draft_factories, grid_factories
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 QUALITY = {
@@ -166,10 +168,94 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
         "memory": length,
         "noise": noise,
         "warmup": warmup,
+        "stability": stability([*steps, *noise]),
     }
     made["cells"] = [*steps, *batch, *length, *noise]
     made |= {"crossover": crossover(steps, tasks), "models": floors(tasks), **OTHERS}
-    return {name: filled(name, rows) for name, rows in made.items()}
+    # A table that says nothing here is there and empty, as in a study without its experiment.
+    named = {name: filled(name, made.get(name, [])) for name in TABLES}
+    return named | draft_factories.page_tables() | grid_factories.page_tables()
+
+
+def stability(rows: list[dict]) -> list[dict]:
+    """Each cell's own series, and for every third one of a reference; some cells flagged, one budget spent."""
+    found = []
+    for place, r in enumerate(rows):
+        for side in ("cell", "reference") if place % 3 == 0 else ("cell",):
+            wave = 1 + 0.02 * math.sin(place)
+            taken = 0 if r["status"] != "ok" else 10 + place % 7
+            found.append(
+                {
+                    **r,
+                    "key": f"{r['key']}-{place}/{side}",
+                    "side": side,
+                    "work": side if side == "reference" else r["key"],
+                    "started_s": 4.0 * place,
+                    "took_s": 1.5,
+                    "n": taken - (place == 4),
+                    "n_all": taken,
+                    "flagged": int(place == 4),
+                    "flags": "foreign:1" if place == 4 else None,
+                    "stop_reason": None
+                    if side == "reference"
+                    else ("precise", "precise", "budget")[place % 3],
+                    "reached": 0.04,
+                    "target": 0.05,
+                    "halves": wave,
+                    **(
+                        {
+                            "times": 9,
+                            "relative": wave,
+                            "relative_low": wave * 0.98,
+                            "relative_high": wave * 1.03,
+                        }
+                        if side == "reference" and taken
+                        else {}
+                    ),
+                }
+            )
+    return found
+
+
+CLAIMS: dict[str, Any] = {
+    "seeds": {"000": "A seed of the tests"},
+    "claims": [
+        {
+            "id": f"000.{number}",
+            "seed": "000",
+            "statement": statement,
+            "expected": "it is measured",
+            "verdict": verdict,
+            "reason": reason,
+            "evidence": [],
+            "said": ["It was looked at."] if reason is None else [],
+            "parts": [],
+        }
+        for number, statement, verdict, reason in (
+            (1, "Penguins decode in parallel.", "reproduced", None),
+            (2, "Walruses decode in series.", "not run yet", "waits for an experiment"),
+        )
+    ],
+}
+JOBS: dict[str, Any] = {
+    "jobs": [
+        {
+            "rule": rule,
+            "paper": f"results/{rule}-{number}.json",
+            "outputs": [f"results/{rule}-{number}.json"],
+            "start": "2026-01-01T00:00:00+00:00",
+            "end": f"2026-01-01T00:00:{number + 1:02}+00:00",
+        }
+        for rule, count in (("prepare_data", 1), ("train_model", 2), ("time_cell", 5), ("tabulate", 3))
+        for number in range(count)
+    ],
+    "stages": [
+        {"rule": "prepare_data", "script": "scripts/prepare_data.py", "after": []},
+        {"rule": "train_model", "script": "scripts/train_model.py", "after": ["prepare_data"]},
+        {"rule": "time_cell", "script": "scripts/time_cell.py", "after": ["prepare_data", "train_model"]},
+        {"rule": "tabulate", "script": "scripts/tabulate.py", "after": ["time_cell"]},
+    ],
+}
 
 
 def filled(name: str, rows: list[dict]) -> pd.DataFrame:
@@ -386,7 +472,28 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
                     "command": f"python scripts/tabulate.py --table {name} --out results/tables/{name}.csv",
                     "records": [record["record"]] if record.get("record") else [],
                 }
-    return {"values": found}
+    return {"values": found | findings(frames["stability"])}
+
+
+def findings(frame: pd.DataFrame) -> dict[str, dict]:
+    """What the run's stability comes to, by the code that says so of a real run."""
+    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+    return {
+        pick.id: {
+            "id": pick.id,
+            "value": pick.value,
+            "unit": pick.unit,
+            "n": pick.n,
+            "ci_low": pick.low,
+            "ci_high": pick.high,
+            "source": [{"path": "results/tables/stability.csv", "sha256": _hash("stability"), "rows": [0]}],
+            "rule": "collect_values",
+            "command": "python scripts/collect_values.py",
+            "description": pick.description,
+            "records": [],
+        }
+        for pick in FINDING.find({"stability": rows})
+    }
 
 
 def trails(frames: dict[str, pd.DataFrame]) -> dict:
@@ -394,7 +501,7 @@ def trails(frames: dict[str, pd.DataFrame]) -> dict:
     found = {}
     for frame in frames.values():
         for record in frame.to_dict("records"):
-            if "latency_ms" not in record or not isinstance(record["record"], str):
+            if not {"latency_ms", "prompt_tokens"} <= set(record) or not isinstance(record["record"], str):
                 continue
             middle = record["latency_ms"] if record["latency_ms"] == record["latency_ms"] else None
             found[record["record"]] = {

@@ -11,9 +11,16 @@ if TYPE_CHECKING:
     from pardec.evidence.compare import Comparison, Judged
 
 RULE = (
-    "Reproduced: the 95 % interval of the difference covers 0 (normal theory from both intervals, Holm over all "
-    "values tested); without an interval, counts and what follows from the study must be equal."
+    "Reproduced: the 95 % interval of the difference covers 0. Its standard error comes from both intervals (normal "
+    "theory, MOVER), for absolute timings also from the noise between processes, which each run measures on its "
+    "reference arms; a timing without an interval borrows its row's latency's. p is adjusted by Holm over all distinct "
+    "numbers tested. Counts and qualities must be equal, memory within one percent."
 )
+TITLES = {
+    "machine": "The machines differ in",
+    "study": "The studies differ in",
+    "verdicts": "Verdicts that turned",
+}
 
 
 def compare(
@@ -62,11 +69,12 @@ def tables(found: Comparison, rows: int) -> list[Any]:
     for (verdict, why), times in sorted(found.reasons().items(), key=lambda entry: (entry[0][0], -entry[1])):
         summary.add_row(verdict, why, str(times))
     made = [summary]
-    for title, facts in (("The machines differ in", found.machine), ("The studies differ in", found.study)):
+    for name, title in TITLES.items():
+        facts = getattr(found, name)
         if facts:
             table = Table("", "first", "second", title=title, title_justify="left")
-            for name, pair in facts.items():
-                table.add_row(name, *(Text("-" if fact is None else str(fact)) for fact in pair))
+            for fact, pair in facts.items():
+                table.add_row(fact, *(Text("-" if side is None else str(side)) for side in pair))
             made.append(table)
     differing = worst_first([one for one in found.judged if one.verdict == DIFFERS])
     if differing:
@@ -113,6 +121,16 @@ def sentence(found: Comparison) -> str:
     right, wrong, open_ = (found.count(verdict) for verdict in (REPRODUCED, DIFFERS, NOT_COMPARABLE))
     share = "" if found.share is None else f" ({found.share:.2%} of those that can be judged)"
     text = f"{right} reproduced{share}, {wrong} differ, {open_} not comparable."
+    if found.raw:
+        missed = found.missed / len(found.raw)
+        text += (
+            f" {len(found.raw)} distinct numbers were tested, and {missed:.1%} of their intervals exclude 0:"
+        )
+        text += " by chance alone 5.0% would."
+    if None not in found.processes:
+        first, second = found.processes
+        text += " Processes of one configuration scatter by"
+        text += f" {first:.1%} in the first run and {second:.1%} in the second."
     if wrong and found.noise is not None:
         within = sum(one.verdict == DIFFERS and abs(one.change or 1.0) <= found.noise for one in found.judged)
         text += f" {within} of those that differ do so by less than the runs' own noise floor ({found.noise:.1%})."

@@ -24,6 +24,7 @@ details { margin: 1rem 0; } summary { cursor: pointer; font-weight: 600; }
 
 def page(found: Comparison, rule: str, sentence: str) -> str:
     """The whole page as text."""
+    from pardec.cli.compare import TITLES
     from pardec.evidence.compare import VERDICTS
 
     first, second = map(escape, found.labels)
@@ -32,8 +33,7 @@ def page(found: Comparison, rule: str, sentence: str) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{first} against {second}</title><style>{STYLE}</style></head><body>",
         f"<h1>Does {second} reproduce {first}?</h1><p>{escape(sentence)}</p><p>{escape(rule)}</p>",
-        _facts("The machines differ in", found.machine),
-        _facts("The studies differ in", found.study),
+        *(_facts(title, getattr(found, name)) for name, title in TITLES.items()),
     ]
     for verdict in sorted(VERDICTS, key=("differs", "not comparable", "reproduced").index):
         parts.append(_values(found, verdict))

@@ -7,6 +7,7 @@ import typer
 from pardec.cli.archive import archive
 from pardec.cli.compare import compare
 from pardec.cli.guard import guarded
+from pardec.cli.plan import plan
 from pardec.cli.status import status
 from pardec.cli.trace import trace
 from pardec.cli.verify import verify
@@ -18,5 +19,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (trace, verify, compare, archive, status):
+for command in (trace, verify, compare, archive, status, plan):
     app.command()(guarded(command))

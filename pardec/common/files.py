@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -13,13 +14,40 @@ from typing import Any
 
 from pardec.common.errors import UserError
 
+FULL = {
+    errno.ENOSPC: ("cannot be written: the disk is full", "free some space and run the same command again"),
+    errno.EDQUOT: ("cannot be written: the disk quota is used up", "free some space and run again"),
+    errno.EFBIG: ("cannot be written: it grows past the largest file allowed", "raise `ulimit -f`"),
+    errno.EROFS: ("cannot be written: the file system is read-only", "mount it writable, or work elsewhere"),
+    errno.EACCES: ("cannot be written: permission denied", "make the folder writable, or work elsewhere"),
+    errno.EPERM: ("cannot be written: permission denied", "make the folder writable, or work elsewhere"),
+    errno.ENOTDIR: ("cannot be written: a part of its path is a file", "remove that file"),
+    errno.ENAMETOOLONG: ("cannot be written: its name is too long", "choose shorter names"),
+}
+"""What is wrong with the place a file is to be written to, and how to mend it."""
+WHILE_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+"""Of these, the ones that can only come from writing, whatever else the body of `atomic` does."""
+
 
 @contextmanager
 def atomic(path: str | Path, suffix: str = "") -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success flush it to disk and rename it into place."""
+    """Yield a temporary path beside `path`; on success flush it to disk and rename it into place.
+
+    The folder is flushed too, so that after a power loss either the old file stands there or the whole new one.
+
+    Raises:
+        UserError: the disk is full, or the folder may not be written to; nothing is left behind.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=suffix)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:150]}.", suffix=suffix)
+    except FileExistsError:  # of a folder to be made; temporary names are drawn until one is free
+        _tell(path, OSError(errno.ENOTDIR, ""))
+        raise
+    except OSError as error:
+        _tell(path, error)
+        raise
     os.close(handle)
     temporary = Path(name)
     try:
@@ -30,8 +58,35 @@ def atomic(path: str | Path, suffix: str = "") -> Iterator[Path]:
         os.umask(umask)
         os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
+        _flush_folder(path.parent)
+    except Exception as error:
+        # safetensors tells of a full disk by an exception of its own.
+        if "No space left" in str(error):
+            _tell(path, OSError(errno.ENOSPC, ""))
+        if isinstance(error, OSError) and error.errno in WHILE_WRITING:
+            _tell(path, error)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _tell(path: Path, error: OSError) -> None:
+    if error.errno in FULL:
+        raise UserError(path, *FULL[error.errno]) from None
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush a rename to disk, where the system can open a folder."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    except OSError:
+        pass  # some network file systems cannot; the rename itself is still whole or not at all
+    finally:
+        os.close(handle)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -54,7 +109,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(path, "does not exist", "check the path, or run `make all` to produce it") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(
             path, f"is not valid JSON ({error})", "delete the file and run `make all` again"
         ) from None
@@ -82,7 +137,7 @@ def read_jsonl(path: str | Path) -> list[dict]:
             continue
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # broken, nested without end, or a number without end
             raise UserError(
                 f"{path}:{number}", f"is not a JSON object ({error})", "mend or remove this line"
             ) from None

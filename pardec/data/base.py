@@ -43,6 +43,10 @@ class Task(ABC):
         """All examples, in a fixed order, where the task has few; None where they cannot be listed."""
         return None
 
+    def held_out(self) -> list[Example]:
+        """Examples that are held out whatever the seed; by default none."""
+        return []
+
     @abstractmethod
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
         """Scores of `output` from 0 (all wrong) to 1; "exact" is 0 or 1 and present in every task."""

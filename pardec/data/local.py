@@ -67,26 +67,33 @@ def _jsonl(path: Path, text: str) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         where = f"{path}:{number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(where, f"is not valid JSON ({error.msg})", "mend or remove this line") from None
-        rows.append(_object(row, where))
+        rows.append(_object(_parsed(line, where, "mend or remove this line"), where))
     return rows
 
 
 def _json(path: Path, text: str) -> list[dict[str, Any]]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(
-            f"{path}:{error.lineno}", f"is not valid JSON ({error.msg})", "mend this line"
-        ) from None
+    value = _parsed(text, path, "mend this line")
     if not isinstance(value, list):
         raise UserError(
             path, "is not a JSON list of rows", "give a list of objects, or one object a line as .jsonl"
         )
     return [_object(row, f"{path}, row {number}") for number, row in enumerate(value, 1)]
+
+
+def _parsed(text: str, where: str | Path, mend: str) -> Any:
+    """The value of a JSON text; half a character (a lone surrogate), which no file can hold, is refused too."""
+    try:
+        value = json.loads(text)
+        if "\\u" in text:
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        place = f"{where}:{error.lineno}" if isinstance(where, Path) else where
+        raise UserError(place, f"is not valid JSON ({error.msg})", mend) from None
+    except UnicodeEncodeError:
+        raise UserError(where, "holds half a character (a lone surrogate)", mend) from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+        raise UserError(where, f"is not valid JSON that can be read ({error})", mend) from None
+    return value
 
 
 def _object(row: Any, where: str) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def prepare(
     if not prepared.heldout:
         raise UserError(name or out.name, "has no held-out prompt", "ask for more examples or another source")
     write_jsonl(out / "train.jsonl", prepared.train)
-    write_jsonl(out / "heldout.jsonl", prepared.heldout)
+    write_jsonl(out / "heldout.jsonl", measured(prepared))
     if prepared.tokenizer is not None:
         prepared.tokenizer.save(out / "tokenizer.json")
     about = {
@@ -63,6 +63,15 @@ def prepare(
     }
     write_json(out / "about.json", about)
     return about
+
+
+def measured(prepared: Prepared) -> list[dict]:
+    """Held-out records with the length of each answer in tokens, without its end token, where there is a
+    tokenizer."""
+    if prepared.tokenizer is None or not prepared.ends:
+        return prepared.heldout
+    sizes = (len(prepared.tokenizer.encode(row["answer"])) for row in prepared.heldout)
+    return [{**row, "answer_tokens": size} for row, size in zip(prepared.heldout, sizes, strict=True)]
 
 
 def count(rows: Iterable[dict]) -> dict[str, int]:

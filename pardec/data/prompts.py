@@ -8,25 +8,34 @@ from pathlib import Path
 from random import Random
 
 from pardec.common.errors import UserError
-from pardec.common.files import read_jsonl
+from pardec.common.files import read_json, read_jsonl, sha256
 from pardec.data.split import rank
 
 KEYS = ("id", "task", "prompt", "answer")
 
 
-def load_prompts(path: str | Path, limit: int | None, seed: int, task: str | None = None) -> list[dict]:
+def load_prompts(
+    path: str | Path,
+    limit: int | None,
+    seed: int,
+    task: str | None = None,
+    canvas: int | None = None,
+    fill: float | None = None,
+) -> list[dict]:
     """Prompt records of `path` (a .jsonl file, or a data set's folder: its held-out side).
 
     The records come in the seeded order of their ids, so the first n of any limit are the same prompts.
 
-    limit: how many at most; None for all. task: only records of this task.
+    limit: how many at most; None for all. task: only records of this task. fill: only records whose answer
+    takes at least this share of `canvas` tokens, and no more than all of them (an answer that takes all needs
+    no end token).
 
     Raises:
         UserError: a missing or damaged file, a row that is no prompt record, or not one prompt.
     """
     path = Path(path)
     file = path / "heldout.jsonl" if path.is_dir() else path
-    rows = read_jsonl(file)
+    rows = read_jsonl(as_prepared(file))
     for number, row in enumerate(rows, 1):
         missing = [key for key in KEYS if not isinstance(row, dict) or key not in row]
         if missing:
@@ -38,7 +47,36 @@ def load_prompts(path: str | Path, limit: int | None, seed: int, task: str | Non
     if not rows:
         of = f" of task {task!r}" if task else ""
         raise UserError(file, f"holds no prompt{of}", "prepare the data again, or ask for another task")
+    if fill is not None:
+        rows = _filling(file, rows, canvas, fill)
     return sorted(rows, key=lambda row: rank(row["id"], seed))[:limit]
+
+
+def as_prepared(file: Path) -> Path:
+    """`file`, if it is what its folder's about.json says was prepared; a folder without one vouches for nothing.
+
+    Raises:
+        UserError: it is not, as when it was cut short at the end of a line.
+    """
+    about = file.with_name("about.json")
+    if about.is_file():
+        said = read_json(about).get("sha256", {}).get(file.name)
+        if said is not None and file.is_file() and sha256(file) != said:
+            fix = f"delete the folder {file.parent} and run `make all` again"
+            raise UserError(file, "is damaged: its SHA-256 is not the one in about.json", fix)
+    return file
+
+
+def _filling(file: Path, rows: list[dict], canvas: int, fill: float) -> list[dict]:
+    """Records whose answer takes `fill` to all of `canvas` tokens."""
+    if any(row.get("answer_tokens") is None for row in rows):
+        fix = "use data whose tokenizer is made here, or leave `fill` out"
+        raise UserError(file, "does not say how many tokens its answers take", fix)
+    kept = [row for row in rows if fill * canvas <= row["answer_tokens"] <= canvas]
+    if not kept:
+        least = f"from {fill * canvas:g} to {canvas} tokens"
+        raise UserError(file, f"holds no prompt whose answer takes {least}", "hold some out, or lower `fill`")
+    return kept
 
 
 def cut_to(tokens: Sequence[int], n: int, more: Iterable[Sequence[int]] = ()) -> list[int]:

@@ -22,6 +22,7 @@ SOURCES = Registry(
     {
         "tasks": "pardec.data.sources.tasks:Tasks",
         "topics": "pardec.data.sources.topics:Topics",
+        "fractal": "pardec.data.sources.fractal:Fractal",
         "hub": "pardec.data.sources.hub:Hub",
         "path": "pardec.data.sources.path:LocalPath",
     },

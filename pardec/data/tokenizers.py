@@ -15,11 +15,16 @@ from pardec.common.lazy import lazy
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+    from pardec.data.chat import ChatTemplate
+
 hf = lazy("tokenizers")
 
 PAD, BOS, EOS, MASK = range(4)
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<mask>"]
 """The special tokens of our own tokenizers, in the order of their ids."""
+
+HIERARCHY = '"kind": "pardec-hierarchy"'
+"""How a tokenizer file of `pardec.data.fractal` begins."""
 
 # Names in use in published tokenizers, tried in order where tokenizer_config.json does not say.
 KNOWN_NAMES = {
@@ -28,6 +33,10 @@ KNOWN_NAMES = {
     "eos": ["<eos>", "</s>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "[SEP]"],
     "mask": ["<mask>", "<|mdm_mask|>", "<|mask|>", "<|MASK|>", "[MASK]"],
 }
+
+
+TURN_ENDS = ("<|eot_id|>", "<|im_end|>")
+"""End of a turn in the templates of Llama 3, LLaDA, Qwen and Dream."""
 
 
 class TextTokenizer:
@@ -48,6 +57,9 @@ class TextTokenizer:
             )
         self.eos_id: int = ids["eos"]
         self.pad_id: int = self.eos_id if ids["pad"] is None else ids["pad"]
+        turns = (tokenizer.token_to_id(name) for name in TURN_ENDS)
+        self.end_ids = frozenset({self.eos_id, *(index for index in turns if index is not None)})
+        """Tokens that end a text: the end of sequence, and the end of a turn."""
 
     @property
     def vocab_size(self) -> int:
@@ -70,16 +82,22 @@ class TextTokenizer:
         start = [] if self.bos_id is None else [self.bos_id]
         return start + self.encode(text)
 
+    def encode_chat(self, template: ChatTemplate, messages: list[dict[str, str]]) -> list[int]:
+        """The ids of a conversation as its model was taught it, up to where the model's turn begins.
+
+        The template writes special tokens as text, the start token among them; they are read as such.
+        """
+        return self.encode(template.render(messages))
+
     def encode_answer(self, text: str, end: bool = True) -> list[int]:
         """The ids of `text`, with the end-of-sequence token unless `end` is false (a text that goes on)."""
         return self.encode(text) + ([self.eos_id] if end else [])
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text before the first end-of-sequence token, special tokens left out."""
+        """The text before the first token that ends it, special tokens left out."""
         ids = list(ids)
-        if self.eos_id in ids:
-            ids = ids[: ids.index(self.eos_id)]
-        return self.tokenizer.decode(ids, skip_special_tokens=True)
+        end = next((place for place, index in enumerate(ids) if index in self.end_ids), len(ids))
+        return self.tokenizer.decode(ids[:end], skip_special_tokens=True)
 
     def save(self, path: str | Path) -> None:
         """Write tokenizer.json."""
@@ -99,8 +117,11 @@ def task_tokenizer(symbols: Iterable[str]) -> TextTokenizer:
     tokenizer = hf.Tokenizer(hf.models.WordLevel(vocabulary, unk_token="<unk>"))
     tokenizer.add_special_tokens(SPECIAL)
     split = hf.pre_tokenizers.Split
+    # Where a number with its separator is a symbol ("5,"), it is one token; the separator alone else.
+    joined = any(len(token) > 1 and token[-1] in ",\n" for token in vocabulary)
+    pieces = "[0-9]+[,\n]|[,\n]" if joined else "[,\n]"
     tokenizer.pre_tokenizer = hf.pre_tokenizers.Sequence(
-        [split(" ", "removed"), split(hf.Regex("[,\n]"), "isolated")]
+        [split(" ", "removed"), split(hf.Regex(pieces), "isolated")]
     )
     decoders = hf.decoders
     # Without a prefix to merge, the WordPiece decoder just joins by spaces; those around separators then go.
@@ -133,6 +154,15 @@ def train_bpe(texts: Iterable[str], vocab_size: int = 1024) -> TextTokenizer:
     return _own(tokenizer)
 
 
+BYTES = 260
+"""Tokens of `byte_tokenizer`."""
+
+
+def byte_tokenizer() -> TextTokenizer:
+    """The special tokens, and one token for each byte: text for models that have no vocabulary of their own."""
+    return train_bpe([], BYTES)
+
+
 def _own(tokenizer: Tokenizer, where: str | Path = "tokenizer") -> TextTokenizer:
     # A "<mask>" that stands in a text is text, not our mask token.
     tokenizer.encode_special_tokens = True
@@ -152,6 +182,12 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
         raise UserError(file, "does not exist", "give a folder that holds tokenizer.json")
+    with open(file, encoding="utf-8", errors="replace") as handle:
+        ours = HIERARCHY in handle.read(64)
+    if ours:
+        from pardec.data.fractal import HierarchyTokenizer
+
+        return HierarchyTokenizer(read_json(file), file)
     try:
         tokenizer = hf.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises bare Exception

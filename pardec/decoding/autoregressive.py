@@ -8,8 +8,8 @@ from pydantic import Field
 
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
-from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
-from pardec.decoding.batching import count_useful
+from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
+from pardec.decoding.batching import count_useful, is_end
 from pardec.decoding.noise import uniform
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ class Autoregressive(Decoder):
     def check(cls, settings: AutoregressiveSettings, new_tokens: int) -> str | None:
         return check_sampling(settings, new_tokens)
 
+    @classmethod
+    def passes(cls, settings: AutoregressiveSettings, prompt: int, new_tokens: int) -> list[Passes]:
+        return one_by_one(prompt, new_tokens)
+
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
@@ -55,7 +59,7 @@ class Autoregressive(Decoder):
     def _decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer
     ) -> Decoded:
-        settings, eos = self.settings, model.info.eos_id
+        settings, eos, ends = self.settings, model.info.eos_id, model.info.ends
         pad = prompts.pad if bool(prompts.pad.any()) else None
         last = slice(-1, None)
         observer.start()
@@ -63,7 +67,7 @@ class Autoregressive(Decoder):
         # One row of memory a step, so that a pass reads its input and writes its output without a copy.
         written = prompts.tokens.new_empty(new_tokens, prompts.size, 1)
         noise = uniform(prompts.seeds, 0, (new_tokens,)).T if settings.temperature > 0 else None
-        banned = eos if settings.eos == "ban" else None
+        banned = ends if settings.eos == "ban" else ()
         ended = None
         if settings.stop == "eos" and eos is not None:
             ended = torch.zeros(prompts.size, 1, dtype=torch.bool, device=prompts.tokens.device)
@@ -73,8 +77,8 @@ class Autoregressive(Decoder):
             logits = model(tokens, pad=pad, cache=cache, keep=last, canvas_start=prompts.length)[:, -1]
             if done == 0:
                 observer.prefill()
-            if banned is not None:
-                logits[:, banned] = -torch.inf
+            for end in banned:
+                logits[:, end] = -torch.inf
             tokens = written[done]
             if noise is None:
                 torch.argmax(logits, -1, True, out=tokens)
@@ -82,7 +86,7 @@ class Autoregressive(Decoder):
                 tokens.copy_(draw(logits, settings, noise[done])[:, None])
             if ended is not None:
                 tokens.masked_fill_(ended, eos)
-                ended |= tokens == eos
+                ended |= is_end(tokens, ends)
             done += 1
             observer.step(1)
             observer.block(done)
@@ -91,7 +95,15 @@ class Autoregressive(Decoder):
                 break
 
         output = written[:, :, 0].T.contiguous()
-        return Decoded(output, count_useful(output, eos), nfe=done, token_forwards=prompts.length + done - 1)
+        return Decoded(output, count_useful(output, ends), nfe=done, token_forwards=prompts.length + done - 1)
+
+
+def one_by_one(prompt: int, new_tokens: int) -> list[Passes]:
+    """The prompt in one pass, then one token a pass, each counted with half of the output before it."""
+    first = Passes(1, prompt, 0, 1, True)
+    return (
+        [first, Passes(new_tokens - 1, 1, prompt + new_tokens // 2, 1, True)] if new_tokens > 1 else [first]
+    )
 
 
 def check_sampling(settings, new_tokens: int) -> str | None:

@@ -41,6 +41,10 @@ class Observer:
     def phase(self, name: str) -> None:
         """The phase `name` ends here; it began where the phase before it ended, or at the start."""
 
+    def seconds(self) -> float | None:
+        """The time on a host clock, for decoders that choose by what a cycle takes; None where nobody keeps time."""
+        return None
+
     def cycle(self, **facts: Any) -> None:
         """One cycle of a speculative decoder ended; `facts` are numbers, or tensors left on the device."""
 
@@ -84,6 +88,21 @@ class Decoded:
     token_forwards: int
 
 
+@dataclass(frozen=True)
+class Passes:
+    """Forward passes of one kind, as far as they are known before a generation.
+
+    count: how many. length: positions a row that each processes, after `past` cached ones. kept: positions a row
+    whose logits it gives. cached: whether keys and values are stored.
+    """
+
+    count: int
+    length: int
+    past: int
+    kept: int
+    cached: bool
+
+
 class Decoder(ABC):
     """A way to turn prompts into tokens. One file, one registry line."""
 
@@ -111,6 +130,12 @@ class Decoder(ABC):
         """Those of `accompanied` that it cannot do without at these settings; all of them unless it says less."""
         return cls.accompanied
 
+    @classmethod
+    def passes(cls, settings: Settings, prompt: int, new_tokens: int) -> list[Passes] | None:
+        """The most passes that a generation after `prompt` tokens makes; None where the text decides. Light: for
+        planning only."""
+        return None
+
     def prepare(self, model: LanguageModel) -> None:  # noqa: B027 (an optional hook)
         """Build once, before warm-up, what every generation with `model` shares; never timed."""
 
@@ -119,3 +144,8 @@ class Decoder(ABC):
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
         """Write `new_tokens` tokens after each prompt."""
+
+    def check_outputs(self, model: LanguageModel, prompts: PromptBatch) -> list[dict[str, Any]] | None:
+        """Plain numbers about how each prompt's output came about, which scores may read; None where it has none.
+        Called once beside untimed generations, never timed."""
+        return None

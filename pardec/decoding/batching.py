@@ -52,11 +52,21 @@ def pad_left(
     )
 
 
-def count_useful(tokens: Tensor, eos_id: int | None) -> Tensor:
-    """Tokens before the first end-of-sequence token of each row: [B, N] long -> [B] long. No device
+def count_useful(tokens: Tensor, ends: int | tuple[int, ...] | None) -> Tensor:
+    """Tokens before the first that ends a text, of each row: [B, N] long -> [B] long. No device
     synchronisation."""
     rows, length = tokens.shape
-    if eos_id is None:
+    if ends is None or ends == ():
         return torch.full((rows,), length, dtype=torch.long, device=tokens.device)
     # A row is useful up to its first end: count the positions that no end stands at or before.
-    return ((tokens == eos_id).cumsum(1) == 0).sum(1)
+    return (is_end(tokens, ends).cumsum(1) == 0).sum(1)
+
+
+def is_end(tokens: Tensor, ends: int | tuple[int, ...]) -> Tensor:
+    """Which of `tokens` end a text, bool of the same shape."""
+    if isinstance(ends, int):
+        return tokens == ends
+    found = tokens == ends[0]
+    for end in ends[1:]:
+        found = found | (tokens == end)
+    return found

@@ -146,7 +146,9 @@ class _Run:
         old.copy_(choice)
         written = fixed - self.fixed
         if self.stopper is not None:
-            ends = (choice == self.stopper) & (place < fixed[:, None]) & (self.fixed < self.new_tokens)[:, None]
+            ends = (
+                (choice == self.stopper) & (place < fixed[:, None]) & (self.fixed < self.new_tokens)[:, None]
+            )
             ended = ends.any(1)
             end = first + ends.int().argmax(1)
             written = torch.where(ended, end + 1 - self.fixed, written)

@@ -22,8 +22,8 @@ from pydantic import Field
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
-from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
-from pardec.decoding.batching import count_useful
+from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
+from pardec.decoding.batching import count_useful, is_end
 from pardec.decoding.noise import gumbel, uniform
 
 if TYPE_CHECKING:
@@ -36,6 +36,10 @@ torch = lazy("torch")
 PART = 1 << 24
 """Logits that are ranked or drawn from at a time. With a vocabulary of 10^5, the float32 and float64 copies
 of a whole canvas would need more memory than the model's own activations."""
+CPU_PART = 1 << 20
+"""The same on a processor, where a part that fits its caches is also faster."""
+WIDE = 512
+"""Words of a vocabulary from which it pays to leave committed positions out of the output head and the ranking."""
 DEFERRED = 1e30
 """Nats of surprisal added to an end token that is to be committed last; finite, so that a masked position
 still ranks before one that is not masked."""
@@ -70,6 +74,7 @@ class MaskedDiffusion(Decoder):
     Settings = MaskedDiffusionSettings
     needs: ClassVar[str] = "bidirectional"
     family: ClassVar[str] = "masked_diffusion"
+    name: ClassVar[str] = "masked_diffusion"
 
     @classmethod
     def check(cls, settings: MaskedDiffusionSettings, new_tokens: int) -> str | None:
@@ -90,6 +95,11 @@ class MaskedDiffusion(Decoder):
             return "threshold needs remasking low_confidence: a random rank is no confidence"
         return None
 
+    @classmethod
+    def passes(cls, settings: MaskedDiffusionSettings, prompt: int, new_tokens: int) -> list[Passes]:
+        steps = (settings.steps or new_tokens) * (2 if settings.cfg_scale > 0 else 1)
+        return [Passes(steps, prompt + new_tokens, 0, settings.block or new_tokens, False)]
+
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
@@ -105,10 +115,13 @@ class MaskedDiffusion(Decoder):
         """
         self._refuse(model, new_tokens)
         with torch.inference_mode():
-            return _Run(self.settings, model, prompts, new_tokens, observer).run()
+            return self._start(model, prompts, new_tokens, observer).run()
+
+    def _start(self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer) -> Run:
+        return Run(self.settings, model, prompts, new_tokens, observer)
 
     def _refuse(self, model: LanguageModel, new_tokens: int) -> None:
-        where = "decoder masked_diffusion"
+        where = f"decoder {self.name}"
         if trouble := self.check(self.settings, new_tokens):
             raise UserError(where, trouble, "change steps, block or new_tokens")
         if model.info.mask_id is None:
@@ -124,19 +137,26 @@ def schedule(length: int, steps: int) -> list[int]:
     return [share + (step < more) for step in range(steps)]
 
 
-class _Run:
+class Run:
     """One generation: the canvas and what is counted over it."""
 
     def __init__(self, settings, model, prompts, new_tokens, observer):
         self.settings, self.model, self.prompts, self.observer = settings, model, prompts, observer
         self.new_tokens = new_tokens
-        self.eos, self.mask = model.info.eos_id, model.info.mask_id
+        self.eos, self.ends, self.mask = model.info.eos_id, model.info.ends, model.info.mask_id
         self.pad = prompts.pad if bool(prompts.pad.any()) else None
         blank = prompts.tokens.new_full((prompts.size, new_tokens), self.mask)
         self.canvas = torch.cat([prompts.tokens, blank], 1)
         self.output = self.canvas[:, prompts.length :]
         self.passes = 0
-        self.uneven = settings.threshold is not None or settings.after_eos == "fill"
+        self.forwarded = 0
+        """Positions a row that all passes have processed."""
+        self.early = settings.threshold is not None
+        """A block may be full before its schedule ends."""
+        drawn = settings.temperature > 0 or settings.remasking == "random"
+        self.sparse = not drawn and settings.cfg_scale == 0 and model.info.vocab_size >= WIDE
+        """Logits are asked for masked positions only; random numbers belong to places, and are drawn for all."""
+        self.uneven = self.early or settings.after_eos == "fill"
         """Rows may commit different numbers of tokens in one pass."""
         self.bound = (
             None if settings.threshold is None else -log(settings.threshold) if settings.threshold else inf
@@ -156,27 +176,40 @@ class _Run:
             self.observer.block(stop)
             if stop == self.new_tokens:
                 break
-        halves = 2 if self.settings.cfg_scale > 0 else 1
-        nfe = self.passes * halves
+        nfe = self.passes * (2 if self.settings.cfg_scale > 0 else 1)
         output = self.output.clone()
-        return Decoded(output, count_useful(output, self.eos), nfe, token_forwards=nfe * self.canvas.shape[1])
+        return Decoded(output, count_useful(output, self.ends), nfe, token_forwards=self.forwarded)
 
     def _fill_block(self, start: int, stop: int, shares: list[int]) -> None:
-        region = self.output[:, start:stop]
+        region, left = self.output[:, start:stop], stop - start
         for step, share in enumerate(shares):
-            if step and self.bound is not None and not bool((region == self.mask).any()):
-                return
+            if step and self.early:
+                left = int((region == self.mask).sum(1).max())
+                if left == 0:
+                    return
             # Counted by block and place in the schedule, not by passes made: a row's noise must not depend on
             # how long the other rows of its batch took to fill a block.
             self.stream = 2 * (start // (stop - start) * len(shares) + step)
-            self._step(region, start, stop, share, last=step == len(shares) - 1)
+            within = self._masked_places(region, left) if self.sparse and left < stop - start else None
+            self._step(region, start, stop, share, step == len(shares) - 1, within)
+            left -= share
             self.passes += 1
 
-    def _step(self, region: Tensor, start: int, stop: int, share: int, last: bool) -> None:
-        """One pass: predict, rank, commit. region: [B, L] view of the canvas, changed in place."""
+    def _masked_places(self, region: Tensor, count: int) -> Tensor:
+        """Places [B, count] of the masks of each row, left to right, filled up by others where it has fewer."""
+        return (region != self.mask).byte().sort(dim=1, stable=True).indices[:, :count]
+
+    def _step(
+        self, region: Tensor, start: int, stop: int, share: int, last: bool, within: Tensor | None
+    ) -> None:
+        """One pass: predict, rank, commit. region: [B, L] view of the canvas, changed in place. within: [B, K], the
+        places of the block that hold all its masks, or None: any may."""
         masked = region == self.mask
-        logits = self._logits(start, stop)
+        logits = self._logits(start, stop, within)
         choice, rank = self._predict(logits, ranked=not last)
+        if within is not None:
+            choice = region.scatter(1, within, choice)
+            rank = None if last else rank.new_full(region.shape, inf).scatter_(1, within, rank)
         choice = torch.where(masked, choice, region)
         if last:
             # The shares sum to the block, so whatever is masked now is committed.
@@ -184,18 +217,32 @@ class _Run:
             region.copy_(choice)
         else:
             first = leftmost_smallest(rank.masked_fill_(~masked, inf), share)
-            if self.bound is None:
+            if not self.early:
                 commit = masked.gather(1, first) if self.uneven else None
                 region.scatter_(1, first, choice.gather(1, first))
             else:
-                commit = (rank < self.bound).scatter_(1, first, True).logical_and_(masked)
+                commit = self._sure(rank, masked).scatter_(1, first, True).logical_and_(masked)
                 torch.where(commit, choice, region, out=region)
         self.observer.step(commit.sum(1) if self.uneven else share)
 
-    def _logits(self, start: int, stop: int) -> Tensor:
-        """Logits [B, L, V] of the block, guidance applied, the mask token (and a banned end token)
-        excluded."""
+    def _sure(self, rank: Tensor, masked: Tensor) -> Tensor:
+        """Which positions [B, L] are committed beyond the schedule's share; the others do not matter."""
+        return rank < self.bound
+
+    def _logits(self, start: int, stop: int, within: Tensor | None) -> Tensor:
+        """Logits [B, L or K, V] of the block, or its places `within`; guidance applied, the mask token (and banned
+        end tokens) excluded."""
+        logits = self._forward(start, stop, within)
+        logits[..., self.mask] = -inf
+        if self.settings.eos == "ban":
+            for end in self.ends:
+                logits[..., end] = -inf
+        return logits
+
+    def _forward(self, start: int, stop: int, within: Tensor | None) -> Tensor:
+        """One pass of the model, or two where there is guidance: logits [B, L or K, V] of the block."""
         first = self.prompts.length
+        self.forwarded += self.canvas.shape[1] * (2 if self.settings.cfg_scale > 0 else 1)
         scale = self.settings.cfg_scale
         if scale > 0:
             without = self.canvas.clone()
@@ -205,18 +252,14 @@ class _Run:
                 torch.cat([self.canvas, without]), pad, first + start, first + stop, first
             )
             given, free = both.chunk(2)
-            logits = free + (scale + 1) * (given - free)
-        else:
-            logits = self.model.denoise(self.canvas, self.pad, first + start, first + stop, first)
-        logits[..., self.mask] = -inf
-        if self.settings.eos == "ban" and self.eos is not None:
-            logits[..., self.eos] = -inf
-        return logits
+            return free + (scale + 1) * (given - free)
+        return self.model.denoise(self.canvas, self.pad, first + start, first + stop, first, within)
 
     def _predict(self, logits: Tensor, ranked: bool) -> tuple[Tensor, Tensor | None]:
         """The token chosen at each position [B, L] and, if asked, its rank key [B, L]: smaller goes first."""
         rows, length, words = logits.shape
-        size = max(1, PART // (rows * words))
+        part = min(PART, CPU_PART) if logits.device.type == "cpu" else PART
+        size = max(1, part // (rows * words))
         parts = [self._predict_part(logits[:, k : k + size], k, ranked) for k in range(0, length, size)]
         if len(parts) == 1:
             return parts[0]
@@ -238,14 +281,14 @@ class _Run:
             choice = logits.argmax(-1) if choice is None else choice
         else:
             rank, choice = surprisal(logits.float(), choice)
-        if settings.eos == "defer" and self.eos is not None:
-            rank = rank + (choice == self.eos) * DEFERRED
+        if settings.eos == "defer" and self.ends:
+            rank = rank + is_end(choice, self.ends) * DEFERRED
         return choice, rank
 
     def _fill_ended(self, stop: int) -> bool:
         """Fill rows that hold an end token before `stop`; whether that is all of them (waits for the
         device)."""
-        ended = (self.output[:, :stop] == self.eos).any(1)
+        ended = is_end(self.output[:, :stop], self.ends).any(1)
         self.output[:, stop:].masked_fill_(ended[:, None], self.eos)
         return bool(ended.all())
 

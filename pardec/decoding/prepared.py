@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,8 @@ def build(decoder: str, settings: dict[str, Any]) -> Decoder:
     """
     kind = DECODERS.load(decoder)
     try:
-        return kind(kind.Settings.model_validate(settings))
+        # As JSON, where a list may stand for a tuple: settings come from command lines and studies.
+        return kind(kind.Settings.model_validate_json(json.dumps(settings)))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))

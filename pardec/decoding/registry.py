@@ -8,7 +8,11 @@ DECODERS = Registry(
         "autoregressive": "pardec.decoding.autoregressive:Autoregressive",
         "transformers_generate": "pardec.decoding.transformers_generate:TransformersGenerate",
         "masked_diffusion": "pardec.decoding.masked_diffusion:MaskedDiffusion",
+        "cached_diffusion": "pardec.decoding.cached_diffusion:CachedDiffusion",
         "jacobi": "pardec.decoding.jacobi:Jacobi",
         "full_passes": "pardec.decoding.full_passes:FullPasses",
+        "flash_flood": "pardec.decoding.flash_flood:FlashFloodDecoder",
+        "table_lookup": "pardec.decoding.flash_flood:TableLookup",
+        "speculative": "pardec.decoding.speculative.decoder:Speculative",
     },
 )

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pardec.common.lazy import lazy
-from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling
-from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
+from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling, one_by_one
+from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
 from pardec.decoding.batching import count_useful
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ class TransformersGenerate(Decoder):
     @classmethod
     def check(cls, settings: TransformersGenerateSettings, new_tokens: int) -> str | None:
         return check_sampling(settings, new_tokens)
+
+    @classmethod
+    def passes(cls, settings: TransformersGenerateSettings, prompt: int, new_tokens: int) -> list[Passes]:
+        return one_by_one(prompt, new_tokens)
 
     def prepare(self, model: LanguageModel) -> None:
         """Put the model's weights behind LlamaForCausalLM, once a model.
@@ -81,14 +85,14 @@ class TransformersGenerate(Decoder):
             output = torch.nn.functional.pad(output, (0, new_tokens - output.shape[1]), value=eos)
         return Decoded(
             output.contiguous(),
-            count_useful(output, eos),
+            count_useful(output, model.info.ends),
             told.done,
             token_forwards=prompts.length + told.done - 1,
         )
 
     def _generation(self, model: LanguageModel, new_tokens: int):
         """The generation configuration that says what our own settings say."""
-        settings, eos = self.settings, model.info.eos_id
+        settings, eos, ends = self.settings, model.info.eos_id, list(model.info.ends)
         sampling = {}
         if settings.temperature > 0:
             # top_k 0 and top_p 1 switch the truncation off; the defaults of transformers do not.
@@ -101,9 +105,9 @@ class TransformersGenerate(Decoder):
             max_new_tokens=new_tokens,
             # Without an end token nothing is suppressed and nothing stops early: exactly new_tokens on every
             # row. (min_new_tokens would forbid the end token instead and so change the output.)
-            eos_token_id=eos if settings.stop == "eos" else None,
+            eos_token_id=ends if ends and settings.stop == "eos" else None,
             pad_token_id=model.info.pad_id if eos is None or settings.stop == "length" else eos,
-            suppress_tokens=[eos] if settings.eos == "ban" and eos is not None else None,
+            suppress_tokens=ends if ends and settings.eos == "ban" else None,
             do_sample=settings.temperature > 0,
             use_cache=True,
             **sampling,

@@ -1,36 +1,45 @@
 """Does a second run reproduce the first? Value by value.
 
-The rule: two values are reproduced when the 95 % interval of their difference covers 0. Its standard error comes from
-both intervals, each on the side that faces the other value (Zou & Donner 2008, MOVER), by normal theory; over all
-values so tested p is adjusted by Holm's method, and below 0.05 the values differ. Values without an interval must be
-equal where they are counts or follow from the study; a measured one cannot be judged without an interval.
+Each value is judged by a rule of its kind (`pardec.evidence.agreement`). Those that are measured with an interval, or
+can borrow their row's, are tested: the 95 % interval of the difference against 0. Over all distinct numbers so tested p
+is adjusted by Holm's method, and below 0.05 the values differ: of hundreds of honest 95 % intervals one in twenty
+misses, and `Comparison.missed` tells how many did before the adjustment.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from pardec.common.lazy import lazy
+from pardec.evidence.agreement import (
+    DIFFERS,
+    MEAN,
+    NOT_COMPARABLE,
+    REPRODUCED,
+    Pair,
+    agree,
+    kind,
+    process_noise,
+)
 from pardec.evidence.run import Run
 
 statistics = lazy("pardec.evidence.statistics")
-stats = lazy("scipy.stats")
+parquet = lazy("pyarrow.parquet")
 
 ALPHA = 0.05
-Z95 = 1.959963984540054
-REPRODUCED, DIFFERS, NOT_COMPARABLE = "reproduced", "differs", "not comparable"
 VERDICTS = (REPRODUCED, DIFFERS, NOT_COMPARABLE)
-EXACT_UNITS = ("tokens", "passes", "FLOP", "B", "cells", "steps", "texts", "prompts")
-"""Units of numbers that a study decides, not a clock."""
+NOTHING = "no value in either"
 SHAPE = (
     "task", "data", "model", "family", "arm", "decoder", "settings", "engine", "precision", "device", "threads",
-    "batch", "prompt_tokens", "new_tokens",
+    "batch", "prompt_tokens", "new_tokens", "companions",
 )  # fmt: skip
 """What makes two cells the same configuration."""
+PLATFORM = ("cpu", "gpu", "torch", "device", "python")
+"""Facts of the machine that decide the last digits of what a model computes."""
+SAMPLE_COUNTS = ("useful", "nfe", "token_forwards")
+"""Fields of a sample that its prompts decide, not a clock."""
 SECTIONS = ("measure", "models", "data", "arms", "workloads", "likelihood")
 
 
@@ -54,14 +63,19 @@ class Judged:
 
 @dataclass
 class Comparison:
-    """judged: every value of either run, in order. machine, study: {fact: (a, b)} that differ. noise: the larger
-    noise floor of both runs, where measured."""
+    """judged: every value of either run, in order. machine, study, verdicts: {name: (a, b)} that differ, verdicts being
+    those of claims and findings. noise: the larger noise floor of both runs, where measured. processes: of each run,
+    the relative standard deviation between processes of one configuration. raw: p of every distinct number tested,
+    before the adjustment."""
 
     labels: tuple[str, str]
     judged: list[Judged]
     machine: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     study: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    verdicts: dict[str, tuple[Any, Any]] = field(default_factory=dict)
     noise: float | None = None
+    processes: tuple[float | None, float | None] = (None, None)
+    raw: tuple[float, ...] = ()
 
     def count(self, verdict: str) -> int:
         return sum(one.verdict == verdict for one in self.judged)
@@ -70,9 +84,15 @@ class Comparison:
         return Counter((one.verdict, one.why) for one in self.judged)
 
     @property
+    def missed(self) -> int:
+        """Tested numbers whose interval of the difference excludes 0, before the adjustment for many."""
+        return sum(p < ALPHA for p in self.raw)
+
+    @property
     def share(self) -> float | None:
-        """Reproduced, of the values that could be judged."""
-        right, wrong = self.count(REPRODUCED), self.count(DIFFERS)
+        """Reproduced, of the values that could be judged; one that neither run has a number for proves nothing."""
+        right = sum(one.verdict == REPRODUCED and one.why != NOTHING for one in self.judged)
+        wrong = self.count(DIFFERS)
         return right / (right + wrong) if right + wrong else None
 
 
@@ -83,24 +103,46 @@ def compare(a: Run, b: Run) -> Comparison:
         UserError: a run has no values.
     """
     first, second = a.values()["values"], b.values()["values"]
-    shapes = _Shapes(a, b)
+    both = _Both(a, b)
     ids = [*first, *(ident for ident in second if ident not in first)]
-    judged = [judge(ident, first.get(ident), second.get(ident), shapes) for ident in ids]
-    tested = [number for number, one in enumerate(judged) if one.p is not None]
-    adjusted = statistics.holm([judged[number].p for number in tested])
-    for number, p in zip(tested, adjusted.tolist(), strict=True):
-        one = judged[number]
-        verdict = DIFFERS if p < ALPHA else REPRODUCED
-        why = "the interval of the difference excludes 0" if p < ALPHA else one.why
-        judged[number] = Judged(one.id, verdict, why, one.a, one.b, p)
-    machines = [_facts(run.json("results/machine.json")) for run in (a, b)]
+    judged = [judge(ident, first.get(ident), second.get(ident), both) for ident in ids]
+    judged, raw = _adjusted(judged)
     studies = [_facts({k: (run.json("results/study.json") or {}).get(k) for k in SECTIONS}) for run in (a, b)]
     return Comparison(
-        (a.label, b.label), judged, _unlike(*machines), _unlike(*studies), _noise(first, second)
+        (a.label, b.label),
+        judged,
+        _unlike(*both.machines),
+        _unlike(*studies),
+        _unlike(_words(a), _words(b)),
+        _noise(first, second),
+        both.processes,
+        raw,
     )
 
 
-def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, shapes: _Shapes) -> Judged:
+def _adjusted(judged: list[Judged]) -> tuple[list[Judged], tuple[float, ...]]:
+    """Verdicts with p adjusted over all numbers tested; one that several tables repeat is one number."""
+    keys = [None if one.p is None else _number(one) for one in judged]
+    raw = {key: one.p for key, one in zip(keys, judged, strict=True) if key is not None}
+    adjusted = dict(zip(raw, statistics.holm(list(raw.values())).tolist(), strict=True))
+    found = []
+    for key, one in zip(keys, judged, strict=True):
+        if key is not None:
+            p = adjusted[key]
+            verdict = DIFFERS if p < ALPHA else REPRODUCED
+            why = "the interval of the difference excludes 0" if p < ALPHA else one.why
+            one = Judged(one.id, verdict, why, one.a, one.b, p)
+        found.append(one)
+    return found, tuple(raw.values())
+
+
+def _number(one: Judged) -> tuple:
+    ends = ("value", "ci_low", "ci_high")
+    records = tuple(one.a.get("records") or [one.id])
+    return (*records, one.a.get("unit"), *(side.get(end) for side in (one.a, one.b) for end in ends))
+
+
+def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, both: _Both) -> Judged:
     """The verdict on one value before the adjustment for many; `p` is raw."""
 
     def told(verdict: str, why: str, p: float | None = None) -> Judged:
@@ -110,72 +152,93 @@ def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, shapes
         return told(NOT_COMPARABLE, "only in the second run" if a is None else "only in the first run")
     if (a.get("unit") or "") != (b.get("unit") or ""):
         return told(NOT_COMPARABLE, "another unit")
-    if shapes.differ(a, b):
+    if both.shapes_differ(a, b):
         return told(NOT_COMPARABLE, "other settings of its cell")
     x, y = a["value"], b["value"]
     if x is None and y is None:
-        return told(REPRODUCED, "no value in either")
+        return told(REPRODUCED, NOTHING)
     if x is None or y is None:
         return told(NOT_COMPARABLE, f"no value in the {'first' if x is None else 'second'} run")
-    spread = [side.get(end) for side in (a, b) for end in ("ci_low", "ci_high")]
-    if None not in spread:
-        return told(REPRODUCED, "the interval of the difference covers 0", p_value(x, y, *spread))
-    if x == y:
-        return told(REPRODUCED, "equal")
-    if is_sample_size(ident):
-        return told(NOT_COMPARABLE, "a sample size, which the stopping rule sets")
-    if is_exact(a) and is_exact(b):
-        return told(DIFFERS, "counts must be equal")
-    return told(NOT_COMPARABLE, "measured, without an interval")
+    opinion = agree(both.pair(ident, a, b))
+    return told(opinion.verdict, opinion.why, opinion.p)
 
 
-def p_value(x: float, y: float, x_low: float, x_high: float, y_low: float, y_high: float) -> float:
-    """Two-sided p of no difference between x and y, from their 95 % intervals."""
-    if x == y:
-        return 1.0
-    reach = math.hypot(x - x_low, y_high - y) if x > y else math.hypot(x_high - x, y - y_low)
-    return float(2 * stats.norm.sf(abs(x - y) / reach * Z95)) if reach > 0 else 0.0
-
-
-def is_exact(value: dict[str, Any]) -> bool:
-    """Whether a number without an interval is a count, or follows from the study alone."""
-    unit = value.get("unit") or ""
-    return unit in EXACT_UNITS or (unit == "" and float(value["value"]).is_integer())
-
-
-def is_sample_size(ident: str) -> bool:
-    return ident.rpartition("/")[2] in _sample_sizes()
-
-
-@cache
-def _sample_sizes() -> frozenset[str]:
-    """Columns that say how many values stand behind another."""
-    from pardec.evidence.tables.registry import TABLES
-
-    columns = [column for name in TABLES for column in TABLES.load(name).columns.values()]
-    return frozenset({column.count for column in columns if column.count} | {"n_all"})
-
-
-class _Shapes:
-    """Whether the records behind two values are of one configuration; each pair of records is read once."""
+class _Both:
+    """What is known of both runs beside their values; each pair of records is read once."""
 
     def __init__(self, a: Run, b: Run):
         self.a, self.b = a, b
-        self.known: dict[tuple[str, ...], bool] = {}
+        self.machines = [_facts(run.json("results/machine.json")) for run in (a, b)]
+        self.same_platform = all(
+            self.machines[0].get(name) == self.machines[1].get(name) for name in PLATFORM
+        )
+        self.processes = (_processes(a), _processes(b))
+        self.noise = tuple(one or 0.0 for one in self.processes)
+        self.shapes: dict[tuple[str, ...], bool] = {}
+        self.counts: dict[tuple[str, ...], bool | None] = {}
 
-    def differ(self, a: dict[str, Any], b: dict[str, Any]) -> bool:
-        first, second = a.get("records") or [], b.get("records") or []
-        key = (*first, "", *second)
-        if key not in self.known:
+    def pair(self, ident: str, a: dict[str, Any], b: dict[str, Any]) -> Pair:
+        row = ident.rpartition("/")[0]
+        beside = [run.values()["values"].get(f"{row}/latency_ms") for run in (self.a, self.b)]
+        timed = all(value is not None and value["value"] is not None for value in beside)
+        latency = tuple(beside) if timed else None
+        counts = self.same_counts(a, b) if MEAN in (kind(ident, a), kind(ident, b)) else None
+        return Pair(ident, a, b, latency, self.noise, self.same_platform, counts)
+
+    def shapes_differ(self, a: dict[str, Any], b: dict[str, Any]) -> bool:
+        """Whether a record behind both values is of another configuration in the second run."""
+        key = _records(a, b)
+        if key not in self.shapes:
             # A finding may rest on another cell in the second run; only a cell that both name can be unlike itself.
-            shared = set(first) & set(second)
-            self.known[key] = any(self._shape(self.a, path) != self._shape(self.b, path) for path in shared)
-        return self.known[key]
+            shared = set(a.get("records") or []) & set(b.get("records") or [])
+            self.shapes[key] = any(self._shape(self.a, path) != self._shape(self.b, path) for path in shared)
+        return self.shapes[key]
 
     @staticmethod
     def _shape(run: Run, path: str) -> Any:
         cell = (run.json(path) or {}).get("cell")
         return {key: cell.get(key) for key in SHAPE} if isinstance(cell, dict) else None
+
+    def same_counts(self, a: dict[str, Any], b: dict[str, Any]) -> bool | None:
+        """Whether prompts that both runs timed gave the same counts; None where none was timed by both."""
+        key = _records(a, b)
+        if key not in self.counts:
+            seen = []
+            for path in set(a.get("records") or []) & set(b.get("records") or []):
+                first, second = (_counts(run.json(path)) for run in (self.a, self.b))
+                seen += [first[prompts] == second[prompts] for prompts in first.keys() & second.keys()]
+            self.counts[key] = all(seen) if seen else None
+        return self.counts[key]
+
+
+def _records(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, ...]:
+    return (*(a.get("records") or []), "", *(b.get("records") or []))
+
+
+def _counts(record: Any) -> dict[tuple, set[tuple]]:
+    """Of each batch of prompts: the counts that its samples gave, one set of them unless decoding is random."""
+    samples = record.get("samples") if isinstance(record, dict) else None
+    found: dict[tuple, set[tuple]] = {}
+    for sample in samples if isinstance(samples, list) else []:
+        if isinstance(sample, dict) and "prompts" in sample:
+            counts = tuple(sample.get(name) for name in SAMPLE_COUNTS)
+            found.setdefault(tuple(sample["prompts"]), set()).add(counts)
+    return found
+
+
+def _processes(run: Run) -> float | None:
+    path = run.path("results/tables/cells.parquet")
+    try:
+        return process_noise(parquet.read_table(path).to_pylist())
+    except (OSError, ValueError, KeyError):
+        return None  # without the table the noise between processes is unknown
+
+
+def _words(run: Run) -> dict[str, Any]:
+    """Verdicts in words: of claims and of findings, by id."""
+    claims = (run.json("results/claims.json") or {}).get("claims") or []
+    found = {f"claim {claim['id']}": claim["verdict"] for claim in claims}
+    return found | {ident: word["word"] for ident, word in (run.values().get("words") or {}).items()}
 
 
 def _facts(body: Any) -> dict[str, Any]:

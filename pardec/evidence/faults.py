@@ -15,6 +15,7 @@ FLOORS = (
     ("results/lists/", 3),
     ("results/quality/", 4),
     ("results/likelihood/", 5),
+    ("results/verify_cost/", 5),
     ("results/cells/", 5),
     ("results/tables/", 6),
     ("results/figures/", 7),

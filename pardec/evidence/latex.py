@@ -45,8 +45,20 @@ def macros(collected: dict[str, Any]) -> str:
             name = macro_name(ident)
             if taken.setdefault(name, ident) != ident:
                 raise ValueError(f"{ident} and {taken[name]} share the macro {name}")
-            lines.append(rf"\newcommand{{\{name}}}{{{text}}}")
+            lines.append(rf"\newcommand{{\{name}}}{{{escaped(text)}}}")
     return "\n".join(lines) + "\n"
+
+
+SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+}
+
+
+def escaped(text: str) -> str:
+    """Words as LaTeX prints them."""
+    return "".join(SPECIAL.get(character, character) for character in text)
 
 
 def macro_name(ident: str) -> str:

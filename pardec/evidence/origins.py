@@ -36,6 +36,10 @@ class Origin:
 
 def origins(run: Run) -> dict[str, Origin]:
     """Every provenance block of `run` by the file that holds it, sorted."""
+    return run.once("origins", lambda: _origins(run))
+
+
+def _origins(run: Run) -> dict[str, Origin]:
     found = {}
     for name in run.files():
         if not name.endswith(".json") or name in DERIVED:

@@ -83,7 +83,17 @@ def write_sidecar(
 
     paths: files this script has just written. argv, begin, inputs, more: see `provenance`.
     """
-    write_json(sidecar(paths[0]), provenance(argv, begin, inputs, outputs=paths, **more))
+    write_json(sidecar(paths[0]), signed(provenance(argv, begin, inputs, outputs=paths, **more)))
+
+
+def signed(block: dict[str, Any]) -> dict[str, Any]:
+    """`block` with the hash of all the rest of it, since nothing above the last sidecar of a run tells its hash."""
+    return {**block, "self_sha256": self_hash(block)}
+
+
+def self_hash(block: dict[str, Any]) -> str:
+    """SHA-256 of a sidecar's block without `self_sha256`, as `content` takes it."""
+    return content({key: value for key, value in block.items() if key != "self_sha256"})
 
 
 def sealed(path: str | Path, body: dict[str, Any]) -> dict[str, Any]:

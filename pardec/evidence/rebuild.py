@@ -6,11 +6,12 @@ import dataclasses
 import json
 import math
 import shutil
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
+from pardec.common.files import sha256
 from pardec.common.lazy import lazy
 from pardec.evidence.faults import Fault
 from pardec.evidence.run import Run
@@ -26,7 +27,11 @@ CLOSE = 1e-9
 """Relative difference that other processors and library versions may make in a bootstrap; a table's own hash, which
 values.json holds, knows no such slack."""
 LIST = "results/lists/inputs.txt"
-
+REMEMBERED = 64
+_MADE: dict[tuple, DataFrame] = {}
+"""Tables made in this process, by the hashes of all they were made of: checking one run twice makes them once."""
+_HOLD: set[tuple] = set()
+"""What was found to follow in this process: hashes of what lies beneath, and of the files that follow from it."""
 
 SINGLE = ("machine", "floors")
 
@@ -44,6 +49,7 @@ def listed(run: Run, told: Container[str]) -> tuple[dict[str, list[str]], list[F
         "records": [name for name in names if name.endswith("/timing.json") and name in told],
         "scores": [name for name in names if name.endswith("/score.json") and name in told],
         "likelihoods": [n for n in names if n.split("/")[-2] == "likelihood" and n.endswith(".json")],
+        "verify_costs": [n for n in names if n.split("/")[-2] == "verify_cost" and n.endswith(".json")],
     }
     faults = []
     if run.has(LIST):
@@ -81,11 +87,13 @@ def read_inputs(paths: dict[str, list[str]]) -> tuple[Inputs, list[Fault]]:
     records = readable("records", lambda path: inputs.read_records([path]))
     scores = readable("scores", lambda path: inputs.read_scores([path]))
     likelihoods = readable("likelihoods", inputs.read_source)
+    costs = readable("verify_costs", inputs.read_source)
     single = {kind: readable(kind, inputs.read_source) for kind in SINGLE}
     return inputs.Inputs(
         records=inputs.read_records(records),
         scores=inputs.read_scores(scores),
         likelihoods=tuple(inputs.read_source(path) for path in sorted(likelihoods)),
+        verify_costs=tuple(inputs.read_source(path) for path in sorted(costs)),
         **{kind: inputs.read_source(found[0]) if found else None for kind, found in single.items()},
     ), faults
 
@@ -101,17 +109,24 @@ def rebuild_tables(run: Run, inputs: Inputs, shadow: Path) -> list[Fault]:
 
     faults: list[Fault] = []
     frames: dict[str, DataFrame] = {}
+    stamps: dict[str, tuple] = {}
 
     def made(name: str) -> DataFrame:
         if name not in frames:
             wanted = needs(name)
             below = {other: made(other) for other in wanted if other not in FILES}
             empty = {"records": (), "scores": {}, "likelihoods": (), "machine": None, "floors": None}
+            empty["verify_costs"] = ()
             unasked = {kind: nothing for kind, nothing in empty.items() if kind not in wanted}
-            frames[name] = TABLES.load(name).make(dataclasses.replace(inputs, tables=below, **unasked))
+            given = dataclasses.replace(inputs, tables=below, **unasked)
+            stamps[name] = (name, *given.hashes(), *(stamps[other] for other in below))
+            frames[name] = _remembered(stamps[name], lambda: TABLES.load(name).make(given))
         return frames[name]
 
     for name in TABLES:
+        paper = run.path(f"results/tables/{name}.provenance.json")
+        if paper.is_file():
+            shutil.copyfile(paper, shadow / paper.name)
         paths = {end: f"results/tables/{name}.{end}" for end in ("csv", "parquet")}
         try:
             frame = made(name)
@@ -119,16 +134,31 @@ def rebuild_tables(run: Run, inputs: Inputs, shadow: Path) -> list[Fault]:
             why = str(error).splitlines()[0][:160] if str(error) else repr(error)
             faults.append(Fault(paths["parquet"], f"cannot be made from the files beneath it ({why})"))
             continue
-        own = [fault for end, path in paths.items() for fault in _compare(run, path, name, frame, end)]
-        faults += own
+        hold = (stamps[name], *map(run.sha, paths.values()))
+        own = []
+        if hold not in _HOLD:
+            own = [fault for end, path in paths.items() for fault in _compare(run, path, name, frame, end)]
+            faults += own
+        if not own:
+            _HOLD.add(hold)
         targets = {end: shadow / f"{name}.{end}" for end in paths}
         if own:
             write_table(frame, targets["csv"], targets["parquet"])
         else:
             frames[name] = TABLES.load(name).read(run.path(paths["parquet"]))
+            stamps[name] = (name, run.sha(paths["parquet"]))
             for end, path in paths.items():
                 shutil.copyfile(run.path(path), targets[end])
     return faults
+
+
+def _remembered(stamp: tuple, make: Callable[[], DataFrame]) -> DataFrame:
+    """A table that this process has made of the same bytes before, or a new one."""
+    if stamp not in _MADE:
+        if len(_MADE) >= REMEMBERED:
+            del _MADE[next(iter(_MADE))]
+        _MADE[stamp] = make()
+    return _MADE[stamp].copy()
 
 
 def _compare(run: Run, path: str, name: str, frame: DataFrame, end: str) -> Iterator[Fault]:
@@ -227,7 +257,19 @@ def rebuild_trails(run: Run, paths: list[str]) -> list[Fault]:
 
 
 def rebuild_values(run: Run) -> list[Fault]:
-    """values.json, values.tex and claims.json against the tables; the working directory must hold the right ones."""
+    """Values, claims and verdicts against the tables; the working directory must hold the right ones."""
+    stamp = tuple((path.name, sha256(path)) for path in sorted(Path("results/tables").iterdir()))
+    above = ("values.json", "values.tex", "claims.json", "verdicts.json")
+    hold = (stamp, *(run.sha(f"results/{name}") for name in above))
+    if hold in _HOLD:
+        return []
+    faults = _values_again(run)
+    if not faults:
+        _HOLD.add(hold)
+    return faults
+
+
+def _values_again(run: Run) -> list[Fault]:
     from pardec.evidence.latex import macros
     from pardec.evidence.values import collect
 
@@ -250,14 +292,23 @@ def rebuild_values(run: Run) -> list[Fault]:
 
 def _judged_again(run: Run, right: dict[str, Any]) -> list[Fault]:
     from pardec.evidence.claims.judge import judge_all
+    from pardec.evidence.ideas.judge import judge_ideas
+
+    def verdicts(tables: dict, values: dict) -> dict[str, Any]:
+        return judge_ideas(tables["ideas"], values)
+
+    ways = {"results/claims.json": judge_all, "results/verdicts.json": verdicts}
+    return [fault for name, way in ways.items() for fault in _again(run, name, way, right["values"])]
+
+
+def _again(run: Run, name: str, way: Callable[[dict, dict], Any], values: dict[str, Any]) -> list[Fault]:
     from pardec.evidence.values import publish
 
-    name = "results/claims.json"
     if not run.has(name):
         return []
     try:
         tables = {table: published.rows for table, published in publish(["results/tables"]).items()}
-        judged = json.loads(json.dumps(judge_all(tables, right["values"])))
+        judged = json.loads(json.dumps(way(tables, values)))
     except (UserError, KeyError, TypeError, ValueError) as error:
         return [Fault(name, f"cannot be judged from the tables ({error})".splitlines()[0])]
     return (

@@ -18,14 +18,22 @@ def record(args: dict[str, Any], facts: dict[str, Any], launch: str, origin: dic
     facts = dict(facts)
     samples = facts.pop("reference_samples", None)
     warmup = facts.pop("reference_warmup_ms", None)
+    outputs = facts.pop("reference_outputs", None)
     device = facts["device"]["name"]
     reference = None
     if args["reference_model"] is not None:
         cell = _cell(args, device, "reference_") | {"role": "reference"}
-        reference = {"cell": cell, "samples": samples or [], "warmup_ms": warmup or []}
+        reference = {
+            "cell": cell,
+            "samples": samples or [],
+            "warmup_ms": warmup or [],
+            "outputs": outputs or [],
+        }
+    cell = _cell(args, device) | {"id": args["cell"], "role": "cell"}
+    cell |= {"run": args.get("run"), "tuning": args.get("prompt_set") == "tuning"}
     return {
         "schema": SCHEMA,
-        "cell": _cell(args, device) | {"id": args["cell"], "role": "cell"},
+        "cell": cell,
         **facts,
         "reference": reference,
         "launch": launch,

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,19 @@ class Run:
         self.folder, self.label, self.damaged, self.archived = folder.resolve(), label, damaged, archived
         self._hashes: dict[str, str | None] = {}
         self._bodies: dict[str, Any] = {}
+        self._known: dict[Any, Any] = {}
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What `make` returns; made once for this run, which is taken not to change while it is open."""
+        if key not in self._known:
+            self._known[key] = make()
+        return self._known[key]
 
     def files(self) -> list[str]:
         """Every file of the run by name, sorted; hidden files are not listed."""
+        return self.once("files", self._walk)
+
+    def _walk(self) -> list[str]:
         found = []
         for here, folders, names in os.walk(self.folder):
             inside = Path(here).relative_to(self.folder)
@@ -71,6 +81,12 @@ class Run:
                     body = json.loads(self.path(name).read_bytes())
             self._bodies[name] = body
         return self._bodies[name]
+
+    def text(self, name: str) -> str:
+        """The content of a text file; read once."""
+        return self.once(
+            ("text", name), lambda: self.path(name).read_text(encoding="utf-8", errors="replace")
+        )
 
     def values(self) -> dict[str, Any]:
         """The content of values.json.

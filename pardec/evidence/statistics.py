@@ -151,7 +151,17 @@ def loglog_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
-    x, y = np.log(x[good]), np.log(y[good])
+    return linear_slope(np.log(x[good]), np.log(y[good]))
+
+
+def linear_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
+    """Slope of y on x by least squares, with an intercept; Student's t interval from three points on.
+
+    x, y: [n]. None where fewer than two distinct x remain.
+    """
+    x, y = np.asarray(x, float), np.asarray(y, float)
+    good = np.isfinite(x) & np.isfinite(y)
+    x, y = x[good], y[good]
     if np.unique(x).size < 2:
         return None
     fit = stats.linregress(x, y)

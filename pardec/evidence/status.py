@@ -130,7 +130,7 @@ class _Look:
         """Why model `name` will be made again, or None."""
         if ("model", name) not in self.upstream:
             plan, script = self.plan, "train_model" if name in self.plan.trained_models else "fetch_model"
-            inputs = [*plan.training_data(name), *plan.initial_model(name)] if script == "train_model" else []
+            inputs = [*plan.training_data(name), *plan.parent_models(name)] if script == "train_model" else []
             why = self._made("models", name, script, plan.model_args(name), inputs)
             if not why and script == "train_model":
                 why = self.data(plan.study.models[name].data)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import difflib
 import html
+import re
+from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
@@ -14,6 +17,7 @@ from pardec.evidence.run import Run
 
 VALUES = "results/values.json"
 NEAR = 5
+LINKED = re.compile(r'data-v="([^"]+)"')
 
 
 @dataclass
@@ -78,17 +82,17 @@ def printed_in(run: Run, ident: str, body: dict[str, Any]) -> list[str]:
     """Where a value is printed or drawn, and which conclusions rest on it."""
     places = []
     if run.has(REPORT):
-        text = run.path(REPORT).read_text(encoding="utf-8", errors="replace")
-        links = text.count(f'data-v="{html.escape(ident)}"')
+        linked = run.once("linked", lambda: Counter(LINKED.findall(run.text(REPORT))))
+        links = linked[html.escape(ident)]
         if links:
             places.append(f"{REPORT}#{ident} (linked {links} {'time' if links == 1 else 'times'})")
-        elif ident in embedded(text):
+        elif ident in run.once("embedded", lambda: embedded(run.text(REPORT))):
             places.append(f"{REPORT} (carried, for a figure)")
         else:
             places.append(f"{REPORT} does not print it")
     for name in run.files():
         is_figure = name.startswith("results/figures/") and name.endswith(".svg")
-        if is_figure and html.escape(ident) in run.path(name).read_text(encoding="utf-8", errors="replace"):
+        if is_figure and html.escape(ident) in run.text(name):
             places.append(name)
     for word in (body.get("words") or {}).values():
         if ident in (word.get("evidence") or []):
@@ -159,10 +163,14 @@ class _Chain:
     def _row_keys(self, path: str, rows: list[int]) -> list[tuple[str, str]]:
         if not self.run.has(path) or not path.endswith(".parquet"):
             return []
-        import pyarrow.parquet as parquet
-
-        keys = parquet.read_table(self.run.path(path), columns=["key"])["key"].to_pylist()
+        keys = self.run.once(("keys", path), lambda: _keys(self.run.path(path)))
         return [("row", keys[number]) for number in rows if number < len(keys)]
+
+
+def _keys(path: Path) -> list[str]:
+    import pyarrow.parquet as parquet
+
+    return parquet.read_table(path, columns=["key"])["key"].to_pylist()
 
 
 def _sample_facts(body: dict[str, Any]) -> list[tuple[str, str]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
+from pardec.common.files import read_json
 from pardec.evidence.findings.base import Found, Pick, Word
 from pardec.evidence.findings.registry import FINDINGS
 from pardec.evidence.rounding import rounded
@@ -18,15 +19,22 @@ from pardec.evidence.tables.registry import TABLES
 
 Value = dict[str, Any]
 
+COLLECT = (
+    "python scripts/collect_values.py --tables results/tables"
+    " --out-json results/values.json --out-tex results/values.tex"
+)
+"""What makes the numbers that are computed from several rows."""
+
 
 @dataclass(frozen=True)
 class Published:
-    """A table as it lies on disk: where, its hash, its rows (null as None) in file order."""
+    """A table as it lies on disk: where, its hash, its rows (null as None) in file order, the command that made it."""
 
     table: Table
     path: str
     sha256: str
     rows: list[dict[str, Any]]
+    command: str
 
     def value(self, number: int, name: str) -> Value:
         """The value in row `number`, column `name`."""
@@ -39,7 +47,7 @@ class Published:
             "source": [{"path": self.path, "sha256": self.sha256, "rows": [number]}],
             "records": _records(row, name),
             "rule": "tabulate",
-            "command": f"snakemake --cores 1 {self.path}",
+            "command": self.command,
         }
 
     @staticmethod
@@ -75,8 +83,15 @@ def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
         frame = TABLES.load(name).read(path)
         rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        found[name] = Published(TABLES.load(name), str(path), digest, rows)
+        found[name] = Published(TABLES.load(name), str(path), digest, rows, _command(path))
     return found
+
+
+def _command(path: Path) -> str:
+    """What its sidecar says; without one what Snakemake is told in a study of its own."""
+    paper = path.with_suffix(".provenance.json")
+    told = read_json(paper).get("command") if paper.is_file() else None
+    return told or f"snakemake --cores 1 {path}"
 
 
 def _names(paths: Iterable[str | Path]) -> list[str]:
@@ -119,7 +134,7 @@ def finding_value(pick: Pick, tables: dict[str, Published]) -> Value:
         "source": [{"path": published.path, "sha256": published.sha256, "rows": numbers}],
         "records": list(dict.fromkeys(records)),
         "rule": "collect_values",
-        "command": "snakemake --cores 1 results/values.json",
+        "command": COLLECT,
     }
 
 

@@ -16,11 +16,12 @@ from pardec.evidence.code_now import changed_code
 from pardec.evidence.embedded import check_report
 from pardec.evidence.faults import Fault, lowest_first
 from pardec.evidence.origins import Origin, origins
-from pardec.evidence.provenance import content
+from pardec.evidence.provenance import content, self_hash
 from pardec.evidence.rebuild import listed, read_inputs, rebuild_tables, rebuild_trails, rebuild_values
 from pardec.evidence.run import Run
 from pardec.evidence.vouch import MACHINE, Claims, claims, judge, machine_is_newer
 
+CHANGED = "is not what its job wrote: its content has another SHA-256"
 STUDY, FLOORS = "results/study.json", "results/floors.json"
 
 
@@ -50,7 +51,8 @@ def verify(run: Run, root: Path | None) -> Verdict:
     faults += _unreadable(run, names)
     faults += [fault for origin in known.values() for fault in _content(run, origin)]
     faults += _places(run, names)
-    told = claims(run, known)
+    sound = {path: origin for path, origin in known.items() if path not in {fault.path for fault in faults}}
+    told = claims(run, sound)
     faults += _lists(run, names, told)
     voted, absent = judge(run, told, outside=root is not None)
     faults += voted
@@ -81,11 +83,13 @@ def _unreadable(run: Run, names: list[str]) -> Iterator[Fault]:
 
 
 def _content(run: Run, origin: Origin) -> Iterator[Fault]:
-    """A file that holds its own provenance tells there the hash of all the rest of it."""
+    """A file that holds its own provenance tells there the hash of all the rest of it; a sidecar does too."""
     for entry in origin.block.get("outputs") or []:
         own = isinstance(entry, dict) and "content_sha256" in entry and origin.path == entry.get("path")
         if own and content(run.json(origin.path)) != entry["content_sha256"]:
-            yield Fault(origin.path, "is not what its job wrote: its content has another SHA-256")
+            yield Fault(origin.path, CHANGED)
+    if "self_sha256" in origin.block and self_hash(origin.block) != origin.block["self_sha256"]:
+        yield Fault(origin.path, CHANGED)
 
 
 def _places(run: Run, names: list[str]) -> Iterator[Fault]:
@@ -145,7 +149,14 @@ def _settings(study: dict[str, Any], origin: Origin) -> Iterator[tuple[str, bool
             expected = (study.get(name) or {}).get(said["--name"])
             yield f"{name}.{said['--name']}", expected == _json(said["--settings"])
     if "--measure" in said:
-        yield "measure", study.get("measure") == _json(said["--measure"])
+        yield "measure", _json(said["--measure"]) in _measures(study, said.get("--experiment"))
+
+
+def _measures(study: dict[str, Any], experiment: str | None) -> list[Any]:
+    """What a cell may have been told of timing: the study's own, as some grid of its experiment lays over it."""
+    own = study.get("measure")
+    grids = ((study.get("experiments") or {}).get(experiment) or {}).get("grids") or []
+    return [own, *({**(own or {}), **(grid.get("measure") or {})} for grid in grids)]
 
 
 def _json(text: str) -> Any:
@@ -163,7 +174,11 @@ def _made_again(run: Run, told: Claims) -> list[Fault]:
             inputs, unreadable = read_inputs(paths)
             faults += unreadable
             faults += rebuild_tables(run, inputs, shadow)
-            wanted = [*paths.get("records", []), *paths.get("scores", []), *paths.get("likelihoods", [])]
+            wanted = [
+                p
+                for kind in ("records", "scores", "likelihoods", "verify_costs")
+                for p in paths.get(kind, [])
+            ]
             faults += rebuild_trails(run, wanted)
         with run.standing(shadow):
             faults += rebuild_values(run)

@@ -7,7 +7,7 @@ import threading
 import time
 import traceback
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,7 @@ from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.measure import device as machine
 from pardec.measure.clock import clock_for, timed
+from pardec.measure.finite import refuse_nan
 from pardec.measure.memory import MB, measure_memory, resident_mb
 from pardec.measure.sampling import Series, batches, measure
 from pardec.measure.settings import MeasureSettings
@@ -52,6 +53,8 @@ class Spec:
     seed: int
     random_prompts: bool = False
     """Whether the cell, not its reference, gets random tokens in place of the prompts."""
+    run: int | None = None
+    """Which of several separate runs it is: each walks through the prompts, and draws the arms, in its own order."""
 
 
 class CellTimeout(BaseException):
@@ -109,7 +112,7 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
 def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, started: float) -> None:
     clock = clock_for(device)
     cell = Side(spec, spec.arm, device, "cell")
-    prompts = batches(len(spec.prompts), spec.batch, spec.seed)
+    prompts = batches(len(spec.prompts), spec.batch, spec.seed + (spec.run or 0))
     generate = lambda: cell.run(prompts(0), None)  # noqa: E731 (one short name for three uses)
     facts["ready_s"] = time.time() - started
 
@@ -118,7 +121,8 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         passed, _ = timed(clock, lambda watch, number=number: cell.run(prompts(number), watch))
         first.warmup_ms.append(passed["e2e_ms"])
     facts["memory"] = measure_memory(device, cell.weights, generate)
-    with CountingModel(cell.model) as counting:
+    cell.refuse_nan(prompts(0))
+    with CountingModel(cell.model) as counting, cell.named(), refuse_nan(*cell.weights):
         generate()
     facts["work"] = _work(counting)
     facts["memory"] |= {
@@ -131,14 +135,15 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         # An A/A pair too has two models in memory: it must show what two arms do to each other's caches.
         other = Side(spec, spec.reference, device, "reference")
         second = Series(other.run)
+        other.refuse_nan(prompts(0))
         for number in range(limits.warmup_passes):
             passed, _ = timed(clock, lambda watch, number=number: other.run(prompts(number), watch))
             second.warmup_ms.append(passed["e2e_ms"])
 
     precise = Precise(limits.target_half_width, limits.min_samples)
     criteria = [precise, Budget(limits.budget_s, limits.min_samples), Maximum(limits.max_samples)]
-    watch = machine.Watch()
-    order = zlib.crc32(repr((spec.arm, spec.batch, spec.new_tokens, spec.seed)).encode())
+    watch = machine.Watch(device)
+    order = zlib.crc32(repr((spec.arm, spec.batch, spec.new_tokens, spec.seed, spec.run)).encode())
     ended = measure(first, second, clock, prompts, criteria, 1, order, watch.flags)
     width = precise.half_width
 
@@ -156,7 +161,8 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
             "target": limits.target_half_width,
             "budget_s": limits.budget_s,
         },
-        "outputs": [{"prompt": ids[k], "tokens": row.tolist()} for k, row in sorted(first.outputs.items())],
+        "outputs": _written(first, ids),
+        "reference_outputs": None if second is None else _written(second, ids),
         "prompt_length": cell.lengths(),
         "parameters": cell.model.info.parameters,
         "companion_parameters": {
@@ -188,20 +194,39 @@ class Side:
         sizes = [len(tokens) for tokens in self.tokens]
         return {"min": min(sizes), "mean": sum(sizes) / len(sizes), "max": max(sizes)}
 
-    def run(self, indices: Sequence[int], watch: Any) -> Any:
-        from pardec.decoding.base import SILENT
-
-        batch = self.pad_left(
+    def batch(self, indices: Sequence[int]) -> Any:
+        return self.pad_left(
             [self.tokens[k] for k in indices],
             [self.seeds[k] for k in indices],
             self.model.info.pad_id,
             self.device,
         )
+
+    def refuse_nan(self, indices: Sequence[int]) -> None:
+        """One pass over prompts; also where a decoder's own passes go through another library's model."""
+        batch = self.batch(indices)
+        with self.named(), refuse_nan(self.model), torch.inference_mode():
+            # A model that reads no plain sequence, as a renderer, is run by its decoder.
+            if hasattr(self.model, "denoise"):
+                self.model(batch.tokens, pad=batch.pad)
+            else:
+                self.decoder.decode(self.model, batch, self.spec.new_tokens)
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Whatever goes wrong inside says which side it was."""
         try:
-            return self.decoder.decode(self.model, batch, self.spec.new_tokens, watch or SILENT)
+            yield
         except BaseException as error:
             error.add_note(f"in the {self.role}")
             raise
+
+    def run(self, indices: Sequence[int], watch: Any) -> Any:
+        from pardec.decoding.base import SILENT
+
+        batch = self.batch(indices)
+        with self.named():
+            return self.decoder.decode(self.model, batch, self.spec.new_tokens, watch or SILENT)
 
 
 def prompt_seeds(seed: int, prompts: Sequence[dict]) -> list[int]:
@@ -212,12 +237,17 @@ def prompt_seeds(seed: int, prompts: Sequence[dict]) -> list[int]:
 
 def _where(error: BaseException) -> str:
     """Which side it was, since a cell also fails where only its reference does: " (in the reference)"."""
-    notes = getattr(error, "__notes__", ())
+    notes = dict.fromkeys(getattr(error, "__notes__", ()))
     return f" ({', '.join(notes)})" if notes else ""
 
 
 def _named(sample: dict, ids: list[str]) -> dict:
     return sample | {"prompts": [ids[k] for k in sample["prompts"]]}
+
+
+def _written(series: Series, ids: list[str]) -> list[dict]:
+    """Output tokens by prompt, each from its last timed generation."""
+    return [{"prompt": ids[k], "tokens": row.tolist()} for k, row in sorted(series.outputs.items())]
 
 
 def _work(counting: CountingModel) -> dict | None:

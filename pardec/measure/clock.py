@@ -81,7 +81,8 @@ class Stopwatch(Observer):
         self.steps: list[tuple[Any, Any]] = []
         self.blocks: list[Any] = []
         self.phases: list[tuple[str, Any]] = []
-        self.cycles: list[tuple[Any, dict[str, Any]]] = []
+        self.cycles: list[tuple[Any, int, dict[str, Any]]] = []
+        """Stamp, how many phases had ended by then, and facts."""
         self.prefilled: Any = None
 
     def prefill(self) -> None:
@@ -96,8 +97,11 @@ class Stopwatch(Observer):
     def phase(self, name: str) -> None:
         self.phases.append((name, self.clock.stamp()))
 
+    def seconds(self) -> float:
+        return self.clock.now_ns() / 1e9
+
     def cycle(self, **facts: Any) -> None:
-        self.cycles.append((self.clock.stamp(), facts))
+        self.cycles.append((self.clock.stamp(), len(self.phases), facts))
 
 
 def phases_ms(clock: HostClock, begin: Any, phases: list[tuple[str, Any]]) -> dict[str, float]:
@@ -107,6 +111,23 @@ def phases_ms(clock: HostClock, begin: Any, phases: list[tuple[str, Any]]) -> di
         total[name] = total.get(name, 0.0) + clock.elapsed_ms(begin, stamp)
         begin = stamp
     return total
+
+
+def cycles_of(clock: HostClock, begin: Any, watch: Stopwatch) -> list[dict[str, Any]]:
+    """Each cycle's facts with `at_ms`, its end, and `phases_ms`, the phases that ended in it; the first cycle begins
+    where the prompt has been processed."""
+    found = []
+    since, first = begin if watch.prefilled is None else watch.prefilled, 0
+    if watch.phases and watch.phases[0][0] == "prefill":
+        since, first = watch.phases[0][1], 1
+    for stamp, ended, told in watch.cycles:
+        own = watch.phases[first:ended]
+        facts = {name: number(fact) for name, fact in told.items()}
+        found.append(
+            {"at_ms": clock.elapsed_ms(begin, stamp), **facts, "phases_ms": phases_ms(clock, since, own)}
+        )
+        since, first = stamp, ended
+    return found
 
 
 def number(fact: Any) -> float | int:
@@ -152,8 +173,5 @@ def timed(clock: HostClock, run: Callable[[Stopwatch], Any]) -> tuple[dict, Any]
     if watch.phases:
         facts["phases_ms"] = phases_ms(clock, begin, watch.phases)
     if watch.cycles:
-        facts["cycles"] = [
-            {"at_ms": clock.elapsed_ms(begin, stamp), **{name: number(fact) for name, fact in told.items()}}
-            for stamp, told in watch.cycles
-        ]
+        facts["cycles"] = cycles_of(clock, begin, watch)
     return facts, result

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from pardec.common.lazy import lazy
+from pardec.measure.gpu import GpuWatch, gpu_state
 
 torch = lazy("torch")
 
@@ -33,12 +34,15 @@ WINDOW_S = 0.1
 class Watch:
     """Compares the machine's counters over windows long enough to mean something."""
 
-    def __init__(self):
+    def __init__(self, device: str = "cpu"):
+        on_gpu = device.startswith("cuda")
+        self.gpu = GpuWatch(torch.cuda.current_device()) if on_gpu else None
         self.before = self._read()
         self.best_mhz = self.before["mhz"]
 
     def flags(self, last: bool = False) -> list[str] | None:
-        """What went wrong since the last answer: "foreign_load", "clock_drop", "swap"; None while too soon to tell.
+        """What went wrong since the last answer: "foreign_load", "clock_drop", "swap", and what `GpuWatch` says; None
+        while too soon to tell.
 
         last: answer whatever the time, but judge no share of a core over less than half a window.
         """
@@ -56,7 +60,7 @@ class Watch:
         if self.best_mhz and now["mhz"] and now["mhz"] < CLOCK_DROP * self.best_mhz:
             found.append("clock_drop")
         self.best_mhz = max(filter(None, (self.best_mhz, now["mhz"])), default=None)
-        return found
+        return found + (self.gpu.flags() if self.gpu else [])
 
     @staticmethod
     def _read() -> dict:
@@ -77,25 +81,6 @@ def state(device: str) -> dict:
     if device.startswith("cuda"):
         facts["gpu"] = gpu_state(torch.cuda.current_device())
     return facts
-
-
-def gpu_state(index: int) -> dict:
-    """Clocks (MHz), temperature (C), power (W) and throttle reasons by NVML; {"error": ...} where NVML fails."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-        return {
-            "sm_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-            "memory_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM),
-            "temperature_c": pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-            "power_w": pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-            "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),
-            "processes": len(pynvml.nvmlDeviceGetComputeRunningProcesses(handle)),
-        }
-    except pynvml.NVMLError as error:
-        return {"error": str(error)}
 
 
 def _busy_seconds() -> float:

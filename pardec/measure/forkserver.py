@@ -1,13 +1,14 @@
 """One process a cell without paying for imports each time.
 
 A timing job is a process of its own; importing torch is most of its life, and of the life of an untimed job that
-decodes a few prompts. The first job leaves behind a small server
-that has imported torch, and nothing of this project, before any thread or CUDA context exists. Each later job hands
-the server its command line, folder, environment and standard streams over a local socket; the server forks a fresh
-child that runs the script from the start, so project code is always read from disk. The server ends by itself when
-idle, kills a child whose client has gone, and refuses to fork once its own process has threads or CUDA.
+decodes a few prompts. The first job leaves behind a small server that has imported torch, and nothing of this project,
+before any thread or CUDA context exists. Each later job hands the server its command line, folder, environment and
+standard streams over a local socket; the server forks a fresh child that runs the script from the start, so project
+code is always read from disk. The server ends by itself when idle, kills a child whose client has gone, and refuses to
+fork once its own process has threads or CUDA.
 
-`hand_over(argv)` is all that a script calls; `run(argv)` returns the exit status, or None where no server can be had; the caller then runs in its own process.
+`hand_over(argv)` is all that a script calls; `run(argv)` returns the exit status, or None where no server can be had;
+the caller then runs in its own process.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from pathlib import Path
 IDLE_S = 60.0
 """An idle server ends after this long: longer than any gap between cells, short enough to leave nothing behind."""
 START_S = 30.0
+KILL_S = 10.0
+"""Seconds to wait for the end of a child that was killed."""
 PRELOAD = (
     "torch",
     "numpy",
@@ -54,6 +57,8 @@ def address() -> Path:
 
     packages = Path(sysconfig.get_paths()["purelib"])
     stamp = f"{sys.executable}|{sys.version}|{packages}|{packages.stat().st_mtime_ns}|{Path(__file__).read_bytes()!r}"
+    # A batch system ends a job with all that it started and fences its devices: each of its jobs has its own server.
+    stamp += f"|{os.environ.get('SLURM_JOB_ID', '')}"
     folder = Path(tempfile.gettempdir()) / f"pardec-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
@@ -62,8 +67,15 @@ def address() -> Path:
     return folder / f"fork-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.sock"
 
 
-def run(argv: list[str]) -> int | None:
-    """Run `argv` (script and arguments) in a forked child of the server; the exit status, or None without a server."""
+def run(argv: list[str], limit_s: float | None = None) -> int | None:
+    """Run `argv` (script and arguments) in a forked child of the server; the exit status, 128 and the signal's number
+    for a child that a signal ended, or None without a server.
+
+    limit_s: a child that takes longer is killed with all that it started, whatever it is doing.
+
+    Raises:
+        TimeoutError: it was.
+    """
     if not hasattr(os, "fork") or not hasattr(socket, "SCM_RIGHTS"):
         return None
     try:
@@ -74,7 +86,7 @@ def run(argv: list[str]) -> int | None:
         connection = _connect(path) or _start(path)
         if connection is None:
             return None
-        status = _ask(connection, argv)
+        status = _ask(connection, argv, limit_s)
         if status != GONE:
             return status
     return None
@@ -89,7 +101,7 @@ def hand_over(argv: list[str]) -> None:
             sys.exit(status)
 
 
-def _ask(connection: socket.socket, argv: list[str]) -> int | str | None:
+def _ask(connection: socket.socket, argv: list[str], limit_s: float | None) -> int | str | None:
     """The child's exit status; None where the server will not fork, GONE where it ended before it answered."""
     with connection:
         request = {"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ), "client": os.getpid()}
@@ -104,7 +116,17 @@ def _ask(connection: socket.socket, argv: list[str]) -> int | str | None:
             return GONE
         if "refused" in answer:
             return None
-        answer = _read_line(connection)
+        try:
+            connection.settimeout(limit_s)
+            answer = _read_line(connection)
+        except TimeoutError:
+            # The server takes this for the client's end, kills the child and says so: nothing may go on beside the
+            # next cell.
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(KILL_S)
+            with contextlib.suppress(OSError):
+                _read_line(connection)
+            raise
         return answer["status"] if answer else 1
 
 

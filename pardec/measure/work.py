@@ -41,16 +41,25 @@ class CountingModel:
 
     def _count(self, module: Any, args: tuple, kwargs: dict) -> None:
         tokens = args[0] if args else kwargs["tokens"]
-        cache, keep = kwargs.get("cache"), kwargs.get("keep")
+        cache, keep, layout = kwargs.get("cache"), kwargs.get("keep"), kwargs.get("layout")
         rows, length = tokens.shape
         past = cache.length if cache is not None else 0
-        kept = len(range(*keep.indices(length))) if keep is not None else length
+        if layout is not None:
+            past = layout.filled - length
+        kept = _kept(keep, length)
         self.work.flops += pass_flops(self.info, rows, length, past, kept)
         self.work.bytes += pass_bytes(self.info, rows, length, past, self.size)
         self.work.forwards += 1
         self.logits_bytes = max(self.logits_bytes, rows * kept * self.info.vocab_size * self.size)
         if cache is not None:
             self.cache_bytes = max(self.cache_bytes, cache.keys.nbytes + cache.values.nbytes)
+
+
+def _kept(keep: Any, length: int) -> int:
+    """Positions a row whose logits are asked for: all, a slice of them, or [B, K] long."""
+    if keep is None:
+        return length
+    return len(range(*keep.indices(length))) if isinstance(keep, slice) else keep.shape[1]
 
 
 def pass_flops(info: Any, rows: int, length: int, past: int, kept: int) -> float:

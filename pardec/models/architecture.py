@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
-from pardec.models.registry import ARCHITECTURES
+from pardec.models.registry import ARCHITECTURES, FORMATS
 
 PLAIN = "LlamaForCausalLM"
 """What a folder holds that names none of ours; the plain backbone then says what it cannot read."""
@@ -21,11 +22,23 @@ def architecture_of(folder: str | Path) -> str:
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(folder, "is not a folder", "give the folder of a model, with config.json in it")
-    said = read_json(folder / "config.json")
+    return _named(read_json(folder / "config.json"))
+
+
+def _named(said: Any) -> str:
     named = (said.get("architectures") or [PLAIN])[0] if isinstance(said, dict) else PLAIN
     return named if named in ARCHITECTURES else PLAIN
 
 
-def module_of(folder: str | Path) -> str:
-    """The module of that class, which a job loads by name."""
-    return ARCHITECTURES.module(architecture_of(folder))
+def modules_of(*folders: str | Path) -> list[str]:
+    """The modules of the models in `folders` that a job loads by name: their classes, and the formats they are
+    read from."""
+    said = [read_json(Path(folder) / "config.json") for folder in folders]
+    return list(dict.fromkeys(module for values in said for module in modules_of_config(values)))
+
+
+def modules_of_config(values: dict[str, Any]) -> list[str]:
+    """The same for the content of a config.json."""
+    kind = values.get("model_type", "llama")
+    format_module = [FORMATS.module(kind)] if kind in FORMATS else []
+    return [ARCHITECTURES.module(_named(values)), *format_module]

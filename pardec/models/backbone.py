@@ -15,15 +15,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.models.base import Cache, LanguageModel, ModelInfo
+from pardec.models.base import Cache, LanguageModel, Layout, ModelInfo, kept
 from pardec.models.config import BackboneConfig
+from pardec.models.formats.rotary import Stretch
+
+WAVE_HEIGHT = 0.1
+"""Of position tables that begin as sinusoids; other tables begin with a deviation of 0.02."""
 
 
-def rope_tables(positions: int, head_dim: int, theta: float, device=None) -> tuple[Tensor, Tensor]:
+def rope_tables(
+    positions: int, head_dim: int, theta: float, device=None, stretch: Stretch | None = None
+) -> tuple[Tensor, Tensor]:
     """Cosines and signed sines [positions, head_dim], for rotating x by `x * cos + roll(x, head_dim // 2) *
     sin`."""
     half = head_dim // 2
     rates = 1.0 / theta ** (torch.arange(half, dtype=torch.float32, device=device) * 2 / head_dim)
+    if stretch is not None:
+        rates = stretch.apply(rates)
     angles = torch.outer(torch.arange(positions, dtype=torch.float32, device=device), rates)
     cos, sin = angles.cos(), angles.sin()
     return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
@@ -62,7 +70,11 @@ class Layer(nn.Module):
         self.input_norm = nn.Parameter(torch.ones(config.hidden))
         self.post_norm = nn.Parameter(torch.ones(config.hidden))
         width = config.head_dim * config.heads
-        self.qkv = nn.Parameter(torch.empty(width + 2 * config.head_dim * config.kv_heads, config.hidden))
+        fused = width + 2 * config.head_dim * config.kv_heads
+        self.qkv = nn.Parameter(torch.empty(fused, config.hidden))
+        self.qkv_bias = nn.Parameter(torch.zeros(fused)) if config.qkv_bias else None
+        self.query_norm = nn.Parameter(torch.ones(config.head_dim)) if config.qk_norm else None
+        self.key_norm = nn.Parameter(torch.ones(config.head_dim)) if config.qk_norm else None
         self.out = nn.Parameter(torch.empty(config.hidden, width))
         self.gate_up = nn.Parameter(torch.empty(2 * config.mlp, config.hidden))
         self.down = nn.Parameter(torch.empty(config.hidden, config.mlp))
@@ -76,21 +88,28 @@ class Layer(nn.Module):
         is_causal: bool,
         kv_store: Tensor | None,
         past: int,
+        filled: int,
+        slots: tuple | None = None,
     ) -> Tensor:
         """x: [B, T, hidden]. cos, sin: [B or 1, T, 1, head_dim] or None. kv_store: [2, B, kv_heads, S,
-        head_dim]."""
+        head_dim], written at past..filled-1, or at `slots` where each row has columns of its own."""
         batch, length, _ = x.shape
         normed = F.rms_norm(x, self.shape, self.input_norm, self.eps)
-        qkv = F.linear(normed, self.qkv).view(batch, length, -1, self.head_dim)
+        qkv = F.linear(normed, self.qkv, self.qkv_bias).view(batch, length, -1, self.head_dim)
         turned = qkv[:, :, : self.heads + self.kv_heads]
+        if self.query_norm is not None:
+            turned = self._norm_heads(turned)
         if cos is not None:
             turned = torch.addcmul(turned * cos, turned.roll(self.head_dim // 2, -1), sin)
         query, key = turned.transpose(1, 2).split([self.heads, self.kv_heads], 1)
         value = qkv[:, :, self.heads + self.kv_heads :].transpose(1, 2)
         if kv_store is not None:
-            filled = past + length
-            kv_store[0, :, :, past:filled] = key
-            kv_store[1, :, :, past:filled] = value
+            if slots is None:
+                kv_store[0, :, :, past : past + length] = key
+                kv_store[1, :, :, past : past + length] = value
+            else:
+                kv_store[0][slots] = key.transpose(1, 2)
+                kv_store[1][slots] = value.transpose(1, 2)
             key, value = kv_store[:, :, :, :filled].unbind(0)
         mixed = F.scaled_dot_product_attention(
             query, key, value, mask, is_causal=is_causal, enable_gqa=self.heads != self.kv_heads
@@ -98,6 +117,13 @@ class Layer(nn.Module):
         x = x + F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), self.out)
         gate, up = F.linear(F.rms_norm(x, self.shape, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
         return x + F.linear(F.silu(gate) * up, self.down)
+
+    def _norm_heads(self, x: Tensor) -> Tensor:
+        """Queries and keys [B, T, heads + kv_heads, head_dim], each head's vector normed."""
+        query, key = x.split([self.heads, self.kv_heads], 2)
+        shape = (self.head_dim,)
+        query = F.rms_norm(query, shape, self.query_norm, self.eps)
+        return torch.cat([query, F.rms_norm(key, shape, self.key_norm, self.eps)], 2)
 
 
 class Backbone(LanguageModel):
@@ -111,6 +137,8 @@ class Backbone(LanguageModel):
         self.canvas_positions = _table(config.canvas_positions, config.hidden)
         self.grid_rows = _table(config.grid_rows, config.hidden)
         self.grid_columns = _table(config.grid_columns, config.hidden)
+        self.grid_right = _table(config.grid_right, config.hidden)
+        self.grid_below = _table(config.grid_below, config.hidden)
         self.layers = nn.ModuleList([Layer(config) for _ in range(config.layers)])
         self.norm = nn.Parameter(torch.ones(config.hidden))
         self.head = None if config.tied else nn.Parameter(torch.empty(config.vocab_size, config.hidden))
@@ -129,7 +157,7 @@ class Backbone(LanguageModel):
 
         config = checkpoint.read_config(folder)
         if is_drawn(folder):
-            return draw_model(folder, config, device, dtype)
+            return draw_model(cls, folder, config, device, dtype)
         state = checkpoint.read_weights(folder, config, device)
         for name in state:
             state[name] = state[name].to(dtype)
@@ -149,7 +177,9 @@ class Backbone(LanguageModel):
         """Compute the rotary tables, which are no weights, on `device`; in float32 first, whatever `dtype`
         is."""
         config = self.config
-        cos, sin = rope_tables(config.max_positions, config.head_dim, config.rope_theta, device)
+        cos, sin = rope_tables(
+            config.max_positions, config.head_dim, config.rope_theta, device, config.rope_stretch
+        )
         self.register_buffer("cos", cos[:, None].to(dtype), persistent=False)
         self.register_buffer("sin", sin[:, None].to(dtype), persistent=False)
 
@@ -161,24 +191,34 @@ class Backbone(LanguageModel):
                 if parameter.dim() == 2:
                     residual = name.endswith((".out", ".down"))
                     parameter.normal_(0.0, 0.02 * (damping if residual else 1.0), generator=generator)
+            if self.config.grid_waves:
+                for table in (self.grid_rows, self.grid_columns):
+                    table.copy_(waves(*table.shape))
 
     def forward(
         self,
         tokens: Tensor,
         pad: Tensor | None = None,
         cache: Cache | None = None,
-        keep: slice | None = None,
+        keep: slice | Tensor | None = None,
         canvas_start: int | None = None,
-    ) -> Tensor:
+        places: Tensor | None = None,
+        layout: Layout | None = None,
+        taps: tuple[int, ...] | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         length = tokens.shape[1]
         past = 0 if cache is None else cache.length
-        filled = past + length
-        if filled > self.config.max_positions:
+        filled = past + length if layout is None else layout.filled
+        if layout is None and filled > self.config.max_positions:
             raise ValueError(f"{filled} positions asked of a model with {self.config.max_positions}")
         if cache is not None and filled > cache.size:
             raise ValueError(f"{filled} positions asked of a cache of {cache.size}")
         x = F.embedding(tokens, self.embedding)
-        if pad is None:
+        slots = None
+        if layout is not None:
+            positions, slots = layout.positions, layout.slots()
+            cos, sin = self.cos[positions], self.sin[positions]
+        elif pad is None:
             positions = None
             cos, sin = self.cos[past:filled], self.sin[past:filled]
         else:
@@ -188,21 +228,39 @@ class Backbone(LanguageModel):
         if not self.config.rotary:
             cos = sin = None
         if self.prompt_positions is not None:
-            x = x + self._learned(tokens, positions, past, canvas_start)
+            if layout is not None:
+                raise ValueError("a model with learned positions reads plain sequences only")
+            x = x + self._learned(tokens, positions, past, canvas_start, places, cache)
         causal = self.config.causal
-        mask = attention_mask(causal, pad, past, length, tokens.device)
-        is_causal = causal and mask is None and length > 1
+        if layout is None:
+            mask = attention_mask(causal, pad, past, length, tokens.device)
+            is_causal = causal and mask is None and length > 1
+        else:
+            mask, is_causal = layout.mask, False
+        tapped = []
         for index, layer in enumerate(self.layers):
-            x = layer(x, cos, sin, mask, is_causal, None if cache is None else cache.store[index], past)
+            store = None if cache is None else cache.store[index]
+            x = layer(x, cos, sin, mask, is_causal, store, past, filled, slots)
+            if taps is not None and index in taps:
+                tapped.append(x)
         if cache is not None:
             cache.length = filled
-        if keep is not None:
-            x = x[:, keep]
-        x = F.rms_norm(x, (self.config.hidden,), self.norm, self.config.norm_eps)
+        x = kept(x, keep)
+        logits = self.read(F.rms_norm(x, (self.config.hidden,), self.norm, self.config.norm_eps))
+        return logits if taps is None else (logits, torch.cat(tapped, -1))
+
+    def read(self, x: Tensor) -> Tensor:
+        """Logits [..., V] of normed hidden states [..., hidden]: the output head alone."""
         return F.linear(x, self.embedding if self.head is None else self.head)
 
     def _learned(
-        self, tokens: Tensor, positions: Tensor | None, past: int, canvas_start: int | None
+        self,
+        tokens: Tensor,
+        positions: Tensor | None,
+        past: int,
+        canvas_start: int | None,
+        places: Tensor | None,
+        cache: Cache | None,
     ) -> Tensor:
         """Learned position vectors, [B or 1, T, hidden]: by the prompt's table, then by the canvas's."""
         columns = torch.arange(past, past + tokens.shape[1], device=tokens.device)
@@ -211,21 +269,53 @@ class Backbone(LanguageModel):
         vectors = _rows(self.prompt_positions, positions)
         if canvas_start is None or self.canvas_positions is None:
             return vectors
-        ranks = columns - canvas_start
+        within = (columns >= canvas_start)[:, None]
+        ranks = (columns - canvas_start)[None]
+        if places is not None:
+            ranks = torch.cat([ranks[:, :canvas_start].expand(len(places), -1), places], 1)
         canvas = _rows(self.canvas_positions, ranks)
         if self.grid_rows is not None:
-            canvas = canvas + self._grid(tokens, positions, ranks)
-        return torch.where((ranks >= 0)[:, None], canvas, vectors)
+            canvas = canvas + self._grid(*self._size(tokens, positions, past, cache), ranks.clamp(min=0))
+        return torch.where(within, canvas, vectors)
 
-    def _grid(self, tokens: Tensor, positions: Tensor, ranks: Tensor) -> Tensor:
-        """Row and column vectors of canvas positions `ranks` [T], [B, T, hidden]; the whole sequence must
-        be given."""
+    def _size(
+        self, tokens: Tensor, positions: Tensor, past: int, cache: Cache | None
+    ) -> tuple[Tensor, Tensor]:
+        """Canvas positions of a table row and the number of rows, [B, 1] long each, as the prompt says; a cache
+        keeps them for later passes."""
+        if past:
+            return cache.table
         config = self.config
-        at = (positions == config.grid_width_at).int().argmax(-1, keepdim=True)
-        width = tokens.gather(1, at.expand(len(tokens), 1)) - config.grid_zero_id
-        stride = width.clamp(min=1) * config.grid_cell
-        ranks = ranks.clamp(min=0)
-        return _rows(self.grid_rows, ranks // stride) + _rows(self.grid_columns, ranks % stride)
+
+        def said(place: int) -> Tensor:
+            at = (positions == place).int().argmax(-1, keepdim=True)
+            return tokens.gather(1, at.expand(len(tokens), 1)) - config.grid_zero_id
+
+        size = said(config.grid_width_at).clamp(min=1) * config.grid_cell, said(config.grid_height_at)
+        if cache is not None:
+            cache.table = size
+        return size
+
+    def _grid(self, stride: Tensor, height: Tensor, ranks: Tensor) -> Tensor:
+        """Vectors [B, T, hidden] of the table's canvas positions `ranks` [B or 1, T], which count from 0.
+
+        stride, height: [B, 1]. Rows and columns are counted from the start, and where there are such tables
+        also from the end: columns to a row's last, rows to the last (0 behind it).
+        """
+        row, column = ranks // stride, ranks % stride
+        found = _rows(self.grid_rows, row) + _rows(self.grid_columns, column)
+        if self.grid_right is None:
+            return found
+        return found + _rows(self.grid_right, stride - 1 - column) + _rows(self.grid_below, height - row)
+
+
+def waves(rows: int, hidden: int) -> Tensor:
+    """Sinusoids of the row's number (Vaswani et al. 2017), [rows, hidden]: neighbours are alike from the start,
+    so that a sum of two positions need not be learned pair by pair. Wavelengths from 4 to 8 times the rows."""
+    lengths = torch.logspace(math.log2(4), math.log2(8 * max(rows, 2)), hidden // 2, base=2.0)
+    angles = torch.outer(torch.arange(rows), 2 * math.pi / lengths)
+    table = torch.cat([angles.sin(), angles.cos()], 1) * WAVE_HEIGHT
+    return F.pad(table, (0, hidden - table.shape[1]))
 
 
 def _rows(table: Tensor, indices: Tensor) -> Tensor:
@@ -240,6 +330,7 @@ def _table(rows: int, hidden: int) -> nn.Parameter | None:
 def _info(model: Backbone) -> ModelInfo:
     config = model.config
     tables = (model.prompt_positions, model.canvas_positions, model.grid_rows, model.grid_columns)
+    tables += (model.grid_right, model.grid_below)
     lookups = {id(table) for table in tables}
     if not config.tied:
         lookups.add(id(model.embedding))
@@ -261,4 +352,5 @@ def _info(model: Backbone) -> ModelInfo:
         parameters=sum(p.numel() for p in model.parameters()),
         matmul_parameters=sum(p.numel() for p in matrices),
         shift=config.shift,
+        stop_ids=config.stop_ids,
     )

@@ -1,10 +1,11 @@
-"""A model's folder: config.json, model.safetensors (Llama's names), tokenizer.json, training.json."""
+"""A model's folder: config.json, safetensors under the names of its format, tokenizer.json, training.json."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_json
 from pardec.models import names
 from pardec.models.backbone import Backbone
-from pardec.models.config import BackboneConfig
+from pardec.models.config import BackboneConfig, format_of
+from pardec.models.formats.ends import read_ends
+from pardec.models.shards import shard_names
 
 WEIGHTS = "model.safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -41,32 +44,49 @@ def read_config(folder: str | Path) -> BackboneConfig:
     if not folder.is_dir():
         raise UserError(folder, "is not a folder", "give the folder of a model, with config.json in it")
     path = folder / "config.json"
-    return BackboneConfig.from_json(read_json(path), str(path))
+    config = BackboneConfig.from_json(read_json(path), str(path))
+    return replace(config, stop_ids=read_ends(folder, config.eos_id, config.stop_ids))
 
 
 def read_weights(folder: str | Path, config: BackboneConfig, device: str = "cpu") -> dict[str, Tensor]:
-    """All weights of the model in `folder`, by Llama's names, checked against `config`; one file or several
-    shards.
+    """All weights of the backbone in `folder`, by Llama's names, checked against `config`.
 
     Raises:
         UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong
         shape.
     """
-    wanted = names.shapes(config)
+    path = Path(folder) / "config.json"
+    form = format_of(read_json(path), str(path))
+    theirs = {form.name(name): name for name in names.shapes(config)}
+    wanted = {form.name(name): shape for name, shape in names.shapes(config).items()}
+    # Tied checkpoints of other tools may carry the head a second time.
+    spare = (*form.spare, form.name(names.OUTER["head"])) if config.tied else form.spare
+    found = read_tensors(folder, wanted, device, spare)
+    return {theirs[name]: found.pop(name) for name in list(found)}
+
+
+def read_tensors(
+    folder: str | Path, wanted: dict[str, tuple[int, ...]], device: str, spare: tuple[str, ...] = ()
+) -> dict[str, Tensor]:
+    """The weights of `wanted` (name to shape), and nothing else, from one file or several shards in `folder`.
+
+    spare: ends of names that may stand there and are left out.
+
+    Raises:
+        UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong
+        shape.
+    """
     found: dict[str, Tensor] = {}
     files = weight_files(Path(folder))
     for file in files:
         try:
             with safe_open(file, framework="pt", device=device) as handle:
-                found |= {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+                kept = [name for name in handle.keys() if not name.endswith(spare)]  # noqa: SIM118
+                found |= {name: handle.get_tensor(name) for name in kept}
         except (SafetensorError, OSError, json.JSONDecodeError, struct.error, ValueError) as error:
             raise UserError(
                 file, f"is not a whole safetensors file ({error})", "delete it and produce or fetch it again"
             ) from None
-    # Tied checkpoints of other tools may carry the head a second time.
-    if config.tied:
-        found.pop(names.OUTER["head"], None)
-    found = {name: tensor for name, tensor in found.items() if not name.endswith("rotary_emb.inv_freq")}
     _check(found, wanted, files[0])
     return found
 
@@ -81,7 +101,7 @@ def weight_files(folder: Path) -> list[Path]:
         return [folder / WEIGHTS]
     index = folder / f"{WEIGHTS}.index.json"
     if index.is_file():
-        shards = [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+        shards = [folder / name for name in shard_names(index)]
         for shard in shards:
             if not shard.is_file():
                 raise UserError(

@@ -1,11 +1,17 @@
-"""The shape of a backbone: read from and written to `config.json` in the Hugging Face Llama format."""
+"""The shape of a backbone: read from a `config.json` of any known format, written in the Hugging Face Llama format."""
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
+from pardec.models.formats.rotary import Stretch
+from pardec.models.registry import FORMATS
+
+if TYPE_CHECKING:
+    from pardec.models.formats.base import Format
 
 EXTRA = "pardec"
 """The one key of config.json that holds what Llama has no name for."""
@@ -17,9 +23,15 @@ EXTRA_KEYS = (
     "canvas_positions",
     "grid_rows",
     "grid_columns",
+    "grid_right",
+    "grid_below",
+    "grid_waves",
     "grid_cell",
     "grid_width_at",
+    "grid_height_at",
     "grid_zero_id",
+    "qkv_bias",
+    "qk_norm",
 )
 
 
@@ -32,8 +44,12 @@ class BackboneConfig:
     past a table's end uses its last row. grid_rows and grid_columns are two more, for a canvas that is a
     table: its token p stands in row p // stride and column p % stride, where the stride is `grid_cell`
     tokens times the number that the prompt holds at its position `grid_width_at` (the token of number n
-    being `grid_zero_id` + n). rotary: whether queries and keys are turned by their position. shift: logits
-    at i - 1 predict position i of the canvas. family: the objective it was trained with.
+    being `grid_zero_id` + n). grid_right and grid_below count a row's columns and the table's rows from their
+    ends, the number of rows standing in the prompt at `grid_height_at`; grid_waves says whether the tables of
+    rows and columns begin as sinusoids. rotary: whether queries and keys are turned by their position. shift: logits
+    at i - 1 predict position i of the canvas. family: the objective it was trained with. qkv_bias: biases on
+    queries, keys and values. qk_norm: a norm on each head's queries and keys. rope_stretch: scaling of the rotary
+    positions. stop_ids: further tokens that end a text, beside `eos_id`, such as the end of a turn.
     """
 
     vocab_size: int
@@ -56,12 +72,20 @@ class BackboneConfig:
     canvas_positions: int = 0
     grid_rows: int = 0
     grid_columns: int = 0
+    grid_right: int = 0
+    grid_below: int = 0
+    grid_waves: bool = False
     grid_cell: int = 2
     grid_width_at: int = 0
+    grid_height_at: int = 0
     grid_zero_id: int = 4
     rotary: bool = True
     shift: bool = False
     family: str | None = None
+    qkv_bias: bool = False
+    qk_norm: bool = False
+    rope_stretch: Stretch | None = None
+    stop_ids: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The content of config.json, in the names of `transformers.LlamaConfig` plus one key of our own."""
@@ -78,83 +102,44 @@ class BackboneConfig:
             "max_position_embeddings": self.max_positions,
             "is_causal": self.causal,
             "tie_word_embeddings": self.tied,
-            "rope_parameters": {"rope_type": "default", "rope_theta": self.rope_theta},
+            "rope_parameters": {**self._stretched(), "rope_theta": self.rope_theta},
             "rope_theta": self.rope_theta,
             "rms_norm_eps": self.norm_eps,
             "hidden_act": "silu",
             "attention_bias": False,
             "mlp_bias": False,
             "bos_token_id": self.bos_id,
-            "eos_token_id": self.eos_id,
+            "eos_token_id": [self.eos_id, *self.stop_ids] if self.stop_ids else self.eos_id,
             "pad_token_id": self.pad_id,
             "mask_token_id": self.mask_id,
             "dtype": "float32",
             EXTRA: {key: getattr(self, key) for key in EXTRA_KEYS},
         }
 
+    def _stretched(self) -> dict[str, Any]:
+        return {"rope_type": "default"} if self.rope_stretch is None else self.rope_stretch.to_json()
+
     @classmethod
     def from_json(cls, values: dict[str, Any], where: str) -> BackboneConfig:
-        """Read config.json.
+        """Read config.json, in whichever of the known formats it is.
 
         Raises:
             UserError: a key is missing, or the model needs something this backbone does not have; names the
             key.
         """
-        _refuse_unsupported(values, where)
-        extra = values.get(EXTRA) or {}
-        try:
-            heads, hidden = values["num_attention_heads"], values["hidden_size"]
-            return cls(
-                vocab_size=values["vocab_size"],
-                hidden=hidden,
-                layers=values["num_hidden_layers"],
-                heads=heads,
-                kv_heads=values.get("num_key_value_heads") or heads,
-                head_dim=values.get("head_dim") or hidden // heads,
-                mlp=values["intermediate_size"],
-                max_positions=values.get("max_position_embeddings", 2048),
-                causal=values.get("is_causal", True),
-                tied=values.get("tie_word_embeddings", False),
-                rope_theta=_rope(values).get("rope_theta", 10_000.0),
-                norm_eps=values.get("rms_norm_eps", 1e-6),
-                bos_id=values.get("bos_token_id"),
-                eos_id=_first(values.get("eos_token_id")),
-                pad_id=_first(values.get("pad_token_id")) or 0,
-                mask_id=values.get("mask_token_id"),
-                **extra,
-            )
-        except KeyError as error:
-            raise UserError(
-                where, f"has no key {error.args[0]!r}", "give a config.json in the Hugging Face Llama format"
-            ) from None
-        except TypeError as error:
-            raise UserError(
-                where, f"has a bad {EXTRA!r} section ({error})", "train the model again"
-            ) from None
+        return format_of(values, where).read(values, where)
 
 
-def _rope(values: dict[str, Any]) -> dict[str, Any]:
-    """Rotary settings: transformers 5 nests them, older files hold `rope_theta` at the top."""
-    nested = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    return {"rope_theta": values["rope_theta"], **nested} if "rope_theta" in values else nested
+def format_of(values: dict[str, Any], where: str) -> type[Format]:
+    """The format of a checkpoint by its `model_type`.
 
-
-def _first(ids: int | list[int] | None) -> int | None:
-    return ids[0] if isinstance(ids, list) else ids
-
-
-def _refuse_unsupported(values: dict[str, Any], where: str) -> None:
+    Raises:
+        UserError: not one that a backbone can hold; names the nearest.
+    """
     kind = values.get("model_type", "llama")
-    if kind != "llama":
-        raise UserError(where, f"describes a {kind!r} model", "give a model of type 'llama'")
-    rope = _rope(values)
-    rope_type = rope.get("rope_type") or rope.get("type") or "default"
-    if rope_type != "default":
-        raise UserError(
-            where, f"asks for rotary positions of type {rope_type!r}", "only 'default' is supported"
-        )
-    for key in ("attention_bias", "mlp_bias"):
-        if values.get(key):
-            raise UserError(where, f"sets {key}", "only Llama models without biases are supported")
-    if values.get("hidden_act", "silu") != "silu":
-        raise UserError(where, f"asks for activation {values['hidden_act']!r}", "only 'silu' is supported")
+    if kind in FORMATS:
+        return FORMATS.load(kind)
+    near = difflib.get_close_matches(str(kind), FORMATS, 1)
+    hint = f", nearest {near[0]!r}" if near else ""
+    known = ", ".join(map(repr, FORMATS))
+    raise UserError(where, f"describes a {kind!r} model{hint}", f"give a model of type {known}")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
-from pardec.models.backbone import Backbone
-from pardec.models.config import BackboneConfig
+from pardec.models.base import LanguageModel
 
 
 def is_drawn(folder: str | Path) -> bool:
@@ -18,8 +18,10 @@ def is_drawn(folder: str | Path) -> bool:
     return read_json(Path(folder) / "config.json").get("weights") == "random"
 
 
-def draw_model(folder: str | Path, config: BackboneConfig, device: str, dtype: torch.dtype) -> Backbone:
-    """A model of this shape with weights drawn on `device` from the folder's seed.
+def draw_model(
+    kind: type[LanguageModel], folder: str | Path, config: Any, device: str, dtype: torch.dtype
+) -> LanguageModel:
+    """A model of this class and shape with weights drawn on `device` from the folder's seed.
 
     The same seed gives the same weights on one kind of device and precision, not across them.
 
@@ -31,12 +33,12 @@ def draw_model(folder: str | Path, config: BackboneConfig, device: str, dtype: t
     if not isinstance(seed, int):
         raise UserError(path, "says that weights are random and has no seed", "fetch the model again")
     with torch.device("meta"):
-        model = Backbone(config)
+        model = kind(config)
     # Cast before there is any memory, so that the float32 weights of a large model never exist.
     model = model.to(dtype).to_empty(device=device)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.fill_(1.0)
+        for name, parameter in model.named_parameters():
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
     model.initialise(torch.Generator(device=device).manual_seed(seed))
     model.place_tables(device, dtype)
     return model

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, read_jsonl
+from pardec.data.prompts import as_prepared
 from pardec.data.tokenizers import TextTokenizer
 from pardec.models.batches import AnswerRows, Mixture, Rows, TextRows
 
@@ -22,7 +23,7 @@ def read_rows(folder: str | Path, tokenizer: TextTokenizer, canvas: int | None) 
     folder = Path(folder)
     file = folder / "train.jsonl"
     about = read_json(folder / "about.json")
-    records = read_jsonl(file)
+    records = read_jsonl(as_prepared(file))
     if not records:
         raise UserError(
             file, "holds no training example", "ask the data set for more, or hold less of it out"

@@ -47,6 +47,13 @@ class GridPositionSettings(Settings):
     """The position in the prompt, from 0 at its first token, that holds the number of cells in a row."""
     cell_tokens: int = Field(2, ge=1)
     """Tokens a cell takes, its separator included."""
+    ends: int = Field(0, ge=0, le=4096)
+    """Rows of two further tables: columns counted from the end of a row, and rows from the last; a place
+    farther from the end uses the last. 0: no such tables."""
+    height_at: int = Field(2, ge=0)
+    """The position in the prompt that holds the number of rows, for `ends`."""
+    waves: bool = False
+    """Whether the tables of rows and columns begin as sinusoids, neighbours alike, rather than at random."""
 
 
 class PositionSettings(Settings):

@@ -20,6 +20,8 @@ def shape_of(settings: TrainSettings, tokenizer: TextTokenizer) -> BackboneConfi
         learned["rotary"] = settings.positions.rotary
         if grid := settings.positions.grid:
             learned |= {"grid_rows": grid.rows, "grid_columns": grid.columns, "grid_cell": grid.cell_tokens}
+            learned |= {"grid_right": grid.ends, "grid_below": grid.ends, "grid_waves": grid.waves}
+            learned |= {"grid_height_at": grid.height_at}
             learned |= {"grid_width_at": grid.width_at, "grid_zero_id": tokenizer.encode("0")[0]}
     return BackboneConfig(
         vocab_size=tokenizer.vocab_size,

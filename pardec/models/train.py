@@ -135,7 +135,7 @@ def _optimise(name, model, family, rows, settings, generator) -> tuple[list[list
             loss = family.loss(model, batch, generator) / len(batches)
             loss.backward()
             total += loss.item()
-            tokens += batch.tokens.numel()
+            tokens += family.shown(batch)
         for optimiser in optimisers_:
             optimiser.step()
             optimiser.zero_grad()

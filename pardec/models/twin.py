@@ -1,5 +1,5 @@
-"""A model's twin in transformers: the same weights (the same memory, where it can be) behind
-LlamaForCausalLM."""
+"""A model's twin in transformers: the same weights (the same memory, where it can be) behind LlamaForCausalLM,
+or its descendant for Qwen's biases or norms."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ import torch
 from pardec.common.errors import UserError
 from pardec.models import names
 from pardec.models.base import LanguageModel
+from pardec.models.config import BackboneConfig
 
 if TYPE_CHECKING:
-    from transformers import LlamaForCausalLM
+    from transformers import PreTrainedModel
 
 
-def transformers_twin(model: LanguageModel) -> LlamaForCausalLM:
-    """The model as a LlamaForCausalLM on the same device and in the same precision, in evaluation mode.
+def transformers_twin(model: LanguageModel) -> PreTrainedModel:
+    """The model as a LlamaForCausalLM, Qwen2ForCausalLM or Qwen3ForCausalLM on the same device and in the same
+    precision, in evaluation mode.
 
     Raises:
-        UserError: the model is no plain causal Llama (it looks both ways, or learned positions of its own).
+        UserError: the model is no such causal one (it looks both ways, or learned positions of its own).
     """
-    from transformers import LlamaConfig, LlamaForCausalLM
-    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+    import transformers
 
     config = getattr(model, "config", None)
-    if config is None or not config.causal:
+    if not isinstance(config, BackboneConfig) or not config.causal:
         raise _no_twin(model, "only causal Llama models have one")
     state = names.split(model.state_dict(), config)
     weight = state[names.OUTER["embedding"]]
     if config.tied:
         state[names.OUTER["head"]] = weight
-    shape = LlamaConfig(**{key: value for key, value in config.to_json().items() if key != "dtype"})
+    name = "Qwen3" if config.qk_norm else "Qwen2" if config.qkv_bias else "Llama"
+    said = {key: value for key, value in config.to_json().items() if key not in ("dtype", "model_type")}
+    shape = getattr(transformers, f"{name}Config")(**said)
     # Weights are taken as they are, not copied into freshly drawn ones; the rotary table is all that must be
     # computed.
     with torch.device("meta"):
-        twin = LlamaForCausalLM(shape)
+        twin = getattr(transformers, f"{name}ForCausalLM")(shape)
     if state.keys() != twin.state_dict().keys():
-        raise _no_twin(model, "it has weights that a Llama model has not")
+        raise _no_twin(model, f"it has weights that a {name} model has not")
     twin.load_state_dict(state, assign=True)
-    twin.model.rotary_emb = LlamaRotaryEmbedding(shape).to(weight.device)
+    twin.model.rotary_emb = type(twin.model.rotary_emb)(shape).to(weight.device)
     return twin.requires_grad_(False).eval()
 
 

@@ -70,6 +70,49 @@ def best_by(rows: list[Row], column: str) -> list[Row]:
     return found
 
 
+@dataclass
+class Tables:
+    """What the Mega-Grid shows. Rows of `grid`, and of `grid_growth` for one quantity each.
+
+    sequential: the reference's growth by quantity. parallel: by arm, growth at the fewest passes that are right, by
+    quantity. fastest: at each size the fastest parallel cell that is right. wrong: sizes at which none is, as rows of
+    the cell that comes nearest. literal: full passes of a model that was not made for them, from small to large.
+    """
+
+    sequential: dict[str, Row] = field(default_factory=dict)
+    parallel: dict[str, dict[str, Row]] = field(default_factory=dict)
+    fastest: list[Row] = field(default_factory=list)
+    wrong: list[Row] = field(default_factory=list)
+    literal: list[Row] = field(default_factory=list)
+
+    def constant(self, quantity: str) -> list[str]:
+        """Parallel arms in which `quantity` does not grow over all sizes measured."""
+        return [arm for arm, fits in self.parallel.items() if fits[quantity]["constant_throughout"]]
+
+
+def tables(grid: list[Row], growth: list[Row]) -> Tables:
+    """Sort the rows of the Mega-Grid by what the report says of them."""
+    found = Tables()
+    references = {row["arm"] for row in grid if row["role"] == "reference"}
+    for row in growth:
+        if row["arm"] in references and row["series"] is None:
+            found.sequential[row["quantity"]] = row
+        elif row["decoder"] not in SEQUENTIAL and (row["series"] or "").startswith("fewest"):
+            found.parallel.setdefault(row["arm"], {})[row["quantity"]] = row
+    done = [row for row in grid if row["status"] == "ok" and row["batch"] == 1 and is_parallel(row)]
+    for size in sorted({row["new_tokens"] for row in done}):
+        here = [row for row in done if row["new_tokens"] == size]
+        right = [row for row in here if row["right"] and row["ratio"] is not None]
+        near = [row for row in here if row["cells_right"] is not None]
+        if right:
+            found.fastest.append(max(right, key=lambda row: row["ratio"]))
+        elif near:
+            found.wrong.append(max(near, key=lambda row: row["cells_right"]))
+    full = [row for row in done if row["decoder"] == "full_passes" and row["ratio"] is not None]
+    found.literal = sorted(full, key=lambda row: row["new_tokens"])
+    return found
+
+
 def by_verdict(rows: list[Row]) -> list[tuple[str, list[Row]]]:
     """Rows under each verdict, in the order faster, no difference, slower; empty ones left out."""
     return [(name, here) for name in VERDICTS if (here := [row for row in rows if row["verdict"] == name])]

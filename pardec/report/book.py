@@ -72,11 +72,23 @@ class Book:
         """Whether `ident` is published and not null."""
         return self.values.get(ident, {}).get("value") is not None
 
-    def draw(self, ident: str) -> bool:
-        """Note that a figure draws `ident`; whether it is published."""
-        if ident in self.values:
-            self.used[ident] = None
-        return ident in self.values
+    def draw(self, ident: str) -> str | None:
+        """Note that a figure draws `ident`; what a screen reader says of it, None if it is not published."""
+        if self.values.get(ident, {}).get("value") is None:
+            return None
+        entry = self.get(ident)
+        _, *middle, column = ident.split("/")
+        unit = entry.get("unit") or ""
+        words = f"{column.replace('_', ' ')}, {', '.join(middle)}: {self._show(entry, 'value', 'text', 1, 3)}"
+        if unit and unit != "fraction":
+            words += f" {unit_words(unit, entry['value'])}"
+        if entry.get("ci_low") is not None and entry.get("ci_high") is not None:
+            ends = (
+                self._show(entry, "ci_low", "text_low", 1, 3),
+                self._show(entry, "ci_high", "text_high", 1, 3),
+            )
+            words += f", interval {ends[0]} to {ends[1]}"
+        return words
 
     def value(
         self, ident: str, where: str = "report", unit: bool = True, interval: bool = False, digits: int = 3,

@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 pandas = lazy("pandas")
 
-UNITS = ("_tokens_per_s", "_per_s", "_ms", "_mb", "_s")
+UNITS = {"_tokens_per_s": "tokens/s", "_per_s": "1/s", "_ms": "ms", "_mb": "MB", "_s": "s"}
 ARMS = {
     "autoregressive": "autoregressive",
     "transformers_generate": "transformers generate()",
     "masked_diffusion": "masked diffusion",
+    "jacobi": "Jacobi",
+    "full_passes": "full passes, timing only",
+    "flash_flood": "Flash Flood",
+    "table_lookup": "table lookup",
 }
 SEQUENTIAL = ("autoregressive", "transformers_generate")
 LOWER_IS_BETTER = ("nll", "nats", "bound", "perplexity", "loss")
@@ -111,6 +115,13 @@ def stem(column: str) -> str:
         if column.endswith(unit):
             return column[: -len(unit)]
     return column
+
+
+def unit_of(column: str) -> str:
+    """The unit in a column's name; empty where it names none."""
+    if column == "tokens_per_s":
+        return "tokens/s"
+    return next((words for end, words in UNITS.items() if column.endswith(end)), "")
 
 
 def measure(row: Any, column: str) -> Measure:

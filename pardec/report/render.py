@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from pardec.common.errors import UserError
-from pardec.report import answers, claims, methods
+from pardec.report import answers, claims, ideas, methods, stages
 from pardec.report.book import Book
 from pardec.report.digest import digest, origin_of, to_script
 from pardec.report.digits import check_digits
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 PAGE = "page.html.j2"
+STYLES = ("style.css", "tools.css", "print.css")
+SCRIPTS = ("data", "panel", "marks", "tables", "search", "page")
+"""Files of `report/js`, in order; they share one scope."""
 LIMIT_BYTES = 5_000_000
 
 
@@ -38,9 +42,10 @@ LIMIT_BYTES = 5_000_000
 class Material:
     """All that a page is made of.
 
-    values, claims, trails: as read from their JSON. figures: SVG files by name. study: resolved configuration.
-    outputs: paths
-    of output files to quote. origin: facts of the run to print on the first page, each with its source.
+    values, claims, verdicts, trails: as read from their JSON. figures: SVG files by name. study: resolved
+    configuration. outputs: paths of output files to quote. origin: facts of the run to print on the first page, each
+    with its source. jobs: the run's jobs and stages. files: paths of all files the page is made of, for its own place
+    in the diagram.
     """
 
     values: dict[str, dict]
@@ -48,9 +53,12 @@ class Material:
     figures: dict[str, Path]
     study: dict[str, Any]
     claims: dict[str, Any] = field(default_factory=dict)
+    verdicts: dict[str, Any] = field(default_factory=dict)
     trails: dict[str, dict] = field(default_factory=dict)
     outputs: list[Path] = field(default_factory=list)
     origin: dict[str, Any] = field(default_factory=dict)
+    jobs: dict[str, Any] = field(default_factory=dict)
+    files: list[str] = field(default_factory=list)
 
 
 def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) -> str:
@@ -70,7 +78,8 @@ def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) ->
             _where(error, templates), str(error), "correct the template, or publish what it asks for"
         ) from error
     check_digits(html)
-    data = to_script(digest(material.values, list(book.used), material.trails))
+    packed = digest(material.values, list(book.used), material.trails)
+    data = to_script({**packed, "stages": stages.pack(material.jobs)})
     html = html.replace(
         "<!--trail-data-->", f'<script type="application/json" id="trail-data">{data}</script>', 1
     )
@@ -98,6 +107,9 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "raw": Book.raw,
         "rows": functools.cache(lambda name: rows_of(material.tables, name)),
         "groups": lambda found, column: groups_of(found, column, list(material.study.get("workloads") or ())),
+        "present": lambda need: _present(need, material),
+        "jobs": material.jobs,
+        "diagram": lambda: stages.diagram(material.jobs, material.files),
         "has": lambda name: name in material.tables and len(material.tables[name]) > 0,
         "figure": lambda name: _figure(name, material, book),
         "drawn": lambda name: name in material.figures,
@@ -108,13 +120,34 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "origin": {**origin_of(material.trails), **material.origin},
         "answers": answers,
         "judged": material.claims,
+        "verdicts": material.verdicts,
+        "idea_words": ideas.STATUSES,
         "claims_of": claims,
         "methods": methods,
-        "style": lambda: Markup((templates / "style.css").read_text(encoding="utf-8")),
-        "script": lambda: Markup((templates / "page.js").read_text(encoding="utf-8")),
+        "style": lambda: Markup("".join(_text(templates / name) for name in STYLES)),
+        "script": lambda: Markup(_one_scope(_text(templates / "js" / f"{name}.js") for name in SCRIPTS)),
     }
     environment.tests["startswith"] = lambda text, start: str(text).startswith(start)
     return environment
+
+
+def _present(need: str | None, material: Material) -> bool:
+    """Whether a section's material is there: a table with rows, claims, outputs, or jobs."""
+    if need is None:
+        return True
+    if need == "outputs":
+        return bool(gallery(read_outputs(material.outputs)))
+    if need in ("claims", "jobs"):
+        return bool(getattr(material, need))
+    return need in material.tables and len(material.tables[need]) > 0
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def _one_scope(scripts: Iterable[str]) -> str:
+    return f'(() => {{\n"use strict";\n{"".join(scripts)}}})();'
 
 
 def _with_template(ask: Any) -> Any:

@@ -24,12 +24,11 @@ THEME = {
 }
 
 
-def embed(path: str | Path, name: str, alt: str, known: Callable[[str], bool]) -> Markup:
+def embed(path: str | Path, name: str, alt: str, label: Callable[[str], str | None]) -> Markup:
     """The drawing of an SVG file as an element of the page.
 
-    name: prefix that keeps ids of several figures apart. known: whether a value id is published; such marks
-    get
-    `data-v`, which the page's script turns into links.
+    name: prefix that keeps ids of several figures apart. label: what to say of a value id, None if it is not
+    published. Marks of published values get `data-v` and that label; the page's script opens their trail.
 
     Raises:
         UserError: the file is missing or no SVG.
@@ -43,15 +42,21 @@ def embed(path: str | Path, name: str, alt: str, known: Callable[[str], bool]) -
         raise UserError(path, "is not an SVG", "delete it and run `make all` again")
     text = re.sub(r"<metadata>.*?</metadata>", "", text[start:], flags=re.S)
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
+    # The file tells its values by titles, for viewers without this page's script; here labels do that.
+    text = re.sub(r"<title>.*?</title>", "", text, flags=re.S)
     drawn: list[str] = []
 
     def rename(match: re.Match) -> str:
         ident = unescape(match[1])
         if "/" in ident:
-            if not known(ident):
+            words = label(ident)
+            if words is None:
                 return ""
             drawn.append(ident)
-            return f'class="mark" data-v="{escape(ident)}"'
+            # The first is where the Tab key enters; arrow keys go on from there.
+            stop = 0 if len(drawn) == 1 else -1
+            told = f'role="button" tabindex="{stop}" aria-label="{escape(words)}"'
+            return f'class="mark" data-v="{escape(ident)}" {told}'
         return f'id="{name}-{escape(ident)}"'
 
     text = re.sub(r'\bid="([^"]*)"', rename, text)
@@ -61,7 +66,7 @@ def embed(path: str | Path, name: str, alt: str, known: Callable[[str], bool]) -
         text = re.sub(color, variable, text, flags=re.I)
     # Six decimals of a point are a thousandth of what a screen can show; two keep the page small.
     text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
-    head = f'<svg role="img" aria-label="{escape(alt)}" data-values="{len(drawn)}" '
+    head = f'<svg role="group" aria-label="{escape(alt)}" data-values="{len(drawn)}" '
     # Marks need their `data-v` where no width is fixed: the page scales the drawing by its viewBox.
     opening = re.match(r"<svg\b([^>]*)>", text)
     kept = re.sub(r'\b(width|height|xmlns(?::\w+)?|version)="[^"]*"', "", opening[1]) if opening else ""

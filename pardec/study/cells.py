@@ -38,6 +38,12 @@ class Cell:
     """Further models that the decoder runs: what it calls them, and their names."""
     measure: MeasureSettings | None = None
     """How it is timed."""
+    run: int | None = None
+    """Which of several separate runs of one configuration it is."""
+    tuning: bool = False
+    """Whether its prompts are those that settings are chosen on."""
+    scored: bool = True
+    """Whether its outputs are scored."""
     reference: Cell | None = None
 
     @property
@@ -61,7 +67,13 @@ class Cell:
 
     @property
     def id(self) -> str:
-        return f"{self.experiment}/{self.output_id},batch={self.batch}"
+        words = [self.output_id, f"batch={self.batch}"]
+        if self.run is not None:
+            words += [f"against={self.reference.arm}"] if self.reference else []
+            words.append(f"run={self.run}")
+        if self.tuning:
+            words.append("prompts=tuning")
+        return f"{self.experiment}/{','.join(words)}"
 
 
 def _word(value: Any) -> str:
@@ -91,12 +103,14 @@ def _grid_cells(study: Study, name: str, grid: Grid, where: str):
         reference = None
         if grid.reference is not None:
             reference = _cell(study, name, workload, grid.reference, {}, shape, f"{where}.reference")
+            reference = replace(reference, scored=grid.scored)
         settings = type(_arm(study, arm, where).settings)
         measure = _measured(study, grid, where)
         lists = {key: values for key, values in grid.sweep.items() if key in settings.model_fields}
-        for values in itertools.product(*lists.values()):
+        for values, run in itertools.product(itertools.product(*lists.values()), grid.runs or [None]):
             plain = _cell(study, name, workload, arm, dict(zip(lists, values, strict=True)), shape, where)
-            cell = replace(plain, random_prompts=random, measure=measure)
+            plain = replace(plain, scored=grid.scored)
+            cell = replace(plain, random_prompts=random, measure=measure, run=run, tuning=grid.tuning)
             itself = reference is not None and cell.output_id == reference.output_id
             yield cell if itself else replace(cell, reference=reference or plain)
 

@@ -17,14 +17,14 @@ from pardec.common.files import write_text
 from pardec.data.registry import SOURCES as DATA_SOURCES
 from pardec.data.registry import TASKS
 from pardec.decoding.registry import DECODERS
-from pardec.models.architecture import PLAIN, architecture_of
-from pardec.models.registry import ARCHITECTURES, FAMILIES
+from pardec.models.architecture import modules_of, modules_of_config
+from pardec.models.registry import ARCHITECTURES, FAMILIES, FORMATS
 from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
 from pardec.study.cells import Cell
 from pardec.study.load import command_line, lay_over, load_study, place
 
-OWN_SOURCES = ("tasks", "topics")
+OWN_SOURCES = ("tasks", "topics", "fractal")
 """Data sources that make their own data, and so a tokenizer and a training side."""
 
 
@@ -50,7 +50,7 @@ class Plan:
         self.study, self.cells = load_study(lay_over(config, typed), sources)
         self.root = Path(root)
         sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
-        self.outputs = {cell.output_id: cell for cell in sides}
+        self.outputs = {cell.output_id: cell for cell in sides if cell.scored}
 
         self._refuse_missing(sources)
 
@@ -110,6 +110,12 @@ class Plan:
     def likelihood_models(self) -> list[str]:
         return list(self.study.likelihood.models) if self.study.likelihood else []
 
+    @property
+    def drafted_models(self) -> list[str]:
+        """Targets that some cell of experiment `draft` runs beside a draft."""
+        cells = [cell for cell in self.cells.values() if cell.experiment == "draft" and cell.companions]
+        return list(dict.fromkeys(cell.model for cell in cells))
+
     @staticmethod
     def pattern(names: Iterable[str]) -> str:
         """A wildcard constraint that matches exactly `names`; nothing where there are none."""
@@ -147,14 +153,19 @@ class Plan:
         return list(dict.fromkeys([*([init] if init else []), *teachers.values()]))
 
     def architectures(self, *models: str) -> list[str]:
-        """Modules of the classes of `models`, which jobs load by name."""
-        return list(dict.fromkeys(ARCHITECTURES.module(self._architecture(name)) for name in models))
+        """Modules that jobs load by name for `models`: their classes, and the formats they are read from."""
+        return list(dict.fromkeys(module for name in models for module in self._architecture(name)))
 
-    def _architecture(self, name: str) -> str:
+    def _architecture(self, name: str) -> list[str]:
         model = self.study.models[name]
         if name in self.trained_models:
-            return FAMILIES.load(model.family).architecture
-        return architecture_of(model.path) if getattr(model, "path", None) is not None else PLAIN
+            return [ARCHITECTURES.module(FAMILIES.load(model.family).architecture), FORMATS.module("llama")]
+        if getattr(model, "path", None) is not None:
+            return modules_of(model.path)
+        if model.source == "random":
+            return modules_of_config(model.config_json())
+        # What a model of the hub is stands in a file that is not here yet.
+        return [registry.module(entry) for registry in (ARCHITECTURES, FORMATS) for entry in registry]
 
     def parent_models(self, name: str) -> list[str]:
         return [path for parent in self.parents(name) for path in self.model_files(parent)]
@@ -163,9 +174,9 @@ class Plan:
     def record(cell: str) -> str:
         return f"results/cells/{cell}/timing.json"
 
-    @staticmethod
-    def score(cell: Cell) -> str:
-        return f"results/quality/{cell.output_id}/score.json"
+    def score(self, cell: Cell) -> str | None:
+        """Where a cell's outputs are scored; None where no cell wants them scored."""
+        return f"results/quality/{cell.output_id}/score.json" if cell.output_id in self.outputs else None
 
     def records(self, experiments: Iterable[str] | None = None) -> list[str]:
         chosen = None if experiments is None else set(experiments)
@@ -272,7 +283,7 @@ class Plan:
     def _shape_args(self, cell: Cell) -> dict[str, Any]:
         work = self.study.workloads[cell.workload]
         shape = {"data": f"results/data/{work.data}", "workload": cell.workload, "task": work.task}
-        shape |= {"prompt-tokens": cell.prompt_tokens, "new-tokens": cell.new_tokens}
+        shape |= {"prompt-tokens": cell.prompt_tokens, "new-tokens": cell.new_tokens, "fill": work.fill}
         shape |= {"prompt-text": "random" if cell.random_prompts else None}
         shape |= {"device": cell.device, "precision": cell.precision, "threads": cell.threads}
         return shape | {"seed": self.seed("prompts", cell.workload)}
@@ -289,6 +300,8 @@ class Plan:
             **self._side_args(cell),
             **reference,
             batch=cell.batch,
+            run=cell.run,
+            prompt_set="tuning" if cell.tuning else None,
             **self._shape_args(cell),
             engine=cell.engine,
             measure=(cell.measure or self.study.measure).model_dump(mode="json"),
@@ -316,6 +329,10 @@ class Plan:
             samples=wanted.samples,
             seed=self.seed("likelihood", name),
         )
+
+    def verify_cost_args(self, name: str) -> str:
+        chosen = {key: getattr(self.study, key) for key in ("device", "threads", "precision")}
+        return flags(model=f"results/models/{name}", seed=self.seed("verify_cost", name), **chosen)
 
     def study_args(self) -> str:
         return flags(study=self.study.model_dump(mode="json"))

@@ -82,6 +82,9 @@ class Workload(Settings):
     """Folder of an encoder for BERTScore, for metrics that need one."""
     prompts: int = Field(48, ge=1)
     """Held-out prompts that quality is scored on."""
+    fill: float | None = Field(None, gt=0, le=1)
+    """Take only prompts whose answer fits the canvas and takes this share of it at least, so that the canvas's
+    length is the output's; for data whose tokenizer is made here. null takes all."""
 
 
 class Grid(Settings):
@@ -104,6 +107,13 @@ class Grid(Settings):
     """Canvas lengths; null takes the workload's."""
     random_prompts: list[bool] = Field([False], min_length=1)
     """Whether prompts are random tokens of the same lengths; a reference always gets the real ones."""
+    runs: list[Annotated[int, Field(gt=0)]] | None = None
+    """Separate runs of each cell: processes of their own, each with an order of prompts and arms of its own. Such cells
+    name run and reference in their path, so that several grids may pair one arm with different references."""
+    tuning: bool = False
+    """Whether they take held-out prompts that no other cell measures: to choose settings on."""
+    scored: bool = True
+    """Whether outputs are scored; not needed where a table holds them against the reference's token by token."""
     measure: dict[str, Any] = Field(default_factory=dict)
     """Keys of the study's `measure` that differ for these cells: fewer samples where one takes seconds."""
 

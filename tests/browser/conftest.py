@@ -64,6 +64,9 @@ def synthetic(tmp_path_factory) -> Path:
         trails=made.trails(frames),
         outputs=outputs,
         origin={"commit": "abc123"},
+        claims=made.CLAIMS,
+        jobs=made.JOBS,
+        files=["results/tabulate-1.json"],
     )
     (folder / "report.html").write_text(render(material), encoding="utf-8")
     return folder / "report.html"

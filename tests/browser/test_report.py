@@ -8,6 +8,11 @@ import pytest
 
 pytestmark = pytest.mark.browser
 
+# Rows of one table and marks of one figure are made alike: axe need not take minutes over thousands of them.
+A_FEW = """
+for (const part of document.querySelectorAll("tbody")) [...part.rows].slice(6).forEach((row) => row.remove());
+for (const svg of document.querySelectorAll("svg[data-values]"))
+    [...svg.querySelectorAll(".mark")].slice(6).forEach((mark) => mark.remove());"""
 OPEN_ALL = "document.querySelectorAll('details').forEach((d) => (d.open = true))"
 
 
@@ -123,7 +128,7 @@ def test_figures_tell_their_values(visit):
     assert "ms" in page.locator("#tip").inner_text()
     mark.click()
     assert page.locator("#panel.open").count() == 1
-    assert page.locator("figure svg[role=img][aria-label]").count() == page.locator("figure").count()
+    assert page.locator("figure svg[role=group][aria-label]").count() == page.locator("figure").count()
 
 
 @pytest.mark.parametrize("width", [360, 390, 768, 1024, 1600])
@@ -189,6 +194,7 @@ def test_axe_finds_no_serious_fault(visit, scheme):
     axe = pytest.importorskip("axe_core_python.sync_playwright", reason="axe-core-python is not installed")
     page = visit(color_scheme=scheme, bypass_csp=True).page
     page.evaluate(OPEN_ALL)
+    page.evaluate(A_FEW)
     page.locator("#answer a.v").first.click()
     page.wait_for_timeout(250)
     faults = axe.Axe().run(page)["violations"]

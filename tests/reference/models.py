@@ -75,7 +75,8 @@ class Table(LanguageModel):
         logits = self.table[rows].expand(len(tokens), -1, -1).clone()
         return logits if keep is None else logits[:, keep]
 
-    def denoise(self, canvas, pad, start, stop, canvas_start=None):
+    def denoise(self, canvas, pad, start, stop, canvas_start=None, within=None):
         first = start if canvas_start is None else canvas_start
         self.calls.append((start - first, stop - first))
-        return self.table[start - first : stop - first].expand(len(canvas), -1, -1).clone()
+        block = self.table[start - first : stop - first]
+        return block.expand(len(canvas), -1, -1).clone() if within is None else block[within]

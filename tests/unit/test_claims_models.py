@@ -10,15 +10,21 @@ from pardec.evidence.claims.judge import judge_all
 from pardec.evidence.findings import sequence, warmup
 from tests.claim_rows import row, verdict
 
+KINDS = {
+    "model": "mdm",
+    "family": "masked_diffusion",
+    "reference_model": "ar",
+    "reference_family": "autoregressive",
+}
+
 # 004.1
 
 
 def ends(few=("faster", False, -0.5), many=("slower", True, 0.0), task="sort", better="higher"):
     """A series of two cells: (verdict, gate, difference in quality) at few and at many steps."""
     shared = {
-        "model": "mdm",
-        "reference_model": "ar",
         "arm": "mdm",
+        **KINDS,
         "batch": 1,
         "new_tokens": 16,
         "ratio": 1.5,
@@ -45,6 +51,25 @@ def ends(few=("faster", False, -0.5), many=("slower", True, 0.0), task="sort", b
 )
 def test_tradeoff(few, many, expected):
     assert verdict("004.1", {"steps": ends(few, many)}).verdict == expected
+
+
+@pytest.mark.parametrize("change", [{"family": "jacobi"}, {"reference_family": "speculative"}])
+def test_other_kinds_of_decoding_are_no_part_of_it(change):
+    lines = [line | change for line in ends()]
+    assert verdict("004.1", {"steps": lines}).verdict == NOT_RUN
+    assert (
+        verdict("004.3", {"batch": [line | change for line in batches((1.0, 1.1), (2.0, 2.2))]}).verdict
+        == NOT_RUN
+    )
+
+
+def test_series_of_other_settings_are_not_mixed():
+    """Two remaskings: the longer series speaks for the task, whatever the other one's ends say."""
+    good = [line | {"settings": f'{{"remasking": "a", "steps": {line["steps"]}}}'} for line in ends()]
+    middle = dict(good[0], steps=4, key="middle")
+    bad = [line | {"settings": '{"remasking": "b"}'} for line in ends(few=("slower", False, -0.5))]
+    found = verdict("004.1", {"steps": [*good, middle, *bad]})
+    assert found.verdict == REPRODUCED and len(found.parts) == 1
 
 
 def test_one_task_contradicts_a_claim_about_all():
@@ -97,8 +122,8 @@ def batches(first, last, floor=0.03):
             "throughput_ratio_high": high,
         }
         lines.append(
-            row("batch", cell=cell, task="sort", model="mdm", reference_model="ar", steps=4, batch=batch,
-                verdict=word, noise_floor=floor, **ends)
+            row("batch", cell=cell, task="sort", steps=4, batch=batch, verdict=word, noise_floor=floor, **KINDS,
+                **ends)
         )  # fmt: skip
     return lines
 
@@ -219,6 +244,18 @@ def test_warm_up(relative, expected):
         pick.id: {"id": pick.id, "value": pick.value, "ci_low": None, "ci_high": None} for pick in picks
     }
     assert verdict("004.7", {"warmup": lines}, values).verdict == expected
+
+
+def test_a_quiet_machine_does_not_make_the_claim_harder_to_meet():
+    """Two percent above is equal for all practical purposes, however narrow the noise floor."""
+    lines = [
+        row("warmup", cell=f"c{cell}", **{"pass": number}, relative=value)
+        for cell in range(8)
+        for number, value in enumerate((1.2, 1.02, 1.02), 1)
+    ]
+    for floor, expected in ((0.005, [1]), (0.25, [0])):
+        found = warmup.find({"warmup": lines, "noise": [row("noise", cell="n", half_width=floor)]})
+        assert [pick.value for pick in found if pick.id == "finding/warmup/settled"] == expected
 
 
 def test_nothing_settles_without_a_noise_floor():

@@ -31,6 +31,7 @@ FILES = [
     SCORE,
     "results/quality/likelihood/ar-text.json",
     "results/claims.json",
+    "results/verdicts.json",
     RECORD,
     "results/tables/cells.csv",
     "results/tables/cells.parquet",

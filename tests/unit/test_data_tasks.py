@@ -123,6 +123,21 @@ def test_addition_adds(seed):
     assert int(a) + int(b) == int(example.answer.replace(" ", ""))
 
 
+def test_addition_of_several_sums_may_restate_them():
+    chosen = TASKS.load("addition")
+    several = chosen(chosen.Settings(max_digits=2, sums=3, restate=True))
+    example = several.example(Random(4))
+    asked = example.prompt.removeprefix("addition ").removesuffix(" =").split(" ; ")
+    answers = example.answer.split(" ; ")
+    assert len(asked) == len(answers) == 3
+    for sum_, answer in zip(asked, answers, strict=True):
+        stated, result = answer.replace(" ", "").split("=")
+        assert stated == sum_.replace(" ", "") and sum(map(int, stated.split("+"))) == int(result)
+    assert set(example.prompt.split()) | set(example.answer.split()) <= set(several.symbols())
+    longest = max(len(several.example(Random(seed)).answer.split()) for seed in range(50))
+    assert longest <= several.max_answer_tokens()
+
+
 @given(st.integers(0, 10_000))
 def test_brackets_close_what_is_open(seed):
     example = task("brackets").example(Random(seed))

@@ -136,6 +136,23 @@ def test_cached_steps_equal_full_recomputation():
     torch.testing.assert_close(torch.cat(parts, 1)[real], whole[real], rtol=1e-4, atol=1e-4)
 
 
+def test_every_token_that_ends_a_text_stops_a_row():
+    model = backbone(causal=True, stop_ids=(21,))
+    batch = pad_left([[1, 5, 9], [1, 7]], [0, 1], 0)
+    with torch.no_grad():
+        model.head[21] += 5 * model.head[model.head.norm(dim=1).argmax()]
+    free = Autoregressive(Autoregressive.Settings()).decode(model, batch, 16)
+    stopped = Autoregressive(Autoregressive.Settings(stop="eos")).decode(model, batch, 16)
+    assert bool((free.tokens == 21).any(1).all()) and stopped.useful.tolist() == free.useful.tolist()
+    for row, length in zip(stopped.tokens.tolist(), stopped.useful.tolist(), strict=True):
+        assert row[length] in (21, EOS) and set(row[length + 1 :]) <= {EOS}
+    banned = Autoregressive(Autoregressive.Settings(eos="ban")).decode(model, batch, 16).tokens
+    assert 21 not in banned and EOS not in banned
+    for settings, expected in (({"stop": "eos"}, stopped.tokens), ({"eos": "ban"}, banned)):
+        theirs = TransformersGenerate(TransformersGenerate.Settings(**settings)).decode(model, batch, 16)
+        assert torch.equal(theirs.tokens, expected)
+
+
 def test_count_useful():
     tokens = torch.tensor([[5, EOS, 6], [5, 6, 7], [EOS, EOS, EOS]])
     assert count_useful(tokens, EOS).tolist() == [1, 3, 0]

@@ -78,9 +78,7 @@ def test_fixed_point_is_greedy(prompts, seed, scale, new_tokens, init, window, s
     """In float64, so that no tie is broken by rounding."""
     model = backbone(causal=True, seed=seed, scale=scale).double()
     log = Log(len(prompts))
-    found = decode(
-        Jacobi, prompts, new_tokens, model, log, init=init, window=window, stop=stop, eos=eos
-    )
+    found = decode(Jacobi, prompts, new_tokens, model, log, init=init, window=window, stop=stop, eos=eos)
     right = greedy(prompts, new_tokens, model, stop=stop, eos=eos)
     assert found.tokens.tolist() == right.tokens.tolist()
     assert found.useful.tolist() == right.useful.tolist()
@@ -142,7 +140,7 @@ def test_final_positions_are_never_run_again():
     final = [0, *log.final]
     assert len(looking.ran) == found.nfe > 3
     assert looking.ran[0] == (0, prompt + 19)
-    assert all(run == (prompt + done - 1, prompt + 19) for run, done in list(zip(looking.ran, final))[1:])
+    assert looking.ran[1:] == [(prompt + done - 1, prompt + 19) for done in final[1:-1]]
     assert found.token_forwards == sum(stop - start for start, stop in looking.ran)
     assert found.token_forwards < found.nfe * (prompt + 19)
 

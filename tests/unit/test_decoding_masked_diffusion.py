@@ -237,6 +237,20 @@ def test_ranking_in_parts_changes_nothing(kind, monkeypatch):
     assert torch.equal(decode(PROMPTS, SEEDS, Settings(**kind)).tokens, whole)
 
 
+@pytest.mark.parametrize("shift", [False, True])
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_leaving_out_what_is_committed_changes_nothing(kind, shift, monkeypatch):
+    model = backbone(causal=False, shift=shift)
+    whole = decode(PROMPTS, SEEDS, Settings(**kind), model=model)
+    asked, plain = [], model.read
+    monkeypatch.setattr(model, "read", lambda x: asked.append(x.shape[1]) or plain(x))
+    monkeypatch.setattr("pardec.decoding.masked_diffusion.WIDE", 0)
+    sparse = decode(PROMPTS, SEEDS, Settings(**kind), model=model)
+    assert torch.equal(sparse.tokens, whole.tokens) and sparse.nfe == whole.nfe
+    if kind == {"steps": 5}:
+        assert asked == [12, 9, 6, 4, 2]
+
+
 def test_logits_are_asked_for_the_block_alone():
     model = Table(torch.randn(12, WORDS))
     decode([[1, 5]], [0], Settings(steps=4, block=6), model=model)
@@ -268,7 +282,7 @@ def model_with_forward(table):
         def forward(self, tokens, *rest, **named):
             return self.table.expand(len(tokens), -1, -1).clone()
 
-        def denoise(self, canvas, pad, start, stop, canvas_start=None):
+        def denoise(self, canvas, pad, start, stop, canvas_start=None, within=None):
             return self.forward(canvas)[:, start - canvas_start : stop - canvas_start]
 
     return Heard(table)

@@ -12,7 +12,6 @@ import pytest
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
 from pardec.evidence.tables.compare import gate
-from pardec.evidence.tables.files import read_table
 from pardec.evidence.tables.gather import gather, sort_paths
 from pardec.evidence.tables.inputs import Source
 from pardec.evidence.tables.noise import verdict

@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import pytest
 import torch
 
 from pardec.measure.clock import HostClock, timed
@@ -168,8 +169,26 @@ def test_named_phases_and_cycles_are_kept_with_their_times():
 
     facts, _ = timed(time.clock, run)
     assert facts["phases_ms"] == {"draft": 3, "verify": 9}
-    assert facts["cycles"] == [{"at_ms": 5, "tau": 3, "block": 8}, {"at_ms": 12, "tau": 1, "block": 8}]
+    assert facts["cycles"] == [
+        {"at_ms": 5, "tau": 3, "block": 8, "phases_ms": {"draft": 1, "verify": 4}},
+        {"at_ms": 12, "tau": 1, "block": 8, "phases_ms": {"draft": 2, "verify": 5}},
+    ]
     assert facts["e2e_ms"] == 19
+
+
+@pytest.mark.parametrize("told", ["phase", "prefill"])
+def test_the_first_cycle_begins_where_the_prompt_has_been_processed(told):
+    time = FakeTime()
+
+    def run(watch):
+        time.pass_ms(10)
+        watch.phase("prefill") if told == "phase" else watch.prefill()
+        time.pass_ms(2)
+        watch.phase("draft")
+        watch.cycle(tau=1)
+
+    facts, _ = timed(time.clock, run)
+    assert facts["cycles"] == [{"at_ms": 12, "tau": 1, "phases_ms": {"draft": 2}}]
 
 
 def test_a_decoder_without_phases_leaves_no_trace_of_them():

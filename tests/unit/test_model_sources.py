@@ -1,6 +1,7 @@
 """Models from a folder, the hub and a random generator. No test touches a network: the hub's client is
 replaced."""
 
+import errno
 import json
 import shutil
 import subprocess
@@ -229,10 +230,11 @@ def hub_errors():
         (errors.LocalEntryNotFoundError("cannot reach\nthe hub"), r"cannot be downloaded \(cannot reach\)"),
         (errors.OfflineModeIsEnabled("offline"), "cannot be downloaded"),
         (ConnectionError("refused"), "cannot be downloaded"),
+        (OSError(errno.ENOSPC, "No space left on device"), "does not fit on the disk"),
     ]
 
 
-@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("number", range(7))
 def test_trouble_at_the_hub_is_told_once(monkeypatch, tmp_path, number):
     error, says = hub_errors()[number]
 
@@ -318,3 +320,9 @@ def test_the_script(checkpoint, tmp_path):
         done = run_script(settings, tmp_path / "bad")
         assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
         assert not (tmp_path / "bad").exists()
+
+
+def test_a_published_shape_of_a_hub_model_is_checked():
+    assert hub_settings(shape="llada-8b").shape == "llada-8b"
+    with pytest.raises(ValidationError, match="did you mean 'llada-8b'"):
+        hub_settings(shape="llada8b")

@@ -166,7 +166,8 @@ def test_grid_positions_follow_the_width_in_the_prompt():
     ranks = torch.arange(16)
     x = tokens(2, 20)
     x[:, 2] = torch.tensor([4 + 2, 4 + 3])
-    vectors = model._grid(x, torch.arange(20)[None], ranks)
+    size = model._size(x, torch.arange(20)[None], 0, None)
+    vectors = model._grid(*size, ranks[None])
     rows, columns = model.grid_rows, model.grid_columns
     for row, stride in enumerate([4, 6]):
         for rank in ranks.tolist():
@@ -175,7 +176,7 @@ def test_grid_positions_follow_the_width_in_the_prompt():
 
 def test_positions_past_a_table_use_its_last_row():
     model = make(MASKED)
-    vectors = model._learned(tokens(1, 40), None, 0, 4)
+    vectors = model._learned(tokens(1, 40), None, 0, 4, None, None)
     close(vectors[0, 4 + 15 - 2] * 0 + model.canvas_positions[15], model.canvas_positions[15])
     assert vectors.shape == (1, 40, 32)
     assert vectors.isfinite().all()

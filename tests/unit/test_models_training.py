@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from test_models_backbone import CAUSAL, MASKED, make
 
 from pardec.common.errors import UserError
-from pardec.common.files import read_json, sha256, write_jsonl
+from pardec.common.files import read_json, sha256, write_json, write_jsonl
 from pardec.data.prepare import prepare
 from pardec.models.batches import AnswerRows, Batch, Mixture, TextRows
 from pardec.models.families.autoregressive import Autoregressive, AutoregressiveSettings
@@ -227,6 +227,9 @@ def test_unusable_data_is_named(tmp_path, data):
     for file in ("about.json", "tokenizer.json"):
         (tmp_path / file).write_bytes((data / file).read_bytes())
     write_jsonl(tmp_path / "train.jsonl", [])
+    about = read_json(tmp_path / "about.json")
+    about["sha256"]["train.jsonl"] = sha256(tmp_path / "train.jsonl")
+    write_json(tmp_path / "about.json", about)
     with pytest.raises(UserError, match="no training example"):
         run(tmp_path, "none", AR, tmp_path)
 
@@ -255,7 +258,9 @@ def test_registries_hold_what_they_say():
     for name in FAMILIES:
         family = FAMILIES.load(name)
         assert family.Settings().family == name
-        assert TrainSettings.model_validate(RECIPE | {"objective": {"family": name}}).family == name
+        teachers = dict.fromkeys(family.taught_by, "other")
+        recipe = RECIPE | {"objective": {"family": name}, "teachers": teachers}
+        assert TrainSettings.model_validate(recipe).family == name
     for name in SOURCES:
         assert SOURCES.load(name).model_fields["source"].annotation.__args__ == (name,)
 

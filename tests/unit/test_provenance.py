@@ -11,7 +11,16 @@ import pytest
 from pardec.common import host
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_json
-from pardec.evidence.provenance import content, flags, now, provenance, sealed, sidecar, write_sidecar
+from pardec.evidence.provenance import (
+    content,
+    flags,
+    now,
+    provenance,
+    sealed,
+    self_hash,
+    sidecar,
+    write_sidecar,
+)
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = str(ROOT / "scripts/tabulate.py")
@@ -38,6 +47,7 @@ def test_a_sidecar_hashes_what_was_read_and_written(here):
     assert block["command"] == "python scripts/tabulate.py --table noise --out-csv out.csv"
     assert {"scripts/tabulate.py", "pardec/evidence/tables/noise.py"} <= set(block["code"])
     assert begin == block["start"] <= block["end"] and block["seed"] is None
+    assert block["self_sha256"] == self_hash(block) != self_hash(block | {"rule": "tabulat"})
     assert block["machine"]["cpu"] and block["machine"]["cores"] and block["machine"]["memory_gb"] > 0
 
 

@@ -6,13 +6,14 @@ import re
 import subprocess
 import sys
 
+import pandas
 import pytest
 
 from pardec.common.errors import UserError
-from pardec.report.figures.base import drawn, save
+from pardec.report.figures.base import drawn, save, titled
 from pardec.report.figures.pareto import front
 from pardec.report.figures.registry import FIGURES
-from pardec.report.frames import LOWER_IS_BETTER, load_tables, lower_is_better, measure, variants
+from pardec.report.frames import LOWER_IS_BETTER, load_tables, lower_is_better, measure, unit_of, variants
 from pardec.report.render import TEMPLATES
 from tests import report_fixtures as made
 
@@ -178,3 +179,28 @@ def test_planning_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_marks_tell_their_values_in_any_viewer(name, svgs):
+    marks = re.findall(r'<g id="[^"]*/[^"]*">(<title>[^<]+</title>)?', svgs[name])
+    assert marks
+    assert all(marks), "a mark without a title"
+    assert "nan" not in " ".join(marks).lower()
+
+
+def test_title_has_name_value_unit_and_interval():
+    frame = pandas.DataFrame([{"key": "a/b<", "latency_ms": 3.21, "latency_low": 3.0, "latency_high": 3.5}])
+    svg = titled('<g id="steps/a/b&lt;/latency_ms"><path/></g><g id="axes_1"/>', {"steps": frame})
+    assert "<title>latency, a, b&lt;: 3.21 ms [3, 3.50]</title><path/>" in svg
+    assert svg.count("<title>") == 1
+    assert "<title>" not in titled('<g id="steps/gone/latency_ms">', {"steps": frame})
+
+
+@pytest.mark.parametrize(
+    ("column", "unit"),
+    [("latency_ms", "ms"), ("tokens_per_s", "tokens/s"), ("canvas_tokens_per_s", "tokens/s"), ("started_s", "s"),
+     ("peak_allocated_mb", "MB"), ("ratio", ""), ("steps", "")],
+)  # fmt: skip
+def test_units_of_columns(column, unit):
+    assert unit_of(column) == unit

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import re
 
@@ -17,6 +19,7 @@ from pardec.report.figures.base import save
 from pardec.report.figures.registry import FIGURES
 from pardec.report.frames import load_tables
 from pardec.report.outputs import gallery, read_outputs
+from pardec.report.packed import fold
 from pardec.report.render import TEMPLATES, Material, make_environment, render
 from pardec.report.rows import Row, groups_of, rows_of
 from pardec.report.svg import embed
@@ -38,6 +41,8 @@ def material(tmp_path_factory):
         study=made.STUDY,
         trails=made.trails(frames),
         outputs=made.write_outputs(folder),
+        jobs=made.JOBS,
+        files=["results/tabulate-1.json", "results/elsewhere.json"],
     )
 
 
@@ -48,8 +53,10 @@ def page(material):
 
 def test_every_template_resolves(page):
     assert "{{" not in page.split("<script>")[0].split("<style>")[0]
-    assert page.count("<section ") == 12
-    assert page.count("<figure ") == len(list(FIGURES))
+    sections = re.findall(r'<section id="([a-z]+)"', page)
+    assert sections == re.findall(r'<li><a href="#([a-z]+)">', page), "the navigation lists what is there"
+    assert {"answer", "steps", "noise", "stability", "workflow", "machine", "rerun"} <= {*sections}
+    assert page.count("<figure ") == len(list(FIGURES)) + 1, "and the diagram of the workflow"
 
 
 def test_every_link_has_a_value(page, material):
@@ -266,7 +273,7 @@ def test_embedded_figures_do_not_share_ids(tmp_path):
     text = '<svg viewBox="0 0 1 1"><defs><path id="m1"/></defs><g id="t/a/x"><use xlink:href="#m1"/></g>'
     text += '<g id="t/b/x" clip-path="url(#m1)"/></svg>'
     (tmp_path / "f.svg").write_text(text)
-    out = embed(tmp_path / "f.svg", "one", 'a "b"', lambda ident: ident == "t/a/x")
+    out = embed(tmp_path / "f.svg", "one", 'a "b"', lambda ident: "x, a: 1" if ident == "t/a/x" else None)
     assert 'id="one-m1"' in out
     assert 'href="#one-m1"' in out
     assert "url(#one-m1)" in out
@@ -348,3 +355,39 @@ def test_origin_tells_what_the_records_tell():
         "measured": "2026-01-01, 2026-01-02",
     }
     assert origin_of({}) == {}
+
+
+def test_marks_are_buttons_that_say_their_value(tmp_path):
+    values = {"t/a,b/latency_ms": {"value": 3.0, "unit": "ms", "text": "3.00", "ci_low": 2.5, "ci_high": 3.5}}
+    book = Book(values, {})
+    (tmp_path / "f.svg").write_text(
+        '<svg viewBox="0 0 1 1"><g id="t/a,b/latency_ms"><title>for viewers</title></g><g id="t/a,b/n"/></svg>'
+    )
+    out = embed(tmp_path / "f.svg", "one", "", book.draw)
+    assert 'aria-label="latency ms, a,b: 3.00 ms, interval 2.50 to 3.50"' in out
+    assert 'role="button" tabindex="0"' in out
+    assert "for viewers" not in out
+    assert list(book.used) == ["t/a,b/latency_ms"]
+    assert 'role="group"' in out, "an image would hide its marks from a screen reader"
+
+
+def test_folded_page_holds_the_page():
+    html = "<p>ü &amp; <script>1</script></p>" * 500
+    folded = fold(html, "A <title>")
+    data = re.search(r'id="folded">([^<]*)<', folded)[1]
+    assert gzip.decompress(base64.b64decode(data)).decode() == html
+    assert len(folded) < len(html) / 4
+    assert "<title>A &lt;title&gt;</title>" in folded
+    assert fold(html, "A <title>") == folded
+
+
+def test_tables_lead_to_their_data(page):
+    assert 'href="tables/steps.csv" download' in page
+    assert 'href="tables/cells.csv" download' in page, "a table of failed cells is a part of that one"
+    assert 'href="figures/pareto.svg" download' in page
+
+
+def test_scripts_are_one_scope_in_order(page):
+    script = page.rpartition("<script>")[2]
+    assert script.startswith('(() => {\n"use strict";')
+    assert script.index("const data =") < script.index("const panel =") < script.index("const finder =")

@@ -205,7 +205,8 @@ def test_cells_pair_with_the_reference_of_their_shape(config):
         elif cell.experiment == "prompts":
             assert cell.reference.arm == cell.arm and not cell.reference.random_prompts
         elif cell.reference is not None:
-            assert cell.reference.decoder == "autoregressive"
+            own = cell.experiment in ("draft", "flood")  # these hold decoders against one another
+            assert cell.reference.decoder == "autoregressive" or own
             assert (cell.reference.batch, cell.reference.new_tokens) == (cell.batch, cell.new_tokens)
             assert cell.reference.prompt_tokens == cell.prompt_tokens
     sweep = [cell.settings["steps"] for id, cell in cells.items() if id.startswith("steps/grid/diffusion")]

@@ -51,7 +51,9 @@ class Hub(RowSource):
             raise UserError(self.dataset, "does not exist", "check the path of the data set")
         try:
             return datasets.load_dataset(self.dataset, self.config, split=self.split, revision=self.revision)
-        except (datasets.exceptions.DatasetsError, OSError, ValueError) as error:
-            what = f"cannot be loaded at {self.revision[:12]} ({str(error).splitlines()[0]})"
+        except Exception as error:
+            # The library lets the errors of whatever it calls through: its own, the HTTP client's, those of parsers.
+            said = (str(error).splitlines() or [type(error).__name__])[0]
+            what = f"cannot be loaded at {self.revision[:12]} ({said})"
             fix = "check dataset, config, split and revision; the first run needs the network"
             raise UserError(where, what, fix) from None

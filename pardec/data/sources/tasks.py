@@ -65,9 +65,12 @@ class Tasks(Source):
         heldout: list[dict] = []
         tasks = self.chosen()
         for name, task in tasks.items():
-            examples = distinct(task, self.train + self.heldout, Random(f"{seed}/{name}"))
-            count = min(self.heldout, round(self.heldout_share * len(examples)))
-            kept_out = heldout_keys((example.prompt for example in examples), seed, count)
+            chosen = {example.prompt: example for example in task.held_out()}
+            drawn = distinct(task, self.train + self.heldout, Random(f"{seed}/{name}"))
+            rest = [example for example in drawn if example.prompt not in chosen]
+            examples = [*chosen.values(), *rest]
+            count = min(self.heldout, round(self.heldout_share * len(examples))) - len(chosen)
+            kept_out = {*chosen, *heldout_keys((example.prompt for example in rest), seed, max(0, count))}
             for example in examples:
                 side = heldout if example.prompt in kept_out else train
                 side.append(record(name, example.prompt, example.answer))

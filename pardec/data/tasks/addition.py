@@ -1,4 +1,4 @@
-"""Addition of integers, one token a digit. `addition 1 2 + 9 =` -> `2 1`."""
+"""Addition of integers, one token a digit. `addition 1 2 + 9 =` -> `2 1`; of several sums, with `;` between."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ class AdditionSettings(Settings):
     """Fewest digits of a number."""
     max_digits: int = Field(4, ge=1, le=30)
     """Most digits of a number."""
+    sums: int = Field(1, ge=1, le=64)
+    """Sums in one prompt, answered in order."""
+    restate: bool = False
+    """Whether the answer restates each sum before its result: `1 2 + 9 = 2 1`."""
 
     @model_validator(mode="after")
     def _possible(self) -> AdditionSettings:
@@ -33,20 +37,27 @@ class Addition(Task):
     settings: AdditionSettings
 
     def example(self, rng: Random) -> Example:
-        a, b = self._number(rng), self._number(rng)
-        return Example(f"{self.name} {' '.join(str(a))} + {' '.join(str(b))} =", " ".join(str(a + b)))
+        pairs = [(self._number(rng), self._number(rng)) for _ in range(self.settings.sums)]
+        asked = [f"{' '.join(str(a))} + {' '.join(str(b))}" for a, b in pairs]
+        found = [" ".join(str(a + b)) for a, b in pairs]
+        if self.settings.restate:
+            found = [f"{sum_} = {result}" for sum_, result in zip(asked, found, strict=True)]
+        return Example(f"{self.name} {' ; '.join(asked)} =", " ; ".join(found))
 
     def _number(self, rng: Random) -> int:
         digits = rng.randint(self.settings.min_digits, self.settings.max_digits)
         return rng.randrange(10 ** (digits - 1) if digits > 1 else 0, 10**digits)
 
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
-        """exact; tokens: fraction of right digits, counted from the last."""
+        """exact; tokens: fraction of right digits and separators, counted from the last."""
         right, given = words(answer)[::-1], words(output)[::-1]
         return {"exact": float(output == answer), "tokens": same_places(right, given)}
 
     def symbols(self) -> list[str]:
-        return [self.name, "+", "=", *"0123456789"]
+        several = [";"] if self.settings.sums > 1 else []
+        return [self.name, "+", "=", *several, *"0123456789"]
 
     def max_answer_tokens(self) -> int:
-        return self.settings.max_digits + 2
+        digits = self.settings.max_digits
+        restated = 2 * digits + 2 if self.settings.restate else 0
+        return (digits + 2 + restated) * self.settings.sums

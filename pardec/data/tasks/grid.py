@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -11,7 +12,7 @@ from pardec.data.base import Example, Task
 
 
 class GridSettings(Settings):
-    """Sizes of the grids. Cells and separators are one token each: H x W cells take 2 x H x W tokens."""
+    """Sizes of the grids, and what of them is a token."""
 
     min_side: int = Field(1, ge=1, le=512)
     """Least height and least width, in cells."""
@@ -21,6 +22,11 @@ class GridSettings(Settings):
     """Fewest cells of a grid."""
     max_cells: int = Field(48, ge=1)
     """Most cells of a grid; bounds the answer's length."""
+    separators: Literal["own", "joined"] = "own"
+    """`own`: cells and separators are one token each, so H x W cells take 2 x H x W tokens. `joined`: a cell and
+    the separator behind it are one token, so N cells take N tokens; the text is the same."""
+    held_out: list[Annotated[list[int], Field(min_length=2, max_length=2)]] = []
+    """Sizes (height, width) that are held out, whatever the share of others."""
 
     @model_validator(mode="after")
     def _possible(self) -> GridSettings:
@@ -28,6 +34,10 @@ class GridSettings(Settings):
             raise ValueError(f"min_side ({self.min_side}) exceeds max_side ({self.max_side})")
         if not any(True for _ in self.sizes()):
             raise ValueError("no grid has such sides and such a number of cells")
+        known = set(self.sizes())
+        for height, width in self.held_out:
+            if (height, width) not in known:
+                raise ValueError(f"held_out: {height} x {width} is outside the bounds")
         return self
 
     def sizes(self):
@@ -48,6 +58,9 @@ class Grid(Task):
 
     def every(self) -> list[Example]:
         return [self._example(height, width) for height, width in self.settings.sizes()]
+
+    def held_out(self) -> list[Example]:
+        return [self._example(height, width) for height, width in self.settings.held_out]
 
     def _example(self, height: int, width: int) -> Example:
         rows = (",".join(str(i + j) for j in range(width)) + "\n" for i in range(height))
@@ -70,10 +83,14 @@ class Grid(Task):
         largest_cell = max(height + width - 2 for height, width in self.settings.sizes())
         largest_side = max(max(size) for size in self.settings.sizes())
         numbers = range(max(largest_cell, largest_side) + 1)
-        return [self.name, "x", "=", ",", "\n", *(str(number) for number in numbers)]
+        plain = [self.name, "x", "=", *(str(number) for number in numbers)]
+        if self.settings.separators == "own":
+            return [*plain, ",", "\n"]
+        return [*plain, *(f"{number}{mark}" for mark in ",\n" for number in range(largest_cell + 1))]
 
     def max_answer_tokens(self) -> int:
-        return 2 * max(height * width for height, width in self.settings.sizes()) + 1
+        per_cell = 2 if self.settings.separators == "own" else 1
+        return per_cell * max(height * width for height, width in self.settings.sizes()) + 1
 
 
 def _table(text: str) -> list[list[str]]:

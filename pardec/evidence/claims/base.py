@@ -115,8 +115,11 @@ def overall(parts: list[Part], undecided: str) -> tuple[str, str]:
     """(verdict, reason) of a claim made of every part.
 
     One part that shows the opposite contradicts it; with none, one that shows it and none undecided to the contrary
-    reproduces it; where no part decides, it is not testable here for the reason `undecided`.
+    reproduces it; where no part decides, it is not testable here for the reason `undecided`. Without any part nothing
+    of it was run.
     """
+    if not parts:
+        return NOT_RUN, ""
     found = {part.verdict for part in parts}
     if CONTRADICTED in found:
         return CONTRADICTED, ""

@@ -47,7 +47,7 @@ def judge(tables: Rows, values: Values) -> Judgement:
             {"name": _name(ident)},
             ")",
         ]
-    return Judgement(verdict, (*said, ".") if said else (), reason or HALF, tuple(parts))
+    return Judgement(verdict, (*said, ".") if said else (), reason or (HALF if parts else ""), tuple(parts))
 
 
 def _name(ident: str) -> str:

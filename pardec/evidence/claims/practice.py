@@ -34,7 +34,7 @@ def judge_warm_up(tables: Rows, values: Values) -> Judgement:
     """Three to five warm-up passes settle what a pass takes.
 
     A pass has settled where the 95 % interval, over cells, of its median latency relative to the cell's samples lies
-    within 1 ± noise floor, and that of every later pass too (finding `warmup`).
+    within 1 ± δ, and that of every later pass too (finding `warmup`); δ = max(3 %, noise floor).
 
     reproduced: passes have settled after five or fewer.
     contradicted: a sixth pass or a later one was measured, and passes have not settled after five.
@@ -49,12 +49,12 @@ def judge_warm_up(tables: Rows, values: Values) -> Judgement:
         measured += [", " if measured else "", value(ident)]
     series = ["; pass by pass, relative to later ones: ", *(piece for piece in measured if piece), "."]
     if settled is None:
-        said = ("No pass lies within the noise floor of the later ones", *series)
+        said = ("No pass takes as long as the later ones, within the margin of equality", *series)
         enough = values["finding/warmup/passes"]["value"] > PASSES
         short = "precision: fewer passes were measured than the claim allows, or no noise floor"
         return Judgement(CONTRADICTED if enough else NOT_TESTABLE, said, "" if enough else short)
     said = (
-        "A pass lies within the noise floor of the later ones after ",
+        "A pass takes as long as the later ones, within the margin of equality, after ",
         value(settled["id"], False),
         *series,
     )

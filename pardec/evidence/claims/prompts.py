@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pardec.evidence.claims.base import (
     CONTRADICTED,
+    NOT_TESTABLE,
     REPRODUCED,
     UNDECIDED,
     Judge,
@@ -16,9 +17,8 @@ from pardec.evidence.claims.base import (
     tally,
 )
 from pardec.evidence.findings.base import Row, Rows
+from pardec.evidence.tables.noise import margin
 
-DELTA = 0.03
-"""A ratio within this of one is no difference of practical meaning, where the noise floor is smaller."""
 MEMORY = 0.01
 """Peaks that differ by less than this share are the same."""
 PRECISION = "precision: the ratio's interval reaches beyond the margin of equality"
@@ -48,7 +48,9 @@ def judge(tables: Rows, values: Values) -> Judgement:
     )
     if REPRODUCED in found:
         return Judgement(REPRODUCED, said, "", tuple(parts))
-    verdict, reason = overall([part for part in parts if UNDECIDED not in found], PRECISION)
+    if UNDECIDED in found:
+        return Judgement(NOT_TESTABLE, said, PRECISION, tuple(parts))
+    verdict, reason = overall(parts, PRECISION)
     return Judgement(verdict, said, reason, tuple(parts))
 
 
@@ -81,7 +83,7 @@ def _verdict(row: Row, memory_apart: bool | None) -> str:
         return REPRODUCED
     if floor is None:
         return UNDECIDED
-    delta = max(DELTA, floor)
+    delta = margin(floor)
     low, high = row["ratio_low"], row["ratio_high"]
     if low > 1 + delta or high < 1 - delta:
         return REPRODUCED

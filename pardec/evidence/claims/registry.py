@@ -22,6 +22,34 @@ JUDGES = Registry(
         "warm_up": f"{_HERE}.practice:WARM_UP",
         "tiers": f"{_HERE}.practice:TIERS",
         "examples": f"{_HERE}.practice:EXAMPLES",
+        "grid_sequential": f"{_HERE}.grid:SEQUENTIAL",
+        "grid_passes": f"{_HERE}.grid:PASSES",
+        "grid_rate": f"{_HERE}.grid_right:RATE",
+        "grid_ten_passes": f"{_HERE}.grid_right:TEN_PASSES",
+        "grid_speed": f"{_HERE}.grid:SPEED",
+        "grid_sizes": f"{_HERE}.grid_right:SIZES",
+        "grid_time": f"{_HERE}.grid:TIME",
+        "grid_learned": f"{_HERE}.grid_right:LEARNED",
+        "flood_rate": f"{_HERE}.flood:RATE_JUDGE",
+        "flood_steps": f"{_HERE}.flood:STEPS",
+        "flood_plan_speed": f"{_HERE}.flood:PLAN_SPEED",
+        "flood_render_speed": f"{_HERE}.flood:RENDER_SPEED",
+        "flood_end_to_end": f"{_HERE}.flood:END_TO_END",
+        "flood_candidates": f"{_HERE}.flood:CANDIDATES",
+        "flood_shares": f"{_HERE}.flood:SHARES",
+        "fixed_block": f"{_HERE}.draft:FIXED",
+        "seeding": f"{_HERE}.draft:SEEDING",
+        "collapse": f"{_HERE}.draft:COLLAPSES",
+        "cause": f"{_HERE}.draft:CAUSE",
+        "ewma": f"{_HERE}.draft:EWMA",
+        "break_even": f"{_HERE}.draft:BREAK_EVEN",
+        "multi_round": f"{_HERE}.draft:MULTI_ROUND",
+        "diversity": f"{_HERE}.draft:DIVERSITY",
+        "tree": f"{_HERE}.draft:TREE",
+        "tree_lite": f"{_HERE}.draft:TREE_LITE",
+        "candidates": f"{_HERE}.draft:CANDIDATES",
+        "gated": f"{_HERE}.draft:GATED",
+        "selective": f"{_HERE}.draft:SELECTIVE",
     },
 )
 
@@ -41,35 +69,42 @@ _DRAFT = "experiment draft"
 CLAIMS: tuple[Claim, ...] = (
     Claim(
         "000.1", "Autoregression needs one forward pass a token, so its time is linear in tokens.",
-        "forward passes equal tokens; the exponent of time in tokens is near one", "slope and exponent", waits=_GRID,
+        "forward passes equal tokens; the exponent of time in tokens is near one", "slope and exponent",
+        "grid_sequential", waits=_GRID,
     ),
     Claim(
         "000.2", "Parallel refinement needs 5 to 10 forward passes whatever the size.",
-        "passes at full correctness do not grow with size", "passes against size", waits=_GRID,
+        "at most 10 passes at every size, the tables right", "passes against size", judge="grid_passes", waits=_GRID,
     ),
     Claim(
         "000.3", "Autoregression runs at about 50 tokens/s: 20 s for 1,000 tokens (A100, GPT-2 Large or Qwen 1.5B).",
-        "that rate on that hardware with those weights", waits=f"{_GRID}, hardware and weights",
+        "that rate on that hardware with those weights", judge="grid_rate", waits=_GRID,
     ),
     Claim(
         "000.4", "Ten passes of about 0.05 s make 0.5 s in all.",
-        "those times on that hardware with those weights", waits=f"{_GRID}, hardware and weights",
+        "those times on that hardware with those weights", judge="grid_ten_passes", waits=_GRID,
     ),
-    Claim("000.5", "Parallel refinement is 40 to 100 times faster.", "that ratio", "ratio by size", waits=_GRID),
+    Claim(
+        "000.5", "Parallel refinement is 40 to 100 times faster.", "that ratio", "ratio by size", "grid_speed",
+        waits=_GRID,
+    ),
     Claim(
         "000.6", "Structured outputs of 64×64 (and 100×100) can be generated so.",
-        "exact outputs at those sizes", "correctness by size", waits=_GRID,
+        "exact outputs at those sizes", "correctness by size", judge="grid_sizes", waits=_GRID,
     ),
     Claim(
         "000.7", "The flood's time is a step function of tokens.",
-        "an exponent of time near zero up to some size", "exponent of time; where constant time ends", waits=_GRID,
+        "an exponent of time near zero up to some size", "exponent of time; where constant time ends",
+        "grid_time", waits=_GRID,
     ),
     Claim(
         "000.8", "The constraint i + j is simple enough to be learned.",
-        "trained models write it exactly", "exactness of trained models", waits=_GRID,
+        "trained models write it exactly", "exactness of trained models", judge="grid_learned", waits=_GRID,
     ),
     Claim(
-        "001.1", "The flood decoder passes 10,000 tokens/s.", "that rate", "the rate, beside its machine", waits=_FLOOD
+        "001.1", "The flood decoder passes 10,000 tokens/s.", "that rate", "the rate, beside its machine",
+        judge="flood_rate",
+        waits=_FLOOD
     ),
     Claim(
         "001.2", "Looping over roots and chunks serialises everything.",
@@ -77,25 +112,32 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "001.3", "With R=20 roots, C=4 chunks and L=16 characters it takes 2 inference steps instead of 100.",
-        "those counts", "counted steps", waits=_FLOOD,
+        "those counts", "counted steps", judge="flood_steps",
+        waits=_FLOOD,
     ),
     Claim(
         "001.4", "It is therefore about 50 times faster.", "that ratio at those sizes",
-        "ratio, for each meaning of sequential", waits=_FLOOD,
+        "ratio, for each meaning of sequential", judge="flood_plan_speed",
+        waits=_FLOOD,
     ),
     Claim(
         "001.5", "Choosing the best of K candidates by energy, in parallel, picks better ones.",
-        "quality grows with K", "quality against K", waits=_FLOOD,
+        "quality grows with K", "quality against K", judge="flood_candidates",
+        waits=_FLOOD,
     ),
     Claim(
         "001.6", "Batch size and K need tuning.", "the best setting lies inside the surface over both",
         "surface over both", waits=_FLOOD,
     ),
     Claim(
-        "002.1", "Rendering goes from 53 to 3,178 characters/s: 60 times faster.", "that ratio", "ratio", waits=_FLOOD
+        "002.1", "Rendering goes from 53 to 3,178 characters/s: 60 times faster.", "that ratio", "ratio",
+        judge="flood_render_speed",
+        waits=_FLOOD
     ),
     Claim(
-        "002.2", "End to end goes from 33 to 498 characters/s: 15 times faster.", "that ratio", "ratio", waits=_FLOOD
+        "002.2", "End to end goes from 33 to 498 characters/s: 15 times faster.", "that ratio", "ratio",
+        judge="flood_end_to_end",
+        waits=_FLOOD
     ),
     Claim(
         "002.3", "Rendering in O(N) becomes one batched operation in O(1), given enough parallelism.",
@@ -107,7 +149,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "002.5", "The bottleneck moves to the manager.", "the manager's share is the largest",
-        "order of the shares", waits=_FLOOD,
+        "order of the shares", judge="flood_shares",
+        waits=_FLOOD,
     ),
     Claim(
         "002.6", "200 roots take 1.69 s against 3.42 s for 50.", "that ratio at those counts",
@@ -120,57 +163,60 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "003.1", "A fixed block of 16: tau 7.92, TPOT 6.258 ms, 6.44 times faster (10 prompts, A100).",
-        "tau and ratio", "tau; ratio with interval", waits=_DRAFT,
+        "tau and ratio", "tau; ratio with interval", judge="fixed_block", waits=_DRAFT,
     ),
     Claim(
         "003.2", "Sparse seeding gives tau 4.27 and 3.44 times, dense seeding 2.52 and 2.04 times.",
-        "none before sparse before dense, with positions right", "order of the three", waits=_DRAFT,
+        "none before sparse before dense, with positions right", "order of the three", judge="seeding", waits=_DRAFT,
     ),
     Claim(
         "003.3", "Refining in two steps collapses: tau 1.20, 22.38 tokens/s.",
-        "a collapse with the draft cache on too", "tau and ratio, against the control without cache", waits=_DRAFT,
+        "a collapse with the draft cache on too", "tau and ratio, against the control without cache",
+        judge="collapse", waits=_DRAFT,
     ),
     Claim(
         "003.4", "It collapses because the draft conditions on itself, off its training distribution.",
-        "the control that removes self-conditioning restores tau", "control experiment", waits=_DRAFT,
+        "the control that removes self-conditioning restores tau", "control experiment", judge="cause", waits=_DRAFT,
     ),
     Claim(
         "003.5", "An EWMA scheduler chooses the block size better than a fixed one.",
-        "faster than the best fixed block", "ratio to the best fixed block", waits=_DRAFT,
+        "faster than the best fixed block", "ratio to the best fixed block", judge="ewma", waits=_DRAFT,
     ),
     Claim(
         "003.6", "A threshold on tau is not enough: break-even by cycle time is the right objective.",
-        "break-even is faster than EWMA and than a threshold", "ratios among the three", waits=_DRAFT,
+        "break-even is faster than EWMA and than a threshold", "ratios among the three",
+        judge="break_even", waits=_DRAFT,
     ),
     Claim(
         "003.7", "Exact multi-round sampling is right but no gain in throughput.",
-        "exact outputs, and no ratio above one when verified in one pass", "exactness; ratio", waits=_DRAFT,
+        "exact outputs, and no ratio above one when verified in one pass", "exactness; ratio",
+        judge="multi_round", waits=_DRAFT,
     ),
     Claim(
         "003.8", "Drafts are single trajectories; more diverse candidates help multi-round sampling.",
-        "acceptance grows with diversity", "acceptance by diversity", waits=_DRAFT,
+        "acceptance grows with diversity", "acceptance by diversity", judge="diversity", waits=_DRAFT,
     ),
     Claim(
         "003.9", "Tree verification raises realised tokens/s, unless the tree is too wide.",
         "a ratio above one at some width and below at a larger", "ratio by width; break-even tau at q = 16, 32, 48",
-        waits=_DRAFT,
+        judge="tree", waits=_DRAFT,
     ),
     Claim(
         "003.10", "Most rejections come early in the block, so a light tree pays.",
         "acceptance falls early, and the light tree's ratio is above one", "acceptance by position; ratio",
-        waits=_DRAFT,
+        judge="tree_lite", waits=_DRAFT,
     ),
     Claim(
         "003.11", "Candidate solutions raise tau a little and throughput not at all.",
-        "tau rises, the ratio does not", "both", waits=_DRAFT,
+        "tau rises, the ratio does not", "both", judge="candidates", waits=_DRAFT,
     ),
     Claim(
         "003.12", "A gate on low confidence makes reuse of suffixes safe.",
-        "gated reuse is no slower than none", "gated against none", waits=_DRAFT,
+        "gated reuse is no slower than none", "gated against none", judge="gated", waits=_DRAFT,
     ),
     Claim(
         "003.13", "Refining selected positions is better than rewriting the block.",
-        "selective is faster than full", "selective against full", waits=_DRAFT,
+        "selective is faster than full", "selective against full", judge="selective", waits=_DRAFT,
     ),
     Claim(
         "004.1", "At about 10 steps diffusion is faster but nonsensical, at about 100 good but slower.",

@@ -10,6 +10,7 @@ FINDINGS = Registry(
         "answer": f"{_HERE}.answer:FINDING",
         "crossover": f"{_HERE}.crossover:FINDING",
         "noise": f"{_HERE}.noise:FINDING",
+        "stability": f"{_HERE}.stability:FINDING",
         "batch": f"{_HERE}.batch:FINDING",
         "growth": f"{_HERE}.growth:FINDING",
         "memory": f"{_HERE}.memory:FINDING",

@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from pardec.common.lazy import lazy
 from pardec.evidence.findings.base import Finding, Found, Row, Rows, computed, ident
-from pardec.evidence.tables.noise import noise_floor
+from pardec.evidence.tables.noise import margin, noise_floor
 
 statistics = lazy("pardec.evidence.statistics")
 
@@ -14,8 +14,8 @@ statistics = lazy("pardec.evidence.statistics")
 def find(tables: Rows) -> list[Found]:
     """By pass: the median over cells of its latency relative to the cell's samples; and when that settles.
 
-    Settled means: the 95 % interval of this pass and of every later one lies within 1 ± noise floor. Where no pass
-    has settled, or no noise floor was measured, there is no such value.
+    Settled means: the 95 % interval of this pass and of every later one lies within 1 ± δ, δ being the noise floor or
+    3 %, whichever is larger. Where no pass has settled, or no noise floor was measured, there is no such value.
     """
     rows = [row for row in tables["warmup"] if row["relative"] is not None]
     passes: dict[int, list[Row]] = defaultdict(list)
@@ -34,9 +34,9 @@ def find(tables: Rows) -> list[Found]:
     last = max(passes)
     told = "warm-up passes measured"
     found.append(computed(ident("warmup", "passes"), "warmup", passes[last], last, told, unit="passes"))
-    settled = _settled(medians, noise_floor(tables["noise"]))
+    settled = _settled(medians, margin(noise_floor(tables["noise"])))
     if settled is not None:
-        told = "warm-up passes after which every pass lies within the noise floor of the samples"
+        told = "warm-up passes after which every pass takes as long as the samples, within the margin of equality"
         found.append(
             computed(
                 ident("warmup", "settled"), "warmup", rows, settled - 1, told, unit="passes", n=len(rows)
@@ -45,14 +45,14 @@ def find(tables: Rows) -> list[Found]:
     return found
 
 
-def _settled(medians: dict, floor: float | None) -> int | None:
-    """The first pass from which on all lie within the noise."""
-    if floor is None:
+def _settled(medians: dict, delta: float | None) -> int | None:
+    """The first pass from which on all lie within the margin."""
+    if delta is None:
         return None
     first = None
     for number in sorted(medians, reverse=True):
         low, high = medians[number].low, medians[number].high
-        if low is None or low < 1 - floor or high > 1 + floor:
+        if low is None or low < 1 - delta or high > 1 + delta:
             break
         first = number
     return first

@@ -20,7 +20,7 @@ def sort_paths(listing: str | Path) -> Paths:
     """Read a file with one path a line and tell by their names what they are.
 
     `timing.json` is a record, `score.json` a score, `machine.json` and `floors.json` themselves, a JSON in a
-    folder `likelihood` a likelihood, `.parquet` and `.csv` tables.
+    folder `likelihood` a likelihood, in a folder `verify_cost` the cost of verification, `.parquet` and `.csv` tables.
 
     Raises:
         UserError: the listing is missing, or a path is none of these.
@@ -47,8 +47,9 @@ def _kind(listing: str | Path, line: str) -> str:
         return by_name[path.name]
     if path.suffix in (".parquet", ".csv"):
         return "tables"
-    if path.parent.name == "likelihood" and path.suffix == ".json":
-        return "likelihoods"
+    by_folder = {"likelihood": "likelihoods", "verify_cost": "verify_costs"}
+    if path.parent.name in by_folder and path.suffix == ".json":
+        return by_folder[path.parent.name]
     raise UserError(
         listing, f"names {line}, which is no record, score, likelihood or table", "remove this line"
     )
@@ -69,9 +70,10 @@ def gather(name: str, paths: Paths) -> Inputs:
     return Inputs(
         records=read_records(given["records"]) if "records" in wanted else (),
         scores=read_scores(given["scores"]) if "scores" in wanted else {},
-        likelihoods=tuple(read_source(p) for p in sorted(given["likelihoods"]))
-        if "likelihoods" in wanted
-        else (),
+        **{
+            kind: tuple(read_source(p) for p in sorted(given[kind])) if kind in wanted else ()
+            for kind in ("likelihoods", "verify_costs")
+        },
         machine=_single(given["machine"]) if "machine" in wanted else None,
         floors=_single(given["floors"]) if "floors" in wanted else None,
         tables={other: load(other, given["tables"]) for other in wanted if other not in FILES},

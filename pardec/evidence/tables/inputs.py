@@ -37,9 +37,16 @@ class Inputs:
     records: tuple[Source, ...] = ()
     scores: dict[str, Source] = field(default_factory=dict)
     likelihoods: tuple[Source, ...] = ()
+    verify_costs: tuple[Source, ...] = ()
     machine: Source | None = None
     floors: Source | None = None
     tables: dict[str, DataFrame] = field(default_factory=dict)
+
+    def hashes(self) -> tuple[tuple[str, str], ...]:
+        """(path, SHA-256) of every file, tables aside."""
+        single = [source for source in (self.machine, self.floors) if source is not None]
+        sources = (*self.records, *self.scores.values(), *self.likelihoods, *self.verify_costs, *single)
+        return tuple((source.path, source.sha256) for source in sources)
 
     def table(self, name: str) -> DataFrame:
         """Another table's frame.

@@ -9,6 +9,8 @@ from pardec.evidence.tables.cell_columns import CELL
 from pardec.evidence.tables.inputs import Inputs
 
 EXPERIMENT = "noise"
+DELTA = 0.03
+"""A ratio within this of one is no difference of practical meaning, where the noise floor is smaller."""
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
@@ -23,6 +25,11 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 def noise_floor(rows: list[dict[str, Any]]) -> float | None:
     """The largest distance from 1 that any A/A ratio's interval reaches; None without A/A cells."""
     return max((row["half_width"] for row in rows if row["half_width"] is not None), default=None)
+
+
+def margin(floor: float | None) -> float | None:
+    """δ, within which two times are equal for all practical purposes: a quiet machine does not narrow it."""
+    return None if floor is None else max(DELTA, floor)
 
 
 def verdict(low: float | None, high: float | None, floor: float | None) -> str | None:

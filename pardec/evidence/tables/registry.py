@@ -25,11 +25,22 @@ TABLES = Registry(
         "pareto": f"{_HERE}.pareto:TABLE",
         "scaling": f"{_HERE}.scaling:TABLE",
         "warmup": f"{_HERE}.warmup:TABLE",
+        "stability": f"{_HERE}.stability:TABLE",
+        "draft_prompts": f"{_HERE}.draft_prompts:TABLE",
+        "draft": f"{_HERE}.draft:TABLE",
+        "cycles": f"{_HERE}.cycles:TABLE",
+        "cycle_trace": f"{_HERE}.cycle_trace:TABLE",
+        "verify_cost": f"{_HERE}.verify_cost:TABLE",
+        "ideas": f"{_HERE}.ideas:TABLE",
+        "grid": f"{_HERE}.grid:TABLE",
+        "grid_growth": f"{_HERE}.grid_growth:TABLE",
+        "commits": f"{_HERE}.commits:TABLE",
+        "flood": f"{_HERE}.flood:TABLE",
         "machine": f"{_HERE}.machine:TABLE",
     },
 )
 
-FILES = ("records", "scores", "likelihoods", "machine", "floors")
+FILES = ("records", "scores", "likelihoods", "verify_costs", "machine", "floors")
 """What a table may need that is no table."""
 
 

@@ -65,6 +65,10 @@ class Family(ABC):
 
         return read_rows(folder, tokenizer, settings.canvas)
 
+    def shown(self, batch: Batch) -> int:
+        """Tokens of a batch that the model is shown: all of them, unless the objective leaves some out."""
+        return batch.tokens.numel()
+
     @abstractmethod
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
         """The mean loss of a batch, in nats; every random choice comes from `generator`."""

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
 from pardec.models.families.base import Family
+from pardec.models.subsets import choose_places, shown_tokens
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -31,6 +32,15 @@ class MaskedDiffusionSettings(Settings):
     from."""
     whole: float = Field(0.0, ge=0, le=1)
     """Share of examples whose canvas is masked entirely, beyond those that chance masks entirely."""
+    subset: int | None = Field(None, ge=1)
+    """Canvas positions that an example shows, drawn at random; null shows all. For large canvases of models
+    whose only positions are learned ones: what is left out costs nothing."""
+
+    @model_validator(mode="after")
+    def _no_shift(self) -> MaskedDiffusionSettings:
+        if self.subset is not None and self.shift:
+            raise ValueError("subset: a shifted model reads the position before, which a subset may lack")
+        return self
 
 
 class MaskedDiffusion(Family):
@@ -48,6 +58,9 @@ class MaskedDiffusion(Family):
     def masks(self) -> bool:
         return True
 
+    def shown(self, batch: Batch) -> int:
+        return shown_tokens(batch, self.settings.subset)
+
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
         """Mean over rows of the mean cross entropy, in nats, at a row's masked positions.
 
@@ -58,9 +71,17 @@ class MaskedDiffusion(Family):
         size = batch.tokens.shape[1]
         start = batch.start or int(torch.randint(1, max(size * 3 // 4, 1) + 1, (1,), generator=generator))
         answer = batch.tokens[:, start:]
+        places = None
+        if self.settings.subset is not None:
+            places = choose_places(batch.lengths, self.settings.subset, answer.shape[1], generator)
+            answer = answer.gather(1, places)
         masked, counts = choose_masks(*answer.shape, generator, self.settings.whole)
         canvas = torch.cat([batch.tokens[:, :start], answer.masked_fill(masked, model.info.mask_id)], 1)
-        logits = model.denoise(canvas, batch.pad, start, size)
+        if places is None:
+            logits = model.denoise(canvas, batch.pad, start, size)
+        else:
+            kept = slice(start, None)
+            logits = model(canvas, pad=batch.pad, keep=kept, canvas_start=start, places=places)
         each = torch.nn.functional.cross_entropy(logits[masked], answer[masked], reduction="none")
         weights = (1.0 / counts)[:, None].expand(masked.shape)[masked]
         return (each * weights).sum() / len(answer)

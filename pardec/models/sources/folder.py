@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, sha256, write_json
 from pardec.common.settings import Settings
+from pardec.models.shards import shard_names
 
 WEIGHTS = ".safetensors"
 TAKEN = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
@@ -61,7 +62,7 @@ def survey(folder: Path) -> list[Path]:
         fix = "convert the weights to safetensors; pickles run code when loaded and are refused"
         raise UserError(folder, what, fix)
     for index in folder.glob("*.safetensors.index.json"):
-        for shard in sorted(set(read_json(index).get("weight_map", {}).values()) - names):
+        for shard in sorted(set(shard_names(index)) - names):
             raise UserError(
                 folder / shard, f"is missing ({index.name} names it)", "fetch the checkpoint again"
             )

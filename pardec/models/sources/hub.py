@@ -6,13 +6,15 @@ model's folder. Once every file they name is in the local cache and agrees, noth
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_json
+from pardec.models.shapes import shape
 from pardec.models.sources.folder import TAKEN, ForeignSettings, install
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -25,8 +27,18 @@ class HubSettings(ForeignSettings):
     """Its name on the hub, `owner/name`."""
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
     """The commit, 40 hexadecimal digits; a branch or a tag can move and is refused."""
+    shape: str | None = None
+    """The published shape it has, such as llada-8b: for planning before anything is downloaded."""
     checksums: dict[str, Digest] = Field(default_factory=dict)
     """SHA-256 of its files by name; empty trusts the first download and holds every later one to it."""
+
+    @field_validator("shape")
+    @classmethod
+    def _known(cls, name: str | None) -> str | None:
+        try:
+            return name if name is None or shape(name) else None
+        except UserError as error:
+            raise ValueError(f"{error.where} {error.what}; {error.fix}") from None
 
 
 def fetch(settings: HubSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:
@@ -98,6 +110,9 @@ def download(settings: HubSettings) -> Path:
     except hub.RevisionNotFoundError:
         raise UserError(where, f"has no commit {settings.revision}", "check the revision") from None
     except (hub.HfHubHTTPError, hub.LocalEntryNotFoundError, OSError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            fix = "free some space, or set HF_HOME to a folder on a larger disk; `pardec plan` says how much"
+            raise UserError(where, "does not fit on the disk", fix) from None
         what = f"cannot be downloaded ({(str(error).splitlines() or [type(error).__name__])[0]})"
         fix = "check the network and try again; where there is none, give the folder with source: path"
         raise UserError(where, what, fix) from None

@@ -15,31 +15,41 @@ from pydantic import Field, model_validator
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, sha256, write_json
 from pardec.common.settings import Settings
+from pardec.data.tokenizers import BYTES, byte_tokenizer
 from pardec.models.config import BackboneConfig
-from pardec.models.sources.folder import clear
+from pardec.models.shapes import shape
+
+NEEDED = ("family", "vocab_size", "hidden", "layers", "heads", "mlp")
+"""What a model must say that takes no published shape."""
+BESIDE = {"source", "shape", "layers", "max_positions", "tokenizer"}
+"""What a model may say that does."""
 
 
 class RandomSettings(Settings):
     source: Literal["random"]
     """Where the weights come from."""
-    family: Literal["autoregressive", "masked_diffusion"]
-    """Which attention it has: autoregressive models are causal, masked_diffusion ones bidirectional."""
-    vocab_size: int = Field(ge=4)
+    shape: str | None = None
+    """A published model whose shape it has: llada-8b, llama-3-8b, qwen3-8b, gpt2-large and others. Only layers,
+    max_positions and tokenizer may be set beside it; null: the shape is what the other keys say."""
+    family: Literal["autoregressive", "masked_diffusion"] | None = None
+    """Which attention it has: autoregressive models are causal, masked_diffusion ones bidirectional. null: that of
+    its shape."""
+    vocab_size: int | None = Field(None, ge=4)
     """Tokens of the vocabulary."""
-    hidden: int = Field(ge=2)
+    hidden: int | None = Field(None, ge=2)
     """Width of the stream between layers."""
-    layers: int = Field(ge=1)
+    layers: int | None = Field(None, ge=1)
     """Layers."""
-    heads: int = Field(ge=1)
+    heads: int | None = Field(None, ge=1)
     """Attention heads."""
     kv_heads: int | None = Field(None, ge=1)
     """Heads of keys and values; null means as many as heads."""
     head_dim: int | None = Field(None, ge=2)
     """Width of a head; null means hidden / heads."""
-    mlp: int = Field(ge=1)
+    mlp: int | None = Field(None, ge=1)
     """Inner width of the feed-forward part."""
-    max_positions: int = Field(4096, ge=1)
-    """Longest sequence."""
+    max_positions: int | None = Field(None, ge=1)
+    """Longest sequence; null means 4096, or that of its shape."""
     tied: bool = False
     """The output head shares the embedding's weights."""
     rope_theta: float = Field(10_000.0, gt=0)
@@ -55,10 +65,14 @@ class RandomSettings(Settings):
     mask_id: int | None = Field(None, ge=0)
     """Id of the mask token; a masked_diffusion model needs one."""
     tokenizer: str | None = None
-    """A tokenizer.json to go with it; null leaves prompts to those who have token ids."""
+    """A tokenizer.json to go with it; null: every byte is a token, where the vocabulary has room for them."""
 
     @model_validator(mode="after")
     def _fits(self):
+        if self.shape is not None:
+            return self._beside_a_shape()
+        if lacking := [name for name in NEEDED if getattr(self, name) is None]:
+            raise ValueError(f"needs {', '.join(lacking)}, or the shape of a published model")
         if self.head_dim is None and self.hidden % self.heads:
             raise ValueError(f"heads {self.heads} do not divide hidden {self.hidden}; set head_dim")
         if self.width % 2:
@@ -74,23 +88,44 @@ class RandomSettings(Settings):
                 )
         return self
 
+    def _beside_a_shape(self):
+        try:
+            shape(self.shape)
+        except UserError as error:
+            raise ValueError(f"{error.what}; {error.fix}") from None
+        if more := sorted(self.model_fields_set - BESIDE):
+            raise ValueError(f"{more[0]} is part of shape {self.shape!r}; remove one of the two")
+        return self
+
     @property
     def width(self) -> int:
         """Width of a head."""
         return self.head_dim or self.hidden // self.heads
 
+    def config_json(self) -> dict[str, Any]:
+        """The content of config.json, weights apart."""
+        if self.shape is not None:
+            return shape(self.shape, self.layers, self.max_positions)
+        return self.config().to_json()
+
     def config(self) -> BackboneConfig:
-        """The same shape as a backbone's configuration."""
+        """The shape that its own keys say, as a backbone's configuration."""
         names = (
-            "vocab_size", "hidden", "layers", "heads", "mlp", "max_positions", "tied", "rope_theta",
+            "vocab_size", "hidden", "layers", "heads", "mlp", "tied", "rope_theta",
             "norm_eps", "bos_id", "eos_id", "pad_id", "mask_id", "family",
         )  # fmt: skip
         return BackboneConfig(
             kv_heads=self.kv_heads or self.heads,
             head_dim=self.width,
+            max_positions=self.max_positions or 4096,
             causal=self.family == "autoregressive",
             **{name: getattr(self, name) for name in names},
         )
+
+
+def words(config: dict[str, Any]) -> int:
+    """Rows of the embedding that config.json describes."""
+    return config.get("embedding_size") or config["vocab_size"]
 
 
 def fetch(settings: RandomSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:
@@ -101,10 +136,16 @@ def fetch(settings: RandomSettings, out_dir: str | Path, seed: int) -> dict[str,
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
+    from pardec.models.sources.folder import clear
+
     clear(out)
-    write_json(out / "config.json", {**settings.config().to_json(), "weights": "random", "seed": seed})
+    config = settings.config_json()
+    write_json(out / "config.json", {**config, "weights": "random", "seed": seed})
     names = ["config.json"]
-    if settings.tokenizer is not None:
+    if settings.tokenizer is None and words(config) >= BYTES:
+        byte_tokenizer().save(out / "tokenizer.json")
+        names.append("tokenizer.json")
+    elif settings.tokenizer is not None:
         if not Path(settings.tokenizer).is_file():
             raise UserError(settings.tokenizer, "does not exist", "check the path of the tokenizer")
         with atomic(out / "tokenizer.json") as temporary:

@@ -33,7 +33,7 @@ class TrainSettings(Settings):
     size: SizeSettings = SizeSettings()
     """How large it is."""
     positions: PositionSettings | None = None
-    """Learned positions beside the rotary ones; only for models that are not causal."""
+    """Learned positions beside the rotary ones; a causal model needs `objective.subset` with them."""
     canvas: int | None = Field(None, ge=1, le=65_536)
     """Tokens of the canvas it fills, end-of-sequence tokens included; null: each task's longest answer. Text
     has none."""
@@ -52,9 +52,14 @@ class TrainSettings(Settings):
         return self.objective.family
 
     @model_validator(mode="after")
-    def _plain_if_causal(self) -> TrainSettings:
-        if self.positions is not None and FAMILIES.load(self.family).causal:
-            raise ValueError(f"positions: the {self.family} family is a plain Llama; remove this key")
+    def _learned_positions(self) -> TrainSettings:
+        subset = getattr(self.objective, "subset", None)
+        if subset is not None and (self.positions is None or self.positions.rotary):
+            raise ValueError("objective.subset: needs learned positions, and positions.rotary: false")
+        if self.positions is not None and FAMILIES.load(self.family).causal and subset is None:
+            raise ValueError(
+                f"positions: the {self.family} family is a plain Llama; remove this key, or set objective.subset"
+            )
         return self
 
     @model_validator(mode="after")

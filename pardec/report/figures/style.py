@@ -46,6 +46,8 @@ LOOKS = {
     "autoregressive": {"color": "#0072B2", "marker": "s", "hatch": "", "line": "-"},
     "transformers_generate": {"color": "#009E73", "marker": "D", "hatch": "....", "line": "--"},
     "masked_diffusion": {"color": "#D55E00", "marker": "o", "hatch": "////", "line": "-"},
+    "jacobi": {"color": "#009E73", "marker": "D", "hatch": "xxxx", "line": "-"},
+    "full_passes": {"color": "#5b636d", "marker": "X", "hatch": "----", "line": ":"},
 }
 # Further arms of a decoder, and decoders not named above.
 SPARE = [

@@ -1,0 +1,131 @@
+"""Speculative decoding against our own autoregressive loop: the same target, prompts and greedy tokens, in one process.
+
+The two run in turn on each prompt, in an order drawn anew; the ratio is taken from the pairs. Prints tau (pooled:
+tokens over verifications), the speed ratio, and the loop's overhead: cycle time without the passes of draft and target,
+as a share of it. Stops with an error if a single token differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from pardec.common.cli import main_guard
+from pardec.common.errors import UserError
+from pardec.common.files import read_jsonl, write_json
+
+SEED = 7
+PASSES = ("draft", "refine", "verify")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--target", required=True, help="folder of the autoregressive model")
+    parser.add_argument("--draft", help="folder of its draft")
+    parser.add_argument(
+        "--data", required=True, help="folder of the data set whose held-out prompts are used"
+    )
+    parser.add_argument("--task", help="only prompts of this task")
+    parser.add_argument("--settings", type=json.loads, default={}, help="of the speculative decoder, JSON")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--prompts", type=int, default=24)
+    parser.add_argument("--pairs", type=int, default=48, help="timed generations of each")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--text", action="store_true", help="never write the end token")
+    parser.add_argument("--against", choices=["own", "transformers"], default="own")
+    parser.add_argument("--out", help="file for the figures, JSON")
+    args = parser.parse_args()
+
+    import torch
+
+    torch.set_num_threads(args.threads)
+    found = compare(args)
+    print(
+        f"{Path(args.target).name} {args.task or ''} {json.dumps(args.settings)}: tau {found['tau']:.2f} pooled, "
+        f"{found['tau_mean']:.2f} mean of prompts; ratio {found['ratio']:.2f} [{found['ratio_low']:.2f}, "
+        f"{found['ratio_high']:.2f}]; cycle {found['cycle_ms']:.2f} ms, loop's own {found['overhead']:.1%}; "
+        f"{found['prompts']} prompts, identical"
+    )
+    if args.out:
+        write_json(args.out, found)
+
+
+def compare(args: argparse.Namespace) -> dict:
+    """Time both decoders.
+
+    Raises:
+        UserError: they write different tokens.
+    """
+    from pardec.data.encoding import encode_prompts
+    from pardec.data.tokenizers import load_tokenizer
+    from pardec.decoding.autoregressive import Autoregressive
+    from pardec.decoding.batching import pad_left
+    from pardec.decoding.speculative.decoder import Speculative
+    from pardec.decoding.transformers_generate import TransformersGenerate
+    from pardec.evidence.statistics import median, ratio_of_medians
+    from pardec.measure.clock import clock_for
+    from pardec.measure.sampling import Series, batches, measure
+    from pardec.measure.stopping import Maximum
+    from pardec.models.load import load_model
+
+    model = load_model(args.target, device=args.device, dtype=args.precision)
+    records = read_jsonl(Path(args.data) / "heldout.jsonl")
+    records = [record for record in records if args.task in (None, record["task"])][: args.prompts]
+    prompts = encode_prompts(load_tokenizer(Path(args.target) / "tokenizer.json"), records, None)
+    ends = {"eos": "ban"} if args.text else {"stop": "eos"}
+    own = Speculative(Speculative.Settings.model_validate_json(json.dumps({**ends, **args.settings})))
+    if args.draft:
+        own.companions = {"draft": load_model(args.draft, device=args.device, dtype=args.precision)}
+    kind = Autoregressive if args.against == "own" else TransformersGenerate
+    plain = kind(kind.Settings(**ends))
+
+    def series(decoder) -> Series:
+        decoder.prepare(model)
+
+        def run(rows, watch):
+            chosen = pad_left([prompts[row] for row in rows], None, model.info.pad_id, args.device)
+            return decoder.decode(model, chosen, args.new_tokens, watch)
+
+        return Series(run)
+
+    mine, other = series(own), series(plain)
+    order = batches(len(prompts), args.batch, SEED)
+    measure(mine, other, clock_for(args.device), order, [Maximum(args.pairs)], warmup_passes=3, seed=SEED)
+    for row, tokens in mine.outputs.items():
+        if tokens.tolist() != other.outputs[row].tolist():
+            raise UserError(f"prompt {row}", "the two write different tokens", "find out why")
+    keys = ["-".join(map(str, sample["prompts"])) for sample in mine.samples]
+    times = [[sample["e2e_ms"] for sample in side.samples] for side in (mine, other)]
+    ratio = ratio_of_medians(times[1], times[0], keys, [sample["block"] for sample in mine.samples])
+    taus = {key: [c["tau"] for c in sample["cycles"]] for key, sample in zip(keys, mine.samples, strict=True)}
+    cycles = [own_share(sample) for sample in mine.samples]
+    whole, passes = (sum(part) for part in zip(*cycles, strict=True))
+    every = [tau for found in taus.values() for tau in found]
+    return {
+        "tau": sum(every) / len(every),
+        "tau_mean": sum(sum(found) / len(found) for found in taus.values()) / len(taus),
+        "ratio": ratio.value,
+        "ratio_low": ratio.low,
+        "ratio_high": ratio.high,
+        "prompts": len(mine.outputs),
+        "cycle_ms": whole / sum(len(sample["cycles"]) for sample in mine.samples),
+        "overhead": 1 - passes / whole,
+        "e2e_ms": median(times[0]).value,
+        "other_e2e_ms": median(times[1]).value,
+    }
+
+
+def own_share(sample: dict) -> tuple[float, float]:
+    """Milliseconds of all cycles of a generation, and of the passes in them."""
+    begin = sample["phases_ms"]["prefill"]
+    passes = sum(sample["phases_ms"].get(name, 0.0) for name in PASSES)
+    return sample["cycles"][-1]["at_ms"] - begin, passes
+
+
+if __name__ == "__main__":
+    sys.exit(main_guard(main))

@@ -1,0 +1,123 @@
+"""`pardec plan`: what a study would take on a card, before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pardec.study.estimate import CellEstimate, ModelEstimate
+
+SMALL_GB = 24
+"""A card that many have; the plan says what of the study fits it."""
+
+
+def plan(
+    configfile: Annotated[
+        list[Path] | None, typer.Option(help="a study to lay over config.yaml, as for snakemake; may repeat")
+    ] = None,
+    config: Annotated[list[str] | None, typer.Option(help="a single key=value; may repeat")] = None,
+    card: Annotated[str, typer.Option(help="the card to plan for")] = "h200",
+) -> None:
+    """Show a study's cells, hours, memory and disk on a card, modelled from its data sheet; nothing is run or
+    downloaded."""
+    from pardec.cli.guard import console
+    from pardec.evidence.status import read_plan
+    from pardec.measure.roofline import CARDS
+    from pardec.study.estimate import estimate_cells, estimate_models, estimate_scoring_s
+
+    chosen = find_card(card)
+    study = read_plan(Path.cwd(), configfile or (), config or ())
+    cells, models = estimate_cells(study, chosen), estimate_models(study)
+    screen = console()
+    screen.print(f"Study {study.study.name} on one {card} ({chosen.memory_gb:g} GB), modelled, not measured")
+    screen.print(cell_table(cells, CARDS[card].memory_gb))
+    screen.print(model_table(models))
+    scoring = estimate_scoring_s(study, chosen)
+    timing = sum(one.seconds for one in cells)
+    screen.print(
+        f"Timing {hours(timing)}, outputs to score {hours(scoring)}, together {hours(timing + scoring)}"
+    )
+    download = sum(one.download or 0 for one in models)
+    screen.print(f"Disk: {download / 1e9:.0f} GB of weights from the hub, and about 1 MB a cell")
+    screen.print(small_card(cells))
+    if unknown := [one for one in cells if one.unknown]:
+        screen.print(
+            f"Without an estimate: {len(unknown)} cells, first {unknown[0].id} ({unknown[0].unknown})"
+        )
+
+
+def find_card(name: str):
+    """The data sheet of a card.
+
+    Raises:
+        UserError: no such card; names the nearest.
+    """
+    import difflib
+
+    from pardec.common.errors import UserError
+    from pardec.measure.roofline import CARDS
+
+    if name in CARDS:
+        return CARDS[name]
+    near = difflib.get_close_matches(name, CARDS, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise UserError(f"--card {name}", "is not known", f"{hint}known: {', '.join(CARDS)}")
+
+
+def cell_table(cells: list[CellEstimate], memory_gb: float) -> Table:
+    """One line an experiment."""
+    from rich.table import Table
+
+    table = Table(title="Cells", title_justify="left")
+    for name in ("experiment", "cells", "fit", "card hours", "largest, GB", "largest cell"):
+        table.add_column(name, justify="left" if name in ("experiment", "largest cell") else "right")
+    for experiment in dict.fromkeys(one.experiment for one in cells):
+        mine = [one for one in cells if one.experiment == experiment]
+        known = [one for one in mine if not one.unknown]
+        largest = max(known, key=lambda one: one.memory, default=None)
+        fit = sum(one.memory <= memory_gb * 1e9 for one in known)
+        table.add_row(
+            experiment,
+            str(len(mine)),
+            str(fit),
+            f"{sum(one.seconds for one in known) / 3600:.2f}",
+            f"{largest.memory / 1e9:.1f}" if largest else "",
+            largest.id if largest else "",
+        )
+    return table
+
+
+def model_table(models: list[ModelEstimate]) -> Table:
+    """One line a model."""
+    from rich.table import Table
+
+    table = Table(title="Models", title_justify="left")
+    for name in ("model", "from", "parameters, 10⁹", "weights, GB", "download, GB"):
+        table.add_column(name, justify="left" if name in ("model", "from") else "right")
+    for one in models:
+        if one.parameters is None:
+            table.add_row(one.name, one.source, "not known before the download", "", "")
+        else:
+            numbers = (one.parameters / 1e9, one.weights / 1e9, one.download / 1e9)
+            table.add_row(one.name, one.source, *(f"{number:.2f}" for number in numbers))
+    return table
+
+
+def small_card(cells: list[CellEstimate]) -> str:
+    """What of the study a card of `SMALL_GB` holds."""
+    known = [one for one in cells if not one.unknown]
+    fit = [one for one in known if one.memory <= SMALL_GB * 1e9]
+    said = f"A {SMALL_GB} GB card holds {len(fit)} of {len(known)} cells"
+    if not fit:
+        least = min((one.memory for one in known), default=0.0)
+        return f"{said}: two models side by side need {least / 1e9:.0f} GB at least" if known else said
+    return f"{said}, up to batch {max(one.batch for one in fit)}"
+
+
+def hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"

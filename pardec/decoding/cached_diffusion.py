@@ -1,0 +1,167 @@
+"""Masked-diffusion decoding that reuses keys and values between passes.
+
+A bidirectional model's keys and values change whenever any token does, so every cache here is an
+approximation, except at `refresh: 1`. What is kept: the prefix (all before the current block) or the prefix
+and the suffix (all but the block), as in Wu et al., "Fast-dLLM" (2025), arXiv:2505.22618. A pass over
+everything refreshes them at the start of each block, or every so many passes, whatever the blocks are. In
+the second case a block's tokens are forwarded once more after the last of them was committed, so that no
+key or value of a mask stays in the prefix: the delayed caching of Ma et al., "dKV-Cache" (2025),
+arXiv:2505.15781, by blocks rather than by tokens. The factor rule is Fast-dLLM's too.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from pardec.common.errors import UserError
+from pardec.common.lazy import lazy
+from pardec.decoding.base import Observer, Passes, PromptBatch
+from pardec.decoding.masked_diffusion import MaskedDiffusion, MaskedDiffusionSettings, Run
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pardec.models.base import LanguageModel
+
+torch = lazy("torch")
+models = lazy("pardec.models.base")
+
+
+class CachedDiffusionSettings(MaskedDiffusionSettings):
+    cache: Literal["none", "prefix", "dual"] = "dual"
+    """Keys and values kept between passes: of all before the current block (`prefix`), of all but the block
+    (`dual`), or none."""
+    refresh: int | None = Field(None, ge=1)
+    """Passes from one over everything to the next; 1 keeps nothing and equals no cache. null: one at the start of
+    each block."""
+    factor: float | None = Field(None, gt=0, le=100)
+    """Commit the n surest tokens for the largest n at which (n + 1) (1 - probability of the n-th) is below this,
+    and at least the schedule's share. Instead of a threshold."""
+
+
+class CachedDiffusion(MaskedDiffusion):
+    """The same sampler on fewer positions a pass; its quality cost is measured, not assumed."""
+
+    Settings = CachedDiffusionSettings
+    name: ClassVar[str] = "cached_diffusion"
+
+    @classmethod
+    def check(cls, settings: CachedDiffusionSettings, new_tokens: int) -> str | None:
+        if trouble := super().check(settings, new_tokens):
+            return trouble
+        if settings.cfg_scale > 0 and settings.cache != "none":
+            return "cfg_scale runs every pass twice, once without the prompt; a cache holds one of them"
+        if settings.refresh is not None and settings.cache == "none":
+            return "refresh is for a cache; set cache: prefix or cache: dual"
+        if settings.factor is not None and settings.threshold is not None:
+            return "factor and threshold are two rules for the same choice; set one"
+        if settings.factor is not None and settings.remasking == "random":
+            return "factor needs remasking low_confidence: a random rank is no confidence"
+        return None
+
+    @classmethod
+    def passes(cls, settings: CachedDiffusionSettings, prompt: int, new_tokens: int) -> list[Passes]:
+        if settings.cache == "none":
+            return super().passes(settings, prompt, new_tokens)
+        whole, block = prompt + new_tokens, settings.block or new_tokens
+        blocks, steps = new_tokens // block, settings.steps or new_tokens
+        full = blocks if settings.refresh is None else -(-steps // settings.refresh)
+        # A suffix is half of the canvas long on average.
+        length = block if settings.cache == "dual" else (new_tokens + block) // 2
+        found = [
+            Passes(full, whole, 0, block, True),
+            Passes(steps - full, length, whole - length, block, True),
+        ]
+        return [one for one in found if one.count > 0]
+
+    def _start(
+        self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer
+    ) -> CachedRun:
+        if self.settings.cache == "dual" and getattr(getattr(model, "config", None), "prompt_positions", 0):
+            raise UserError(
+                "decoder cached_diffusion",
+                "cache: dual reads a piece of the canvas, which a model with learned positions cannot",
+                "set cache: prefix",
+            )
+        return CachedRun(self.settings, model, prompts, new_tokens, observer)
+
+
+class CachedRun(Run):
+    """One generation with a cache. Columns count from the left edge of the padded prompts."""
+
+    def __init__(self, settings, model, prompts, new_tokens, observer):
+        super().__init__(settings, model, prompts, new_tokens, observer)
+        self.early = self.early or settings.factor is not None
+        self.uneven = self.uneven or self.early
+        self.cache = None
+        if settings.cache != "none":
+            self.cache = model.new_cache(prompts.size, self.canvas.shape[1])
+        self.block = -1
+        """Where the block of the last pass began."""
+        self.since = 0
+        """Passes since the last one over everything, that one included; 0: none yet."""
+        self.settled = 0
+        """Columns before this one hold keys and values of tokens that are final."""
+        self.by = 1 if model.info.shift else 0
+
+    def _due(self, start: int) -> bool:
+        """Whether the next pass is over everything."""
+        if self.since == 0:
+            return True
+        return start != self.block if self.settings.refresh is None else self.since >= self.settings.refresh
+
+    def _forward(self, start: int, stop: int, within: Tensor | None) -> Tensor:
+        if self.cache is None:
+            return super()._forward(start, stop, within)
+        width, first = self.canvas.shape[1], self.prompts.length + start
+        lead, last = first - self.by, first - start + stop
+        if self._due(start):
+            begin, end, self.since = 0, width, 0
+        else:
+            begin = min(lead, self.settled)
+            end = last if self.settings.cache == "dual" else width
+        keep = slice(lead - begin, last - self.by - begin) if within is None else within + (lead - begin)
+        logits = self._pass(begin, end, keep)
+        self.block, self.settled = start, first
+        self.since += 1
+        self.forwarded += end - begin
+        return logits
+
+    def _pass(self, begin: int, end: int, keep: slice | Tensor) -> Tensor:
+        """Forward the columns begin..end-1, whose keys and values are replaced; they see every column."""
+        cache, width = self.cache, self.canvas.shape[1]
+        cache.crop(begin)
+        tokens = self.canvas[:, begin:end]
+        if end == width:
+            return self.model(tokens, pad=self.pad, cache=cache, keep=keep, canvas_start=self.prompts.length)
+        return self.model(tokens, cache=cache, keep=keep, layout=self._layout(begin, end, width))
+
+    def _layout(self, begin: int, end: int, width: int):
+        columns = torch.arange(begin, end, device=self.canvas.device)[None]
+        if self.pad is None:
+            return models.Layout(columns, None, width)
+        real = torch.arange(width, device=self.canvas.device) >= self.pad[:, None]
+        positions = (columns - self.pad[:, None]).clamp(min=0)
+        return models.Layout(positions, real[:, None, None].expand(-1, -1, end - begin, -1), width)
+
+    def _sure(self, rank: Tensor, masked: Tensor) -> Tensor:
+        if self.settings.factor is None:
+            return super()._sure(rank, masked)
+        return surest(rank.masked_fill(~masked, inf), self.settings.factor)
+
+
+def surest(rank: Tensor, factor: float) -> Tensor:
+    """Which positions [B, L] Fast-dLLM's factor rule commits.
+
+    rank: surprisal in nats, infinite where there is nothing to commit. With the n-th smallest, p the
+    probability: the first n for the largest n with (n + 1) (1 - p) < factor. Both factors grow with n, so each
+    position is judged by itself.
+    """
+    ordered, order = rank.sort(dim=1, stable=True)
+    places = torch.arange(2, rank.shape[1] + 2, device=rank.device)
+    return torch.zeros_like(rank, dtype=torch.bool).scatter_(
+        1, order, places * -torch.expm1(-ordered) < factor
+    )

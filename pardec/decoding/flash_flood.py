@@ -1,0 +1,231 @@
+"""Flash Flood: a plan of roots, rendered level by level, every condition of a level in one batched pass.
+
+The manager writes roots one after another (or they are given); the renderer then turns [R] roots into [R, C] chunks and
+these into [R, C * L] characters. Each condition may get K candidates, of which the one of lowest energy is kept. The
+sequential orders do the same work in the same numbers, one root or one candidate at a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from pardec.common.lazy import lazy
+from pardec.common.settings import Settings
+from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
+from pardec.decoding.noise import uniform
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pardec.models.renderer import Renderer
+
+torch = lazy("torch")
+PAD, EOS, MASK = 0, 2, 3
+
+
+class FlashFloodSettings(Settings):
+    candidates: int = Field(1, ge=1, le=1024)
+    """K: candidates a condition. One is the most probable expansion; of several, the one of lowest energy is kept."""
+    order: Literal["parallel", "by_root", "by_candidate"] = "parallel"
+    """`parallel` expands all conditions and candidates of a level together; `by_root` loops over roots, and over the
+    chunks of each, with all candidates of one condition together; `by_candidate` loops over candidates too."""
+    plan: Literal["given", "manager"] = "given"
+    """`given` renders the prompt's roots; `manager` has the manager go on from the prompt to `roots` roots, and renders
+    all of them."""
+    roots: int = Field(200, ge=1, le=100_000)
+    """Roots of the whole plan, the prompt's included, where the manager plans."""
+    chunk_batch: int | None = Field(None, ge=1)
+    """Most expansions, candidates counted, in one pass; null: all of a level."""
+
+
+class FlashFloodDecoder(Decoder):
+    Settings = FlashFloodSettings
+    settings: FlashFloodSettings
+    needs: ClassVar[str] = "bidirectional"
+    accompanied: ClassVar[tuple[str, ...]] = ("manager",)
+
+    @classmethod
+    def wants(cls, settings: FlashFloodSettings) -> tuple[str, ...]:
+        return ("manager",) if settings.plan == "manager" else ()
+
+    def decode(
+        self, model: Renderer, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
+    ) -> Decoded:
+        """Characters [B, new_tokens], those past the canvas cut, the rest of it filled with the end token."""
+        with torch.inference_mode():
+            return self._decode(model, prompts, new_tokens, observer)
+
+    def _decode(self, model, prompts: PromptBatch, new_tokens: int, observer: Observer) -> Decoded:
+        observer.start()
+        self.model, self.passes, self.positions = model, 0, 0
+        roots = self._plan(prompts, observer)
+        parallel = self.settings.order == "parallel"
+        steps = [slice(0, roots.numel())] if parallel else [slice(k, k + 1) for k in range(roots.numel())]
+        flat, seeds = roots.flatten(), prompts.seeds.repeat_interleave(roots.shape[1])
+        places = torch.arange(roots.shape[1], device=flat.device).repeat(len(roots))
+        parts, invalid, chunks = [], 0, 0
+        for step in steps:
+            grid, counts = self.render(flat[step], seeds[step], places[step], observer)
+            parts.append(grid)
+            invalid, chunks = invalid + counts[0], chunks + counts[1]
+        width = model.config.slots[0] * model.config.slots[1]
+        written = torch.cat(parts) if parts else flat.new_empty(0, width)
+        tokens, sizes = compact(written.view(len(roots), -1), new_tokens)
+        tokens = tokens.cpu().to(prompts.tokens.device)
+        observer.phase("transfer")
+        observer.cycle(
+            roots=flat.numel(),
+            chunks=chunks,
+            characters=(written != PAD).sum(),
+            passes=self.passes,
+            invalid=invalid,
+            cut=(sizes - new_tokens).clamp(min=0).sum(),
+        )
+        observer.step(sizes.clamp(max=new_tokens).float())
+        return Decoded(tokens, sizes.clamp(max=new_tokens), nfe=self.passes, token_forwards=self.positions)
+
+    def _plan(self, prompts: PromptBatch, observer: Observer) -> Tensor:
+        """Roots [B, R]. Left padding is no root: it stays, is invalid, and writes nothing."""
+        if self.settings.plan == "given":
+            return prompts.tokens
+        from pardec.decoding.autoregressive import Autoregressive, AutoregressiveSettings
+
+        wanted = self.settings.roots - prompts.length
+        if wanted <= 0:
+            return prompts.tokens[:, : self.settings.roots]
+        manager = Autoregressive(AutoregressiveSettings(eos="ban"))
+        written = manager.decode(self.companions["manager"], prompts, wanted)
+        observer.phase("manager")
+        return torch.cat([prompts.tokens, written.tokens], 1)
+
+    def render(
+        self, roots: Tensor, seeds: Tensor, places: Tensor, observer: Observer = SILENT
+    ) -> tuple[Tensor, tuple[int, int]]:
+        """Characters [N, C * L] of roots [N], padded; and how many roots were invalid and chunks written.
+
+        places: [N] the place of each root in its plan, which with the seed of the prompt decides its noise.
+        """
+        model, (wide, long) = self.model, self.model.config.slots
+        start, stop = model.config.conditions(0)
+        valid = ((roots >= start) & (roots < stop)).nonzero()[:, 0]
+        chunks = roots.new_full((len(roots), wide), PAD)
+        keys = seeds + places * (wide + 1)
+        chunks[valid] = self.expand_level_parallel(roots[valid], 0, self.settings.candidates, keys[valid])
+        observer.phase("level0")
+        flat = chunks.flatten()
+        there = (flat != PAD).nonzero()[:, 0]
+        inner = (keys[:, None] + 1 + torch.arange(wide, device=roots.device)).flatten()[there]
+        characters = roots.new_full((flat.numel(), long), PAD)
+        steps = [slice(0, len(there))]
+        if self.settings.order != "parallel":
+            steps = [slice(k, k + 1) for k in range(len(there))]
+        for step in steps:
+            rows = there[step]
+            characters[rows] = self.expand_level_parallel(
+                flat[rows], 1, self.settings.candidates, inner[step]
+            )
+        observer.phase("level1")
+        return characters.view(len(roots), wide * long), (len(roots) - len(valid), len(there))
+
+    def expand_level_parallel(self, conditions: Tensor, level: int, k: int, seeds: Tensor) -> Tensor:
+        """The chosen expansion of each condition: [N] ids -> [N, slots] ids, padded.
+
+        Candidate 0 starts from masks, the others from random tokens drawn from the condition's seed. seeds: [N].
+        """
+        slots = self.model.config.slots[level]
+        if not len(conditions):
+            return conditions.new_empty(0, slots)
+        starts = self._starts(seeds, level, k, slots)
+        repeated = conditions.repeat_interleave(k)
+        written = self._passes(starts.flatten(0, 1), repeated, level, False)
+        if k == 1:
+            return written
+        energies = self._passes(written, repeated, level, True).view(-1, k)
+        energies = energies + self._surprise(written.view(-1, k, slots), conditions, level)
+        return choose(written.view(-1, k, slots), energies)
+
+    def _surprise(self, written: Tensor, conditions: Tensor, level: int) -> Tensor:
+        """Nats of each candidate under the denoiser that sees masks only, [N, K], from written [N, K, slots].
+
+        The learned energy is a correction of it (residual energies: Deng et al. 2020, arXiv:2004.11714); alone it is
+        fooled the more often the more candidates there are.
+        """
+        size = len(conditions) if self.settings.chunk_batch is None else self.settings.chunk_batch
+        size = 1 if self.settings.order == "by_candidate" else size
+        found = []
+        for start in range(0, len(conditions), size):
+            rows = slice(start, start + size)
+            masks = written[rows, 0].new_full(written[rows, 0].shape, MASK)
+            likely = self.model(masks, conditions[rows], level).log_softmax(-1)
+            classes = self.model.classes(written[rows], level).transpose(1, 2)
+            found.append(-likely.gather(-1, classes).sum(1))
+            self.passes += 1
+        self.positions += conditions.numel() * written.shape[-1]
+        return torch.cat(found)
+
+    def _starts(self, seeds: Tensor, level: int, k: int, slots: int) -> Tensor:
+        """What the slots hold before the pass: [N, K, slots] ids."""
+        masks = seeds.new_full((len(seeds), 1, slots), MASK)
+        if k == 1:
+            return masks
+        start, stop = self.model.config.written(level)
+        noise = (uniform(seeds, 7 + level, (k - 1, slots)) * (stop - start)).long() + start
+        return torch.cat([masks, noise], 1)
+
+    def _passes(self, tokens: Tensor, conditions: Tensor, level: int, energy: bool) -> Tensor:
+        """Expansions, or their energies, in passes of the size that order and `chunk_batch` allow."""
+        size = len(tokens) if self.settings.chunk_batch is None else self.settings.chunk_batch
+        if self.settings.order == "by_candidate":
+            size = 1
+        found = []
+        for start in range(0, len(tokens), size):
+            rows = slice(start, start + size)
+            out = self.model(tokens[rows], conditions[rows], level, energy=energy)
+            found.append(out if energy else self.model.ids(out.argmax(-1), level))
+            self.passes += 1
+        self.positions += tokens.numel()
+        return found[0] if len(found) == 1 else torch.cat(found)
+
+    def check_outputs(self, model: Renderer, prompts: PromptBatch) -> list[dict] | None:
+        from pardec.decoding.flood_checks import check
+
+        return check(self, model, prompts)
+
+
+class TableLookupSettings(Settings):
+    """There is nothing to set."""
+
+
+class TableLookup(FlashFloodDecoder):
+    """The limit: what the hierarchy itself says, looked up. Exact by construction, and no pass of a model."""
+
+    Settings = TableLookupSettings
+    accompanied: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def wants(cls, settings: TableLookupSettings) -> tuple[str, ...]:
+        return ()
+
+    def __init__(self, settings: TableLookupSettings):
+        super().__init__(FlashFloodSettings())
+
+    def expand_level_parallel(self, conditions: Tensor, level: int, k: int, seeds: Tensor) -> Tensor:
+        return self.model.expansion(level)[conditions - self.model.config.conditions(level)[0]]
+
+
+def choose(candidates: Tensor, energies: Tensor) -> Tensor:
+    """The candidate of lowest energy: [N, K, slots], [N, K] -> [N, slots]; of equal ones the first."""
+    best = energies.argmin(-1)
+    return candidates[torch.arange(len(best), device=best.device), best]
+
+
+def compact(grid: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Rows [B, W] without their padding, cut or filled with the end token to [B, size]; and their lengths before."""
+    there = grid != PAD
+    places = there.cumsum(1) - 1
+    out = grid.new_full((len(grid), size + 1), EOS)
+    # What is padding or past the canvas lands in one spare column.
+    out.scatter_(1, torch.where(there, places, size).clamp(max=size), grid)
+    return out[:, :size].contiguous(), there.sum(1)

@@ -1,0 +1,60 @@
+"""What a renderer wrote against what its hierarchy says: exactness by level, and whether energies rank it first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pardec.common.lazy import lazy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from pardec.decoding.base import PromptBatch
+    from pardec.decoding.flash_flood import FlashFloodDecoder
+    from pardec.models.renderer import Renderer
+
+torch = lazy("torch")
+PAD = 0
+
+
+def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> list[dict]:
+    """One a prompt. Level 0: each root's chunks from the root. Level 1: each chunk's characters from the right chunk.
+
+    Shares are null where there is nothing to write. `rank`: of pairs (right expansion, wrong one of the same
+    condition), the share in which the right one has the lower energy; wrong ones lack their last token or have one
+    replaced. `separation`: mean energy of the wrong less that of the right.
+    """
+    from pardec.models.families.renderer import substituted, truncated
+
+    decoder.model, decoder.passes, decoder.positions = model, 0, 0
+    found = []
+    with torch.inference_mode():
+        for row, seed in zip(prompts.tokens, prompts.seeds, strict=True):
+            start, stop = model.config.conditions(0)
+            roots = row[(row >= start) & (row < stop)]
+            facts = {"roots": len(roots), "invalid": int((row != PAD).sum()) - len(roots)}
+            conditions = roots
+            for level in (0, 1):
+                right = model.expansion(level)[conditions - model.config.conditions(level)[0]]
+                seeds = seed + torch.arange(len(conditions))
+                out = decoder.expand_level_parallel(conditions, level, decoder.settings.candidates, seeds)
+                facts[f"level{level}"] = _share((out == right).all(-1))
+                generator = torch.Generator().manual_seed(int(seed) % 2**31)
+                wrong = [truncated(right), substituted(model, right, level, generator)]
+                gaps = [_gap(model, conditions, right, other, level) for other in wrong]
+                facts[f"rank{level}"] = _share(torch.cat([gap > 0 for gap in gaps]))
+                facts[f"separation{level}"] = _share(torch.cat(gaps))
+                conditions = right.flatten()[right.flatten() != PAD]
+            found.append(facts)
+    return found
+
+
+def _gap(model: Renderer, conditions: Tensor, right: Tensor, wrong: Tensor, level: int) -> Tensor:
+    """Energy of the wrong less that of the right, where they differ."""
+    differ = (wrong != right).any(-1)
+    energies = [model(x[differ], conditions[differ], level, energy=True) for x in (wrong, right)]
+    return energies[0] - energies[1]
+
+
+def _share(values: Tensor) -> float | None:
+    return float(values.double().mean()) if values.numel() else None

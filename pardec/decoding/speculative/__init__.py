@@ -1,0 +1,1 @@
+"""Speculative decoding: one loop, and small strategies of which none knows another."""

@@ -1,0 +1,160 @@
+"""Speculative decoding as a decoder: which strategies, by name."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from pardec.common.lazy import lazy
+from pardec.common.registry import Registry
+from pardec.common.settings import Settings
+from pardec.decoding.autoregressive import check_sampling
+from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
+from pardec.decoding.speculative import registry
+
+if TYPE_CHECKING:
+    from pardec.models.base import LanguageModel
+
+torch = lazy("torch")
+
+
+def _any_of(entries: Registry) -> Any:
+    kinds = [entries.load(name).Settings for name in entries]
+    return Annotated[reduce(or_, kinds), Field(discriminator="name")]
+
+
+def _first(entries: Registry) -> Settings:
+    return entries.load(next(iter(entries))).Settings()
+
+
+ASKING = {"tree", "tree_lite", "candidates", "confidence", "rank_suffix", "rounds", "adaptive"}
+"""Proposals and truncations that read the draft's probabilities."""
+
+
+class SpeculativeSettings(Settings):
+    """One strategy of each kind; none knows the others."""
+
+    drafter: _any_of(registry.DRAFTERS) = _first(registry.DRAFTERS)
+    """Who writes the draft."""
+    block: int = Field(8, ge=2, le=64)
+    """Tokens of a block, the anchor included: one fewer are drafted. Where a schedule chooses, its first choice."""
+    schedule: _any_of(registry.SCHEDULES) = _first(registry.SCHEDULES)
+    """How large each block is."""
+    seeding: _any_of(registry.SEEDINGS) = _first(registry.SEEDINGS)
+    """What becomes of drafted tokens behind a rejected one."""
+    refinement: _any_of(registry.REFINEMENTS) = _first(registry.REFINEMENTS)
+    """Further passes of the draft over its own block."""
+    truncation: _any_of(registry.TRUNCATIONS) = _first(registry.TRUNCATIONS)
+    """Where the draft is cut before it is verified."""
+    proposal: _any_of(registry.PROPOSALS) = _first(registry.PROPOSALS)
+    """What is made of the draft: a chain, or a tree."""
+    acceptance: _any_of(registry.RULES) = _first(registry.RULES)
+    """Which drafted tokens are accepted; every rule is exact."""
+    temperature: float = Field(0.0, ge=0, le=100)
+    """Logits are divided by this before a token is drawn; 0 takes the most probable token."""
+    top_k: int | None = Field(None, ge=1)
+    """Draw from this many most probable tokens only; null means all."""
+    top_p: float = Field(1.0, gt=0, le=1)
+    """Draw from the smallest set of most probable tokens that holds this much probability; 1 means all."""
+    stop: Literal["length", "eos"] = "length"
+    """`length` writes the same number of tokens on every row; `eos` ends a row at its end token."""
+    eos: Literal["free", "ban"] = "free"
+    """`ban` never writes the end token (for continuations of one length)."""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> SpeculativeSettings:
+        drafter = registry.DRAFTERS.load(self.drafter.name)
+        rule = registry.RULES.load(self.acceptance.name)
+        proposal = registry.PROPOSALS.load(self.proposal.name)
+        if self.temperature == 0 and rule.draws:
+            raise ValueError(f"acceptance {self.acceptance.name} draws tokens: set a temperature above 0")
+        if proposal.rounds and not rule.residual:
+            raise ValueError(
+                f"proposal {self.proposal.name} offers candidates in rounds: use acceptance residual"
+            )
+        if not drafter.marginals:
+            asks = [
+                f"{key} {strategy.name}"
+                for key, strategy in (("proposal", self.proposal), ("truncation", self.truncation))
+                if strategy.name in ASKING
+            ]
+            if asks:
+                raise ValueError(f"{asks[0]} asks for probabilities, which drafter {self.drafter.name} lacks")
+        if not drafter.varies and getattr(self.proposal, "source", None) == "dropout":
+            raise ValueError(f"proposal source dropout: drafter {self.drafter.name} cannot drop features")
+        if not drafter.redrafts and getattr(self.proposal, "refine", False):
+            raise ValueError(f"proposal refine: drafter {self.drafter.name} cannot draft a block again")
+        if rule.draws and getattr(self.proposal, "refine", False):
+            raise ValueError("proposal refine reads drawn tokens, so what it drafts has no known law")
+        if not drafter.redrafts and (self.seeding.name, self.refinement.name) != ("none", "none"):
+            raise ValueError(
+                f"seeding and refinement draft a block from its own tokens; drafter {self.drafter.name} cannot"
+            )
+        if rule.draws and self.refinement.name == "selective":
+            raise ValueError(
+                "refinement selective keeps tokens that its second pass has read, so a drawn draft has no known law"
+            )
+        return self
+
+
+class Speculative(Decoder):
+    """A draft proposes, the target verifies; the output is the target's own."""
+
+    Settings = SpeculativeSettings
+    settings: SpeculativeSettings
+    needs: ClassVar[str] = "causal"
+    family: ClassVar[str] = "speculative"
+    accompanied: ClassVar[tuple[str, ...]] = ("draft",)
+
+    @classmethod
+    def check(cls, settings: SpeculativeSettings, new_tokens: int) -> str | None:
+        return check_sampling(settings, new_tokens)
+
+    @classmethod
+    def wants(cls, settings: SpeculativeSettings) -> tuple[str, ...]:
+        companion = registry.DRAFTERS.load(settings.drafter.name).companion
+        return () if companion is None else (companion,)
+
+    def decode(
+        self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
+    ) -> Decoded:
+        """Write `new_tokens` tokens after each prompt.
+
+        Raises:
+            UserError: the draft was made for another target, or the target cannot read trees.
+            RuntimeError: something else than the loop ran the target.
+        """
+        from pardec.decoding.speculative.laws import Sampling
+        from pardec.decoding.speculative.loop import Loop
+
+        settings = self.settings
+        banned = model.info.ends if settings.eos == "ban" else ()
+        with torch.inference_mode():
+            observer.start()
+            sampling = Sampling(settings, prompts.seeds, new_tokens, banned)
+            companion = self.companions.get("draft")
+            at_eos = settings.stop == "eos"
+            loop = Loop(self.strategies(), sampling, at_eos, model, companion, prompts, new_tokens, observer)
+            return loop.run()
+
+    def strategies(self):
+        """New ones, for one generation."""
+        from pardec.decoding.speculative.loop import Strategies
+
+        own = self.settings
+
+        def made(entries: Registry, settings: Any) -> Any:
+            return entries.load(settings.name)(settings)
+
+        return Strategies(
+            drafter=made(registry.DRAFTERS, own.drafter),
+            schedule=registry.SCHEDULES.load(own.schedule.name)(own.schedule, own.block),
+            proposal=made(registry.PROPOSALS, own.proposal),
+            refinement=made(registry.REFINEMENTS, own.refinement),
+            seeding=made(registry.SEEDINGS, own.seeding),
+            truncation=made(registry.TRUNCATIONS, own.truncation),
+            rule=made(registry.RULES, own.acceptance),
+        )

@@ -1,0 +1,1 @@
+"""What is made of a draft: a chain, candidates, a tree."""

@@ -1,0 +1,1 @@
+"""Further passes of the draft before the target sees anything."""

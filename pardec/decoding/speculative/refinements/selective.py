@@ -1,0 +1,46 @@
+"""Only what the draft is unsure of again: sure positions stay and are read, the others are masked and drafted anew."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from pardec.common.lazy import lazy
+from pardec.common.settings import Settings
+from pardec.decoding.speculative.base import Bench, Draft, Hints, Refinement
+
+torch = lazy("torch")
+
+
+class SelectiveSettings(Settings):
+    """Draft positions of low confidence again."""
+
+    name: Literal["selective"] = "selective"
+    """The name of the refinement."""
+    steps: int = Field(2, ge=1, le=8)
+    """Passes of the draft a cycle, the first included."""
+    threshold: float = Field(0.7, ge=0, le=1)
+    """Positions whose likeliest token has at least this probability stay; at 0 all do, and nothing changes."""
+
+
+class Selective(Refinement):
+    Settings = SelectiveSettings
+    settings: SelectiveSettings
+
+    def __init__(self, settings: SelectiveSettings):
+        super().__init__(settings)
+        self.again: Any = 0
+
+    def refine(self, draft: Draft, bench: Bench) -> Draft:
+        self.again = 0
+        for _ in range(self.settings.steps - 1):
+            sure = draft.chances.amax(-1) >= self.settings.threshold
+            new = bench.drafter.redraft(bench.view, len(draft), bench.choose, Hints(draft.tokens, sure))
+            self.again = self.again + (~sure).sum()
+            logits = torch.where(sure[..., None], draft.logits, new.logits)
+            draft = Draft(torch.where(sure, draft.tokens, new.tokens), logits)
+        return draft
+
+    def facts(self) -> dict[str, Any]:
+        return {"refined": self.again}

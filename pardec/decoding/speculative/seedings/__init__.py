@@ -1,0 +1,1 @@
+"""What becomes of drafted tokens behind a rejected one."""

@@ -1,0 +1,134 @@
+"""Token trees: everything proposed is one, and a chain is the tree without branches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from pardec.common.lazy import lazy
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+torch = lazy("torch")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The form of a tree, tokens aside. Index 0 is the anchor; a node stands behind its parent.
+
+    parents: [R, 1 + n] long, of the anchor itself (0); R is 1 where all rows have one form. depths: [R, 1 + n]
+    long. seen: [R, 1 + n, 1 + n] bool, whether the second is the first or an ancestor of it.
+    """
+
+    parents: Tensor
+    depths: Tensor
+    seen: Tensor
+    deepest: int
+    widest: int = 1
+    """A bound on the children of a node."""
+    chain: bool = False
+
+    @property
+    def size(self) -> int:
+        """Nodes, the anchor not counted."""
+        return self.parents.shape[1] - 1
+
+    def children(self) -> Tensor:
+        """[R, widest, 1 + n] long: each node's children, elder first; 0 where there are no more."""
+        parents = self.parents[:, 1:]
+        order = torch.arange(self.size, device=parents.device)
+        elder = (parents[:, :, None] == parents[:, None]) & (order < order[:, None])
+        ranks = elder.sum(-1).clamp(max=self.widest - 1)
+        found = parents.new_zeros(len(parents), self.widest * (self.size + 1))
+        found.scatter_(1, ranks * (self.size + 1) + parents, (order + 1).expand_as(parents))
+        return found.view(len(parents), self.widest, self.size + 1)
+
+
+@dataclass
+class Tree:
+    """A shape with tokens [B, n] long.
+
+    laws: [B, n, V] float64, the law that each token was drawn from after the elder of its siblings had been refused,
+    or None where tokens are fixed choices. real: [B, n] bool, which nodes exist, or None for all. parts: where
+    branches are verified one after another, the node indices (anchor included in the first) of each pass.
+    """
+
+    shape: Shape
+    tokens: Tensor
+    laws: Tensor | None = None
+    real: Tensor | None = None
+    parts: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return self.tokens.shape[1]
+
+
+@lru_cache(maxsize=256)
+def chain_shape(size: int, device: str) -> Shape:
+    """A chain of `size` nodes."""
+    order = torch.arange(size + 1, device=device)
+    seen = (order[:, None] >= order)[None]
+    return Shape((order - 1).clamp(min=0)[None], order[None], seen, size, chain=True)
+
+
+@lru_cache(maxsize=256)
+def shape_of(parents: tuple[int, ...], device: str) -> Shape:
+    """The shape whose node i + 1 has parent parents[i] (0 is the anchor), which stands before it."""
+    size = len(parents) + 1
+    depths, seen = [0] * size, [[False] * size for _ in range(size)]
+    seen[0][0] = True
+    for node, parent in enumerate(parents, 1):
+        if not 0 <= parent < node:
+            raise ValueError(f"node {node} has parent {parent}, which does not stand before it")
+        depths[node] = depths[parent] + 1
+        seen[node] = list(seen[parent])
+        seen[node][node] = True
+    return Shape(
+        torch.tensor([[0, *parents]], device=device),
+        torch.tensor([depths], device=device),
+        torch.tensor([seen], device=device),
+        max(depths),
+        max(parents.count(parent) for parent in parents) if parents else 1,
+        chain=parents == tuple(range(size - 1)),
+    )
+
+
+def shape_from(parents: Tensor, deepest: int, widest: int) -> Shape:
+    """The shape of trees that differ between rows, without waiting for the device.
+
+    parents: [B, 1 + n] long, each before its child. deepest: a bound on the depth. Sight is closed by squaring:
+    after k rounds a node sees 2^k generations.
+    """
+    rows, size = parents.shape
+    seen = torch.zeros(rows, size, size, device=parents.device)
+    seen.scatter_(2, parents[..., None], 1.0)
+    seen.diagonal(dim1=1, dim2=2).fill_(1.0)
+    reach = 1
+    while reach < deepest:
+        seen = (seen @ seen).clamp_(max=1.0)
+        reach *= 2
+    sight = seen > 0
+    return Shape(parents, sight.sum(-1) - 1, sight, deepest, widest)
+
+
+def longest_path(tree: Tree, good: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The longest path of nodes that are all good, the first of equals.
+
+    good: [B, n] bool. Returns its length [B], the nodes along it [B, deepest] (what follows its length is not to be
+    read), and its last node [B], 0 for the anchor.
+    """
+    shape, rows = tree.shape, len(good)
+    bad = ~good if tree.real is None else ~(good & tree.real)
+    blocked = (shape.seen[:, 1:, 1:] & bad[:, None]).any(-1)
+    order = torch.arange(1, shape.size + 1, device=good.device)
+    rank = (shape.depths[:, 1:] * (shape.size + 1) - order).masked_fill(blocked, -1)
+    rank = torch.cat([rank.new_zeros(rows, 1), rank], 1)
+    last = rank.argmax(1)
+    depths = shape.depths.expand(rows, -1).gather(1, last[:, None])[:, 0]
+    index = last[:, None, None].expand(-1, 1, shape.size + 1)
+    above = shape.seen.expand(rows, -1, -1).gather(1, index)[:, 0, 1:]
+    path = order.expand_as(above).masked_fill(~above, shape.size).sort(1).values
+    return depths, path[:, : shape.deepest], last

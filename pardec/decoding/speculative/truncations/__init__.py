@@ -1,0 +1,1 @@
+"""Where a draft is cut before it is verified."""

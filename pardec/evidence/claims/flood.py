@@ -1,0 +1,157 @@
+"""Of rendering a plan in parallel: steps, speed, growth, shares and candidates (seeds 001 and 002)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pardec.evidence.claims.base import (
+    CONTRADICTED,
+    NOT_TESTABLE,
+    REPRODUCED,
+    Judge,
+    Judgement,
+    Piece,
+    Values,
+    cell,
+)
+from pardec.evidence.findings.base import Row, Rows
+
+PRECISION = "precision: the interval allows both, or nothing was measured to compare"
+RATE = 10_000
+SPEEDUP = {"steps": 50, "render": 60, "end_to_end": 15}
+"""Speedups that the seeds claim: of the plan at 20 roots, of rendering at 200, and end to end."""
+
+
+def rows(tables: Rows, **wanted: Any) -> list[Row]:
+    """Finished cells that have these values."""
+    return [
+        row
+        for row in tables["flood"]
+        if row["status"] == "ok" and all(row[name] == value for name, value in wanted.items())
+    ]
+
+
+def flood(tables: Rows, **wanted: Any) -> list[Row]:
+    """Cells of the parallel order, whole levels in a pass, given plans, one candidate; small plans first."""
+    plain = {
+        "order": "parallel",
+        "decoder": "flash_flood",
+        "plan": "given",
+        "chunk_batch": None,
+        "candidates": 1,
+    }
+    return sorted(rows(tables, **{**plain, **wanted}), key=lambda row: row["roots"])
+
+
+def judge_rate(tables: Rows, values: Values) -> Judgement:
+    """More than 10,000 rendered tokens (chunks) a second, at the size that renders fastest.
+
+    reproduced: the low end of the rate lies above it. contradicted: the high end lies below. Else not testable.
+    """
+    found = [row for row in flood(tables) if row["chunks_per_s_low"] is not None]
+    if not found:
+        return Judgement(NOT_TESTABLE, reason=PRECISION)
+    best = max(found, key=lambda row: row["chunks_per_s"])
+    said = ("The fastest plan renders ", cell("flood", best, "chunks_per_s"), " and writes ")
+    said += (cell("flood", best, "characters_per_s"), ", at ", cell("flood", best, "roots"), ".")
+    return _against(best["chunks_per_s_low"], best["chunks_per_s_high"], RATE, said)
+
+
+def judge_steps(tables: Rows, values: Values) -> Judgement:
+    """Two passes for 20 roots in parallel, whatever the plan; one by one, as many as roots and chunks.
+
+    reproduced: the parallel order makes two passes at every size. contradicted: it makes more.
+    """
+    found = flood(tables)
+    if not found:
+        return Judgement(NOT_TESTABLE, reason=PRECISION)
+    said: list[Piece] = ["The flood makes "]
+    for place, row in enumerate(found):
+        said += [", " if place else "", cell("flood", row, "nfe"), " for ", cell("flood", row, "roots")]
+        said += [" and ", cell("flood", row, "chunks")]
+    return Judgement(REPRODUCED if all(row["nfe"] == 2 for row in found) else CONTRADICTED, (*said, "."))
+
+
+def judge_plan_speed(tables: Rows, values: Values) -> Judgement:
+    """At 20 roots: the speed ratio against root by root, the same candidates, reaches 50."""
+    return _speed(flood(tables, roots=20), SPEEDUP["steps"])
+
+
+def judge_render_speed(tables: Rows, values: Values) -> Judgement:
+    """At 200 roots: the speed ratio against root by root reaches 60."""
+    return _speed(flood(tables, roots=200), SPEEDUP["render"])
+
+
+def judge_end_to_end(tables: Rows, values: Values) -> Judgement:
+    """With the manager: the speed ratio against manager and root by root reaches 15."""
+    return _speed(flood(tables, plan="manager"), SPEEDUP["end_to_end"])
+
+
+def _speed(found: list[Row], claimed: float) -> Judgement:
+    found = [
+        row for row in found if row["ratio_low"] is not None and row["reference_decoder"] == "flash_flood"
+    ]
+    if not found:
+        return Judgement(NOT_TESTABLE, reason=PRECISION)
+    row = found[-1]
+    said = ("At ", cell("flood", row, "roots"), " the speed ratio is ", cell("flood", row, "ratio"), ".")
+    return _against(row["ratio_low"], row["ratio_high"], claimed, said)
+
+
+def _against(low: float, high: float, claimed: float, said: tuple[Piece, ...]) -> Judgement:
+    if low >= claimed:
+        return Judgement(REPRODUCED, said)
+    return Judgement(CONTRADICTED, said) if high < claimed else Judgement(NOT_TESTABLE, said, PRECISION)
+
+
+def judge_candidates(tables: Rows, values: Values) -> Judgement:
+    """More candidates write more chunks right: level 1 at the most candidates against one, over the same prompts.
+
+    reproduced: its interval at most candidates lies above that at one. contradicted: its value is no higher.
+    """
+    scored = [row for k in (1, 4, 16) for row in flood(tables, candidates=k) if row["level1"] is not None]
+    sizes = {row["roots"] for row in scored if row["candidates"] > 1}
+    if not sizes:
+        return Judgement(NOT_TESTABLE, reason=PRECISION)
+    here = sorted((row for row in scored if row["roots"] == max(sizes)), key=lambda row: row["candidates"])
+    said: list[Piece] = ["At ", cell("flood", here[0], "roots"), ", of the chunks are right: "]
+    for place, row in enumerate(here):
+        said += [
+            ", " if place else "",
+            cell("flood", row, "level1"),
+            " with ",
+            cell("flood", row, "candidates"),
+        ]
+    one, most = here[0], here[-1]
+    if (most["level1_low"] or 0) > (one["level1_high"] or 1):
+        return Judgement(REPRODUCED, (*said, "."))
+    verdict = CONTRADICTED if most["level1"] <= one["level1"] else NOT_TESTABLE
+    return Judgement(verdict, (*said, "."), PRECISION if verdict == NOT_TESTABLE else "")
+
+
+def judge_shares(tables: Rows, values: Values) -> Judgement:
+    """End to end, the manager's share is the largest."""
+    found = flood(tables, plan="manager")
+    if not found:
+        return Judgement(NOT_TESTABLE, reason=PRECISION)
+    names = ("manager_share", "level0_share", "level1_share", "transfer_share", "other_share")
+    said: list[Piece] = ["Manager "]
+    words = ("", ", level 0 ", ", level 1 ", ", transfer ", ", the rest ")
+    for word, column in zip(words, names, strict=True):
+        said += [word, cell("flood", found[-1], column)]
+    largest = max(names, key=lambda column: found[-1][column])
+    return Judgement(REPRODUCED if largest == "manager_share" else CONTRADICTED, (*said, " of the latency."))
+
+
+def _judge(function: Callable[[Rows, Values], Judgement]) -> Judge:
+    return Judge(("flood",), function)
+
+
+RATE_JUDGE = _judge(judge_rate)
+STEPS = _judge(judge_steps)
+PLAN_SPEED = _judge(judge_plan_speed)
+RENDER_SPEED = _judge(judge_render_speed)
+END_TO_END = _judge(judge_end_to_end)
+CANDIDATES = _judge(judge_candidates)
+SHARES = _judge(judge_shares)

@@ -1,0 +1,62 @@
+"""When tokens were committed: one sample of each cell of the `grid` experiment, as the decoder told it."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import Any
+
+from pardec.evidence.tables.base import SOURCES, Table, count, number, text
+from pardec.evidence.tables.grid import EXPERIMENT
+from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.pairs import Sample, clean
+
+POINTS = 200
+"""Most commits kept of a sample; of more, evenly spaced ones and the last."""
+
+
+def build(inputs: Inputs) -> list[dict[str, Any]]:
+    rows = []
+    for record in inputs.records:
+        cell = record.body["cell"]
+        if cell["experiment"] == EXPERIMENT and record.body["samples"]:
+            trail = {"record": record.path, "record_sha256": record.sha256}
+            for place, (at, tokens) in enumerate(curve(middle(record.body["samples"]))):
+                rows.append({"cell": cell["id"], "commit": place, "at_ms": at, "tokens": tokens, **trail})
+    return rows
+
+
+def middle(samples: list[Sample]) -> Sample:
+    """The clean sample whose end to end time is the (lower) median."""
+    ordered = sorted(clean(samples), key=lambda sample: sample["e2e_ms"])
+    return ordered[(len(ordered) - 1) // 2]
+
+
+def curve(sample: Sample) -> list[tuple[float, float]]:
+    """(milliseconds, tokens a row committed so far) after each pass that committed some; at most POINTS + 1."""
+    stamps, committed = sample.get("commit_ms") or [], sample.get("committed") or []
+    told = [
+        (at, total)
+        for at, new, total in zip(stamps, committed, accumulate(committed), strict=True)
+        if new > 0
+    ]
+    every = -(-len(told) // POINTS) if told else 1
+    kept = told[::every]
+    return kept if not told or kept[-1] == told[-1] else [*kept, told[-1]]
+
+
+TABLE = Table(
+    name="commits",
+    description="Tokens committed against time in one sample of each cell of the grid experiment: the clean sample "
+    "of median end to end time, event by event (evenly thinned where there are many).",
+    needs=("records",),
+    key=("cell", "commit"),
+    columns={
+        "cell": text("the cell's id", nullable=False),
+        "commit": count("place of the event among those kept"),
+        "at_ms": number("ms", "time of the event since decoding began"),
+        "tokens": number("tokens", "tokens a row committed by then"),
+        **SOURCES,
+    },
+    build=build,
+    published=False,
+)

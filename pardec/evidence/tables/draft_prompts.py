@@ -1,0 +1,129 @@
+"""Every drafting cell prompt by prompt: what stands behind the verdicts on ideas."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pardec.common.errors import UserError
+from pardec.common.lazy import lazy
+from pardec.evidence import drafting
+from pardec.evidence.drafting import Side, Trial
+from pardec.evidence.tables.base import SOURCES, Table, count, flag, number, text
+from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.pairs import Sample, pair
+
+np = lazy("numpy")
+
+
+def build(inputs: Inputs) -> list[dict[str, Any]]:
+    trials = [trial for trial in drafting.trials(inputs.records) if trial.ok]
+    greedy = drafting.greedy_outputs(trials)
+    try:
+        return [row for trial in trials for row in _rows(trial, greedy)]
+    except (TypeError, ValueError, KeyError) as error:
+        raise UserError(
+            f"experiment {drafting.EXPERIMENT}", f"has a damaged record ({error!r})", "run `make all` again"
+        ) from None
+
+
+def _rows(trial: Trial, greedy: dict[tuple, tuple[int, ...]]) -> list[dict[str, Any]]:
+    rates = _ratios(trial)
+    rows = []
+    for prompt in trial.prompts:
+        own = trial.own.of(prompt)
+        cycles = [cycle for sample in own for cycle in drafting.cycles(sample)]
+        right = greedy.get((*drafting.shape(trial, trial.own), prompt))
+        rows.append(
+            {
+                "cell": trial.record.body["cell"]["id"],
+                "task": trial.task,
+                "arm": trial.own.arm,
+                "against": trial.against,
+                "run": trial.run,
+                "tuning": trial.tuning,
+                "prompt": prompt,
+                "visits": len(own),
+                "tokens": own[0]["useful"],
+                "ratio": rates.get(prompt),
+                "tau": drafting.tau(own),
+                "cycles": len(cycles),
+                "lossless": None if trial.own.sampled else _same(trial.own.outputs.get(prompt), right),
+                **_beside(trial, prompt),
+                "impossible": sum(map(drafting.impossible, cycles)),
+                "undrafted": sum(map(drafting.undrafted, cycles)),
+                "record": trial.record.path,
+                "record_sha256": trial.record.sha256,
+            }
+        )
+    return rows
+
+
+def _beside(trial: Trial, prompt: str) -> dict[str, Any]:
+    """What the reference of the same process did with the same prompt."""
+    if trial.other is None:
+        return {}
+    other = trial.other.of(prompt)
+    return {
+        "reference_tau": drafting.tau(other),
+        "same_tokens": _same(trial.own.outputs.get(prompt), trial.other.outputs.get(prompt)),
+        "same_taus": _traces(trial.own, prompt) == _traces(trial.other, prompt),
+    }
+
+
+def _same(own: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool | None:
+    return None if own is None or other is None else own == other
+
+
+def _traces(side: Side, prompt: str) -> list[tuple[float, ...]]:
+    """The taus of each visit's cycles, visits that went alike once."""
+    return sorted({tuple(drafting.taus([sample])) for sample in side.of(prompt)})
+
+
+def _ratios(trial: Trial) -> dict[str, float]:
+    """By prompt the throughput ratio to the reference: over its visits the median, in logarithms, of paired ones."""
+    if trial.other is None:
+        return {}
+    pairs = pair(trial.own.samples, trial.other.samples)
+    logs: dict[str, list[float]] = {}
+    for own, other in zip(pairs.cell, pairs.reference, strict=True):
+        if own["useful"] > 0 and other["useful"] > 0:
+            ratio = math.log(_rate(own)) - math.log(_rate(other))
+            logs.setdefault(drafting.prompt_of(own), []).append(ratio)
+    return {prompt: math.exp(float(np.median(own))) for prompt, own in logs.items()}
+
+
+def _rate(sample: Sample) -> float:
+    return sample["useful"] / sample["e2e_ms"]
+
+
+TABLE = Table(
+    name="draft_prompts",
+    description="One row a drafting cell and prompt: throughput ratio to the reference of its process, tau, and "
+    "whether tokens and taus are the same.",
+    needs=("records",),
+    key=("cell", "prompt"),
+    columns={
+        "cell": text("the cell's id", nullable=False),
+        "task": text("what is generated", nullable=False),
+        "arm": text("the study's name for decoder and settings", nullable=False),
+        "against": text("the arm it is paired with; empty where it stands alone"),
+        "run": count("which separate run"),
+        "tuning": flag("whether the prompt is one that settings are chosen on"),
+        "prompt": text("id of the prompt", nullable=False),
+        "visits": count("timed generations", "samples"),
+        "tokens": count("useful tokens", "tokens"),
+        "ratio": number("×", "useful tokens/s over the reference's: median over paired visits"),
+        "tau": number("tokens", "tokens committed a verification"),
+        "reference_tau": number("tokens", "the reference's"),
+        "cycles": count("cycles, all visits together"),
+        "lossless": flag("whether its tokens are those of the target's greedy decoding"),
+        "same_tokens": flag("whether its tokens are the reference's"),
+        "same_taus": flag("whether each cycle committed as many tokens as the reference's"),
+        "impossible": count("cycles that committed more than they proposed and the target's one"),
+        "undrafted": count("cycles that proposed nothing"),
+        **SOURCES,
+    },
+    build=build,
+    published=False,
+)

@@ -1,0 +1,106 @@
+"""The `flood` experiment: rendering by size of the plan and candidates, where the time goes, and what is right."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.evidence.tables.base import Column, Table, count, measured, number, text
+from pardec.evidence.tables.cell_columns import CELL, VERDICT
+from pardec.evidence.tables.cell_row import with_interval
+from pardec.evidence.tables.experiment import cut
+from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.pairs import clean
+
+statistics = lazy("pardec.evidence.statistics")
+
+EXPERIMENT = "flood"
+PHASES = ("manager", "level0", "level1", "transfer")
+SCORES = ("level0", "level1", "rank0", "rank1", "separation0", "separation1", "invalid")
+RIGHT = {
+    "level0": "fraction of roots whose chunks are all right",
+    "level1": "fraction of chunks whose characters are all right",
+    "rank0": "fraction of pairs of chunks, right and wrong, in which the right one has the lower energy",
+    "rank1": "the same of characters",
+    "separation0": "energy of wrong chunks less that of right ones",
+    "separation1": "the same of characters",
+    "invalid": "tokens of a plan that are no roots, a prompt",
+}
+
+FLOOD: dict[str, Column] = {
+    "roots": count("roots of the plan", "roots"),
+    "candidates": count("candidates a condition, K", "candidates"),
+    "order": text("parallel, by_root or by_candidate; empty for decoders that render nothing"),
+    "plan": text("given, or written by the manager"),
+    "chunk_batch": count("most expansions in a pass; empty: all of a level", "expansions"),
+    **{f"{phase}_share": number("", f"share of the latency spent in {phase}, mean", "n") for phase in PHASES},
+    "other_share": number("", "the rest of the latency; all shares sum to one", "n"),
+    **measured("characters_per_s", "characters/s", "characters written / E2E, median"),
+    **measured("chunks_per_s", "tokens/s", "rendered tokens, which are chunks, / E2E, median"),
+    "chunks": number("tokens", "chunks rendered, mean", "n"),
+    "characters": number("characters", "characters rendered before the canvas cuts any, mean", "n"),
+    "cut": number("characters", "characters that the canvas did not hold, mean", "n"),
+    "invalid_roots": number("roots", "tokens of the plan that are no roots and wrote nothing, mean", "n"),
+    **{
+        name: column
+        for metric, words in RIGHT.items()
+        for name, column in measured(metric, "", words, count="quality_n").items()
+    },
+}
+
+
+def build(inputs: Inputs) -> list[dict[str, Any]]:
+    records = {record.path: record for record in inputs.records}
+    rows = cut(inputs, EXPERIMENT)
+    for row in rows:
+        settings = json.loads(row["settings"] or "{}")
+        row |= {name: settings.get(name) for name in ("candidates", "order", "plan", "chunk_batch")}
+        row["roots"] = settings["roots"] if settings.get("plan") == "manager" else row["prompt_tokens"]
+        samples = clean(records[row["record"]].body["samples"])
+        if row["status"] == "ok" and samples:
+            row |= rates(samples)
+        score = inputs.scores.get(row["scores"])
+        for metric in SCORES:
+            found = score.body["metrics"].get(metric) if score else None
+            if found and found["value"] is not None:
+                row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = (
+                    found[key] for key in ("value", "low", "high")
+                )
+    return rows
+
+
+def rates(samples: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rates, counts and shares of the samples of one cell; nothing of a render where nothing was rendered."""
+    seconds = [sample["e2e_ms"] / 1000 for sample in samples]
+    written = [sample["useful"] / s for sample, s in zip(samples, seconds, strict=True)]
+    row = dict(with_interval("characters_per_s", statistics.median(written)))
+    facts = [sample["cycles"][0] for sample in samples if sample.get("cycles")]
+    if len(facts) != len(samples):
+        return row
+    each = [fact["chunks"] / s for fact, s in zip(facts, seconds, strict=True)]
+    row |= with_interval("chunks_per_s", statistics.median(each))
+    for column, fact in (("chunks", "chunks"), ("characters", "characters"), ("cut", "cut")):
+        row[column] = sum(f[fact] for f in facts) / len(facts)
+    row["invalid_roots"] = sum(f["invalid"] for f in facts) / len(facts)
+    return row | shares(samples)
+
+
+def shares(samples: list[dict[str, Any]]) -> dict[str, float]:
+    """Mean share of each phase, and of the rest."""
+    found = {
+        f"{phase}_share": sum(s.get("phases_ms", {}).get(phase, 0.0) / s["e2e_ms"] for s in samples)
+        / len(samples)
+        for phase in PHASES
+    }
+    return found | {"other_share": 1 - sum(found.values())}
+
+
+TABLE = Table(
+    name="flood",
+    description="One row a cell of Flash Flood: where its time goes, its rates, and how much of it is right.",
+    needs=("cells", "noise", "records", "scores"),
+    key=("cell",),
+    columns={**CELL, **VERDICT, **FLOOD},
+    build=build,
+)

@@ -1,0 +1,57 @@
+"""The `grid` experiment: large tables, the passes and the time they take, and how much of them is right."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from pardec.evidence.tables.base import Column, Table, count, flag, measured
+from pardec.evidence.tables.cell_columns import CELL, VERDICT
+from pardec.evidence.tables.experiment import cut
+from pardec.evidence.tables.inputs import Inputs
+
+EXPERIMENT = "grid"
+RIGHT = 0.99
+"""Least share of cells right at which a table counts as written: the floor that the models are held to."""
+SCORES = {"cells": "cells_right", "rows": "rows_right", "exact": "grids_right", "parses": "parses"}
+"""Metrics of a table, and the columns that hold them."""
+
+SIZE: dict[str, Column] = {
+    "side": count("rows, and columns, of the square that fills the canvas", "cells"),
+    "passes_set": count("passes after which the decoder stops; empty where it sets none"),
+    **measured("cells_right", "", "fraction of cells right, mean over prompts", count="quality_n"),
+    **measured(
+        "rows_right", "", "fraction of rows right to the last cell, mean over prompts", count="quality_n"
+    ),
+    **measured("grids_right", "", "fraction of outputs right to the last cell", count="quality_n"),
+    **measured("parses", "", "fraction of outputs that are a table of integers", count="quality_n"),
+    "right": flag(f"whether at least {RIGHT} of the cells are right"),
+}
+
+
+def build(inputs: Inputs) -> list[dict[str, Any]]:
+    rows = cut(inputs, EXPERIMENT)
+    for row in rows:
+        side = math.isqrt(row["new_tokens"])
+        row["side"] = side if side * side == row["new_tokens"] else None
+        row["passes_set"] = json.loads(row["settings"] or "{}").get("passes")
+        score = inputs.scores.get(row["scores"])
+        for metric, column in SCORES.items():
+            found = score.body["metrics"].get(metric) if score else None
+            if found:
+                row[column] = found["value"]
+                row[f"{column}_low"], row[f"{column}_high"] = found.get("low"), found.get("high")
+        if row.get("cells_right") is not None:
+            row["right"] = row["cells_right"] >= RIGHT
+    return rows
+
+
+TABLE = Table(
+    name="grid",
+    description="One row a cell of the Mega-Grid: passes, time and correctness by size.",
+    needs=("cells", "noise", "scores"),
+    key=("cell",),
+    columns={**CELL, **VERDICT, **SIZE},
+    build=build,
+)

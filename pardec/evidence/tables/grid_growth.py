@@ -1,0 +1,142 @@
+"""How passes and time grow with the size of a table, by decoder: exponents, slopes, and where O(1) ends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.tables.inputs import Inputs
+
+statistics = lazy("pardec.evidence.statistics")
+
+QUANTITIES = {"nfe": "slope_passes", "latency_ms": "slope_ms", "pass_ms": "slope_ms"}
+"""What grows, and the column of its slope; pass_ms is the time of one pass."""
+FEWEST = "fewest that are right"
+"""The series of a decoder's quickest right cell at each size, whatever its settings."""
+
+
+def build(inputs: Inputs) -> list[dict[str, Any]]:
+    cells = [row for row in inputs.rows("grid") if row["status"] == "ok" and row["batch"] == 1 and row["nfe"]]
+    for row in cells:
+        row["pass_ms"] = row["latency_ms"] / row["nfe"]
+    found = []
+    for (arm, series), rows in {**_by_settings(cells), **_fewest(cells)}.items():
+        rows = sorted(rows, key=lambda row: row["new_tokens"])
+        if len({row["new_tokens"] for row in rows}) > 1:
+            found += [_growth(arm, series, quantity, rows) for quantity in QUANTITIES]
+    return found
+
+
+def _by_settings(cells: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """Cells of one arm with the same settings."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in cells:
+        *_, words = row["cell"].split("/")
+        set_apart = [word for word in words.split(",") if not word.startswith(("new=", "batch="))]
+        groups[row["arm"], ",".join(set_apart)].append(row)
+    return groups
+
+
+def _fewest(cells: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """By arm: at each size the right cell with the fewest passes."""
+    best: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
+    for row in cells:
+        if row["right"]:
+            here = best[row["arm"], FEWEST]
+            known = here.get(row["new_tokens"])
+            if known is None or row["nfe"] < known["nfe"]:
+                here[row["new_tokens"]] = row
+    return {name: list(rows.values()) for name, rows in best.items()}
+
+
+def _growth(arm: str, series: str, quantity: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    x, y = [row["new_tokens"] for row in rows], [row[quantity] for row in rows]
+    power, line = statistics.loglog_slope(x, y), statistics.linear_slope(x, y)
+    slope = QUANTITIES[quantity]
+    last = statistics.loglog_slope(x[-2:], y[-2:])
+    constant = _constant_to(quantity, rows)
+    return {
+        "arm": arm,
+        "series": series or None,
+        "quantity": quantity,
+        "decoder": rows[0]["decoder"],
+        "model": rows[0]["model"],
+        "all_right": all(row["right"] for row in rows),
+        "exponent": power.value,
+        "exponent_low": power.low,
+        "exponent_high": power.high,
+        slope: line.value,
+        f"{slope}_low": line.low,
+        f"{slope}_high": line.high,
+        "last_exponent": last.value,
+        "n": power.n,
+        "from_tokens": x[0],
+        "to_tokens": x[-1],
+        "smallest": y[0],
+        "largest": y[-1],
+        "growth": y[-1] / y[0],
+        "constant_to": constant,
+        "constant_side": next((row["side"] for row in rows if row["new_tokens"] == constant), None),
+        "constant_throughout": constant == x[-1],
+        **{name: " ".join(row[name] for row in rows) for name in SOURCES},
+    }
+
+
+def _constant_to(quantity: str, rows: list[dict[str, Any]]) -> int:
+    """Tokens of the largest size up to which `quantity` is not shown to exceed that of the smallest: its interval
+    reaches the smallest's, widened by the noise floor."""
+    first = rows[0]
+    ceiling = _end(first, quantity, "high") * (1 + (first["noise_floor"] or 0.0))
+    reached = first["new_tokens"]
+    for row in rows[1:]:
+        if _end(row, quantity, "low") > ceiling:
+            break
+        reached = row["new_tokens"]
+    return reached
+
+
+def _end(row: dict[str, Any], quantity: str, end: str) -> float:
+    """One end of a quantity's interval; passes are counted and have none."""
+    if quantity == "nfe":
+        return row["nfe"]
+    found = row[f"latency_{end}"] if row[f"latency_{end}"] is not None else row["latency_ms"]
+    return found if quantity == "latency_ms" else found / row["nfe"]
+
+
+TABLE = Table(
+    name="grid_growth",
+    description="Growth of passes, time and time a pass with the tokens of a table: y ~ tokens^exponent by least "
+    "squares on logarithms, y ~ slope x tokens by least squares, over the sizes of one decoder and its settings.",
+    needs=("grid",),
+    key=("arm", "series", "quantity"),
+    columns={
+        "arm": text("the study's name for decoder and settings", nullable=False),
+        "series": text(
+            f"settings that are swept, or '{FEWEST}': at each size the right cell of fewest passes"
+        ),
+        "quantity": text("nfe (passes), latency_ms or pass_ms (latency / passes)", nullable=False),
+        "decoder": text("how tokens are written", nullable=False),
+        "model": text("name of the model", nullable=False),
+        "all_right": flag("whether the tables are right at every size of the series"),
+        **measured("exponent", "", "the exponent; no interval from two sizes"),
+        **measured("slope_ms", "ms/token", "slope of a time; no interval from two sizes"),
+        **measured("slope_passes", "passes/token", "slope of the passes; no interval from two sizes"),
+        "last_exponent": number("", "exponent between the two largest sizes alone"),
+        "n": count("sizes in the fit", "sizes"),
+        "from_tokens": count("tokens of the smallest size", "tokens"),
+        "to_tokens": count("tokens of the largest size", "tokens"),
+        "smallest": number("", "the quantity at the smallest size"),
+        "largest": number("", "the quantity at the largest size"),
+        "growth": number("×", "the quantity at the largest size / at the smallest"),
+        "constant_to": count(
+            "tokens of the largest size up to which the quantity is not shown to exceed that of the smallest",
+            "tokens",
+        ),
+        "constant_side": count("side of the square of that size", "cells"),
+        "constant_throughout": flag("whether that is the largest size measured"),
+        **SOURCES,
+    },
+    build=build,
+)

@@ -1,0 +1,269 @@
+"""The drafting ideas, each setting judged by speed and by tau."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.evidence.ideas.base import BASELINE, BEST_FIXED, Idea, Setting
+from pardec.evidence.ideas.registry import IDEAS, SAMPLED
+from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.tables.cell_row import with_interval
+from pardec.evidence.tables.draft import ALL, ratios
+from pardec.evidence.tables.inputs import Inputs
+
+statistics = lazy("pardec.evidence.statistics")
+verdicts = lazy("pardec.evidence.verdicts")
+
+Row = dict[str, Any]
+ACCOUNTED = 0.9
+"""Share of cycle time that a profile must name."""
+
+
+def build(inputs: Inputs) -> list[Row]:
+    """No row where the experiment was not run: then there is nothing to judge by."""
+    prompts, draft = inputs.rows("draft_prompts"), inputs.rows("draft")
+    if not prompts:
+        return []
+    fixed = best_fixed(prompts)
+    noise = verdicts.effect(ratios(_measured(prompts, BASELINE), BASELINE))
+    margin = verdicts.delta(noise.reach() if noise else None)
+    judged = [_Judged(idea, setting, place, prompts, draft, fixed) for idea in IDEAS for place, setting in
+              enumerate(idea.settings)]  # fmt: skip
+    for kind in ("speed", "tau"):
+        _adjust([one for one in judged if one.place == 0], kind)
+        _adjust([one for one in judged if one.place > 0], kind)
+    return [one.row(margin, noise.pooled.n if noise else None) for one in judged]
+
+
+def _adjust(judged: list[_Judged], kind: str) -> None:
+    """Holm over the ideas' deciding settings; the settings beside them are adjusted among themselves."""
+    tested = [one for one in judged if one.effects[kind] is not None and one.effects[kind].p is not None]
+    adjusted = statistics.holm([one.effects[kind].p for one in tested])
+    for one, p in zip(tested, adjusted.tolist(), strict=True):
+        one.adjusted[kind] = p
+
+
+def _measured(prompts: list[Row], arm: str) -> list[Row]:
+    return [row for row in prompts if row["arm"] == arm and not row["tuning"]]
+
+
+def best_fixed(prompts: list[Row]) -> dict[str, str]:
+    """By workload the fixed block that was fastest on tuning prompts; the baseline where none was faster."""
+    best: dict[str, tuple[float, str]] = {}
+    tuned = [row for row in prompts if row["tuning"] and row["against"] == BASELINE]
+    for task in sorted({row["task"] for row in prompts}):
+        best[task] = (1.0, BASELINE)
+        for arm in sorted({row["arm"] for row in tuned if row["task"] == task} - {BASELINE}):
+            own = [row for row in tuned if row["task"] == task and row["arm"] == arm]
+            found = verdicts.effect(ratios(own, BASELINE))
+            if found is not None:
+                best[task] = max(best[task], (found.pooled.value, arm))
+    return {task: arm for task, (_, arm) in best.items()}
+
+
+class _Judged:
+    """One setting of one idea with its evidence."""
+
+    def __init__(
+        self,
+        idea: Idea,
+        setting: Setting,
+        place: int,
+        prompts: list[Row],
+        draft: list[Row],
+        fixed: dict[str, str],
+    ):
+        self.idea, self.setting, self.place, self.fixed = idea, setting, place, fixed
+        self.prompts = _measured(prompts, setting.arm)
+        self.control = _measured(prompts, setting.control) if setting.control else []
+        self.table = [row for row in draft if row["arm"] == setting.arm and row["task"] != ALL]
+        self.paired = [row for row in self.prompts if row["against"] == self.against(row["task"])]
+        silent = idea.instrument
+        self.effects: dict[str, Any] = {
+            "speed": None if silent else self._effect(lambda row: row["ratio"]),
+            "tau": None if silent else self._effect(_tau_ratio),
+        }
+        self.adjusted: dict[str, float | None] = {"speed": None, "tau": None}
+
+    def against(self, task: str) -> str:
+        return self.fixed.get(task, BASELINE) if self.setting.against == BEST_FIXED else self.setting.against
+
+    def _effect(self, of: Callable[[Row], float | None]) -> Any:
+        values = [(row, of(row)) for row in self.paired]
+        return verdicts.effect(
+            verdicts.Ratio(row["task"], row["prompt"], row["run"], value)
+            for row, value in values
+            if value is not None
+        )
+
+    @property
+    def facts(self) -> Any:
+        told = [row["lossless"] for row in self.prompts if row["lossless"] is not None]
+        return verdicts.Facts(
+            lossless=all(told) if told else None,
+            control=self._control(),
+            by_law=self.idea.by_law,
+            fell_back=any(row["fell_back"] for row in self.table),
+            peeked=any(row["impossible"] for row in self.prompts),
+        )
+
+    def _control(self) -> bool | None:
+        """Whether the machinery with the idea off went as its reference, token by token and cycle by cycle."""
+        held = [
+            row
+            for row in self.control
+            if row["against"] in (self.setting.against, BASELINE, _base_of(self.idea))
+        ]
+        if not held or {row["task"] for row in held} < {row["task"] for row in self.paired}:
+            return None
+        return all(row["same_tokens"] and row["same_taus"] for row in held)
+
+    def row(self, margin: float, noise_prompts: int | None) -> Row:
+        facts = self.facts
+        row: Row = {
+            "idea": self.idea.id,
+            "number": self.idea.number,
+            "title": self.idea.title,
+            "arm": self.setting.arm,
+            "words": self.setting.words,
+            "deciding": self.place == 0,
+            "against": self.setting.against,
+            "control_arm": self.setting.control,
+            "control": facts.control,
+            "lossless": facts.lossless,
+            "by_law": facts.by_law,
+            "fell_back": facts.fell_back,
+            "peeked": facts.peeked,
+            "margin": margin,
+            "noise_prompts": noise_prompts,
+            **_sources([*self.prompts, *self.control]),
+        }
+        if self.idea.instrument:
+            return {**row, **self._instrument()}
+        for kind, least in (("speed", margin), ("tau", verdicts.LEAST_DELTA)):
+            found, name = self.effects[kind], "ratio" if kind == "speed" else "tau_ratio"
+            decision = verdicts.decide(found, facts, least, self.adjusted[kind])
+            row |= {f"{kind}_status": decision.status, f"{kind}_reason": decision.reason}
+            row[f"{kind}_prompts_needed"] = decision.prompts
+            row[f"{kind}_p"] = self.adjusted[kind]
+            if found is None:
+                continue
+            row |= with_interval(name, found.pooled)
+            row |= {"prompts": found.pooled.n, "workloads": len(found.workloads), "runs": len(found.runs)}
+            if kind == "speed":
+                for run in (1, 2):
+                    row |= with_interval(f"ratio_run{run}", found.runs.get(run))
+                worst = min(found.workloads.items(), key=lambda item: item[1].value)
+                row |= {"worst_task": worst[0], "worst_prompts": worst[1].n}
+                row |= with_interval("worst_ratio", worst[1])
+        row |= _taus(self.paired)
+        return {**row, "status": row["speed_status"]}
+
+    def _instrument(self) -> Row:
+        """An instrument is validated where it names the time of the cycles it measured, whatever they cost."""
+        shares = [row["accounted_share"] for row in self.table if row["accounted_share"] is not None]
+        told = bool(self.table) and len(shares) == len(self.table)
+        good = told and min(shares) >= ACCOUNTED
+        status = verdicts.VALIDATED if good else verdicts.IMPLEMENTED if self.prompts else verdicts.PROPOSED
+        reason = {
+            verdicts.VALIDATED: "each cycle is there, and its named phases hold nearly all of its time",
+            verdicts.IMPLEMENTED: "some cycle or its phases are missing",
+            verdicts.PROPOSED: verdicts.NOT_RUN,
+        }[status]
+        return {
+            "status": status,
+            "speed_status": status,
+            "speed_reason": reason,
+            "accounted_share": min(shares) if shares else None,
+            "prompts": len({(row["task"], row["prompt"]) for row in self.prompts}),
+            "workloads": len({row["task"] for row in self.prompts}),
+            "runs": len({row["run"] for row in self.prompts}),
+            **_taus(self.prompts),
+        }
+
+
+def _base_of(idea: Idea) -> str:
+    return SAMPLED if idea.by_law else BASELINE
+
+
+def _tau_ratio(row: Row) -> float | None:
+    return row["tau"] / row["reference_tau"] if row["tau"] and row["reference_tau"] else None
+
+
+def _taus(rows: list[Row]) -> Row:
+    """Pooled tau of the idea and of what it is held against, over the same prompts."""
+    known = [row for row in rows if row["tau"] is not None and row["cycles"]]
+    if not known:
+        return {}
+    cycles = sum(row["cycles"] for row in known)
+    found: Row = {"tau": sum(row["tau"] * row["cycles"] for row in known) / cycles, "cycles": cycles}
+    other = [row for row in known if row["reference_tau"]]
+    if other:
+        tokens = sum(row["tau"] * row["cycles"] for row in other)
+        found["reference_tau"] = tokens / sum(
+            row["tau"] * row["cycles"] / row["reference_tau"] for row in other
+        )
+    return found
+
+
+def _sources(rows: list[Row]) -> Row:
+    records = sorted({(row["record"], row["record_sha256"]) for row in rows})
+    return {
+        "record": " ".join(path for path, _ in records),
+        "record_sha256": " ".join(sha for _, sha in records),
+    }
+
+
+TABLE = Table(
+    name="ideas",
+    description="One row a setting of a drafting idea: paired throughput and tau against what it is held against, with "
+    "verdicts on both.",
+    needs=("draft_prompts", "draft"),
+    key=("idea", "arm"),
+    columns={
+        "idea": text("the idea's name", nullable=False),
+        "number": count("its number in the seed; those beyond it count on"),
+        "title": text("its title", nullable=False),
+        "arm": text("the study's arm that realises it", nullable=False),
+        "words": text("what sets this setting apart"),
+        "deciding": flag("whether this setting gives the idea its status"),
+        "status": text("proposed, implemented, validated, rejected, equivalent or inconclusive: by speed", False),
+        "against": text("what it is held against"),
+        "prompts": count("different prompts behind the ratio", "prompts"),
+        "workloads": count("workloads behind the ratio"),
+        "runs": count("separate runs"),
+        **measured("ratio", "×", "throughput over what it is held against: geometric mean over prompts, all runs",
+                   count="prompts"),
+        **measured("ratio_run1", "×", "the same, first run", count="prompts"),
+        **measured("ratio_run2", "×", "the same, second run", count="prompts"),
+        "worst_task": text("the workload with the lowest ratio"),
+        "worst_prompts": count("prompts there", "prompts"),
+        **measured("worst_ratio", "×", "the ratio there", count="worst_prompts"),
+        "margin": number("", "delta: what counts as no difference, 3 % or what an arm against itself shows",
+                         "noise_prompts"),
+        "noise_prompts": count("prompts of the arm against itself", "prompts"),
+        "speed_status": text("the verdict on throughput"),
+        "speed_reason": text("what decided it"),
+        "speed_prompts_needed": count("prompts that would decide, if the estimate stays", "prompts"),
+        "speed_p": number("", "p of a ratio of one, adjusted over the ideas (Holm)", "prompts"),
+        "tau": number("tokens", "its tau, pooled over the paired prompts", "cycles"),
+        "reference_tau": number("tokens", "that of what it is held against, on the same prompts", "cycles"),
+        "cycles": count("cycles of the idea behind tau", "cycles"),
+        **measured("tau_ratio", "×", "tau over the other's: geometric mean over prompts", count="prompts"),
+        "tau_status": text("the verdict on tau, which no machine decides"),
+        "tau_reason": text("what decided it"),
+        "tau_prompts_needed": count("prompts that would decide, if the estimate stays", "prompts"),
+        "tau_p": number("", "p of a tau ratio of one, adjusted over the ideas (Holm)", "prompts"),
+        "lossless": flag("whether all its tokens are those of the target's greedy decoding"),
+        "by_law": flag("whether its outputs are drawn, so that their distribution is tested instead"),
+        "control_arm": text("the arm with the same machinery and the idea switched off"),
+        "control": flag("whether that arm gave the reference's tokens and taus"),
+        "fell_back": flag("whether it mostly proposed nothing"),
+        "peeked": flag("whether it committed more than it proposed"),
+        "accounted_share": number("", "of an instrument: least share of cycle time in named phases, over workloads"),
+        **SOURCES,
+    },
+    build=build,
+)  # fmt: skip

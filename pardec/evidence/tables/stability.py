@@ -1,0 +1,139 @@
+"""Whether the machine held still: every timed series by when it ran, and the same work measured again later."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections import defaultdict
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.evidence.tables.base import SOURCES, Table, count, measured, number, text
+from pardec.evidence.tables.cell_row import task_of
+from pardec.evidence.tables.inputs import Inputs, Source
+from pardec.evidence.tables.pairs import Sample, clean, flags
+
+statistics = lazy("pardec.evidence.statistics")
+
+WORK = ("model", "arm", "decoder", "settings", "engine", "precision", "device", "threads", "batch")
+SHAPE = ("prompt_tokens", "new_tokens", "random_prompts", "data")
+FEWEST = 4
+"""A series of fewer samples has no halves worth comparing."""
+
+
+def build(inputs: Inputs) -> list[dict[str, Any]]:
+    rows = []
+    starts = [start for record in inputs.records if (start := _start(record)) is not None]
+    for record in inputs.records:
+        start = _start(record)
+        offset = None if start is None else (start - min(starts)).total_seconds()
+        sides = (("cell", record.body), ("reference", record.body.get("reference") or {}))
+        for side, holder in sides:
+            if side == "cell" or holder.get("samples"):
+                rows.append(_row(record, side, holder, offset))
+    return _relative_to_the_same_work(rows)
+
+
+def _row(record: Source, side: str, holder: dict[str, Any], offset: float | None) -> dict[str, Any]:
+    body, stop = record.body, record.body.get("stop") or {}
+    cell, own = {**body["cell"], **(holder.get("cell") or {})}, body["cell"]
+    good = clean(holder["samples"])
+    middle = statistics.median([sample["e2e_ms"] for sample in good]) if good else None
+    return {
+        "cell": own["id"],
+        "side": side,
+        "experiment": own["experiment"],
+        "task": task_of(own),
+        **{name: cell.get(name) for name in ("model", "arm", "decoder", "batch", "new_tokens")},
+        "steps": (cell.get("settings") or {}).get("steps"),
+        "work": json.dumps({name: cell.get(name) for name in (*WORK, *SHAPE)}, sort_keys=True),
+        "started_s": offset,
+        "took_s": body.get("measured_s") if side == "cell" else None,
+        "n": len(good),
+        "n_all": len(holder["samples"]),
+        "flagged": sum(bool(sample.get("flags")) for sample in holder["samples"]),
+        "flags": flags(holder["samples"]),
+        "stop_reason": (stop.get("reason") if holder["samples"] else None) if side == "cell" else None,
+        "reached": stop.get("half_width") if side == "cell" else None,
+        "target": stop.get("target") if side == "cell" else None,
+        "latency_ms": middle and middle.value,
+        "latency_low": middle and middle.low,
+        "latency_high": middle and middle.high,
+        "halves": _halves(good),
+        "status": body["status"],
+        "record": record.path,
+        "record_sha256": record.sha256,
+    }
+
+
+def _start(record: Source) -> datetime.datetime | None:
+    said = (record.body.get("provenance") or {}).get("start")
+    try:
+        return datetime.datetime.fromisoformat(said)
+    except (TypeError, ValueError):
+        return None
+
+
+def _halves(samples: list[Sample]) -> float | None:
+    """Median of the later half over that of the earlier: drift within one process."""
+    if len(samples) < FEWEST:
+        return None
+    half = len(samples) // 2
+    times = [sample["e2e_ms"] for sample in samples]
+    return statistics.percentile(times[-half:], 50) / statistics.percentile(times[:half], 50)
+
+
+def _relative_to_the_same_work(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Where the same work was timed in several processes: each median over the median of them all."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if row["latency_ms"] is not None:
+            groups[row["work"]].append(row)
+    for group in groups.values():
+        middle = statistics.percentile([row["latency_ms"] for row in group], 50)
+        for row in group:
+            row["times"] = len(group)
+            if len(group) > 1:
+                row |= {
+                    "relative": row["latency_ms"] / middle,
+                    "relative_low": row["latency_low"] and row["latency_low"] / middle,
+                    "relative_high": row["latency_high"] and row["latency_high"] / middle,
+                }
+    return rows
+
+
+TABLE = Table(
+    name="stability",
+    description="Every timed series by when it ran: repetitions, why sampling stopped, flags, drift.",
+    needs=("records",),
+    key=("cell", "side"),
+    columns={
+        "cell": text("the cell's id", nullable=False),
+        "side": text("cell, or reference: the series beside it in the same process", nullable=False),
+        "experiment": text("the question it belongs to"),
+        "task": text("what is generated"),
+        "model": text("name of the model"),
+        "arm": text("the study's name for decoder and settings"),
+        "decoder": text("how tokens are written"),
+        "steps": count("forward passes set"),
+        "batch": count("prompts decoded together"),
+        "new_tokens": count("tokens written a row", "tokens"),
+        "work": text("all that decides how long it takes; equal in series of the same work"),
+        "started_s": number("s", "start of its process, from the start of the first cell's"),
+        "took_s": number("s", "time its process spent measuring"),
+        "n": count("clean samples", "samples"),
+        "n_all": count("all samples", "samples"),
+        "flagged": count("samples that the machine's state flags", "samples"),
+        "flags": text("those flags, with how many samples bear each"),
+        "stop_reason": text("why sampling ended"),
+        "reached": number("fraction", "half-width of the 95 % interval when sampling ended / median"),
+        "target": number("fraction", "the half-width that sampling aimed for"),
+        **measured("latency_ms", "ms", "median end to end time of the clean samples", "latency"),
+        "halves": number("×", "median of the later half of the samples / of the earlier half", "n"),
+        "times": count("series of the same work in this run"),
+        **measured("relative", "×", "median / median over all series of the same work"),
+        "status": text("how the cell ended"),
+        **SOURCES,
+    },
+    build=build,
+)

@@ -1,0 +1,211 @@
+"""What the evidence says of an idea: effects from paired prompts, and rules that turn them into a status.
+
+An effect is the geometric mean over prompts of a ratio of two arms of one process. Prompts are resampled within their
+workload, which counts as much as any other workload (rescaling bootstrap: Rao and Wu 1988). p tests a ratio of one, by
+Student's t on the logarithms, in the run that shows less; over all ideas it is adjusted by Holm's method.
+
+delta is what counts as no difference: 3 %, or what an arm against itself shows, whichever is larger.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from pardec.evidence.statistics import RESAMPLES, SEED, Estimate
+
+PROPOSED, IMPLEMENTED = "proposed", "implemented"
+VALIDATED, REJECTED, EQUIVALENT, INCONCLUSIVE = "validated", "rejected", "equivalent", "inconclusive"
+STATUSES = (PROPOSED, IMPLEMENTED, VALIDATED, REJECTED, EQUIVALENT, INCONCLUSIVE)
+LEAST_DELTA = 0.03
+ALPHA = 0.05
+LEAST_PROMPTS, LEAST_WORKLOADS, LEAST_RUNS = 24, 3, 2
+NOT_RUN = "no cell of this study ran it"
+MOST_UNDRAFTED = 0.5
+"""An arm that drafts in fewer of its cycles than this has fallen back to sequential decoding."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One prompt in one run: idea over what it is held against."""
+
+    workload: str
+    prompt: str
+    run: int
+    value: float
+
+
+@dataclass(frozen=True)
+class Effect:
+    """pooled: over all runs, n counts prompts. runs, workloads: each alone. p: of no effect, the larger of all runs;
+    None where no spread can be told."""
+
+    pooled: Estimate
+    runs: dict[int, Estimate]
+    workloads: dict[str, Estimate]
+    p: float | None
+
+    def reach(self) -> float:
+        """Farthest that any run's interval lies from one: the half-width of an arm against itself."""
+        ends = [
+            end for run in self.runs.values() for end in (run.low, run.value, run.high) if end is not None
+        ]
+        return max(abs(end - 1) for end in ends)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What else decides. lossless: all tokens those of the target's greedy decoding; None where it could not be told.
+    by_law: drawn outputs, of which tokens prove nothing. control: the machinery without the idea gave the
+    reference's tokens and taus; None where it was not run. fell_back, peeked: faults of the measured arm."""
+
+    lossless: bool | None
+    control: bool | None
+    by_law: bool = False
+    fell_back: bool = False
+    peeked: bool = False
+
+
+@dataclass(frozen=True)
+class Decision:
+    """reason: half a sentence that says what decided. prompts: how many would decide, where more prompts may."""
+
+    status: str
+    reason: str
+    prompts: int | None = None
+
+
+def effect(ratios: Iterable[Ratio]) -> Effect | None:
+    """None without a usable ratio; a ratio that is not positive and finite is left out."""
+    good = [ratio for ratio in ratios if ratio.value > 0 and math.isfinite(ratio.value)]
+    if not good:
+        return None
+    by_run: dict[int, list[Ratio]] = defaultdict(list)
+    by_workload: dict[str, list[Ratio]] = defaultdict(list)
+    for ratio in good:
+        by_run[ratio.run].append(ratio)
+        by_workload[ratio.workload].append(ratio)
+    runs = {run: _estimate(_strata(own)) for run, own in sorted(by_run.items())}
+    chances = [_no_effect(_strata(own)) for own in by_run.values()]
+    return Effect(
+        _estimate(_strata(good)),
+        runs,
+        {name: _estimate(_strata(own)) for name, own in sorted(by_workload.items())},
+        None if None in chances else max(chances),
+    )
+
+
+def _strata(ratios: Sequence[Ratio]) -> list[NDArray[np.float64]]:
+    """By workload the logarithms, one a prompt: runs of one prompt are averaged, since prompts are what is sampled."""
+    logs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for ratio in ratios:
+        logs[ratio.workload][ratio.prompt].append(math.log(ratio.value))
+    return [np.array([np.mean(own) for own in prompts.values()]) for _, prompts in sorted(logs.items())]
+
+
+def _estimate(strata: list[NDArray]) -> Estimate:
+    count = sum(map(len, strata))
+    middle = float(np.mean([stratum.mean() for stratum in strata]))
+    if min(map(len, strata)) < 2:
+        return Estimate(math.exp(middle), None, None, count)
+    rng = np.random.default_rng(SEED)
+    means = np.zeros(RESAMPLES)
+    for stratum in strata:
+        size = len(stratum)
+        drawn = stratum[rng.integers(0, size, (RESAMPLES, size))].mean(axis=1) - stratum.mean()
+        means += drawn * math.sqrt(size / (size - 1)) / len(strata)
+    low, high = np.percentile(middle + means, [2.5, 97.5])
+    return Estimate(math.exp(middle), math.exp(min(low, middle)), math.exp(max(high, middle)), count)
+
+
+def _no_effect(strata: list[NDArray]) -> float | None:
+    """Two-sided p of a mean logarithm of zero; 0 or 1 where nothing varies."""
+    if min(map(len, strata)) < 2:
+        return None
+    middle = float(np.mean([stratum.mean() for stratum in strata]))
+    error = math.sqrt(sum(stratum.var(ddof=1) / len(stratum) for stratum in strata)) / len(strata)
+    if error < 1e-15:
+        return 1.0 if abs(middle) < 1e-15 else 0.0
+    freedom = sum(map(len, strata)) - len(strata)
+    return float(2 * stats.t.sf(abs(middle) / error, freedom))
+
+
+def delta(noise: float | None) -> float:
+    """What counts as no difference, where an arm against itself shows `noise`."""
+    return max(LEAST_DELTA, noise or 0.0)
+
+
+def decide(found: Effect | None, facts: Facts, margin: float, p: float | None) -> Decision:
+    """The status of an idea by its paired ratios. margin: `delta`. p: adjusted over all ideas."""
+    if found is None:
+        return Decision(PROPOSED, NOT_RUN)
+    if facts.lossless is False:
+        return Decision(REJECTED, "its outputs are not those of the target")
+    if facts.peeked:
+        return Decision(REJECTED, "it committed more tokens than it proposed, so it knew the target's")
+    lacking = _lacking(found, facts)
+    if lacking:
+        return Decision(IMPLEMENTED, lacking)
+    if facts.control is False:
+        reason = "its machinery differs from what it is held against even with the idea switched off"
+        return Decision(INCONCLUSIVE, reason)
+    if facts.fell_back:
+        return Decision(INCONCLUSIVE, "in most of its cycles it proposed nothing")
+    return _by_interval(found, margin, p)
+
+
+def _lacking(found: Effect, facts: Facts) -> str | None:
+    """What the evidence still lacks, or None."""
+    if len(found.runs) < LEAST_RUNS:
+        return "its evidence is incomplete: there are no two separate runs"
+    if found.pooled.n < LEAST_PROMPTS or len(found.workloads) < LEAST_WORKLOADS:
+        return "its evidence is incomplete: too few prompts or workloads"
+    if found.pooled.low is None or any(run.low is None for run in found.runs.values()):
+        return "its evidence is incomplete: some workload has a single prompt"
+    if facts.lossless is None and not facts.by_law:
+        return "its evidence is incomplete: its outputs were held against no greedy ones"
+    if facts.control is None:
+        return "its evidence is incomplete: its mechanism control was not run"
+    return None
+
+
+def _by_interval(found: Effect, margin: float, p: float | None) -> Decision:
+    pooled, runs = found.pooled, found.runs.values()
+    sure = p is not None and p < ALPHA
+    if 1 - margin < pooled.low and pooled.high < 1 + margin:
+        return Decision(EQUIVALENT, "its interval lies within what counts as no difference")
+    hurt = [name for name, own in found.workloads.items() if own.high is not None and own.high < 1]
+    if sure and all(run.low > 1 + margin for run in runs):
+        if not hurt:
+            return Decision(VALIDATED, "its interval lies above one by more than noise in every run")
+        return Decision(INCONCLUSIVE, f"it gains on the whole and loses on {', '.join(hurt)}")
+    if sure and all(run.high < 1 for run in runs):
+        return Decision(REJECTED, "its interval lies below one in every run")
+    reason = (
+        "its interval allows a gain and a loss"
+        if pooled.low < 1 < pooled.high
+        else "its runs do not settle it"
+    )
+    return Decision(INCONCLUSIVE, reason, prompts_needed(pooled, margin))
+
+
+def prompts_needed(found: Estimate, margin: float) -> int | None:
+    """How many prompts would bring the interval wholly on one side of a border, if the estimate stays what it is.
+
+    An interval's half-width falls with the root of the number of prompts. None where the estimate lies on a border.
+    """
+    if found.low is None or found.high is None or found.high <= found.low:
+        return None
+    middle, half = math.log(found.value), (math.log(found.high) - math.log(found.low)) / 2
+    above, below = math.log1p(margin), math.log1p(-margin)
+    room = [middle - above, -middle, min(above - middle, middle - below)]
+    widest = max(room)
+    if widest <= 1e-6:
+        return None
+    return max(found.n + 1, math.ceil(found.n * (half / widest) ** 2))

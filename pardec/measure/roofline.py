@@ -1,0 +1,79 @@
+"""How long a generation should take and how much memory it should need on a card, before it is run.
+
+The roofline model (Williams, Waterman and Patterson, "Roofline", CACM 2009): a pass takes as long as its
+operations at the card's matmul rate, or its bytes at the card's bandwidth, or its kernels' launches, whichever
+is longest. Nothing here is measured; a report never prints it beside a measurement without saying so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pardec.measure.work import pass_bytes, pass_flops
+
+if TYPE_CHECKING:
+    from pardec.decoding.base import Passes
+    from pardec.models.facts import Facts
+
+
+REACHED_BANDWIDTH, REACHED_MATMUL = 0.75, 0.6
+"""Shares of the data sheet's rates that good kernels reach, so that a plan errs on the long side."""
+LAUNCHES = 14
+"""Kernels of a layer in eager mode."""
+LAUNCH_S = 6e-6
+"""Seconds the host takes to launch one; they overlap with the work of the card."""
+SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Bytes of a number."""
+STREAM = 8
+"""Copies of the hidden states that a pass holds at once, its widest layer's inner activations apart."""
+RESERVED_BYTES = 1e9
+"""What driver, libraries and the allocator's rounding take."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A card as its data sheet has it: dense 16-bit matmul rate, no sparsity."""
+
+    memory_gb: float
+    bandwidth_gb_s: float
+    matmul_tflop_s: float
+
+
+CARDS = {
+    "h200": Card(141, 4800, 989),
+    "h100": Card(80, 3350, 989),
+    "a100-80gb": Card(80, 2039, 312),
+    "a100-40gb": Card(40, 1555, 312),
+    "l40s": Card(48, 864, 362),
+    "rtx-4090": Card(24, 1008, 165),
+    "a10": Card(24, 600, 125),
+}
+"""Data sheets of NVIDIA."""
+
+
+def pass_s(card: Card, facts: Facts, rows: int, length: int, past: int, kept: int, size: int) -> float:
+    """Seconds of one forward pass over `rows` x `length` tokens after `past`, logits at `kept` of each row."""
+    work = pass_flops(facts, rows, length, past, kept) / (card.matmul_tflop_s * 1e12 * REACHED_MATMUL)
+    if size == 4:
+        work *= 2  # tensor cores take float32 as TF32, at half the rate of 16 bits
+    traffic = pass_bytes(facts, rows, length, past, size) + 3 * rows * kept * facts.vocab_size * size
+    moved = traffic / (card.bandwidth_gb_s * 1e9 * REACHED_BANDWIDTH)
+    return max(work, moved, facts.layers * LAUNCHES * LAUNCH_S)
+
+
+def generation_s(card: Card, facts: Facts, rows: int, passes: Iterable[Passes], size: int) -> float:
+    """Seconds of the passes of one generation of a batch of `rows`."""
+    return sum(one.count * pass_s(card, facts, rows, one.length, one.past, one.kept, size) for one in passes)
+
+
+def memory_bytes(facts: Facts, rows: int, passes: Iterable[Passes], size: int) -> float:
+    """Peak bytes of one generation beyond the weights: cache, logits and activations of the largest pass."""
+    largest = 0.0
+    for one in passes:
+        cache = 2 * facts.layers * facts.kv_heads * facts.head_dim * (one.past + one.length) * size
+        logits = one.kept * facts.vocab_size * size * 2
+        stream = one.length * (STREAM * facts.hidden + 3 * facts.mlp) * size
+        largest = max(largest, rows * ((cache if one.cached else 0) + logits + stream))
+    return largest

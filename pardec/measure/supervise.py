@@ -1,0 +1,113 @@
+"""Watch a cell's process from outside: what it cannot say of itself, the process that started it says.
+
+A cell that a signal ends (the kernel out of memory, a fault in a library) writes no record, and one that hangs in
+compiled code never runs the handler of its own alarm. So the process that Snakemake started does no measuring: it
+starts the one that does, waits, and tells how it ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from pardec.measure import forkserver
+
+GRACE_S = 30.0
+"""Seconds beyond a cell's own limit before it is ended from outside: imports, and the record's writing."""
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals by which somebody stops a run; they are no result, and the cell runs again."""
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A cell's process that ended without a record: `status` and `reason` are those of the record to be written."""
+
+    status: str
+    reason: str
+    launch: str
+
+
+def supervise(argv: list[str], timeout_s: float, fresh: bool) -> int | Lost:
+    """Run `argv` (script and arguments) in a process of its own; its exit status, or how it was lost.
+
+    timeout_s: the cell's own limit. fresh: start a new interpreter also where a forked child could be had.
+    """
+    kills = oom_kills()
+    launch = "fresh" if fresh else "forked"
+    try:
+        status = None if fresh else forkserver.run(argv, timeout_s + GRACE_S)
+        if status is None:
+            launch = "fresh"
+            status = run_fresh(argv, timeout_s + GRACE_S)
+    except TimeoutError:
+        reason = f"longer than {timeout_s:g} s, and deaf to its own alarm: ended from outside"
+        return Lost("timeout", reason, launch)
+    number = status - 128
+    if number <= 0 or number in INTERRUPTS:
+        return status
+    name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
+    if number == signal.SIGKILL and oom_kills() > kills:
+        return Lost("oom", "its process was killed by the system, which ran out of memory", launch)
+    who = ", by whom is not known" if number == signal.SIGKILL else ""
+    return Lost("failed", f"its process was ended by {name}{who}", launch)
+
+
+def run_fresh(argv: list[str], limit_s: float) -> int:
+    """Run `argv` in a new interpreter and process group; exit status as `forkserver.run` gives it.
+
+    Raises:
+        TimeoutError: it took longer and was killed with all that it started.
+    """
+    environment = {**os.environ, forkserver.LAUNCH: "fresh"}
+    process = subprocess.Popen(
+        [sys.executable, *argv], env=environment, start_new_session=True, preexec_fn=_die_with_parent
+    )
+    try:
+        status = process.wait(limit_s)
+    except BaseException as error:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            raise TimeoutError from None
+        raise
+    return status if status >= 0 else 128 - status
+
+
+def _die_with_parent() -> None:
+    """Ask Linux to kill this process when the one that started it dies; elsewhere it runs to its end."""
+    with contextlib.suppress(Exception):
+        import ctypes
+
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed so far for want of memory; 0 where it does not say."""
+    total = 0
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                total += int(line.split()[1])
+    return total
+
+
+def lost_facts(lost: Lost, device: str, started: float) -> dict:
+    """The measured part of a lost cell's record: nothing, and why. started: `time.time()` at the job's begin."""
+    from pardec.measure import device as machine
+
+    name = machine.resolve(device)
+    return {
+        "status": lost.status,
+        "reason": lost.reason,
+        "samples": [],
+        "reference_samples": None,
+        "device": {"name": name, "before": None, "after": machine.state(name)},
+        "job_s": time.time() - started,
+    }

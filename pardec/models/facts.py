@@ -1,0 +1,114 @@
+"""Sizes of a model from its config.json or its settings alone: what planning needs before any weights exist."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pardec.models.config import BackboneConfig
+from pardec.models.shapes import shape
+
+GUESSED_WORDS = 1024
+"""Vocabulary of a model trained here, which only its data's tokenizer knows."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a count of operations and bytes asks of a model; names as in `ModelInfo`."""
+
+    attention: str
+    vocab_size: int
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp: int
+    parameters: int
+    matmul_parameters: int
+
+
+def facts_of_config(values: dict[str, Any], where: str = "config.json") -> Facts:
+    """The facts of the model that a config.json describes.
+
+    Raises:
+        UserError: a format that is not known, or a key that is missing.
+    """
+    if values.get("model_type") == "gpt2":
+        return _gpt2(values)
+    return facts_of_backbone(BackboneConfig.from_json(values, where))
+
+
+def facts_of_settings(settings: Any) -> Facts | None:
+    """The facts of a study's model; None where only its download tells them."""
+    if settings.source == "random":
+        return facts_of_config(settings.config_json())
+    if settings.source == "hub":
+        return None if settings.shape is None else facts_of_config(shape(settings.shape))
+    if settings.source == "path":
+        from pardec.common.files import read_json
+
+        where = f"{settings.path}/config.json"
+        return facts_of_config(read_json(where), where)
+    size = getattr(settings, "size", None)
+    if size is None:
+        return None
+    from pardec.models.registry import FAMILIES
+
+    family = FAMILIES.load(settings.family)
+    names = ("hidden", "layers", "heads", "mlp", "max_positions")
+    return facts_of_backbone(
+        BackboneConfig(
+            vocab_size=GUESSED_WORDS,
+            kv_heads=size.kv_heads or size.heads,
+            head_dim=size.hidden // size.heads,
+            causal=family.causal,
+            **{name: getattr(size, name) for name in names},
+        )
+    )
+
+
+def facts_of_backbone(config: BackboneConfig) -> Facts:
+    """The facts of a backbone of this shape."""
+    hidden, width = config.hidden, config.head_dim
+    projections = hidden * width * (2 * config.heads + 2 * config.kv_heads) + 3 * hidden * config.mlp
+    vectors = 2 * hidden
+    vectors += width * (config.heads + 2 * config.kv_heads) if config.qkv_bias else 0
+    vectors += 2 * width if config.qk_norm else 0
+    tables = config.vocab_size * hidden
+    learned = config.prompt_positions + config.canvas_positions + config.grid_rows + config.grid_columns
+    learned += config.grid_right + config.grid_below
+    body = config.layers * projections
+    outer = tables * (1 if config.tied else 2) + hidden * (1 + learned)
+    return Facts(
+        attention="causal" if config.causal else "bidirectional",
+        vocab_size=config.vocab_size,
+        layers=config.layers,
+        hidden=hidden,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=width,
+        mlp=config.mlp,
+        parameters=body + config.layers * vectors + outer,
+        matmul_parameters=body + tables,
+    )
+
+
+def _gpt2(values: dict[str, Any]) -> Facts:
+    hidden, layers, words = values["n_embd"], values["n_layer"], values["vocab_size"]
+    mlp = values.get("n_inner") or 4 * hidden
+    body = layers * (4 * hidden * hidden + 2 * hidden * mlp)
+    vectors = layers * (4 * hidden + 4 * hidden + mlp + hidden) + 2 * hidden
+    tables = words * hidden * (1 if values.get("tie_word_embeddings", True) else 2)
+    return Facts(
+        attention="causal",
+        vocab_size=words,
+        layers=layers,
+        hidden=hidden,
+        heads=values["n_head"],
+        kv_heads=values["n_head"],
+        head_dim=hidden // values["n_head"],
+        mlp=mlp,
+        parameters=body + vectors + tables + values["n_positions"] * hidden,
+        matmul_parameters=body + words * hidden,
+    )

@@ -1,0 +1,85 @@
+"""How much faster each drafting arm is: than sequential decoding, and than the plain draft."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.report.figures.base import Figure, Tables
+from pardec.report.figures.drafts import ALL, arms_in_order, looks, rows_of, workloads
+from pardec.report.frames import Measure, measure, need, number, text, value_id
+
+style = lazy("pardec.report.figures.style")
+
+SIDES = (("ratio_ar", "throughput over sequential decoding"), ("ratio", "throughput over the plain draft"))
+
+
+def draw(tables: Tables) -> Any:
+    """Two panels, a row an arm: all workloads with their interval as a square, each workload alone behind it."""
+    from matplotlib.figure import Figure as Canvas
+
+    draft, ideas = need(tables, "draft"), need(tables, "ideas")
+    rows = [r for r in rows_of(draft) if measure(r, "ratio_ar") or measure(r, "ratio")]
+    names = arms_in_order(ideas, rows)
+    canvas = Canvas(figsize=(style.WIDTH, 0.27 * max(len(names), 3) + 1.1), layout="constrained")
+    panels = canvas.subplots(1, len(SIDES), sharey=True)
+    if not names:
+        for axes in panels:
+            style.nothing(axes)
+        return canvas
+    signs = looks(workloads(rows))
+    margin = max((number(r, "margin") for r in rows_of(ideas) if number(r, "margin") > 0), default=0.0)
+    for axes, (column, words) in zip(panels, SIDES, strict=True):
+        axes.axvline(1, color=style.INK, linewidth=0.9)
+        if column == "ratio":
+            axes.axvspan(1 - margin, 1 + margin, color=style.FAILED, alpha=0.15, linewidth=0)
+        for y, name in enumerate(names):
+            _row(axes, y, [r for r in rows if text(r, "arm") == name], column, signs)
+        axes.set_xlabel(f"{words} (×)")
+        axes.grid(False, axis="y")
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
+    for axes in panels:
+        axes.tick_params(axis="y", length=0)
+    _key(canvas, signs)
+    return canvas
+
+
+def _row(axes: Any, y: float, rows: list[Any], column: str, signs: dict[str, dict]) -> None:
+    for row in rows:
+        found, task = measure(row, column), text(row, "task")
+        if not found:
+            continue
+        gid = value_id("draft", row, column)
+        if task == ALL:
+            whole = {"color": style.INK, "marker": "s"}
+            style.mark(axes, found, Measure(y), whole, gid, size=5.5)
+        else:
+            style.mark(axes, Measure(found.value), Measure(y), signs[task], gid, hollow=True, size=4)
+
+
+def _key(canvas: Any, signs: dict[str, dict]) -> None:
+    from matplotlib.lines import Line2D
+
+    def handle(sign: dict, hollow: bool) -> Any:
+        face = style.PAPER if hollow else sign["color"]
+        return Line2D(
+            [], [], linestyle="none", marker=sign["marker"], markersize=4.5, markerfacecolor=face,
+            markeredgecolor=sign["color"],
+        )  # fmt: skip
+
+    entries = [("all workloads", handle({"color": style.INK, "marker": "s"}, False))]
+    style.key(canvas, [*entries, *((name, handle(sign, True)) for name, sign in signs.items())])
+
+
+FIGURE = Figure(
+    name="draft_speedup",
+    title="Speed of every drafting arm",
+    tables=("draft", "ideas"),
+    alt=(
+        "Two panels with one row an arm: throughput over sequential decoding on the left, over the plain draft on the "
+        "right. A filled square with an interval is the mean over all workloads, hollow marks are single workloads; "
+        "the line at one means equal, the shaded band what counts as no difference."
+    ),
+    draw=draw,
+)

@@ -1,0 +1,49 @@
+"""What the drafting figures share: which arms they show, in which order, and how workloads look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pardec.report.frames import ordered, text
+
+ALL = "all workloads"
+BASELINE = "draft"
+"""The plain draft, which all ideas are held against."""
+LOOKS = (
+    {"color": "#0072B2", "marker": "s", "line": "-"},
+    {"color": "#D55E00", "marker": "o", "line": "--"},
+    {"color": "#009E73", "marker": "D", "line": "-."},
+    {"color": "#CC79A7", "marker": "^", "line": ":"},
+    {"color": "#E69F00", "marker": "v", "line": "-"},
+    {"color": "#56B4E9", "marker": "P", "line": "--"},
+)
+"""Okabe and Ito's palette, by workload."""
+
+
+def rows_of(frame: Any) -> list[Any]:
+    return [row for _, row in frame.iterrows()]
+
+
+def controls(ideas: Any) -> set[str]:
+    """Arms that only prove a mechanism: they are the baseline under another name."""
+    return {text(row, "control_arm") for row in rows_of(ideas)} - {""}
+
+
+def workloads(rows: list[Any]) -> list[str]:
+    names = [name for name in ordered(text(row, "task") for row in rows) if name != ALL]
+    return sorted(names, key=lambda name: (name == "text", names.index(name)))
+
+
+def looks(names: list[str]) -> dict[str, dict[str, str]]:
+    return {name: LOOKS[place % len(LOOKS)] for place, name in enumerate(names)}
+
+
+def arms_in_order(ideas: Any, rows: list[Any]) -> list[str]:
+    """Arms of `rows`: the plain draft first, then those of no idea, then by the idea's number; no controls."""
+    numbers = {}
+    for place, row in enumerate(rows_of(ideas)):
+        numbers.setdefault(text(row, "arm"), place)
+    hidden = controls(ideas)
+    names = [name for name in ordered(text(row, "arm") for row in rows) if name not in hidden]
+    place = {name: (name in numbers, numbers.get(name, 0), k) for k, name in enumerate(names)}
+    return sorted(names, key=lambda name: (name != BASELINE, place[name]))

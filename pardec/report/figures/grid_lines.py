@@ -1,0 +1,100 @@
+"""Which cells of the `grid` experiment its figures draw, how they are called and how they look."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.report.frames import ARMS, number, ok, text
+
+style = lazy("pardec.report.figures.style")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One decoder with its settings over the sizes: words for a key, a look, rows in order of size.
+
+    further: whether it is another arm of a decoder that has a line already, such as Jacobi of another model.
+    """
+
+    words: str
+    look: dict[str, str]
+    rows: tuple[Any, ...]
+    further: bool = False
+
+
+def lines(frame: Any) -> list[Line]:
+    """The reference; diffusion at the fewest and the most steps that every size has; Jacobi decoding to its fixed
+    point, by arm; full passes. Decoders stopped early and other arms stand in the table."""
+    rows = [row for _, row in frame.iterrows() if ok(row) and number(row, "batch") == 1]
+    sizes = {number(row, "new_tokens") for row in rows}
+    groups: dict[tuple[str, str, str], list[Any]] = {}
+    for row in rows:
+        if text(row, "decoder") == "jacobi" and text(row, "passes_set"):
+            continue
+        if text(row, "decoder") == "autoregressive" and text(row, "role") != "reference":
+            continue
+        groups.setdefault((text(row, "decoder"), text(row, "arm"), text(row, "steps")), []).append(row)
+    kept = {name: group for name, group in groups.items() if not name[2] or _ends(name, groups, sizes)}
+    found, seen = [], {}
+    spare = iter(style.SPARE * len(kept))
+    for name in sorted(kept, key=_order):
+        decoder, arm, steps = name
+        index = seen[decoder] = seen.get(decoder, -1) + 1
+        look = next(spare) if index else style.look(decoder)
+        words = ARMS.get(decoder, decoder.replace("_", " "))
+        words += f", {steps} {'pass' if steps == '1' else 'passes'}" if steps else f", {arm}" if index else ""
+        order = sorted(kept[name], key=lambda row: number(row, "new_tokens"))
+        found.append(Line(words, look, tuple(order), further=bool(index) and not steps))
+    return found
+
+
+def _ends(name: tuple[str, str, str], groups: dict, sizes: set[float]) -> bool:
+    """Whether an arm's steps are the fewest or the most among those measured at every size."""
+    decoder, arm, _ = name
+    everywhere = [
+        other
+        for other, group in groups.items()
+        if other[:2] == (decoder, arm) and other[2] and {number(r, "new_tokens") for r in group} == sizes
+    ]
+    steps = sorted(everywhere, key=lambda other: int(other[2]))
+    return bool(steps) and name in (steps[0], steps[-1])
+
+
+def _order(name: tuple[str, str, str]) -> tuple:
+    decoder, arm, steps = name
+    places = ("autoregressive", "masked_diffusion", "jacobi")
+    place = places.index(decoder) if decoder in places else len(places)
+    return place, decoder, len(arm), arm, int(steps or 0)
+
+
+def hollow(row: Any) -> bool:
+    """Whether the row's tables are not right."""
+    return text(row, "right").lower() in ("false", "0")
+
+
+def key(canvas: Any, shown: list[Line], wrong: bool) -> None:
+    """The key above the panels; `wrong`: some mark is hollow."""
+    from matplotlib.lines import Line2D
+
+    entries = [
+        (
+            line.words,
+            Line2D(
+                [],
+                [],
+                color=line.look["color"],
+                linestyle=line.look["line"],
+                marker=line.look["marker"],
+                markersize=4.5,
+            ),
+        )
+        for line in shown
+    ]
+    if wrong:
+        blank = Line2D(
+            [], [], linestyle="none", marker="o", markersize=4.5, color=style.INK, markerfacecolor=style.PAPER
+        )
+        entries.append(("tables not right", blank))
+    style.key(canvas, entries)

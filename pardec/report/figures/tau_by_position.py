@@ -1,0 +1,84 @@
+"""Where in the block drafts fail: the distribution of tau, and acceptance position by position."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.report.figures.base import Figure, Tables
+from pardec.report.figures.drafts import BASELINE, looks, rows_of, workloads
+from pardec.report.frames import Measure, measure, need, number, text, value_id
+
+style = lazy("pardec.report.figures.style")
+
+
+def draw(tables: Tables) -> Any:
+    """Left: share of cycles by tau. Right: acceptance of a position once all before it were accepted."""
+    rows = [r for r in rows_of(need(tables, "cycles")) if text(r, "arm") == BASELINE and measure(r, "share")]
+    names = workloads(rows)
+    canvas, panels = style.panels(2 if names else 0, height=2.8, columns=2)
+    if not names:
+        return canvas
+    signs = looks(names)
+    width = 0.84 / len(names)
+    for place, name in enumerate(names):
+        own = sorted((r for r in rows if text(r, "task") == name), key=lambda r: number(r, "position"))
+        for row in own:
+            x = number(row, "position") + (place - (len(names) - 1) / 2) * width
+            share = number(row, "share")
+            color = signs[name]["color"]
+            panels[0].bar(x, share, width, color=color, gid=value_id("cycles", row, "share"), zorder=3)
+            _acceptance(panels[1], row, signs[name])
+        known = [r for r in own if measure(r, "acceptance")]
+        points = [(number(r, "position"), number(r, "acceptance")) for r in known]
+        if points:
+            color, line = signs[name]["color"], signs[name]["line"]
+            panels[1].plot(*zip(*points, strict=True), color=color, linestyle=line, linewidth=1)
+    positions = sorted({number(r, "position") for r in rows})
+    for axes in panels:
+        axes.set_xticks(positions, [f"{int(p)}" for p in positions])
+        axes.set_ylim(0, None)
+    panels[0].set_xlabel("tau: tokens that a cycle committed")
+    panels[0].set_ylabel("share of cycles")
+    panels[1].set_xlabel("position in the block")
+    panels[1].set_ylabel("accepted, if all before were")
+    panels[1].set_ylim(0, 1.04)
+    _key(canvas, signs)
+    return canvas
+
+
+def _acceptance(axes: Any, row: Any, sign: dict) -> None:
+    found = measure(row, "acceptance")
+    if found:
+        gid = value_id("cycles", row, "acceptance")
+        style.mark(axes, Measure(number(row, "position")), found, sign, gid, size=4)
+
+
+def _key(canvas: Any, signs: dict[str, dict]) -> None:
+    from matplotlib.lines import Line2D
+
+    style.key(
+        canvas,
+        [
+            (
+                name,
+                Line2D(
+                    [], [], color=sign["color"], linestyle=sign["line"], marker=sign["marker"], markersize=4.5
+                ),
+            )
+            for name, sign in signs.items()
+        ],
+    )
+
+
+FIGURE = Figure(
+    name="tau_by_position",
+    title="Where drafts fail",
+    tables=("cycles",),
+    alt=(
+        "Left: bars of the share of cycles by the number of tokens they committed, one colour a workload. Right: the "
+        "share of drafted tokens accepted at each position in the block, given that all before them were, with "
+        "intervals."
+    ),
+    draw=draw,
+)

@@ -1,0 +1,44 @@
+"""The page folded small, for places that limit what they embed.
+
+Snakemake's own report shows a page as a `data:` address, of which Chromium takes two million characters at most. The
+folded page holds the same bytes, compressed, and unfolds itself where it is opened.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from html import escape
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{title}</title>
+</head>
+<body>
+<p id="said">Unfolding the page. If nothing happens, open results/report.html: it needs no script to be read.</p>
+<script type="application/octet-stream" id="folded">{data}</script>
+<script>
+(async () => {{
+  const bytes = Uint8Array.from(atob(document.getElementById("folded").textContent), (sign) => sign.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const page = await new Response(stream).text();
+  document.open();
+  document.write(page);
+  document.close();
+}})().catch((error) => {{
+  document.getElementById("said").textContent = `This page does not unfold (${{error}}). Open results/report.html.`;
+}});
+</script>
+</body>
+</html>
+"""
+
+
+def fold(html: str, title: str) -> str:
+    """`html` as a page that unfolds to it; equal pages give equal bytes."""
+    data = base64.b64encode(gzip.compress(html.encode(), compresslevel=9, mtime=0)).decode("ascii")
+    return PAGE.format(title=escape(title), data=data)

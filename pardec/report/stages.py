@@ -1,0 +1,57 @@
+"""The run's stages inside the page: the diagram of its rules, and what the panel says of each."""
+
+from __future__ import annotations
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from markupsafe import Markup
+
+from pardec.report.diagram import Box, draw
+
+PAGE = "render_report"
+"""The job that is under way: it reads what it was given, and has no record yet."""
+ALT = "The rules of the run from data at the top to this page at the bottom, each with its number of jobs."
+
+Jobs = dict[str, Any]
+"""`results/jobs.json`, see `pardec.evidence.jobs`; empty where there is none."""
+
+
+def pack(jobs: Jobs) -> dict[str, Any]:
+    """What the page carries of each rule: {rule: {script, after, jobs: [[file that tells of it, seconds]]}}."""
+    return {
+        stage["rule"]: {
+            "script": stage["script"],
+            "after": stage["after"],
+            "jobs": [[job["paper"], _seconds(job)] for job in jobs["jobs"] if job["rule"] == stage["rule"]],
+        }
+        for stage in jobs.get("stages", ())
+    }
+
+
+def graph(jobs: Jobs, files: Iterable[str]) -> dict[str, list[str]]:
+    """Rule -> rules it reads from, this page included: it reads from the makers of `files`."""
+    makers = {path: job["rule"] for job in jobs["jobs"] for path in job["outputs"]}
+    found = {stage["rule"]: list(stage["after"]) for stage in jobs["stages"]}
+    return {**found, PAGE: sorted({makers[path] for path in files if path in makers} - {PAGE})}
+
+
+def diagram(jobs: Jobs, files: Iterable[str]) -> Markup:
+    """The diagram as an element of the page: a box a rule, counts of its jobs, nothing measured."""
+    counts = Counter(job["rule"] for job in jobs["jobs"])
+    after = graph(jobs, files)
+    boxes = [Box(PAGE, "this page") if name == PAGE else _box(name, counts[name]) for name in after]
+    return Markup(draw(after, boxes, {"role": "group", "aria-label": ALT}))
+
+
+def _box(rule: str, count: int) -> Box:
+    words = f"{count} {'job' if count == 1 else 'jobs'}"
+    told = {"data-stage": rule, "data-source": "count", "role": "button", "tabindex": "0"}
+    return Box(rule, words, {**told, "aria-label": f"{rule}, {words}"})
+
+
+def _seconds(job: dict[str, Any]) -> float:
+    begin, end = (datetime.datetime.fromisoformat(job[name]) for name in ("start", "end"))
+    return round((end - begin).total_seconds(), 3)

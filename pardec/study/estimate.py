@@ -1,0 +1,113 @@
+"""What a study would take on a card: hours, memory and disk, modelled from the roofline before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pardec.decoding.registry import DECODERS
+from pardec.measure.roofline import RESERVED_BYTES, SIZES, Card, generation_s, memory_bytes
+from pardec.models.facts import Facts, facts_of_settings
+
+if TYPE_CHECKING:
+    from pardec.study.cells import Cell
+    from pardec.study.plan import Plan
+
+STARTED_S = 15.0
+"""Seconds until a cell's process has its libraries and its device."""
+READ_BYTES_S = 2e9
+"""Bytes a second at which weights are read from a local disk onto the card."""
+GUESSED_PROMPT = 128
+"""Tokens of prompts that are left as they are."""
+
+
+@dataclass(frozen=True)
+class CellEstimate:
+    """seconds: the job's, of both arms. memory: bytes at the peak, of both arms' weights together. unknown: why
+    there is no estimate, or empty."""
+
+    id: str
+    experiment: str
+    batch: int
+    seconds: float = 0.0
+    memory: float = 0.0
+    unknown: str = ""
+
+
+@dataclass(frozen=True)
+class ModelEstimate:
+    """download: bytes from the hub. weights: bytes on the card in the study's precision."""
+
+    name: str
+    source: str
+    parameters: int | None
+    weights: float | None
+    download: float | None
+
+
+def estimate_models(plan: Plan) -> list[ModelEstimate]:
+    """Every model that the study uses."""
+    size, found = SIZES[plan.study.precision], []
+    for name in plan.models:
+        settings = plan.study.models[name]
+        facts = facts_of_settings(settings)
+        if facts is None:
+            found.append(ModelEstimate(name, settings.source, None, None, None))
+            continue
+        # Published checkpoints of this size are stored in 16 bits.
+        download = 2.0 * facts.parameters if settings.source == "hub" else 0.0
+        found.append(
+            ModelEstimate(name, settings.source, facts.parameters, float(size * facts.parameters), download)
+        )
+    return found
+
+
+def estimate_cells(plan: Plan, card: Card) -> list[CellEstimate]:
+    """Every cell's time and memory on `card`."""
+    facts = {name: facts_of_settings(plan.study.models[name]) for name in plan.models}
+    return [_cell(plan, card, facts, id, cell) for id, cell in plan.cells.items()]
+
+
+def estimate_scoring_s(plan: Plan, card: Card) -> float:
+    """Seconds of writing the outputs that are scored; those of cells without an estimate are left out."""
+    facts = {name: facts_of_settings(plan.study.models[name]) for name in plan.models}
+    total = 0.0
+    for cell in plan.outputs.values():
+        once = _generation(card, facts, cell, 1)
+        total += 0.0 if once is None else STARTED_S + plan.study.workloads[cell.workload].prompts * once[0]
+    return total
+
+
+def _cell(plan: Plan, card: Card, facts: dict[str, Facts | None], id: str, cell: Cell) -> CellEstimate:
+    sides = [cell, *([cell.reference] if cell.reference else [])]
+    runs = [_generation(card, facts, side, side.batch) for side in sides]
+    names = dict.fromkeys(name for side in sides for name in side.models)
+    if any(run is None for run in runs):
+        why = (
+            "the text decides its passes"
+            if all(facts[name] for name in names)
+            else "a model of unknown shape"
+        )
+        return CellEstimate(id, cell.experiment, cell.batch, unknown=why)
+    size = SIZES[cell.precision]
+    weights = sum(size * facts[name].parameters for name in names)
+    once = sum(seconds for seconds, _ in runs)
+    rule = cell.measure or plan.study.measure
+    samples = max(rule.min_samples, min(rule.max_samples, int(rule.budget_s / max(once, 1e-9))))
+    seconds = STARTED_S + weights / READ_BYTES_S + (rule.warmup_passes + samples) * once
+    memory = weights + max(extra for _, extra in runs) + RESERVED_BYTES
+    return CellEstimate(id, cell.experiment, cell.batch, min(seconds, rule.timeout_s), memory)
+
+
+def _generation(
+    card: Card, facts: dict[str, Facts | None], cell: Cell, rows: int
+) -> tuple[float, float] | None:
+    """Seconds and bytes beyond the weights of one generation of `rows` prompts, or None."""
+    decoder = DECODERS.load(cell.decoder)
+    settings = decoder.Settings.model_validate(cell.settings)
+    passes = decoder.passes(settings, cell.prompt_tokens or GUESSED_PROMPT, cell.new_tokens)
+    known = facts[cell.model]
+    if passes is None or known is None:
+        return None
+    size = SIZES[cell.precision]
+    return generation_s(card, known, rows, passes, size), memory_bytes(known, rows, passes, size)

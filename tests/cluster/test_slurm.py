@@ -1,0 +1,159 @@
+"""A study through profiles/lambda-slurm on a real Slurm: where jobs run, and what a cancelled or killed one costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from tests.cluster.slurm import Slurm, why_not
+from tests.conftest import SNAKEMAKE, copy_project
+from tests.tiny_study import overlay, targets
+
+pytestmark = pytest.mark.cluster
+
+TIMED = ("describe_machine", "warm_up", "time_cell")
+# Cells long enough to be caught in the act.
+STUDY = overlay(budget_s=4.0, max_samples=5000, target_half_width=0.0001)
+QUICK = (
+    "--slurm-status-command",
+    "squeue",
+    "--slurm-no-account",
+    "--slurm-init-seconds-before-status-checks",
+    "2",
+)
+QUICK += ("--seconds-between-status-checks", "2", "--latency-wait", "20", "--resources", "gpu=2")
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory):
+    missing = why_not()
+    if missing:
+        pytest.skip(missing)
+    slurm = Slurm(tmp_path_factory.mktemp("slurm"))
+    try:
+        slurm.start()
+        yield slurm
+    finally:
+        slurm.stop()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("cluster"))
+    (folder / "tiny.yaml").write_text(yaml.safe_dump(STUDY))
+    return folder
+
+
+def start(slurm, folder, *more):
+    command = [str(SNAKEMAKE), *targets(STUDY), "--configfile", "tiny.yaml", "--workflow-profile"]
+    command += ["profiles/lambda-slurm", *QUICK, *more]
+    env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
+    with open(folder / "said.txt", "a") as said:
+        return subprocess.Popen(
+            command, cwd=folder, env=env, stdout=said, stderr=said, start_new_session=True
+        )
+
+
+def said(folder):
+    return (folder / "said.txt").read_text()
+
+
+def rule(job):
+    found = re.search(r"Comment=rule_([a-z]+(?:_[a-z]+)*?)(?:_wildcards|\s)", job["line"])
+    return found[1] if found else ""
+
+
+def running(slurm, name):
+    return [job for job in slurm.jobs() if rule(job) == name and job["JobState"] == "RUNNING"]
+
+
+def records(folder):
+    return {path: path.read_bytes() for path in (folder / "results/cells").rglob("timing.json")}
+
+
+def measuring(folder):
+    """The process that Snakemake started for a cell, and no child of it."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        words = process.info["cmdline"] or []
+        if process.info["cwd"] == str(folder) and words[1:2] == ["scripts/time_cell.py"]:
+            found.append(process)
+    return found
+
+
+def test_a_study_that_is_cancelled_killed_and_resumed(slurm, folder):
+    run = start(slurm, folder)
+    try:
+        # One job is cancelled by hand, the process of another is killed; both are tried again by themselves.
+        [first] = slurm.wait(lambda: running(slurm, "time_cell"), 150, f"a cell runs: {said(folder)[-3000:]}")
+        slurm.run("scancel", first["JobId"])
+        slurm.wait(lambda: records(folder), 90, "a record")
+        victim = slurm.wait(lambda: measuring(folder), 60, "a cell's process")[0]
+        victim.kill()
+        slurm.wait(lambda: running(slurm, "time_cell"), 60, "another cell runs")
+    finally:
+        # Then the workflow itself is killed: its jobs outlive it, as on any cluster, until they are cancelled.
+        os.killpg(run.pid, signal.SIGKILL)
+        run.wait()
+    slurm.run("scancel", "--user=root")
+    slurm.wait(lambda: not slurm.run("squeue", "-h").strip(), 60, "an empty queue")
+    before = records(folder)
+    assert before and "CANCELLED" in "".join(job["JobState"] for job in slurm.jobs())
+
+    env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
+    subprocess.run([str(SNAKEMAKE), "--unlock"], cwd=folder, env=env, check=True, capture_output=True)
+    again = start(slurm, folder)
+    assert again.wait(timeout=240) == 0, said(folder)[-4000:]
+    for path in targets(STUDY):
+        assert (folder / path).is_file(), path
+    assert {path: data for path, data in records(folder).items() if path in before} == before
+    for data in records(folder).values():
+        body = json.loads(data)
+        assert body["status"] == "ok" and body["samples"], body["reason"]
+
+
+def test_jobs_ran_where_the_profile_says(slurm, folder):
+    jobs = [job for job in slurm.jobs() if job["JobState"] == "COMPLETED"]
+    assert {"prepare_data", "train_model", *TIMED, "generate_outputs", "score_cell"} <= {*map(rule, jobs)}
+    for job in jobs:
+        timed = rule(job) in TIMED
+        assert job["NodeList"] == ("gpu1" if timed else "cpu1") and job["Partition"] == job["NodeList"][:3], (
+            job
+        )
+        if timed:
+            assert "gpu:1" in job["line"] and job["OverSubscribe"] == "NO"
+            assert int(job["NumCPUs"]) == 8, "the node is not its own"
+        assert Path(job["StdOut"]).is_relative_to(folder / "results/logs/slurm")
+
+
+def test_a_timing_job_never_shares_its_node(slurm):
+    spans = [
+        (datetime.fromisoformat(job["StartTime"]), datetime.fromisoformat(job["EndTime"]), job["JobId"])
+        for job in slurm.jobs()
+        if job["NodeList"] == "gpu1"
+    ]
+    spans.sort()
+    assert len(spans) > 5
+    for (_, end, one), (begin, _, other) in zip(spans, spans[1:], strict=False):
+        assert end <= begin, f"jobs {one} and {other} shared gpu1"
+
+
+def test_memory_and_time_grow_with_the_attempt(slurm):
+    asked = {
+        (rule(job), int(job["MinMemoryNode"].removesuffix("M").removesuffix("G")), job["TimeLimit"])
+        for job in slurm.jobs()
+    }
+    timed = {(memory, limit) for name, memory, limit in asked if name == "time_cell"}
+    assert len(timed) >= 2, "the cancelled job was not tried again with more"
+    memories, limits = zip(*sorted(timed), strict=True)
+    assert len(set(memories)) == len(set(limits)) == len(timed)

@@ -1,0 +1,21 @@
+"""scripts/time_cell.py with a decoder "fake" that misbehaves as PARDEC_FAKE says; run as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from pardec.decoding.registry import DECODERS
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "time_cell.py"
+DECODERS.entries["fake"] = f"tests.faults.deadly:{os.environ['PARDEC_FAKE']}"
+
+if __name__ == "__main__":
+    sys.argv[0] = str(Path(__file__).resolve())
+    if "PARDEC_GRACE" in os.environ:
+        from pardec.measure import supervise
+
+        supervise.GRACE_S = float(os.environ["PARDEC_GRACE"])
+    # Not by runpy, which would put the other script's name into sys.argv: the measuring process must run this one.
+    exec(compile(SCRIPT.read_text(), str(SCRIPT), "exec"), {"__name__": "__main__"})

@@ -1,0 +1,104 @@
+"""What a careful forger would do to a run: change a file and every hash that anything tells of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from pardec.common.files import sha256, write_json
+from pardec.evidence.provenance import content, self_hash
+
+TEXT = (".json", ".csv", ".html")
+HASH = re.compile(rb"[0-9a-f]{64}")
+
+
+def edit_json(path: Path, change) -> None:
+    """Let `change` edit the file's content, and make the hash that the file tells of itself fit again."""
+    body = json.loads(path.read_bytes())
+    change(body)
+    write_json(path, _resealed(body))
+
+
+def forge(results: Path, old: dict[Path, str]) -> int:
+    """Make every hash in a run fit files that were changed; returns how many files that took.
+
+    old: the SHA-256 that each file of the run had.
+    """
+    files, told, touched = [path for path in old if path.is_file()], dict(old), set()
+    while news := {told[path]: now for path in files if (now := sha256(path)) != told[path]}:
+        told = {path: news.get(was, was) for path, was in told.items()}
+        swap = {was.encode(): now.encode() for was, now in news.items()}
+        for path in files:
+            if _rewritten(path, swap):
+                touched.add(path)
+    return len(touched)
+
+
+def _rewritten(path: Path, swap: dict[bytes, bytes]) -> bool:
+    if path.suffix == ".parquet":
+        frame = pd.read_parquet(path)
+        if "record_sha256" not in frame:
+            return False
+        after = [
+            _swapped((text or "").encode(), swap).decode() or None
+            for text in frame["record_sha256"].fillna("")
+        ]
+        if list(frame["record_sha256"].fillna("")) == [text or "" for text in after]:
+            return False
+        frame["record_sha256"] = pd.array(after, dtype="string")
+        frame.to_parquet(path, index=False)
+        return True
+    before = path.read_bytes() if path.suffix in TEXT else b""
+    after = _swapped(before, swap)
+    if after == before:
+        return False
+    path.write_bytes(after)
+    if path.suffix == ".json":
+        write_json(path, _resealed(json.loads(after)))
+    return True
+
+
+def _swapped(text: bytes, swap: dict[bytes, bytes]) -> bytes:
+    return HASH.sub(lambda match: swap.get(match[0], match[0]), text)
+
+
+def _resealed(body: dict) -> dict:
+    for entry in (body.get("provenance") or {}).get("outputs") or []:
+        if "content_sha256" in entry:
+            entry["content_sha256"] = content(body)
+    if "self_sha256" in body:
+        body["self_sha256"] = self_hash(body)
+    return body
+
+
+def rebuild(folder: Path) -> None:
+    """Make tables, values, claims and trails of the run in `folder`/results anew from its records."""
+    from pardec.evidence.claims.judge import judge_all
+    from pardec.evidence.latex import macros
+    from pardec.evidence.tables.files import write_table
+    from pardec.evidence.tables.gather import gather, sort_paths
+    from pardec.evidence.tables.registry import TABLES
+    from pardec.evidence.trails import trail
+    from pardec.evidence.values import collect, publish
+
+    with contextlib.chdir(folder):
+        paths = sort_paths("results/lists/inputs.txt")
+        single = {name: [f"results/{name}.json"] for name in ("machine", "floors")}
+        for name in TABLES:
+            frame = TABLES.load(name).make(gather(name, paths | single | {"tables": ["results/tables"]}))
+            write_table(frame, f"results/tables/{name}.csv", f"results/tables/{name}.parquet")
+        collected = collect(["results/tables"])
+        write_json("results/values.json", collected)
+        Path("results/values.tex").write_text(macros(collected))
+        rows = {name: table.rows for name, table in publish(["results/tables"]).items()}
+        write_json("results/claims.json", judge_all(rows, collected["values"]))
+        if "ideas" in rows and Path("results/verdicts.json").is_file():
+            from pardec.evidence.ideas.judge import judge_ideas
+
+            write_json("results/verdicts.json", judge_ideas(rows["ideas"], collected["values"]))
+        kept = json.loads(Path("results/trails.json").read_text())
+        write_json("results/trails.json", {path: trail(path) for path in kept})

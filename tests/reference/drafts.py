@@ -1,0 +1,85 @@
+"""Small drafts and targets for tests of speculative decoding."""
+
+from __future__ import annotations
+
+import torch
+
+from pardec.decoding.autoregressive import Autoregressive
+from pardec.decoding.base import Observer
+from pardec.decoding.batching import pad_left, prompt_seed
+from pardec.decoding.speculative.decoder import Speculative
+from pardec.models.draft import DraftModel
+from pardec.models.draft_config import DraftConfig
+from tests.reference.models import EOS, MASK, WORDS, backbone
+
+
+def draft_model(target=None, seed: int = 0, scale: float = 4.0, **changes) -> DraftModel:
+    """A random draft of the target's width."""
+    info = (target or backbone(causal=True)).info
+    config = DraftConfig(
+        **{
+            "vocab_size": info.vocab_size,
+            "hidden": info.hidden,
+            "layers": 1,
+            "heads": 4,
+            "kv_heads": 2,
+            "head_dim": 4,
+            "mlp": 24,
+            "max_positions": info.max_positions,
+            "block": 8,
+            "mask_id": MASK,
+            "taps": tuple(range(info.layers)),
+            "target_layers": info.layers,
+            "eos_id": EOS,
+            **changes,
+        }
+    )
+    model = DraftModel(config)
+    model.initialise(torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(scale)
+    return model.requires_grad_(False).eval()
+
+
+class Cycles(Observer):
+    """What each cycle told."""
+
+    def __init__(self):
+        self.cycles, self.committed, self.final, self.phases = [], [], [], []
+
+    def step(self, committed):
+        self.committed.append(committed)
+
+    def block(self, stop):
+        self.final.append(stop)
+
+    def cycle(self, **facts):
+        self.cycles.append({name: float(fact) for name, fact in facts.items()})
+
+    def phase(self, name):
+        self.phases.append(name)
+
+    @property
+    def taus(self):
+        return [cycle["tau"] for cycle in self.cycles]
+
+
+def batch_of(prompts, seed: int = 3):
+    return pad_left(prompts, [prompt_seed(seed, str(row)) for row in range(len(prompts))], 0)
+
+
+def speculate(model, prompts, new_tokens, draft=None, observer=None, seed: int = 3, **settings):
+    decoder = Speculative(Speculative.Settings(**settings))
+    if draft is not None:
+        decoder.companions = {"draft": draft}
+    return decoder.decode(model, batch_of(prompts, seed), new_tokens, observer or Observer())
+
+
+def plain(model, prompts, new_tokens, seed: int = 3, **settings):
+    decoder = Autoregressive(Autoregressive.Settings(**settings))
+    return decoder.decode(model, batch_of(prompts, seed), new_tokens)
+
+
+__all__ = ["EOS", "WORDS", "Cycles", "backbone", "batch_of", "draft_model", "plain", "speculate"]

@@ -1,0 +1,174 @@
+"""Cells that are run twice, paired with several references, kept for tuning, or not scored; and the cost of width."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import yaml
+
+from pardec.measure.clock import HostClock
+from pardec.measure.verify_cost import CONTEXT, NODES, measure_verify_cost
+from pardec.study.cells import expand
+from pardec.study.load import load_study
+from pardec.study.plan import Plan
+from tests.faults import arms
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def default():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def plan_of(default, *grids):
+    config = copy.deepcopy(default)
+    config["experiments"]["twice"] = {"question": "?", "grids": list(grids)}
+    return Plan(config, [ROOT / "config.yaml"], ROOT)
+
+
+GRID = {"workloads": ["sort"], "arms": ["ar-stop"], "reference": "ar", "runs": [1, 2]}
+
+
+def own(plan):
+    return {id: cell for id, cell in plan.cells.items() if cell.experiment == "twice"}
+
+
+def test_each_run_is_a_cell_that_names_run_and_reference(default):
+    plan = plan_of(default, GRID)
+    stem = "twice/sort/ar-strings/ar-stop/new=16,batch=1,against=ar"
+    assert list(own(plan)) == [f"{stem},run=1", f"{stem},run=2"]
+    assert "--run 2" in plan.cell_args(f"{stem},run=2")
+
+
+def test_one_arm_may_be_paired_with_several_references(default):
+    plan = plan_of(default, GRID, {**GRID, "reference": "ar-transformers"}, {**GRID, "reference": None})
+    references = [cell.reference.arm for cell in own(plan).values()]
+    assert references == ["ar", "ar", "ar-transformers", "ar-transformers", "ar-stop", "ar-stop"]
+
+
+def test_without_runs_nothing_changes(default):
+    plan = plan_of(default, {**GRID, "runs": None})
+    (ident,) = own(plan)
+    assert ident == "twice/sort/ar-strings/ar-stop/new=16,batch=1"
+    args = plan.cell_args(ident)
+    assert "--run" not in args and "--prompt-set" not in args
+    assert "run=" not in "".join(id for id in expand(load_study(default)[0]) if not id.startswith("draft/"))
+
+
+def test_tuning_prompts_are_the_next_ones(default, tmp_path):
+    plan = plan_of(default, {**GRID, "tuning": True, "runs": [1]})
+    (ident,) = own(plan)
+    assert ident.endswith("run=1,prompts=tuning") and "--prompt-set tuning" in plan.cell_args(ident)
+
+    from scripts.time_cell import chosen
+
+    asked = []
+
+    def load(file, limit, **how):
+        asked.append(limit)
+        return [{"id": f"p{k}"} for k in range(9)][:limit]
+
+    sets = {}
+    for name in ("measured", "tuning"):
+        args = SimpleNamespace(prompt_set=name, seed=1, task=None, new_tokens=8, fill=None)
+        sets[name] = {prompt["id"] for prompt in chosen(load, "x", 4, args)}
+    assert len(sets["measured"]) == len(sets["tuning"]) == 4 and not sets["measured"] & sets["tuning"]
+
+
+def test_unscored_outputs_are_not_generated_unless_another_cell_wants_them(default):
+    before = set(plan_of(default, {**GRID, "new_tokens": [16]}).outputs)
+    fresh = {**GRID, "new_tokens": [13], "scored": False}
+    plan = plan_of(default, fresh)
+    assert not any("new=13" in name for name in plan.outputs)
+    assert all("--quality" not in plan.cell_args(ident) for ident in own(plan))
+    shared = plan_of(default, {**GRID, "new_tokens": [16], "scored": False})
+    assert set(shared.outputs) <= before
+    assert any("--quality" in shared.cell_args(ident) for ident in own(shared)), (
+        "experiment steps scores these"
+    )
+
+
+def test_runs_walk_in_other_orders(default, tmp_path):
+    """Two runs time the same prompts in another order, and record what the reference wrote."""
+    arms.write_model(tmp_path / "model", True, None)
+    prompts = [{"id": f"p{k}", "task": "t", "prompt": "a b", "answer": "c"} for k in range(6)]
+    orders = []
+    for run in (1, 2):
+        facts = _measured(tmp_path / "model", prompts, run)
+        orders.append([sample["prompts"][0] for sample in facts["samples"]])
+        assert {output["prompt"] for output in facts["reference_outputs"]} == set(orders[-1])
+        assert facts["reference_outputs"] == facts["outputs"], "one greedy model under two names"
+    assert set(orders[0]) == set(orders[1]) and orders[0] != orders[1]
+
+
+def _measured(model, prompts, run):
+    import time
+
+    from pardec.measure.cell import ArmSpec, Spec, run_cell
+    from pardec.measure.settings import MeasureSettings
+
+    arm = ArmSpec(model, "autoregressive", {})
+    spec = Spec(arm, arm, prompts, 1, None, 4, "cpu", "float32", 1, 5, run=run)
+    limits = MeasureSettings(warmup_passes=1, min_samples=6, max_samples=6, budget_s=0.01, timeout_s=30)
+    facts = run_cell(spec, limits, time.time())
+    assert facts["status"] == "ok", facts["reason"]
+    return facts
+
+
+class Counted(torch.nn.Module):
+    """A model whose passes take a millisecond a token on its own clock."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.info = SimpleNamespace(max_positions=512, vocab_size=8)
+        self.now = 0
+        self.seen = []
+
+    def new_cache(self, batch, size):
+        return SimpleNamespace(crop=lambda length: self.seen.append(("crop", length)), size=size)
+
+    def forward(self, tokens, cache=None, canvas_start=None):
+        self.now += tokens.shape[1] * 1_000_000
+        self.seen.append(("pass", tokens.shape[1]))
+        return torch.zeros(1, tokens.shape[1], 8)
+
+
+def test_cost_of_width_is_the_time_of_one_cached_pass():
+    model = Counted()
+    clock = HostClock(lambda: model.now, lambda: model.now)
+    taken = measure_verify_cost(model, clock, 3, rounds=4)
+    assert taken == {width: [float(width)] * 4 for width in NODES}
+    passes = [entry for entry in model.seen if entry[0] == "pass"]
+    assert passes[0] == ("pass", CONTEXT), "the context is read once"
+    rounds = [
+        tuple(width for _, width in passes[1 + k * len(NODES) : 1 + (k + 1) * len(NODES)]) for k in range(9)
+    ]
+    assert all(sorted(turn) == sorted(NODES) for turn in rounds) and len(set(rounds)) > 1
+    assert all(entry == ("crop", CONTEXT) for entry in model.seen if entry[0] == "crop")
+
+
+def test_a_model_too_short_for_the_widest_pass_is_refused():
+    model = Counted()
+    model.info.max_positions = CONTEXT + 10
+    with pytest.raises(ValueError, match="exceed"):
+        measure_verify_cost(model, HostClock(), 1)
+
+
+def test_cost_of_width_as_a_script(tmp_path):
+    arms.write_model(tmp_path / "results/models/m", True, None)
+    command = [sys.executable, str(ROOT / "scripts/measure_verify_cost.py"), "--model", "results/models/m"]
+    command += ["--seed", "1", "--device", "cpu", "--out", "results/verify_cost/m.json"]
+    subprocess.run(command, cwd=tmp_path, check=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+    body = json.loads((tmp_path / "results/verify_cost/m.json").read_text())
+    assert [entry["nodes"] for entry in body["widths"]] == list(NODES)
+    assert all(ms > 0 for entry in body["widths"] for ms in entry["samples_ms"])
+    assert body["provenance"]["inputs"] and "content_sha256" in body["provenance"]["outputs"][0]

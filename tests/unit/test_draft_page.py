@@ -1,0 +1,85 @@
+"""The page's notebook of ideas: every idea says what it is, did and why, and prints no number without a value."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pardec.evidence.ideas.judge import judge_ideas
+from pardec.evidence.ideas.registry import IDEAS
+from pardec.report.figures.base import save
+from pardec.report.figures.registry import FIGURES
+from pardec.report.frames import load_tables
+from pardec.report.render import Material, render
+from tests import draft_factories
+from tests import report_fixtures as made
+
+DRAWN = ("draft_speedup", "tau_by_position", "tau_vs_speed", "cycle_profile", "schedule", "verify_cost")
+
+
+@pytest.fixture(scope="module")
+def section(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("page")
+    frames = made.tables()
+    made.write_tables(folder / "tables", frames)
+    read = load_tables([folder / "tables"])
+    for name in DRAWN:
+        save(FIGURES.load(name), read, folder / f"{name}.svg", folder / f"{name}.png")
+    values = made.values(frames)["values"]
+    ideas = frames["ideas"]
+    material = Material(
+        values=values,
+        tables=read,
+        figures={name: folder / f"{name}.svg" for name in DRAWN},
+        study=made.STUDY,
+        verdicts=judge_ideas(ideas.astype(object).where(ideas.notna(), None).to_dict("records"), values),
+    )
+    html = render(material)
+    begin = html.index('<section id="draft"')
+    return html[begin : html.index("</section>", begin)]
+
+
+def test_every_idea_has_its_entry(section):
+    for idea in IDEAS:
+        entry = section[section.index(f'id="idea-{idea.id}"') :]
+        entry = entry[: entry.index("</article>")]
+        for words in ("What it is.", "What it should do.", "What it did.", "Why."):
+            assert words in entry, idea.id
+
+
+def test_the_plain_answer_comes_first(section):
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section))
+    assert words.index("hold up") < words.index("What they start from")
+    assert re.search(r"Of 14 ideas, 2 hold up \( Per-cycle profile and Tree verification \)", words)
+
+
+def test_a_fallback_is_told(section):
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", section))
+    assert "eos-aware on grid: it proposed nothing in a share of" in words
+
+
+def test_figures_of_the_section_are_there(section):
+    assert all(f'id="figure-{name}"' in section for name in DRAWN)
+
+
+def test_a_study_without_the_experiment_has_no_section(tmp_path):
+    frames = {k: v for k, v in made.tables().items() if k not in draft_factories.TABLES}
+    made.write_tables(tmp_path / "tables", frames)
+    read = load_tables([tmp_path / "tables"])
+    page = render(Material(values=made.values(frames)["values"], tables=read, figures={}, study=made.STUDY))
+    assert 'id="draft"' not in page
+    # The workflow writes the tables of an absent experiment all the same: empty ones.
+    empty = {name: made.filled(name, []) for name in draft_factories.TABLES}
+    made.write_tables(tmp_path / "tables", empty)
+    read = load_tables([tmp_path / "tables"])
+    page = render(Material(values=made.values(frames)["values"], tables=read, figures={}, study=made.STUDY))
+    assert 'id="draft"' not in page
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_figures_of_an_absent_experiment_are_drawn_empty(name, tmp_path):
+    """The workflow draws every figure; those of an absent experiment say so and are not shown."""
+    made.write_tables(tmp_path, {table: made.filled(table, []) for table in draft_factories.TABLES})
+    save(FIGURES.load(name), load_tables([tmp_path]), tmp_path / "a.svg", tmp_path / "a.png")
+    assert (tmp_path / "a.svg").stat().st_size > 500

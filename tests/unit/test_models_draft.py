@@ -1,0 +1,352 @@
+"""The draft model: its published format, its cache, how it is trained, and transformers' own as an oracle."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pardec.common.errors import UserError
+from pardec.data.prepare import prepare
+from pardec.data.tokenizers import load_tokenizer
+from pardec.models.base import Layout
+from pardec.models.batches import Batch
+from pardec.models.draft import DraftModel
+from pardec.models.draft_config import DraftConfig, tapped_layers
+from pardec.models.families.draft import Draft, DraftSettings, _sight
+from pardec.models.load import load_model
+from pardec.models.rollouts import roll_out
+from pardec.models.sources.train import TrainSettings
+from pardec.models.train import train_model
+from tests.reference.block_drafting import assistant_of, native_generate
+from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
+
+TARGET = backbone(causal=True, layers=5, max_positions=128, scale=3.0).double().requires_grad_(False)
+TAPS = (0, 1, 3)
+
+PUBLISHED = {
+    "architectures": ["DFlashDraftModel"],
+    "model_type": "qwen3",
+    "block_size": 16,
+    "dflash_config": {"mask_token_id": 90, "target_layer_ids": [1, 3, 5, 7, 9]},
+    "num_target_layers": 12,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 64,
+    "rope_theta": 1000000,
+    "rms_norm_eps": 1e-06,
+    "tie_word_embeddings": True,
+    "vocab_size": 91,
+    "attention_bias": False,
+    "hidden_act": "silu",
+    "layer_types": ["full_attention"] * 2,
+}
+"""As the published drafts write it; sizes apart."""
+
+
+def published_names(layers: int, norms: bool) -> set[str]:
+    inner = ["input_layernorm", "post_attention_layernorm", "mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
+    inner += [f"self_attn.{part}_proj" for part in "qkvo"]
+    inner += ["self_attn.q_norm", "self_attn.k_norm"] if norms else []
+    names = {f"layers.{layer}.{name}.weight" for layer in range(layers) for name in inner}
+    return names | {"fc.weight", "hidden_norm.weight", "norm.weight"}
+
+
+def written(folder, **changes) -> DraftModel:
+    config = DraftConfig.from_json({**PUBLISHED, **changes}, "config.json")
+    model = DraftModel(config)
+    model.initialise(torch.Generator().manual_seed(3))
+    model.save(folder)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_a_draft_has_the_published_names(tmp_path, kind):
+    written(tmp_path, model_type=kind)
+    weights = load_file(tmp_path / "model.safetensors")
+    assert weights.keys() == published_names(2, kind == "qwen3")
+    assert weights["fc.weight"].shape == (32, 5 * 32)
+    assert weights["layers.1.self_attn.k_proj.weight"].shape == (2 * 16, 32)
+    said = json.loads((tmp_path / "config.json").read_text())
+    kept = ("architectures", "model_type", "block_size", "dflash_config", "num_target_layers", "head_dim")
+    assert {key: said[key] for key in kept} == {**{key: PUBLISHED[key] for key in kept}, "model_type": kind}
+
+
+@pytest.mark.parametrize("kind", ["qwen3", "llama"])
+def test_a_draft_comes_back_as_it_was(tmp_path, kind):
+    model = written(tmp_path, model_type=kind)
+    again = load_model(tmp_path)
+    assert isinstance(again, DraftModel) and again.config == model.config
+    generator = torch.Generator().manual_seed(0)
+    block = torch.randn(2, 16, 32, generator=generator)
+    features = torch.randn(2, 7, 160, generator=generator)
+    with torch.no_grad():
+        assert torch.equal(again(block, again.fuse(features)), model(block, model.fuse(features)))
+
+
+def test_a_config_as_published_is_read():
+    config = DraftConfig.from_json(PUBLISHED, "config.json")
+    assert (config.block, config.mask_id, config.taps, config.qk_norm) == (16, 90, (1, 3, 5, 7, 9), True)
+    nested = {**PUBLISHED, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}
+    assert DraftConfig.from_json(nested, "config.json").rope_theta == 5e5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dflash_config": {}}, "mask_token_id"),
+        ({"num_target_layers": None, "model_type": "gpt2"}, "gpt2"),
+        ({"attention_bias": True}, "attention_bias"),
+        ({"layer_types": ["sliding_attention"] * 2}, "sliding"),
+        ({"rope_scaling": {"rope_type": "yarn"}}, "yarn"),
+        ({"hidden_act": "gelu"}, "gelu"),
+    ],
+)
+def test_a_draft_of_another_kind_is_refused(changes, message):
+    with pytest.raises(UserError, match=message):
+        DraftConfig.from_json({**PUBLISHED, **changes}, "config.json")
+
+
+def test_a_missing_weight_is_named(tmp_path):
+    written(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["layers.1.self_attn.k_norm.weight"]
+    save_file(weights, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"layers\.1\.self_attn\.k_norm\.weight"):
+        load_model(tmp_path)
+
+
+def test_layers_that_are_tapped():
+    assert tapped_layers(36, 5) == (1, 9, 17, 25, 33)
+    assert tapped_layers(32, 5) == (1, 8, 15, 22, 29)
+    assert tapped_layers(3, 5) == (0, 1, 2)
+
+
+def test_taps_are_what_stands_after_each_layer():
+    tokens = torch.tensor([[1, 5, 9, 11]])
+    logits, features = TARGET(tokens, taps=TAPS)
+    assert torch.equal(logits, TARGET(tokens))
+    found = []
+    hooks = [
+        TARGET.layers[index].register_forward_hook(lambda _, __, out: found.append(out)) for index in TAPS
+    ]
+    TARGET(tokens)
+    for hook in hooks:
+        hook.remove()
+    assert torch.equal(features, torch.cat(found, -1))
+
+
+# The cache.
+
+
+def block_of(model, tokens):
+    told = torch.tensor([[*tokens, *[model.config.mask_id] * (model.config.block - len(tokens))]])
+    return torch.nn.functional.embedding(told, TARGET.embedding)
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_a_cached_context_is_the_whole_context(layers):
+    """Appended in pieces, blocks dropped in between, it gives what one pass over all of it gives."""
+    draft = draft_model(TARGET, taps=TAPS, layers=layers).double()
+    text = torch.tensor([[1, 5, 9, 11, 6, 7, 8, 4, 12]])
+    _, features = TARGET(text, taps=TAPS)
+    cache = draft.new_cache(1, 64)
+    for start, stop in ((0, 4), (4, 5), (5, 8)):
+        context = draft.fuse(features[:, start:stop])
+        found = draft(block_of(draft, [int(text[0, stop])]), context, cache)
+        whole = draft(block_of(draft, [int(text[0, stop])]), draft.fuse(features[:, :stop]))
+        assert cache.length == stop
+        assert torch.allclose(found, whole, atol=1e-12)
+    again = draft(block_of(draft, [12]), None, cache)
+    assert torch.allclose(again, found, atol=1e-12), "a second pass over the block changes nothing"
+
+
+def test_a_block_looks_both_ways_and_at_its_context():
+    draft = draft_model(TARGET, taps=TAPS).double()
+    _, features = TARGET(torch.tensor([[1, 5, 9]]), taps=TAPS)
+    plain_ = draft(block_of(draft, [7]), draft.fuse(features))
+    later = draft(block_of(draft, [7, 3, 3, 9]), draft.fuse(features))
+    assert not torch.allclose(plain_[:, 1], later[:, 1]), "an early slot sees a later one"
+    moved = features.clone()
+    moved[:, 0] += 1
+    assert not torch.allclose(plain_, draft(block_of(draft, [7]), draft.fuse(moved)))
+
+
+# Training.
+
+
+def test_a_block_sees_what_stands_before_its_anchor_and_itself():
+    anchors = torch.tensor([[2, 4]])
+    sight = _sight(anchors, torch.tensor([1]), 5, 3)[0, 0].int().tolist()
+    first, second = [0, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1]
+    assert sight == [first] * 3 + [second] * 3
+
+
+def test_packed_blocks_are_the_blocks_one_by_one():
+    """What training sees of a block is what decoding will see of it."""
+    draft = draft_model(TARGET, taps=TAPS, layers=2, block=4).double()
+    text = torch.tensor([[1, 5, 9, 11, 6, 7, 8, 4, 12]])
+    _, features = TARGET(text, taps=TAPS)
+    anchors = torch.tensor([[2, 5, 3]])
+    blocks = torch.cat([block_of(draft, [int(text[0, at])]) for at in anchors[0]], 1)
+    columns = (anchors[..., None] + torch.arange(4)).flatten(1)
+    positions = torch.cat([torch.arange(9)[None], columns], 1)
+    layout = Layout(positions, _sight(anchors, torch.tensor([0]), 9, 4), positions.shape[1])
+    packed = draft(blocks, draft.fuse(features), layout=layout).view(3, 4, -1)
+    for row, at in enumerate(anchors[0].tolist()):
+        alone = draft(block_of(draft, [int(text[0, at])]), draft.fuse(features[:, :at]))
+        assert torch.allclose(packed[row], alone[0], atol=1e-12)
+
+
+def family(**settings) -> tuple[Draft, DraftModel]:
+    made = Draft(DraftSettings(block=4, anchors=2, taps=TAPS, **settings))
+    made.target = TARGET
+    return made, draft_model(TARGET, taps=TAPS, block=4).double().requires_grad_(True)
+
+
+def test_the_loss_looks_at_no_token_that_decoding_would_not_know():
+    """Tokens behind a block, and padding, change nothing; the tokens of the block itself do."""
+    made, model = family()
+    tokens = torch.tensor([[0, 0, 1, 5, 9, 7, 2, 2], [1, 5, 9, 11, 6, 7, 8, 2]])
+    batch = Batch(tokens, torch.tensor([2, 0]), 4, torch.tensor([3, 4]))
+
+    def loss(batch):
+        return made.loss(model, batch, torch.Generator().manual_seed(1)).item()
+
+    padded = Batch(torch.cat([tokens, tokens[:, :1] * 0 + 9], 1), batch.pad, 4, batch.lengths)
+    assert loss(padded) == loss(batch)
+    other = tokens.clone()
+    other[0, :2] = 8
+    assert loss(Batch(other, batch.pad, 4, batch.lengths)) == pytest.approx(loss(batch), abs=1e-12)
+    other[1, 6] = 13
+    assert loss(Batch(other, batch.pad, 4, batch.lengths)) != pytest.approx(loss(batch), abs=1e-6)
+
+
+def test_early_positions_weigh_more():
+    assert DraftSettings(block=8).decay() == 4 and DraftSettings(block=16).decay() == 7
+    assert DraftSettings(block=6).decay() == 3 and DraftSettings(gamma=2.5).decay() == 2.5
+
+
+def test_only_the_draft_learns():
+    made, model = family()
+    batch = Batch(torch.tensor([[1, 5, 9, 11, 6, 7, 8, 2]]), None, 2, torch.tensor([6]))
+    made.loss(model, batch, torch.Generator().manual_seed(1)).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    assert all(parameter.grad is None for parameter in TARGET.parameters())
+
+
+def test_a_target_writes_what_plain_decoding_writes():
+    prompts = [[1, 5, 9], [1, 7], [1, 4, 4, 8]]
+    found = roll_out(TARGET, prompts, 20, torch.Generator())
+    right = plain(TARGET, prompts, 20, stop="eos")
+    for row, tokens in enumerate(found):
+        end = min(20, int(right.useful[row]) + 1)
+        assert tokens == right.tokens[row, :end].tolist()
+    assert all(2 not in tokens for tokens in roll_out(TARGET, prompts, 20, torch.Generator(), ban_eos=True))
+    drawn = [
+        roll_out(TARGET, prompts, 20, torch.Generator().manual_seed(seed), temperature=2.0)
+        for seed in (1, 1, 2)
+    ]
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A copy task, a target that has learned it a little, and a recipe of its draft."""
+    folder = tmp_path_factory.mktemp("study")
+    task = {"copy": {"min_items": 4, "max_items": 6, "items": "letters"}}
+    prepare({"source": "tasks", "tasks": task, "train": 300, "heldout": 20}, 0, folder / "data")
+    size = {"hidden": 32, "layers": 2, "heads": 2, "mlp": 48, "max_positions": 64}
+    recipe = {"source": "train", "data": "copy", "size": size, "steps": 250, "batch": 32}
+    target = TrainSettings.model_validate({**recipe, "objective": {"family": "autoregressive"}})
+    train_model("target", target, folder / "data", 1, folder / "target")
+    objective = {"family": "draft", "block": 4, "new_tokens": 8, "sequences": 200}
+    return folder, {
+        **recipe,
+        "size": {**size, "layers": 1},
+        "objective": objective,
+        "teachers": {"target": "target"},
+    }
+
+
+def test_a_draft_learns_from_its_target(study):
+    folder, recipe = study
+    settings, teachers = TrainSettings.model_validate(recipe), {"target": folder / "target"}
+    report = train_model("d", settings, folder / "data", 5, folder / "one", teachers=teachers)
+    assert report["loss"][-1][1] < 0.7 * report["loss"][0][1]
+    target, draft = load_model(folder / "target"), load_model(folder / "one")
+    untrained = DraftModel(draft.config)
+    untrained.initialise(torch.Generator().manual_seed(9))
+    tokenizer = load_tokenizer(folder / "data")
+    lines = (folder / "data" / "heldout.jsonl").read_text().splitlines()
+    prompts = [tokenizer.encode_prompt(json.loads(line)["prompt"]) for line in lines]
+    logs = Cycles(), Cycles()
+    for log, model in zip(logs, (draft, untrained), strict=True):
+        for prompt in prompts:
+            found = speculate(target, [prompt], 8, model.requires_grad_(False), log, block=4, stop="eos")
+            assert torch.equal(found.tokens, plain(target, [prompt], 8, stop="eos").tokens)
+    trained, random = (sum(log.taus) / len(log.taus) for log in logs)
+    assert trained > 1.3 * random
+
+
+def test_the_same_seed_gives_the_same_draft(study, tmp_path):
+    folder, recipe = study
+    settings, teachers = TrainSettings.model_validate({**recipe, "steps": 3}), {"target": folder / "target"}
+    for name in ("one", "two"):
+        train_model("d", settings, folder / "data", 5, tmp_path / name, teachers=teachers)
+    same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": {"hidden": 48, "layers": 1, "heads": 2, "mlp": 48, "max_positions": 64}}, "hidden"),
+        ({"objective": {"family": "draft", "taps": (0, 7)}}, "layers 0 to 1"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_its_target_is_refused(study, tmp_path, change, message):
+    folder, recipe = study
+    settings = TrainSettings.model_validate({**recipe, **change})
+    with pytest.raises(UserError, match=message):
+        train_model("d", settings, folder / "data", 5, tmp_path, teachers={"target": folder / "target"})
+
+
+def test_a_draft_needs_a_target(study):
+    with pytest.raises(ValueError, match="needs target"):
+        TrainSettings.model_validate({**study[1], "teachers": {}})
+
+
+# transformers' own block drafting.
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+def test_transformers_draft_gives_the_same_hidden_states(layers):
+    draft = draft_model(TARGET, taps=TAPS, layers=layers).double()
+    _, features = TARGET(torch.tensor([[1, 5, 9, 11, 6]]), taps=TAPS)
+    block = block_of(draft, [7])
+    with torch.no_grad():
+        theirs = assistant_of(draft)(noise_embeds=block, context_hidden_states=features).last_hidden_state
+        mine = draft(block, draft.fuse(features))
+    assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [1, 16, 24])
+def test_transformers_own_loop_takes_the_same_cycles(seed):
+    """Tokens and tau of every cycle; its list begins with the prompt's pass, ours does not."""
+    target = backbone(causal=True, seed=seed, layers=5, max_positions=128, scale=3.0).double()
+    target.requires_grad_(False)
+    draft = draft_model(target, seed=seed, taps=TAPS, block=6).double()
+    prompt = [1, 5, 9, 11, 6]
+    tokens, cycles = native_generate(target, draft, prompt, 40)
+    log = Cycles()
+    found = speculate(target, [prompt], 40, draft, log, block=6)
+    assert found.tokens[0].tolist() == tokens == plain(target, [prompt], 40).tokens[0].tolist()
+    assert cycles[1:] == log.taus
+    assert max(log.taus) > 1

@@ -1,0 +1,108 @@
+"""Planning on a card: counts that agree with real models, rooflines by hand, and studies that plan offline."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from pardec.cli.plan import find_card
+from pardec.common.errors import UserError
+from pardec.decoding.autoregressive import Autoregressive
+from pardec.decoding.base import Passes
+from pardec.decoding.batching import pad_left
+from pardec.decoding.cached_diffusion import CachedDiffusion
+from pardec.decoding.masked_diffusion import MaskedDiffusion
+from pardec.evidence.status import read_plan
+from pardec.measure.roofline import CARDS, REACHED_BANDWIDTH, REACHED_MATMUL, generation_s, pass_s
+from pardec.measure.work import CountingModel, pass_bytes, pass_flops
+from pardec.models.config import BackboneConfig
+from pardec.models.facts import facts_of_config
+from pardec.models.gpt2 import GPT2, GPT2Config
+from pardec.models.registry import ARCHITECTURES
+from pardec.models.shapes import SHAPES, shape
+from pardec.study.estimate import estimate_cells, estimate_models
+from tests.reference.models import backbone
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_facts_are_those_of_the_model_itself(name):
+    values = shape(name)
+    kind = ARCHITECTURES.load(values["architectures"][0])
+    config = (GPT2Config if kind is GPT2 else BackboneConfig).from_json(values, name)
+    with torch.device("meta"):
+        info = kind(config).info
+    for key, value in vars(facts_of_config(values)).items():
+        assert getattr(info, key) == value, key
+
+
+def test_a_pass_is_bound_by_what_takes_longest():
+    card, facts = CARDS["h200"], facts_of_config(shape("llama-3-8b"))
+    one = pass_s(card, facts, 1, 1, 128, 1, 2)
+    traffic = pass_bytes(facts, 1, 1, 128, 2) + 3 * facts.vocab_size * 2
+    assert one == pytest.approx(traffic / (4800e9 * REACHED_BANDWIDTH))
+    many = pass_s(card, facts, 32, 2048, 0, 1, 2)
+    assert many == pytest.approx(pass_flops(facts, 32, 2048, 0, 1) / (989e12 * REACHED_MATMUL))
+    small = facts_of_config(shape("gpt2"))
+    assert pass_s(card, small, 1, 1, 8, 1, 2) == pytest.approx(12 * 14 * 6e-6)
+    assert generation_s(card, facts, 1, [Passes(3, 1, 128, 1, True)], 2) == pytest.approx(3 * one)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "causal", "settings"),
+    [
+        (Autoregressive, True, {}),
+        (MaskedDiffusion, False, {"steps": 6}),
+        (MaskedDiffusion, False, {"steps": 4, "cfg_scale": 1.0}),
+        (CachedDiffusion, False, {"block": 4}),
+        (CachedDiffusion, False, {"block": 4, "steps": 3}),
+        (CachedDiffusion, False, {"block": 4, "cache": "none"}),
+    ],
+)
+def test_planned_passes_are_those_that_are_made(decoder, causal, settings):
+    """Forwards and, within a tenth, operations, counted on the model while it decodes."""
+    model, made = backbone(causal=causal), decoder(decoder.Settings(**settings))
+    with CountingModel(model) as counted:
+        made.decode(model, pad_left([[1, 5, 9, 11, 6, 7]], [0], 0), 12)
+    planned = decoder.passes(made.settings, 6, 12)
+    calls = 2 if settings.get("cfg_scale") else 1  # guidance runs both halves as one batch
+    assert sum(one.count for one in planned) == counted.work.forwards * calls
+    flops = sum(one.count * pass_flops(model.info, 1, one.length, one.past, one.kept) for one in planned)
+    assert flops == pytest.approx(counted.work.flops, rel=0.1)
+
+
+def test_a_card_that_is_not_known_is_named():
+    with pytest.raises(UserError, match="did you mean 'h200'"):
+        find_card("h20")
+
+
+@pytest.mark.parametrize("study", ["8b-shape", "8b"])
+def test_the_large_studies_run_their_own_models_only(study):
+    """An experiment that config.yaml gains must be set to null there."""
+    path = ROOT / f"studies/{study}.yaml"
+    own = yaml.safe_load(path.read_text())
+    plan = read_plan(ROOT, [path])
+    assert set(plan.models) == set(own["models"])
+    assert {cell.experiment for cell in plan.cells.values()} == {
+        k for k, v in own["experiments"].items() if v
+    }
+    assert all(cell.arm in own["arms"] for cell in plan.cells.values())
+    cells = estimate_cells(plan, CARDS["h200"])
+    assert not [one for one in cells if one.unknown] and all(one.seconds > 0 for one in cells)
+    assert max(one.memory for one in cells) < 141e9
+    assert sum(one.download for one in estimate_models(plan)) == pytest.approx(
+        35.2e9 if study == "8b" else 0.0, rel=0.01
+    )
+
+
+@pytest.mark.parametrize("study", ["8b-shape", "8b"])
+def test_the_large_studies_plan_without_network_or_card(study):
+    command = ["pardec", "plan", "--configfile", f"studies/{study}.yaml", "--card", "rtx-4090"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert "llada" in done.stdout and "A 24 GB card holds" in done.stdout

@@ -1,0 +1,203 @@
+"""Above temperature 0: outputs follow the target's law exactly, shown on a law small enough to enumerate."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chisquare
+
+from pardec.decoding.speculative.base import Judge
+from pardec.decoding.speculative.decoder import Speculative
+from pardec.decoding.speculative.laws import Sampling, invert
+from pardec.decoding.speculative.registry import RULES
+from pardec.decoding.speculative.rules.residual import Residual
+from pardec.decoding.speculative.tree import Tree, chain_shape, shape_of
+from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
+
+WORDS, LENGTH, DRAWS = 7, 3, 6000
+PROMPT = [1, 4, 5]
+WARM = {"temperature": 1.3}
+RESIDUAL = {"acceptance": {"name": "residual"}, **WARM}
+CASES = {
+    "match": WARM,
+    "match, truncated law": {"temperature": 1.5, "top_k": 5, "top_p": 0.9},
+    "match, tree": {**WARM, "proposal": {"name": "tree", "budget": 6}},
+    "sampled match": {**WARM, "acceptance": {"name": "sampled_match"}},
+    "residual": RESIDUAL,
+    "residual, truncated law": {**RESIDUAL, "top_k": 5, "top_p": 0.9},
+    "residual, small model": {**RESIDUAL, "drafter": {"name": "small"}},
+    "residual, prompt lookup": {**RESIDUAL, "drafter": {"name": "ngram"}},
+    "residual, tree": {**RESIDUAL, "proposal": {"name": "tree", "budget": 8}},
+    "residual, candidates": {**RESIDUAL, "proposal": {"name": "candidates"}},
+    "residual, full refinement": {**RESIDUAL, "refinement": {"name": "full"}},
+    "residual, cut at the end": {**RESIDUAL, "truncation": {"name": "eos"}},
+    "residual, cut by confidence": {**RESIDUAL, "truncation": {"name": "adaptive", "threshold": 0.35}},
+    **{
+        f"rounds, {source}": {**RESIDUAL, "proposal": {"name": "rounds", "rounds": 3, "source": source, **more}}
+        for source, more in {
+            "same": {},
+            "branch": {},
+            "temperature": {"heat": 3.0},
+            "top_k": {"keep": 2},
+            "dropout": {"dropout": 0.4},
+        }.items()
+    },
+    "rounds, small model": {
+        **RESIDUAL,
+        "drafter": {"name": "small"},
+        "proposal": {"name": "rounds", "rounds": 2},
+    },
+}
+
+
+class Biased(Residual):
+    """The negative control: a refused candidate is not taken out of the law."""
+
+    def _round(self, tree, left, child, there, noise):
+        yes, _ = super()._round(tree, left, child, there, noise)
+        return yes, left
+
+
+@pytest.fixture(scope="module")
+def pair():
+    target = backbone(causal=True, seed=1, scale=6.0, vocab_size=WORDS).double()
+    small = backbone(causal=True, seed=2, scale=6.0, vocab_size=WORDS).double()
+    return target, draft_model(target, 5, scale=6.0).double(), small
+
+
+def enumerated(target, settings) -> np.ndarray:
+    """The probability of each of 343 sequences, from one plain pass over all of them."""
+    rows = torch.tensor([PROMPT + list(rest) for rest in product(range(WORDS), repeat=LENGTH)])
+    sampling = Sampling(Speculative.Settings(**settings), torch.zeros(1, dtype=torch.long), LENGTH, None)
+    laws = sampling.law(target(rows)[:, len(PROMPT) - 1 : -1])
+    chances = laws.gather(-1, rows[:, len(PROMPT) :, None])[..., 0].prod(1)
+    assert abs(float(chances.sum()) - 1) < 1e-9
+    return chances.detach().numpy()
+
+
+def chance_of(pair, settings) -> tuple[float, Cycles]:
+    """The p-value of a chi-square test on draws, cells of fewer than 5 expected draws together."""
+    target, draft, small = pair
+    kind = settings.get("drafter", {}).get("name", "dflash")
+    log = Cycles()
+    companion = {"dflash": draft, "small": small, "ngram": None}[kind]
+    found = speculate(target, [PROMPT] * DRAWS, LENGTH, companion, log, seed=11, block=LENGTH, **settings)
+    weights = torch.tensor([WORDS ** (LENGTH - 1 - place) for place in range(LENGTH)])
+    counts = torch.bincount((found.tokens * weights).sum(1), minlength=WORDS**LENGTH).numpy()
+    expected = enumerated(target, settings) * DRAWS
+    rare = expected < 5
+    observed = np.append(counts[~rare], counts[rare].sum())
+    wanted = np.append(expected[~rare], expected[rare].sum())
+    if wanted[-1] < 1e-9:
+        assert observed[-1] == 0, "an impossible sequence was drawn"
+        observed, wanted = observed[:-1], wanted[:-1]
+    assert len(wanted) > 30, "the law of this test is too narrow to show anything"
+    return float(chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue), log
+
+
+def holm(chances: list[float]) -> list[float]:
+    """Adjusted p-values, in the given order."""
+    order, adjusted, least = np.argsort(chances), [0.0] * len(chances), 0.0
+    for rank, index in enumerate(order):
+        least = max(least, min(1.0, chances[index] * (len(chances) - rank)))
+        adjusted[index] = least
+    return adjusted
+
+
+def test_outputs_follow_the_law(pair):
+    """All rules and proposals together, adjusted after Holm."""
+    found = {name: chance_of(pair, settings) for name, settings in CASES.items()}
+    adjusted = dict(zip(found, holm([chance for chance, _ in found.values()]), strict=True))
+    assert min(adjusted.values()) > 0.01, adjusted
+    drafted = [max(cycle["accepted"] for cycle in log.cycles) for _, log in found.values()]
+    assert min(drafted) > 0, "a case in which nothing is ever accepted shows nothing"
+
+
+def test_without_the_residual_the_test_fails(pair, monkeypatch):
+    monkeypatch.setitem(RULES.entries, "residual", f"{__name__}:Biased")
+    for case in ("residual", "rounds, same", "residual, tree"):
+        assert chance_of(pair, CASES[case])[0] < 1e-6, case
+
+
+def test_plain_decoding_follows_the_same_law(pair):
+    """The test itself, on the decoder that nobody doubts."""
+    found = plain(pair[0], [PROMPT] * DRAWS, LENGTH, seed=11, **WARM)
+    weights = torch.tensor([WORDS**2, WORDS, 1])
+    counts = torch.bincount((found.tokens * weights).sum(1), minlength=WORDS**LENGTH).numpy()
+    expected = enumerated(pair[0], WARM) * DRAWS
+    kept = expected >= 5
+    assert chisquare(counts[kept], expected[kept] * counts[kept].sum() / expected[kept].sum()).pvalue > 0.01
+
+
+@pytest.mark.parametrize("proposal", ["chain", "tree", "candidates", "confidence"])
+@pytest.mark.parametrize("acceptance", ["match", "sampled_match"])
+def test_matching_writes_what_plain_decoding_draws(proposal, acceptance):
+    """Not only in law: the same numbers are drawn at the same positions, so the outputs are the same."""
+    target = backbone(causal=True, seed=4, scale=2.0).double()
+    prompts = [[1, 5, 9], [1, 7], [1, 4, 4, 8, 20]]
+    for settings in ({"temperature": 0.7}, {"temperature": 2.0, "top_k": 6, "top_p": 0.8}):
+        found = speculate(
+            target,
+            prompts,
+            30,
+            draft_model(target).double(),
+            proposal={"name": proposal},
+            acceptance={"name": acceptance},
+            **settings,
+        )
+        assert torch.equal(found.tokens, plain(target, prompts, 30, **settings).tokens)
+
+
+def acceptance_of(rule, tree, logits, draws=4000, seed=0):
+    """Share of draws in which the first node is accepted."""
+    generator = torch.Generator().manual_seed(seed)
+    rows = [part.expand(draws, *part.shape[1:]) for part in (tree.tokens, logits)]
+    laws = None if tree.laws is None else tree.laws.expand(draws, *tree.laws.shape[1:])
+    settings = Speculative.Settings(temperature=1.0)
+    sampling = Sampling(settings, torch.arange(draws), 4, None)
+    judge = Judge(
+        sampling.law,
+        lambda use, shape: torch.rand(draws, *shape, generator=generator, dtype=torch.float64),
+        torch.zeros(draws, dtype=torch.long),
+        sampling.pick,
+    )
+    verdict = rule.decide(Tree(tree.shape, rows[0], laws), rows[1], judge)
+    return float((verdict.counts > 0).double().mean())
+
+
+def test_shares_of_acceptance_are_those_of_theory():
+    """Matching accepts p(argmax q), or sum(p * q) of drawn drafts; the residual accepts sum(min(p, q))."""
+    p = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    q = torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64)
+    logits = p.log().expand(1, 2, 3)
+    match, residual = (RULES.load(name) for name in ("match", "residual"))
+    shape = chain_shape(1, "cpu")
+    first = Tree(shape, torch.tensor([[1]]))
+    assert acceptance_of(match(match.Settings()), first, logits) == pytest.approx(0.3, abs=0.03)
+    drawn = matched = 0.0
+    for token in range(3):
+        tree = Tree(shape, torch.tensor([[token]]), q.expand(1, 1, 3))
+        drawn += float(q[token]) * acceptance_of(residual(residual.Settings()), tree, logits, seed=token)
+        matched += float(q[token]) * acceptance_of(match(match.Settings()), tree, logits)
+    assert drawn == pytest.approx(float(torch.minimum(p, q).sum()), abs=0.03)
+    assert matched == pytest.approx(float((p * q).sum()), abs=0.03)
+
+
+def test_a_second_round_hears_what_the_first_left():
+    """Two fixed candidates are accepted with the sum of their probabilities, whatever their order."""
+    p = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    rule = Residual(Residual.Settings())
+    tree = Tree(shape_of((0, 0), "cpu"), torch.tensor([[1, 2]]))
+    assert acceptance_of(rule, tree, p.log().expand(1, 3, 3)) == pytest.approx(0.5, abs=0.03)
+    # The same candidate twice is not heard twice.
+    tree = Tree(shape_of((0, 0), "cpu"), torch.tensor([[1, 1]]))
+    assert acceptance_of(rule, tree, p.log().expand(1, 3, 3)) == pytest.approx(0.3, abs=0.03)
+
+
+def test_inversion_takes_no_impossible_outcome():
+    law = torch.tensor([[0.0, 0.4, 0.0, 0.6, 0.0]], dtype=torch.float64).expand(1001, -1)
+    drawn = invert(law, torch.linspace(1e-12, 1 - 1e-12, 1001, dtype=torch.float64))
+    assert set(drawn.tolist()) == {1, 3} and (drawn == 1).sum() == pytest.approx(400, abs=2)

@@ -1,0 +1,225 @@
+"""Verdicts on ideas: every status is reached where its truth was put in, and none without its evidence."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pardec.evidence import verdicts
+from pardec.evidence.statistics import Estimate, holm
+from pardec.evidence.verdicts import (
+    EQUIVALENT,
+    IMPLEMENTED,
+    INCONCLUSIVE,
+    LEAST_DELTA,
+    PROPOSED,
+    REJECTED,
+    STATUSES,
+    VALIDATED,
+    Effect,
+    Facts,
+    Ratio,
+    decide,
+    delta,
+    effect,
+    prompts_needed,
+)
+
+GOOD = Facts(lossless=True, control=True)
+
+
+def ratios(mean=1.0, spread=0.02, prompts=10, workloads=4, runs=(1, 2), noise=0.005, seed=0, worst=None):
+    """Paired ratios of a known geometric mean; a prompt's own deviation stays from run to run."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for place in range(workloads):
+        own = np.log(worst if worst is not None and place == 0 else mean) + rng.normal(0, spread, prompts)
+        for run in runs:
+            taken = np.exp(own + rng.normal(0, noise, prompts))
+            found += [Ratio(f"w{place}", f"p{k}", run, float(value)) for k, value in enumerate(taken)]
+    return found
+
+
+def status(values, facts=GOOD, margin=LEAST_DELTA):
+    found = effect(values)
+    return decide(found, facts, margin, found.p if found else None).status
+
+
+@pytest.mark.parametrize(
+    ("expected", "values"),
+    [
+        (VALIDATED, ratios(1.2)),
+        (REJECTED, ratios(0.8)),
+        (EQUIVALENT, ratios(1.0)),
+        (INCONCLUSIVE, ratios(1.02, spread=0.3)),
+        (INCONCLUSIVE, ratios(1.031, spread=0.02)),
+        (IMPLEMENTED, ratios(1.2, runs=(1,))),
+        (IMPLEMENTED, ratios(1.2, prompts=5)),
+        (IMPLEMENTED, ratios(1.2, prompts=20, workloads=2)),
+        (PROPOSED, []),
+    ],
+)
+def test_each_status_is_reached(expected, values):
+    assert status(values) == expected
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        (Facts(lossless=False, control=True), REJECTED),
+        (Facts(lossless=True, control=True, peeked=True), REJECTED),
+        (Facts(lossless=True, control=None), IMPLEMENTED),
+        (Facts(lossless=None, control=True), IMPLEMENTED),
+        (Facts(lossless=None, control=True, by_law=True), VALIDATED),
+        (Facts(lossless=True, control=False), INCONCLUSIVE),
+        (Facts(lossless=True, control=True, fell_back=True), INCONCLUSIVE),
+    ],
+)
+def test_a_fast_idea_is_not_validated_without_its_evidence(facts, expected):
+    assert status(ratios(1.3), facts) == expected
+
+
+def test_a_slow_idea_whose_control_fails_is_not_rejected():
+    """What made the seed's refinement slow was another fault of its machinery."""
+    assert status(ratios(0.5), Facts(lossless=True, control=False)) == INCONCLUSIVE
+
+
+def test_a_gain_must_show_in_both_runs():
+    values = [*ratios(1.2, runs=(1,)), *ratios(1.0, runs=(2,))]
+    assert status(values) == INCONCLUSIVE
+
+
+def test_a_gain_that_loses_somewhere_is_not_validated_and_says_where():
+    found = effect(ratios(1.4, worst=0.8))
+    decision = decide(found, GOOD, LEAST_DELTA, found.p)
+    assert decision.status == INCONCLUSIVE and "w0" in decision.reason
+
+
+def test_a_noisy_machine_asks_for_more():
+    values = ratios(1.06, spread=0.005)
+    assert status(values) == VALIDATED
+    assert status(values, margin=0.1) == EQUIVALENT
+
+
+def test_delta_is_the_noise_where_that_is_larger():
+    assert delta(None) == delta(0.01) == LEAST_DELTA
+    assert delta(0.2) == 0.2
+    assert effect(ratios(1.0, noise=0.1)).reach() > effect(ratios(1.0, noise=0.001)).reach()
+
+
+def test_an_adjusted_p_that_is_not_small_stops_both_verdicts():
+    for mean in (1.2, 0.8):
+        assert decide(effect(ratios(mean)), GOOD, LEAST_DELTA, 0.2).status == INCONCLUSIVE
+
+
+def test_many_null_ideas_are_seldom_gains():
+    """Holm over twenty ideas without effect and one with: only that one stands."""
+    found = [effect(ratios(1.0, spread=0.1, seed=seed)) for seed in range(20)] + [
+        effect(ratios(1.3, spread=0.1))
+    ]
+    adjusted = holm([one.p for one in found])
+    assert (adjusted[:-1] > 0.05).all() and adjusted[-1] < 0.001
+
+
+def test_inconclusive_says_how_many_prompts_would_decide():
+    found = effect(ratios(1.1, spread=0.35))
+    decision = decide(found, GOOD, LEAST_DELTA, found.p)
+    assert decision.status == INCONCLUSIVE and decision.prompts > found.pooled.n
+
+
+def test_the_number_of_prompts_named_does_decide():
+    small = effect(ratios(1.12, spread=0.3, prompts=8, seed=3)).pooled
+    needed = prompts_needed(small, LEAST_DELTA)
+    half = (math.log(small.high) - math.log(small.low)) / 2 * math.sqrt(small.n / needed)
+    middle = math.log(small.value)
+    ends = middle - half, middle + half
+    above, below = math.log1p(LEAST_DELTA), math.log1p(-LEAST_DELTA)
+    assert ends[0] >= above - 1e-9 or ends[1] <= 1e-9 or (below <= ends[0] and ends[1] <= above)
+    assert prompts_needed(Estimate(1 + LEAST_DELTA, 1.0, 1.1, 10), LEAST_DELTA) is None, "it lies on a border"
+    assert prompts_needed(Estimate(1.0, None, None, 1), LEAST_DELTA) is None
+
+
+def test_the_estimate_is_a_geometric_mean_in_which_workloads_weigh_alike():
+    values = [Ratio("a", f"p{k}", 1, 2.0) for k in range(30)] + [
+        Ratio("b", f"p{k}", 1, 0.5) for k in range(2)
+    ]
+    assert effect(values).pooled.value == pytest.approx(1.0)
+    assert effect(values).pooled.n == 32
+
+
+def test_prompts_are_resampled_not_runs():
+    """The same prompts measured ten times as often are not ten times as many prompts."""
+    once, often = ratios(1.1, spread=0.2, runs=(1,)), ratios(1.1, spread=0.2, runs=tuple(range(1, 11)))
+    widths = [math.log(e.pooled.high / e.pooled.low) for e in map(effect, (once, often))]
+    assert widths[1] == pytest.approx(widths[0], rel=0.15)
+
+
+def test_intervals_hold_what_they_promise():
+    """Of 100 samples of a known mean, about 95 % of the intervals cover it."""
+    covered = 0
+    for seed in range(100):
+        found = effect(ratios(1.1, spread=0.2, prompts=8, runs=(1,), seed=seed)).pooled
+        covered += found.low <= 1.1 <= found.high
+    assert 88 <= covered <= 100
+
+
+def test_equal_ratios_have_no_spread_and_decide():
+    same = [Ratio(f"w{w}", f"p{k}", run, 1.0) for w in range(4) for k in range(8) for run in (1, 2)]
+    found = effect(same)
+    assert (found.pooled.low, found.pooled.high, found.p) == (1.0, 1.0, 1.0)
+    assert status(same) == EQUIVALENT
+    assert status([Ratio(r.workload, r.prompt, r.run, 1.5) for r in same]) == VALIDATED
+
+
+def test_unusable_ratios_are_left_out():
+    bad = [Ratio("w0", "x", 1, value) for value in (0.0, -1.0, math.nan, math.inf)]
+    assert effect(bad) is None
+    assert effect([*bad, *ratios(1.2)]) == effect(ratios(1.2))
+
+
+MEANS = st.floats(0.3, 3.0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(mean=MEANS, spread=st.floats(0.0, 0.4), seed=st.integers(0, 999), margin=st.floats(0.03, 0.2))
+def test_a_decision_agrees_with_its_interval(mean, spread, seed, margin):
+    found = effect(ratios(mean, spread, seed=seed))
+    decision = decide(found, GOOD, margin, found.p)
+    pooled = found.pooled
+    assert decision.status in STATUSES and decision.reason
+    assert pooled.low <= pooled.value <= pooled.high
+    if decision.status == VALIDATED:
+        assert pooled.value > 1 + margin and all(run.low > 1 + margin for run in found.runs.values())
+    if decision.status == REJECTED:
+        assert pooled.value < 1
+    if decision.status == EQUIVALENT:
+        assert 1 - margin < pooled.low <= pooled.high < 1 + margin
+
+
+@settings(max_examples=25, deadline=None)
+@given(mean=MEANS, spread=st.floats(0.01, 0.3), seed=st.integers(0, 99))
+def test_turning_every_ratio_round_turns_the_effect_round(mean, spread, seed):
+    values = ratios(mean, spread, seed=seed)
+    turned = [Ratio(r.workload, r.prompt, r.run, 1 / r.value) for r in values]
+    one, other = effect(values), effect(turned)
+    assert other.pooled.value == pytest.approx(1 / one.pooled.value)
+    assert other.pooled.low == pytest.approx(1 / one.pooled.high, rel=0.05)
+    assert other.p == pytest.approx(one.p)
+
+
+@settings(max_examples=25, deadline=None)
+@given(mean=MEANS, spread=st.floats(0.01, 0.3), seed=st.integers(0, 99))
+def test_the_order_of_prompts_does_not_matter_much(mean, spread, seed):
+    values = ratios(mean, spread, seed=seed)
+    one, other = effect(values), effect(values[::-1])
+    assert other.pooled.value == pytest.approx(one.pooled.value)
+    assert other.pooled.high == pytest.approx(one.pooled.high, rel=0.05)
+
+
+def test_statuses_are_those_of_the_design():
+    assert {PROPOSED, IMPLEMENTED, VALIDATED, REJECTED, EQUIVALENT, INCONCLUSIVE} == set(STATUSES)
+    assert isinstance(effect(ratios(1.0)), Effect) and verdicts.LEAST_RUNS == 2

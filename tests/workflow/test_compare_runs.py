@@ -1,0 +1,98 @@
+"""Real runs held against each other: itself, its archive, and a copy in which one record was measured otherwise."""
+
+import json
+import re
+import shutil
+
+import pytest
+from typer.testing import CliRunner
+
+from pardec.cli.main import app
+from pardec.evidence.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED, compare
+from pardec.evidence.run import open_run
+from tests.forging import edit_json, rebuild
+
+pytestmark = pytest.mark.workflow
+
+CELL = "steps/copy/diffusion-copy/diffusion/steps=4,new=16,batch=1"
+
+
+@pytest.fixture(scope="module")
+def altered(project, tmp_path_factory):
+    """A copy of the smoke run in which one cell took three times as long, and all above it was made anew."""
+    folder = tmp_path_factory.mktemp("altered") / "run"
+    shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns(".snakemake", ".git"))
+
+    def slower(body):
+        for sample in body["samples"]:
+            for key in ("e2e_ms", "first_ms", "host_ms", "cpu_ms"):
+                sample[key] = None if sample.get(key) is None else 3 * sample[key]
+            for key in ("commit_ms", "block_ms"):
+                sample[key] = [3 * stamp for stamp in sample.get(key) or []]
+
+    edit_json(folder / f"results/cells/{CELL}/timing.json", slower)
+    rebuild(folder)
+    return folder / "results"
+
+
+def held(a, b):
+    with open_run(a) as first, open_run(b) as second:
+        return compare(first, second)
+
+
+def test_a_run_reproduces_itself_as_folder_and_as_archive(project, tmp_path):
+    results, packed = project.path("results"), tmp_path / "run.tar.zst"
+    assert CliRunner().invoke(app, ["archive", str(results), str(packed)]).exit_code == 0
+    for pair in ((results, results), (results, packed), (packed, results)):
+        found = held(*pair)
+        assert found.count(REPRODUCED) == len(found.judged) > 1000 and found.share == 1.0
+        assert not found.machine and not found.study and not found.verdicts and found.missed == 0
+
+
+def test_exactly_what_follows_from_altered_samples_differs(project, altered):
+    found = held(project.path("results"), altered)
+    known = {one.id: one for one in found.judged}
+    wrong = {ident for ident, one in known.items() if one.verdict == DIFFERS}
+    own = {
+        f"cells/{CELL}/{name}"
+        for name in ("latency_ms", "ttft_ms", "tokens_per_s", "ratio", "host_ms", "mfu")
+    }
+    assert own | {f"{CELL}/latency_ms", f"{CELL}/ratio"} <= wrong
+    # Nothing else: each that differs rests on the altered record in one run or the other.
+    record = f"results/cells/{CELL}/timing.json"
+    sides = {ident: [side or {} for side in (one.a, one.b)] for ident, one in known.items()}
+    rests = {i for i, pair in sides.items() if any(record in (side.get("records") or []) for side in pair)}
+    assert wrong <= rests
+    # A value that does not rest on it is the same number in both runs, or names a row that another cell took over.
+    for ident in known.keys() - rests:
+        assert known[ident].verdict in (REPRODUCED, NOT_COMPARABLE), ident
+    # What the record says of its work and its quality, it still says.
+    for name in ("nfe", "useful_tokens", "quality", "flops_per_output", "peak_allocated_mb"):
+        assert known[f"cells/{CELL}/{name}"].verdict == REPRODUCED
+
+
+def test_the_page_shows_what_differs_and_where_the_machines_do(project, altered, tmp_path):
+    path = altered / "machine.json"
+    body = json.loads(path.read_text())
+    kept = path.read_bytes()
+    path.write_text(json.dumps(body | {"cores": body["cores"] + 62}))
+    out = tmp_path / "page.html"
+    try:
+        words = ["compare", str(project.path("results")), str(altered), "--html", str(out), "--strict"]
+        done = CliRunner().invoke(app, words)
+    finally:
+        path.write_bytes(kept)
+    assert (
+        done.exit_code == 1
+        and "The machines differ in" in done.stdout
+        and str(body["cores"] + 62) in done.stdout
+    )
+    text = out.read_text()
+    sections = dict(re.findall(r"<summary>.*?(differs|not comparable|reproduced): (\d+)", text))
+    found = held(project.path("results"), altered)
+    assert sections == {
+        verdict: str(found.count(verdict)) for verdict in (DIFFERS, NOT_COMPARABLE, REPRODUCED)
+    }
+    differing = text[text.index("differs: ") : text.index("not comparable: ")]
+    assert f"cells/{CELL}/latency_ms" in differing and "+200.0%" in differing
+    assert "://" not in text and "<script" not in text and f"<td>{body['cores'] + 62}" in text
