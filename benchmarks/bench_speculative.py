@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument(
         "--data", required=True, help="folder of the data set whose held-out prompts are used"
     )
+    parser.add_argument("--assistant", help="folder of a small causal model, for --against assisted")
     parser.add_argument("--task", help="only prompts of this task")
     parser.add_argument("--settings", type=json.loads, default={}, help="of the speculative decoder, JSON")
     parser.add_argument("--batch", type=int, default=1)
@@ -37,7 +38,12 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--text", action="store_true", help="never write the end token")
-    parser.add_argument("--against", choices=["own", "transformers"], default="own")
+    parser.add_argument(
+        "--against",
+        choices=["own", "transformers", "native", "assisted"],
+        default="own",
+        help="our loop, its generate(), its block drafting with this draft, its assisted generation",
+    )
     parser.add_argument("--out", help="file for the figures, JSON")
     args = parser.parse_args()
 
@@ -83,6 +89,9 @@ def compare(args: argparse.Namespace) -> dict:
         own.companions = {"draft": load_model(args.draft, device=args.device, dtype=args.precision)}
     kind = Autoregressive if args.against == "own" else TransformersGenerate
     plain = kind(kind.Settings(**ends))
+    drafted = args.against in ("native", "assisted")
+    if drafted and args.batch > 1:
+        raise UserError("--batch", f"is {args.batch}", "transformers drafts for one row only")
 
     def series(decoder) -> Series:
         decoder.prepare(model)
@@ -93,7 +102,7 @@ def compare(args: argparse.Namespace) -> dict:
 
         return Series(run)
 
-    mine, other = series(own), series(plain)
+    mine, other = series(own), Series(theirs(args, model, own, prompts)) if drafted else series(plain)
     order = batches(len(prompts), args.batch, SEED)
     measure(mine, other, clock_for(args.device), order, [Maximum(args.pairs)], warmup_passes=3, seed=SEED)
     for row, tokens in mine.outputs.items():
@@ -118,6 +127,48 @@ def compare(args: argparse.Namespace) -> dict:
         "e2e_ms": median(times[0]).value,
         "other_e2e_ms": median(times[1]).value,
     }
+
+
+def theirs(args: argparse.Namespace, model, own, prompts):
+    """One generation by transformers' loop: block drafting with our draft, or assisted by a small model."""
+    import torch
+    from transformers import GenerationConfig
+
+    from pardec.decoding.base import Decoded
+    from pardec.decoding.batching import count_useful
+    from pardec.models.draft_twin import transformers_draft
+    from pardec.models.load import load_model
+    from pardec.models.twin import transformers_twin
+
+    eos = model.info.eos_id
+    twin = transformers_twin(model)
+    twin.generation_config = GenerationConfig(bos_token_id=None, eos_token_id=None, pad_token_id=0)
+    native = args.against == "native"
+    if native:
+        assistant = transformers_draft(own.companions["draft"])
+    elif args.assistant:
+        assistant = transformers_twin(load_model(args.assistant, device=args.device, dtype=args.precision))
+    else:
+        raise UserError("--assistant", "is missing", "give a small causal model of the same data")
+    config = GenerationConfig(
+        max_new_tokens=args.new_tokens,
+        do_sample=False,
+        use_cache=True,
+        eos_token_id=None if args.text else eos,
+        pad_token_id=model.info.pad_id,
+        suppress_tokens=[eos] if args.text else None,
+        **({"speculation_type": "dflash"} if native else {}),
+    )
+
+    def run(rows, watch):
+        ids = torch.tensor([prompts[rows[0]]], device=args.device)
+        with torch.inference_mode():
+            found = twin.generate(ids, assistant_model=assistant, generation_config=config)[:, ids.shape[1] :]
+        watch.step(found.shape[1])
+        output = torch.nn.functional.pad(found, (0, args.new_tokens - found.shape[1]), value=eos)
+        return Decoded(output, count_useful(output, model.info.ends), nfe=0, token_forwards=0)
+
+    return run
 
 
 def own_share(sample: dict) -> tuple[float, float]:

@@ -16,6 +16,7 @@ from pardec.common.errors import UserError
 from pardec.evidence.tables.registry import FILES, needs
 from pardec.report.figures.registry import FIGURES
 from pardec.study.plan import Plan
+from pardec.study.targets import mended
 
 try:
     said = workflow.config_settings.config_args or []
@@ -23,6 +24,13 @@ try:
 except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
+
+# On a cluster each job is told by its wildcards, which Snakemake cuts at the commas in our paths.
+WILDCARDS = ("cell", "data", "figure", "model", "output_set", "table")
+workflow.dag_settings.target_jobs = [
+    spec._replace(wildcards_dict=mended(spec.wildcards_dict, WILDCARDS))
+    for spec in workflow.dag_settings.target_jobs
+]
 
 # A timing job needs the machine for itself, also where nobody said so on the command line.
 workflow.global_resources.setdefault("gpu", 1)

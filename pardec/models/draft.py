@@ -105,7 +105,9 @@ class DraftModel(nn.Module):
     def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
         """Compute the rotary tables on `device`; in float32 first, whatever `dtype` is."""
         config = self.config
-        cos, sin = rope_tables(config.max_positions, config.head_dim, config.rope_theta, device)
+        cos, sin = rope_tables(
+            config.max_positions, config.head_dim, config.rope_theta, device, config.rope_stretch
+        )
         self.register_buffer("cos", cos[:, None].to(dtype), persistent=False)
         self.register_buffer("sin", sin[:, None].to(dtype), persistent=False)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pardec.common.errors import UserError
+from pardec.models.formats.rotary import Stretch, read_rotary
 
 ARCHITECTURE = "DFlashDraftModel"
 
@@ -32,6 +33,7 @@ class DraftConfig:
     taps: tuple[int, ...]
     target_layers: int
     rope_theta: float = 10_000.0
+    rope_stretch: Stretch | None = None
     norm_eps: float = 1e-6
     qk_norm: bool = True
     bos_id: int | None = None
@@ -55,6 +57,7 @@ class DraftConfig:
             "intermediate_size": self.mlp,
             "max_position_embeddings": self.max_positions,
             "rope_theta": self.rope_theta,
+            **({} if self.rope_stretch is None else {"rope_scaling": self.rope_stretch.to_json()}),
             "rms_norm_eps": self.norm_eps,
             "hidden_act": "silu",
             "attention_bias": False,
@@ -73,7 +76,7 @@ class DraftConfig:
             UserError: a key is missing, or the draft needs something this model does not have; names the key.
         """
         _refuse_unsupported(values, where)
-        rope = values.get("rope_parameters") or {}
+        theta, stretch = read_rotary(values, where)
         own = values.get("dflash_config") or {}
         eos = values.get("eos_token_id")
         try:
@@ -92,7 +95,8 @@ class DraftConfig:
                 mask_id=own["mask_token_id"],
                 taps=tuple(own.get("target_layer_ids") or tapped_layers(target_layers, layers)),
                 target_layers=target_layers,
-                rope_theta=rope.get("rope_theta") or values.get("rope_theta") or 10_000.0,
+                rope_theta=theta,
+                rope_stretch=stretch,
                 norm_eps=values.get("rms_norm_eps", 1e-6),
                 qk_norm=values.get("model_type", "qwen3") == "qwen3",
                 bos_id=values.get("bos_token_id"),
@@ -119,11 +123,6 @@ def _refuse_unsupported(values: dict[str, Any], where: str) -> None:
     kind = values.get("model_type", "qwen3")
     if kind not in ("qwen3", "llama"):
         raise UserError(where, f"describes a draft of type {kind!r}", "give one of type 'qwen3' or 'llama'")
-    rope = values.get("rope_parameters") or values.get("rope_scaling") or {}
-    rope_type = rope.get("rope_type") or rope.get("type") or "default"
-    if rope_type != "default":
-        fix = "only 'default' is supported"
-        raise UserError(where, f"asks for rotary positions of type {rope_type!r}", fix)
     if values.get("attention_bias"):
         raise UserError(where, "sets attention_bias", "only drafts without biases are supported")
     if values.get("hidden_act", "silu") != "silu":

@@ -14,6 +14,7 @@ from pardec.models import checkpoint
 from pardec.models.base import ModelInfo
 from pardec.models.draft import DraftModel
 from pardec.models.draft_config import DraftConfig
+from pardec.models.drawn import draw_model, is_drawn
 
 OUTER = {"fc": "fc.weight", "hidden_norm": "hidden_norm.weight", "norm": "norm.weight"}
 INNER = {
@@ -38,13 +39,15 @@ def write(model: DraftModel, folder: str | Path) -> None:
 
 
 def read(folder: str | Path, device: str, dtype: torch.dtype) -> DraftModel:
-    """The draft in `folder`, on `device` and in `dtype`.
+    """The draft in `folder`, on `device` and in `dtype`, or one drawn at random where the folder says so.
 
     Raises:
         UserError: a missing or damaged file, or a weight that is missing, unknown or of the wrong shape.
     """
     folder = Path(folder)
     config = DraftConfig.from_json(read_json(folder / "config.json"), str(folder / "config.json"))
+    if is_drawn(folder):
+        return draw_model(DraftModel, folder, config, device, dtype)
     with torch.device("meta"):
         model = DraftModel(config)
     wanted = {name: tuple(tensor.shape) for name, tensor in split(model.state_dict()).items()}

@@ -23,6 +23,7 @@ from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
 from pardec.study.cells import Cell
 from pardec.study.load import command_line, lay_over, load_study, place
+from pardec.study.shard import Shard
 
 OWN_SOURCES = ("tasks", "topics", "fractal")
 """Data sources that make their own data, and so a tokenizer and a training side."""
@@ -31,8 +32,8 @@ OWN_SOURCES = ("tasks", "topics", "fractal")
 class Plan:
     """A study as files and commands.
 
-    config: the merged configuration. files: where it came from. root: the project's folder. said: `key=value` words
-    of the command line's `--config`.
+    config: the merged configuration; its `shard`, such as "2/8", keeps that part of the cells. files: where it came
+    from. root: the project's folder. said: `key=value` words of the command line's `--config`.
 
     Raises:
         UserError: the study is wrong; see `load_study`.
@@ -47,7 +48,13 @@ class Plan:
     ):
         typed = command_line(said)
         sources = [*files, typed]
-        self.study, self.cells = load_study(lay_over(config, typed), sources)
+        whole = lay_over(config, typed)
+        part = whole.pop("shard", None)
+        self.shard = None if part is None else Shard.parse(part)
+        self.study, self.cells = load_study(whole, sources)
+        if self.shard is not None:
+            mine = self.shard.of_cells(self.cells, lambda id: self.cells[id].model)
+            self.cells = {id: self.cells[id] for id in mine}
         self.root = Path(root)
         sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
         self.outputs = {cell.output_id: cell for cell in sides if cell.scored}

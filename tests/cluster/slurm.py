@@ -1,8 +1,8 @@
 """A Slurm of one's own on this machine: one CPU node, one node with two (pretended) GPUs, in a folder that goes away.
 
-Debian's packages slurmctld, slurmd, slurm-client and munge; root, since munge and slurmd want it. The configuration must
-be in /etc/slurm, since the executor plugin takes `SLURM_CONF` from its jobs: a link stands there meanwhile, and where a
-configuration stands already, this machine is left alone. Munge has a key and a socket of its own.
+Debian's packages slurmctld, slurmd, slurm-client and munge; root, since munge and slurmd want it. The configuration
+must be in /etc/slurm, since the executor plugin takes `SLURM_CONF` from its jobs: a link stands there meanwhile, and
+where a configuration stands already, this machine is left alone. Munge has a key and a socket of its own.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -95,9 +96,9 @@ def test_a_study_that_is_cancelled_killed_and_resumed(slurm, folder):
     run = start(slurm, folder)
     try:
         # One job is cancelled by hand, the process of another is killed; both are tried again by themselves.
-        [first] = slurm.wait(lambda: running(slurm, "time_cell"), 150, f"a cell runs: {said(folder)[-3000:]}")
+        [first] = slurm.wait(lambda: running(slurm, "time_cell"), 200, f"a cell runs: {said(folder)[-3000:]}")
         slurm.run("scancel", first["JobId"])
-        slurm.wait(lambda: records(folder), 90, "a record")
+        slurm.wait(lambda: records(folder), 150, f"a record: {said(folder)[-3000:]}")
         victim = slurm.wait(lambda: measuring(folder), 60, "a cell's process")[0]
         victim.kill()
         slurm.wait(lambda: running(slurm, "time_cell"), 60, "another cell runs")
@@ -144,16 +145,13 @@ def test_a_timing_job_never_shares_its_node(slurm):
     ]
     spans.sort()
     assert len(spans) > 5
-    for (_, end, one), (begin, _, other) in zip(spans, spans[1:], strict=False):
+    for (_, end, one), (begin, _, other) in pairwise(spans):
         assert end <= begin, f"jobs {one} and {other} shared gpu1"
 
 
 def test_memory_and_time_grow_with_the_attempt(slurm):
-    asked = {
-        (rule(job), int(job["MinMemoryNode"].removesuffix("M").removesuffix("G")), job["TimeLimit"])
-        for job in slurm.jobs()
-    }
-    timed = {(memory, limit) for name, memory, limit in asked if name == "time_cell"}
+    cells = [job for job in slurm.jobs() if rule(job) == "time_cell"]
+    timed = {(int(job["MinMemoryNode"].rstrip("MG")), job["TimeLimit"]) for job in cells}
     assert len(timed) >= 2, "the cancelled job was not tried again with more"
     memories, limits = zip(*sorted(timed), strict=True)
     assert len(set(memories)) == len(set(limits)) == len(timed)

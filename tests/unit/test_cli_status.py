@@ -110,7 +110,7 @@ def test_an_edited_decoder_makes_exactly_its_cells_stale(project):
 
 def test_another_setting_and_another_dataset_make_stale(project):
     _, found = states(project)
-    said = ["measure={budget_s: 0.7}"]
+    said = ["measure={target_half_width: 0.07}"]
     plan = read_plan(project, SMOKE, said)
     assert {one.state for one in cell_states(plan, project)} == {STALE}
     (project / "results/data/text/heldout.jsonl").write_text("other")

@@ -15,12 +15,13 @@ from pardec.models.base import Layout
 from pardec.models.batches import Batch
 from pardec.models.draft import DraftModel
 from pardec.models.draft_config import DraftConfig, tapped_layers
+from pardec.models.draft_twin import transformers_draft
 from pardec.models.families.draft import Draft, DraftSettings, _sight
 from pardec.models.load import load_model
 from pardec.models.rollouts import roll_out
 from pardec.models.sources.train import TrainSettings
 from pardec.models.train import train_model
-from tests.reference.block_drafting import assistant_of, native_generate
+from tests.reference.block_drafting import native_generate
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
 
 TARGET = backbone(causal=True, layers=5, max_positions=128, scale=3.0).double().requires_grad_(False)
@@ -95,6 +96,13 @@ def test_a_config_as_published_is_read():
     assert (config.block, config.mask_id, config.taps, config.qk_norm) == (16, 90, (1, 3, 5, 7, 9), True)
     nested = {**PUBLISHED, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}
     assert DraftConfig.from_json(nested, "config.json").rope_theta == 5e5
+    llama = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    llama |= {"original_max_position_embeddings": 16}
+    stretched = DraftConfig.from_json({**PUBLISHED, "rope_scaling": llama}, "config.json")
+    assert stretched.rope_theta == 1e6 and stretched.rope_stretch.factor == 8
+    assert DraftConfig.from_json(stretched.to_json(), "config.json") == stretched
+    plain_, model = DraftModel(config), DraftModel(stretched)
+    assert not torch.equal(plain_.cos[20], model.cos[20]) and torch.equal(plain_.cos[0], model.cos[0])
 
 
 @pytest.mark.parametrize(
@@ -120,6 +128,13 @@ def test_a_missing_weight_is_named(tmp_path):
     save_file(weights, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match=r"layers\.1\.self_attn\.k_norm\.weight"):
         load_model(tmp_path)
+
+
+def test_a_draft_may_be_a_shape_and_a_seed(tmp_path):
+    """For studies of time alone, which need no weights."""
+    (tmp_path / "config.json").write_text(json.dumps({**PUBLISHED, "weights": "random", "seed": 4}))
+    first, again = load_model(tmp_path), load_model(tmp_path)
+    assert isinstance(first, DraftModel) and torch.equal(first.fc, again.fc) and float(first.fc.std()) > 0
 
 
 def test_layers_that_are_tapped():
@@ -332,9 +347,16 @@ def test_transformers_draft_gives_the_same_hidden_states(layers):
     _, features = TARGET(torch.tensor([[1, 5, 9, 11, 6]]), taps=TAPS)
     block = block_of(draft, [7])
     with torch.no_grad():
-        theirs = assistant_of(draft)(noise_embeds=block, context_hidden_states=features).last_hidden_state
+        theirs = transformers_draft(draft)(
+            noise_embeds=block, context_hidden_states=features
+        ).last_hidden_state
         mine = draft(block, draft.fuse(features))
     assert torch.allclose(mine, theirs, atol=1e-5)
+
+
+def test_a_draft_without_norms_has_no_twin():
+    with pytest.raises(UserError, match="norms no queries"):
+        transformers_draft(draft_model(TARGET, taps=TAPS, qk_norm=False))
 
 
 @pytest.mark.parametrize("seed", [1, 16, 24])

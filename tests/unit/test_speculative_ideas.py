@@ -315,6 +315,20 @@ def test_a_hint_stands_where_it_belongs_in_the_block():
     assert torch.equal(seen[0][0, 1:], torch.stack([mask, TARGET.embedding[10], mask]))
 
 
+def test_a_recycled_token_is_proposed_again():
+    """Where it is kept it stands in the draft; its law is then one point, the others stay."""
+    draft = draft_of({4: 0.9}, {5: 0.8}, {6: 0.5})
+    draft.laws = draft.chances
+    held = draft.holding(Hints(torch.tensor([[9, 10, 11, 3]]), torch.tensor([[False, True, False, True]])))
+    assert held.tokens.tolist() == [[4, 10, 6]]
+    assert held.laws[0, 1].tolist() == [float(word == 10) for word in range(12)]
+    assert torch.equal(held.laws[0, ::2], draft.laws[0, ::2])
+    assert trace(PROMPTS[:1], ON["dense"])[1] != trace(PROMPTS[:1], KEPT_OUT)[1]
+
+
+KEPT_OUT = {"seeding": {"name": "dense", "keep": False}}
+
+
 # Refinement.
 
 

@@ -36,7 +36,10 @@ CASES = {
     "residual, cut at the end": {**RESIDUAL, "truncation": {"name": "eos"}},
     "residual, cut by confidence": {**RESIDUAL, "truncation": {"name": "adaptive", "threshold": 0.35}},
     **{
-        f"rounds, {source}": {**RESIDUAL, "proposal": {"name": "rounds", "rounds": 3, "source": source, **more}}
+        f"rounds, {source}": {
+            **RESIDUAL,
+            "proposal": {"name": "rounds", "rounds": 3, "source": source, **more},
+        }
         for source, more in {
             "same": {},
             "branch": {},
@@ -63,31 +66,40 @@ class Biased(Residual):
 
 @pytest.fixture(scope="module")
 def pair():
-    target = backbone(causal=True, seed=1, scale=6.0, vocab_size=WORDS).double()
-    small = backbone(causal=True, seed=2, scale=6.0, vocab_size=WORDS).double()
+    return made(WORDS)
+
+
+def made(words):
+    """A target, a block draft and a small model, all random."""
+    target, small = (
+        backbone(causal=True, seed=seed, scale=6.0, vocab_size=words).double().requires_grad_(False)
+        for seed in (1, 2)
+    )
     return target, draft_model(target, 5, scale=6.0).double(), small
 
 
-def enumerated(target, settings) -> np.ndarray:
-    """The probability of each of 343 sequences, from one plain pass over all of them."""
-    rows = torch.tensor([PROMPT + list(rest) for rest in product(range(WORDS), repeat=LENGTH)])
-    sampling = Sampling(Speculative.Settings(**settings), torch.zeros(1, dtype=torch.long), LENGTH, None)
+def enumerated(target, settings, length=LENGTH) -> np.ndarray:
+    """The probability of each sequence, 343 of three tokens, from one plain pass over all of them."""
+    words = range(target.info.vocab_size)
+    rows = torch.tensor([PROMPT + list(rest) for rest in product(words, repeat=length)])
+    sampling = Sampling(Speculative.Settings(**settings), torch.zeros(1, dtype=torch.long), length, ())
     laws = sampling.law(target(rows)[:, len(PROMPT) - 1 : -1])
     chances = laws.gather(-1, rows[:, len(PROMPT) :, None])[..., 0].prod(1)
     assert abs(float(chances.sum()) - 1) < 1e-9
-    return chances.detach().numpy()
+    return chances.numpy()
 
 
-def chance_of(pair, settings) -> tuple[float, Cycles]:
+def chance_of(pair, settings, length=LENGTH) -> tuple[float, Cycles]:
     """The p-value of a chi-square test on draws, cells of fewer than 5 expected draws together."""
     target, draft, small = pair
     kind = settings.get("drafter", {}).get("name", "dflash")
     log = Cycles()
     companion = {"dflash": draft, "small": small, "ngram": None}[kind]
-    found = speculate(target, [PROMPT] * DRAWS, LENGTH, companion, log, seed=11, block=LENGTH, **settings)
-    weights = torch.tensor([WORDS ** (LENGTH - 1 - place) for place in range(LENGTH)])
-    counts = torch.bincount((found.tokens * weights).sum(1), minlength=WORDS**LENGTH).numpy()
-    expected = enumerated(target, settings) * DRAWS
+    words = target.info.vocab_size
+    found = speculate(target, [PROMPT] * DRAWS, length, companion, log, seed=11, block=length, **settings)
+    weights = torch.tensor([words ** (length - 1 - place) for place in range(length)])
+    counts = torch.bincount((found.tokens * weights).sum(1), minlength=words**length).numpy()
+    expected = enumerated(target, settings, length) * DRAWS
     rare = expected < 5
     observed = np.append(counts[~rare], counts[rare].sum())
     wanted = np.append(expected[~rare], expected[rare].sum())
@@ -114,6 +126,19 @@ def test_outputs_follow_the_law(pair):
     assert min(adjusted.values()) > 0.01, adjusted
     drafted = [max(cycle["accepted"] for cycle in log.cycles) for _, log in found.values()]
     assert min(drafted) > 0, "a case in which nothing is ever accepted shows nothing"
+
+
+def test_recycled_tokens_keep_the_law():
+    """Longer texts of fewer words: a cycle must follow one in which something was refused."""
+    short = made(6)
+    cases = [
+        {**RESIDUAL, "seeding": {"name": "gated", "threshold": 0.0, "budget": 9, "keep": keep}, **more}
+        for keep in (True, False)
+        for more in ({}, {"proposal": {"name": "rounds"}})
+    ]
+    found = [chance_of(short, settings, 4) for settings in cases]
+    assert min(holm([chance for chance, _ in found])) > 0.01
+    assert all(sum(cycle["seeded"] for cycle in log.cycles) > DRAWS / 10 for _, log in found)
 
 
 def test_without_the_residual_the_test_fails(pair, monkeypatch):
@@ -157,7 +182,7 @@ def acceptance_of(rule, tree, logits, draws=4000, seed=0):
     rows = [part.expand(draws, *part.shape[1:]) for part in (tree.tokens, logits)]
     laws = None if tree.laws is None else tree.laws.expand(draws, *tree.laws.shape[1:])
     settings = Speculative.Settings(temperature=1.0)
-    sampling = Sampling(settings, torch.arange(draws), 4, None)
+    sampling = Sampling(settings, torch.arange(draws), 4, ())
     judge = Judge(
         sampling.law,
         lambda use, shape: torch.rand(draws, *shape, generator=generator, dtype=torch.float64),

@@ -75,7 +75,7 @@ def test_every_artefact_says_where_it_came_from(project):
     made = [path for path in results.rglob("*") if path.is_file() and not {"logs", "lists"} & set(path.parts)]
     papers = [path for path in made if path.name.endswith("provenance.json")]
     own = [results / "machine.json", results / "warmup.json", *results.rglob("timing.json")]
-    own += [*results.rglob("score.json"), *results.glob("likelihood/*.json")]
+    own += [*results.rglob("score.json"), *results.glob("likelihood/*.json"), *results.glob("verify_cost/*.json")]
     said = {path.relative_to(project.folder).as_posix() for path in papers}
     for path in [*papers, *own]:
         body = json.loads(path.read_text())

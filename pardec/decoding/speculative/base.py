@@ -83,6 +83,16 @@ class Draft:
         """[B, n]: the draft's own probability of each of its tokens."""
         return self.chances.gather(-1, self.tokens[..., None])[..., 0]
 
+    def holding(self, hints: Hints) -> Draft:
+        """The same with the hints' tokens where they stand; they were not drawn, so their law is one point."""
+        size = len(self)
+        where, told = hints.where[:, :size], hints.tokens[:, :size]
+        laws = self.laws
+        if laws is not None:
+            point = torch.zeros_like(laws).scatter_(-1, told[..., None], 1.0)
+            laws = torch.where(where[..., None], point, laws)
+        return Draft(torch.where(where, told, self.tokens), self.logits, laws)
+
     def cut(self, size: int) -> Draft:
         """The first `size` slots."""
         if size >= len(self):
@@ -217,7 +227,8 @@ class Refinement(Strategy):
 
 
 class Seeding(Strategy):
-    active: ClassVar[bool] = True
+    keeps: bool = False
+    """Whether what it offers stands in the draft as well, or only in the drafter's input."""
 
     @abstractmethod
     def hints(self, count: int) -> Hints | None:

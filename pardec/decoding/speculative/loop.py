@@ -145,6 +145,8 @@ class Loop:
             return base.Draft(self.anchor[:, :0]), bench
         hints = with_.seeding.hints(count)
         draft = self._with_laws(with_.drafter.propose(view, count, self._choose, hints))
+        if hints is not None and with_.seeding.keeps:
+            draft = draft.holding(hints)
         self.observer.phase("draft")
         if with_.refinement.active and len(draft):
             draft = self._with_laws(with_.refinement.refine(draft, bench))

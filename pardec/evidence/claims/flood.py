@@ -137,7 +137,7 @@ def judge_shares(tables: Rows, values: Values) -> Judgement:
         return Judgement(NOT_TESTABLE, reason=PRECISION)
     names = ("manager_share", "level0_share", "level1_share", "transfer_share", "other_share")
     said: list[Piece] = ["Manager "]
-    words = ("", ", level 0 ", ", level 1 ", ", transfer ", ", the rest ")
+    words = ("", ", roots to chunks ", ", chunks to characters ", ", transfer ", ", the rest ")
     for word, column in zip(words, names, strict=True):
         said += [word, cell("flood", found[-1], column)]
     largest = max(names, key=lambda column: found[-1][column])

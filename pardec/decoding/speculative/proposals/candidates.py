@@ -52,11 +52,7 @@ class Candidates(Proposal):
         rows = [
             self._blocks(row, tokens, depth) for row, tokens in zip(told, draft.tokens.tolist(), strict=True)
         ]
-        if own.packed:
-            made = [trie(blocks) for blocks in rows]
-        else:
-            made = [forest(blocks) for blocks in rows]
-        tree = _together(made, device)
+        tree = _together([trie(blocks) if own.packed else forest(blocks) for blocks in rows], device)
         if not own.packed:
             size = len(draft)
             stops = [1 + size * (1 + index) for index in range(max(1, tree.size // max(1, size)))]

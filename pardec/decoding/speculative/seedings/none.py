@@ -17,7 +17,6 @@ class NoSeedingSettings(Settings):
 
 class NoSeeding(Seeding):
     Settings = NoSeedingSettings
-    active = False
 
     def hints(self, count: int) -> Hints | None:
         return None

@@ -22,6 +22,9 @@ torch = lazy("torch")
 
 
 class SuffixSettings(Settings):
+    keep: bool = True
+    """Whether a recycled token is proposed again where it stands; false: the draft only reads it, and writes that slot
+    anew."""
     budget: int = Field(64, ge=0, le=64)
     """Most tokens recycled a cycle, the first ones; 0 recycles none."""
 
@@ -31,6 +34,7 @@ class Suffix(Seeding):
 
     def __init__(self, settings: SuffixSettings):
         super().__init__(settings)
+        self.keeps = settings.keep
         self.last: Outcome | None = None
         self.seeded: Any = 0
 

@@ -1,0 +1,41 @@
+"""A part of a study for one machine of several: `--config shard=2/8`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pardec.common.errors import UserError
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` of `of` parts, counted from one."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, said: Any) -> Shard:
+        """Read "2/8".
+
+        Raises:
+            UserError: no two whole numbers, or a part that does not exist.
+        """
+        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", said) if isinstance(said, str) else None
+        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+            raise UserError("--config: shard", f"is {said!r}", "say which of how many, as in shard=2/8")
+        return cls(int(found[1]), int(found[2]))
+
+    def of_cells(self, ids: Iterable[str], model: Callable[[str], str]) -> list[str]:
+        """The ids of this part, in the order they came: every id is in exactly one part, parts differ by one at most.
+
+        model: id -> its model. Cells of a model stay together where sizes allow, so that few models are made twice.
+        """
+        ids = list(ids)
+        order = sorted(ids, key=model)  # stable: within a model as they came
+        begin, end = ((len(order) * k) // self.of for k in (self.number - 1, self.number))
+        mine = set(order[begin:end])
+        return [id for id in ids if id in mine]

@@ -1,0 +1,24 @@
+"""Jobs that an executor starts elsewhere, as on a cluster, told by rule and wildcards.
+
+Snakemake writes such a job as `rule:wildcard=value,...` and reads it back by splitting at commas, wherever they stand: of
+`cell=steps/grid/…/steps=4,new=16` it makes a wildcard `cell` and a wildcard `new`. Words of our paths have that very
+form, so what was cut off can be put back: whatever is called as no wildcard of our rules belongs to the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+
+def mended(wildcards: Mapping[str, str], known: Collection[str]) -> dict[str, str]:
+    """Wildcards as the job has them, without the quotes that Snakemake puts about them and not every shell takes away.
+
+    known: names of the wildcards of all rules."""
+    found: dict[str, str] = {}
+    last = None
+    for name, value in wildcards.items():
+        if name in known or last is None:
+            found[name], last = value, name
+        else:
+            found[last] += f",{name}={value}"
+    return {name: value.strip('"') for name, value in found.items()}

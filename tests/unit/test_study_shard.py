@@ -1,0 +1,78 @@
+"""Shards of a study: together they are the study, and no cell is timed twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pardec.common.errors import UserError
+from pardec.study.shard import Shard
+from pardec.study.targets import mended
+from tests.tiny_study import ROOT, overlay, plan
+
+CELLS = st.dictionaries(st.text(max_size=5), st.sampled_from("abcde"), max_size=60)
+
+
+@given(CELLS, st.integers(1, 12))
+def test_every_cell_is_in_exactly_one_part(cells, of):
+    parts = [Shard(number, of).of_cells(cells, cells.get) for number in range(1, of + 1)]
+    assert Counter(id for part in parts for id in part) == Counter(dict.fromkeys(cells, 1))
+    sizes = [len(part) for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+    order = list(cells)
+    assert all(part == sorted(part, key=order.index) for part in parts)
+
+
+@given(CELLS, st.integers(1, 12))
+def test_few_models_are_made_twice(cells, of):
+    """At each of the of-1 borders between parts at most one model is split."""
+    made = [{cells[id] for id in Shard(n, of).of_cells(cells, cells.get)} for n in range(1, of + 1)]
+    assert sum(map(len, made)) <= len(set(cells.values())) + of - 1
+
+
+@pytest.mark.parametrize(
+    "said", ["0/8", "9/8", "2", 2, "a/b", "2/8/1", "-1/4", "1/0", None, [1, 8], "2/8 ", "1e0/2"]
+)
+def test_what_is_no_part_is_refused(said):
+    with pytest.raises(UserError, match="shard"):
+        Shard.parse(said)
+
+
+@pytest.mark.parametrize("of", [1, 3, 8])
+def test_the_plans_of_all_parts_make_up_the_plan(of):
+    whole = plan(overlay())
+    parts = [plan(overlay() | {"shard": f"{n}/{of}"}) for n in range(1, of + 1)]
+    assert Counter(id for part in parts for id in part.cells) == Counter(dict.fromkeys(whole.cells, 1))
+    for part in parts:
+        for id in part.cells:
+            # The same job, to the letter: what one part made, the whole study need not make again.
+            assert part.cell_args(id) == whole.cell_args(id)
+            assert set(part.cell_models(id)) <= {f for name in part.models for f in part.model_files(name)}
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_a_job_told_to_a_cluster_is_the_job_it_was(quote):
+    """Through Snakemake's own writer and reader, which cuts wildcards at commas."""
+    from snakemake.target_jobs import parse_target_jobs_cli_args
+    from snakemake_interface_executor_plugins.utils import TargetSpec, encode_target_jobs_cli_args
+
+    known = ("cell", "model", "output_set")
+    for id in [*plan(overlay()).cells, "steps/w/m/a/plain", "draft/w/m/a/new=16,batch=1,against=b,run=1"]:
+        [told] = encode_target_jobs_cli_args([TargetSpec("time_cell", {"cell": id})])
+        [read] = parse_target_jobs_cli_args([told if quote else told.replace('"', "")])
+        assert mended(read.wildcards_dict, known) == {"cell": id}
+    assert mended({"model": "m", "cell": "a=1", "new": "2"}, known) == {"model": "m", "cell": "a=1,new=2"}
+
+
+def test_the_projects_own_study_in_eight(tmp_path):
+    import yaml
+
+    from pardec.study.plan import Plan
+
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    whole = Plan(config, [], ROOT)
+    parts = [Plan(config, [], ROOT, [f"shard={n}/8"]) for n in range(1, 9)]
+    assert sorted(id for part in parts for id in part.cells) == sorted(whole.cells)
