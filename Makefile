@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all test lint format bench clean unlock docs env help
+.PHONY: all test test-faults test-cluster lint format bench clean unlock docs env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -13,7 +13,14 @@ all: env  ## Create the environment if needed, run the study of config.yaml, ren
 
 test: env  ## All tests: units, the smoke study through the real workflow, the report in a real browser
 	$(MAKE) --no-print-directory lint
-	pytest
+	pytest -m "not faults and not cluster"
+
+test-faults: env  ## Faults: kills, full disks, a hub of our own, malicious inputs, 100,000 random ones (docs/faults.md)
+	PARDEC_FUZZ=100000 pytest tests/faults
+
+test-cluster: env  ## The Slurm profile on a real Slurm started on this machine; wants root and Debian's slurm packages
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/slurm.txt
+	pytest -rs tests/cluster tests/unit/test_profiles.py
 
 lint: env  ## Style and workflow checks
 	ruff check .
@@ -27,6 +34,7 @@ format: env  ## Rewrite sources in the project's style
 	snakefmt Snakefile rules
 
 bench: env  ## Where the workflow's time goes, and our autoregressive loop against transformers' generate, and Jacobi with reuse against without
+	python benchmarks/bench_plan.py
 	python benchmarks/bench_workflow.py
 	python benchmarks/bench_ar.py
 	python benchmarks/bench_diffusion.py
@@ -38,7 +46,7 @@ docs: env  ## Regenerate the reference of keys, the JSON schema, the conda envir
 	python scripts/draw_rulegraph.py
 
 unlock: env  ## After a killed run: release the folder's lock
-	snakemake --unlock
+	snakemake --unlock --cores 1
 
 clean:  ## Remove results (archived runs stay) and caches
 	rm -rf .snakemake .pytest_cache .ruff_cache .hypothesis
@@ -53,4 +61,4 @@ $(VENV)/ready: requirements.txt pyproject.toml
 	touch $@
 
 help:  ## This list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16

@@ -13,10 +13,10 @@ os.environ.update(
 )
 
 from pardec.common.errors import UserError
-from pardec.evidence.tables.registry import FILES, needs
+from pardec.evidence.tables.registry import FILES, TABLES, needs
 from pardec.report.figures.registry import FIGURES
 from pardec.study.plan import Plan
-from pardec.study.targets import mended
+from pardec.study.targets import mend_targets
 
 try:
     said = workflow.config_settings.config_args or []
@@ -25,17 +25,17 @@ except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
-# On a cluster each job is told by its wildcards, which Snakemake cuts at the commas in our paths.
-WILDCARDS = ("cell", "data", "figure", "model", "output_set", "table")
-workflow.dag_settings.target_jobs = [
-    spec._replace(wildcards_dict=mended(spec.wildcards_dict, WILDCARDS))
-    for spec in workflow.dag_settings.target_jobs
-]
+# On a cluster a job is told by its wildcards, which Snakemake cuts at the commas in our paths.
+mend_targets()
 
 # A timing job needs the machine for itself, also where nobody said so on the command line.
 workflow.global_resources.setdefault("gpu", 1)
 
 ENVIRONMENT = "../envs/pardec.yaml"
+
+
+# Used with --sdm apptainer only; built by `apptainer build envs/pardec.sif envs/pardec.def`.
+container: "envs/pardec.sif"
 
 
 wildcard_constraints:
@@ -83,3 +83,22 @@ def table_lists(wildcards, input):
 def figure_tables(wildcards):
     figure = FIGURES.load(wildcards.figure)
     return [f"results/tables/{name}.csv" for name in (*figure.tables, *figure.optional)]
+
+
+def table_label(wildcards):
+    """How Snakemake's own report names a table."""
+    return {
+        "table": wildcards.table,
+        "holds": TABLES.load(wildcards.table).description,
+    }
+
+
+def figure_label(form):
+    """How Snakemake's own report names a figure."""
+    return lambda w: {"figure": FIGURES.load(w.figure).title, "form": form}
+
+
+def job_papers(wildcards=None):
+    """The provenance of all jobs but the two last: that which counts them, and the page."""
+    last = ("results/jobs.provenance.json", "results/report.provenance.json")
+    return [paper for paper in PAPERS if paper not in last]

@@ -7,11 +7,6 @@ FIGURE_FILES = [
 FIGURE_PAPERS = [f"results/figures/{name}.provenance.json" for name in FIGURES]
 
 
-def figure_label(form):
-    """How Snakemake's own report names a figure."""
-    return lambda w: {"figure": FIGURES.load(w.figure).title, "form": form}
-
-
 rule draw_figure:
     input:
         tables=figure_tables,

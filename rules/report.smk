@@ -17,12 +17,6 @@ REPORT_PAPERS = [
 ]
 
 
-def job_papers(wildcards=None):
-    """The provenance of all jobs but the two last: that which counts them, and the page."""
-    last = ("results/jobs.provenance.json", "results/report.provenance.json")
-    return [paper for paper in PAPERS if paper not in last]
-
-
 rule record_study:
     input:
         code=PLAN.code("record_study"),

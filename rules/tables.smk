@@ -34,14 +34,6 @@ onstart:
     PLAN.write_list("results/lists/jobs.txt", job_papers())
 
 
-def table_label(wildcards):
-    """How Snakemake's own report names a table."""
-    return {
-        "table": wildcards.table,
-        "holds": TABLES.load(wildcards.table).description,
-    }
-
-
 rule tabulate:
     input:
         unpack(table_inputs),

@@ -12,7 +12,7 @@ import pandas as pd
 from pardec.common.files import write_json, write_jsonl
 from pardec.evidence.findings.stability import FINDING
 from pardec.evidence.tables.registry import TABLES
-from tests import draft_factories, grid_factories
+from tests import draft_factories, flood_factories, grid_factories
 
 STEPS = (1, 2, 4, 8, 16, 32, 64)
 QUALITY = {
@@ -174,7 +174,9 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
     made |= {"crossover": crossover(steps, tasks), "models": floors(tasks), **OTHERS}
     # A table that says nothing here is there and empty, as in a study without its experiment.
     named = {name: filled(name, made.get(name, [])) for name in TABLES}
-    return named | draft_factories.page_tables() | grid_factories.page_tables()
+    return (
+        named | draft_factories.page_tables() | grid_factories.page_tables() | flood_factories.page_tables()
+    )
 
 
 def stability(rows: list[dict]) -> list[dict]:

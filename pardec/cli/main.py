@@ -7,6 +7,7 @@ import typer
 from pardec.cli.archive import archive
 from pardec.cli.compare import compare
 from pardec.cli.guard import guarded
+from pardec.cli.merge import merge
 from pardec.cli.plan import plan
 from pardec.cli.status import status
 from pardec.cli.trace import trace
@@ -19,5 +20,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (trace, verify, compare, archive, status, plan):
+for command in (trace, verify, compare, archive, merge, status, plan):
     app.command()(guarded(command))

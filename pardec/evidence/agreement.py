@@ -213,7 +213,8 @@ def process_noise(rows: Iterable[dict[str, Any]]) -> float | None:
     """
     groups: dict[tuple, list[float]] = defaultdict(list)
     for row in rows:
-        if row["reference_latency_ms"] is not None:
+        # Without a cell of its own, nothing tells a reference's settings, so two of them may be two arms.
+        if row["reference_latency_ms"] is not None and row["reference"] is not None:
             groups[tuple(row[name] for name in SAME_PROCESS_ARM)].append(
                 math.log(row["reference_latency_ms"])
             )

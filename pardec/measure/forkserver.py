@@ -149,7 +149,8 @@ def _start(path: Path) -> socket.socket | None:
         if (connection := _connect(path)) is not None:
             return connection
         subprocess.Popen(
-            [sys.executable, "-P", __file__, str(path)],
+            [sys.executable, "-P", str(Path(__file__).resolve()), str(path)],
+            cwd="/",  # it outlives the folder's run, and must not hold its file system
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

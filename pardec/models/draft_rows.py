@@ -47,6 +47,9 @@ def draft_rows(
     parts = []
     for task in tasks:
         chosen = [records[index] for index in order if records[index]["task"] == task][:share]
+        if settings.temperature > 0:
+            # Drawn outputs differ, so a prompt may be continued more than once.
+            chosen = (chosen * -(-share // len(chosen)))[:share]
         prompts = [tokenizer.encode_prompt(record["prompt"]) for record in chosen]
         size = settings.new_tokens
         if ends:

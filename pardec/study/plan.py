@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pardec.common.closure import closure
+from pardec.common.closure import closure, digest
 from pardec.common.errors import UserError
 from pardec.common.files import write_text
 from pardec.data.registry import SOURCES as DATA_SOURCES
@@ -56,6 +56,8 @@ class Plan:
             mine = self.shard.of_cells(self.cells, lambda id: self.cells[id].model)
             self.cells = {id: self.cells[id] for id in mine}
         self.root = Path(root)
+        self._closures: dict[tuple[str, ...], list[str]] = {}
+        self._digests: dict[tuple[str, ...], str] = {}
         sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
         self.outputs = {cell.output_id: cell for cell in sides if cell.scored}
 
@@ -246,7 +248,18 @@ class Plan:
             else:
                 modules.append(DECODERS.module(cell.decoder))
                 modules += self.architectures(*cell.models)
-        return closure(self.root, f"scripts/{script}.py", modules)
+        wanted = (script, *dict.fromkeys(modules))
+        if wanted not in self._closures:
+            self._closures[wanted] = closure(self.root, f"scripts/{script}.py", wanted[1:])
+        return self._closures[wanted]
+
+    def code_digest(self, script: str, **what: str) -> str:
+        """One SHA-256 over the files of `code`. Of thousands of cells most run the same sixty files: as inputs of each
+        job Snakemake would look at every one of them for every cell."""
+        files = tuple(self.code(script, **what))
+        if files not in self._digests:
+            self._digests[files] = digest(self.root, files)
+        return self._digests[files]
 
     # Command lines.
 

@@ -149,9 +149,13 @@ def test_a_timing_job_never_shares_its_node(slurm):
         assert end <= begin, f"jobs {one} and {other} shared gpu1"
 
 
+def megabytes(said):
+    return round(float(said[:-1]) * {"M": 1, "G": 1024}[said[-1]])
+
+
 def test_memory_and_time_grow_with_the_attempt(slurm):
     cells = [job for job in slurm.jobs() if rule(job) == "time_cell"]
-    timed = {(int(job["MinMemoryNode"].rstrip("MG")), job["TimeLimit"]) for job in cells}
+    timed = {(megabytes(job["MinMemoryNode"]), job["TimeLimit"]) for job in cells}
     assert len(timed) >= 2, "the cancelled job was not tried again with more"
     memories, limits = zip(*sorted(timed), strict=True)
     assert len(set(memories)) == len(set(limits)) == len(timed)

@@ -17,6 +17,8 @@ import pytest
 import torch
 from safetensors.torch import save
 
+pytestmark = pytest.mark.faults
+
 ROOT = Path(__file__).parents[2]
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 FILES = {

@@ -144,7 +144,6 @@ def test_kill_of_snakemake_itself(folder):
     status, said = folder.run()
     assert status != 0 and "LockException" in said and "unlock" in said, "it must say how to go on"
     assert "Traceback" not in said
-    subprocess.run(["make", "unlock", "env="], cwd=folder.path, env=folder.env, capture_output=True)
     subprocess.run(
         [str(SNAKEMAKE), "--unlock"], cwd=folder.path, env=folder.env, check=True, capture_output=True
     )

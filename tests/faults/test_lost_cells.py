@@ -18,6 +18,8 @@ from pardec.evidence.tables.inputs import check_record, read_source
 from pardec.measure import forkserver, supervise
 from tests.faults import arms
 
+pytestmark = pytest.mark.faults
+
 ROOT = Path(__file__).parents[2]
 WAYS = ["forked", "fresh"]
 

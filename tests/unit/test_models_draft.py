@@ -15,6 +15,7 @@ from pardec.models.base import Layout
 from pardec.models.batches import Batch
 from pardec.models.draft import DraftModel
 from pardec.models.draft_config import DraftConfig, tapped_layers
+from pardec.models.draft_rows import draft_rows
 from pardec.models.draft_twin import transformers_draft
 from pardec.models.families.draft import Draft, DraftSettings, _sight
 from pardec.models.load import load_model
@@ -317,6 +318,18 @@ def test_the_same_seed_gives_the_same_draft(study, tmp_path):
         train_model("d", settings, folder / "data", 5, tmp_path / name, teachers=teachers)
     same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
     assert same[0] == same[1]
+
+
+def test_drawn_outputs_may_be_more_than_prompts(study):
+    """300 training prompts: once each where the target is greedy, as often as asked where it draws."""
+    folder, _ = study
+    target, tokenizer = load_model(folder / "target"), load_tokenizer(folder / "data")
+    counts = []
+    for temperature in (0.0, 1.0):
+        settings = DraftSettings(new_tokens=8, sequences=700, temperature=temperature)
+        rows, _ = draft_rows(folder / "data", tokenizer, target, settings, None)
+        counts.append(len(rows.parts[0].tokens))
+    assert 250 < counts[0] <= 300 and 600 < counts[1] <= 700
 
 
 @pytest.mark.parametrize(

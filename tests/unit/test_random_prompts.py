@@ -84,7 +84,14 @@ def test_only_such_a_cell_is_told_to_draw():
 
 
 def test_the_record_tells_the_sides_apart():
-    arm = {"model": "m", "arm": "ar", "decoder": "autoregressive", "settings": {}, "companions": {}, "quality": None}
+    arm = {
+        "model": "m",
+        "arm": "ar",
+        "decoder": "autoregressive",
+        "settings": {},
+        "companions": {},
+        "quality": None,
+    }
     names = (
         "experiment",
         "workload",

@@ -67,6 +67,25 @@ def test_a_job_told_to_a_cluster_is_the_job_it_was(quote):
     assert mended({"model": "m", "cell": "a=1", "new": "2"}, known) == {"model": "m", "cell": "a=1,new=2"}
 
 
+def test_the_workflow_mends_what_it_is_told_to_run(tmp_path):
+    """A job as a cluster's node is told of it: Snakemake finds the cell, and misses only what other jobs make."""
+    import subprocess
+    import sys
+
+    import yaml
+
+    for name in ("pardec", "scripts", "rules", "report", "profiles", "envs", "Snakefile", "config.yaml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(overlay()))
+    told = 'time_cell:cell="steps/w/m-diffusion/many/steps=4,new=16,batch=1"'
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", "tiny.yaml"]
+    command += ["--allowed-rules", "time_cell", "--target-jobs", told]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    said = done.stdout + done.stderr
+    assert "Missing input files for rule time_cell" in said, said
+    assert "results/cells/steps/w/m-diffusion/many/steps=4,new=16,batch=1/timing.json" in said
+
+
 def test_the_projects_own_study_in_eight(tmp_path):
     import yaml
 

@@ -14,21 +14,23 @@ from tests.forging import edit_json, rebuild
 
 pytestmark = pytest.mark.workflow
 
+FACTOR = 20
+"""Beyond any noise between processes, even of a busy machine."""
 CELL = "steps/copy/diffusion-copy/diffusion/steps=4,new=16,batch=1"
 
 
 @pytest.fixture(scope="module")
 def altered(project, tmp_path_factory):
-    """A copy of the smoke run in which one cell took three times as long, and all above it was made anew."""
+    """A copy of the smoke run in which one cell took FACTOR times as long, and all above it was made anew."""
     folder = tmp_path_factory.mktemp("altered") / "run"
     shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns(".snakemake", ".git"))
 
     def slower(body):
         for sample in body["samples"]:
             for key in ("e2e_ms", "first_ms", "host_ms", "cpu_ms"):
-                sample[key] = None if sample.get(key) is None else 3 * sample[key]
+                sample[key] = None if sample.get(key) is None else FACTOR * sample[key]
             for key in ("commit_ms", "block_ms"):
-                sample[key] = [3 * stamp for stamp in sample.get(key) or []]
+                sample[key] = [FACTOR * stamp for stamp in sample.get(key) or []]
 
     edit_json(folder / f"results/cells/{CELL}/timing.json", slower)
     rebuild(folder)
@@ -94,5 +96,5 @@ def test_the_page_shows_what_differs_and_where_the_machines_do(project, altered,
         verdict: str(found.count(verdict)) for verdict in (DIFFERS, NOT_COMPARABLE, REPRODUCED)
     }
     differing = text[text.index("differs: ") : text.index("not comparable: ")]
-    assert f"cells/{CELL}/latency_ms" in differing and "+200.0%" in differing
+    assert f"cells/{CELL}/latency_ms" in differing and f"+{FACTOR * 100 - 100:.1f}%" in differing
     assert "://" not in text and "<script" not in text and f"<td>{body['cores'] + 62}" in text

@@ -3,6 +3,9 @@
 import json
 import math
 import os
+import shlex
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -12,6 +15,8 @@ from pardec.evidence.provenance import content
 
 pytestmark = pytest.mark.workflow
 
+OPEN_ENDED = ("draft", "flood")
+"""Experiments whose decoders stop at the end of what they write, and whose outputs are not all scored."""
 CRATE = "ro-crate-metadata.json"
 STEPS_COLUMNS = [
     "model",
@@ -75,7 +80,11 @@ def test_every_artefact_says_where_it_came_from(project):
     made = [path for path in results.rglob("*") if path.is_file() and not {"logs", "lists"} & set(path.parts)]
     papers = [path for path in made if path.name.endswith("provenance.json")]
     own = [results / "machine.json", results / "warmup.json", *results.rglob("timing.json")]
-    own += [*results.rglob("score.json"), *results.glob("likelihood/*.json"), *results.glob("verify_cost/*.json")]
+    own += [
+        *results.rglob("score.json"),
+        *results.glob("likelihood/*.json"),
+        *results.glob("verify_cost/*.json"),
+    ]
     said = {path.relative_to(project.folder).as_posix() for path in papers}
     for path in [*papers, *own]:
         body = json.loads(path.read_text())
@@ -130,14 +139,16 @@ def test_a_record_keeps_samples_state_and_trail(project):
         assert record["status"] == "ok" and len(record["samples"]) >= 6
         assert record["launch"] == "forked" and record["ready_s"] > 0
         assert record["stop"]["reason"] in ("precise", "budget", "maximum")
-        assert len(record["warmup_ms"]) == 3  # two of the study, one more beside the reference
         trail = record["provenance"]
+        words = shlex.split(trail["command"])
+        passes = json.loads(words[words.index("--measure") + 1])["warmup_passes"]
+        assert len(record["warmup_ms"]) == passes + 1  # one more beside the reference
         assert trail["rule"] == "time_cell" and trail["command"].startswith(
             "python scripts/time_cell.py --cell"
         )
         assert len(trail["code_sha256"]) == 64 and all(len(item["sha256"]) == 64 for item in trail["inputs"])
         assert "pardec/measure/cell.py" in trail["code"] and trail["machine"]["cpu"]
-        for sample in record["samples"]:
+        for sample in record["samples"] if record["cell"]["experiment"] not in OPEN_ENDED else ():
             assert sum(sample["committed"]) == pytest.approx(record["cell"]["new_tokens"])
             assert sample["canvas"] == record["cell"]["batch"] * record["cell"]["new_tokens"]
             assert 0 < sample["first_ms"] <= sample["commit_ms"][-1] <= sample["e2e_ms"]
@@ -149,12 +160,16 @@ def test_both_sides_of_a_ratio_share_process_prompts_and_length(project):
     for record in paired:
         mine, other = record["samples"], record["reference"]["samples"]
         assert [s["prompts"] for s in mine] == [s["prompts"] for s in other]
-        assert {s["canvas"] for s in mine} == {s["canvas"] for s in other}
+        if record["cell"]["experiment"] not in OPEN_ENDED:
+            assert {s["canvas"] for s in mine} == {s["canvas"] for s in other}
         assert all({a["order"], b["order"]} == {0, 1} for a, b in zip(mine, other, strict=True))
 
 
 def test_timed_outputs_are_the_scored_outputs(project):
     for record in records(project):
+        if record["cell"]["quality"] is None:
+            assert record["cell"]["experiment"] in OPEN_ENDED
+            continue
         scored = project.path(record["cell"]["quality"]).with_name("outputs.jsonl").read_text().splitlines()
         by_id = {row["id"]: row["tokens"] for row in map(json.loads, scored)}
         shared = [output for output in record["outputs"] if output["prompt"] in by_id]
@@ -185,10 +200,6 @@ def test_values_follow_from_tables(project):
 
 def test_typed_by_hand_a_command_gives_the_same_outputs(project, tmp_path):
     """The command of a number's trail is one a person can type; outputs do not depend on how it was started."""
-    import shlex
-    import subprocess
-    import sys
-
     path = project.path(
         "results/cells/steps/copy/diffusion-copy/diffusion/steps=4,new=16,batch=1/timing.json"
     )
@@ -215,6 +226,8 @@ def test_claims_are_judged_where_the_study_has_their_experiment(project):
     values = json.loads(project.path("results/values.json").read_text())["values"]
     assert len(judged) == 43
     waiting = {ident for ident, claim in judged.items() if claim["verdict"] == "not run yet"}
-    assert waiting == {ident for ident in judged if not ident.startswith("004.")}
+    # The study has every experiment, but too little of some for a judge to say anything.
+    assert not any(ident.startswith("004.") for ident in waiting)
+    assert not waiting & {"000.1", "001.3", "003.9"}
     assert all(ident in values for claim in judged.values() for ident in claim["evidence"])
     assert judged["004.5"]["parts"], "random prompts are paired with real ones"

@@ -32,6 +32,8 @@ def raw(run, name):
         return [metric for metric in run.json(name)["metrics"].values() if "value" in metric]
     if "/likelihood/" in name and name.endswith(".json"):
         return "nats_per_token" in run.json(name)
+    if "/verify_cost/" in name and name.endswith(".json"):
+        return all(width["samples_ms"] for width in run.json(name)["widths"])
     if name == "results/machine.json":
         return run.json(name)["cpu"]
     return None
@@ -46,6 +48,8 @@ def test_every_value_leads_to_raw_samples_that_exist(project):
             assert chain[0].title == ident
             assert not [link.title for link in chain if link.holds is False], ident
             assert all(run.has(link.title) for link in chain[1:]), ident
+            if ident.startswith("ideas/") and not value["records"]:
+                continue  # an idea that was not run: its number in the seed, and nothing measured
             ends = [raw(run, link.title) for link in chain]
             assert any(ends) and all(end for end in ends if end is not None), ident
             assert {source["path"] for source in value["source"]} <= {link.title for link in chain}

@@ -74,17 +74,26 @@ def judge_steps(tables: Rows, values: Values) -> Judgement:
 
 
 def judge_plan_speed(tables: Rows, values: Values) -> Judgement:
-    """At 20 roots: the speed ratio against root by root, the same candidates, reaches 50."""
+    """At 20 roots: the speed ratio against root by root, the same candidates, reaches 50.
+
+    reproduced: the low end of the interval does. contradicted: its high end does not. Else not testable.
+    """
     return _speed(flood(tables, roots=20), SPEEDUP["steps"])
 
 
 def judge_render_speed(tables: Rows, values: Values) -> Judgement:
-    """At 200 roots: the speed ratio against root by root reaches 60."""
+    """At 200 roots: the speed ratio against root by root reaches 60.
+
+    reproduced: the low end of the interval does. contradicted: its high end does not. Else not testable.
+    """
     return _speed(flood(tables, roots=200), SPEEDUP["render"])
 
 
 def judge_end_to_end(tables: Rows, values: Values) -> Judgement:
-    """With the manager: the speed ratio against manager and root by root reaches 15."""
+    """With the manager: the speed ratio against manager and root by root reaches 15.
+
+    reproduced: the low end of the interval does. contradicted: its high end does not. Else not testable.
+    """
     return _speed(flood(tables, plan="manager"), SPEEDUP["end_to_end"])
 
 
@@ -131,7 +140,10 @@ def judge_candidates(tables: Rows, values: Values) -> Judgement:
 
 
 def judge_shares(tables: Rows, values: Values) -> Judgement:
-    """End to end, the manager's share is the largest."""
+    """End to end, the manager's share of the latency is the largest.
+
+    reproduced: its mean is. contradicted: that of another phase is.
+    """
     found = flood(tables, plan="manager")
     if not found:
         return Judgement(NOT_TESTABLE, reason=PRECISION)

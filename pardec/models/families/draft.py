@@ -46,7 +46,7 @@ class DraftSettings(Settings):
     anchors: int = Field(8, ge=1, le=1024)
     """Blocks learned of each sequence a step."""
     sequences: int = Field(4000, ge=1, le=10_000_000)
-    """Sequences that the target writes to learn from, at most one a training prompt."""
+    """Sequences that the target writes to learn from; at temperature 0 at most one a training prompt."""
     new_tokens: int = Field(64, ge=2, le=65_536)
     """Tokens of each, at most; a task's canvas bounds them too."""
     temperature: float = Field(0.0, ge=0, le=100)

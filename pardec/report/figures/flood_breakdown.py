@@ -75,8 +75,8 @@ FIGURE = Figure(
     title="Where the time of a flood goes",
     tables=("flood",),
     alt=(
-        "Horizontal bars, one a cell, each cut into the shares of its latency: manager, level 0, level 1, transfer and "
-        "the rest. The shares of a bar sum to one."
+        "Horizontal bars, one a cell, each cut into the shares of its latency: manager, roots to chunks, chunks to "
+        "characters, transfer and the rest. The shares of a bar sum to one."
     ),
     draw=draw,
 )

@@ -1,0 +1,42 @@
+"""docs/faults.md: every row names tests that there are."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TABLE = (ROOT / "docs/faults.md").read_text()
+ROWS = [
+    line
+    for line in TABLE.splitlines()
+    if line.startswith("| ") and not line.startswith(("| What happens", "| What |"))
+]
+FILES = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+
+
+def names(row):
+    """(file, part of a test's name or None) of each test that a row names; `…` takes the file before."""
+    file = None
+    for word in re.findall(r"`([^`]+)`", row.rsplit("|", 2)[1] if row.count("|") > 3 else row):
+        found = re.fullmatch(r"(?:(test_\w+\.py)(?:::(\w+))?|…(\w+)…?)", word)
+        if found and found[1]:
+            file = found[1]
+            yield file, found[2]
+        elif found and file:
+            yield file, found[3]
+        elif word == "tests/browser":
+            yield "test_report.py", None
+
+
+def test_every_row_names_a_test_and_every_test_exists():
+    assert len(ROWS) > 25
+    for row in ROWS:
+        told = list(names(row)) or ([("test_hub_faults.py", None)] if "test_hub_faults" in row else [])
+        assert told, row
+        for file, part in told:
+            assert file in FILES, (file, row)
+            assert part is None or re.search(rf"def test_\w*{part.removeprefix('test_')}", FILES[file]), (
+                file,
+                part,
+            )
