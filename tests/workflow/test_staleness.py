@@ -13,7 +13,9 @@ FOLLOWS = {
     "draw_figure",
     "collect_values",
     "judge_claims",
+    "judge_ideas",
     "collect_trails",
+    "collect_jobs",
     "render_report",
     "describe_run",
     "all",
@@ -88,7 +90,9 @@ def test_editing_a_figure_reruns_that_figure(project):
     name = "pardec/report/figures/noise.py"
     project.change(name, read(project, name) + "\n# changed\n")
     planned = project.planned()
-    assert planned == {"draw_figure": 1, "render_report": 1, "describe_run": 1, "all": 1}
+    assert planned == dict.fromkeys(
+        ("draw_figure", "collect_jobs", "render_report", "describe_run", "all"), 1
+    )
 
 
 def test_editing_a_metric_scores_again_and_decodes_nothing(project):
@@ -101,7 +105,7 @@ def test_editing_a_metric_scores_again_and_decodes_nothing(project):
 def test_one_key_of_the_config_reruns_what_depends_on_it(project):
     planned = project.planned("--config", 'title="Another title"')
     assert (
-        set(planned) <= {"record_study", "render_report", "describe_run", "all"}
+        set(planned) <= {"record_study", "collect_jobs", "render_report", "describe_run", "all"}
         and "render_report" in planned
     )
     planned = project.planned("--config", 'measure={"budget_s": 0.31}')
