@@ -162,9 +162,9 @@ def slug(text: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
+    """Null for what CSV cannot tell from it: an empty text, or no finite number."""
+    nothing = value == "" if isinstance(value, str) else isinstance(value, float) and not math.isfinite(value)
+    return None if nothing else value
 
 
 def _finite(series: Any) -> Any:
