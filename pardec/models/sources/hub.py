@@ -109,11 +109,12 @@ def download(settings: HubSettings) -> Path:
         raise UserError(where, "does not exist or is private", fix) from None
     except hub.RevisionNotFoundError:
         raise UserError(where, f"has no commit {settings.revision}", "check the revision") from None
-    except (hub.HfHubHTTPError, hub.LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # whatever its transport raises: a read that times out comes through as it is
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             fix = "free some space, or set HF_HOME to a folder on a larger disk; `pardec plan` says how much"
             raise UserError(where, "does not fit on the disk", fix) from None
-        what = f"cannot be downloaded ({(str(error).splitlines() or [type(error).__name__])[0]})"
+        said = (str(error).splitlines() or [""])[0]
+        what = f"cannot be downloaded ({type(error).__name__}{said and ': '}{said})"
         fix = "check the network and try again; where there is none, give the folder with source: path"
         raise UserError(where, what, fix) from None
 
