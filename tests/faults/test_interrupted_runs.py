@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def folder(made):
 
 def timed(said):
     """How many timing jobs a run started."""
-    return said.count("\nrule time_cell:")
+    return said.count("rule time_cell:")
 
 
 def test_kill_of_a_timing_job_loses_that_job_only(folder):
@@ -162,7 +163,11 @@ def test_two_interrupts_end_a_run_and_leave_nothing_behind(folder):
     assert run.wait(timeout=60) != 0
     folder.quiet()
     folder.whole()
-    assert "Traceback" not in folder.said().split("KeyboardInterrupt")[0]
+    # The second one may meet the interpreter as it ends, which then says so itself.
+    ours = re.sub(
+        r"Exception ignored in: <module 'threading'.*?KeyboardInterrupt", "", folder.said(), flags=re.S
+    )
+    assert "Traceback" not in ours.split("KeyboardInterrupt")[0]
     status, _ = folder.run()
     assert status == 0 and len(folder.records()) == len(RECORDS)
     folder.whole()
