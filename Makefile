@@ -39,6 +39,8 @@ bench: env  ## Where the workflow's time goes, and our autoregressive loop again
 	python benchmarks/bench_ar.py
 	python benchmarks/bench_diffusion.py
 	python benchmarks/bench_jacobi.py
+	python benchmarks/bench_flood.py
+	python benchmarks/bench_speculative.py
 
 docs: env  ## Regenerate the reference of keys, the JSON schema, the conda environment, the drawing of the rules
 	python scripts/write_reference.py

@@ -51,6 +51,7 @@ rule all:
         VERIFY_COSTS,
         MODEL_FILES,
         MODEL_PAPERS,
+        VERIFIED,
         DATA_FILES,
         DATA_PAPERS,
         FLOORS_PAPER,

@@ -3,6 +3,10 @@
 The two run in turn on each prompt, in an order drawn anew; the ratio is taken from the pairs. Prints tau (pooled:
 tokens over verifications), the speed ratio, and the loop's overhead: cycle time without the passes of draft and target,
 as a share of it. Stops with an error if a single token differs.
+
+Without --target it holds the pair of the embedded study, in results/, against all bars: its own sequential decoding,
+transformers' generate(), its native block drafting with the same draft, and its assisted generation with a model of
+one layer that is trained here in a few seconds.
 """
 
 from __future__ import annotations
@@ -18,15 +22,22 @@ from pardec.common.files import read_jsonl, write_json
 
 SEED = 7
 PASSES = ("draft", "refine", "verify")
+WORKLOADS = {"grid": 193, "arithmetic": 56}
+"""Workloads of the bars, with their canvas; target, draft and data bear their names."""
+BARS = {"own": 2.5, "transformers": 3.0, "native": 1.3, "assisted": 1.3}
+"""Least ratio to each."""
+MOST_OVERHEAD = 0.15
+SMALL = {"hidden": 64, "layers": 1, "heads": 4, "mlp": 128}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--target", required=True, help="folder of the autoregressive model")
+    parser.add_argument("--target", help="folder of the autoregressive model; without it, all bars")
     parser.add_argument("--draft", help="folder of its draft")
     parser.add_argument(
-        "--data", required=True, help="folder of the data set whose held-out prompts are used"
+        "--data", help="folder of the data set whose held-out prompts are used; with --target"
     )
+    parser.add_argument("--results", default="results", help="the run whose models the bars take")
     parser.add_argument("--assistant", help="folder of a small causal model, for --against assisted")
     parser.add_argument("--task", help="only prompts of this task")
     parser.add_argument("--settings", type=json.loads, default={}, help="of the speculative decoder, JSON")
@@ -50,15 +61,74 @@ def main() -> None:
     import torch
 
     torch.set_num_threads(args.threads)
-    found = compare(args)
-    print(
-        f"{Path(args.target).name} {args.task or ''} {json.dumps(args.settings)}: tau {found['tau']:.2f} pooled, "
-        f"{found['tau_mean']:.2f} mean of prompts; ratio {found['ratio']:.2f} [{found['ratio_low']:.2f}, "
-        f"{found['ratio_high']:.2f}]; cycle {found['cycle_ms']:.2f} ms, loop's own {found['overhead']:.1%}; "
-        f"{found['prompts']} prompts, identical"
-    )
+    if args.target is None:
+        found = bars(args)
+    elif args.data is None:
+        raise UserError("--data", "is missing", "name the folder of the target's data set")
+    else:
+        found = compare(args)
+        tell(f"{Path(args.target).name} {args.task or ''} {json.dumps(args.settings)}", found)
     if args.out:
         write_json(args.out, found)
+
+
+def tell(what: str, found: dict, bar: float | None = None) -> None:
+    against = "" if bar is None else f" (bar {bar}: {'met' if found['ratio'] >= bar else 'missed'})"
+    print(
+        f"{what}: tau {found['tau']:.2f} pooled, {found['tau_mean']:.2f} mean of prompts; ratio "
+        f"{found['ratio']:.2f} [{found['ratio_low']:.2f}, {found['ratio_high']:.2f}]{against}; cycle "
+        f"{found['cycle_ms']:.2f} ms, loop's own {found['overhead']:.1%}; {found['prompts']} prompts, identical",
+        flush=True,
+    )
+
+
+def bars(args: argparse.Namespace) -> dict:
+    """Every bar on every workload.
+
+    Raises:
+        UserError: the run has no drafts yet.
+    """
+    from tempfile import TemporaryDirectory
+
+    found: dict[str, dict] = {}
+    for name, new_tokens in WORKLOADS.items():
+        folders = {
+            "target": f"{args.results}/models/ar-{name}",
+            "draft": f"{args.results}/models/draft-{name}",
+            "data": f"{args.results}/data/{name}",
+        }
+        for folder in folders.values():
+            if not Path(folder).is_dir():
+                raise UserError(
+                    folder, "is not there", "run `make all` first, or name --target, --draft and --data"
+                )
+        with TemporaryDirectory() as assistant:
+            own = {
+                **vars(args),
+                **folders,
+                "new_tokens": new_tokens,
+                "settings": {"block": 8, **args.settings},
+            }
+            for against, bar in BARS.items():
+                if against == "assisted":
+                    train_small(folders["data"], assistant)
+                told = compare(argparse.Namespace(**{**own, "against": against, "assistant": assistant}))
+                tell(f"{name} against {against}", told, bar)
+                found[f"{name}/{against}"] = {**told, "bar": bar}
+    worst = max(told["overhead"] for told in found.values())
+    met = "met" if worst <= MOST_OVERHEAD else "missed"
+    print(f"loop's own share of cycle time: at most {worst:.1%} (bar {MOST_OVERHEAD:.0%}: {met})")
+    return found
+
+
+def train_small(data: str, out: str) -> None:
+    """A causal model of one layer, to assist transformers' generate()."""
+    from pardec.models.sources.train import TrainSettings
+    from pardec.models.train import train_model
+
+    recipe = {"source": "train", "data": "small", "objective": {"family": "autoregressive"}, "size": SMALL}
+    settings = TrainSettings.model_validate_json(json.dumps({**recipe, "steps": 250, "batch": 16}))
+    train_model("small", settings, data, SEED, out)
 
 
 def compare(args: argparse.Namespace) -> dict:

@@ -7,6 +7,7 @@ CRATE_PAPER = "results/ro-crate-metadata.provenance.json"
 PAPERS = [
     *DATA_PAPERS,
     *MODEL_PAPERS,
+    *VERIFIED,
     MACHINE,
     WARM_UP,
     *RECORDS,

@@ -1,4 +1,6 @@
 # The machine: what it is, how fast it copies and multiplies, and a burn-in before anything is timed.
+# Both come first by priority. As inputs of the records, even `ancient` ones, they would hide missing records from
+# Snakemake in a run in which they are made again themselves.
 MACHINE = "results/machine.json"
 WARM_UP = "results/warmup.json"
 
@@ -10,6 +12,7 @@ rule describe_machine:
         MACHINE,
     log:
         "results/logs/machine.log",
+    priority: 300000
     conda:
         ENVIRONMENT
     threads: workflow.cores
@@ -29,6 +32,7 @@ rule warm_up:
         WARM_UP,
     log:
         "results/logs/warmup.log",
+    priority: 200000
     conda:
         ENVIRONMENT
     threads: workflow.cores

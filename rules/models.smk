@@ -1,6 +1,8 @@
 # Models: trained here, or fetched from a folder, a hub or a random generator.
 MODEL_FILES = [path for name in PLAN.models for path in PLAN.model_files(name)]
 MODEL_PAPERS = [f"results/models/{name}/provenance.json" for name in PLAN.models]
+# Models of the hub that must give what their authors published before any cell runs them.
+VERIFIED = [path for name in PLAN.verified_models for path in PLAN.verified(name)]
 
 
 rule train_model:
@@ -18,7 +20,7 @@ rule train_model:
         "results/logs/models/{model}.log",
     wildcard_constraints:
         model=PLAN.pattern(PLAN.trained_models),
-    priority: 10
+    priority: 100000  # all models before any cell, so that what is timed is timed in one go
     conda:
         ENVIRONMENT
     threads: 1
@@ -47,3 +49,29 @@ rule fetch_model:
         args=lambda w: PLAN.model_args(w.model),
     shell:
         "python scripts/fetch_model.py {params.args} 2>&1 | tee {log}"
+
+
+rule verify_model:
+    input:
+        code=lambda w: PLAN.code(
+            "verify_model",
+            PLAN.checking(w.model),
+            model=w.model,
+        ),
+        model=lambda w: PLAN.model_files(w.model),
+        data=lambda w: PLAN.verified_data(w.model),
+    output:
+        "results/models/{model}/verified.json",
+    log:
+        "results/logs/verified/{model}.log",
+    wildcard_constraints:
+        model=PLAN.pattern(PLAN.verified_models),
+    conda:
+        ENVIRONMENT
+    threads: 1
+    resources:
+        gpu=1,
+    params:
+        args=lambda w: PLAN.verify_args(w.model),
+    shell:
+        "python scripts/verify_model.py {params.args} --out {output} 2>&1 | tee {log}"

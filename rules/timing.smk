@@ -4,9 +4,6 @@ RECORDS = [PLAN.record(cell) for cell in PLAN.cells]
 
 rule time_cell:
     input:
-        # Order only: describing or warming the machine again makes no record stale.
-        ancient(MACHINE),
-        ancient(WARM_UP),
         model=lambda w: PLAN.cell_models(w.cell),
         prompts=lambda w: PLAN.cell_prompts(w.cell),
     output:
@@ -34,8 +31,6 @@ VERIFY_COSTS = [f"results/verify_cost/{name}.json" for name in PLAN.drafted_mode
 
 rule measure_verify_cost:
     input:
-        ancient(MACHINE),
-        ancient(WARM_UP),
         code=lambda w: PLAN.code("measure_verify_cost", PLAN.architectures(w.model)),
         model=lambda w: PLAN.model_files(w.model),
     output:

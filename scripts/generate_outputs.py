@@ -31,6 +31,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prompts", type=int, required=True)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32")
+    parser.add_argument(
+        "--engine", default="eager", choices=["eager", "compiled"], help="how models are executed"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--out", required=True)
@@ -57,7 +60,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     device = resolve(args.device)
     model, decoder, encode = load_arm(
-        args.model, args.decoder, args.settings, device, args.precision, args.companions
+        args.model, args.decoder, args.settings, device, args.precision, args.companions, args.engine
     )
     tokenizer = load_tokenizer(os.path.join(args.model, "tokenizer.json"))
     path = os.path.join(args.data, "heldout.jsonl")

@@ -54,7 +54,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--fill", type=float, help="least share of the canvas that a prompt's answer takes")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32")
-    parser.add_argument("--engine", default="eager", choices=["eager"], help="how the model is executed")
+    parser.add_argument(
+        "--engine", default="eager", choices=["eager", "compiled"], help="how models are executed"
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--measure", type=json.loads, default={}, help="the study's section `measure`, JSON")
@@ -103,6 +105,7 @@ def main() -> None:
         precision=args.precision,
         threads=args.threads,
         seed=args.seed,
+        engine=args.engine,
         run=args.run,
     )
     facts = run_cell(spec, limits, float(os.environ.get("PARDEC_STARTED", STARTED)))
@@ -135,7 +138,19 @@ def write_record(args: argparse.Namespace, facts: dict, begin: str, launch: str)
         seed=args.seed,
         machine=args.machine,
     )
+    facts = {**facts, "verified": verified(args.model)}
     write_json(args.out, sealed(args.out, record(vars(args), facts, launch, origin)))
+
+
+def verified(folder: str) -> dict | None:
+    """What of its authors' results the model gave before it was timed; None where nothing was asked."""
+    from pardec.common.files import read_json, sha256
+
+    path = os.path.join(folder, "verified.json")
+    if not os.path.exists(path):
+        return None
+    body = read_json(path)
+    return {"examples": len(body["examples"]), "sample": body["sample"], "file": path, "sha256": sha256(path)}
 
 
 def supervised() -> int:

@@ -71,6 +71,8 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
         "peak_allocated_mb": (2.0 if not parallel else 3.1)
         + batch * tokens * (0.004 if not parallel else 0.02),
         "peak_reserved_mb": None,
+        "intensity": 0.5 * (batch if not parallel else tokens),
+        "achieved_gflop_per_s": 0.8 * (batch if not parallel else tokens) ** 0.7,
         "quality": quality,
         "quality_low": max(quality - half, 0.0),
         "quality_high": min(quality + half, 1.0) if task != "text" else quality + half,
@@ -383,6 +385,13 @@ OTHERS: dict[str, list[dict]] = {
     "machine": [
         {"key": "cpu", "fact": "cpu", "text": "Synthetic CPU 9000 @ 3.2GHz"},
         {"key": "copy_gb_per_s", "fact": "copy_gb_per_s", "value": 11.8, "unit": "GB/s", "text": "11.8"},
+        {
+            "key": "matmul_gflop_per_s",
+            "fact": "matmul_gflop_per_s",
+            "value": 95.0,
+            "unit": "GFLOP/s",
+            "text": "95.0",
+        },
         {"key": "packages/torch", "fact": "packages/torch", "text": "2.13.0"},
     ],
 }

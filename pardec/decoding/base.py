@@ -118,6 +118,8 @@ class Decoder(ABC):
         self.settings = settings
         self.companions: dict[str, LanguageModel] = {}
         """Further models by what the decoder calls them; set before `prepare`."""
+        self.engine = "eager"
+        """How the models are executed; for decoders that run models of their own. Set before `prepare`."""
 
     @classmethod
     def check(cls, settings: Settings, new_tokens: int) -> str | None:

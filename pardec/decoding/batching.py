@@ -70,3 +70,12 @@ def is_end(tokens: Tensor, ends: int | tuple[int, ...]) -> Tensor:
     for end in ends[1:]:
         found = found | (tokens == end)
     return found
+
+
+def widened(batch: PromptBatch, length: int, pad_id: int) -> PromptBatch:
+    """The batch with pad tokens before each row, up to `length` columns; as it is where it has as many."""
+    more = length - batch.length
+    if more <= 0:
+        return batch
+    tokens = torch.nn.functional.pad(batch.tokens, (more, 0), value=pad_id)
+    return PromptBatch(tokens=tokens, pad=batch.pad + more, seeds=batch.seeds)

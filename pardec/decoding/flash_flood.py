@@ -36,6 +36,11 @@ class FlashFloodSettings(Settings):
     all of them."""
     roots: int = Field(200, ge=1, le=100_000)
     """Roots of the whole plan, the prompt's included, where the manager plans."""
+    manager: Literal["autoregressive", "jacobi"] = "autoregressive"
+    """How the manager decodes: a root a pass, or several guessed and corrected in a pass until nothing changes. Both
+    write the same roots."""
+    window: int | None = Field(8, ge=1)
+    """Roots that a pass of the Jacobi manager corrects; null means all that are left."""
     chunk_batch: int | None = Field(None, ge=1)
     """Most expansions, candidates counted, in one pass; null: all of a level."""
 
@@ -59,7 +64,7 @@ class FlashFloodDecoder(Decoder):
 
     def _decode(self, model, prompts: PromptBatch, new_tokens: int, observer: Observer) -> Decoded:
         observer.start()
-        self.model, self.passes, self.positions = model, 0, 0
+        self.model, self.passes, self.positions, self.planning = model, 0, 0, 0
         roots = self._plan(prompts, observer)
         parallel = self.settings.order == "parallel"
         steps = [slice(0, roots.numel())] if parallel else [slice(k, k + 1) for k in range(roots.numel())]
@@ -80,6 +85,7 @@ class FlashFloodDecoder(Decoder):
             chunks=chunks,
             characters=(written != PAD).sum(),
             passes=self.passes,
+            manager_passes=self.planning,
             invalid=invalid,
             cut=(sizes - new_tokens).clamp(min=0).sum(),
         )
@@ -90,15 +96,23 @@ class FlashFloodDecoder(Decoder):
         """Roots [B, R]. Left padding is no root: it stays, is invalid, and writes nothing."""
         if self.settings.plan == "given":
             return prompts.tokens
-        from pardec.decoding.autoregressive import Autoregressive, AutoregressiveSettings
-
         wanted = self.settings.roots - prompts.length
         if wanted <= 0:
             return prompts.tokens[:, : self.settings.roots]
-        manager = Autoregressive(AutoregressiveSettings(eos="ban"))
-        written = manager.decode(self.companions["manager"], prompts, wanted)
+        written = self._manager().decode(self.companions["manager"], prompts, wanted)
+        self.planning = written.nfe
         observer.phase("manager")
         return torch.cat([prompts.tokens, written.tokens], 1)
+
+    def _manager(self) -> Decoder:
+        """What decodes the plan, greedily; a plan has the length asked for, so it never ends early."""
+        if self.settings.manager == "jacobi":
+            from pardec.decoding.jacobi import Jacobi, JacobiSettings
+
+            return Jacobi(JacobiSettings(eos="ban", window=self.settings.window))
+        from pardec.decoding.autoregressive import Autoregressive, AutoregressiveSettings
+
+        return Autoregressive(AutoregressiveSettings(eos="ban"))
 
     def render(
         self, roots: Tensor, seeds: Tensor, places: Tensor, observer: Observer = SILENT

@@ -223,6 +223,7 @@ class Run:
             else:
                 commit = self._sure(rank, masked).scatter_(1, first, True).logical_and_(masked)
                 torch.where(commit, choice, region, out=region)
+        self.observer.phase("sampler")
         self.observer.step(commit.sum(1) if self.uneven else share)
 
     def _sure(self, rank: Tensor, masked: Tensor) -> Tensor:
@@ -233,6 +234,7 @@ class Run:
         """Logits [B, L or K, V] of the block, or its places `within`; guidance applied, the mask token (and banned
         end tokens) excluded."""
         logits = self._forward(start, stop, within)
+        self.observer.phase("forward")
         logits[..., self.mask] = -inf
         if self.settings.eos == "ban":
             for end in self.ends:

@@ -24,14 +24,17 @@ def load_arm(
     device: str,
     precision: str,
     companions: Mapping[str, str | Path] | None = None,
+    engine: str = "eager",
 ) -> tuple[Any, Decoder, Encode]:
     """Load a checkpoint and its tokenizer, build the decoder, give it its companions, and let it prepare.
 
-    companions: folders of further checkpoints, by what the decoder calls them.
+    companions: folders of further checkpoints, by what the decoder calls them. engine: `eager`, or `compiled` for the
+    model and all its companions.
 
     Raises:
         UserError: a missing or damaged checkpoint, settings the decoder refuses, a model whose attention
             is not what the decoder needs, or a companion that it lacks or does not know.
+        NotImplementedError: the engine cannot run one of the models here.
     """
     from pardec.data.encoding import encode_prompts
     from pardec.data.tokenizers import load_tokenizer
@@ -52,6 +55,12 @@ def load_arm(
             f"has {model.info.attention} attention, but decoder {decoder} needs {made.needs}",
             "give the arm another model or another decoder",
         )
+    made.engine = engine
+    if engine == "compiled":
+        from pardec.models.compiled import compile_model
+
+        model = compile_model(model, device)
+        made.companions = {name: compile_model(other, device) for name, other in made.companions.items()}
     tokenizer = load_tokenizer(Path(model_dir) / "tokenizer.json")
     made.prepare(model)
     return (

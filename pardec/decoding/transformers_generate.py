@@ -6,7 +6,7 @@ code only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pardec.common.lazy import lazy
 from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling, one_by_one
@@ -23,7 +23,9 @@ transformers = lazy("transformers")
 
 
 class TransformersGenerateSettings(AutoregressiveSettings):
-    pass
+    cache: Literal["dynamic", "static"] = "dynamic"
+    """`static` preallocates keys and values for the whole output; the compiled engine needs it, and transformers then
+    compiles its own loop."""
 
 
 class TransformersGenerate(Decoder):
@@ -50,7 +52,13 @@ class TransformersGenerate(Decoder):
 
         Raises:
             UserError: the model has no form in transformers.
+            NotImplementedError: the compiled engine, where transformers does not compile.
         """
+        device = next(model.parameters()).device.type
+        if self.engine == "compiled" and (self.settings.cache != "static" or device != "cuda"):
+            raise NotImplementedError(
+                "engine compiled: transformers compiles its loop on a GPU only, and with cache: static"
+            )
         from pardec.models.twin import transformers_twin
 
         if self._source is not model:
@@ -110,6 +118,9 @@ class TransformersGenerate(Decoder):
             suppress_tokens=ends if ends and settings.eos == "ban" else None,
             do_sample=settings.temperature > 0,
             use_cache=True,
+            cache_implementation=None if self.settings.cache == "dynamic" else self.settings.cache,
+            # Left to itself it compiles with a static cache, whatever engine the study says.
+            disable_compile=self.engine != "compiled",
             **sampling,
         )
 

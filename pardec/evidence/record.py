@@ -19,6 +19,7 @@ def record(args: dict[str, Any], facts: dict[str, Any], launch: str, origin: dic
     samples = facts.pop("reference_samples", None)
     warmup = facts.pop("reference_warmup_ms", None)
     outputs = facts.pop("reference_outputs", None)
+    compile_ms = facts.pop("reference_compile_ms", None)
     device = facts["device"]["name"]
     reference = None
     if args["reference_model"] is not None:
@@ -27,6 +28,7 @@ def record(args: dict[str, Any], facts: dict[str, Any], launch: str, origin: dic
             "cell": cell,
             "samples": samples or [],
             "warmup_ms": warmup or [],
+            "compile_ms": compile_ms,
             "outputs": outputs or [],
         }
     cell = _cell(args, device) | {"id": args["cell"], "role": "cell"}

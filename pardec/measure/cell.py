@@ -16,8 +16,12 @@ from typing import Any
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.measure import device as machine
+from pardec.measure.boundary import largest_batch, tries
 from pardec.measure.clock import clock_for, timed
+from pardec.measure.compiling import nothing_compiled, refused, settle
+from pardec.measure.energy import measure_energy
 from pardec.measure.finite import refuse_nan
+from pardec.measure.gpu import energy_counter
 from pardec.measure.memory import MB, measure_memory, resident_mb
 from pardec.measure.sampling import Series, batches, measure
 from pardec.measure.settings import MeasureSettings
@@ -53,6 +57,8 @@ class Spec:
     seed: int
     random_prompts: bool = False
     """Whether the cell, not its reference, gets random tokens in place of the prompts."""
+    engine: str = "eager"
+    """How the models of both arms are executed."""
     run: int | None = None
     """Which of several separate runs it is: each walks through the prompts, and draws the arms, in its own order."""
 
@@ -95,7 +101,7 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
         reason = f"{error or 'not implemented'}{_where(error)}"
         facts |= {"status": "unsupported", "reason": reason, "samples": []}
     except Exception as error:
-        status = "oom" if out_of_memory(error) else "failed"
+        status = "oom" if out_of_memory(error) else "unsupported" if refused(error) else "failed"
         facts |= {
             "status": status,
             "reason": f"{type(error).__name__}: {error}"[:2000] + _where(error),
@@ -116,6 +122,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     generate = lambda: cell.run(prompts(0), None)  # noqa: E731 (one short name for three uses)
     facts["ready_s"] = time.time() - started
 
+    compiling = settle(clock, cell.run, prompts) if spec.engine == "compiled" else {}
     first = Series(cell.run)
     for number in range(limits.warmup_passes):
         passed, _ = timed(clock, lambda watch, number=number: cell.run(prompts(number), watch))
@@ -130,12 +137,14 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         "logits_mb": counting.logits_bytes / MB if counting.work.forwards else None,
     }
 
-    second = None
+    facts["largest_batch"] = _largest_batch(cell, spec, limits, device)
+    second, other_compiling = None, {}
     if spec.reference is not None:
         # An A/A pair too has two models in memory: it must show what two arms do to each other's caches.
         other = Side(spec, spec.reference, device, "reference")
         second = Series(other.run)
         other.refuse_nan(prompts(0))
+        other_compiling = settle(clock, other.run, prompts) if spec.engine == "compiled" else {}
         for number in range(limits.warmup_passes):
             passed, _ = timed(clock, lambda watch, number=number: other.run(prompts(number), watch))
             second.warmup_ms.append(passed["e2e_ms"])
@@ -144,7 +153,8 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     criteria = [precise, Budget(limits.budget_s, limits.min_samples), Maximum(limits.max_samples)]
     watch = machine.Watch(device)
     order = zlib.crc32(repr((spec.arm, spec.batch, spec.new_tokens, spec.seed, spec.run)).encode())
-    ended = measure(first, second, clock, prompts, criteria, 1, order, watch.flags)
+    with nothing_compiled(spec.engine):
+        ended = measure(first, second, clock, prompts, criteria, 1, order, watch.flags, watch.sample)
     width = precise.half_width
 
     ids = [prompt["id"] for prompt in spec.prompts]
@@ -153,7 +163,9 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         "reference_samples": None if second is None else [_named(sample, ids) for sample in second.samples],
         "warmup_ms": first.warmup_ms,
         "reference_warmup_ms": None if second is None else second.warmup_ms,
-        "compile_ms": None,
+        "compile_ms": compiling.get("ms"),
+        "graphs": compiling.get("graphs"),
+        "reference_compile_ms": other_compiling.get("ms"),
         "clock": clock.name,
         "stop": {
             "reason": ended.reason,
@@ -170,24 +182,53 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         },
     }
     facts["memory"]["process_mb"] = resident_mb()
+    facts["energy"] = _energy(generate, clock, watch, limits)
     facts["measured_s"] = time.time() - started - facts["ready_s"]
+
+
+def _energy(generate: Any, clock: Any, watch: Any, limits: MeasureSettings) -> dict | None:
+    """Energy of the cell's own arm; None on a device without a counter."""
+    counter = energy_counter(watch.gpu.index) if watch.gpu and limits.energy_s else None
+    if counter is None:
+        return None
+    return measure_energy(generate, counter, limits.energy_s, clock.synchronize, watch.gpu.flags)
+
+
+def _largest_batch(cell: Side, spec: Spec, limits: MeasureSettings, device: str) -> dict | None:
+    """The out-of-memory boundary of this cell over batches; a host's memory is everyone's, so only on a GPU."""
+    if limits.largest_batch is None or not device.startswith("cuda"):
+        return None
+    if spec.engine == "compiled":
+        reason = "compiled graphs have fixed shapes; ask for the largest batch on the eager engine"
+        return {"fits": None, "fails": None, "tried": [], "reason": reason}
+    count = len(spec.prompts)
+    run = lambda size: cell.run([row % count for row in range(size)], None)  # noqa: E731
+    fits = tries(run, out_of_memory, torch.cuda.empty_cache)
+    return largest_batch(fits, spec.batch, limits.largest_batch)
 
 
 class Side:
     """One arm ready to run: model on its device, decoder prepared, prompts encoded."""
 
     def __init__(self, spec: Spec, arm: ArmSpec, device: str, role: str):
-        from pardec.decoding.batching import pad_left
+        from pardec.decoding.batching import pad_left, widened
         from pardec.decoding.prepared import load_arm
 
-        self.spec, self.pad_left, self.device, self.role = spec, pad_left, device, role
+        self.spec, self.device, self.role = spec, device, role
+        self.pad_left, self.widened = pad_left, widened
         self.model, self.decoder, encode = load_arm(
-            arm.model, arm.decoder, arm.settings, device, spec.precision, arm.companions
+            arm.model, arm.decoder, arm.settings, device, spec.precision, arm.companions, spec.engine
         )
         self.weights = torch.nn.ModuleList([self.model, *self.decoder.companions.values()])
         random = spec.random_prompts and role == "cell"
         self.tokens = encode(spec.prompts, spec.prompt_tokens, spec.seed if random else None)
         self.seeds = prompt_seeds(spec.seed, spec.prompts)
+        sizes = [len(tokens) for tokens in self.tokens]
+        self.longest = max(sizes) if spec.engine == "compiled" else 0
+        """Length that every batch is padded to: graphs have one shape."""
+        if spec.engine == "compiled":
+            for model in [self.model, *self.decoder.companions.values()]:
+                model.padded = min(sizes) < self.longest
 
     def lengths(self) -> dict[str, float]:
         """Shortest, mean and longest prompt in tokens."""
@@ -195,12 +236,13 @@ class Side:
         return {"min": min(sizes), "mean": sum(sizes) / len(sizes), "max": max(sizes)}
 
     def batch(self, indices: Sequence[int]) -> Any:
-        return self.pad_left(
+        batch = self.pad_left(
             [self.tokens[k] for k in indices],
             [self.seeds[k] for k in indices],
             self.model.info.pad_id,
             self.device,
         )
+        return self.widened(batch, self.longest, self.model.info.pad_id)
 
     def refuse_nan(self, indices: Sequence[int]) -> None:
         """One pass over prompts; also where a decoder's own passes go through another library's model."""

@@ -62,6 +62,10 @@ class Watch:
         self.best_mhz = max(filter(None, (self.best_mhz, now["mhz"])), default=None)
         return found + (self.gpu.flags() if self.gpu else [])
 
+    def sample(self) -> dict | None:
+        """The GPU's state, for the sample that has just been taken; None on a CPU, whose state is judged by block."""
+        return self.gpu.sample() if self.gpu else None
+
     @staticmethod
     def _read() -> dict:
         times = os.times()

@@ -45,12 +45,14 @@ def measure(
     warmup_passes: int,
     seed: int,
     probe: Callable[[bool], list[str] | None] = lambda last: [],
+    inspect: Callable[[], dict | None] = lambda: None,
 ) -> Criterion:
     """Sample until a criterion holds; returns the criterion.
 
     cell, reference: filled in place. prompts: block number -> prompt indices. probe: asked after each block, and told
     whether it is the last, what disturbed the machine since it last answered; None where it is too soon to tell. All
-    samples since then, of both arms alike, get its flags. criteria: then fed the cell's own end-to-end milliseconds,
+    samples since then, of both arms alike, get its flags. inspect: the GPU's state right after a sample, which it
+    keeps as `gpu`; None where there is none. criteria: then fed the cell's own end-to-end milliseconds,
     and whether the sample is clean.
     """
     arms = [cell] if reference is None else [cell, reference]
@@ -72,6 +74,8 @@ def measure(
             facts, decoded = timed(clock, lambda watch, arm=arm, indices=indices: arm.run(indices, watch))
             arm.samples.append(_sample(block, place, indices, facts, decoded))
             waiting.append(arm.samples[-1])
+            if (seen := inspect()) is not None:
+                arm.samples[-1]["gpu"] = seen
             arm.outputs.update(zip(indices, decoded.tokens, strict=True))
         full = next(
             (rule for rule in criteria if isinstance(rule, Maximum) and rule.reached(block + 1)), None

@@ -24,5 +24,11 @@ class MeasureSettings(Settings):
     """A cell that takes longer is ended and recorded as a result of its own (`status: timeout`)."""
     prompts: int = Field(24, ge=1)
     """Held-out prompts that timed generations walk through."""
+    energy_s: float = Field(3.0, ge=0)
+    """Seconds of idleness and of work over which a GPU's energy counter is read, after the samples; below two seconds
+    the result is marked not valid; 0 leaves it out."""
+    largest_batch: int | None = Field(None, ge=1)
+    """On a GPU: find the largest batch that fits its memory, up to this one, by doubling and bisection, before the
+    reference is loaded. null leaves it out."""
     isolation: Literal["forked", "fresh"] = "forked"
     """How a cell's process starts: forked from a helper that has torch loaded, or fresh; the numbers are the same."""

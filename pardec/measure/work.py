@@ -75,4 +75,5 @@ def pass_flops(info: Any, rows: int, length: int, past: int, kept: int) -> float
 def pass_bytes(info: Any, rows: int, length: int, past: int, size: int) -> float:
     """Bytes one forward pass must move: the weights it multiplies by and the keys and values it attends to."""
     cache = 2 * info.layers * info.kv_heads * info.head_dim * (past + length) * rows
-    return size * (info.matmul_parameters + cache)
+    stored = getattr(info, "matmul_bytes", None)
+    return size * cache + (size * info.matmul_parameters if stored is None else stored)

@@ -60,6 +60,11 @@ def attention_mask(
     return allowed[:, None]
 
 
+def project(x: Tensor, weight: Tensor | nn.Module, bias: Tensor | None = None) -> Tensor:
+    """x [..., in] times a matrix [out, in], plain or quantised (`pardec.models.quantise`)."""
+    return weight(x, bias) if isinstance(weight, nn.Module) else F.linear(x, weight, bias)
+
+
 class Layer(nn.Module):
     """Attention and feed-forward, each behind a norm and added to the stream."""
 
@@ -95,7 +100,7 @@ class Layer(nn.Module):
         head_dim], written at past..filled-1, or at `slots` where each row has columns of its own."""
         batch, length, _ = x.shape
         normed = F.rms_norm(x, self.shape, self.input_norm, self.eps)
-        qkv = F.linear(normed, self.qkv, self.qkv_bias).view(batch, length, -1, self.head_dim)
+        qkv = project(normed, self.qkv, self.qkv_bias).view(batch, length, -1, self.head_dim)
         turned = qkv[:, :, : self.heads + self.kv_heads]
         if self.query_norm is not None:
             turned = self._norm_heads(turned)
@@ -114,9 +119,9 @@ class Layer(nn.Module):
         mixed = F.scaled_dot_product_attention(
             query, key, value, mask, is_causal=is_causal, enable_gqa=self.heads != self.kv_heads
         )
-        x = x + F.linear(mixed.transpose(1, 2).reshape(batch, length, -1), self.out)
-        gate, up = F.linear(F.rms_norm(x, self.shape, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
-        return x + F.linear(F.silu(gate) * up, self.down)
+        x = x + project(mixed.transpose(1, 2).reshape(batch, length, -1), self.out)
+        gate, up = project(F.rms_norm(x, self.shape, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
+        return x + project(F.silu(gate) * up, self.down)
 
     def _norm_heads(self, x: Tensor) -> Tensor:
         """Queries and keys [B, T, heads + kv_heads, head_dim], each head's vector normed."""
@@ -237,17 +242,36 @@ class Backbone(LanguageModel):
             is_causal = causal and mask is None and length > 1
         else:
             mask, is_causal = layout.mask, False
-        tapped = []
-        for index, layer in enumerate(self.layers):
-            store = None if cache is None else cache.store[index]
-            x = layer(x, cos, sin, mask, is_causal, store, past, filled, slots)
-            if taps is not None and index in taps:
-                tapped.append(x)
+        store = None if cache is None else cache.store
+        x, tapped = self.run_layers(x, cos, sin, mask, is_causal, store, past, filled, slots, taps)
         if cache is not None:
             cache.length = filled
         x = kept(x, keep)
         logits = self.read(F.rms_norm(x, (self.config.hidden,), self.norm, self.config.norm_eps))
         return logits if taps is None else (logits, torch.cat(tapped, -1))
+
+    def run_layers(
+        self,
+        x: Tensor,
+        cos: Tensor | None,
+        sin: Tensor | None,
+        mask: Tensor | None,
+        is_causal: bool,
+        store: Tensor | None,
+        past: int,
+        filled: int,
+        slots: tuple | None,
+        taps: tuple[int, ...] | None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """The stream [B, T, hidden] after all layers, and after each of `taps`; see `Layer.forward`. An engine of its
+        own replaces this part. store: [layers, 2, B, kv_heads, S, head_dim]."""
+        tapped = []
+        for index, layer in enumerate(self.layers):
+            own = None if store is None else store[index]
+            x = layer(x, cos, sin, mask, is_causal, own, past, filled, slots)
+            if taps is not None and index in taps:
+                tapped.append(x)
+        return x, tapped
 
     def read(self, x: Tensor) -> Tensor:
         """Logits [..., V] of normed hidden states [..., hidden]: the output head alone."""

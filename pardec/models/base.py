@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +37,9 @@ class ModelInfo:
     weights)."""
     stop_ids: tuple[int, ...] = ()
     """Further tokens that end a text, beside `eos_id`, such as the end of a turn."""
+
+    matmul_bytes: int | None = None
+    """Bytes of these parameters as they are stored, where they are quantised; None: as wide as the activations."""
 
     @property
     def ends(self) -> tuple[int, ...]:
@@ -119,6 +123,8 @@ def kept(x: Tensor, keep: slice | Tensor | None) -> Tensor:
 
 class LanguageModel(nn.Module):
     info: ModelInfo
+    folder: Path | None = None
+    """The folder it was loaded from, for peers that read its files themselves."""
 
     @abstractmethod
     def forward(

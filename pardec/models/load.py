@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from pardec.common.errors import UserError
+from pardec.common.files import read_json
 from pardec.models.architecture import architecture_of
 from pardec.models.base import LanguageModel
 from pardec.models.registry import ARCHITECTURES
@@ -23,4 +24,11 @@ def load_model(path: str | Path, device: str = "cpu", dtype: str = "float32") ->
     if dtype not in DTYPES:
         raise UserError(f"precision {dtype!r}", "is not known", f"known: {', '.join(DTYPES)}")
     kind = ARCHITECTURES.load(architecture_of(path))
-    return kind.load(Path(path), device, DTYPES[dtype]).requires_grad_(False).eval()
+    model = kind.load(Path(path), device, DTYPES[dtype]).requires_grad_(False).eval()
+    model.folder = Path(path)
+    how = read_json(Path(path) / "config.json").get("quantise")
+    if how is None:
+        return model
+    from pardec.models.quantise import quantise
+
+    return quantise(model, how).eval()

@@ -28,6 +28,8 @@ def transformers_twin(model: LanguageModel) -> PreTrainedModel:
     config = getattr(model, "config", None)
     if not isinstance(config, BackboneConfig) or not config.causal:
         raise _no_twin(model, "only causal Llama models have one")
+    if model.info.matmul_bytes is not None:
+        raise _no_twin(model, "its weights are quantised")
     state = names.split(model.state_dict(), config)
     weight = state[names.OUTER["embedding"]]
     if config.tied:

@@ -11,9 +11,9 @@ LEVEL = 0.95
 RESAMPLES = 2000
 
 
-def wilson(successes: int, trials: int) -> tuple[float, float]:
+def wilson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson 1927): within 0..1, sensible at both ends."""
-    interval = stats.binomtest(successes, trials).proportion_ci(LEVEL, method="wilson")
+    interval = stats.binomtest(successes, trials).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
 

@@ -20,17 +20,25 @@ if TYPE_CHECKING:
 
 pandas = lazy("pandas")
 
-UNITS = {"_tokens_per_s": "tokens/s", "_per_s": "1/s", "_ms": "ms", "_mb": "MB", "_s": "s"}
+UNITS = {
+    "_tokens_per_s": "tokens/s",
+    "_gflop_per_s": "GFLOP/s",
+    "_per_s": "1/s",
+    "_ms": "ms",
+    "_mb": "MB",
+    "_s": "s",
+}
 ARMS = {
     "autoregressive": "autoregressive",
     "transformers_generate": "transformers generate()",
+    "vllm": "vLLM",
     "masked_diffusion": "masked diffusion",
     "jacobi": "Jacobi",
     "full_passes": "full passes, timing only",
     "flash_flood": "Flash Flood",
     "table_lookup": "table lookup",
 }
-SEQUENTIAL = ("autoregressive", "transformers_generate")
+SEQUENTIAL = ("autoregressive", "transformers_generate", "vllm")
 LOWER_IS_BETTER = ("nll", "nats", "bound", "perplexity", "loss")
 
 

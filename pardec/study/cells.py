@@ -104,6 +104,12 @@ def _grid_cells(study: Study, name: str, grid: Grid, where: str):
         if grid.reference is not None:
             reference = _cell(study, name, workload, grid.reference, {}, shape, f"{where}.reference")
             reference = replace(reference, scored=grid.scored)
+            if reference.engine != _arm(study, arm, where).engine:
+                raise UserError(
+                    f"{where}: arms.{arm}.engine is {study.arms[arm].engine}, its reference's is {reference.engine}",
+                    "both sides of a ratio run on one engine",
+                    "name an arm on the same engine as the reference of this grid",
+                )
         settings = type(_arm(study, arm, where).settings)
         measure = _measured(study, grid, where)
         lists = {key: values for key, values in grid.sweep.items() if key in settings.model_fields}

@@ -48,6 +48,7 @@ class ModelEstimate:
 def estimate_models(plan: Plan) -> list[ModelEstimate]:
     """Every model that the study uses."""
     size, found = SIZES[plan.study.precision], []
+    fetched: set[tuple[str, str]] = set()
     for name in plan.models:
         settings = plan.study.models[name]
         facts = facts_of_settings(settings)
@@ -55,7 +56,10 @@ def estimate_models(plan: Plan) -> list[ModelEstimate]:
             found.append(ModelEstimate(name, settings.source, None, None, None))
             continue
         # Published checkpoints of this size are stored in 16 bits.
-        download = 2.0 * facts.parameters if settings.source == "hub" else 0.0
+        download = 0.0
+        if settings.source == "hub" and (commit := (settings.repo, settings.revision)) not in fetched:
+            fetched.add(commit)
+            download = 2.0 * facts.parameters
         found.append(
             ModelEstimate(name, settings.source, facts.parameters, float(size * facts.parameters), download)
         )

@@ -97,6 +97,8 @@ class Plan:
         names = [self.study.workloads[cell.workload].data for cell in self.cells.values()]
         names += [self.study.models[name].data for name in self.trained_models]
         names += [self.study.likelihood.data] if self.likelihood_models else []
+        samples = [self.study.models[name].verify.sample for name in self.verified_models]
+        names += [sample.data for sample in samples if sample is not None]
         return list(dict.fromkeys(names))
 
     @property
@@ -125,6 +127,11 @@ class Plan:
         cells = [cell for cell in self.cells.values() if cell.experiment == "draft" and cell.companions]
         return list(dict.fromkeys(cell.model for cell in cells))
 
+    @property
+    def verified_models(self) -> list[str]:
+        """Models that must give what their authors published before any cell runs them."""
+        return [name for name in self.models if getattr(self.study.models[name], "verify", None) is not None]
+
     @staticmethod
     def pattern(names: Iterable[str]) -> str:
         """A wildcard constraint that matches exactly `names`; nothing where there are none."""
@@ -146,6 +153,19 @@ class Plan:
         trained = ["config.json", "model.safetensors", "tokenizer.json"]
         files = trained if name in self.trained_models else ["config.json", "source.json"]
         return [f"results/models/{name}/{file}" for file in files]
+
+    def verified(self, name: str) -> list[str]:
+        return [f"results/models/{name}/verified.json"] if name in self.verified_models else []
+
+    def checking(self, name: str) -> list[str]:
+        """Decoders that the checks of a model load by name."""
+        checks = self.study.models[name].verify
+        used = [*checks.examples, *([checks.sample] if checks.sample else [])]
+        return list(dict.fromkeys(DECODERS.module(check.decoder) for check in used))
+
+    def verified_data(self, name: str) -> list[str]:
+        sample = self.study.models[name].verify.sample
+        return self.data_files(sample.data) if sample is not None else []
 
     def model_source_files(self, name: str) -> list[str]:
         path = getattr(self.study.models[name], "path", None)
@@ -200,13 +220,14 @@ class Plan:
     def cell_models(self, id: str) -> list[str]:
         cell = self.cells[id]
         names = dict.fromkeys([*cell.models, *(cell.reference.models if cell.reference else [])])
-        return [path for name in names for path in self.model_files(name)]
+        return [path for name in names for path in [*self.model_files(name), *self.verified(name)]]
 
     def cell_prompts(self, id: str) -> list[str]:
         return self._prompts(self.cells[id])
 
     def output_model(self, id: str) -> list[str]:
-        return [path for name in self.outputs[id].models for path in self.model_files(name)]
+        names = self.outputs[id].models
+        return [path for name in names for path in [*self.model_files(name), *self.verified(name)]]
 
     def output_prompts(self, id: str) -> list[str]:
         return self._prompts(self.outputs[id])
@@ -282,9 +303,22 @@ class Plan:
                 extra["teachers"] = {
                     called: f"results/models/{teacher}" for called, teacher in model.teachers.items()
                 }
-        settings = model.model_dump(mode="json")
+        # A changed check asks for no new download.
+        settings = model.model_dump(mode="json", exclude={"verify"})
         return flags(
             name=name, settings=settings, **extra, seed=self.seed("model", name), out=f"results/models/{name}"
+        )
+
+    def verify_args(self, name: str) -> str:
+        checks = self.study.models[name].verify
+        data = {} if checks.sample is None else {"data": f"results/data/{checks.sample.data}"}
+        return flags(
+            model=f"results/models/{name}",
+            checks=checks.model_dump(mode="json"),
+            **data,
+            seed=self.seed("verify", name),
+            device=self.study.device,
+            precision=self.study.precision,
         )
 
     def machine_args(self) -> str:
@@ -305,7 +339,7 @@ class Plan:
         shape = {"data": f"results/data/{work.data}", "workload": cell.workload, "task": work.task}
         shape |= {"prompt-tokens": cell.prompt_tokens, "new-tokens": cell.new_tokens, "fill": work.fill}
         shape |= {"prompt-text": "random" if cell.random_prompts else None}
-        shape |= {"device": cell.device, "precision": cell.precision, "threads": cell.threads}
+        shape |= {key: getattr(cell, key) for key in ("device", "precision", "threads", "engine")}
         return shape | {"seed": self.seed("prompts", cell.workload)}
 
     def cell_args(self, id: str) -> str:
@@ -323,7 +357,6 @@ class Plan:
             run=cell.run,
             prompt_set="tuning" if cell.tuning else None,
             **self._shape_args(cell),
-            engine=cell.engine,
             measure=(cell.measure or self.study.measure).model_dump(mode="json"),
             quality=self.score(cell),
             machine="results/machine.json",

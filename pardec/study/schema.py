@@ -31,8 +31,9 @@ class ArmBase(Settings):
     """Which of a workload's models it runs: a key of the workload's `models`."""
     companions: dict[Name, Name] = Field(default_factory=dict)
     """Further models that the decoder runs, such as a draft: what it calls them, and which of the workload's models."""
-    engine: Literal["eager"] = "eager"
-    """How the model is executed; both sides of a comparison get the same."""
+    engine: Literal["eager", "compiled"] = "eager"
+    """How models are executed: plain modules, or compiled graphs of static shape on preallocated caches (CUDA
+    graphs on a GPU, C++ on a CPU). Both sides of a comparison get the same."""
     label: str = ""
     """How figures and tables call it; the arm's name where empty."""
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from pardec.data.fractal import learn
 from pardec.decoding.base import Observer
@@ -17,6 +20,8 @@ from pardec.decoding.flash_flood import (
     choose,
     compact,
 )
+from pardec.models.backbone import Backbone
+from pardec.models.config import BackboneConfig
 from pardec.models.families.renderer import (
     RenderBatch,
     RendererFamily,
@@ -67,6 +72,47 @@ def test_flood_equals_sequential(model, k, order):
 def test_sizes_that_do_not_divide_change_nothing(model, chunk_batch):
     whole, cut = (flood(model, [ROOTS], candidates=3, chunk_batch=c) for c in (None, chunk_batch))
     assert torch.equal(whole.tokens, cut.tokens)
+
+
+@pytest.fixture(scope="module")
+def manager() -> Backbone:
+    config = BackboneConfig(
+        vocab_size=TOKENIZER.vocab_size, hidden=16, layers=1, heads=2, kv_heads=2, head_dim=8, mlp=16,
+        max_positions=128, causal=True, eos_id=EOS,
+    )  # fmt: skip
+    made = Backbone(config)
+    made.initialise(torch.Generator().manual_seed(1))
+    return made.requires_grad_(False).eval()
+
+
+def planned(model, planner, prompts, roots, ear=None, **said):
+    decoder = FlashFloodDecoder(FlashFloodSettings(plan="manager", roots=roots, **said))
+    decoder.companions = {"manager": planner}
+    return decoder.decode(model, pad_left(prompts, None, PAD), 300, *([ear] if ear else []))
+
+
+@given(
+    length=st.integers(1, 12), other=st.integers(1, 12), wanted=st.integers(1, 30),
+    window=st.none() | st.integers(1, 12), k=st.integers(1, 3),
+)  # fmt: skip
+@hypothesis_settings(max_examples=20, deadline=None)
+def test_a_jacobi_manager_writes_the_same_plan(model, manager, length, other, wanted, window, k):
+    """Whatever the prompts, their padding, the plan's length and the window; the manager's passes are counted."""
+    prompts = [ROOTS[:length], ROOTS[:other]]
+    roots = max(map(len, prompts)) + wanted
+    said, own = {"candidates": k}, Listener()
+    greedy = planned(model, manager, prompts, roots, own, **said)
+    ear = Listener()
+    jacobi = planned(model, manager, prompts, roots, ear, manager="jacobi", window=window, **said)
+    assert torch.equal(greedy.tokens, jacobi.tokens) and torch.equal(greedy.useful, jacobi.useful)
+    assert 1 <= ear.facts["manager_passes"] <= own.facts["manager_passes"] == wanted
+
+
+def test_a_plan_that_is_long_enough_needs_no_manager(model, manager):
+    ear = Listener()
+    out = planned(model, manager, [ROOTS[:6]], 4, ear, manager="jacobi")
+    assert torch.equal(out.tokens[:, :200], flood(model, [ROOTS[:4]]).tokens)
+    assert ear.facts["manager_passes"] == 0
 
 
 def test_two_passes_render_everything(model):

@@ -87,7 +87,8 @@ def test_findings_rest_on_rows(run):
             [source] = value["source"]
             assert source["rows"] and (folder / source["path"]).is_file() and value["description"]
     assert all(ident in values for word in words.values() for ident in word["evidence"])
-    assert {ident.split("/")[1] for ident in values if ident.startswith("finding/")} == set(FINDINGS)
+    told = {ident.split("/")[1] for ident in values if ident.startswith("finding/")}
+    assert told == set(FINDINGS) - {"flood", "flood_model"}  # this run has no flood
 
 
 def test_a_study_without_some_tables_still_collects(run):

@@ -470,3 +470,20 @@ def test_marginals_are_asked_for_at_most_once():
     """The best-first tree is built without waiting for the device: its size is known beforehand."""
     proposal = BestFirst(BestFirst.Settings(budget=10, top_k=3))
     assert proposal.nodes(4) == 10 and proposal.nodes(20) == 20
+
+
+def test_the_idea_of_the_readme_works_and_can_be_switched_off(monkeypatch):
+    import re
+    import sys
+    import types
+    from pathlib import Path
+
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "class Half" in block)
+    module = types.ModuleType("pardec.decoding.speculative.truncations.half")
+    exec(code, module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    draft = Draft(torch.arange(6)[None])
+    half, off = (module.Half(module.HalfSettings(share=share)) for share in (0.5, 1.0))
+    assert [half.keep(draft.cut(size), ()) for size in (6, 2, 1, 0)] == [3, 1, 1, 0]
+    assert all(off.keep(draft.cut(size), ()) == size for size in range(7))

@@ -128,6 +128,22 @@ def test_a_deleted_record_comes_back_alone(project):
     assert path.exists() and path.read_bytes() != before and other.read_bytes() == untouched
 
 
+def test_a_record_that_is_missing_is_seen_while_the_machine_is_described_again(project):
+    """What is only to come first must not stand between a record and its rule."""
+    project.change("scripts/warm_up.py", read(project, "scripts/warm_up.py") + "\n# changed\n")
+    project.change(
+        "scripts/describe_machine.py", read(project, "scripts/describe_machine.py") + "\n# changed\n"
+    )
+    path = next(project.path("results/cells").rglob("timing.json"))
+    content = path.read_bytes()
+    path.unlink()
+    try:
+        planned = project.planned()
+    finally:
+        path.write_bytes(content)
+    assert planned["describe_machine"] == planned["warm_up"] == planned["time_cell"] == 1
+
+
 def test_a_clone_with_the_results_runs_nothing(project, tmp_path):
     """Content decides: a copy made later, with all times new, is as up to date as its original."""
     import shutil

@@ -11,7 +11,13 @@ from pardec.evidence.claims.registry import CLAIMS, JUDGES, SEEDS
 from pardec.evidence.findings.base import Rows
 from pardec.evidence.rounding import rounded
 
-SINGULAR = {"steps": "step", "passes": "pass", "tokens": "token"}
+SINGULAR = {
+    "candidates": "candidate",
+    "passes": "pass",
+    "roots": "root",
+    "steps": "step",
+    "tokens": "token",
+}
 
 
 def judge_all(tables: Rows, values: Values) -> dict[str, Any]:

@@ -26,7 +26,7 @@ PASSES = 5
 """The most warm-up passes that the claim allows."""
 LARGE_MB = 2000.0
 """Weights at least this large are of the size the authors published; a billion parameters of two bytes each."""
-SAME = ("task", "model", "arm", "settings", "batch", "prompt_tokens", "new_tokens")
+SAME = ("task", "model", "decoder", "settings", "batch", "prompt_tokens", "new_tokens")
 """What cells of two engines share."""
 
 
@@ -127,11 +127,22 @@ def _tier(a: Row, b: Row) -> Part:
 def judge_examples(tables: Rows, values: Values) -> Judgement:
     """The authors' generation examples can be replicated: needs the authors' weights.
 
-    not testable here: no model of the study is as large as theirs. not run yet: one is, but no rule
-    replays their examples.
+    A model that gives something else than its authors published stops its cells (rule `verify_model`), so whatever was
+    timed was seen to agree, or never asked.
+
+    reproduced: a model with checks of its own (`models.<name>.verify`) was timed. not testable here: no model of the
+    study is as large as theirs. not run yet: one is, and the study asks nothing of it.
     """
+    agreed = dict.fromkeys(row["model"] for row in tables["cells"] if row.get("verified"))
+    if agreed:
+        said = [piece for model in agreed for piece in (", ", name(model))][1:]
+        return Judgement(
+            REPRODUCED, ("What the authors published came out again, before anything was timed, of ", *said)
+        )
     if any((row["weights_mb"] or 0) >= LARGE_MB for row in tables["cells"]):
-        return Judgement(NOT_RUN, reason="no rule replays the authors' examples yet")
+        return Judgement(
+            NOT_RUN, reason="the study asks nothing of the authors' results (models.<name>.verify)"
+        )
     return Judgement(
         NOT_TESTABLE, reason="weights: the study trains small models and has none of the authors'"
     )

@@ -37,6 +37,12 @@ JUDGES = Registry(
         "flood_end_to_end": f"{_HERE}.flood:END_TO_END",
         "flood_candidates": f"{_HERE}.flood:CANDIDATES",
         "flood_shares": f"{_HERE}.flood:SHARES",
+        "flood_bottleneck": f"{_HERE}.flood:BOTTLENECK",
+        "flood_serial": f"{_HERE}.flood_scale:SERIAL",
+        "flood_constant": f"{_HERE}.flood_scale:CONSTANT",
+        "flood_tuning": f"{_HERE}.flood_scale:TUNING",
+        "flood_more_in_less": f"{_HERE}.flood_scale:MORE_IN_LESS",
+        "flood_other_machine": f"{_HERE}.flood_scale:OTHER_MACHINE",
         "fixed_block": f"{_HERE}.draft:FIXED",
         "seeding": f"{_HERE}.draft:SEEDING",
         "collapse": f"{_HERE}.draft:COLLAPSES",
@@ -108,7 +114,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "001.2", "Looping over roots and chunks serialises everything.",
-        "time grows in step with the number of roots", "time against the number of roots", waits=_FLOOD,
+        "time grows in step with the number of roots", "time against the number of roots",
+        judge="flood_serial", waits=_FLOOD,
     ),
     Claim(
         "001.3", "With R=20 roots, C=4 chunks and L=16 characters it takes 2 inference steps instead of 100.",
@@ -127,7 +134,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "001.6", "Batch size and K need tuning.", "the best setting lies inside the surface over both",
-        "surface over both", waits=_FLOOD,
+        "surface over both", judge="flood_tuning", waits=_FLOOD,
     ),
     Claim(
         "002.1", "Rendering goes from 53 to 3,178 characters/s: 60 times faster.", "that ratio", "ratio",
@@ -141,24 +148,26 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         "002.3", "Rendering in O(N) becomes one batched operation in O(1), given enough parallelism.",
-        "an exponent near zero up to some size", "exponent; where it ends", waits=_FLOOD,
+        "an exponent near zero up to some size", "exponent; where it ends",
+        judge="flood_constant", waits=_FLOOD,
     ),
     Claim(
         "002.4", "The manager takes 46 %, rendering 23 % and overhead about 30 % of 7.46 s.",
-        "those shares", "shares", waits=_FLOOD,
+        "those shares", "shares", judge="flood_shares", waits=_FLOOD,
     ),
     Claim(
         "002.5", "The bottleneck moves to the manager.", "the manager's share is the largest",
-        "order of the shares", judge="flood_shares",
+        "order of the shares", judge="flood_bottleneck",
         waits=_FLOOD,
     ),
     Claim(
         "002.6", "200 roots take 1.69 s against 3.42 s for 50.", "that ratio at those counts",
-        "ratio at those counts", waits=_FLOOD,
+        "ratio at those counts", judge="flood_more_in_less", waits=_FLOOD,
     ),
     Claim(
         "002.7", "800 tokens/s here extrapolate linearly to 25,000 to 50,000 on an H100.",
         "a model from bandwidth and matmul rate predicts it, or a GPU shows it",
+        "modelled from both machines' rates; measured where there is a GPU", judge="flood_other_machine",
         waits=f"{_FLOOD} and a model of the machine; hardware",
     ),
     Claim(

@@ -18,5 +18,7 @@ FINDINGS = Registry(
         "warmup": f"{_HERE}.warmup:FINDING",
         "models": f"{_HERE}.models:FINDING",
         "run": f"{_HERE}.run:FINDING",
+        "flood": f"{_HERE}.flood:FINDING",
+        "flood_model": f"{_HERE}.flood_model:FINDING",
     },
 )

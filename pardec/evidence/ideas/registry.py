@@ -41,8 +41,8 @@ IDEAS: tuple[Idea, ...] = (
         "a wrong hint misleads every position that attends to it.",
         (
             Setting("seed-gated", "only hints the draft was sure of, under a budget", "seed-off"),
-            Setting("seed-sparse", "every other position", "seed-off"),
-            Setting("seed-dense", "every position", "seed-off"),
+            Setting("seed-sparse", "every other position", "seed-sparse-off"),
+            Setting("seed-dense", "every position", "seed-dense-off"),
         ),
     ),
     Idea(
@@ -53,8 +53,9 @@ IDEAS: tuple[Idea, ...] = (
         "would also lose the context, which is another fault than the idea's.",
         (
             Setting("refine-selective", "only positions of low confidence", "refine-off"),
-            Setting("refine-full", "the whole block", "refine-off"),
-            Setting("refine-no-cache", "the whole block, without the draft's cache, as the seed ran it", "refine-off"),
+            Setting("refine-full", "the whole block", "refine-full-off"),
+            Setting("refine-no-cache", "the whole block, without the draft's cache, as the seed ran it",
+                    "refine-full-off"),
         ),
     ),
     Idea(
@@ -64,7 +65,7 @@ IDEAS: tuple[Idea, ...] = (
         "It needs the same knowledge as the running score and fewer probes; where cycles of all sizes cost nearly the "
         "same both choose alike.",
         (Setting("break-even", "measured marginal cost", "break-even-off", BEST_FIXED),
-         Setting("threshold", "a threshold on tau instead", "break-even-off", BEST_FIXED)),
+         Setting("threshold", "a threshold on tau instead", "threshold-off", BEST_FIXED)),
     ),
     Idea(
         "diversity", 7, "Candidate diversity for multi-round",
@@ -87,7 +88,7 @@ IDEAS: tuple[Idea, ...] = (
         "What a pass costs with more tokens in it decides; that cost is measured below.",
         (
             Setting("tree", "best-first on the draft's marginals, under a budget", "tree-off"),
-            Setting("tree-candidates", "whole candidates in a trie", "tree-off"),
+            Setting("tree-candidates", "whole candidates in a trie", "candidates-off"),
             Setting("tree-wide", "a wide tree", "tree-off"),
         ),
     ),

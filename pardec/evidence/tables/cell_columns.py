@@ -12,6 +12,9 @@ WHAT: dict[str, Column] = {
     "model": text("name of the model", nullable=False),
     "family": text("kind of decoding: autoregressive, masked_diffusion, or what its decoder says"),
     "arm": text("the study's name for decoder and settings"),
+    "verified": flag(
+        "whether the model gave what its authors published before it was timed; empty: not asked"
+    ),
     "decoder": text("how tokens are written", nullable=False),
     "steps": count("forward passes set for the whole canvas; empty where the decoder has no such setting"),
     "block": count("tokens of a left-to-right block; empty means the full canvas", "tokens"),
@@ -102,6 +105,8 @@ MEMORY: dict[str, Column] = {
     "cache_mb": number("MB", "keys and values"),
     "logits_mb": number("MB", "logits of one pass"),
     "working_mb": number("MB", "peak allocated less weights"),
+    "activations_mb": number("MB", "peak allocated less weights, keys and values, and the logits of a pass"),
+    "largest_batch": count("largest batch that fits the device's memory, by bisection", "prompts"),
     "memory_method": text("how peaks were taken"),
 }
 
@@ -109,6 +114,15 @@ WORK: dict[str, Column] = {
     "flops_per_output": number("FLOP", "counted operations of one batch generation"),
     "bytes_per_output": number("B", "bytes that one batch generation must move"),
     "forwards": count("forward passes counted in it", "passes"),
+    "joules_per_output": number("J", "energy of one batch generation by the GPU's counter"),
+    "net_joules_per_output": number("J", "the same above what the idle GPU takes"),
+    "energy_valid": flag("whether the windows were long enough and nothing disturbed them"),
+    "intensity": number("FLOP/B", "counted operations a counted byte"),
+    "achieved_gflop_per_s": number("GFLOP/s", "counted operations a second"),
+    "forward_share": number(
+        "", "share of the time in the model's passes; empty where the decoder tells of no phases", "n"
+    ),
+    "sampler_share": number("", "share of the time in choosing and committing tokens; empty likewise", "n"),
     "mfu": number("", "counted operations a second / the machine's measured matmul rate"),
     "mbu": number("", "counted bytes a second / the machine's measured copy bandwidth"),
 }
@@ -140,6 +154,9 @@ RUN: dict[str, Column] = {
     "flags": text("what the machine's state raised, with counts"),
     "stop_reason": text("precise, budget or maximum"),
     "stop_half_width": number("", "relative half-width of the median's interval when sampling stopped"),
+    "compile_ms": number(
+        "ms", "compilation and capture, apart from warm-up and samples; empty on the eager engine"
+    ),
     "ready_s": number("s", "from start of the job to the first measurable moment"),
     "launch": text("forked or fresh process"),
     "rule": text("the workflow rule that measured it"),

@@ -36,6 +36,7 @@ def what(record: Source) -> dict[str, Any]:
         "experiment": cell["experiment"],
         "task": task_of(cell),
         **{name: cell.get(name) for name in plain},
+        "verified": True if body.get("verified") else None,
         "random_prompts": bool(cell.get("random_prompts")),
         "steps": cell["settings"].get("steps"),
         "block": cell["settings"].get("block"),
@@ -127,11 +128,33 @@ def resources(record: Source, machine: Source | None, latency_ms: float | None) 
     row = {name: memory.get(name) for name in names}
     if row["peak_allocated_mb"] is not None and row["weights_mb"] is not None:
         row["working_mb"] = row["peak_allocated_mb"] - row["weights_mb"]
+    parts = [row[name] for name in ("weights_mb", "cache_mb", "logits_mb")]
+    if row["peak_allocated_mb"] is not None and None not in parts:
+        row["activations_mb"] = max(0.0, row["peak_allocated_mb"] - sum(parts))
+    row["largest_batch"] = (record.body.get("largest_batch") or {}).get("fits")
+    row |= phases(record.body["samples"])
+    if work.get("flops_per_output") and latency_ms:
+        row["achieved_gflop_per_s"] = work["flops_per_output"] / latency_ms / 1e6
+        row["intensity"] = (
+            work["flops_per_output"] / work["bytes_per_output"] if work["bytes_per_output"] else None
+        )
+    energy = record.body.get("energy") or {}
+    row |= {name: energy.get(name) for name in ("joules_per_output", "net_joules_per_output")}
+    row["energy_valid"] = energy.get("valid")
     row |= {name: work.get(name) for name in ("flops_per_output", "bytes_per_output", "forwards")}
     if machine is not None and latency_ms:
         row["mfu"] = _share(row["flops_per_output"], latency_ms, machine.body.get("matmul_gflop_per_s"))
         row["mbu"] = _share(row["bytes_per_output"], latency_ms, machine.body.get("copy_gb_per_s"))
     return {**row, "memory_method": memory.get("method")}
+
+
+def phases(samples: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Medians of the shares of a generation that its forward passes and its sampler take, where it tells of both."""
+    told = [s for s in clean(samples) if {"forward", "sampler"} <= (s.get("phases_ms") or {}).keys()]
+    return {
+        f"{phase}_share": _middle([s["phases_ms"][phase] / s["e2e_ms"] for s in told]) if told else None
+        for phase in ("forward", "sampler")
+    }
 
 
 def trail(record: Source) -> dict[str, Any]:
@@ -143,6 +166,7 @@ def trail(record: Source) -> dict[str, Any]:
     return {
         "stop_reason": stop.get("reason"),
         "stop_half_width": half_width if isinstance(half_width, int | float) else None,
+        "compile_ms": body.get("compile_ms"),
         "ready_s": body.get("ready_s"),
         "launch": body.get("launch"),
         **{name: origin.get(name) for name in ("rule", "command", "code_sha256")},

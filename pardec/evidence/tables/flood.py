@@ -16,6 +16,7 @@ from pardec.evidence.tables.pairs import clean
 statistics = lazy("pardec.evidence.statistics")
 
 EXPERIMENT = "flood"
+LOOKUP, END_TO_END = "lookup", "end to end"
 PHASES = ("manager", "level0", "level1", "transfer")
 SCORES = ("level0", "level1", "rank0", "rank1", "separation0", "separation1", "invalid")
 RIGHT = {
@@ -31,11 +32,19 @@ RIGHT = {
 FLOOD: dict[str, Column] = {
     "roots": count("roots of the plan", "roots"),
     "candidates": count("candidates a condition, K", "candidates"),
+    "series": text("order and candidates, lookup, or end to end: cells of one series differ in roots alone"),
     "order": text("parallel, by_root or by_candidate; empty for decoders that render nothing"),
     "plan": text("given, or written by the manager"),
+    "reference_order": text("the order of the cell that it is paired with"),
+    "manager": text("how the manager decodes: autoregressive or jacobi; empty where the plan is given"),
+    "manager_passes": number("passes", "forward passes of the manager, mean", "n"),
     "chunk_batch": count("most expansions in a pass; empty: all of a level", "expansions"),
     **{f"{phase}_share": number("", f"share of the latency spent in {phase}, mean", "n") for phase in PHASES},
     "other_share": number("", "the rest of the latency; all shares sum to one", "n"),
+    "render_share": number("", "share of the latency spent in rendering: level0 and level1", "n"),
+    "overhead_share": number(
+        "", "share of the latency that neither plans nor renders: transfer and the rest", "n"
+    ),
     **measured("characters_per_s", "characters/s", "characters written / E2E, median"),
     **measured("chunks_per_s", "tokens/s", "rendered tokens, which are chunks, / E2E, median"),
     "chunks": number("tokens", "chunks rendered, mean", "n"),
@@ -56,8 +65,14 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
     for row in rows:
         settings = json.loads(row["settings"] or "{}")
         row |= {name: settings.get(name) for name in ("candidates", "order", "plan", "chunk_batch")}
-        row["roots"] = settings["roots"] if settings.get("plan") == "manager" else row["prompt_tokens"]
-        samples = clean(records[row["record"]].body["samples"])
+        planned = settings.get("plan") == "manager"
+        row["roots"] = settings["roots"] if planned else row["prompt_tokens"]
+        row["manager"] = settings.get("manager") if planned else None
+        row["series"] = series_of(row)
+        body = records[row["record"]].body
+        against = (body.get("reference") or {}).get("cell") or {}
+        row["reference_order"] = (against.get("settings") or {}).get("order")
+        samples = clean(body["samples"])
         if row["status"] == "ok" and samples:
             row |= rates(samples)
         score = inputs.scores.get(row["scores"])
@@ -68,6 +83,22 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
                     found[key] for key in ("value", "low", "high")
                 )
     return rows
+
+
+def series_of(row: dict[str, Any]) -> str | None:
+    """Cells of one series differ in roots alone. None for those in no series: unfinished ones, those whose passes are
+    limited, and text that was not rendered."""
+    if row["status"] != "ok" or row["batch"] != 1 or row.get("chunk_batch") is not None or not row["roots"]:
+        return None
+    if row["decoder"] == "table_lookup":
+        return LOOKUP
+    if row.get("order") is None:
+        return None
+    order = "" if row["order"] == "parallel" else f", {row['order']}"
+    if row["plan"] == "manager":
+        jacobi = ", jacobi" if row["manager"] == "jacobi" else ""
+        return f"{END_TO_END}{order}{jacobi} K={row['candidates']}"
+    return f"{row['order']} K={row['candidates']}"
 
 
 def rates(samples: list[dict[str, Any]]) -> dict[str, Any]:
@@ -83,17 +114,22 @@ def rates(samples: list[dict[str, Any]]) -> dict[str, Any]:
     for column, fact in (("chunks", "chunks"), ("characters", "characters"), ("cut", "cut")):
         row[column] = sum(f[fact] for f in facts) / len(facts)
     row["invalid_roots"] = sum(f["invalid"] for f in facts) / len(facts)
+    row["manager_passes"] = sum(f.get("manager_passes", 0) for f in facts) / len(facts)
     return row | shares(samples)
 
 
 def shares(samples: list[dict[str, Any]]) -> dict[str, float]:
-    """Mean share of each phase, and of the rest."""
+    """Mean share of each phase and of the rest, which sum to one; and the sums that a reader asks for."""
     found = {
         f"{phase}_share": sum(s.get("phases_ms", {}).get(phase, 0.0) / s["e2e_ms"] for s in samples)
         / len(samples)
         for phase in PHASES
     }
-    return found | {"other_share": 1 - sum(found.values())}
+    found["other_share"] = 1 - sum(found.values())
+    return found | {
+        "render_share": found["level0_share"] + found["level1_share"],
+        "overhead_share": found["transfer_share"] + found["other_share"],
+    }
 
 
 TABLE = Table(

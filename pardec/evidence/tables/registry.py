@@ -36,6 +36,7 @@ TABLES = Registry(
         "grid_growth": f"{_HERE}.grid_growth:TABLE",
         "commits": f"{_HERE}.commits:TABLE",
         "flood": f"{_HERE}.flood:TABLE",
+        "flood_growth": f"{_HERE}.flood_growth:TABLE",
         "machine": f"{_HERE}.machine:TABLE",
     },
 )

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,6 +30,10 @@ class ForeignSettings(Settings):
     config.json."""
     mask_id: int | None = Field(None, ge=0)
     """Id of the mask token of a masked-diffusion model whose config.json has none."""
+
+    quantise: Literal["int8", "int4"] | None = None
+    """Weight-only quantisation when the model is loaded: int8 by output channel, int4 by groups of inputs; null keeps
+    the weights as they are."""
 
     @model_validator(mode="after")
     def _mask_needs_its_family(self):
@@ -142,6 +146,7 @@ def adapt_config(path: Path, settings: ForeignSettings) -> dict[str, Any]:
         )
         if changes["mask_token_id"] is None:
             raise UserError(path, "has no mask_token_id", "set mask_id in the model's settings")
+    changes["quantise"] = settings.quantise
     changes = {key: value for key, value in changes.items() if config.get(key) != value}
     if changes:
         write_json(path, {**config, **changes})

@@ -16,6 +16,7 @@ from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_json
 from pardec.models.shapes import shape
 from pardec.models.sources.folder import TAKEN, ForeignSettings, install
+from pardec.models.verification import VerifySettings
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -29,6 +30,8 @@ class HubSettings(ForeignSettings):
     """The commit, 40 hexadecimal digits; a branch or a tag can move and is refused."""
     shape: str | None = None
     """The published shape it has, such as llada-8b: for planning before anything is downloaded."""
+    verify: VerifySettings | None = None
+    """What its authors published and must come out again before any cell runs it; null asks nothing."""
     checksums: dict[str, Digest] = Field(default_factory=dict)
     """SHA-256 of its files by name; empty trusts the first download and holds every later one to it."""
 

@@ -21,7 +21,7 @@ from pardec.models.shapes import shape
 
 NEEDED = ("family", "vocab_size", "hidden", "layers", "heads", "mlp")
 """What a model must say that takes no published shape."""
-BESIDE = {"source", "shape", "layers", "max_positions", "tokenizer"}
+BESIDE = {"source", "shape", "layers", "max_positions", "tokenizer", "quantise"}
 """What a model may say that does."""
 
 
@@ -30,7 +30,7 @@ class RandomSettings(Settings):
     """Where the weights come from."""
     shape: str | None = None
     """A published model whose shape it has: llada-8b, llama-3-8b, qwen3-8b, gpt2-large and others. Only layers,
-    max_positions and tokenizer may be set beside it; null: the shape is what the other keys say."""
+    max_positions, quantise and tokenizer may be set beside it; null: the shape is what the other keys say."""
     family: Literal["autoregressive", "masked_diffusion"] | None = None
     """Which attention it has: autoregressive models are causal, masked_diffusion ones bidirectional. null: that of
     its shape."""
@@ -64,6 +64,8 @@ class RandomSettings(Settings):
     """Id of the pad token."""
     mask_id: int | None = Field(None, ge=0)
     """Id of the mask token; a masked_diffusion model needs one."""
+    quantise: Literal["int8", "int4"] | None = None
+    """Weight-only quantisation when the model is loaded; null keeps the weights as they are."""
     tokenizer: str | None = None
     """A tokenizer.json to go with it; null: every byte is a token, where the vocabulary has room for them."""
 
@@ -140,7 +142,8 @@ def fetch(settings: RandomSettings, out_dir: str | Path, seed: int) -> dict[str,
 
     clear(out)
     config = settings.config_json()
-    write_json(out / "config.json", {**config, "weights": "random", "seed": seed})
+    quantised = {} if settings.quantise is None else {"quantise": settings.quantise}
+    write_json(out / "config.json", {**config, "weights": "random", "seed": seed, **quantised})
     names = ["config.json"]
     if settings.tokenizer is None and words(config) >= BYTES:
         byte_tokenizer().save(out / "tokenizer.json")

@@ -66,7 +66,8 @@ def _shown(row: Any) -> bool:
 
 
 def _name(row: Any) -> str:
-    plan = "manager, " if text(row, "plan") == "manager" else ""
+    jacobi = text(row, "manager") == "jacobi"
+    plan = "" if text(row, "plan") != "manager" else "Jacobi manager, " if jacobi else "manager, "
     return f"{plan}{text(row, 'roots')} roots, K={text(row, 'candidates')}, {text(row, 'order').replace('_', ' ')}"
 
 

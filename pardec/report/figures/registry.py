@@ -16,6 +16,8 @@ FIGURES = Registry(
         "tokens_vs_time": f"{_HERE}.tokens_vs_time:FIGURE",
         "passes_vs_tokens": f"{_HERE}.passes_vs_tokens:FIGURE",
         "flood_breakdown": f"{_HERE}.flood_breakdown:FIGURE",
+        "flood_scaling": f"{_HERE}.flood_scaling:FIGURE",
+        "flood_surface": f"{_HERE}.flood_surface:FIGURE",
         "noise": f"{_HERE}.noise:FIGURE",
         "warmup": f"{_HERE}.warmup:FIGURE",
         "stability": f"{_HERE}.stability:FIGURE",
@@ -24,6 +26,7 @@ FIGURES = Registry(
         "verify_cost": f"{_HERE}.verify_cost:FIGURE",
         "tau_vs_speed": f"{_HERE}.tau_vs_speed:FIGURE",
         "schedule": f"{_HERE}.schedule:FIGURE",
+        "roofline": f"{_HERE}.roofline:FIGURE",
         "cycle_profile": f"{_HERE}.cycle_profile:FIGURE",
     },
 )

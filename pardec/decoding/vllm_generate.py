@@ -1,0 +1,112 @@
+"""An autoregressive peer: vLLM (Kwon et al. 2023, arXiv:2309.06180) on the same weights, prompts and number of tokens.
+
+vLLM is optional (envs/vllm.yaml): where it is not installed a cell that names it is `unsupported`, and says so. It
+loads the checkpoint's files itself, so its memory is its own and no pass of ours is counted. It tells of a batch only
+when all of it is written, so what stands as the time to the first token is the time to the last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from pardec.common.lazy import lazy
+from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling, one_by_one
+from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
+from pardec.decoding.batching import count_useful
+
+if TYPE_CHECKING:
+    from pardec.models.base import LanguageModel
+
+torch = lazy("torch")
+
+
+class VllmSettings(AutoregressiveSettings):
+    memory_share: float = Field(0.4, gt=0, le=0.95)
+    """Share of the GPU's memory that vLLM takes for itself, weights included; our own copy stands beside it."""
+
+
+class Vllm(Decoder):
+    Settings = VllmSettings
+    needs: ClassVar[str] = "causal"
+    family: ClassVar[str] = "autoregressive"
+
+    def __init__(self, settings: VllmSettings):
+        super().__init__(settings)
+        self._source: Any = None
+        self._llm: Any = None
+
+    @classmethod
+    def check(cls, settings: VllmSettings, new_tokens: int) -> str | None:
+        return check_sampling(settings, new_tokens)
+
+    @classmethod
+    def passes(cls, settings: VllmSettings, prompt: int, new_tokens: int) -> list[Passes]:
+        return one_by_one(prompt, new_tokens)
+
+    def prepare(self, model: LanguageModel) -> None:
+        """Start vLLM on the model's folder, once a model.
+
+        Raises:
+            NotImplementedError: vLLM is not installed, or the weights are in no file.
+        """
+        if self._source is model:
+            return
+        try:
+            import vllm
+        except ImportError as error:
+            raise NotImplementedError(f"vLLM is not installed ({error}); see envs/vllm.yaml") from None
+        folder = getattr(model, "folder", None)
+        if folder is None or not any(folder.glob("*.safetensors")):
+            raise NotImplementedError("vLLM reads weights from files, and this model has none")
+        if model.info.matmul_bytes is not None:
+            raise NotImplementedError("vLLM does not know this project's quantised weights")
+        self._llm = vllm.LLM(
+            model=str(folder),
+            dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
+            skip_tokenizer_init=True,
+            enforce_eager=self.engine == "eager",
+            # A cell generates for the same prompts again and again; what it kept of them would be no prefill.
+            enable_prefix_caching=False,
+            gpu_memory_utilization=self.settings.memory_share,
+        )
+        self._source = model
+
+    def decode(
+        self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
+    ) -> Decoded:
+        self.prepare(model)
+        rows = [row[left:] for row, left in zip(prompts.tokens.tolist(), prompts.pad.tolist(), strict=True)]
+        sampling = [self._sampling(model, new_tokens, seed) for seed in prompts.seeds.tolist()]
+        observer.start()
+        answers = self._llm.generate(
+            [{"prompt_token_ids": row} for row in rows], sampling_params=sampling, use_tqdm=False
+        )
+        written = [list(answer.outputs[0].token_ids)[:new_tokens] for answer in answers]
+        longest = max(map(len, written))
+        observer.step(longest)
+        observer.block(new_tokens)
+        fill = model.info.pad_id if model.info.eos_id is None else model.info.eos_id
+        table = [row + [fill] * (new_tokens - len(row)) for row in written]
+        tokens = torch.tensor(table, dtype=torch.long, device=prompts.tokens.device)
+        useful = count_useful(tokens, model.info.ends)
+        return Decoded(tokens, useful, nfe=longest, token_forwards=prompts.length + longest - 1)
+
+    def _sampling(self, model: LanguageModel, new_tokens: int, seed: int) -> Any:
+        """What our own settings say, in vLLM's words."""
+        import vllm
+
+        settings, ends = self.settings, list(model.info.ends)
+        return vllm.SamplingParams(
+            temperature=settings.temperature,
+            top_k=settings.top_k or 0,
+            top_p=settings.top_p,
+            seed=seed % (1 << 31),
+            max_tokens=new_tokens,
+            # Stop tokens are forbidden before min_tokens: a ban. Ignored, they are written like any other.
+            min_tokens=new_tokens if settings.eos == "ban" else 0,
+            stop_token_ids=ends if settings.eos == "ban" or settings.stop == "eos" else None,
+            ignore_eos=settings.eos != "ban" and settings.stop == "length",
+            detokenize=False,
+        )

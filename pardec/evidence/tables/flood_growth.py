@@ -1,0 +1,109 @@
+"""How the time of a flood grows with the roots of its plan, by order and candidates: exponents, and where O(1) ends."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.tables.inputs import Inputs
+
+statistics = lazy("pardec.evidence.statistics")
+
+
+def build(inputs: Inputs) -> list[dict[str, Any]]:
+    groups: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    for row in inputs.rows("flood"):
+        name = row["series"]
+        if name and row["latency_ms"] is not None:
+            # The first cell of a size stands for it; the same work may be timed on a canvas of another length.
+            groups[name].setdefault(row["roots"], row)
+    found = []
+    for name, sizes in groups.items():
+        rows = [sizes[roots] for roots in sorted(sizes)]
+        if len(rows) > 1:
+            found.append(_growth(name, rows))
+    return found
+
+
+def _growth(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    x, y = [row["roots"] for row in rows], [row["latency_ms"] for row in rows]
+    power, line = statistics.loglog_slope(x, y), statistics.linear_slope(x, y)
+    last = statistics.loglog_slope(x[-2:], y[-2:])
+    constant = constant_to(rows)
+    first = rows[0]
+    return {
+        "series": name,
+        "model": first["model"],
+        **{column: first[column] for column in ("decoder", "order", "candidates", "plan", "manager")},
+        "exponent": power.value,
+        "exponent_low": power.low,
+        "exponent_high": power.high,
+        "slope_ms": line.value,
+        "slope_ms_low": line.low,
+        "slope_ms_high": line.high,
+        "last_exponent": last.value,
+        "n": power.n,
+        "from_roots": x[0],
+        "to_roots": x[-1],
+        "smallest_ms": y[0],
+        "largest_ms": y[-1],
+        "growth": y[-1] / y[0],
+        "constant_to": constant,
+        "constant_throughout": constant == x[-1],
+        **{column: " ".join(row[column] for row in rows) for column in SOURCES},
+    }
+
+
+def constant_to(rows: list[dict[str, Any]]) -> int:
+    """Roots of the largest plan up to which the latency is not shown to exceed that of the smallest: its interval
+    reaches the smallest's, widened by the noise floor. rows: in order of size."""
+    first = rows[0]
+    ceiling = _end(first, "high") * (1 + (first["noise_floor"] or 0.0))
+    reached = first["roots"]
+    for row in rows[1:]:
+        if _end(row, "low") > ceiling:
+            break
+        reached = row["roots"]
+    return reached
+
+
+def _end(row: dict[str, Any], end: str) -> float:
+    return row["latency_ms"] if row[f"latency_{end}"] is None else row[f"latency_{end}"]
+
+
+TABLE = Table(
+    name="flood_growth",
+    description="Growth of the latency with the roots of a plan: y ~ roots^exponent by least squares on logarithms, "
+    "y ~ slope x roots by least squares, over the sizes of one order and number of candidates.",
+    needs=("flood",),
+    key=("series",),
+    columns={
+        "series": text(
+            "order and candidates; lookup; or end to end, the manager's time included", nullable=False
+        ),
+        "model": text("name of the model", nullable=False),
+        "decoder": text("how tokens are written", nullable=False),
+        "order": text("parallel, by_root or by_candidate; empty for decoders that render nothing"),
+        "candidates": count("candidates a condition, K", "candidates"),
+        "plan": text("given, or written by the manager"),
+        "manager": text("how the manager decodes; empty where the plan is given"),
+        **measured("exponent", "", "the exponent; no interval from two sizes"),
+        **measured("slope_ms", "ms/root", "slope of the latency; no interval from two sizes"),
+        "last_exponent": number("", "exponent between the two largest sizes alone"),
+        "n": count("sizes in the fit", "sizes"),
+        "from_roots": count("roots of the smallest plan", "roots"),
+        "to_roots": count("roots of the largest plan", "roots"),
+        "smallest_ms": number("ms", "latency at the smallest plan"),
+        "largest_ms": number("ms", "latency at the largest plan"),
+        "growth": number("×", "latency at the largest plan / at the smallest"),
+        "constant_to": count(
+            "roots of the largest plan up to which the latency is not shown to exceed that of the smallest",
+            "roots",
+        ),
+        "constant_throughout": flag("whether that is the largest plan measured"),
+        **SOURCES,
+    },
+    build=build,
+)

@@ -1,0 +1,122 @@
+"""Verify a model against what its authors published, before it is profiled."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pardec.common.errors import UserError
+from pardec.models.verification import GenerationSettings, VerifySettings
+from pardec.quality.intervals import wilson
+
+BATCH = 8
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+SHOT = "Question: {prompt}\nAnswer:{answer}"
+"""How a question, and before it solved ones, are written."""
+
+Generate = Callable[[GenerationSettings, Sequence[str]], list[str]]
+"""Texts of the outputs after each of several prompts."""
+
+
+def last_number(text: str) -> float | None:
+    """The last number of a text; where it is told to stop at the next question, that of what stands before it."""
+    found = NUMBER.findall(text.partition("\nQuestion:")[0])
+    return float(found[-1].replace(",", "")) if found else None
+
+
+def written(row: dict, shots: Sequence[dict]) -> str:
+    """The prompt of one question behind solved ones."""
+    solved = [SHOT.format(prompt=shot["prompt"], answer=f" {shot['answer']}") for shot in shots]
+    return "\n\n".join([*solved, SHOT.format(prompt=row["prompt"], answer="")])
+
+
+def verify(
+    name: str,
+    checks: VerifySettings,
+    generate: Generate,
+    questions: Sequence[dict] = (),
+    shots: Sequence[dict] = (),
+) -> dict[str, Any]:
+    """Run the checks; returns what was asked, found and expected.
+
+    questions, shots: records with prompt and answer, for the sample.
+
+    Raises:
+        UserError: an output is not the authors', or the score of the sample is not theirs; names the first.
+    """
+    fix = "check revision, precision, chat and decoder settings; none of its cells runs before this agrees"
+    body: dict[str, Any] = {"model": name, "examples": [], "sample": None}
+    for number, check in enumerate(checks.examples):
+        (text,) = generate(check, [check.prompt])
+        if check.expected not in text:
+            raise UserError(
+                f"models.{name}.verify.examples.{number}",
+                f"the authors' output holds {check.expected[:80]!r}, ours is {text[:160]!r}",
+                fix,
+            )
+        body["examples"].append({"prompt": check.prompt, "expected": check.expected, "text": text})
+    if checks.sample is not None:
+        body["sample"] = _sample(name, checks, generate, questions, shots, fix)
+    return body
+
+
+def _sample(
+    name: str, checks: VerifySettings, generate: Generate, questions, shots, fix: str
+) -> dict[str, Any]:
+    check = checks.sample
+    where = f"models.{name}.verify.sample"
+    if len(questions) < check.prompts or len(shots) < check.shots:
+        what = f"data {check.data} holds {len(questions)} questions and {len(shots)} solved ones"
+        raise UserError(where, what, "lower prompts or shots, or raise the dataset's limit")
+    asked, solved = questions[: check.prompts], shots[: check.shots]
+    texts = generate(check, [written(row, solved) for row in asked])
+    right = [last_number(text) == last_number(row["answer"]) for text, row in zip(texts, asked, strict=True)]
+    low, high = wilson(sum(right), len(right), 0.99)
+    found = {"score": sum(right) / len(right), "low": low, "high": high, "n": len(right)}
+    if not low - check.margin <= check.score <= high + check.margin:
+        what = (
+            f"{sum(right)} of {len(right)} answers are right, 99 % interval {low:.3f} to {high:.3f}, and the "
+            f"authors report {check.score:g}"
+        )
+        raise UserError(where, what, fix)
+    return {**found, "published": check.score, "margin": check.margin, "right": right}
+
+
+def generator(folder: Path, device: str, precision: str, seed: int) -> Generate:
+    """Generate with the checkpoint in `folder`; each decoder is built once."""
+    made: dict[str, tuple] = {}
+
+    def generate(check: GenerationSettings, prompts: Sequence[str]) -> list[str]:
+        from pardec.data.chat import load_chat
+        from pardec.data.tokenizers import load_tokenizer
+        from pardec.decoding.batching import pad_left, prompt_seed
+        from pardec.decoding.prepared import load_arm
+
+        words = json.dumps([check.decoder, check.settings], sort_keys=True)
+        if words not in made:
+            made.clear()  # one large model at a time
+            made[words] = load_arm(folder, check.decoder, check.settings, device, precision)
+        model, decoder, encode = made[words]
+        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        if check.chat:
+            chat = load_chat(folder)
+            if chat is None:
+                raise UserError(folder, "has no chat template, and verify says chat", "leave chat out")
+            tokens = [tokenizer.encode(chat.render([{"role": "user", "content": text}])) for text in prompts]
+        else:
+            tokens = encode([{"prompt": text} for text in prompts], None)
+        texts = []
+        for start in range(0, len(tokens), BATCH):
+            part = tokens[start : start + BATCH]
+            seeds = [prompt_seed(seed, str(start + row)) for row in range(len(part))]
+            decoded = decoder.decode(
+                model, pad_left(part, seeds, model.info.pad_id, device), check.new_tokens
+            )
+            rows = zip(decoded.tokens.tolist(), decoded.useful.tolist(), strict=True)
+            texts += [tokenizer.decode(row[:useful]) for row, useful in rows]
+        return texts
+
+    return generate

@@ -1,0 +1,103 @@
+"""Where each cell stands under the machine's two roofs: its bandwidth and its matmul rate, measured on the spot.
+
+After Williams, Waterman and Patterson, "Roofline" (CACM 2009).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pardec.common.lazy import lazy
+from pardec.report.figures.base import Figure, Tables
+from pardec.report.frames import arm, gate_failed, measure, need, number, ok, text, value_id
+
+style = lazy("pardec.report.figures.style")
+
+EXPERIMENTS = ("steps", "batch")
+
+
+def draw(tables: Tables) -> Any:
+    """One panel an experiment: counted operations a byte against achieved operations a second, a mark a cell."""
+    from matplotlib.lines import Line2D
+
+    found = {name: _rows(need(tables, name)) for name in EXPERIMENTS}
+    shown = {name: rows for name, rows in found.items() if rows}
+    canvas, panels = style.panels(len(shown), height=3.2, columns=2)
+    arms = {arm(row): style.look(text(row, "decoder")) for rows in shown.values() for row in rows}
+    bandwidth, matmul = (_fact(tables, name) for name in ("copy_gb_per_s", "matmul_gflop_per_s"))
+    for axes, (name, rows) in zip(panels, shown.items(), strict=False):
+        axes.set_title(f"experiment {name}")
+        xs = [number(row, "intensity") for row in rows]
+        for row in rows:
+            gid = value_id(name, row, "achieved_gflop_per_s")
+            look = arms[arm(row)]
+            style.mark(
+                axes,
+                measure(row, "intensity"),
+                measure(row, "achieved_gflop_per_s"),
+                look,
+                gid,
+                gate_failed(row),
+                4.5,
+            )
+        style.log_axis(axes.xaxis, xs)
+        style.log_axis(
+            axes.yaxis,
+            [*(number(row, "achieved_gflop_per_s") for row in rows), *_roof(axes, xs, bandwidth, matmul)],
+        )
+        axes.set_xlabel("operations a byte (counted)")
+        axes.set_ylabel("10⁹ operations a second")
+    entries = [(words, Line2D([], [], linestyle="", marker=look["marker"], color=look["color"]))
+               for words, look in arms.items()]  # fmt: skip
+    style.key(canvas, entries)
+    return canvas
+
+
+def _rows(frame: Any) -> list[Any]:
+    rows = (row for _, row in frame.iterrows())
+    return [
+        row for row in rows if ok(row) and measure(row, "intensity") and measure(row, "achieved_gflop_per_s")
+    ]
+
+
+def _fact(tables: Tables, name: str) -> float | None:
+    """A measured rate of the machine; None where it was not measured."""
+    for _, row in need(tables, "machine").iterrows():
+        if text(row, "fact") == name and measure(row, "value"):
+            return number(row, "value")
+    return None
+
+
+def _roof(axes: Any, xs: list[float], bandwidth: float | None, matmul: float | None) -> list[float]:
+    """Draw the roofs over the marks' range; returns the heights they reach."""
+    low, high = min(xs) / 2, max(xs) * 2
+    if bandwidth and matmul:
+        # The ridge is shown wherever the marks stand: it is what they are left or right of.
+        low, high = min(low, matmul / bandwidth / 2), max(high, matmul / bandwidth * 2)
+    line = {"color": style.INK, "linewidth": 1.1, "zorder": 1}
+    heights = []
+    if bandwidth:
+        end = matmul / bandwidth if matmul else high
+        axes.plot([low, end], [low * bandwidth, end * bandwidth], **line)
+        style.label(axes, "copy bandwidth", low, low * bandwidth, dx=14, dy=4, ha="left", color=style.SOFT)
+        heights += [low * bandwidth, end * bandwidth]
+    if matmul:
+        begin = matmul / bandwidth if bandwidth else low
+        axes.plot([begin, high], [matmul, matmul], **line)
+        style.label(axes, "matmul rate", high, matmul, dx=-4, dy=5, ha="right", color=style.SOFT)
+        heights.append(matmul)
+    return heights
+
+
+FIGURE = Figure(
+    name="roofline",
+    title="Roofline",
+    tables=(*EXPERIMENTS, "machine"),
+    alt=(
+        "One panel an experiment, both axes logarithmic: counted operations a byte on one, achieved operations a "
+        "second on the other, one mark a cell. A slanted line is the copy bandwidth measured on this machine, a level "
+        "line its matmul rate; a mark's distance below them is what it leaves unused. Hollow marks failed the quality "
+        "gate."
+    ),
+    draw=draw,
+)

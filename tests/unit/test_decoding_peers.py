@@ -1,0 +1,99 @@
+"""Other engines as autoregressive peers: transformers with a static cache, and vLLM where it is installed."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pardec.decoding.batching import pad_left
+from pardec.decoding.prepared import build, load_arm
+from pardec.measure.cell import ArmSpec, run_cell
+from tests.faults import arms
+from tests.reference.models import backbone
+
+PROMPTS = [[1, 5, 6, 7], [1, 8]]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return arms.write_model(tmp_path / "m", causal=True)
+
+
+@pytest.mark.parametrize("settings", [{}, {"eos": "ban"}, {"stop": "eos"}])
+def test_a_static_cache_writes_the_same_tokens(settings):
+    model, batch = backbone(True), pad_left(PROMPTS, [1, 2], 0)
+    ours = build("autoregressive", settings).decode(model, batch, 9)
+    theirs = build("transformers_generate", {**settings, "cache": "static"}).decode(model, batch, 9)
+    assert torch.equal(ours.tokens, theirs.tokens) and torch.equal(ours.useful, theirs.useful)
+
+
+def test_transformers_own_compilation_is_a_gpus(folder):
+    made = build("transformers_generate", {"cache": "static"})
+    made.engine = "compiled"
+    with pytest.raises(NotImplementedError, match="GPU only"):
+        made.prepare(backbone(True))
+
+
+class FakeLLM:
+    """Says what it was asked, and writes each prompt's last token on and on; an end where it may."""
+
+    made: list = []
+
+    def __init__(self, **said):
+        self.said = said
+        FakeLLM.made.append(self)
+
+    def generate(self, prompts, sampling_params, use_tqdm):
+        found = []
+        for prompt, params in zip(prompts, sampling_params, strict=True):
+            last = prompt["prompt_token_ids"][-1]
+            stops = params.stop_token_ids and not params.min_tokens
+            tokens = [last, last, 2] if stops else [last] * params.max_tokens
+            found.append(SimpleNamespace(outputs=[SimpleNamespace(token_ids=tokens)]))
+        return found
+
+
+@pytest.fixture
+def vllm(monkeypatch):
+    FakeLLM.made.clear()
+    fake = SimpleNamespace(LLM=FakeLLM, SamplingParams=lambda **said: SimpleNamespace(**said))
+    monkeypatch.setitem(sys.modules, "vllm", fake)
+    return fake
+
+
+def test_without_vllm_a_cell_is_unsupported_and_says_why(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    facts = run_cell(arms.spec(ArmSpec(folder, "vllm", {})), arms.MeasureSettings(**arms.FAST), 0.0)
+    assert facts["status"] == "unsupported" and "vLLM is not installed" in facts["reason"]
+    assert "envs/vllm.yaml" in facts["reason"] and not facts["samples"]
+
+
+def test_vllm_gets_our_settings_and_unpadded_prompts(folder, vllm):
+    model, decoder, _ = load_arm(folder, "vllm", {"stop": "eos"}, "cpu", "float32")
+    decoded = decoder.decode(model, pad_left(PROMPTS, [1, 2], 0), 5)
+    (llm,) = FakeLLM.made
+    assert llm.said["model"] == str(folder) and llm.said["dtype"] == "float32"
+    assert llm.said["enforce_eager"] and not llm.said["enable_prefix_caching"]
+    assert decoded.tokens.tolist() == [[7, 7, 2, 2, 2], [8, 8, 2, 2, 2]] and decoded.useful.tolist() == [2, 2]
+    assert decoded.nfe == 3
+    banned = build("vllm", {"eos": "ban"})._sampling(model, 5, 1)
+    assert banned.min_tokens == 5 and banned.stop_token_ids == [2] and not banned.ignore_eos
+    free = build("vllm", {})._sampling(model, 5, 1)
+    assert free.ignore_eos and not free.stop_token_ids and free.min_tokens == 0
+
+
+def test_a_cell_of_vllm_is_timed_beside_ours(folder, vllm):
+    facts = run_cell(
+        arms.spec(ArmSpec(folder, "vllm", {}), ArmSpec(folder, "autoregressive", {})),
+        arms.MeasureSettings(**arms.FAST), 0.0,
+    )  # fmt: skip
+    assert facts["status"] == "ok" and facts["samples"] and facts["reference_samples"]
+    assert facts["work"] is None, "none of its passes are ours to count"
+
+
+def test_random_weights_are_in_no_file(vllm):
+    with pytest.raises(NotImplementedError, match="from files"):
+        build("vllm", {}).prepare(backbone(True))

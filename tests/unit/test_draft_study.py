@@ -1,0 +1,91 @@
+"""The studies that draft bring all evidence that a verdict asks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pardec.evidence.ideas.base import BASELINE, BEST_FIXED
+from pardec.evidence.ideas.registry import IDEAS, REFERENCE, SAMPLED
+from pardec.evidence.verdicts import LEAST_PROMPTS, LEAST_RUNS, LEAST_WORKLOADS
+from pardec.study.load import lay_over, load_study
+
+ROOT = Path(__file__).parents[2]
+KINDS = ("schedule", "seeding", "refinement", "truncation", "proposal")
+
+
+def cells_of(*files):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for file in files:
+        config = lay_over(config, yaml.safe_load((ROOT / file).read_text()))
+    study, cells = load_study(config)
+    return study, [cell for cell in cells.values() if cell.experiment == "draft"]
+
+
+@pytest.fixture(scope="module", params=[(), ("studies/draft.yaml",)], ids=["default", "draft"])
+def told(request):
+    return *cells_of(*request.param), bool(request.param)
+
+
+def paired(cells, arm, *against):
+    return [c for c in cells if c.arm == arm and not c.tuning and c.reference and c.reference.arm in against]
+
+
+def test_each_idea_gets_its_runs_workloads_prompts_and_control(told):
+    _, cells, _ = told
+    for idea in IDEAS:
+        setting = idea.settings[0]
+        against = {BEST_FIXED: BASELINE}.get(setting.against, setting.against)
+        own = paired(cells, setting.arm, REFERENCE if idea.instrument else against)
+        tasks = {cell.workload for cell in own}
+        for task in tasks:
+            assert len({cell.run for cell in own if cell.workload == task}) >= LEAST_RUNS, idea.id
+        prompts = {cell.workload: cell.measure.prompts for cell in own}
+        assert len(tasks) >= max(4, LEAST_WORKLOADS) and sum(prompts.values()) >= LEAST_PROMPTS, idea.id
+        if not idea.instrument:
+            base = SAMPLED if idea.by_law else BASELINE
+            assert {cell.workload for cell in paired(cells, setting.control, base)} == tasks, idea.id
+
+
+def test_the_plain_draft_is_held_against_sequential_decoding_and_itself(told):
+    _, cells, _ = told
+    for other in (REFERENCE, BASELINE):
+        assert {(c.workload, c.run) for c in paired(cells, BASELINE, other)} == {
+            (task, run) for task in ("grid", "arithmetic", "sort", "text") for run in (1, 2)
+        }
+
+
+def test_fixed_blocks_are_chosen_on_other_prompts(told):
+    """And what may be chosen is run against where a short block may win."""
+    _, cells, full = told
+    tuned = {(cell.arm, cell.workload) for cell in cells if cell.tuning}
+    blocks = ("draft-4", "draft-16") if full else ("draft-4",)
+    assert tuned == {(arm, task) for arm in blocks for task in ("grid", "arithmetic", "sort", "text")}
+    for arm in (idea.settings[0].arm for idea in IDEAS if idea.settings[0].against == BEST_FIXED):
+        for block in blocks:
+            assert {cell.workload for cell in paired(cells, arm, block)} >= {"sort", "text"}
+
+
+def test_an_arm_that_is_switched_off_is_the_ideas_own_strategy(told):
+    study, _, full = told
+    for idea in IDEAS:
+        for setting in idea.settings if full else idea.settings[:1]:
+            if setting.control is None:
+                continue
+            on, off = (study.arms[arm].settings for arm in (setting.arm, setting.control))
+            plain = study.arms[SAMPLED if idea.by_law else BASELINE].settings
+            changed = [kind for kind in KINDS if getattr(on, kind) != getattr(plain, kind)]
+            assert len(changed) == 1, setting.arm
+            (kind,) = changed
+            assert getattr(off, kind).name == getattr(on, kind).name, setting.arm
+            assert getattr(off, kind) not in (getattr(on, kind), getattr(plain, kind)), setting.arm
+
+
+def test_the_full_study_runs_every_setting():
+    _, cells = cells_of("studies/draft.yaml")
+    run = {cell.arm for cell in cells}
+    for idea in IDEAS:
+        for setting in idea.settings:
+            assert setting.arm in run and setting.control in run | {None}, setting.arm

@@ -1,0 +1,157 @@
+"""The engine `compiled`: the tokens of the eager one, no graph beyond the first passes, and no silent fallback."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from pardec.common.errors import UserError
+from pardec.decoding.batching import pad_left, widened
+from pardec.decoding.prepared import build, load_arm
+from pardec.measure import compiling
+from pardec.measure.cell import ArmSpec, run_cell
+from pardec.measure.clock import HostClock
+from pardec.models import compiled
+from pardec.models.compiled import COMPILERS, compile_model, graphs
+from pardec.study.load import load_study
+from tests.faults import arms
+from tests.reference.drafts import draft_model, speculate
+from tests.reference.models import Table, backbone
+from tests.tiny_study import STUDY
+
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, COMPILERS)),
+    reason="no C++ compiler on this machine, so nothing can be compiled",
+)
+BATCHES = ([[1, 5, 6, 7], [1, 8, 9]], [[1, 5, 6, 7], [1, 5, 7, 9]], [[4, 5, 6, 7], [6, 8, 9]])
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("decoder", "settings"),
+    [
+        ("autoregressive", {}),
+        ("masked_diffusion", {"steps": 4, "block": 8}),
+        ("cached_diffusion", {"steps": 8, "block": 4, "cache": "dual"}),
+        ("cached_diffusion", {"steps": 8, "block": 4, "cache": "prefix", "threshold": 0.5}),
+    ],
+)
+def test_tokens_are_those_of_the_eager_engine_and_graphs_settle(decoder, settings):
+    made = build(decoder, settings)
+    model = backbone(causal=made.needs == "causal")
+    static = compile_model(model, "cpu")
+    static.padded = True
+    grown = []
+    for rows in BATCHES:
+        batch = pad_left(rows, [1, 2], 0)
+        before = graphs()
+        found = made.decode(static, batch, 16).tokens
+        grown.append(graphs() - before)
+        assert torch.equal(found, made.decode(model, batch, 16).tokens)
+    assert grown[0] > 0 and grown[1:] == [0, 0]
+
+
+@needs_compiler
+def test_draft_and_verification_run_compiled_too():
+    target = backbone(causal=True)
+    draft = draft_model(target)
+    fast, fast_draft = compile_model(target, "cpu"), compile_model(draft, "cpu")
+    grown = [graphs()]
+    for prompts in ([[1, 5, 9, 11]], [[1, 7, 3, 4]]):
+        settings = {"drafter": {"name": "dflash"}}
+        expected = speculate(target, prompts, 20, draft, **settings)
+        found = speculate(fast, prompts, 20, fast_draft, **settings)
+        assert torch.equal(found.tokens, expected.tokens) and found.nfe == expected.nfe
+        grown.append(graphs())
+    assert grown[0] < grown[1], "both models were compiled"
+    assert grown[1] == grown[2], "whatever was accepted, a cycle's shapes are the same"
+
+
+@needs_compiler
+def test_a_cell_keeps_compilation_apart(tmp_path):
+    folder = arms.write_model(tmp_path / "m", causal=True)
+    spec = arms.spec(ArmSpec(folder, "autoregressive", {}), ArmSpec(folder, "autoregressive", {}), engine="compiled",
+                     prompts=arms.prompts(4, lengths=(3, 5)))  # fmt: skip
+    facts = run_cell(spec, arms.MeasureSettings(**arms.FAST | {"timeout_s": 500}), 0.0)
+    assert facts["status"] == "ok", facts["reason"]
+    assert facts["graphs"] >= 2 and facts["compile_ms"] > 10 * max(facts["warmup_ms"])
+    assert facts["reference_compile_ms"] > 0
+    plain = run_cell(
+        arms.replace(spec, engine="eager"), arms.MeasureSettings(**arms.FAST | {"timeout_s": 500}), 0.0
+    )
+    assert plain["compile_ms"] is None
+    assert facts["outputs"] == plain["outputs"]
+
+
+def test_compiling_while_samples_are_taken_is_an_error():
+    counts = iter([3, 4, 4])
+    with (
+        pytest.raises(compiling.Recompiled, match="1 graphs"),
+        compiling.nothing_compiled("compiled", lambda: next(counts)),
+    ):
+        pass
+    with compiling.nothing_compiled("compiled", lambda: 3):
+        pass
+
+
+def test_settling_takes_what_settled_passes_take_out_of_the_time():
+    seen = iter([0, 0, 2, 2, 2, 2, 2, 2, 2])
+    clock = HostClock(now_ns=lambda: 0, cpu_ns=lambda: 0)
+    ticks = [100, 10, 10]
+    spent = iter([value for tick in ticks for value in (0, 0, 0, tick * 1e6)])
+    clock.now_ns = lambda: next(spent)
+    found = compiling.settle(clock, lambda prompts, watch: None, lambda block: block, lambda: next(seen))
+    assert found["passes"] == 3 and found["graphs"] == 2 and found["ms"] == pytest.approx(90)
+
+
+def test_shapes_that_never_settle_are_unsupported():
+    grow = iter(range(1000))
+    with pytest.raises(NotImplementedError, match="never settle"):
+        compiling.settle(HostClock(), lambda prompts, watch: None, lambda block: block, lambda: next(grow))
+
+
+def test_what_cannot_be_compiled_says_why(tmp_path, monkeypatch):
+    with pytest.raises(NotImplementedError, match="device mps"):
+        compile_model(backbone(True), "mps")
+    monkeypatch.setattr(compiled, "refuse_platform", lambda device: None)
+    with pytest.raises(NotImplementedError, match="Table has no static form"):
+        compile_model(Table(torch.zeros(4, 5)), "cpu")
+    monkeypatch.undo()
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    folder = arms.write_model(tmp_path / "m", causal=True)
+    with pytest.raises(NotImplementedError, match="no C\\+\\+ compiler"):
+        load_arm(folder, "autoregressive", {}, "cpu", "float32", engine="compiled")
+    facts = run_cell(
+        arms.spec(ArmSpec(folder, "autoregressive", {}), engine="compiled"), arms.MeasureSettings(), 0.0
+    )
+    assert facts["status"] == "unsupported" and "no C++ compiler" in facts["reason"] and not facts["samples"]
+
+
+def test_a_cache_is_lent_again_only_when_nobody_holds_it():
+    model = backbone(True)
+    caches = compiled.StaticCaches()
+    make = lambda: model.new_cache(1, 8)  # noqa: E731 (three uses)
+    first = caches.take(1, 8, make)
+    address = first.store.data_ptr()
+    assert caches.take(1, 8, make).store.data_ptr() != address
+    first.length = 5
+    del first
+    again = caches.take(1, 8, make)
+    assert again.store.data_ptr() == address and again.length == 0
+
+
+def test_widened_batches_have_one_length():
+    batch = widened(pad_left([[4, 5], [6]], [1, 2], 0), 4, 0)
+    assert batch.tokens.tolist() == [[0, 0, 4, 5], [0, 0, 0, 6]] and batch.pad.tolist() == [2, 3]
+    assert widened(batch, 2, 0) is batch
+
+
+def test_both_sides_of_a_ratio_run_on_one_engine():
+    study = {**STUDY, "arms": {**STUDY["arms"], "many": {**STUDY["arms"]["many"], "engine": "compiled"}}}
+    with pytest.raises(UserError, match="one engine"):
+        load_study(study)
+    both = {name: {**arm, "engine": "compiled"} for name, arm in STUDY["arms"].items()}
+    _, cells = load_study({**STUDY, "arms": both})
+    assert {cell.engine for cell in cells.values()} == {"compiled"}

@@ -1,0 +1,119 @@
+"""Tables of Flash Flood, on synthetic runs whose answers are known."""
+
+from __future__ import annotations
+
+import pytest
+
+from pardec.evidence.findings.flood import more_in_less, times_faster
+from pardec.evidence.findings.flood_model import H100, modelled
+from pardec.evidence.tables.flood import PHASES, series_of
+from tests import flood_factories as made
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return made.frames()
+
+
+@pytest.fixture(scope="module")
+def rows(frames):
+    return made.rows(frames)
+
+
+@pytest.fixture(scope="module")
+def values(frames):
+    return made.values(frames)
+
+
+def pick(rows, **wanted):
+    (found,) = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    return found
+
+
+def test_shares_sum_to_one(rows):
+    shared = [row for row in rows["flood"] if row["level1_share"] is not None]
+    assert shared
+    for row in shared:
+        assert sum(row[f"{phase}_share"] for phase in (*PHASES, "other")) == pytest.approx(1)
+        whole = row["manager_share"] + row["render_share"] + row["overhead_share"]
+        assert whole == pytest.approx(1)
+    given = pick(shared, series="parallel K=1", roots=200)
+    assert given["render_share"] == pytest.approx(0.9) and given["manager_share"] == 0
+
+
+def test_rates_and_counts(rows):
+    row = pick(rows["flood"], series="parallel K=1", roots=200)
+    assert row["latency_ms"] == pytest.approx(10.02, rel=0.01)
+    assert row["chunks"] == 600 and row["chunks_per_s"] == pytest.approx(600 / 0.01002, rel=0.01)
+    assert row["characters_per_s"] == pytest.approx(3 * row["chunks_per_s"])
+    planned = pick(rows["flood"], series="end to end K=1", roots=200)
+    assert planned["manager_passes"] == 180 and planned["prompt_tokens"] == 20
+    lookup = pick(rows["flood"], series="lookup", roots=200)
+    assert lookup["chunks_per_s"] is None and lookup["characters_per_s"] > 0
+
+
+def test_series_hold_what_differs_in_roots_alone(rows):
+    for row in rows["flood"]:
+        if row["chunk_batch"] is not None or row["decoder"] == "autoregressive":
+            assert row["series"] is None
+    plain = {"status": "ok", "batch": 1, "roots": 20, "decoder": "flash_flood", "order": "by_root"}
+    assert series_of({**plain, "plan": "given", "candidates": 4}) == "by_root K=4"
+    assert series_of({**plain, "status": "oom"}) is None
+    jacobi = {"plan": "manager", "manager": "jacobi", "candidates": 1, "order": "parallel"}
+    assert series_of({**plain, **jacobi}) == "end to end, jacobi K=1"
+
+
+def test_growth_of_time(rows):
+    serial = pick(rows["flood_growth"], series="by_root K=1")
+    assert serial["exponent"] == pytest.approx(1) and serial["n"] == 4
+    assert serial["slope_ms"] == pytest.approx(4, rel=0.01) and serial["growth"] == pytest.approx(50)
+    assert (serial["from_roots"], serial["to_roots"], serial["constant_to"]) == (20, 1000, 20)
+    parallel = pick(rows["flood_growth"], series="parallel K=1")
+    assert parallel["exponent_low"] < parallel["exponent"] < 1 and not parallel["constant_throughout"]
+    assert parallel["last_exponent"] > parallel["exponent"]
+
+
+def test_constant_time_is_told_with_the_interval():
+    flat = made.rows(made.frames(times=lambda who, roots: 5.0 if who.get("order") == "parallel" else roots))
+    fit = pick(flat["flood_growth"], series="parallel K=1")
+    assert fit["constant_throughout"] and fit["constant_to"] == 1000
+    assert fit["exponent"] == pytest.approx(0, abs=0.01)
+
+
+def test_constant_up_to_a_size():
+    def times(who, roots):
+        return max(roots, 50) / 10 if who.get("order") == "parallel" else float(roots)
+
+    fit = pick(made.rows(made.frames(times=times))["flood_growth"], series="parallel K=1")
+    assert fit["constant_to"] == 50 and not fit["constant_throughout"]
+
+
+def test_two_sizes_have_no_interval():
+    rows = made.rows(made.frames(sizes=(20, 50)))
+    fit = pick(rows["flood_growth"], series="by_root K=1")
+    assert fit["n"] == 2 and fit["exponent"] == pytest.approx(1) and fit["exponent_low"] is None
+
+
+def test_times_faster_come_from_the_pairs(rows, values):
+    row = pick(rows["flood"], order="by_candidate")
+    found = values[times_faster(row)]
+    assert found["value"] == pytest.approx(1 / row["ratio"]) == pytest.approx(1280 / 14.8, rel=0.01)
+    assert found["ci_low"] <= found["value"] <= found["ci_high"]
+    own = pick(rows["flood"], series="by_root K=1", roots=20)
+    assert own["reference_order"] is None and times_faster(own) not in values
+
+
+def test_more_roots_in_less_time(values):
+    found = values[more_in_less(1)]
+    assert found["value"] == pytest.approx(10 / 200, rel=0.01)
+    assert found["ci_low"] < found["value"] < found["ci_high"]
+
+
+def test_the_model_scales_the_rate_by_measured_rates(rows, values):
+    best = max(row["chunks_per_s"] for row in rows["flood"] if row["series"] == "parallel K=1")
+    surface = max(
+        row["chunks_per_s"] for row in rows["flood"] if row["candidates"] == 1 and row["chunks_per_s"]
+    )
+    found = values[modelled("copy_gb_per_s")]
+    assert found["value"] == pytest.approx(max(best, surface) * H100["copy_gb_per_s"] / 10)
+    assert found["description"].startswith("modelled")
