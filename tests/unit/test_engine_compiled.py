@@ -77,7 +77,7 @@ def test_a_cell_keeps_compilation_apart(tmp_path):
     facts = run_cell(spec, arms.MeasureSettings(**arms.FAST | {"timeout_s": 500}), 0.0)
     assert facts["status"] == "ok", facts["reason"]
     assert facts["graphs"] >= 2 and facts["compile_ms"] > 10 * max(facts["warmup_ms"])
-    assert facts["reference_compile_ms"] > 0
+    assert facts["reference_compile_ms"] == 0, "it runs the graphs of the same model"
     plain = run_cell(
         arms.replace(spec, engine="eager"), arms.MeasureSettings(**arms.FAST | {"timeout_s": 500}), 0.0
     )

@@ -16,7 +16,7 @@ import yaml
 from tests.tiny_study import ROOT, overlay
 
 PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/config.yaml"))
-TIMED = ("describe_machine", "warm_up", "time_cell", "measure_verify_cost")
+TIMED = ("describe_machine", "warm_up", "time_cell", "measure_verify_cost", "verify_model")
 PINS = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
 
 

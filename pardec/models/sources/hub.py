@@ -116,8 +116,7 @@ def download(settings: HubSettings) -> Path:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             fix = "free some space, or set HF_HOME to a folder on a larger disk; `pardec plan` says how much"
             raise UserError(where, "does not fit on the disk", fix) from None
-        said = (str(error).splitlines() or [""])[0]
-        what = f"cannot be downloaded ({type(error).__name__}{said and ': '}{said})"
+        what = f"cannot be downloaded ({(str(error).splitlines() or [type(error).__name__])[0]})"
         fix = "check the network and try again; where there is none, give the folder with source: path"
         raise UserError(where, what, fix) from None
 
