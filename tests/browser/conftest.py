@@ -110,3 +110,11 @@ def visit(browser, report):
     yield go
     for page in opened:
         page.close()
+
+
+@pytest.fixture
+def page(visit):
+    watched = visit(reduced_motion="reduce")
+    yield watched.page
+    assert watched.complaints == []
+    assert len(watched.requests) == 1, "nothing is fetched"

@@ -1,4 +1,4 @@
-"""Figures, search, tables, diagram, keys and paper in a real browser: by mouse, by keyboard, to a screen reader."""
+"""Figures, search, diagram, keys and paper in a real browser: by mouse, by keyboard, to a screen reader."""
 
 from __future__ import annotations
 
@@ -13,14 +13,6 @@ TOLD = """(id) => {
     const packed = JSON.parse(document.getElementById("trail-data").textContent).values[id];
     return {value: packed[0], low: packed[3], high: packed[4]};
 }"""
-
-
-@pytest.fixture
-def page(visit):
-    watched = visit(reduced_motion="reduce")
-    yield watched.page
-    assert watched.complaints == []
-    assert len(watched.requests) == 1, "nothing is fetched"
 
 
 # Figures.
@@ -230,80 +222,6 @@ def test_typing_never_steers_the_page(page):
     page.keyboard.type("t/n?")
     assert box.input_value() == "t/n?"
     assert page.locator("dialog[open]").count() == 0
-
-
-# Tables.
-
-
-def column(table, place):
-    return [
-        text.split("\n")[0]
-        for text in table.locator(f"tbody tr:not(.group):visible > *:nth-child({place})").all_inner_texts()
-    ]
-
-
-def test_tables_sort_by_click_and_by_key(page):
-    table = page.locator("#answer table")
-    heads = table.locator("thead th")
-    assert heads.locator("button.sort").count() == heads.count()
-    place = 1 + heads.all_inner_texts().index(next(t for t in heads.all_inner_texts() if "latency" in t))
-    before = column(table, place)
-    button = heads.nth(place - 1).locator("button")
-    button.click()
-    assert heads.nth(place - 1).get_attribute("aria-sort") == "ascending"
-    up = [float(text.replace(",", "")) for text in column(table, place) if text != "–"]
-    assert up == sorted(up)
-    assert len(up) > 1
-    button.focus()
-    page.keyboard.press("Enter")
-    assert heads.nth(place - 1).get_attribute("aria-sort") == "descending"
-    down = column(table, place)
-    assert [float(text.replace(",", "")) for text in down if text != "–"] == up[::-1]
-    assert "–" not in down[: len(up)], "what is missing comes last both ways"
-    assert "descending" in page.locator("#status").inner_text()
-    page.keyboard.press("Space")
-    assert heads.nth(place - 1).get_attribute("aria-sort") is None
-    assert column(table, place) == before
-    heads.first.locator("button").click()
-    assert column(table, 1) == sorted(column(table, 1))
-
-
-def test_groups_stay_together_when_sorted(page):
-    page.evaluate("document.querySelectorAll('#steps details').forEach((d) => (d.open = true))")
-    table = page.locator("#steps table").first
-    groups = table.locator("tr.group").all_inner_texts()
-    sizes = table.locator("tbody").evaluate_all("parts => parts.map((part) => part.rows.length)")
-    table.locator("thead button.sort").nth(3).click()
-    assert table.locator("tr.group").all_inner_texts() == groups
-    assert table.locator("tbody").evaluate_all("parts => parts.map((part) => part.rows.length)") == sizes
-    assert table.locator("tbody > tr:first-child.group").count() == len(groups)
-
-
-def test_long_tables_filter_and_keep_their_head(page):
-    page.evaluate("document.querySelectorAll('main details').forEach((d) => (d.open = true))")
-    box = page.locator("main .tools:has(input) + .table:has(tr.group)").first
-    tools = box.locator("xpath=preceding-sibling::div[1]")
-    rows = box.locator("tbody tr:not(.group)")
-    every = rows.count()
-    name = box.locator("tr.group").first.inner_text().strip()
-    tools.locator("input").fill(name)
-    left = rows.evaluate_all("rows => rows.filter((row) => !row.hidden).length")
-    assert 0 < left < every
-    assert tools.locator("[role=status]").inner_text() == f"{left} of {every} rows"
-    shown = box.locator("tbody:has(tr.group):has(tr:not(.group):not([hidden]))").count()
-    assert box.locator("tr.group:visible").count() == shown, "a group without rows has no name"
-    tools.locator("input").fill("")
-    assert tools.locator("[role=status]").inner_text() == f"{every} rows"
-    box.evaluate("box => (box.scrollTop = 400)")
-    head = box.locator("thead th").first
-    assert abs(head.bounding_box()["y"] - box.bounding_box()["y"]) < 2, "the head stays in sight"
-
-
-def test_tables_and_figures_link_to_their_files(page):
-    for table in page.locator("main table:has(caption)").all():
-        tools = table.locator("xpath=../preceding-sibling::div[1]")
-        assert re.fullmatch(r"tables/\w+\.csv", tools.locator("a.data").get_attribute("href"))
-    assert page.locator("figcaption a.data").count() >= 2
 
 
 # The workflow's diagram.
