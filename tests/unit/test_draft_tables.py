@@ -329,3 +329,14 @@ def test_claims_of_the_seed(run, claim, verdict):
     judged = {one["id"]: one for one in judge_all(published, values)["claims"]}
     assert judged[claim]["verdict"] == verdict
     assert judged[claim]["measured"] or verdict == "not run yet"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"ratio_low": None}, "too few prompts"), ({"lossless": False}, "did not write the target's tokens")],
+)
+def test_an_arm_that_ran_is_never_said_not_to_have_run(run, change, reason):
+    _, _, values, published = run
+    rows = [row | (change if row["arm"].startswith("tree") else {}) for row in published["ideas"]]
+    judged = {one["id"]: one for one in judge_all(published | {"ideas": rows}, values)["claims"]}
+    assert judged["003.9"]["verdict"] == "not testable here" and reason in judged["003.9"]["reason"]

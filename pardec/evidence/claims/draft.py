@@ -1,8 +1,8 @@
 """Of drafting: what seed 003 says of its ten ideas.
 
 Times on an A100 with models of eight billion parameters are not testable here; orders, ratios and causes are. All
-judges read table `ideas`, in which each arm is held against another in pairs of one process. An arm that was not run,
-or that is not lossless, decides nothing.
+judges read table `ideas`, in which each arm is held against another in pairs of one process. An arm that is not
+lossless, or of which too few prompts were timed for an interval, decides nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ from pardec.evidence.ideas.base import BASELINE
 from pardec.evidence.tables.draft import ALL
 
 PRECISION = "precision: the intervals allow both"
+FEW_PROMPTS = "precision: too few prompts were timed without a flag for an interval"
+WRONG = "quality: the arm did not write the target's tokens"
 SCALE = "hardware and weights: the times are of an A100 and a target of eight billion parameters"
+TREES = ("tree", "tree-candidates", "tree-wide")
 COLLAPSE = 0.5
 """A refinement that leaves less than this share of tau has collapsed; the seed saw about a seventh."""
 
@@ -40,6 +43,15 @@ def _row(tables: Rows, arm: str) -> Row | None:
         (row for row in tables.get("ideas", ()) if row["arm"] == arm and row["ratio_low"] is not None), None
     )
     return None if found is None or found["lossless"] is False else found
+
+
+def _undecided(tables: Rows, *arms: str) -> Judgement:
+    """Why none of these arms can be judged: not run, not lossless, or without an interval."""
+    rows = [row for row in tables.get("ideas", ()) if row["arm"] in arms and row.get("prompts")]
+    if not rows:
+        return Judgement(NOT_RUN)
+    wrong = any(row["lossless"] is False for row in rows)
+    return Judgement(NOT_TESTABLE, reason=WRONG if wrong else FEW_PROMPTS)
 
 
 def _says(row: Row) -> list[Piece]:
@@ -59,7 +71,7 @@ def _two(tables: Rows, first: str, second: str, rule: Callable[[Row, Row], str])
     """A claim about two arms that are held against the same third one."""
     one, other = _row(tables, first), _row(tables, second)
     if one is None or other is None:
-        return Judgement(NOT_RUN)
+        return _undecided(tables, *(arm for arm, row in ((first, one), (second, other)) if row is None))
     verdict = rule(one, other)
     said = (name(first), " has ", *_says(one), "; ", name(second), " has ", *_says(other), ".")
     return _judgement(verdict, said)
@@ -77,7 +89,7 @@ def _judgement(verdict: str, said: tuple[Piece, ...], parts: tuple[Part, ...] = 
 def _one(tables: Rows, arm: str, rule: Callable[[Row], str]) -> Judgement:
     row = _row(tables, arm)
     if row is None:
-        return Judgement(NOT_RUN)
+        return _undecided(tables, arm)
     return _judgement(rule(row), (name(arm), " has ", *_says(row), "."))
 
 
@@ -167,7 +179,7 @@ def break_even(tables: Rows, values: Values) -> Judgement:
     own, others = _row(tables, "break-even"), [_row(tables, "ewma"), _row(tables, "threshold")]
     known = [row for row in others if row is not None]
     if own is None or not known:
-        return Judgement(NOT_RUN)
+        return _undecided(tables, *(("break-even",) if own is None else ("ewma", "threshold")))
     verdict = UNDECIDED
     if len(known) == len(others) and all(own["ratio_low"] > row["ratio_high"] for row in known):
         verdict = REPRODUCED
@@ -221,10 +233,10 @@ def tree(tables: Rows, values: Values) -> Judgement:
     reproduced: the interval of some tree lies above one, that of the wide one below the best. contradicted: every tree
     is shown slower.
     """
-    rows = [row for arm in ("tree", "tree-candidates", "tree-wide") if (row := _row(tables, arm)) is not None]
+    rows = [row for arm in TREES if (row := _row(tables, arm)) is not None]
     wide = _row(tables, "tree-wide")
     if not rows:
-        return Judgement(NOT_RUN)
+        return _undecided(tables, *TREES)
     best = max(rows, key=lambda row: row["ratio"])
     verdict = UNDECIDED
     if best["ratio_low"] > 1 and wide is not None and wide["ratio_high"] < best["ratio_low"]:
@@ -255,7 +267,7 @@ def tree_lite(tables: Rows, values: Values) -> Judgement:
         if line["arm"] == BASELINE:
             groups.setdefault(line["task"], []).append(line)
     if row is None or not groups:
-        return Judgement(NOT_RUN)
+        return _undecided(tables, "tree-lite")
     parts = tuple(_where(task, lines) for task, lines in sorted(groups.items()))
     early = overall(list(parts), PRECISION)[0] == REPRODUCED
     late = all(part.verdict == CONTRADICTED for part in parts)
