@@ -7,6 +7,7 @@ import torch
 from pardec.decoding.autoregressive import Autoregressive
 from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left, prompt_seed
+from pardec.decoding.speculative.base import Draft
 from pardec.decoding.speculative.decoder import Speculative
 from pardec.models.draft import DraftModel
 from pardec.models.draft_config import DraftConfig
@@ -83,3 +84,13 @@ def plain(model, prompts, new_tokens, seed: int = 3, **settings):
 
 
 __all__ = ["EOS", "WORDS", "Cycles", "backbone", "batch_of", "draft_model", "plain", "speculate"]
+
+
+def draft_of(*slots: dict[int, float], words: int = 12) -> Draft:
+    """One row, each slot a law of a few words; the rest is nearly nothing."""
+    chances = torch.full((1, len(slots), words), 1e-12, dtype=torch.float64)
+    for place, law in enumerate(slots):
+        for word, chance in law.items():
+            chances[0, place, word] = chance
+    logits = chances.log()
+    return Draft(logits.argmax(-1), logits)

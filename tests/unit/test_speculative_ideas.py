@@ -18,7 +18,7 @@ from pardec.decoding.speculative.registry import (
     SEEDINGS,
     TRUNCATIONS,
 )
-from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
+from tests.reference.drafts import Cycles, backbone, draft_model, draft_of, plain, speculate
 
 PROMPTS = [[1, 5, 9, 11], [1, 7], [1, 4, 4, 8, 20, 13, 6]]
 
@@ -132,16 +132,6 @@ def test_an_idea_is_one_small_file():
 
 
 # Drafts by hand.
-
-
-def draft_of(*slots: dict[int, float], words: int = 12) -> Draft:
-    """One row, each slot a law of a few words; the rest is nearly nothing."""
-    chances = torch.full((1, len(slots), words), 1e-12, dtype=torch.float64)
-    for place, law in enumerate(slots):
-        for word, chance in law.items():
-            chances[0, place, word] = chance
-    logits = chances.log()
-    return Draft(logits.argmax(-1), logits)
 
 
 def packed(name, draft, **settings):
@@ -370,120 +360,7 @@ def test_refinement_reads_the_whole_context():
         REFINEMENTS.load = old
 
 
-# Truncation.
-
-
-def test_a_draft_is_cut_behind_its_end():
-    kind = TRUNCATIONS.load("eos")
-    cut = kind(kind.Settings())
-    assert cut.keep(Draft(torch.tensor([[5, 2, 7, 2]])), (2,)) == 2
-    assert cut.keep(Draft(torch.tensor([[5, 2, 7], [5, 6, 7]])), (2,)) == 3
-    assert cut.keep(Draft(torch.tensor([[5, 9, 7]])), (2, 9)) == 2
-
-
-def test_a_draft_is_cut_where_belief_ends():
-    kind = TRUNCATIONS.load("adaptive")
-    draft = draft_of({4: 0.9}, {5: 0.8}, {6: 0.5}, {7: 0.9})
-    draft._chances = draft.logits.exp()
-    for threshold, size in ((0.0, 4), (0.3, 4), (0.35, 3), (0.5, 2), (0.95, 1)):
-        assert kind(kind.Settings(threshold=threshold)).keep(draft, ()) == size
-
-
-# Schedules.
-
-
-def drive(name, world, cycles=300, changes=False, **settings):
-    """Blocks that a schedule asks for, where a block of size s commits and takes what `world` says."""
-    kind = SCHEDULES.load(name)
-    schedule, asked = kind(kind.Settings(**settings), 8), []
-    for _ in range(cycles):
-        size = schedule.block()
-        asked.append(size)
-        accepted, seconds = world(size, len(asked))
-        schedule.learn(Outcome(SimpleNamespace(), size, [accepted], [0], seconds))
-        assert all(isinstance(fact, int) for fact in schedule.facts().values())
-    return asked if not changes else schedule.changes
-
-
-def deep(size, cycle):
-    """All of a block of 6 is right, nothing behind; a cycle costs 1 and a tenth of each token."""
-    return min(size - 1, 5), 1 + 0.1 * size
-
-
-def free(size, cycle):
-    """Everything is right and costs nothing more."""
-    return size - 1, 1.0
-
-
-@pytest.mark.parametrize("name", ["ewma", "break_even"])
-def test_a_schedule_finds_the_size_that_pays(name):
-    sizes = (2, 4, 6, 8, 16)
-    asked = drive(name, deep, sizes=sizes)
-    assert max(set(asked[50:]), key=asked[50:].count) == 6
-    assert set(asked[:5]) == set(sizes), "every size is tried first"
-    assert drive(name, free, sizes=sizes)[-1] == 16
-
-
-def test_break_even_needs_no_probes():
-    assert set(drive("break_even", deep, sizes=(2, 4, 6, 8, 16))[10:]) == {6}
-    assert len(set(drive("ewma", deep, sizes=(2, 4, 6, 8, 16))[20:])) > 1
-
-
-def test_running_averages_follow_a_change():
-    def turning(size, cycle):
-        return (size - 1, 1.0) if cycle > 100 else (min(size - 1, 1), 1 + 0.2 * size)
-
-    asked = drive("ewma", turning, sizes=(2, 8), probe_every=4)
-    assert asked[20:100].count(2) > 50 and asked[-50:].count(8) > 25
-
-
-def test_a_margin_and_a_cooldown_hold_it_back():
-    def restless(size, cycle):
-        """Now the one, now the other is a little faster."""
-        return 3, 1 + 0.04 * ((size == 4) ^ (cycle // 20 % 2))
-
-    def changes(**settings):
-        return drive("ewma", restless, sizes=(4, 8), probe_every=2, decay=0.0, changes=True, **settings)
-
-    assert changes(margin=0.0, streak=1, cooldown=0) > 10
-    assert changes(margin=0.2, streak=1, cooldown=0) == 0
-    assert 0 < changes(margin=0.0, streak=1, cooldown=100) <= 4
-    assert changes(margin=0.0, streak=400, cooldown=0) == 0
-
-
-def test_low_acceptance_steps_down_at_once():
-    asked = drive("ewma", lambda size, cycle: (0, 1.0), sizes=(4, 8), low_accept=0.2, cycles=40)
-    assert asked[-1] == 4
-
-
-def test_a_threshold_cannot_see_cost():
-    assert drive("threshold", deep, sizes=(4, 8, 16))[-1] in (4, 8)
-    assert drive("threshold", lambda size, cycle: (size - 1, float(size**3)), sizes=(4, 8, 16))[-1] == 16
-
-
-def test_nobody_keeping_time_is_no_error():
-    """Outputs are generated without a clock: sizes are then judged by tau."""
-    assert drive("ewma", lambda size, cycle: (size - 1, None), sizes=(4, 16))[-1] == 16
-
-
 def test_marginals_are_asked_for_at_most_once():
     """The best-first tree is built without waiting for the device: its size is known beforehand."""
     proposal = BestFirst(BestFirst.Settings(budget=10, top_k=3))
     assert proposal.nodes(4) == 10 and proposal.nodes(20) == 20
-
-
-def test_the_idea_of_the_readme_works_and_can_be_switched_off(monkeypatch):
-    import re
-    import sys
-    import types
-    from pathlib import Path
-
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "class Half" in block)
-    module = types.ModuleType("pardec.decoding.speculative.truncations.half")
-    exec(code, module.__dict__)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    draft = Draft(torch.arange(6)[None])
-    half, off = (module.Half(module.HalfSettings(share=share)) for share in (0.5, 1.0))
-    assert [half.keep(draft.cut(size), ()) for size in (6, 2, 1, 0)] == [3, 1, 1, 0]
-    assert all(off.keep(draft.cut(size), ()) == size for size in range(7))

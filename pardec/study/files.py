@@ -1,0 +1,299 @@
+"""A study as files: which models, data sets and records it has, and what each is made from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pardec.common.closure import closure, digest
+from pardec.common.errors import UserError
+from pardec.common.files import write_text
+from pardec.data.registry import SOURCES as DATA_SOURCES
+from pardec.data.registry import TASKS
+from pardec.decoding.registry import DECODERS
+from pardec.models.architecture import modules_of, modules_of_config
+from pardec.models.registry import ARCHITECTURES, FAMILIES, FORMATS
+from pardec.models.registry import SOURCES as MODEL_SOURCES
+from pardec.quality.registry import METRICS
+from pardec.study.cells import Cell
+from pardec.study.load import command_line, lay_over, load_study, place
+from pardec.study.shard import Shard
+
+OWN_SOURCES = ("tasks", "topics", "fractal")
+"""Data sources that make their own data, and so a tokenizer and a training side."""
+
+
+class Files:
+    """What each job of a study reads and writes, and the code that it runs.
+
+    config: the merged configuration; its `shard`, such as "2/8", keeps that part of the cells. files: where it came
+    from. root: the project's folder. said: `key=value` words of the command line's `--config`.
+
+    Raises:
+        UserError: the study is wrong; see `load_study`.
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any],
+        files: Iterable[str | Path],
+        root: str | Path,
+        said: Iterable[str] = (),
+    ):
+        typed = command_line(said)
+        sources = [*files, typed]
+        whole = lay_over(config, typed)
+        part = whole.pop("shard", None)
+        self.shard = None if part is None else Shard.parse(part)
+        self.study, self.cells = load_study(whole, sources)
+        if self.shard is not None:
+            mine = self.shard.of_cells(self.cells, lambda id: self.cells[id].model)
+            self.cells = {id: self.cells[id] for id in mine}
+        self.root = Path(root)
+        self._closures: dict[tuple[str, ...], list[str]] = {}
+        self._digests: dict[tuple[str, ...], str] = {}
+        sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
+        self.outputs = {cell.output_id: cell for cell in sides if cell.scored}
+
+        self._refuse_missing(sources)
+
+    def _refuse_missing(self, sources: list) -> None:
+        """A local dataset or checkpoint that is not there is told before any job."""
+        used = [("data", name, self.study.data[name]) for name in self.datasets]
+        used += [("models", name, self.study.models[name]) for name in self.models]
+        for section, name, entry in used:
+            path = getattr(entry, "path", None)
+            if path is not None and not Path(path).exists():
+                where = place([section, name, "path"], sources)
+                raise UserError(
+                    where, f"{path} does not exist", "correct the path; it is taken from this folder"
+                )
+
+    # What the study needs: only what some cell uses is made.
+
+    @cached_property
+    def models(self) -> list[str]:
+        """Models that cells run, that score, that are likelihood-tested, and those they start from."""
+        likelihood = self.study.likelihood.models if self.study.likelihood else []
+        scorers = [self.study.workloads[cell.workload].scorer for cell in self.cells.values()]
+        needed: dict[str, None] = {}
+        sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
+        waiting = [*(name for side in sides for name in side.models), *filter(None, scorers), *likelihood]
+        while waiting:
+            name = waiting.pop(0)
+            if name not in needed:
+                needed[name] = None
+                waiting += self.parents(name)
+        return list(needed)
+
+    @cached_property
+    def datasets(self) -> list[str]:
+        names = [self.study.workloads[cell.workload].data for cell in self.cells.values()]
+        names += [self.study.models[name].data for name in self.trained_models]
+        names += [self.study.likelihood.data] if self.likelihood_models else []
+        samples = [self.study.models[name].verify.sample for name in self.verified_models]
+        names += [sample.data for sample in samples if sample is not None]
+        return list(dict.fromkeys(names))
+
+    @property
+    def trained_models(self) -> list[str]:
+        return [name for name in self.models if self.study.models[name].source == "train"]
+
+    @property
+    def fetched_models(self) -> list[str]:
+        return [name for name in self.models if name not in self.trained_models]
+
+    @property
+    def own_datasets(self) -> list[str]:
+        return [name for name in self.datasets if self.study.data[name].source in OWN_SOURCES]
+
+    @property
+    def foreign_datasets(self) -> list[str]:
+        return [name for name in self.datasets if name not in self.own_datasets]
+
+    @property
+    def likelihood_models(self) -> list[str]:
+        return list(self.study.likelihood.models) if self.study.likelihood else []
+
+    @property
+    def drafted_models(self) -> list[str]:
+        """Targets that some cell of experiment `draft` runs beside a draft."""
+        cells = [cell for cell in self.cells.values() if cell.experiment == "draft" and cell.companions]
+        return list(dict.fromkeys(cell.model for cell in cells))
+
+    @property
+    def verified_models(self) -> list[str]:
+        """Models that must give what their authors published before any cell runs them."""
+        return [name for name in self.models if getattr(self.study.models[name], "verify", None) is not None]
+
+    @staticmethod
+    def pattern(names: Iterable[str]) -> str:
+        """A wildcard constraint that matches exactly `names`; nothing where there are none."""
+        return "|".join(map(re.escape, names)) or "(?!)"
+
+    # Files.
+
+    def data_files(self, name: str) -> list[str]:
+        files = ["about.json", "train.jsonl", "heldout.jsonl"]
+        files += ["tokenizer.json"] if name in self.own_datasets else []
+        return [f"results/data/{name}/{file}" for file in files]
+
+    def data_source_files(self, name: str) -> list[str]:
+        path = getattr(self.study.data[name], "path", None)
+        return [str(path)] if path is not None and Path(path).exists() else []
+
+    def model_files(self, name: str) -> list[str]:
+        """What decides what a model computes; how it came about stands beside it and makes nothing stale."""
+        trained = ["config.json", "model.safetensors", "tokenizer.json"]
+        files = trained if name in self.trained_models else ["config.json", "source.json"]
+        return [f"results/models/{name}/{file}" for file in files]
+
+    def verified(self, name: str) -> list[str]:
+        return [f"results/models/{name}/verified.json"] if name in self.verified_models else []
+
+    def checking(self, name: str) -> list[str]:
+        """Decoders that the checks of a model load by name."""
+        checks = self.study.models[name].verify
+        used = [*checks.examples, *([checks.sample] if checks.sample else [])]
+        return list(dict.fromkeys(DECODERS.module(check.decoder) for check in used))
+
+    def verified_data(self, name: str) -> list[str]:
+        sample = self.study.models[name].verify.sample
+        return self.data_files(sample.data) if sample is not None else []
+
+    def model_source_files(self, name: str) -> list[str]:
+        path = getattr(self.study.models[name], "path", None)
+        config = Path(path) / "config.json" if path is not None else None
+        return [str(config)] if config is not None and config.exists() else []
+
+    def training_data(self, name: str) -> list[str]:
+        return self.data_files(self.study.models[name].data)
+
+    def parents(self, name: str) -> list[str]:
+        """Models that the training of `name` reads: the one it starts from, and its teachers."""
+        model = self.study.models[name]
+        init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
+        return list(dict.fromkeys([*([init] if init else []), *teachers.values()]))
+
+    def architectures(self, *models: str) -> list[str]:
+        """Modules that jobs load by name for `models`: their classes, and the formats they are read from."""
+        return list(dict.fromkeys(module for name in models for module in self._architecture(name)))
+
+    def _architecture(self, name: str) -> list[str]:
+        model = self.study.models[name]
+        if name in self.trained_models:
+            return [ARCHITECTURES.module(FAMILIES.load(model.family).architecture), FORMATS.module("llama")]
+        if getattr(model, "path", None) is not None:
+            return modules_of(model.path)
+        if model.source == "random":
+            return modules_of_config(model.config_json())
+        # What a model of the hub is stands in a file that is not here yet.
+        return [registry.module(entry) for registry in (ARCHITECTURES, FORMATS) for entry in registry]
+
+    def parent_models(self, name: str) -> list[str]:
+        return [path for parent in self.parents(name) for path in self.model_files(parent)]
+
+    @staticmethod
+    def record(cell: str) -> str:
+        return f"results/cells/{cell}/timing.json"
+
+    def score(self, cell: Cell) -> str | None:
+        """Where a cell's outputs are scored; None where no cell wants them scored."""
+        return f"results/quality/{cell.output_id}/score.json" if cell.output_id in self.outputs else None
+
+    def records(self, experiments: Iterable[str] | None = None) -> list[str]:
+        chosen = None if experiments is None else set(experiments)
+        return [
+            self.record(id) for id, cell in self.cells.items() if chosen is None or cell.experiment in chosen
+        ]
+
+    def _prompts(self, cell: Cell) -> list[str]:
+        data = self.study.workloads[cell.workload].data
+        return [f"results/data/{data}/heldout.jsonl"]
+
+    def cell_models(self, id: str) -> list[str]:
+        cell = self.cells[id]
+        names = dict.fromkeys([*cell.models, *(cell.reference.models if cell.reference else [])])
+        return [path for name in names for path in [*self.model_files(name), *self.verified(name)]]
+
+    def cell_prompts(self, id: str) -> list[str]:
+        return self._prompts(self.cells[id])
+
+    def output_model(self, id: str) -> list[str]:
+        names = self.outputs[id].models
+        return [path for name in names for path in [*self.model_files(name), *self.verified(name)]]
+
+    def output_prompts(self, id: str) -> list[str]:
+        return self._prompts(self.outputs[id])
+
+    def scorer_files(self, id: str) -> list[str]:
+        scorer = self.study.workloads[self.outputs[id].workload].scorer
+        return self.model_files(scorer) if scorer else []
+
+    def likelihood_data(self) -> list[str]:
+        return self.data_files(self.study.likelihood.data) if self.study.likelihood else []
+
+    # Code: a script, what it imports, and what it loads by name.
+
+    def code(self, script: str, modules: Iterable[str] = (), **what: str) -> list[str]:
+        """Project files that the job of `script` runs; `what` names the dataset, model, cell or output set."""
+        modules = list(modules)
+        if "data" in what:
+            source = self.study.data[what["data"]]
+            modules.append(DATA_SOURCES.module(source.source))
+            modules += [TASKS.module(name) for name in source.chosen()] if source.source == "tasks" else []
+        if "model" in what:
+            model = self.study.models[what["model"]]
+            modules.append(MODEL_SOURCES.module(model.source))
+            family = getattr(model, "family", None)
+            modules += [FAMILIES.module(family)] if family in FAMILIES else []
+            modules += self.architectures(what["model"], *self.parents(what["model"]))
+        if "cell" in what:
+            cell = self.cells[what["cell"]]
+            sides = [cell, *([cell.reference] if cell.reference else [])]
+            modules += dict.fromkeys(DECODERS.module(side.decoder) for side in sides)
+            modules += self.architectures(*(model for side in sides for model in side.models))
+        if "output" in what:
+            cell = self.outputs[what["output"]]
+            if script == "score_cell":
+                work = self.study.workloads[cell.workload]
+                modules += [METRICS.module(metric) for metric in work.metrics]
+                modules += [TASKS.module(work.task)] if work.task in TASKS else []
+                modules += self.architectures(work.scorer) if work.scorer else []
+            else:
+                modules.append(DECODERS.module(cell.decoder))
+                modules += self.architectures(*cell.models)
+        wanted = (script, *dict.fromkeys(modules))
+        if wanted not in self._closures:
+            self._closures[wanted] = closure(self.root, f"scripts/{script}.py", wanted[1:])
+        return self._closures[wanted]
+
+    def code_digest(self, script: str, **what: str) -> str:
+        """One SHA-256 over the files of `code`. Of thousands of cells most run the same sixty files: as inputs of each
+        job Snakemake would look at every one of them for every cell."""
+        files = tuple(self.code(script, **what))
+        if files not in self._digests:
+            self._digests[files] = digest(self.root, files)
+        return self._digests[files]
+
+    def templates(self) -> list[str]:
+        """The report's words and looks."""
+        folder = self.root / "report"
+        return sorted(path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
+
+    def workflow_files(self, configs: Iterable[str | Path]) -> list[str]:
+        """The workflow itself, the Snakefile first: rules, scripts and configuration."""
+        found = [
+            path for pattern in ("rules/*.smk", "scripts/*.py") for path in sorted(self.root.glob(pattern))
+        ]
+        found += [self.root / path for path in configs]
+        below = [path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in found]
+        return list(dict.fromkeys(["Snakefile", *(path.as_posix() for path in below)]))
+
+    @staticmethod
+    def write_list(path: str, lines: Iterable[str]) -> None:
+        """A list of paths, too long for a command line, in a file."""
+        write_text(path, "".join(f"{line}\n" for line in lines))
