@@ -14,9 +14,6 @@ from pardec.common.errors import UserError
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-CELL_KEYS = ("id", "experiment", "task", "model", "decoder", "settings", "batch", "new_tokens")
-SAMPLE_KEYS = ("block", "prompts", "e2e_ms", "useful", "canvas", "nfe")
-
 
 @dataclass(frozen=True)
 class Source:
@@ -102,21 +99,11 @@ def check_record(record: Source) -> Source:
     """Return `record` if it has what tables rely on.
 
     Raises:
-        UserError: it has not; names the file and the first key that is missing.
+        UserError: it has not; names the file and the first key that is missing or wrong.
     """
-    mend = "delete it and run `make all` again"
-    body = record.body
-    if not isinstance(body, dict):
-        raise UserError(record.path, "is not a record", mend)
-    _require(record.path, body, ("cell", "status", "samples"), "", mend)
-    _require(record.path, body["cell"], CELL_KEYS, "cell.", mend)
-    for arm, holder in (("", body), ("reference.", body.get("reference") or {"samples": []})):
-        if arm and body.get("reference"):
-            _require(record.path, holder, ("cell", "samples"), arm, mend)
-        for number, sample in enumerate(holder["samples"]):
-            _require(record.path, sample, SAMPLE_KEYS, f"{arm}samples[{number}].", mend)
-    if body["status"] == "ok" and not body["samples"]:
-        raise UserError(record.path, "says ok but has no samples", mend)
+    from pardec.evidence.tables.record import check
+
+    check(record.path, record.body, "delete it and run `make all` again")
     return record
 
 
