@@ -12,7 +12,7 @@ from pardec.evidence.provenance import now, write_sidecar
 from pardec.report.figures.registry import FIGURES
 from pardec.report.frames import load_tables, table_files
 from pardec.report.packed import fold
-from pardec.report.render import TEMPLATES, Material, render
+from pardec.report.render import LIMIT_BYTES, TEMPLATES, Material, render
 
 
 def main() -> None:
@@ -58,7 +58,13 @@ def main() -> None:
         files_read(options, material),
         modules=[FIGURES.module(name) for name in FIGURES],
     )
-    print(f"report: {options.out} ({len(html.encode()) / 1e6:.1f} MB)")
+    size = len(html.encode())
+    print(f"report: {options.out} ({size / 1e6:.1f} MB)")
+    if size > LIMIT_BYTES:
+        print(
+            f"warning: {options.out} is larger than {LIMIT_BYTES / 1e6:.0f} MB and will open slowly",
+            file=sys.stderr,
+        )
 
 
 def files_read(options: argparse.Namespace, material: Material) -> list[Path]:

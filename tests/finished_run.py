@@ -11,6 +11,7 @@ import pytest
 
 from pardec.common.closure import digest
 from pardec.common.files import read_json, sha256, write_json, write_jsonl, write_text
+from pardec.common.folded import fold_json
 from pardec.evidence.claims.judge import judge_all
 from pardec.evidence.ideas.judge import judge_ideas
 from pardec.evidence.latex import macros
@@ -21,7 +22,6 @@ from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.trails import trail
 from pardec.evidence.values import collect, publish
 from pardec.report.digest import digest as pack
-from pardec.report.digest import to_script
 from tests import factories
 
 CODE = ["pardec/common/files.py", "pardec/common/errors.py"]
@@ -69,8 +69,8 @@ def tabulate(paths: dict[str, list[str]]) -> None:
     write_text(FIGURE, f"<svg><metadata>{PRINTED[0]}</metadata></svg>")
     _beside(FIGURE, "draw_figure", ["results/tables/pareto.csv"])
     links = "".join(f'<a class="v" data-v="{i}">{collected["values"][i]["text"]}</a>' for i in PRINTED)
-    data = to_script(pack(collected["values"], PRINTED, trails))
-    page = f'<html>{links}<script type="application/json" id="trail-data">{data}</script></html>'
+    data = fold_json(pack(collected["values"], PRINTED, trails))
+    page = f'<html>{links}<script type="application/octet-stream" id="trail-data">{data}</script></html>'
     write_text("results/report.html", page)
     _beside("results/report.html", "render_report", ["results/values.json", "results/study.json"])
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import html
-import json
 import math
 import re
 from collections.abc import Iterator
 from typing import Any
 
+from pardec.common.folded import unfold_json
 from pardec.evidence.faults import Fault
 from pardec.evidence.run import Run
 
@@ -26,7 +26,7 @@ def embedded(text: str) -> dict[str, Any]:
     """The packed values that a report carries, by id; empty where it carries none."""
     match = DATA.search(text)
     try:
-        return json.loads(match[1])["values"] if match else {}
+        return unfold_json(match[1])["values"] if match else {}
     except (ValueError, KeyError, TypeError):
         return {}
 

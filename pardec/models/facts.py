@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pardec.models.config import BackboneConfig
 from pardec.models.shapes import shape
 
+GROUP = 128
+"""Inputs that share a scale in int4."""
 GUESSED_WORDS = 1024
 """Vocabulary of a model trained here, which only its data's tokenizer knows."""
 
@@ -26,6 +28,20 @@ class Facts:
     mlp: int
     parameters: int
     matmul_parameters: int
+    matmul_bytes: int | None = None
+
+    def weight_bytes(self, size: int) -> float:
+        """Bytes of all weights, those that are not quantised `size` bytes each."""
+        if self.matmul_bytes is None:
+            return float(size * self.parameters)
+        return float(self.matmul_bytes + size * (self.parameters - self.matmul_parameters))
+
+    def quantised(self, how: str, size: int) -> Facts:
+        """The same model with its layers' matrices stored as `pardec.models.quantise` does; int4 has a scale and a
+        least value of `size` bytes for each group."""
+        head = self.vocab_size * self.hidden
+        each = 1.0 if how == "int8" else 0.5 + 2 * size / GROUP
+        return replace(self, matmul_bytes=round(each * (self.matmul_parameters - head)) + size * head)
 
 
 def facts_of_config(values: dict[str, Any], where: str = "config.json") -> Facts:

@@ -17,9 +17,8 @@ from torch import Tensor, nn
 from pardec.common.errors import UserError
 from pardec.models.backbone import Backbone
 from pardec.models.base import LanguageModel
+from pardec.models.facts import GROUP
 
-GROUP = 128
-"""Inputs that share a scale in int4; fewer where a row is not a multiple of it."""
 MATRICES = ("qkv", "out", "gate_up", "down")
 """Matrices of a layer; all that a token multiplies but the output head."""
 
@@ -50,6 +49,7 @@ class Int4(nn.Module):
     def __init__(self, weight: Tensor):
         super().__init__()
         rows, inputs = weight.shape
+        # Fewer where a row is not a multiple of it.
         group = next(size for size in range(min(GROUP, inputs), 0, -1) if inputs % size == 0)
         parts = weight.float().view(rows, -1, group)
         least = parts.amin(2, keepdim=True)

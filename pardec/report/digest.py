@@ -103,11 +103,3 @@ def _commit(git: dict) -> str | None:
     if not git.get("commit"):
         return None
     return git["commit"][:12] + (" with uncommitted changes" if git.get("dirty") else "")
-
-
-def to_script(data: dict[str, Any]) -> str:
-    """JSON that may stand inside a `<script>` element whatever the data says."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&\N{LINE SEPARATOR}\N{PARAGRAPH SEPARATOR}":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text

@@ -17,9 +17,10 @@ import jinja2
 from markupsafe import Markup
 
 from pardec.common.errors import UserError
+from pardec.common.folded import fold_json
 from pardec.report import answers, claims, ideas, methods, stages
 from pardec.report.book import Book
-from pardec.report.digest import digest, origin_of, to_script
+from pardec.report.digest import digest, origin_of
 from pardec.report.digits import check_digits
 from pardec.report.figures.registry import FIGURES
 from pardec.report.frames import ARMS
@@ -36,6 +37,7 @@ STYLES = ("style.css", "tools.css", "print.css")
 SCRIPTS = ("data", "panel", "marks", "tables", "search", "page")
 """Files of `report/js`, in order; they share one scope."""
 LIMIT_BYTES = 5_000_000
+"""A page larger than this is slow to open; it is written all the same, since a finished study has only this one."""
 
 
 @dataclass
@@ -79,16 +81,10 @@ def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) ->
         ) from error
     check_digits(html)
     packed = digest(material.values, list(book.used), material.trails)
-    data = to_script({**packed, "stages": stages.pack(material.jobs)})
+    data = fold_json({**packed, "stages": stages.pack(material.jobs)})
     html = html.replace(
-        "<!--trail-data-->", f'<script type="application/json" id="trail-data">{data}</script>', 1
+        "<!--trail-data-->", f'<script type="application/octet-stream" id="trail-data">{data}</script>', 1
     )
-    if len(html.encode()) > LIMIT_BYTES:
-        raise UserError(
-            "report",
-            f"is {len(html.encode())} bytes, more than {LIMIT_BYTES}",
-            "quote fewer outputs or figures",
-        )
     return html
 
 
@@ -147,7 +143,7 @@ def _text(path: Path) -> str:
 
 
 def _one_scope(scripts: Iterable[str]) -> str:
-    return f'(() => {{\n"use strict";\n{"".join(scripts)}}})();'
+    return f'(async () => {{\n"use strict";\n{"".join(scripts)}document.documentElement.dataset.ready = "";\n}})();'
 
 
 def _with_template(ask: Any) -> Any:

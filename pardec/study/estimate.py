@@ -47,11 +47,11 @@ class ModelEstimate:
 
 def estimate_models(plan: Plan) -> list[ModelEstimate]:
     """Every model that the study uses."""
-    size, found = SIZES[plan.study.precision], []
+    size, known, found = SIZES[plan.study.precision], _facts(plan), []
     fetched: set[tuple[str, str]] = set()
     for name in plan.models:
         settings = plan.study.models[name]
-        facts = facts_of_settings(settings)
+        facts = known[name]
         if facts is None:
             found.append(ModelEstimate(name, settings.source, None, None, None))
             continue
@@ -61,20 +61,30 @@ def estimate_models(plan: Plan) -> list[ModelEstimate]:
             fetched.add(commit)
             download = 2.0 * facts.parameters
         found.append(
-            ModelEstimate(name, settings.source, facts.parameters, float(size * facts.parameters), download)
+            ModelEstimate(name, settings.source, facts.parameters, facts.weight_bytes(size), download)
         )
+    return found
+
+
+def _facts(plan: Plan) -> dict[str, Facts | None]:
+    """Of every model, quantised where the study wants it so."""
+    size, found = SIZES[plan.study.precision], {}
+    for name in plan.models:
+        settings = plan.study.models[name]
+        facts, how = facts_of_settings(settings), getattr(settings, "quantise", None)
+        found[name] = facts.quantised(how, size) if facts is not None and how else facts
     return found
 
 
 def estimate_cells(plan: Plan, card: Card) -> list[CellEstimate]:
     """Every cell's time and memory on `card`."""
-    facts = {name: facts_of_settings(plan.study.models[name]) for name in plan.models}
+    facts = _facts(plan)
     return [_cell(plan, card, facts, id, cell) for id, cell in plan.cells.items()]
 
 
 def estimate_scoring_s(plan: Plan, card: Card) -> float:
     """Seconds of writing the outputs that are scored; those of cells without an estimate are left out."""
-    facts = {name: facts_of_settings(plan.study.models[name]) for name in plan.models}
+    facts = _facts(plan)
     total = 0.0
     for cell in plan.outputs.values():
         once = _generation(card, facts, cell, 1)
@@ -94,7 +104,7 @@ def _cell(plan: Plan, card: Card, facts: dict[str, Facts | None], id: str, cell:
         )
         return CellEstimate(id, cell.experiment, cell.batch, unknown=why)
     size = SIZES[cell.precision]
-    weights = sum(size * facts[name].parameters for name in names)
+    weights = sum(facts[name].weight_bytes(size) for name in names)
     once = sum(seconds for seconds, _ in runs)
     rule = cell.measure or plan.study.measure
     samples = max(rule.min_samples, min(rule.max_samples, int(rule.budget_s / max(once, 1e-9))))

@@ -1,5 +1,5 @@
-// The data stand in one JSON element; nothing is ever fetched. All files of this folder share one scope.
-const data = JSON.parse(document.getElementById("trail-data").textContent);
+// The data stand in one element, as JSON, compressed; nothing is ever fetched. All files of this folder share one scope.
+const data = JSON.parse(await unfolded(document.getElementById("trail-data").textContent));
 const pooled = (place) => (place === null || place === undefined ? null : data.pool[place]);
 const byId = (id) => document.getElementById(id);
 const all = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -54,4 +54,9 @@ for (const id of Object.keys(data.values)) {
 // What is said here is read aloud, and shown nowhere.
 function announce(words) {
   byId("status").textContent = words;
+}
+
+async function unfolded(text) {
+  const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+  return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
 }

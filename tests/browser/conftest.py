@@ -81,6 +81,16 @@ def report(request, synthetic) -> Path:
     return Path(named).resolve() if named else request.getfixturevalue("project").path("results/report.html")
 
 
+READY = "document.documentElement.dataset.ready !== undefined"
+UNFOLD = """async () => {
+    const text = document.getElementById("trail-data").textContent;
+    const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    window.carried = JSON.parse(await new Response(stream).text());
+}"""
+"""What the page carries, read apart from the page's own script."""
+
+
 class Watched:
     """A page with what it asked for and what it complained about."""
 
@@ -95,6 +105,8 @@ class Watched:
             ),
         )
         page.goto(path.as_uri())
+        page.wait_for_function(READY)
+        page.evaluate(UNFOLD)
 
 
 @pytest.fixture

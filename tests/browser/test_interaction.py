@@ -10,7 +10,7 @@ pytestmark = pytest.mark.browser
 
 MARKS = "figure svg[data-values] .mark[data-v]"
 TOLD = """(id) => {
-    const packed = JSON.parse(document.getElementById("trail-data").textContent).values[id];
+    const packed = window.carried.values[id];
     return {value: packed[0], low: packed[3], high: packed[4]};
 }"""
 
@@ -184,7 +184,7 @@ def test_search_finds_every_kind(page):
         "rule": "tabulate",
     }
     cell = page.evaluate(
-        """() => Object.entries(JSON.parse(document.getElementById("trail-data").textContent).records)
+        """() => Object.entries(window.carried.records)
             .find(([, record]) => record.samples_ms.length)[0]"""
     )
     wanted |= {"claim": ident, "cell": cell, "number": "latency ms"}
@@ -375,7 +375,7 @@ def test_the_folded_page_unfolds(browser, report, tmp_path):
     requests = []
     page.on("request", lambda request: requests.append(request.url))
     page.goto(path.as_uri())
-    page.wait_for_selector("#answer a.v")
+    page.wait_for_selector("html[data-ready] #answer a.v")
     page.locator("#answer a.v").first.click()
     assert page.locator("#panel.open").count() == 1
     assert requests == [path.as_uri()]

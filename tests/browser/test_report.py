@@ -33,7 +33,7 @@ def test_every_number_opens_its_trail(visit):
     # Click them all within the page: hundreds of real mouse moves would only test the mouse.
     wrong = page.evaluate(
         """() => {
-            const data = JSON.parse(document.getElementById("trail-data").textContent);
+            const data = window.carried;
             const wrong = [];
             for (const link of document.querySelectorAll("a.v")) {
                 link.click();
@@ -78,7 +78,7 @@ def test_panel_shows_samples_hashes_and_machine(visit):
     assert "snakemake" in words or "python scripts/" in words
     measured = page.evaluate(
         """() => {
-            const data = JSON.parse(document.getElementById("trail-data").textContent);
+            const data = window.carried;
             const timed = (path) => data.records[path] && data.records[path].samples_ms.length;
             const id = Object.keys(data.values).find((id) => id.endsWith("/latency_ms") &&
             data.values[id][8].some((p) => timed(data.pool[p])));
@@ -116,6 +116,7 @@ def test_an_address_leads_to_a_number(visit, browser, report):
     ident = visit().page.locator("#answer a.v").first.get_attribute("data-v")
     page = browser.new_page()
     page.goto(f"{report.as_uri()}#{ident}")
+    page.wait_for_function("document.documentElement.dataset.ready !== undefined")
     assert page.locator("#panel.open .id").first.inner_text() == ident
     page.close()
 

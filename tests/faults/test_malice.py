@@ -226,6 +226,6 @@ def test_a_huge_prompt_file_is_read_within_bounds(tmp_path):
 @pytest.mark.parametrize("text", ["<script>evil()</script>", "</script><img src=x onerror=alert(1)>", "<!--"])
 def test_words_inside_the_pages_data_cannot_leave_it(text):
     """Prose is escaped by the template engine (tests/unit/test_report_page.py, and in a browser tests/browser)."""
-    from pardec.report.digest import to_script
+    from pardec.common.folded import fold_json
 
-    assert "<" not in to_script({"prompt": text})
+    assert "<" not in fold_json({"prompt": text})

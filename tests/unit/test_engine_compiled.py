@@ -15,6 +15,7 @@ from pardec.measure.cell import ArmSpec, run_cell
 from pardec.measure.clock import HostClock
 from pardec.models import compiled
 from pardec.models.compiled import COMPILERS, compile_model, graphs
+from pardec.models.quantise import quantise
 from pardec.study.load import load_study
 from tests.faults import arms
 from tests.reference.drafts import draft_model, speculate
@@ -51,6 +52,19 @@ def test_tokens_are_those_of_the_eager_engine_and_graphs_settle(decoder, setting
         grown.append(graphs() - before)
         assert torch.equal(found, made.decode(model, batch, 16).tokens)
     assert grown[0] > 0 and grown[1:] == [0, 0]
+
+
+@needs_compiler
+@pytest.mark.parametrize("how", ["int8", "int4"])
+def test_quantised_weights_run_compiled_too(how):
+    model = quantise(backbone(causal=True, hidden=64, head_dim=16, mlp=128), how)
+    made, static = build("autoregressive", {}), compile_model(model, "cpu")
+    static.padded = True
+    batch = pad_left(BATCHES[0], [1, 2], 0)
+    assert torch.equal(made.decode(static, batch, 12).tokens, made.decode(model, batch, 12).tokens)
+    before = graphs()
+    made.decode(static, pad_left(BATCHES[1], [1, 2], 0), 12)
+    assert graphs() == before
 
 
 @needs_compiler

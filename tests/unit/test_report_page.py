@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import base64
 import gzip
-import json
 import re
 
 import jinja2
 import pytest
 
 from pardec.common.errors import UserError
+from pardec.common.folded import fold_json, unfold_json
 from pardec.report import answers, methods
 from pardec.report.book import Book, figures, grouped
-from pardec.report.digest import digest, origin_of, to_script
+from pardec.report.digest import digest, origin_of
 from pardec.report.digits import bare_digits, check_digits
 from pardec.report.figures.base import save
 from pardec.report.figures.registry import FIGURES
@@ -61,7 +61,7 @@ def test_every_template_resolves(page):
 
 def test_every_link_has_a_value(page, material):
     linked = set(re.findall(r'data-v="([^"]+)"', page))
-    data = json.loads(re.search(r'id="trail-data">(.*?)</script>', page, re.DOTALL)[1])
+    data = unfold_json(re.search(r'id="trail-data">(.*?)</script>', page)[1])
     assert linked
     assert linked <= set(material.values)
     assert linked == set(data["values"]), "the page carries what it links, and no more"
@@ -265,8 +265,8 @@ def test_digest_packs_and_escapes():
     packed = digest(values, ["a/b/c"], trails)
     assert list(packed["records"]) == ["r"]
     assert packed["records"]["r"]["samples_ms"] == [1.2346]
-    assert "</script>" not in to_script(packed)
-    assert json.loads(to_script(packed)) == packed
+    assert "<" not in fold_json(packed)
+    assert unfold_json(fold_json(packed)) == packed
 
 
 def test_embedded_figures_do_not_share_ids(tmp_path):
@@ -389,5 +389,5 @@ def test_tables_lead_to_their_data(page):
 
 def test_scripts_are_one_scope_in_order(page):
     script = page.rpartition("<script>")[2]
-    assert script.startswith('(() => {\n"use strict";')
+    assert script.startswith('(async () => {\n"use strict";')
     assert script.index("const data =") < script.index("const panel =") < script.index("const finder =")

@@ -10,9 +10,12 @@ from pardec.report.frames import ARMS, measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
+LEAST = 3
+"""Fewest passes of a cell that is drawn: with one or two there is no course to see."""
+
 
 def draw(tables: Tables) -> Any:
-    """One line a cell: each pass relative to the median of its timed samples."""
+    """One line a cell of `LEAST` passes or more: each pass relative to the median of its timed samples."""
     import statistics
 
     rows = [r for _, r in need(tables, "warmup").iterrows()]
@@ -21,6 +24,7 @@ def draw(tables: Tables) -> Any:
     for row in rows:
         if measure(row, "relative"):
             lines.setdefault(text(row, "cell"), []).append(row)
+    lines = {cell: line for cell, line in lines.items() if len(line) >= LEAST}
     if not lines:
         style.nothing(axes)
         return canvas

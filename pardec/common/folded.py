@@ -1,0 +1,30 @@
+"""JSON folded small, for a page that carries megabytes of it."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from typing import Any
+
+
+def fold_json(data: Any) -> str:
+    """`data` as JSON, compressed, in base64: no sign of it means anything to HTML. Equal data give equal text.
+
+    Raises:
+        ValueError: a number that JSON does not know.
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode("ascii")
+
+
+def unfold_json(text: str) -> Any:
+    """What `fold_json` folded.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return json.loads(gzip.decompress(base64.b64decode(text, validate=True)))
+    except (OSError, EOFError) as error:
+        raise ValueError(str(error)) from error
