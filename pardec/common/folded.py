@@ -1,4 +1,4 @@
-"""JSON folded small, for a page that carries megabytes of it."""
+"""Text folded small, for pages that carry megabytes of it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import json
 from typing import Any
 
 
+def fold_text(text: str) -> str:
+    """`text` compressed, in base64: no sign of it means anything to HTML. Equal texts give equal ones."""
+    return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode("ascii")
+
+
 def fold_json(data: Any) -> str:
-    """`data` as JSON, compressed, in base64: no sign of it means anything to HTML. Equal data give equal text.
+    """`data` as JSON, folded.
 
     Raises:
         ValueError: a number that JSON does not know.
     """
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode("ascii")
+    return fold_text(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
 def unfold_json(text: str) -> Any:

@@ -6,9 +6,9 @@ folded page holds the same bytes, compressed, and unfolds itself where it is ope
 
 from __future__ import annotations
 
-import base64
-import gzip
 from html import escape
+
+from pardec.common.folded import fold_text
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -40,5 +40,4 @@ PAGE = """<!doctype html>
 
 def fold(html: str, title: str) -> str:
     """`html` as a page that unfolds to it; equal pages give equal bytes."""
-    data = base64.b64encode(gzip.compress(html.encode(), compresslevel=9, mtime=0)).decode("ascii")
-    return PAGE.format(title=escape(title), data=data)
+    return PAGE.format(title=escape(title), data=fold_text(html))

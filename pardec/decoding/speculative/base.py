@@ -183,11 +183,11 @@ class Drafter(Strategy):
 
     def redraft(self, view: View, count: int, choose: Choose, hints: Hints) -> Draft:
         """The block of the last `propose` once more, beginning with what it holds now; the rest is masked."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} cannot draft a block again: choose another drafter")
 
     def vary(self, view: View, count: int, rate: float, noise: Noise) -> Tensor:
         """Logits [B, count, V] of the same block with a share `rate` of its new context's features dropped."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no features to drop: choose another drafter")
 
 
 class Schedule(Strategy):

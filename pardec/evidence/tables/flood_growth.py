@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from pardec.common.lazy import lazy
 from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.tables.growth import constant_to, grown
 from pardec.evidence.tables.inputs import Inputs
-
-statistics = lazy("pardec.evidence.statistics")
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
@@ -29,44 +27,21 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 def _growth(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     x, y = [row["roots"] for row in rows], [row["latency_ms"] for row in rows]
-    power, line = statistics.loglog_slope(x, y), statistics.linear_slope(x, y)
-    last = statistics.loglog_slope(x[-2:], y[-2:])
-    constant = constant_to(rows)
+    constant = constant_to(rows, "roots", _end)
     first = rows[0]
     return {
         "series": name,
         "model": first["model"],
         **{column: first[column] for column in ("decoder", "order", "candidates", "plan", "manager")},
-        "exponent": power.value,
-        "exponent_low": power.low,
-        "exponent_high": power.high,
-        "slope_ms": line.value,
-        "slope_ms_low": line.low,
-        "slope_ms_high": line.high,
-        "last_exponent": last.value,
-        "n": power.n,
+        **grown(x, y, "slope_ms"),
         "from_roots": x[0],
         "to_roots": x[-1],
         "smallest_ms": y[0],
         "largest_ms": y[-1],
-        "growth": y[-1] / y[0],
         "constant_to": constant,
         "constant_throughout": constant == x[-1],
         **{column: " ".join(row[column] for row in rows) for column in SOURCES},
     }
-
-
-def constant_to(rows: list[dict[str, Any]]) -> int:
-    """Roots of the largest plan up to which the latency is not shown to exceed that of the smallest: its interval
-    reaches the smallest's, widened by the noise floor. rows: in order of size."""
-    first = rows[0]
-    ceiling = _end(first, "high") * (1 + (first["noise_floor"] or 0.0))
-    reached = first["roots"]
-    for row in rows[1:]:
-        if _end(row, "low") > ceiling:
-            break
-        reached = row["roots"]
-    return reached
 
 
 def _end(row: dict[str, Any], end: str) -> float:

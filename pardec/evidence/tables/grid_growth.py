@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from pardec.common.lazy import lazy
 from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.tables.growth import constant_to, grown
 from pardec.evidence.tables.inputs import Inputs
-
-statistics = lazy("pardec.evidence.statistics")
 
 QUANTITIES = {"nfe": "slope_passes", "latency_ms": "slope_ms", "pass_ms": "slope_ms"}
 """What grows, and the column of its slope; pass_ms is the time of one pass."""
@@ -53,10 +51,7 @@ def _fewest(cells: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str,
 
 def _growth(arm: str, series: str, quantity: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     x, y = [row["new_tokens"] for row in rows], [row[quantity] for row in rows]
-    power, line = statistics.loglog_slope(x, y), statistics.linear_slope(x, y)
-    slope = QUANTITIES[quantity]
-    last = statistics.loglog_slope(x[-2:], y[-2:])
-    constant = _constant_to(quantity, rows)
+    constant = constant_to(rows, "new_tokens", lambda row, end: _end(row, quantity, end))
     return {
         "arm": arm,
         "series": series or None,
@@ -64,37 +59,16 @@ def _growth(arm: str, series: str, quantity: str, rows: list[dict[str, Any]]) ->
         "decoder": rows[0]["decoder"],
         "model": rows[0]["model"],
         "all_right": all(row["right"] for row in rows),
-        "exponent": power.value,
-        "exponent_low": power.low,
-        "exponent_high": power.high,
-        slope: line.value,
-        f"{slope}_low": line.low,
-        f"{slope}_high": line.high,
-        "last_exponent": last.value,
-        "n": power.n,
+        **grown(x, y, QUANTITIES[quantity]),
         "from_tokens": x[0],
         "to_tokens": x[-1],
         "smallest": y[0],
         "largest": y[-1],
-        "growth": y[-1] / y[0],
         "constant_to": constant,
         "constant_side": next((row["side"] for row in rows if row["new_tokens"] == constant), None),
         "constant_throughout": constant == x[-1],
         **{name: " ".join(row[name] for row in rows) for name in SOURCES},
     }
-
-
-def _constant_to(quantity: str, rows: list[dict[str, Any]]) -> int:
-    """Tokens of the largest size up to which `quantity` is not shown to exceed that of the smallest: its interval
-    reaches the smallest's, widened by the noise floor."""
-    first = rows[0]
-    ceiling = _end(first, quantity, "high") * (1 + (first["noise_floor"] or 0.0))
-    reached = first["new_tokens"]
-    for row in rows[1:]:
-        if _end(row, quantity, "low") > ceiling:
-            break
-        reached = row["new_tokens"]
-    return reached
 
 
 def _end(row: dict[str, Any], quantity: str, end: str) -> float:
