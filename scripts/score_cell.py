@@ -7,15 +7,10 @@ import sys
 from pathlib import Path
 
 from pardec.common.cli import main_guard
-from pardec.common.files import write_json
-from pardec.data.registry import TASKS
-from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
-from pardec.quality.base import Context
-from pardec.quality.registry import METRICS
-from pardec.quality.score import read_outputs, score_outputs
+from pardec.measure import forkserver
 
 
-def main() -> None:
+def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", required=True, help="outputs.jsonl")
     parser.add_argument(
@@ -29,38 +24,51 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto")
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap resampling")
     parser.add_argument("--out", required=True, help="score.json to write")
-    arguments = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    args = arguments()
+
+    from pardec.common.files import write_json
+    from pardec.data.registry import TASKS
+    from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
+    from pardec.quality.base import Context
+    from pardec.quality.registry import METRICS
+    from pardec.quality.score import read_outputs, score_outputs
+
     begin = now()
     modules: list[str] = []
-    context = Context(encoder=arguments.encoder, seed=arguments.seed)
-    outputs = read_outputs(arguments.outputs, arguments.task)
+    context = Context(encoder=args.encoder, seed=args.seed)
+    outputs = read_outputs(args.outputs, args.task)
     # Most tasks need no model to be scored, and loading torch takes longer than scoring them.
-    if arguments.scorer or arguments.encoder:
+    if args.scorer or args.encoder:
         from pardec.measure.device import resolve
 
-        context.device = resolve(arguments.device)
-    if arguments.scorer:
+        context.device = resolve(args.device)
+    if args.scorer:
         from pardec.data.tokenizers import load_tokenizer
         from pardec.models.architecture import modules_of
         from pardec.models.load import load_model
 
-        modules += modules_of(arguments.scorer)
-        context.scorer = load_model(arguments.scorer, context.device)
-        context.scorer_tokenizer = load_tokenizer(arguments.scorer)
-    metrics = [name.strip() for name in arguments.metrics.split(",") if name.strip()]
+        modules += modules_of(args.scorer)
+        context.scorer = load_model(args.scorer, context.device)
+        context.scorer_tokenizer = load_tokenizer(args.scorer)
+    metrics = [name.strip() for name in args.metrics.split(",") if name.strip()]
     score = score_outputs(outputs, metrics, context)
-    files = [Path(arguments.outputs), *(checkpoint_files(arguments.scorer) if arguments.scorer else [])]
+    files = [Path(args.outputs), *(checkpoint_files(args.scorer) if args.scorer else [])]
     modules += [METRICS.module(name) for name in metrics]
-    modules += [TASKS.module(arguments.task)] if arguments.task in TASKS else []
-    _, known, rest = str(Path(arguments.outputs).parent.as_posix()).partition("results/quality/")
+    modules += [TASKS.module(args.task)] if args.task in TASKS else []
+    _, known, rest = str(Path(args.outputs).parent.as_posix()).partition("results/quality/")
     wildcards = {"output_set": rest} if known else {}
-    origin = provenance(sys.argv, begin, files, modules=modules, wildcards=wildcards, seed=arguments.seed)
+    origin = provenance(sys.argv, begin, files, modules=modules, wildcards=wildcards, seed=args.seed)
     body = {**score, "inputs": origin["inputs"], "provenance": origin}
-    write_json(arguments.out, sealed(arguments.out, body))
+    write_json(args.out, sealed(args.out, body))
     main_score = score["metrics"][score["main"]]
     value = "none" if main_score["value"] is None else f"{main_score['value']:.3f}"
-    print(f"{arguments.out}: {score['main']} {value} over {main_score['n']} prompts")
+    print(f"{args.out}: {score['main']} {value} over {main_score['n']} prompts")
 
 
 if __name__ == "__main__":
+    forkserver.hand_over(sys.argv)
     sys.exit(main_guard(main))

@@ -22,7 +22,7 @@ from pardec.measure.compiling import nothing_compiled, refused, settle
 from pardec.measure.energy import measure_energy
 from pardec.measure.finite import refuse_nan
 from pardec.measure.gpu import energy_counter
-from pardec.measure.memory import MB, measure_memory, resident_mb
+from pardec.measure.memory import MB, measure_memory, reset_peak, resident_mb
 from pardec.measure.sampling import Series, batches, measure
 from pardec.measure.settings import MeasureSettings
 from pardec.measure.stopping import Budget, Maximum, Precise
@@ -124,11 +124,12 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
 
     compiling = settle(clock, cell.run, prompts) if spec.engine == "compiled" else {}
     first = Series(cell.run)
+    reset_peak()
     for number in range(limits.warmup_passes):
         passed, _ = timed(clock, lambda watch, number=number: cell.run(prompts(number), watch))
         first.warmup_ms.append(passed["e2e_ms"])
     facts["memory"] = measure_memory(device, cell.weights, generate)
-    cell.refuse_nan(prompts(0))
+    cell.refuse_nan(prompts(0), watched=True)
     with CountingModel(cell.model) as counting, cell.named(), refuse_nan(*cell.weights):
         generate()
     facts["work"] = _work(counting)
@@ -244,14 +245,17 @@ class Side:
         )
         return self.widened(batch, self.longest, self.model.info.pad_id)
 
-    def refuse_nan(self, indices: Sequence[int]) -> None:
-        """One pass over prompts; also where a decoder's own passes go through another library's model."""
+    def refuse_nan(self, indices: Sequence[int], watched: bool = False) -> None:
+        """One pass over prompts; also where a decoder's own passes go through another library's model.
+
+        watched: a whole generation is watched for NaN anyway, so that what needs one is left to it.
+        """
         batch = self.batch(indices)
         with self.named(), refuse_nan(self.model), torch.inference_mode():
             # A model that reads no plain sequence, as a renderer, is run by its decoder.
             if hasattr(self.model, "denoise"):
                 self.model(batch.tokens, pad=batch.pad)
-            else:
+            elif not watched:
                 self.decoder.decode(self.model, batch, self.spec.new_tokens)
 
     @contextmanager

@@ -1,11 +1,11 @@
 """One process a cell without paying for imports each time.
 
 A timing job is a process of its own; importing torch is most of its life, and of the life of an untimed job that
-decodes a few prompts. The first job leaves behind a small server that has imported torch, and nothing of this project,
-before any thread or CUDA context exists. Each later job hands the server its command line, folder, environment and
-standard streams over a local socket; the server forks a fresh child that runs the script from the start, so project
-code is always read from disk. The server ends by itself when idle, kills a child whose client has gone, and refuses to
-fork once its own process has threads or CUDA.
+decodes or scores a few prompts. The first job leaves behind a small server that has imported torch and the like, and
+nothing of this project, before any thread or CUDA context exists. Each later job hands the server its command line,
+folder, environment and standard streams over a local socket; the server forks a fresh child that runs the script from
+the start, so project code is always read from disk. The server ends by itself when idle, kills a child whose client
+has gone, and refuses to fork once its own process has threads or CUDA.
 
 `hand_over(argv)` is all that a script calls; `run(argv)` returns the exit status, or None where no server can be had;
 the caller then runs in its own process.
@@ -39,6 +39,7 @@ PRELOAD = (
     "tokenizers",
     "pydantic",
     "transformers.models.llama.modeling_llama",
+    "scipy.stats",
 )
 """Third-party modules only: a project module loaded here could be stale when a child runs it."""
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -278,11 +279,11 @@ def _child(request: dict, streams: array.array) -> None:
         os.environ.clear()
         os.environ.update(request["env"], **{LAUNCH: "forked"})
         sys.argv = request["argv"]
-        if "PYTHONSAFEPATH" not in request["env"]:
-            sys.path.insert(0, str(Path(sys.argv[0]).resolve().parent))
         sys.path[0:0] = [
             folder for folder in request["env"].get("PYTHONPATH", "").split(os.pathsep) if folder
         ]
+        if "PYTHONSAFEPATH" not in request["env"]:  # first of all, as Python itself puts it
+            sys.path.insert(0, str(Path(sys.argv[0]).resolve().parent))
         try:
             runpy.run_path(sys.argv[0], run_name="__main__")
             status = 0

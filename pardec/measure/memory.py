@@ -27,11 +27,12 @@ def _tensors(model: Any):
 
 
 def measure_memory(device: str, model: Any, run: Callable[[], Any]) -> dict:
-    """Run one untimed generation and return its peaks in megabytes.
+    """Run one untimed generation, after the warm-up's, and return its peaks in megabytes.
 
     On CUDA: the caching allocator's own peaks, allocated and reserved. On a CPU there is no caching allocator:
     `peak_allocated_mb` replays every allocation and release that torch reports to its profiler, on top of the
-    weights; `peak_reserved_mb` is the process's peak resident set, reset before the run where the kernel allows it.
+    weights; `peak_reserved_mb` is the process's peak resident set since `reset_peak`, read before the profiler adds
+    to it.
     """
     if device.startswith("cuda"):
         return _cuda(model, run)
@@ -53,8 +54,6 @@ def _cuda(model: Any, run: Callable[[], Any]) -> dict:
 
 
 def _host(model: Any, run: Callable[[], Any]) -> dict:
-    _reset_peak_resident()
-    run()
     resident = resident_mb("VmHWM")
     with _quiet(), torch.autograd.profiler.profile(use_cpu=True, profile_memory=True) as profile:
         run()
@@ -94,7 +93,8 @@ def resident_mb(field: str = "VmRSS") -> float:
     return peak * (1 if sys.platform == "darwin" else 1024) / MB
 
 
-def _reset_peak_resident() -> None:
+def reset_peak() -> None:
+    """Count the process's peak resident set anew, so that it says nothing of how the models were loaded."""
     try:
         with open("/proc/self/clear_refs", "w") as handle:
             handle.write("5")
