@@ -16,6 +16,7 @@ from pardec.common.errors import UserError
 from pardec.evidence.tables.registry import FILES, TABLES, needs
 from pardec.report.figures.registry import FIGURES
 from pardec.study.plan import Plan
+from pardec.study.scheduling import calm_scheduler
 from pardec.study.targets import mend_targets
 
 try:
@@ -27,6 +28,8 @@ except UserError as error:
 
 # On a cluster a job is told by its wildcards, which Snakemake cuts at the commas in our paths.
 mend_targets()
+# And its scheduler would take a core from the cells that are timed.
+calm_scheduler()
 
 # A timing job needs the machine for itself, also where nobody said so on the command line.
 workflow.global_resources.setdefault("gpu", 1)
