@@ -26,6 +26,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--task")
     parser.add_argument("--prompt-tokens", type=int)
     parser.add_argument("--prompt-text", choices=["real", "random"], default="real", help="what prompts say")
+    parser.add_argument(
+        "--prompt-form", choices=["plain", "chat"], default="plain", help="chat: through the chat template"
+    )
     parser.add_argument("--new-tokens", type=int, required=True)
     parser.add_argument("--fill", type=float, help="least share of the canvas that a prompt's answer takes")
     parser.add_argument("--prompts", type=int, required=True)
@@ -60,7 +63,14 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     device = resolve(args.device)
     model, decoder, encode = load_arm(
-        args.model, args.decoder, args.settings, device, args.precision, args.companions, args.engine
+        args.model,
+        args.decoder,
+        args.settings,
+        device,
+        args.precision,
+        args.companions,
+        args.engine,
+        args.prompt_form,
     )
     tokenizer = load_tokenizer(os.path.join(args.model, "tokenizer.json"))
     path = os.path.join(args.data, "heldout.jsonl")

@@ -21,6 +21,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--scorer", help="folder of the autoregressive model that scores text")
     parser.add_argument("--encoder", help="folder of the encoder for bertscore")
+    parser.add_argument("--run-code", choices=["yes"], help="let metric unit_tests run what models wrote")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto")
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap resampling")
     parser.add_argument("--out", required=True, help="score.json to write")
@@ -39,7 +40,7 @@ def main() -> None:
 
     begin = now()
     modules: list[str] = []
-    context = Context(encoder=args.encoder, seed=args.seed)
+    context = Context(encoder=args.encoder, seed=args.seed, run_code=args.run_code == "yes")
     outputs = read_outputs(args.outputs, args.task)
     # Most tasks need no model to be scored, and loading torch takes longer than scoring them.
     if args.scorer or args.encoder:

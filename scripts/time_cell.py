@@ -50,6 +50,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--prompt-text", choices=["real", "random"], default="real", help="what the cell's prompts say"
     )
+    parser.add_argument(
+        "--prompt-form", choices=["plain", "chat"], default="plain", help="chat: through the chat template"
+    )
     parser.add_argument("--new-tokens", type=int, required=True)
     parser.add_argument("--fill", type=float, help="least share of the canvas that a prompt's answer takes")
     parser.add_argument("--device", default="auto")
@@ -101,6 +104,7 @@ def main() -> None:
         prompt_tokens=args.prompt_tokens,
         new_tokens=args.new_tokens,
         random_prompts=args.prompt_text == "random",
+        prompt_form=args.prompt_form,
         device=args.device,
         precision=args.precision,
         threads=args.threads,

@@ -41,13 +41,17 @@ class ChatTemplate:
     def render(self, messages: list[dict[str, str]], answer: bool = True) -> str:
         """The text of `messages` ({"role", "content"} each), and with `answer` the opening of the model's turn.
 
+        Models that can think aloud first (Qwen3) are told not to: the drafts published for them were made for that.
+
         Raises:
             UserError: the template refuses the messages, or asks for what a sandbox forbids.
         """
         from jinja2 import TemplateError
 
         try:
-            return self.template.render(messages=messages, add_generation_prompt=answer, **self.specials)
+            return self.template.render(
+                messages=messages, add_generation_prompt=answer, enable_thinking=False, **self.specials
+            )
         except TemplateError as error:
             raise UserError(
                 self.where, f"cannot write these messages ({error})", "change the messages"
@@ -74,6 +78,22 @@ def load_chat(folder: str | Path) -> ChatTemplate | None:
         # Several by name: tools, retrieval, and the plain one.
         source = next((one["template"] for one in source if one.get("name") == "default"), None)
     return None if source is None else ChatTemplate(source, specials, f"{path}: chat_template")
+
+
+def chat_of(folder: str | Path) -> ChatTemplate:
+    """The chat template of the checkpoint in `folder`.
+
+    Raises:
+        UserError: it has none, or one that is no Jinja text.
+    """
+    chat = load_chat(folder)
+    if chat is None:
+        raise UserError(
+            folder,
+            "has no chat template, and the prompts are to go through it",
+            "set prompt_form or chat off",
+        )
+    return chat
 
 
 def _text(token: Any) -> str | None:

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 from pardec.data.prompts import cut_to, random_tokens
 
 if TYPE_CHECKING:
+    from pardec.data.chat import ChatTemplate
     from pardec.data.tokenizers import TextTokenizer
 
 
 def encode_prompts(
-    tokenizer: TextTokenizer, prompts: Sequence[dict], length: int | None, random: int | None = None
+    tokenizer: TextTokenizer,
+    prompts: Sequence[dict],
+    length: int | None,
+    random: int | None = None,
+    chat: ChatTemplate | None = None,
 ) -> list[list[int]]:
     """Token ids of each prompt.
 
@@ -20,12 +25,16 @@ def encode_prompts(
     token included: its own end, with the texts of the records before it in front where it is too short.
     random: a seed; each prompt's tokens but the start token are then replaced by random ordinary ones. They depend on
     the seed and the record's id alone.
+    chat: each prompt is a user's turn written by this template, up to where the model's turn begins; of any length.
 
     Raises:
-        UserError: the records hold too little text for `length`.
+        UserError: the records hold too little text for `length`, or the template refuses a prompt.
     """
     start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    if length is None:
+    if chat is not None:
+        said = ([{"role": "user", "content": record["prompt"]}] for record in prompts)
+        found = [tokenizer.encode_chat(chat, messages) for messages in said]
+    elif length is None:
         found = [tokenizer.encode_prompt(record["prompt"]) for record in prompts]
     else:
         texts = [tokenizer.encode(record["prompt"] + (record["answer"] or "")) for record in prompts]

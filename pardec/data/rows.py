@@ -27,6 +27,8 @@ class RowSource(Source):
     """Cut each text after this many words; what follows is the answer. Null: the whole text is the prompt."""
     answer_words: int = Field(64, ge=1)
     """Longest answer, in words, where `prompt_words` cuts a text."""
+    most_words: int | None = Field(None, ge=1)
+    """Leave out prompts of more words; null keeps all."""
     task: str = Field("text", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """What the records call their task."""
     limit: int = Field(512, ge=1)
@@ -50,12 +52,22 @@ class RowSource(Source):
             raise UserError(
                 where, f"holds no prompt in field {self.field!r}", "check the file, field and shape"
             )
+        everything = len(records)
+        if self.most_words is not None:
+            records = {
+                prompt: row for prompt, row in records.items() if len(prompt.split()) <= self.most_words
+            }
+            if not records:
+                what = f"holds no prompt of at most {self.most_words} words"
+                raise UserError(where, what, "raise most_words")
         count = max(1, round(self.heldout_share * len(records)))
         held = heldout_keys(records, seed, count)
         kept = heldout_keys(held, seed, self.limit)
         train = [row for prompt, row in records.items() if prompt not in held]
         heldout = [row for prompt, row in records.items() if prompt in kept]
-        counts = {"texts": len(pairs), "empty_or_repeated": len(pairs) - len(records)}
+        counts = {"texts": len(pairs), "empty_or_repeated": len(pairs) - everything}
+        if self.most_words is not None:
+            counts["too_long"] = everything - len(records)
         complete = self.answer_field is not None or self.shape == "conversation"
         return Prepared(train, heldout, None, complete, {"text": {**facts, **counts}})
 

@@ -25,17 +25,20 @@ def load_arm(
     precision: str,
     companions: Mapping[str, str | Path] | None = None,
     engine: str = "eager",
+    prompt_form: str = "plain",
 ) -> tuple[Any, Decoder, Encode]:
     """Load a checkpoint and its tokenizer, build the decoder, give it its companions, and let it prepare.
 
     companions: folders of further checkpoints, by what the decoder calls them. engine: `eager`, or `compiled` for the
-    model and all its companions.
+    model and all its companions. prompt_form: `plain`, or `chat` for the checkpoint's chat template.
 
     Raises:
         UserError: a missing or damaged checkpoint, settings the decoder refuses, a model whose attention
-            is not what the decoder needs, or a companion that it lacks or does not know.
+            is not what the decoder needs, a companion that it lacks or does not know, or no chat template where
+            prompts are to go through it.
         NotImplementedError: the engine cannot run one of the models here.
     """
+    from pardec.data.chat import chat_of
     from pardec.data.encoding import encode_prompts
     from pardec.data.tokenizers import load_tokenizer
     from pardec.models.load import load_model
@@ -62,11 +65,12 @@ def load_arm(
         model = compile_model(model, device)
         made.companions = {name: compile_model(other, device) for name, other in made.companions.items()}
     tokenizer = load_tokenizer(Path(model_dir) / "tokenizer.json")
+    chat = chat_of(model_dir) if prompt_form == "chat" else None
     made.prepare(model)
     return (
         model,
         made,
-        lambda prompts, length, random=None: encode_prompts(tokenizer, prompts, length, random),
+        lambda prompts, length, random=None: encode_prompts(tokenizer, prompts, length, random, chat),
     )
 
 

@@ -57,6 +57,8 @@ class Spec:
     seed: int
     random_prompts: bool = False
     """Whether the cell, not its reference, gets random tokens in place of the prompts."""
+    prompt_form: str = "plain"
+    """`chat`: prompts go through the chat template of each arm's checkpoint."""
     engine: str = "eager"
     """How the models of both arms are executed."""
     run: int | None = None
@@ -218,7 +220,14 @@ class Side:
         self.spec, self.device, self.role = spec, device, role
         self.pad_left, self.widened = pad_left, widened
         self.model, self.decoder, encode = load_arm(
-            arm.model, arm.decoder, arm.settings, device, spec.precision, arm.companions, spec.engine
+            arm.model,
+            arm.decoder,
+            arm.settings,
+            device,
+            spec.precision,
+            arm.companions,
+            spec.engine,
+            spec.prompt_form,
         )
         self.weights = torch.nn.ModuleList([self.model, *self.decoder.companions.values()])
         random = spec.random_prompts and role == "cell"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pardec.models.config import BackboneConfig
+from pardec.models.draft_config import ARCHITECTURE, DraftConfig
 from pardec.models.shapes import shape
 
 GROUP = 128
@@ -52,6 +53,8 @@ def facts_of_config(values: dict[str, Any], where: str = "config.json") -> Facts
     """
     if values.get("model_type") == "gpt2":
         return _gpt2(values)
+    if ARCHITECTURE in values.get("architectures", ()):
+        return _draft(DraftConfig.from_json(values, where))
     return facts_of_backbone(BackboneConfig.from_json(values, where))
 
 
@@ -107,6 +110,26 @@ def facts_of_backbone(config: BackboneConfig) -> Facts:
         mlp=config.mlp,
         parameters=body + config.layers * vectors + outer,
         matmul_parameters=body + tables,
+    )
+
+
+def _draft(config: DraftConfig) -> Facts:
+    """A draft has no table of tokens: it reads its target's, and writes through its target's head."""
+    hidden, width = config.hidden, config.head_dim
+    projections = hidden * width * (2 * config.heads + 2 * config.kv_heads) + 3 * hidden * config.mlp
+    vectors = 2 * hidden + (2 * width if config.qk_norm else 0)
+    body = config.layers * projections + len(config.taps) * hidden * hidden
+    return Facts(
+        attention="bidirectional",
+        vocab_size=config.vocab_size,
+        layers=config.layers,
+        hidden=hidden,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=width,
+        mlp=config.mlp,
+        parameters=body + config.layers * vectors + 2 * hidden,
+        matmul_parameters=body,
     )
 
 

@@ -97,6 +97,12 @@ LLADA: Values = {
     "mask_token_id": 126_336,
 }
 DREAM = {"architectures": ["DreamModel"], "model_type": "Dream", "mask_token_id": 151_666}
+DFLASH = {
+    "architectures": ["DFlashDraftModel"],
+    "block_size": 16,
+    "num_target_layers": 36,
+    "dflash_config": {"mask_token_id": 151_669, "target_layer_ids": [1, 9, 17, 25, 33]},
+}
 STRETCH = {
     "rope_type": "llama3",
     "factor": 8.0,
@@ -117,6 +123,7 @@ SHAPES: dict[str, Values] = {
     "qwen3-1.7b": _qwen3(2048, 6144, 28, 16, tied=True),
     "qwen3-4b": _qwen3(2560, 9728, 36, 32, tied=True),
     "qwen3-8b": _qwen3(4096, 12_288, 36, 32, tied=False),
+    "qwen3-8b-dflash": _qwen3(4096, 12_288, 5, 32, tied=True) | DFLASH,
     "gpt2": _gpt2(768, 12, 12),
     "gpt2-medium": _gpt2(1024, 24, 16),
     "gpt2-large": _gpt2(1280, 36, 20),

@@ -49,7 +49,7 @@ class Context:
     """What some metrics need beside the outputs.
 
     scorer, scorer_tokenizer: a held-out autoregressive model. encoder: folder of a bidirectional encoder.
-    seed: of bootstrap resampling. device: where models run.
+    seed: of bootstrap resampling. device: where models run. run_code: whether programs of a model may be run.
     """
 
     scorer: LanguageModel | None = None
@@ -57,6 +57,7 @@ class Context:
     encoder: str | Path | None = None
     seed: int = 0
     device: str = "cpu"
+    run_code: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     """What a metric adds to the score file about how it measured, by metric."""
 

@@ -20,6 +20,8 @@ METRICS = Registry(
         "separation0": "pardec.quality.rendering:Separation0",
         "separation1": "pardec.quality.rendering:Separation1",
         "invalid": "pardec.quality.rendering:Invalid",
+        "number": "pardec.quality.number:Number",
+        "unit_tests": "pardec.quality.unit_tests:UnitTests",
         "chrf": "pardec.quality.chrf:Chrf",
         "bleu": "pardec.quality.bleu:Bleu",
         "distinct_1": "pardec.quality.distinct:Distinct1",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,14 @@ from typing import Any
 from pardec.common.errors import UserError
 from pardec.models.verification import GenerationSettings, VerifySettings
 from pardec.quality.intervals import wilson
+from pardec.quality.number import last_number
 
 BATCH = 8
-NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 SHOT = "Question: {prompt}\nAnswer:{answer}"
 """How a question, and before it solved ones, are written."""
 
 Generate = Callable[[GenerationSettings, Sequence[str]], list[str]]
 """Texts of the outputs after each of several prompts."""
-
-
-def last_number(text: str) -> float | None:
-    """The last number of a text; where it is told to stop at the next question, that of what stands before it."""
-    found = NUMBER.findall(text.partition("\nQuestion:")[0])
-    return float(found[-1].replace(",", "")) if found else None
 
 
 def written(row: dict, shots: Sequence[dict]) -> str:
@@ -90,24 +83,18 @@ def generator(folder: Path, device: str, precision: str, seed: int) -> Generate:
     made: dict[str, tuple] = {}
 
     def generate(check: GenerationSettings, prompts: Sequence[str]) -> list[str]:
-        from pardec.data.chat import load_chat
         from pardec.data.tokenizers import load_tokenizer
         from pardec.decoding.batching import pad_left, prompt_seed
         from pardec.decoding.prepared import load_arm
 
-        words = json.dumps([check.decoder, check.settings], sort_keys=True)
+        form = "chat" if check.chat else "plain"
+        words = json.dumps([check.decoder, check.settings, form], sort_keys=True)
         if words not in made:
             made.clear()  # one large model at a time
-            made[words] = load_arm(folder, check.decoder, check.settings, device, precision)
+            made[words] = load_arm(folder, check.decoder, check.settings, device, precision, prompt_form=form)
         model, decoder, encode = made[words]
         tokenizer = load_tokenizer(folder / "tokenizer.json")
-        if check.chat:
-            chat = load_chat(folder)
-            if chat is None:
-                raise UserError(folder, "has no chat template, and verify says chat", "leave chat out")
-            tokens = [tokenizer.encode(chat.render([{"role": "user", "content": text}])) for text in prompts]
-        else:
-            tokens = encode([{"prompt": text} for text in prompts], None)
+        tokens = encode([{"prompt": text} for text in prompts], None)
         texts = []
         for start in range(0, len(tokens), BATCH):
             part = tokens[start : start + BATCH]

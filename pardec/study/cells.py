@@ -141,6 +141,12 @@ def _cell(
         if role not in work.models:
             place = f"{where}: arms.{arm}.companions.{called} (workload {workload!r})"
             raise missing(place, "role", role, work.models)
+    if work.prompt_form == "chat" and shape["prompt_tokens"] is not None:
+        raise UserError(
+            f"{where.removesuffix('.reference')}.prompt_tokens",
+            f"cannot cut the prompts of workload {workload!r}: its prompt_form is chat, and a template stays whole",
+            "leave prompt_tokens out of this grid",
+        )
     new_tokens = shape["new_tokens"] or work.new_tokens
     settings = _validated(chosen, swept, f"{where}.sweep")
     trouble = DECODERS.load(chosen.decoder).check(settings, new_tokens)

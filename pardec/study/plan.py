@@ -70,6 +70,7 @@ class Plan(Files):
         shape = {"data": f"results/data/{work.data}", "workload": cell.workload, "task": work.task}
         shape |= {"prompt-tokens": cell.prompt_tokens, "new-tokens": cell.new_tokens, "fill": work.fill}
         shape |= {"prompt-text": "random" if cell.random_prompts else None}
+        shape |= {"prompt-form": "chat" if work.prompt_form == "chat" else None}
         shape |= {key: getattr(cell, key) for key in ("device", "precision", "threads", "engine")}
         return shape | {"seed": self.seed("prompts", cell.workload)}
 
@@ -102,7 +103,14 @@ class Plan(Files):
         cell = self.outputs[id]
         work = self.study.workloads[cell.workload]
         scorer = f"results/models/{work.scorer}" if work.scorer else None
-        return flags(task=work.task, metrics=",".join(work.metrics), scorer=scorer, encoder=work.encoder)
+        allowed = "yes" if work.run_code else None
+        return flags(
+            task=work.task,
+            metrics=",".join(work.metrics),
+            scorer=scorer,
+            encoder=work.encoder,
+            run_code=allowed,
+        )
 
     def likelihood_args(self, name: str) -> str:
         wanted = self.study.likelihood

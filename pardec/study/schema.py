@@ -83,6 +83,11 @@ class Workload(Settings):
     """Folder of an encoder for BERTScore, for metrics that need one."""
     prompts: int = Field(48, ge=1)
     """Held-out prompts that quality is scored on."""
+    prompt_form: Literal["plain", "chat"] = "plain"
+    """`chat` hands each prompt to its model as a user's turn, through the chat template of the model's checkpoint."""
+    run_code: bool = False
+    """Whether metric `unit_tests` may run the programs that models wrote, in processes of their own with limits of time
+    and memory but no walls: say true inside a container."""
     fill: float | None = Field(None, gt=0, le=1)
     """Take only prompts whose answer fits the canvas and takes this share of it at least, so that the canvas's
     length is the output's; for data whose tokenizer is made here. null takes all."""

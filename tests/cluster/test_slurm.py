@@ -22,7 +22,7 @@ from tests.tiny_study import overlay, targets
 
 pytestmark = pytest.mark.cluster
 
-TIMED = ("describe_machine", "warm_up", "time_cell")
+TIMED = ("describe_machine", "warm_up", "time_cell", "measure_verify_cost")
 # Cells long enough to be caught in the act.
 STUDY = overlay(budget_s=4.0, max_samples=5000, target_half_width=0.0001)
 QUICK = (
@@ -55,9 +55,9 @@ def folder(tmp_path_factory):
     return folder
 
 
-def start(slurm, folder, *more):
-    command = [str(SNAKEMAKE), *targets(STUDY), "--configfile", "tiny.yaml", "--workflow-profile"]
-    command += ["profiles/lambda-slurm", *QUICK, *more]
+def start(slurm, folder, wanted, study):
+    command = [str(SNAKEMAKE), *wanted, "--configfile", study, "--workflow-profile"]
+    command += ["profiles/lambda-slurm", *QUICK]
     env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
     with open(folder / "said.txt", "a") as said:
         return subprocess.Popen(
@@ -93,7 +93,7 @@ def measuring(folder):
 
 
 def test_a_study_that_is_cancelled_killed_and_resumed(slurm, folder):
-    run = start(slurm, folder)
+    run = start(slurm, folder, targets(STUDY), "tiny.yaml")
     try:
         # One job is cancelled by hand, the process of another is killed; both are tried again by themselves.
         [first] = slurm.wait(lambda: running(slurm, "time_cell"), 200, f"a cell runs: {said(folder)[-3000:]}")
@@ -113,7 +113,7 @@ def test_a_study_that_is_cancelled_killed_and_resumed(slurm, folder):
 
     env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
     subprocess.run([str(SNAKEMAKE), "--unlock"], cwd=folder, env=env, check=True, capture_output=True)
-    again = start(slurm, folder)
+    again = start(slurm, folder, targets(STUDY), "tiny.yaml")
     assert again.wait(timeout=240) == 0, said(folder)[-4000:]
     for path in targets(STUDY):
         assert (folder / path).is_file(), path
@@ -123,9 +123,7 @@ def test_a_study_that_is_cancelled_killed_and_resumed(slurm, folder):
         assert body["status"] == "ok" and body["samples"], body["reason"]
 
 
-def test_jobs_ran_where_the_profile_says(slurm, folder):
-    jobs = [job for job in slurm.jobs() if job["JobState"] == "COMPLETED"]
-    assert {"prepare_data", "train_model", *TIMED, "generate_outputs", "score_cell"} <= {*map(rule, jobs)}
+def ran_where_the_profile_says(jobs, folder):
     for job in jobs:
         timed = rule(job) in TIMED
         assert job["NodeList"] == ("gpu1" if timed else "cpu1") and job["Partition"] == job["NodeList"][:3], (
@@ -137,16 +135,27 @@ def test_jobs_ran_where_the_profile_says(slurm, folder):
         assert Path(job["StdOut"]).is_relative_to(folder / "results/logs/slurm")
 
 
-def test_a_timing_job_never_shares_its_node(slurm):
+def test_jobs_ran_where_the_profile_says(slurm, folder):
+    jobs = [job for job in slurm.jobs() if job["JobState"] == "COMPLETED"]
+    wanted = {"describe_machine", "warm_up", "time_cell"}
+    assert {"prepare_data", "train_model", *wanted, "generate_outputs", "score_cell"} <= {*map(rule, jobs)}
+    ran_where_the_profile_says(jobs, folder)
+
+
+def never_shared(jobs):
     spans = [
         (datetime.fromisoformat(job["StartTime"]), datetime.fromisoformat(job["EndTime"]), job["JobId"])
-        for job in slurm.jobs()
+        for job in jobs
         if job["NodeList"] == "gpu1"
     ]
     spans.sort()
     assert len(spans) > 5
     for (_, end, one), (begin, _, other) in pairwise(spans):
         assert end <= begin, f"jobs {one} and {other} shared gpu1"
+
+
+def test_a_timing_job_never_shares_its_node(slurm):
+    never_shared(slurm.jobs())
 
 
 def megabytes(said):
@@ -159,3 +168,25 @@ def test_memory_and_time_grow_with_the_attempt(slurm):
     assert len(timed) >= 2, "the cancelled job was not tried again with more"
     memories, limits = zip(*sorted(timed), strict=True)
     assert len(set(memories)) == len(set(limits)) == len(timed)
+
+
+def test_the_smoke_study_runs_whole(slurm, tmp_path_factory):
+    folder = copy_project(tmp_path_factory.mktemp("smoke"))
+    before = {job["JobId"] for job in slurm.jobs()}
+    run = start(slurm, folder, ["all"], "studies/smoke.yaml")
+    try:
+        assert run.wait(timeout=2700) == 0, said(folder)[-4000:]
+    finally:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+    jobs = [job for job in slurm.jobs() if job["JobId"] not in before]
+    assert {job["JobState"] for job in jobs} == {"COMPLETED"}
+    cells = list(records(folder))
+    assert len([job for job in jobs if rule(job) == "time_cell"]) == len(cells) > 40
+    ran_where_the_profile_says(jobs, folder)
+    never_shared(jobs)
+    assert (folder / "results/report.html").is_file()
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [str(SNAKEMAKE.with_name("pardec")), "verify"]
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -50,6 +50,15 @@ def test_sharegpt_gives_the_first_human_turn_and_its_answer(file):
     assert prepared.facts["text"]["empty_or_repeated"] == 1 and prepared.ends
 
 
+def test_prompts_of_too_many_words_are_left_out():
+    wanted = {"shape": "conversation", "field": "conversations"}
+    prepared = build(FIXTURES / "sharegpt.json", most_words=5, **wanted)
+    assert [prompt for prompt, _ in pairs(prepared)] == ["What is a lighthouse for?", "Is seven prime?"]
+    assert prepared.facts["text"]["too_long"] == 1 and prepared.facts["text"]["empty_or_repeated"] == 1
+    with pytest.raises(UserError, match="holds no prompt of at most 1 words"):
+        build(FIXTURES / "sharegpt.json", most_words=1, **wanted)
+
+
 def test_chat_roles_are_turns_too():
     turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
     assert first_exchange(turns) == ("Hi", "Hello")
@@ -170,3 +179,11 @@ def test_hub_mistakes_are_told(hub_folder, change, message):
     settings = {"source": "hub", "dataset": str(hub_folder), "revision": COMMIT, **change}
     with pytest.raises(UserError, match=message):
         parse_settings(settings).build(1)
+
+
+def test_one_file_of_a_hub_data_set_that_holds_others(tmp_path):
+    (tmp_path / "wanted.json").write_text(json.dumps([{"ask": "one?"}, {"ask": "two?"}]))
+    (tmp_path / "other.json").write_text(json.dumps([{"something": {"else": 1}}]))
+    settings = {"source": "hub", "dataset": str(tmp_path), "split": "train", "revision": COMMIT}
+    found = parse_settings({**settings, "files": "wanted.json", "field": "ask"}).build(1)
+    assert sorted(prompt for prompt, _ in pairs(found)) == ["one?", "two?"]

@@ -10,6 +10,8 @@ from pardec.common.files import read_json
 from pardec.data.tokenizers import load_tokenizer
 from pardec.models.architecture import modules_of
 from pardec.models.config import BackboneConfig
+from pardec.models.draft import DraftModel
+from pardec.models.draft_config import DraftConfig
 from pardec.models.gpt2 import GPT2, GPT2Config
 from pardec.models.load import load_model
 from pardec.models.registry import ARCHITECTURES
@@ -26,6 +28,7 @@ PUBLISHED = {
     "qwen2.5-7b": 7_615_616_512,
     "qwen3-0.6b": 596_049_920,
     "qwen3-8b": 8_190_735_360,
+    "qwen3-8b-dflash": 1_048_626_432,
     "gpt2": 124_439_808,
     "gpt2-large": 774_030_080,
     "gpt2-xl": 1_557_611_200,
@@ -36,7 +39,7 @@ PUBLISHED = {
 def built(name: str):
     values = shape(name, max_positions=None if name.startswith("gpt2") else 64)
     kind = ARCHITECTURES.load(values["architectures"][0])
-    config = (GPT2Config if kind is GPT2 else BackboneConfig).from_json(values, name)
+    config = {GPT2: GPT2Config, DraftModel: DraftConfig}.get(kind, BackboneConfig).from_json(values, name)
     with torch.device("meta"):
         return kind(config)
 
@@ -49,7 +52,7 @@ def test_a_shape_has_the_parameters_of_the_published_model(name):
 @pytest.mark.parametrize("name", SHAPES)
 def test_every_shape_can_be_built(name):
     info = built(name).info
-    masked = name in ("llada-8b", "dream-7b")
+    masked = name in ("llada-8b", "dream-7b", "qwen3-8b-dflash")
     assert info.attention == ("bidirectional" if masked else "causal")
     assert (info.mask_id is not None) == masked and info.eos_id < info.vocab_size
 

@@ -43,7 +43,7 @@ def test_hours_are_those_of_the_plan(plans, row, card):
 @pytest.mark.parametrize("gigabytes", [24, 48, 80])
 def test_what_fits_is_what_the_plan_says(plans, gigabytes):
     def fit(plan):
-        cells = estimate_cells(plan, CARDS["h200"])
+        cells = [one for one in estimate_cells(plan, CARDS["h200"]) if not one.unknown]
         return f"{sum(one.memory <= gigabytes * 1e9 for one in cells)} of {len(cells)}"
 
     assert said(f"cells that fit {gigabytes} GB") == [fit(plan) for plan in plans]

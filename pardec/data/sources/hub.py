@@ -24,6 +24,8 @@ class Hub(RowSource):
     """Its name, `owner/name`, or a local folder laid out as on the hub."""
     config: str | None = None
     """Its configuration, where it has several."""
+    files: str | list[str] | None = None
+    """Its files to read, names or patterns, where it holds others too."""
     split: str = Field("test", min_length=1)
     """Which split."""
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")
@@ -50,7 +52,9 @@ class Hub(RowSource):
         if self.dataset.startswith((".", "/")) and not Path(self.dataset).is_dir():
             raise UserError(self.dataset, "does not exist", "check the path of the data set")
         try:
-            return datasets.load_dataset(self.dataset, self.config, split=self.split, revision=self.revision)
+            return datasets.load_dataset(
+                self.dataset, self.config, data_files=self.files, split=self.split, revision=self.revision
+            )
         except Exception as error:
             # The library lets the errors of whatever it calls through: its own, the HTTP client's, those of parsers.
             said = (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,122 @@
+"""Programs that pass their tests: HumanEval (Chen et al. 2021, arXiv:2107.03374), one program a problem.
+
+A record's prompt opens a Python function, its answer holds the tests as `def check(candidate)`. The output is what
+follows the prompt, or, from a model that chats, a text with the whole function in a fenced block.
+
+Programs of a model are somebody else's code. They run only where the study says so (`run_code` of the workload), each
+in a process of its own with an empty environment and folder and limits on time, memory and file size. That stops
+accidents, not malice: a container is the wall.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from pardec.common.errors import UserError
+from pardec.quality.base import Context, Metric, Scored
+
+SECONDS = 10
+"""A program that takes longer has failed."""
+MEMORY_BYTES = 1 << 30
+FILE_BYTES = 1 << 20
+FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
+FUNCTION = re.compile(r"^def (\w+)\(", re.MULTILINE)
+NEXT = re.compile(r"^(?=\S)(?!\s*#)", re.MULTILINE)
+"""A line that is not indented ends the body of a function that was only to be completed."""
+
+
+class UnitTests(Metric):
+    """Fraction of programs that pass all their tests (pass@1), with Wilson's interval; no value where the study does
+    not allow to run them."""
+
+    name = "unit_tests"
+    title = "programs that pass"
+    better = "higher"
+    unit = "fraction"
+    needs = frozenset({"answer"})
+
+    def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
+        from pardec.quality.intervals import wilson
+
+        if not context.run_code:
+            reason = "not run: set run_code of the workload to run what models wrote, in a container"
+            context.facts[self.name] = {"reason": reason}
+            return Scored(None, None, None, 0, [None] * len(outputs))
+        right = [float(passes(program(row["prompt"], row["text"], row["answer"]))) for row in outputs]
+        low, high = wilson(int(sum(right)), len(right))
+        return Scored(sum(right) / len(right), low, high, len(right), right)
+
+
+def program(prompt: str, text: str, tests: str) -> str:
+    """The prompt completed by `text`, and its tests called.
+
+    Raises:
+        UserError: the prompt opens no function.
+    """
+    names = FUNCTION.findall(prompt)
+    if not names:
+        raise UserError(
+            "metric 'unit_tests'",
+            f"prompt {prompt[:60]!r} opens no Python function",
+            "use it on HumanEval's prompts, or drop this metric",
+        )
+    called = f"{tests}\n\ncheck({names[-1]})\n"
+    fenced = FENCE.search(text)
+    written = fenced.group(1) if fenced else text
+    if names[-1] in FUNCTION.findall(written):
+        # The whole function again: what stands before its opening, as imports, is the prompt's.
+        before = prompt[: prompt.rindex(f"def {names[-1]}(")]
+        return f"{before}\n{written}\n\n{called}"
+    body = NEXT.split(written.lstrip("\n"), maxsplit=1)
+    kept = written if len(body) == 1 else body[0]
+    return f"{prompt}{kept}\n\n{called}"
+
+
+def passes(source: str) -> bool:
+    """Whether `source` runs to its end within the limits; a program that leaves before that has failed."""
+    reached = secrets.token_hex(16)
+    source += f"\nimport os\nos.write(1, b'{reached}')\n"
+    with tempfile.TemporaryDirectory(prefix="pardec-") as folder, tempfile.TemporaryFile() as said:
+        try:
+            child = subprocess.Popen(
+                [sys.executable, "-I", "-c", source],
+                cwd=folder,
+                env={},
+                stdin=subprocess.DEVNULL,
+                stdout=said,
+                stderr=subprocess.DEVNULL,
+                preexec_fn=_limit,
+                start_new_session=True,
+            )
+        except (OSError, ValueError):  # longer than a command may be, or with a NUL in it
+            return False
+        try:
+            child.wait(SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)  # and whatever it started
+            child.wait()
+        said.seek(0)
+        return said.read().endswith(reached.encode())
+
+
+def _limit() -> None:
+    import resource
+
+    for what, most in (
+        (resource.RLIMIT_CPU, SECONDS),
+        (resource.RLIMIT_AS, MEMORY_BYTES),
+        (resource.RLIMIT_FSIZE, FILE_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        resource.setrlimit(what, (most, most))

@@ -1,0 +1,88 @@
+"""Answers that are right or wrong: last numbers, and programs that pass their tests or do not."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from copy import deepcopy
+
+import pytest
+
+from pardec.common.errors import UserError
+from pardec.quality import unit_tests
+from pardec.quality.unit_tests import passes, program
+from tests import tiny_study
+from tests.unit.test_quality_metrics import measure, output
+
+OPENS = 'def add(a: int, b: int) -> int:\n    """a + b"""\n'
+PROMPT = f"from typing import List\n\n\ndef helper(n):\n    return n\n\n\n{OPENS}"
+TESTS = "METADATA = {}\n\n\ndef check(candidate):\n    assert candidate(2, 3) == 5\n    assert candidate(-1, 1) == 0\n"
+RIGHT = "    return a + b\n"
+
+
+def row(text, number=0):
+    return output(text, TESTS, task="text", number=number) | {"prompt": PROMPT}
+
+
+def test_the_last_number_decides():
+    said = ["7 and 5, so #### 1,200", "it is 1200.0", "12", "none", "1200\nQuestion: what of 7?"]
+    rows = [output(text, "3 * 400\n#### 1200", number=k) for k, text in enumerate(said)]
+    found = measure("number", rows)
+    assert found.per_prompt == [1, 1, 0, 0, 1] and found.value == 0.6 and found.low < 0.6 < found.high
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        (RIGHT, True),
+        ("    return a - b\n", False),
+        (RIGHT + "\n\ndef more(:\n", True),  # what follows the function is no part of it
+        (f"```python\n{PROMPT}{RIGHT}```\nThis adds.", True),
+        ("Here it is:\n```\ndef add(a, b):\n    return sum([a, b])\n```", True),
+        ("```python\n    return a + b\n", True),  # cut off before the fence closes
+        ("    import sys\n    sys.exit(0)\n", False),  # leaves before the tests
+        ("    print('x' * 9_000_000)\n    return a + b\n", False),  # more than it may write
+        ("    return [0] * (1 << 34)\n", False),  # more memory than it may take
+        ("\0", False),
+        ("", False),
+    ],
+)
+def test_a_program_passes_or_not(text, right):
+    assert passes(program(PROMPT, text, TESTS)) is right
+
+
+def test_programs_are_run_only_where_the_study_says_so():
+    rows = [row(RIGHT, 0), row("    return 0\n", 1)]
+    kept = measure("unit_tests", rows)
+    assert (kept.value, kept.n, kept.per_prompt) == (None, 0, [None, None])
+    run = measure("unit_tests", rows, run_code=True)
+    assert run.per_prompt == [1, 0] and run.n == 2
+
+
+def test_a_program_that_hangs_ends_with_all_it_started(monkeypatch, tmp_path):
+    monkeypatch.setattr(unit_tests, "SECONDS", 1)
+    mark = tmp_path / "late"
+    child = f"import time; time.sleep(3); open({str(mark)!r}, 'w')"
+    text = f"    import subprocess, sys, time\n    subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+    text += "    time.sleep(60)\n"
+    begin = time.monotonic()
+    assert not passes(program(PROMPT, text, TESTS))
+    assert time.monotonic() - begin < 10
+    time.sleep(3)
+    assert not mark.exists()
+
+
+def test_a_prompt_without_a_function_is_named():
+    with pytest.raises(UserError, match="opens no Python function"):
+        program("Write a poem", "", TESTS)
+
+
+def test_the_key_reaches_the_command():
+    def asked(**workload):
+        over = deepcopy(tiny_study.overlay())
+        over["workloads"]["w"] |= workload
+        plan = tiny_study.plan(over)
+        return [shlex.split(plan.score_args(id)) for id in plan.outputs]
+
+    assert all(words[words.index("--run-code") + 1] == "yes" for words in asked(run_code=True))
+    assert all("--run-code" not in words for words in asked())
