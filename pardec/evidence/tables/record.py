@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, ValidationError
 
 from pardec.common.errors import UserError
+
+
+Name = Annotated[str, Field(min_length=1)]
+"""An empty one would be a missing one as soon as a table is written."""
 
 
 class _Part(BaseModel):
@@ -21,21 +25,21 @@ class SettingsPart(_Part):
 class CellPart(_Part):
     """What a cell ran; a reference names itself by the same words, without an id."""
 
-    id: str | None = None
-    experiment: str
-    task: str
-    model: str
-    decoder: str
+    id: Name | None = None
+    experiment: Name
+    task: Name
+    model: Name
+    decoder: Name
     settings: SettingsPart
     batch: PositiveInt
     new_tokens: PositiveInt
-    data: str | None = None
-    family: str | None = None
-    arm: str | None = None
-    engine: str | None = None
-    precision: str | None = None
-    device: str | None = None
-    role: str | None = None
+    data: Name | None = None
+    family: Name | None = None
+    arm: Name | None = None
+    engine: Name | None = None
+    precision: Name | None = None
+    device: Name | None = None
+    role: Name | None = None
     quality: str | None = None
     threads: int | None = None
     prompt_tokens: int | None = None
@@ -46,7 +50,7 @@ class CellPart(_Part):
 
 
 class NamedCell(CellPart):
-    id: str
+    id: Name
 
 
 class CyclePart(_Part):
@@ -150,7 +154,7 @@ class Record(_Part):
     """A timing record."""
 
     cell: NamedCell
-    status: str
+    status: Name
     samples: list[SamplePart]
     reference: ReferencePart | None = None
     reason: str | None = None
