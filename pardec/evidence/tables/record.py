@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from pardec.common.errors import UserError
 
-
 Name = Annotated[str, Field(min_length=1)]
 """An empty one would be a missing one as soon as a table is written."""
 
