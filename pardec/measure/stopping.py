@@ -18,16 +18,24 @@ def median_half_width(values: list[float]) -> float:
     n = len(values)
     if n < 6:
         return math.inf
-    ordered = sorted(values)
-    tail, rank = 0.0, 0
-    while True:
-        tail += math.comb(n, rank) * 0.5**n
-        if tail > 0.025:
-            break
-        rank += 1
+    ordered, rank = sorted(values), _rank(n)
     low, high = ordered[rank - 1], ordered[n - rank]
     middle = median(ordered)
     return (high - low) / 2 / middle if middle > 0 else math.inf
+
+
+def _rank(n: int) -> int:
+    """The largest rank whose order statistic, and its mirror, leave no more than 2.5 % of the binomial law outside.
+
+    In whole numbers: behind a thousand values the binomial coefficients no longer fit a float.
+    """
+    term = tail = 1
+    rank = 0
+    while 40 * tail <= 1 << n:
+        term = term * (n - rank) // (rank + 1)
+        rank += 1
+        tail += term
+    return rank
 
 
 class Criterion(Protocol):

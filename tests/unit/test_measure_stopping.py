@@ -2,6 +2,7 @@ import math
 import random
 
 import pytest
+from scipy.stats import binom
 
 from pardec.measure.stopping import Precise, median_half_width
 
@@ -34,3 +35,11 @@ def test_noise_keeps_sampling_going():
     for _ in range(30):
         rule.add(draw.uniform(1, 2))
     assert not rule.finished()
+
+
+@pytest.mark.parametrize("n", [6, 9, 40, 999, 1030, 1500, 5000])
+def test_the_ranks_are_those_of_the_binomial_law_however_many_samples(n):
+    values = [1000.0 + k for k in range(n)]
+    rank = int(binom.ppf(0.025, n, 0.5))
+    low, high = values[rank - 1], values[n - rank]
+    assert median_half_width(values[::-1]) == pytest.approx((high - low) / 2 / (1000 + (n - 1) / 2))
