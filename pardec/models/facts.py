@@ -90,44 +90,41 @@ def facts_of_settings(settings: Any) -> Facts | None:
 def facts_of_backbone(config: BackboneConfig) -> Facts:
     """The facts of a backbone of this shape."""
     hidden, width = config.hidden, config.head_dim
-    projections = hidden * width * (2 * config.heads + 2 * config.kv_heads) + 3 * hidden * config.mlp
     vectors = 2 * hidden
     vectors += width * (config.heads + 2 * config.kv_heads) if config.qkv_bias else 0
     vectors += 2 * width if config.qk_norm else 0
     tables = config.vocab_size * hidden
     learned = config.prompt_positions + config.canvas_positions + config.grid_rows + config.grid_columns
     learned += config.grid_right + config.grid_below
-    body = config.layers * projections
+    body = config.layers * _matrices(config)
     outer = tables * (1 if config.tied else 2) + hidden * (1 + learned)
     return Facts(
         attention="causal" if config.causal else "bidirectional",
-        vocab_size=config.vocab_size,
-        layers=config.layers,
-        hidden=hidden,
-        heads=config.heads,
-        kv_heads=config.kv_heads,
-        head_dim=width,
-        mlp=config.mlp,
+        **_sizes(config),
         parameters=body + config.layers * vectors + outer,
         matmul_parameters=body + tables,
     )
 
 
+def _matrices(config: BackboneConfig | DraftConfig) -> int:
+    """Parameters of one layer's matrices: queries, keys, values and output, and a gated feed-forward part."""
+    attention = 2 * config.hidden * config.head_dim * (config.heads + config.kv_heads)
+    return attention + 3 * config.hidden * config.mlp
+
+
+def _sizes(config: BackboneConfig | DraftConfig) -> dict[str, int]:
+    names = ("vocab_size", "layers", "hidden", "heads", "kv_heads", "head_dim", "mlp")
+    return {name: getattr(config, name) for name in names}
+
+
 def _draft(config: DraftConfig) -> Facts:
     """A draft has no table of tokens: it reads its target's, and writes through its target's head."""
     hidden, width = config.hidden, config.head_dim
-    projections = hidden * width * (2 * config.heads + 2 * config.kv_heads) + 3 * hidden * config.mlp
     vectors = 2 * hidden + (2 * width if config.qk_norm else 0)
-    body = config.layers * projections + len(config.taps) * hidden * hidden
+    body = config.layers * _matrices(config) + len(config.taps) * hidden * hidden
     return Facts(
         attention="bidirectional",
-        vocab_size=config.vocab_size,
-        layers=config.layers,
-        hidden=hidden,
-        heads=config.heads,
-        kv_heads=config.kv_heads,
-        head_dim=width,
-        mlp=config.mlp,
+        **_sizes(config),
         parameters=body + config.layers * vectors + 2 * hidden,
         matmul_parameters=body,
     )

@@ -114,6 +114,14 @@ def task_score(row: dict, key: str) -> float:
     return scores[key]
 
 
+def share_of(right: list[float]) -> Scored:
+    """The share of outputs that are right, one or zero each, with Wilson's interval."""
+    from pardec.quality.intervals import wilson
+
+    low, high = wilson(int(sum(right)), len(right))
+    return Scored(sum(right) / len(right), low, high, len(right), right)
+
+
 def mean_of(outputs: Sequence[dict], score: Callable[[dict], float | None], seed: int) -> Scored:
     """The mean of a score per prompt, with a bootstrap interval over prompts."""
     from pardec.quality.intervals import bootstrap_mean

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pardec.quality.base import Context, Metric, Scored, task_score
+from pardec.quality.base import Context, Metric, Scored, share_of, task_score
 
 
 class Exact(Metric):
@@ -17,8 +17,4 @@ class Exact(Metric):
     needs = frozenset({"answer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        from pardec.quality.intervals import wilson
-
-        right = [task_score(row, "exact") for row in outputs]
-        low, high = wilson(int(sum(right)), len(right))
-        return Scored(sum(right) / len(right), low, high, len(right), right)
+        return share_of([task_score(row, "exact") for row in outputs])

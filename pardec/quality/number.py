@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pardec.quality.base import Context, Metric, Scored
+from pardec.quality.base import Context, Metric, Scored, share_of
 
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
@@ -14,6 +14,12 @@ def last_number(text: str) -> float | None:
     """The last number of a text; where a model goes on to a next question, that of what stands before it."""
     found = NUMBER.findall(text.partition("\nQuestion:")[0])
     return float(found[-1].replace(",", "")) if found else None
+
+
+def same_number(text: str, answer: str) -> bool:
+    """Whether a text ends with the number that the answer ends with; one without a number does not."""
+    found = last_number(text)
+    return found is not None and found == last_number(answer)
 
 
 class Number(Metric):
@@ -27,11 +33,4 @@ class Number(Metric):
     needs = frozenset({"answer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        from pardec.quality.intervals import wilson
-
-        right = [
-            float((found := last_number(row["text"])) is not None and found == last_number(row["answer"]))
-            for row in outputs
-        ]
-        low, high = wilson(int(sum(right)), len(right))
-        return Scored(sum(right) / len(right), low, high, len(right), right)
+        return share_of([float(same_number(row["text"], row["answer"])) for row in outputs])

@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Sequence
 
 from pardec.common.errors import UserError
-from pardec.quality.base import Context, Metric, Scored
+from pardec.quality.base import Context, Metric, Scored, share_of
 
 SECONDS = 10
 """A program that takes longer has failed."""
@@ -44,15 +44,12 @@ class UnitTests(Metric):
     needs = frozenset({"answer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        from pardec.quality.intervals import wilson
-
         if not context.run_code:
             reason = "not run: set run_code of the workload to run what models wrote, in a container"
             context.facts[self.name] = {"reason": reason}
             return Scored(None, None, None, 0, [None] * len(outputs))
-        right = [float(passes(program(row["prompt"], row["text"], row["answer"]))) for row in outputs]
-        low, high = wilson(int(sum(right)), len(right))
-        return Scored(sum(right) / len(right), low, high, len(right), right)
+        programs = (program(row["prompt"], row["text"], row["answer"]) for row in outputs)
+        return share_of([float(passes(source)) for source in programs])
 
 
 def program(prompt: str, text: str, tests: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from pardec.common.errors import UserError
 from pardec.models.verification import GenerationSettings, VerifySettings
 from pardec.quality.intervals import wilson
-from pardec.quality.number import last_number
+from pardec.quality.number import same_number
 
 BATCH = 8
 SHOT = "Question: {prompt}\nAnswer:{answer}"
@@ -66,7 +66,7 @@ def _sample(
         raise UserError(where, what, "lower prompts or shots, or raise the dataset's limit")
     asked, solved = questions[: check.prompts], shots[: check.shots]
     texts = generate(check, [written(row, solved) for row in asked])
-    right = [last_number(text) == last_number(row["answer"]) for text, row in zip(texts, asked, strict=True)]
+    right = [same_number(text, row["answer"]) for text, row in zip(texts, asked, strict=True)]
     low, high = wilson(sum(right), len(right), 0.99)
     found = {"score": sum(right) / len(right), "low": low, "high": high, "n": len(right)}
     if not low - check.margin <= check.score <= high + check.margin:

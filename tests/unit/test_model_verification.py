@@ -17,7 +17,8 @@ from pardec.decoding.prepared import load_arm
 from pardec.evidence.claims.practice import judge_examples
 from pardec.models import checkpoint
 from pardec.models.verification import VerifySettings
-from pardec.quality.verification import last_number, verify, written
+from pardec.quality.number import last_number
+from pardec.quality.verification import verify, written
 from pardec.study.load import load_study
 from pardec.study.plan import Plan
 from scripts import verify_model
