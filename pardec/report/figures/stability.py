@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from pardec.common.lazy import lazy
@@ -16,6 +17,9 @@ REASONS = {
     "maximum": ("most samples allowed", "D", "#CC79A7"),
 }
 OTHER = ("*", "#8a929b")
+LINE = 14
+ABREAST = 4
+"""Points a line of signs takes between a panel and its title, and the signs on one."""
 
 
 def draw(tables: Tables) -> Any:
@@ -38,14 +42,15 @@ def draw(tables: Tables) -> Any:
 
 
 def _explain(axes: Any, entries: list[tuple[str, Any]]) -> None:
-    """The signs of one panel, on the line of its title: the two panels use colour for different things."""
+    """The signs of one panel, under its title: the two panels use colour for different things."""
+    axes.set_title(axes.get_title(loc="left"), pad=6 + LINE * math.ceil(len(entries) / ABREAST))
     if entries:
         axes.legend(
             [sign for _, sign in entries],
             [words for words, _ in entries],
-            loc="lower right",
-            bbox_to_anchor=(1.0, 1.0),
-            ncols=len(entries),
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 1.0),
+            ncols=min(ABREAST, len(entries)),
             frameon=False,
             fontsize=7.6,
             handletextpad=0.3,

@@ -48,6 +48,9 @@ LOOKS = {
     "masked_diffusion": {"color": "#D55E00", "marker": "o", "hatch": "////", "line": "-"},
     "jacobi": {"color": "#009E73", "marker": "D", "hatch": "xxxx", "line": "-"},
     "full_passes": {"color": "#5b636d", "marker": "X", "hatch": "----", "line": ":"},
+    "speculative": {"color": "#E69F00", "marker": "v", "hatch": "xxxx", "line": ":"},
+    "flash_flood": {"color": "#56B4E9", "marker": "P", "hatch": "++++", "line": "--"},
+    "table_lookup": {"color": "#CC79A7", "marker": "^", "hatch": "\\\\", "line": "-."},
 }
 # Further arms of a decoder, and decoders not named above.
 SPARE = [
