@@ -7,6 +7,7 @@ DECODERS = Registry(
     {
         "autoregressive": "pardec.decoding.autoregressive:Autoregressive",
         "transformers_generate": "pardec.decoding.transformers_generate:TransformersGenerate",
+        "transformers_continuous": "pardec.decoding.transformers_continuous:TransformersContinuous",
         "vllm": "pardec.decoding.vllm_generate:Vllm",
         "masked_diffusion": "pardec.decoding.masked_diffusion:MaskedDiffusion",
         "cached_diffusion": "pardec.decoding.cached_diffusion:CachedDiffusion",

@@ -132,7 +132,8 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         first.warmup_ms.append(passed["e2e_ms"])
     facts["memory"] = measure_memory(device, cell.weights, generate)
     cell.refuse_nan(prompts(0), watched=True)
-    with CountingModel(cell.model) as counting, cell.named(), refuse_nan(*cell.weights):
+    beside = spec.engine == "eager"
+    with CountingModel(cell.model, beside) as counting, cell.named(), refuse_nan(*cell.weights):
         generate()
     facts["work"] = _work(counting)
     facts["memory"] |= {
@@ -310,7 +311,12 @@ def _work(counting: CountingModel) -> dict | None:
     if not counting.work.forwards:
         return None
     work = counting.work
-    return {"flops_per_output": work.flops, "bytes_per_output": work.bytes, "forwards": work.forwards}
+    return {
+        "flops_per_output": work.flops,
+        "bytes_per_output": work.bytes,
+        "forwards": work.forwards,
+        "torch_flops_ratio": counting.torch.ratio() if counting.torch else None,
+    }
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -34,6 +34,7 @@ KILL_S = 10.0
 """Seconds to wait for the end of a child that was killed."""
 PRELOAD = (
     "torch",
+    "torch._dynamo",
     "numpy",
     "safetensors.torch",
     "tokenizers",

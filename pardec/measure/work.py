@@ -2,13 +2,16 @@
 
 Counts are analytic, per forward pass, after Kaplan et al. (arXiv 2001.08361, appendix on compute): two operations a
 parameter of each matrix product and token, plus the attention products. Bytes count what a pass cannot avoid: the
-weights once, the keys and values it attends to once.
+weights once, the keys and values it attends to once. Torch's own counter looks at a few of the passes too, so that the
+analytic count does not stand alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+
+from pardec.measure.torch_count import TorchCount
 
 
 @dataclass
@@ -21,9 +24,12 @@ class Work:
 
 
 class CountingModel:
-    """Stands before a model's `forward` for one untimed generation and adds up the work of each pass."""
+    """Stands before a model's `forward` for one untimed generation and adds up the work of each pass.
 
-    def __init__(self, model: Any):
+    beside: whether torch's counter is asked too; only where operators are run one by one.
+    """
+
+    def __init__(self, model: Any, beside: bool = False):
         self.info = model.info
         self.size = next(model.parameters()).element_size()
         self.work = Work()
@@ -31,6 +37,7 @@ class CountingModel:
         """Largest key-value cache seen, in bytes."""
         self.logits_bytes = 0
         """Largest logits of one pass, in bytes."""
+        self.torch = TorchCount(model) if beside and not getattr(self.info, "matmul_bytes", None) else None
         self.handle = model.register_forward_pre_hook(self._count, with_kwargs=True)
 
     def __enter__(self) -> CountingModel:
@@ -38,6 +45,8 @@ class CountingModel:
 
     def __exit__(self, *_: Any) -> None:
         self.handle.remove()
+        if self.torch is not None:
+            self.torch.close()
 
     def _count(self, module: Any, args: tuple, kwargs: dict) -> None:
         tokens = args[0] if args else kwargs["tokens"]
@@ -47,7 +56,10 @@ class CountingModel:
         if layout is not None:
             past = layout.filled - length
         kept = _kept(keep, length)
-        self.work.flops += pass_flops(self.info, rows, length, past, kept)
+        flops = pass_flops(self.info, rows, length, past, kept)
+        if self.torch is not None:
+            self.torch.expect((rows, length, kept), flops)
+        self.work.flops += flops
         self.work.bytes += pass_bytes(self.info, rows, length, past, self.size)
         self.work.forwards += 1
         self.logits_bytes = max(self.logits_bytes, rows * kept * self.info.vocab_size * self.size)

@@ -31,6 +31,7 @@ UNITS = {
 ARMS = {
     "autoregressive": "autoregressive",
     "transformers_generate": "transformers generate()",
+    "transformers_continuous": "continuous batching",
     "vllm": "vLLM",
     "masked_diffusion": "masked diffusion",
     "jacobi": "Jacobi",
@@ -38,7 +39,7 @@ ARMS = {
     "flash_flood": "Flash Flood",
     "table_lookup": "table lookup",
 }
-SEQUENTIAL = ("autoregressive", "transformers_generate", "vllm")
+SEQUENTIAL = ("autoregressive", "transformers_generate", "transformers_continuous", "vllm")
 LOWER_IS_BETTER = ("nll", "nats", "bound", "perplexity", "loss")
 
 

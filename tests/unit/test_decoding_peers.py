@@ -10,7 +10,7 @@ import torch
 
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import build, load_arm
-from pardec.measure.cell import ArmSpec, run_cell
+from pardec.measure.cell import ArmSpec, out_of_memory, run_cell
 from tests.faults import arms
 from tests.reference.models import backbone
 
@@ -28,6 +28,73 @@ def test_a_static_cache_writes_the_same_tokens(settings):
     ours = build("autoregressive", settings).decode(model, batch, 9)
     theirs = build("transformers_generate", {**settings, "cache": "static"}).decode(model, batch, 9)
     assert torch.equal(ours.tokens, theirs.tokens) and torch.equal(ours.useful, theirs.useful)
+
+
+@pytest.mark.parametrize("settings", [{}, {"eos": "ban"}, {"stop": "eos"}])
+def test_continuous_batching_writes_the_same_tokens(settings):
+    """Also for another number of rows, and for rows and lengths beyond the room that was made first."""
+    made = build("transformers_continuous", settings)
+    ended = set()
+    for seed in range(3):
+        model = backbone(True, seed=seed)
+        for prompts, new_tokens in ((PROMPTS, 9), (PROMPTS[1:], 4), ([*PROMPTS, [1, 3, 4]], 20)):
+            batch = pad_left(prompts, list(range(len(prompts))), 0)
+            ours = build("autoregressive", settings).decode(model, batch, new_tokens)
+            theirs = made.decode(model, batch, new_tokens)
+            assert torch.equal(ours.tokens, theirs.tokens) and torch.equal(ours.useful, theirs.useful)
+            ended.add(bool((ours.useful < new_tokens).any()))
+    # Where ends may be written, some must be: else nothing was shown of them.
+    assert (True in ended) == (settings.get("eos") != "ban")
+
+
+def test_continuous_batching_uses_the_threads_it_is_given():
+    """Its passes run in a thread of its own."""
+    found = []
+    model = backbone(True)
+    made = build("transformers_continuous", {})
+    made.prepare(model)
+    made._twin.model.norm.register_forward_hook(lambda *_: found.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(before + 1)
+        made.decode(model, pad_left(PROMPTS, [1, 2], 0), 2)
+    finally:
+        torch.set_num_threads(before)
+    assert set(found) == {before + 1}
+
+
+def test_continuous_batching_as_a_cell(folder):
+    spec = arms.spec(
+        ArmSpec(folder, "transformers_continuous", {}), reference=ArmSpec(folder, "autoregressive", {})
+    )
+    facts = run_cell(spec, arms.MeasureSettings(**arms.FAST), 0.0)
+    assert (
+        facts["status"] == "ok" and facts["outputs"] == facts["reference_outputs"] and facts["work"] is None
+    )
+
+
+def test_a_failure_inside_continuous_batching_is_said(monkeypatch):
+    model = backbone(True)
+    made = build("transformers_continuous", {})
+    made.prepare(model)
+    batch = pad_left(PROMPTS, [1, 2], 0)
+    made.decode(model, batch, 3)
+
+    def lost(*_: object, **__: object):
+        raise MemoryError("out of memory: no page is left")
+
+    monkeypatch.setattr(made._twin.model, "forward", lost)
+    with pytest.raises(RuntimeError, match="no page is left") as failed:
+        made.decode(model, batch, 3)
+    assert out_of_memory(failed.value)
+
+
+def test_continuous_batching_is_greedy_and_compiles_on_a_gpu_only():
+    made = build("transformers_continuous", {})
+    assert "temperature" in made.check(made.Settings(temperature=1.0), 5)
+    made.engine = "compiled"
+    with pytest.raises(NotImplementedError, match="GPU only"):
+        made.prepare(backbone(True))
 
 
 def test_transformers_own_compilation_is_a_gpus(folder):

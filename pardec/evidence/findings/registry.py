@@ -13,6 +13,7 @@ FINDINGS = Registry(
         "stability": f"{_HERE}.stability:FINDING",
         "batch": f"{_HERE}.batch:FINDING",
         "growth": f"{_HERE}.growth:FINDING",
+        "counted": f"{_HERE}.counted:FINDING",
         "memory": f"{_HERE}.memory:FINDING",
         "sequence": f"{_HERE}.sequence:FINDING",
         "warmup": f"{_HERE}.warmup:FINDING",

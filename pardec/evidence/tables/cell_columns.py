@@ -114,6 +114,10 @@ WORK: dict[str, Column] = {
     "flops_per_output": number("FLOP", "counted operations of one batch generation"),
     "bytes_per_output": number("B", "bytes that one batch generation must move"),
     "forwards": count("forward passes counted in it", "passes"),
+    "torch_flops_ratio": number(
+        "×",
+        "operations by torch's own counter / ours, over the first pass of each shape; it halves no causal square",
+    ),
     "joules_per_output": number("J", "energy of one batch generation by the GPU's counter"),
     "net_joules_per_output": number("J", "the same above what the idle GPU takes"),
     "energy_valid": flag("whether the windows were long enough and nothing disturbed them"),

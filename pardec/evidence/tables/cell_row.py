@@ -141,7 +141,8 @@ def resources(record: Source, machine: Source | None, latency_ms: float | None) 
     energy = record.body.get("energy") or {}
     row |= {name: energy.get(name) for name in ("joules_per_output", "net_joules_per_output")}
     row["energy_valid"] = energy.get("valid")
-    row |= {name: work.get(name) for name in ("flops_per_output", "bytes_per_output", "forwards")}
+    counted = ("flops_per_output", "bytes_per_output", "forwards", "torch_flops_ratio")
+    row |= {name: work.get(name) for name in counted}
     if machine is not None and latency_ms:
         row["mfu"] = _share(row["flops_per_output"], latency_ms, machine.body.get("matmul_gflop_per_s"))
         row["mbu"] = _share(row["bytes_per_output"], latency_ms, machine.body.get("copy_gb_per_s"))

@@ -112,6 +112,7 @@ class WorkPart(_Part):
     flops_per_output: float | None
     bytes_per_output: float | None
     forwards: float | None = None
+    torch_flops_ratio: float | None = None
 
 
 class EnergyPart(_Part):

@@ -1,0 +1,154 @@
+"""An autoregressive peer: transformers' continuous batching on the same weights, prompts and number of tokens.
+
+Requests of unequal length share each pass without padding, over a paged cache, and leave it when they have ended, as
+in Orca (Yu et al. 2022, OSDI) and vLLM. It tells of a request only when all of it is written, so what stands as the
+time to the first token is the time to the last.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import threading
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from pardec.common.lazy import lazy
+from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling, one_by_one
+from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
+from pardec.decoding.batching import count_useful
+
+if TYPE_CHECKING:
+    from pardec.models.base import LanguageModel
+
+torch = lazy("torch")
+transformers = lazy("transformers")
+
+LOOK_S = 1.0
+"""How often a wait for answers looks whether the loop still lives."""
+
+
+class TransformersContinuousSettings(AutoregressiveSettings):
+    page: int = Field(256, ge=16)
+    """Tokens of one page of the cache."""
+
+
+class TransformersContinuous(Decoder):
+    Settings = TransformersContinuousSettings
+    needs: ClassVar[str] = "causal"
+    family: ClassVar[str] = "autoregressive"
+
+    def __init__(self, settings: TransformersContinuousSettings):
+        super().__init__(settings)
+        self._source: Any = None
+        self._twin: Any = None
+        self._manager: Any = None
+        self._room = (0, 0)
+
+    @classmethod
+    def check(cls, settings: TransformersContinuousSettings, new_tokens: int) -> str | None:
+        if settings.temperature > 0:
+            return "temperature must be 0: continuous batching draws for all prompts from one stream, not one a prompt"
+        return check_sampling(settings, new_tokens)
+
+    @classmethod
+    def passes(cls, settings: TransformersContinuousSettings, prompt: int, new_tokens: int) -> list[Passes]:
+        return one_by_one(prompt, new_tokens)
+
+    def prepare(self, model: LanguageModel) -> None:
+        """Put the model's weights behind LlamaForCausalLM, once a model.
+
+        Raises:
+            UserError: the model has no form in transformers.
+            NotImplementedError: the compiled engine off a GPU, where there are no graphs to capture.
+        """
+        if self.engine == "compiled" and next(model.parameters()).device.type != "cuda":
+            raise NotImplementedError("engine compiled: continuous batching captures graphs on a GPU only")
+        from pardec.models.twin import transformers_twin
+
+        if self._source is not model:
+            self._stop()
+            self._twin, self._source = transformers_twin(model), model
+
+    def decode(
+        self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
+    ) -> Decoded:
+        """Raises:
+        RuntimeError: the loop of continuous batching failed, with its own words.
+        """
+        self.prepare(model)
+        self._make_room(model, prompts.size, prompts.length + new_tokens)
+        rows = [row[left:] for row, left in zip(prompts.tokens.tolist(), prompts.pad.tolist(), strict=True)]
+        observer.start()
+        written = self._answers(self._manager.add_requests(rows, max_new_tokens=new_tokens))
+        longest = max(map(len, written))
+        observer.step(longest)
+        observer.block(new_tokens)
+        fill = model.info.pad_id if model.info.eos_id is None else model.info.eos_id
+        table = [row + [fill] * (new_tokens - len(row)) for row in written]
+        tokens = torch.tensor(table, dtype=torch.long, device=prompts.tokens.device)
+        useful = count_useful(tokens, model.info.ends)
+        return Decoded(tokens, useful, nfe=longest, token_forwards=prompts.length + longest - 1)
+
+    def _answers(self, asked: list[str]) -> list[list[int]]:
+        """Tokens of each request, in the order asked."""
+        found: dict[str, list[int]] = {}
+        while len(found) < len(asked):
+            answer = self._manager.get_result(timeout=LOOK_S)
+            if answer is None:
+                if not self._manager.is_running():
+                    raise RuntimeError("transformers' continuous batching ended without an answer")
+            elif answer.error is not None:
+                raise RuntimeError(f"transformers' continuous batching: {answer.error}")
+            else:
+                found[answer.request_id] = list(answer.generated_tokens)
+        return [found[name] for name in asked]
+
+    def _make_room(self, model: LanguageModel, rows: int, length: int) -> None:
+        """A running loop with a cache for `rows` requests of `length` tokens; a larger one replaces a smaller."""
+        if self._manager is not None and rows <= self._room[0] and length <= self._room[1]:
+            return
+        self._stop()
+        self._room = (rows, length)
+        self._manager = self._twin.init_continuous_batching(
+            generation_config=self._generation(model), continuous_batching_config=self._config()
+        )
+        self._manager.warmup()
+        # A thread inherits that it is a daemon: a measured process must be able to end while the loop waits.
+        starter = threading.Thread(target=self._manager.start, daemon=True)
+        starter.start()
+        starter.join()
+
+    def _stop(self) -> None:
+        if self._manager is not None and self._manager.is_running():
+            self._manager.stop(block=True)
+        self._manager = None
+
+    def _config(self) -> Any:
+        """Room for all prompts at once, and nothing kept from one generation to the next."""
+        from transformers.generation.configuration_utils import ContinuousBatchingConfig
+
+        rows, length = self._room
+        page = self.settings.page
+        return ContinuousBatchingConfig(
+            page_size=page,
+            num_blocks=rows * (math.ceil(length / page) + 1),
+            max_batch_tokens=rows * length,
+            max_requests_per_batch=rows,
+            # A cell generates for the same prompts again and again; what it kept of them would be no prefill.
+            allow_block_sharing=False,
+            use_cuda_graph=self.engine == "compiled",
+            # Without the package it would look for kernels on the hub.
+            auto_switch_to_flash=importlib.util.find_spec("flash_attn") is not None,
+        )
+
+    def _generation(self, model: LanguageModel) -> Any:
+        settings, ends = self.settings, list(model.info.ends)
+        return transformers.GenerationConfig(
+            # -1: no token ends a request.
+            eos_token_id=ends if ends and settings.stop == "eos" else -1,
+            pad_token_id=model.info.pad_id,
+            suppress_tokens=ends if ends and settings.eos == "ban" else None,
+            do_sample=False,
+        )

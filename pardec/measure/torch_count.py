@@ -1,0 +1,67 @@
+"""Torch's own count of a pass's operations, as a check of the analytic one.
+
+`torch.utils.flop_counter` sees each operator that is run. It counts attention as if every position saw every other,
+and knows nothing of quantised products or of what a compiled graph does, so only eager passes of plain weights are
+given to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pardec.common.lazy import lazy
+
+torch = lazy("torch")
+
+MOST = 4
+"""Passes of a generation that are counted: the first of each shape. A mode that sees every operator is slow."""
+
+
+class TorchCount:
+    """Stands around a model's `forward` and counts those passes that `expect` announced."""
+
+    def __init__(self, model: Any):
+        self.model, self.forward = model, model.forward
+        self.seen: set[tuple[int, ...]] = set()
+        self.flops = 0
+        """Operations by torch's count."""
+        self.analytic = 0.0
+        """Ours, of the same passes."""
+        self._due = False
+        model.forward = self._counted
+
+    def expect(self, shape: tuple[int, ...], analytic: float) -> None:
+        """The next pass has this shape and, by our count, so many operations."""
+        self._due = shape not in self.seen and len(self.seen) < MOST
+        if self._due:
+            self.seen.add(shape)
+            self.analytic += analytic
+
+    def ratio(self) -> float | None:
+        """Torch's count over ours; None where no pass was counted."""
+        return self.flops / self.analytic if self.analytic else None
+
+    def close(self) -> None:
+        del self.model.forward
+
+    def _counted(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._due:
+            return self.forward(*args, **kwargs)
+        from torch.utils.flop_counter import FlopCounterMode
+
+        self._due = False
+        with FlopCounterMode(display=False, custom_mapping=_unknown_to_torch()) as counter:
+            found = self.forward(*args, **kwargs)
+        self.flops += counter.get_total_flops()
+        return found
+
+
+def _unknown_to_torch() -> dict[Any, Callable[..., int]]:
+    """Torch has formulas for the attention kernels of a GPU only."""
+    from torch.utils.flop_counter import sdpa_flop_count
+
+    def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:
+        return sdpa_flop_count(query, key, value)
+
+    return {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: attention}

@@ -1,0 +1,73 @@
+"""The analytic count of operations against torch's own."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pardec.decoding.batching import pad_left
+from pardec.decoding.prepared import build
+from pardec.measure import work
+from pardec.measure.cell import ArmSpec
+from pardec.measure.torch_count import MOST
+from pardec.measure.work import CountingModel
+from pardec.models.quantise import quantise
+from tests.faults import arms
+from tests.reference.models import backbone
+
+BATCH = [[1, 5, 9, 11, 6, 7], [1, 8]]
+
+
+def counted(causal, decoder, settings, new_tokens=12, **model):
+    made, target = build(decoder, settings), backbone(causal=causal, **model)
+    with CountingModel(target, beside=True) as found:
+        made.decode(target, pad_left(BATCH, [0, 1], 0), new_tokens)
+    assert "forward" not in vars(target)  # the model is left as it was
+    return found
+
+
+@pytest.mark.parametrize(
+    ("decoder", "settings"),
+    [("masked_diffusion", {"steps": 3}), ("cached_diffusion", {"block": 4, "steps": 3})],
+)
+def test_where_every_position_sees_every_other_the_counts_are_alike(decoder, settings):
+    assert counted(False, decoder, settings).torch.ratio() == pytest.approx(1.0, rel=1e-3)
+
+
+def test_of_a_causal_prompt_torch_counts_the_whole_square():
+    found = counted(True, "autoregressive", {})
+    info, rows, length = backbone(True).info, 2, 6
+    missing = 4 * rows * info.layers * info.heads * info.head_dim * length * (length - 1) / 2
+    assert found.torch.flops - found.torch.analytic == pytest.approx(missing)
+    assert len(found.torch.seen) == 2  # the prompt, and one of many steps
+
+
+def test_passes_of_many_shapes_are_not_all_looked_at():
+    found = counted(True, "full_passes", {"passes": 2})
+    assert len(found.torch.seen) <= MOST
+    target = backbone(True)
+    with CountingModel(target, beside=True) as found:
+        for length in range(1, MOST + 3):
+            target(torch.ones(1, length, dtype=torch.long))
+    assert len(found.torch.seen) == MOST and found.work.forwards == MOST + 2
+
+
+def test_a_wrong_formula_shows(monkeypatch):
+    right = work.pass_flops
+    monkeypatch.setattr(work, "pass_flops", lambda *shape: 2 * right(*shape))
+    assert counted(False, "masked_diffusion", {"steps": 3}).torch.ratio() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_a_cell_tells_of_it(tmp_path):
+    folder = arms.write_model(tmp_path / "m", causal=False)
+    facts = arms.run(ArmSpec(folder, "masked_diffusion", {"steps": 2}))
+    assert facts["work"]["torch_flops_ratio"] == pytest.approx(1.0, rel=1e-3)
+    compiled = arms.run(ArmSpec(folder, "masked_diffusion", {"steps": 2}), engine="compiled")
+    assert compiled["work"] is None or compiled["work"]["torch_flops_ratio"] is None
+
+
+def test_quantised_products_are_not_given_to_torch():
+    model = quantise(backbone(True), "int8")
+    with CountingModel(model, beside=True) as found:
+        build("autoregressive", {}).decode(model, pad_left(BATCH, [0, 1], 0), 3)
+    assert found.torch is None and found.work.forwards
