@@ -53,6 +53,7 @@ class Files:
             mine = self.shard.of_cells(self.cells, lambda id: self.cells[id].model)
             self.cells = {id: self.cells[id] for id in mine}
         self.root = Path(root)
+        self._architectures: dict[str, list[str]] = {}
         self._closures: dict[tuple[str, ...], list[str]] = {}
         self._digests: dict[tuple[str, ...], str] = {}
         sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
@@ -98,33 +99,33 @@ class Files:
         names += [sample.data for sample in samples if sample is not None]
         return list(dict.fromkeys(names))
 
-    @property
+    @cached_property
     def trained_models(self) -> list[str]:
         return [name for name in self.models if self.study.models[name].source == "train"]
 
-    @property
+    @cached_property
     def fetched_models(self) -> list[str]:
         return [name for name in self.models if name not in self.trained_models]
 
-    @property
+    @cached_property
     def own_datasets(self) -> list[str]:
         return [name for name in self.datasets if self.study.data[name].source in OWN_SOURCES]
 
-    @property
+    @cached_property
     def foreign_datasets(self) -> list[str]:
         return [name for name in self.datasets if name not in self.own_datasets]
 
-    @property
+    @cached_property
     def likelihood_models(self) -> list[str]:
         return list(self.study.likelihood.models) if self.study.likelihood else []
 
-    @property
+    @cached_property
     def drafted_models(self) -> list[str]:
         """Targets that some cell of experiment `draft` runs beside a draft."""
         cells = [cell for cell in self.cells.values() if cell.experiment == "draft" and cell.companions]
         return list(dict.fromkeys(cell.model for cell in cells))
 
-    @property
+    @cached_property
     def verified_models(self) -> list[str]:
         """Models that must give what their authors published before any cell runs them."""
         return [name for name in self.models if getattr(self.study.models[name], "verify", None) is not None]
@@ -180,7 +181,10 @@ class Files:
 
     def architectures(self, *models: str) -> list[str]:
         """Modules that jobs load by name for `models`: their classes, and the formats they are read from."""
-        return list(dict.fromkeys(module for name in models for module in self._architecture(name)))
+        for name in models:
+            if name not in self._architectures:
+                self._architectures[name] = self._architecture(name)
+        return list(dict.fromkeys(module for name in models for module in self._architectures[name]))
 
     def _architecture(self, name: str) -> list[str]:
         model = self.study.models[name]
