@@ -15,7 +15,7 @@ OBJECTS = 200_000
 
 
 def lean_planning() -> bool:
-    """Ask for each function's signature once, and collect garbage rarely; False where Snakemake has no such function."""
+    """Ask for each signature once, and collect garbage rarely; False where Snakemake has no such function."""
     import snakemake.common
 
     gc.set_threshold(OBJECTS, 50, 100)
