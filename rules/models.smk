@@ -20,7 +20,7 @@ rule train_model:
         "results/logs/models/{model}.log",
     wildcard_constraints:
         model=PLAN.pattern(PLAN.trained_models),
-    priority: 100000  # all models before any cell, so that what is timed is timed in one go
+    priority: lambda w: PLAN.model_priority(w.model)
     conda:
         ENVIRONMENT
     threads: 1
@@ -42,6 +42,7 @@ rule fetch_model:
         "results/logs/models/{model}.log",
     wildcard_constraints:
         model=PLAN.pattern(PLAN.fetched_models),
+    priority: lambda w: PLAN.model_priority(w.model)
     conda:
         ENVIRONMENT
     threads: 1

@@ -8,7 +8,7 @@ import time
 import traceback
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,10 +131,11 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         passed, _ = timed(clock, lambda watch, number=number: cell.run(prompts(number), watch))
         first.warmup_ms.append(passed["e2e_ms"])
     facts["memory"] = measure_memory(device, cell.weights, generate)
-    cell.refuse_nan(prompts(0), watched=True)
     beside = spec.engine == "eager"
     with CountingModel(cell.model, beside) as counting, cell.named(), refuse_nan(*cell.weights):
         generate()
+    if not counting.work.forwards:
+        cell.refuse_nan(prompts(0))
     facts["work"] = _work(counting)
     facts["memory"] |= {
         "cache_mb": counting.cache_bytes / MB if counting.work.forwards else None,
@@ -147,10 +148,11 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         # An A/A pair too has two models in memory: it must show what two arms do to each other's caches.
         other = Side(spec, spec.reference, device, "reference")
         second = Series(other.run)
-        other.refuse_nan(prompts(0))
         other_compiling = settle(clock, other.run, prompts) if spec.engine == "compiled" else {}
         for number in range(limits.warmup_passes):
-            passed, _ = timed(clock, lambda watch, number=number: other.run(prompts(number), watch))
+            # Its first generation is watched for NaN: another one for that alone is time.
+            with nullcontext() if number else other.watched(prompts(0)):
+                passed, _ = timed(clock, lambda watch, number=number: other.run(prompts(number), watch))
             second.warmup_ms.append(passed["e2e_ms"])
 
     precise = Precise(limits.target_half_width, limits.min_samples)
@@ -255,18 +257,19 @@ class Side:
         )
         return self.widened(batch, self.longest, self.model.info.pad_id)
 
-    def refuse_nan(self, indices: Sequence[int], watched: bool = False) -> None:
-        """One pass over prompts; also where a decoder's own passes go through another library's model.
+    @contextmanager
+    def watched(self, indices: Sequence[int]) -> Iterator[None]:
+        """Refuse NaN in the passes of what runs meanwhile, or in one of our own where it makes none that we see."""
+        with self.named(), refuse_nan(self.model) as passes:
+            yield
+        if not passes:
+            self.refuse_nan(indices)
 
-        watched: a whole generation is watched for NaN anyway, so that what needs one is left to it.
-        """
+    def refuse_nan(self, indices: Sequence[int]) -> None:
+        """One plain pass over prompts, for decoders whose passes go through another library's model or no `forward`."""
         batch = self.batch(indices)
         with self.named(), refuse_nan(self.model), torch.inference_mode():
-            # A model that reads no plain sequence, as a renderer, is run by its decoder.
-            if hasattr(self.model, "denoise"):
-                self.model(batch.tokens, pad=batch.pad)
-            elif not watched:
-                self.decoder.decode(self.model, batch, self.spec.new_tokens)
+            self.model(batch.tokens, pad=batch.pad)
 
     @contextmanager
     def named(self) -> Iterator[None]:

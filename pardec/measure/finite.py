@@ -16,8 +16,8 @@ class NotFinite(ArithmeticError):
 
 
 @contextmanager
-def refuse_nan(*models: Any) -> Iterator[None]:
-    """Look at what every pass of `models` returns meanwhile, untimed.
+def refuse_nan(*models: Any) -> Iterator[list[Any]]:
+    """Look at what every pass of `models` returns meanwhile, untimed; gives the list of passes seen, one entry each.
 
     Raises:
         NotFinite: a pass returned NaN; told at the end, so that nothing waits for the device in between.
@@ -31,7 +31,7 @@ def refuse_nan(*models: Any) -> Iterator[None]:
 
     handles = [model.register_forward_hook(look) for model in models]
     try:
-        yield
+        yield passes
     finally:
         for handle in handles:
             handle.remove()

@@ -55,7 +55,7 @@ def _cuda(model: Any, run: Callable[[], Any]) -> dict:
 
 def _host(model: Any, run: Callable[[], Any]) -> dict:
     resident = resident_mb("VmHWM")
-    with _quiet(), torch.autograd.profiler.profile(use_cpu=True, profile_memory=True) as profile:
+    with _quiet(), _allocations() as profile:
         run()
     weights = weights_mb(model)
     return {
@@ -65,6 +65,20 @@ def _host(model: Any, run: Callable[[], Any]) -> dict:
         "rss_mb": resident,
         "method": "torch profiler allocations + weights / peak resident set",
     }
+
+
+def _allocations() -> Any:
+    """A profiler of allocations alone. Torch's own records every operator too, which no one reads here, and takes
+    several times the generation to sort them. Should a later torch start it by another name, all is recorded again."""
+    from torch._C._profiler import RecordScope
+
+    class Allocations(torch.autograd.profiler.profile):
+        def _start_trace(self) -> None:
+            started = self.config(create_trace_id=False)
+            # Nothing of ours marks this scope, so no operator is recorded; allocations always are.
+            torch.autograd._enable_profiler(started, self.kineto_activities, {RecordScope.USER_SCOPE})
+
+    return Allocations(use_cpu=True, profile_memory=True)
 
 
 def replay(events: Any) -> int:

@@ -11,6 +11,9 @@ from typing import Any
 from pardec.study.cells import Cell
 from pardec.study.files import Files
 
+MODELS_FIRST = 100_000
+"""Priority above that of any cell."""
+
 
 class Plan(Files):
     """A study as files and commands."""
@@ -146,6 +149,21 @@ class Plan(Files):
 
     def priority(self, id: str) -> int:
         return self._ranks[id]
+
+    def model_priority(self, name: str) -> int:
+        """All models before any cell, so that what is timed is timed in one go; first those that others wait for, then
+        those that waited, last those that stand alone: a chain that starts late ends late, beside an idle core."""
+        return MODELS_FIRST + 2 * self._heirs[name] + bool(self.parents(name))
+
+    @cached_property
+    def _heirs(self) -> dict[str, int]:
+        """How long a chain of models waits for each."""
+        found = dict.fromkeys(self.models, 0)
+        for _ in self.models:
+            for name in self.models:
+                for parent in self.parents(name):
+                    found[parent] = max(found[parent], found[name] + 1)
+        return found
 
 
 def flags(**values: Any) -> str:

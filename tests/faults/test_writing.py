@@ -308,7 +308,8 @@ def test_atomic_passes_a_fault_of_the_body_on(tmp_path):
     assert only(tmp_path) == []
 
 
-def test_logits_that_are_no_numbers_fail_the_cell(tmp_path, monkeypatch):
+@pytest.mark.parametrize("decoder", ["autoregressive", "transformers_generate"])
+def test_logits_that_are_no_numbers_fail_the_cell(tmp_path, monkeypatch, decoder):
     from safetensors.torch import load_file, save_file
 
     job = arms.Job(tmp_path, monkeypatch)
@@ -316,18 +317,21 @@ def test_logits_that_are_no_numbers_fail_the_cell(tmp_path, monkeypatch):
     name = next(name for name in weights if "norm" in name)
     weights[name] = torch.from_numpy(np.full(weights[name].shape, np.nan, np.float32))
     save_file(weights, job.model / "model.safetensors")
-    assert job.start() == 0
+    assert job.start(decoder=decoder) == 0
     record = job.record()
     assert record["status"] == "failed" and "logits are NaN" in record["reason"] and not record["samples"]
     assert record["reason"].endswith("(in the cell)") and job.row()["n"] == 0
 
 
-def test_a_reference_whose_logits_are_no_numbers(tmp_path, monkeypatch):
+@pytest.mark.parametrize("decoder", ["autoregressive", "transformers_generate"])
+def test_a_reference_whose_logits_are_no_numbers(tmp_path, monkeypatch, decoder):
+    """Also where the passes are another library's, and none of ours is seen."""
     job = arms.Job(tmp_path, monkeypatch)
     spoilt = arms.write_model(tmp_path / "models" / "nan", causal=True)
     data = bytearray((spoilt / "model.safetensors").read_bytes())
     data[-4:] = np.float32("nan").tobytes()
     (spoilt / "model.safetensors").write_bytes(data)
-    other = ("--reference-model", spoilt, "--reference-arm", "r", "--reference-decoder", "autoregressive")
+    other = ("--reference-model", spoilt, "--reference-arm", "r", "--reference-decoder", decoder)
     assert job.start(*other) == 0
+    assert job.record()["status"] == "failed"
     assert job.record()["reason"].endswith("(in the reference)") and job.row()["ratio"] is None

@@ -1,6 +1,7 @@
 import torch
 
-from pardec.measure.memory import MB, measure_memory, weights_mb
+from pardec.measure.memory import MB, _allocations, measure_memory, replay, weights_mb
+from tests.reference.models import backbone
 
 
 def test_peak_is_weights_plus_the_largest_live_set():
@@ -19,6 +20,20 @@ def test_peak_is_weights_plus_the_largest_live_set():
     # first + second = 3 MB, second + third = 4 MB; a few bytes more for the sums.
     assert abs(facts["peak_allocated_mb"] - (1.0 + 4.0)) < 0.01
     assert facts["peak_reserved_mb"] > facts["peak_allocated_mb"]
+
+
+def test_allocations_alone_are_recorded_and_all_of_them():
+    """Against torch's profiler with every operator in it."""
+    model, tokens = backbone(True), torch.ones(3, 40, dtype=torch.long)
+    found = []
+    for profiler in (_allocations(), torch.autograd.profiler.profile(use_cpu=True, profile_memory=True)):
+        with torch.inference_mode(), profiler as profile:
+            model(tokens)
+        events = profile.kineto_results.events()
+        found.append((replay(events), {event.name() for event in events}))
+    (lean, lean_names), (full, full_names) = found
+    assert lean == full > tokens.numel() * model.info.vocab_size * 4
+    assert lean_names == {"[memory]"} and "aten::mm" in full_names
 
 
 def test_shared_weights_count_once():

@@ -230,6 +230,17 @@ def test_order_keeps_models_together_and_shuffles_within(config):
     assert grid != sorted(grid)
 
 
+def test_models_that_others_wait_for_come_first(config):
+    plan = Plan(config, [], ROOT)
+    order = sorted(plan.models, key=plan.model_priority, reverse=True)
+    parents = [parent for name in order for parent in plan.parents(name)]
+    heirs = [name for name in order if plan.parents(name)]
+    alone = [name for name in order if name not in parents and not plan.parents(name)]
+    assert parents and alone and order[-len(alone) :] == alone
+    assert max(order.index(name) for name in parents) < min(order.index(name) for name in heirs)
+    assert min(map(plan.model_priority, order)) > max(map(plan.priority, plan.cells))
+
+
 def test_one_key_changes_only_the_command_lines_that_depend_on_it(config):
     before = Plan(copy.deepcopy(config), [CONFIG], ROOT)
     put(config, ["models", "ar-grid", "steps"], 7)
