@@ -42,7 +42,13 @@ def slurm(tmp_path_factory):
         pytest.skip(missing)
     slurm = Slurm(tmp_path_factory.mktemp("slurm"))
     try:
-        slurm.start()
+        try:
+            slurm.start()
+        except (AssertionError, OSError) as error:
+            # A container may forbid devices or ports. Who asks for this test is told; CI goes on, with the reason.
+            if os.environ.get("PARDEC_SLURM") != "optional":
+                raise
+            pytest.skip(f"Slurm is installed and does not start here: {error}")
         yield slurm
     finally:
         slurm.stop()
