@@ -122,7 +122,7 @@ def record(
         "memory": {**peaks, "cache_mb": None, "logits_mb": None, "method": "test"}
         if status == "ok"
         else None,
-        "work": {"flops_per_output": 1e9, "bytes_per_output": 1e8, "forwards": 8, "torch_flops_ratio": 1.25}
+        "work": {"flops_per_output": 1e9, "bytes_per_output": 1e8, "forwards": 8, "flops_agreement": 1.25}
         if status == "ok"
         else None,
         "device": {"before": {}, "after": {}},

@@ -318,7 +318,7 @@ def _work(counting: CountingModel) -> dict | None:
         "flops_per_output": work.flops,
         "bytes_per_output": work.bytes,
         "forwards": work.forwards,
-        "torch_flops_ratio": counting.torch.ratio() if counting.torch else None,
+        "flops_agreement": counting.torch.ratio() if counting.torch else None,
     }
 
 

@@ -68,6 +68,11 @@ class Folder:
         """Processes of timing jobs: those that Snakemake started."""
         return [process for process in self.processes() if "scripts/time_cell.py" in process.cmdline()[1:2]]
 
+    def another(self):
+        """Timing jobs that run after some record was made; the job that made it may still be ending."""
+        made = self.records()
+        return made and [cell for cell in self.cells() if not made.keys() & set(cell.cmdline())]
+
     def processes(self):
         found = []
         for process in psutil.process_iter(["cwd"]):
@@ -123,8 +128,7 @@ def timed(said):
 
 def test_kill_of_a_timing_job_loses_that_job_only(folder):
     run = folder.start()
-    folder.until(lambda: folder.records() and folder.cells(), "a record, and another cell running")
-    folder.cells()[0].kill()
+    folder.until(folder.another, "a record, and another cell running")[0].kill()
     run.wait(timeout=200)
     assert run.returncode != 0
     kept = folder.records()
@@ -137,7 +141,7 @@ def test_kill_of_a_timing_job_loses_that_job_only(folder):
 
 def test_kill_of_snakemake_itself(folder):
     run = folder.start()
-    folder.until(lambda: folder.records() and folder.cells(), "a record, and another cell running")
+    folder.until(folder.another, "a record, and another cell running")
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     folder.quiet()

@@ -47,6 +47,18 @@ def tables(*names: str, change=lambda body: None) -> dict[str, list[dict]]:
     return made
 
 
+# Names that would be no key of a row.
+
+
+@pytest.mark.parametrize("name", ["", ":", "-/-", " "])
+@pytest.mark.parametrize("field", ["id", "experiment", "task", "model", "decoder", "arm"])
+def test_a_name_without_a_letter_or_digit_is_told(field, name):
+    body = copy.deepcopy(factories.record(MDM, AR, n=6))
+    body["cell"][field] = name
+    with pytest.raises(UserError, match=rf"timing.json.*cell\.{field}"):
+        row(body)
+
+
 # Useful tokens on one side, the full canvas on the other.
 
 

@@ -61,9 +61,9 @@ def test_a_wrong_formula_shows(monkeypatch):
 def test_a_cell_tells_of_it(tmp_path):
     folder = arms.write_model(tmp_path / "m", causal=False)
     facts = arms.run(ArmSpec(folder, "masked_diffusion", {"steps": 2}))
-    assert facts["work"]["torch_flops_ratio"] == pytest.approx(1.0, rel=1e-3)
+    assert facts["work"]["flops_agreement"] == pytest.approx(1.0, rel=1e-3)
     compiled = arms.run(ArmSpec(folder, "masked_diffusion", {"steps": 2}), engine="compiled")
-    assert compiled["work"] is None or compiled["work"]["torch_flops_ratio"] is None
+    assert compiled["work"] is None or compiled["work"]["flops_agreement"] is None
 
 
 def test_quantised_products_are_not_given_to_torch():

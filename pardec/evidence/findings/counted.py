@@ -6,16 +6,16 @@ from pardec.evidence.findings.base import Finding, Found, Pick, Rows, computed, 
 
 
 def find(tables: Rows) -> list[Found]:
-    rows = [row for row in tables["cells"] if row["torch_flops_ratio"] is not None]
+    rows = [row for row in tables["cells"] if row["flops_agreement"] is not None]
     if not rows:
         return []
-    ordered = sorted(rows, key=lambda row: row["torch_flops_ratio"])
+    ordered = sorted(rows, key=lambda row: row["flops_agreement"])
     told = "cells whose operations torch's counter counted too"
     return [
         computed(ident("counted", "cells"), "cells", rows, len(rows), told, n=len(rows)),
-        Pick(ident("counted", "least"), "cells", (ordered[0]["key"],), "torch_flops_ratio"),
-        Pick(ident("counted", "middle"), "cells", (ordered[len(rows) // 2]["key"],), "torch_flops_ratio"),
-        Pick(ident("counted", "most"), "cells", (ordered[-1]["key"],), "torch_flops_ratio"),
+        Pick(ident("counted", "least"), "cells", (ordered[0]["key"],), "flops_agreement"),
+        Pick(ident("counted", "middle"), "cells", (ordered[len(rows) // 2]["key"],), "flops_agreement"),
+        Pick(ident("counted", "most"), "cells", (ordered[-1]["key"],), "flops_agreement"),
     ]
 
 

@@ -114,7 +114,7 @@ WORK: dict[str, Column] = {
     "flops_per_output": number("FLOP", "counted operations of one batch generation"),
     "bytes_per_output": number("B", "bytes that one batch generation must move"),
     "forwards": count("forward passes counted in it", "passes"),
-    "torch_flops_ratio": number(
+    "flops_agreement": number(
         "×",
         "operations by torch's own counter / ours, over the first pass of each shape; it halves no causal square",
     ),

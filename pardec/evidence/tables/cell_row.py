@@ -141,7 +141,7 @@ def resources(record: Source, machine: Source | None, latency_ms: float | None) 
     energy = record.body.get("energy") or {}
     row |= {name: energy.get(name) for name in ("joules_per_output", "net_joules_per_output")}
     row["energy_valid"] = energy.get("valid")
-    counted = ("flops_per_output", "bytes_per_output", "forwards", "torch_flops_ratio")
+    counted = ("flops_per_output", "bytes_per_output", "forwards", "flops_agreement")
     row |= {name: work.get(name) for name in counted}
     if machine is not None and latency_ms:
         row["mfu"] = _share(row["flops_per_output"], latency_ms, machine.body.get("matmul_gflop_per_s"))

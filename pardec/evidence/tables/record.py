@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from pardec.common.errors import UserError
 
-Name = Annotated[str, Field(min_length=1)]
-"""An empty one would be a missing one as soon as a table is written."""
+Name = Annotated[str, Field(pattern="[A-Za-z0-9]")]
+"""Without a letter or digit it would be no key of a row; an empty one would be a missing one in a table."""
 
 
 class _Part(BaseModel):
@@ -112,7 +112,7 @@ class WorkPart(_Part):
     flops_per_output: float | None
     bytes_per_output: float | None
     forwards: float | None = None
-    torch_flops_ratio: float | None = None
+    flops_agreement: float | None = None
 
 
 class EnergyPart(_Part):
