@@ -16,6 +16,9 @@ rule prepare_data:
         "results/logs/data/{data}.log",
     wildcard_constraints:
         data=PLAN.pattern(PLAN.own_datasets),
+    # Before any model: the scheduler chooses among what is ready, and the data of the model that should come first would
+    # wait behind another one's training.
+    priority: 250000
     conda:
         ENVIRONMENT
     threads: 1
@@ -38,6 +41,7 @@ rule fetch_prompts:
         "results/logs/data/{data}.log",
     wildcard_constraints:
         data=PLAN.pattern(PLAN.foreign_datasets),
+    priority: 250000
     conda:
         ENVIRONMENT
     threads: 1
