@@ -266,7 +266,10 @@ class Side:
             self.refuse_nan(indices)
 
     def refuse_nan(self, indices: Sequence[int]) -> None:
-        """One plain pass over prompts, for decoders whose passes go through another library's model or no `forward`."""
+        """One plain pass over prompts, for decoders whose passes go through another library's model; none where the
+        model reads no plain sequence, as a renderer."""
+        if not hasattr(self.model, "denoise"):
+            return
         batch = self.batch(indices)
         with self.named(), refuse_nan(self.model), torch.inference_mode():
             self.model(batch.tokens, pad=batch.pad)

@@ -34,7 +34,7 @@ KILL_S = 10.0
 """Seconds to wait for the end of a child that was killed."""
 PRELOAD = (
     "torch",
-    "torch._dynamo",
+    "torch.utils.flop_counter",
     "numpy",
     "safetensors.torch",
     "tokenizers",

@@ -48,13 +48,23 @@ class TorchCount:
     def _counted(self, *args: Any, **kwargs: Any) -> Any:
         if not self._due:
             return self.forward(*args, **kwargs)
-        from torch.utils.flop_counter import FlopCounterMode
-
         self._due = False
-        with FlopCounterMode(display=False, custom_mapping=_unknown_to_torch()) as counter:
+        with _counter_mode()(display=False, custom_mapping=_unknown_to_torch()) as counter:
             found = self.forward(*args, **kwargs)
         self.flops += counter.get_total_flops()
         return found
+
+
+def _counter_mode() -> type:
+    """Torch's counter, without the compiler. Torch hides the mode from it and imports it to do so, which would take
+    each cell a second; only eager passes come here, which no compiler sees."""
+    from torch.utils import flop_counter
+
+    hidden = flop_counter._FlopCounterMode.__torch_dispatch__
+    plain = getattr(hidden, "__wrapped__", None)
+    if plain is not None and not hasattr(plain, "__dynamo_disable"):
+        plain.__dynamo_disable = plain
+    return flop_counter.FlopCounterMode
 
 
 def _unknown_to_torch() -> dict[Any, Callable[..., int]]:

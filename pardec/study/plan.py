@@ -152,8 +152,15 @@ class Plan(Files):
 
     def model_priority(self, name: str) -> int:
         """All models before any cell, so that what is timed is timed in one go; first those that others wait for, then
-        those that waited, last those that stand alone: a chain that starts late ends late, beside an idle core."""
-        return MODELS_FIRST + 2 * self._heirs[name] + bool(self.parents(name))
+        those that waited, last those that stand alone, and among equals those of most steps: what starts late ends
+        late, beside an idle core."""
+        steps = getattr(self.study.models[name], "steps", 0)
+        return (
+            MODELS_FIRST
+            + 20_000 * min(self._heirs[name], 3)
+            + 10_000 * bool(self.parents(name))
+            + min(steps, 9_999)
+        )
 
     @cached_property
     def _heirs(self) -> dict[str, int]:

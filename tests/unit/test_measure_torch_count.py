@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -15,6 +19,7 @@ from pardec.models.quantise import quantise
 from tests.faults import arms
 from tests.reference.models import backbone
 
+ROOT = Path(__file__).parents[2]
 BATCH = [[1, 5, 9, 11, 6, 7], [1, 8]]
 
 
@@ -64,6 +69,15 @@ def test_a_cell_tells_of_it(tmp_path):
     assert facts["work"]["flops_agreement"] == pytest.approx(1.0, rel=1e-3)
     compiled = arms.run(ArmSpec(folder, "masked_diffusion", {"steps": 2}), engine="compiled")
     assert compiled["work"] is None or compiled["work"]["flops_agreement"] is None
+
+
+def test_the_compiler_is_not_imported_for_it():
+    """It would take every cell a second."""
+    code = "import sys, torch\nfrom tests.unit.test_measure_torch_count import counted\n"
+    code += "assert counted(False, 'masked_diffusion', {'steps': 2}).torch.ratio()\n"
+    code += "print('torch._dynamo' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert said.stdout == "False\n", said.stderr
 
 
 def test_quantised_products_are_not_given_to_torch():

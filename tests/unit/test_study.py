@@ -238,6 +238,10 @@ def test_models_that_others_wait_for_come_first(config):
     alone = [name for name in order if name not in parents and not plan.parents(name)]
     assert parents and alone and order[-len(alone) :] == alone
     assert max(order.index(name) for name in parents) < min(order.index(name) for name in heirs)
+    assert [plan.study.models[name].steps for name in alone] == sorted(
+        (plan.study.models[name].steps for name in alone), reverse=True
+    )
+    assert max(map(plan.model_priority, order)) < 200_000  # the warm-up comes before, see rules/machine.smk
     assert min(map(plan.model_priority, order)) > max(map(plan.priority, plan.cells))
 
 
