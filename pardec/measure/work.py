@@ -56,13 +56,15 @@ class CountingModel:
         if layout is not None:
             past = layout.filled - length
         kept = _kept(keep, length)
-        flops = pass_flops(self.info, rows, length, past, kept)
+        told = getattr(module, "head_classes", None)
+        classes = self.info.vocab_size if told is None else told(*args, **kwargs)
+        flops = pass_flops(self.info, rows, length, past, kept, classes)
         if self.torch is not None:
             self.torch.expect((rows, length, kept), flops)
         self.work.flops += flops
-        self.work.bytes += pass_bytes(self.info, rows, length, past, self.size)
+        self.work.bytes += pass_bytes(self.info, rows, length, past, self.size, classes)
         self.work.forwards += 1
-        self.logits_bytes = max(self.logits_bytes, rows * kept * self.info.vocab_size * self.size)
+        self.logits_bytes = max(self.logits_bytes, rows * kept * classes * self.size)
         if cache is not None:
             self.cache_bytes = max(self.cache_bytes, cache.keys.nbytes + cache.values.nbytes)
 
@@ -74,18 +76,20 @@ def _kept(keep: Any, length: int) -> int:
     return len(range(*keep.indices(length))) if isinstance(keep, slice) else keep.shape[1]
 
 
-def pass_flops(info: Any, rows: int, length: int, past: int, kept: int) -> float:
-    """Operations of one forward pass over `rows` x `length` tokens after `past` cached ones, logits at `kept`."""
-    head = info.hidden * info.vocab_size
-    body = info.matmul_parameters - head
+def pass_flops(info: Any, rows: int, length: int, past: int, kept: int, classes: int | None = None) -> float:
+    """Operations of one forward pass over `rows` x `length` tokens after `past` cached ones, logits at `kept` over
+    `classes` of the vocabulary (None: all of it)."""
+    body = info.matmul_parameters - info.hidden * info.vocab_size
+    head = info.hidden * (info.vocab_size if classes is None else classes)
     products = 2 * rows * (body * length + head * kept)
     span = past + length if info.attention == "bidirectional" else past + (length + 1) / 2
     attention = 4 * rows * info.layers * info.heads * info.head_dim * length * span
     return products + attention
 
 
-def pass_bytes(info: Any, rows: int, length: int, past: int, size: int) -> float:
+def pass_bytes(info: Any, rows: int, length: int, past: int, size: int, classes: int | None = None) -> float:
     """Bytes one forward pass must move: the weights it multiplies by and the keys and values it attends to."""
     cache = 2 * info.layers * info.kv_heads * info.head_dim * (past + length) * rows
     stored = getattr(info, "matmul_bytes", None)
-    return size * cache + (size * info.matmul_parameters if stored is None else stored)
+    unread = 0 if classes is None else info.hidden * (info.vocab_size - classes)
+    return size * cache + (size * (info.matmul_parameters - unread) if stored is None else stored)

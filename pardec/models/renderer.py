@@ -115,6 +115,13 @@ class Renderer(nn.Module):
         start, stop = self.config.written(level)
         return F.linear(x, torch.cat([self.embedding[PAD : PAD + 1], self.embedding[start:stop]]))
 
+    def head_classes(
+        self, tokens: Tensor, conditions: Tensor, level: int, time: Tensor | None = None, energy: bool = False
+    ) -> int:
+        """Numbers that `forward` gives for each slot with the same arguments: its work is counted by them."""
+        start, stop = self.config.written(level)
+        return 1 if energy else 1 + stop - start
+
     def ids(self, classes: Tensor, level: int) -> Tensor:
         """Classes of `forward` as ids."""
         return torch.where(classes == 0, PAD, classes + (self.config.written(level)[0] - 1))

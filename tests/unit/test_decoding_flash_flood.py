@@ -20,6 +20,7 @@ from pardec.decoding.flash_flood import (
     choose,
     compact,
 )
+from pardec.measure.work import CountingModel
 from pardec.models.backbone import Backbone
 from pardec.models.config import BackboneConfig
 from pardec.models.families.renderer import (
@@ -57,6 +58,18 @@ def flood(model, prompts, canvas=200, kind=FlashFloodDecoder, observer=None, **s
 
 
 ROOTS = TOKENIZER.encode(TEXT[:70])
+
+
+@pytest.mark.parametrize("candidates", [1, 4])
+def test_work_is_counted_by_what_each_level_writes(model, candidates):
+    """Neither level's head is as wide as the vocabulary; energies have one of width one."""
+    decoder = FlashFloodDecoder(FlashFloodSettings(candidates=candidates))
+    with CountingModel(model, beside=True) as counted:
+        decoder.decode(model, pad_left([ROOTS], [5], PAD), 200)
+    assert counted.torch.ratio() == pytest.approx(1.0, rel=1e-3)
+    widest = max(1 + stop - start for start, stop in map(model.config.written, (0, 1)))
+    assert widest < model.config.vocab_size / 1.5
+    assert counted.logits_bytes % 4 == 0 and counted.work.forwards >= 2
 
 
 @pytest.mark.parametrize("k", [1, 2, 5])
