@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 STATUSES = (
-    ("validated", "hold up"),
-    ("equivalent", "make no difference"),
-    ("rejected", "are no gain"),
-    ("inconclusive", "are not settled"),
-    ("implemented", "lack evidence"),
-    ("proposed", "were not run"),
+    ("validated", "holds up", "hold up"),
+    ("equivalent", "makes no difference", "make no difference"),
+    ("rejected", "is no gain", "are no gain"),
+    ("inconclusive", "is not settled", "are not settled"),
+    ("implemented", "lacks evidence", "lack evidence"),
+    ("proposed", "was not run", "were not run"),
 )
-"""In the order in which a reader wants them, with the words behind their number."""
+"""In the order in which a reader wants them, with the words behind their number: of one, and of several."""
