@@ -26,6 +26,11 @@ STUDY = overlay(budget_s=2.0, max_samples=5000, target_half_width=0.0001)
 RECORDS = tiny_study.targets(STUDY, scores=False)
 
 
+def _interruptible():
+    """What a shell starts in the background ignores interrupts, and so would all that these tests start."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Folder:
     def __init__(self, path):
         self.path = path
@@ -51,6 +56,7 @@ class Folder:
                 stdout=said,
                 stderr=said,
                 start_new_session=True,
+                preexec_fn=_interruptible,
             )
 
     def run(self, *more, targets=RECORDS):
