@@ -10,19 +10,18 @@ from __future__ import annotations
 import importlib.util
 import math
 import threading
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
 from pardec.common.lazy import lazy
-from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling, one_by_one
-from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
-from pardec.decoding.batching import count_useful
+from pardec.decoding.autoregressive import AutoregressiveSettings
+from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
+from pardec.decoding.peers import Peer, told_at_the_end, unpadded
 
 if TYPE_CHECKING:
     from pardec.models.base import LanguageModel
 
-torch = lazy("torch")
 transformers = lazy("transformers")
 
 LOOK_S = 1.0
@@ -34,10 +33,8 @@ class TransformersContinuousSettings(AutoregressiveSettings):
     """Tokens of one page of the cache."""
 
 
-class TransformersContinuous(Decoder):
+class TransformersContinuous(Peer):
     Settings = TransformersContinuousSettings
-    needs: ClassVar[str] = "causal"
-    family: ClassVar[str] = "autoregressive"
 
     def __init__(self, settings: TransformersContinuousSettings):
         super().__init__(settings)
@@ -50,11 +47,7 @@ class TransformersContinuous(Decoder):
     def check(cls, settings: TransformersContinuousSettings, new_tokens: int) -> str | None:
         if settings.temperature > 0:
             return "temperature must be 0: continuous batching draws for all prompts from one stream, not one a prompt"
-        return check_sampling(settings, new_tokens)
-
-    @classmethod
-    def passes(cls, settings: TransformersContinuousSettings, prompt: int, new_tokens: int) -> list[Passes]:
-        return one_by_one(prompt, new_tokens)
+        return super().check(settings, new_tokens)
 
     def prepare(self, model: LanguageModel) -> None:
         """Put the model's weights behind LlamaForCausalLM, once a model.
@@ -74,22 +67,17 @@ class TransformersContinuous(Decoder):
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
-        """Raises:
-        RuntimeError: the loop of continuous batching failed, with its own words.
+        """Write `new_tokens` tokens after each prompt, greedily.
+
+        Raises:
+            RuntimeError: the loop of continuous batching failed, with its own words.
         """
         self.prepare(model)
         self._make_room(model, prompts.size, prompts.length + new_tokens)
-        rows = [row[left:] for row, left in zip(prompts.tokens.tolist(), prompts.pad.tolist(), strict=True)]
+        rows = unpadded(prompts)
         observer.start()
         written = self._answers(self._manager.add_requests(rows, max_new_tokens=new_tokens))
-        longest = max(map(len, written))
-        observer.step(longest)
-        observer.block(new_tokens)
-        fill = model.info.pad_id if model.info.eos_id is None else model.info.eos_id
-        table = [row + [fill] * (new_tokens - len(row)) for row in written]
-        tokens = torch.tensor(table, dtype=torch.long, device=prompts.tokens.device)
-        useful = count_useful(tokens, model.info.ends)
-        return Decoded(tokens, useful, nfe=longest, token_forwards=prompts.length + longest - 1)
+        return told_at_the_end(model, prompts, written, new_tokens, observer)
 
     def _answers(self, asked: list[str]) -> list[list[int]]:
         """Tokens of each request, in the order asked."""

@@ -6,12 +6,13 @@ code only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pardec.common.lazy import lazy
-from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling, one_by_one
-from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
+from pardec.decoding.autoregressive import AutoregressiveSettings
+from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
 from pardec.decoding.batching import count_useful
+from pardec.decoding.peers import Peer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,24 +29,14 @@ class TransformersGenerateSettings(AutoregressiveSettings):
     compiles its own loop."""
 
 
-class TransformersGenerate(Decoder):
+class TransformersGenerate(Peer):
     Settings = TransformersGenerateSettings
-    needs: ClassVar[str] = "causal"
-    family: ClassVar[str] = "autoregressive"
 
     def __init__(self, settings: TransformersGenerateSettings):
         super().__init__(settings)
         self._source: Any = None
         self._twin: Any = None
         self._generations: dict[int, Any] = {}
-
-    @classmethod
-    def check(cls, settings: TransformersGenerateSettings, new_tokens: int) -> str | None:
-        return check_sampling(settings, new_tokens)
-
-    @classmethod
-    def passes(cls, settings: TransformersGenerateSettings, prompt: int, new_tokens: int) -> list[Passes]:
-        return one_by_one(prompt, new_tokens)
 
     def prepare(self, model: LanguageModel) -> None:
         """Put the model's weights behind LlamaForCausalLM, once a model.

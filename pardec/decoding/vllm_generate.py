@@ -7,19 +7,16 @@ when all of it is written, so what stands as the time to the first token is the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from pardec.common.lazy import lazy
-from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling, one_by_one
-from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
-from pardec.decoding.batching import count_useful
+from pardec.decoding.autoregressive import AutoregressiveSettings
+from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
+from pardec.decoding.peers import Peer, told_at_the_end, unpadded
 
 if TYPE_CHECKING:
     from pardec.models.base import LanguageModel
-
-torch = lazy("torch")
 
 
 class VllmSettings(AutoregressiveSettings):
@@ -27,23 +24,13 @@ class VllmSettings(AutoregressiveSettings):
     """Share of the GPU's memory that vLLM takes for itself, weights included; our own copy stands beside it."""
 
 
-class Vllm(Decoder):
+class Vllm(Peer):
     Settings = VllmSettings
-    needs: ClassVar[str] = "causal"
-    family: ClassVar[str] = "autoregressive"
 
     def __init__(self, settings: VllmSettings):
         super().__init__(settings)
         self._source: Any = None
         self._llm: Any = None
-
-    @classmethod
-    def check(cls, settings: VllmSettings, new_tokens: int) -> str | None:
-        return check_sampling(settings, new_tokens)
-
-    @classmethod
-    def passes(cls, settings: VllmSettings, prompt: int, new_tokens: int) -> list[Passes]:
-        return one_by_one(prompt, new_tokens)
 
     def prepare(self, model: LanguageModel) -> None:
         """Start vLLM on the model's folder, once a model.
@@ -77,21 +64,14 @@ class Vllm(Decoder):
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
         self.prepare(model)
-        rows = [row[left:] for row, left in zip(prompts.tokens.tolist(), prompts.pad.tolist(), strict=True)]
+        rows = unpadded(prompts)
         sampling = [self._sampling(model, new_tokens, seed) for seed in prompts.seeds.tolist()]
         observer.start()
         answers = self._llm.generate(
             [{"prompt_token_ids": row} for row in rows], sampling_params=sampling, use_tqdm=False
         )
         written = [list(answer.outputs[0].token_ids)[:new_tokens] for answer in answers]
-        longest = max(map(len, written))
-        observer.step(longest)
-        observer.block(new_tokens)
-        fill = model.info.pad_id if model.info.eos_id is None else model.info.eos_id
-        table = [row + [fill] * (new_tokens - len(row)) for row in written]
-        tokens = torch.tensor(table, dtype=torch.long, device=prompts.tokens.device)
-        useful = count_useful(tokens, model.info.ends)
-        return Decoded(tokens, useful, nfe=longest, token_forwards=prompts.length + longest - 1)
+        return told_at_the_end(model, prompts, written, new_tokens, observer)
 
     def _sampling(self, model: LanguageModel, new_tokens: int, seed: int) -> Any:
         """What our own settings say, in vLLM's words."""

@@ -268,7 +268,9 @@ class Side:
     def refuse_nan(self, indices: Sequence[int]) -> None:
         """One plain pass over prompts, for decoders whose passes go through another library's model; none where the
         model reads no plain sequence, as a renderer."""
-        if not hasattr(self.model, "denoise"):
+        from pardec.models.base import LanguageModel
+
+        if not isinstance(self.model, LanguageModel):
             return
         batch = self.batch(indices)
         with self.named(), refuse_nan(self.model), torch.inference_mode():
