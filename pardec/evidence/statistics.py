@@ -72,6 +72,25 @@ def mean(values: ArrayLike) -> Estimate | None:
     return Estimate(middle, low, high, x.size)
 
 
+def ratio_of_sums(over: ArrayLike, under: ArrayLike) -> Estimate | None:
+    """Sum of `over` / sum of `under`, with the interval of a ratio estimator: Student's t on the residuals over -
+    ratio · under (Cochran 1977, section 6.4). None if empty, no interval for one pair.
+
+    over, under: [n] each, one pair a prompt; a prompt told twice is one pair of its sums.
+    """
+    x, y = np.asarray(over, dtype=float), np.asarray(under, dtype=float)
+    good = np.isfinite(x) & np.isfinite(y)
+    x, y, n = x[good], y[good], int(good.sum())
+    if n == 0 or y.sum() <= 0:
+        return None
+    middle = float(x.sum() / y.sum())
+    if n == 1:
+        return Estimate(middle, None, None, 1)
+    spread = np.sqrt(np.sum((x - middle * y) ** 2) / (n - 1) * n) / y.sum()
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * spread)
+    return Estimate(middle, middle - reach, middle + reach, n)
+
+
 def paired_difference(a: ArrayLike, b: ArrayLike) -> Estimate | None:
     """Mean of a - b over prompts, the prompts resampled in pairs.
 

@@ -110,10 +110,11 @@ def check_names(study: Study) -> None:
             raise missing(f"floors.{number}.workload", "workload", floor.workload, study.workloads)
         if floor.arm not in study.arms:
             raise missing(f"floors.{number}.arm", "arm", floor.arm, study.arms)
-        if floor.metric not in study.workloads[floor.workload].metrics:
-            raise missing(
-                f"floors.{number}.metric", "metric", floor.metric, study.workloads[floor.workload].metrics
-            )
+        known = [*study.workloads[floor.workload].metrics]
+        if study.arms[floor.arm].decoder.startswith("speculative"):
+            known.append("tau")
+        if floor.metric not in known:
+            raise missing(f"floors.{number}.metric", "metric", floor.metric, known)
     if study.likelihood is not None:
         if study.likelihood.data not in study.data:
             raise missing("likelihood.data", "dataset", study.likelihood.data, study.data)

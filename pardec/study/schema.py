@@ -24,6 +24,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A name that becomes part of a path: letters, digits, dot, dash, underscore."""
 Precision = Literal["float32", "bfloat16", "float16"]
 Metric = Literal[tuple(METRICS)]  # type: ignore[valid-type]
+FloorMetric = Literal[(*METRICS, "tau")]  # type: ignore[valid-type]
 
 
 class ArmBase(Settings):
@@ -139,9 +140,9 @@ class Floor(Settings):
     workload: Name
     """Where."""
     arm: Name
-    """Which arm; the best over its cells in experiment `steps` counts."""
-    metric: Metric
-    """Which metric."""
+    """Which arm. Of a metric the best over its cells in experiment `steps` counts, of tau all prompts of `draft`."""
+    metric: FloorMetric
+    """Which metric of the workload; for an arm that drafts also tau, tokens committed a verification."""
     value: float
     """The floor."""
 

@@ -93,6 +93,12 @@ def records(folder):
     return {path: path.read_bytes() for path in (folder / "results/cells").rglob("timing.json")}
 
 
+def finished(folder):
+    """The records, once Snakemake has seen the jobs of all of them end."""
+    made = records(folder)
+    return made if said(folder).count("(Rule: time_cell)") >= len(made) > 0 else None
+
+
 def measuring(folder):
     """The process that Snakemake started for a cell, and no child of it."""
     found = []
@@ -103,24 +109,35 @@ def measuring(folder):
     return found
 
 
+def another(folder):
+    """A process that measures after some record was made; the one that made it may still be ending."""
+    made = {str(path.relative_to(folder)) for path in records(folder)}
+    return made and [process for process in measuring(folder) if not made & set(process.cmdline())]
+
+
+def ended(slurm, name, state):
+    return [job for job in slurm.jobs() if rule(job) == name and job["JobState"] == state]
+
+
 def test_a_study_that_is_cancelled_killed_and_resumed(slurm, folder):
     run = start(slurm, folder, tiny(), "tiny.yaml")
     try:
         # One job is cancelled by hand, the process of another is killed; both are tried again by themselves.
         [first] = slurm.wait(lambda: running(slurm, "time_cell"), 200, f"a cell runs: {said(folder)[-3000:]}")
         slurm.run("scancel", first["JobId"])
-        slurm.wait(lambda: records(folder), 150, f"a record: {said(folder)[-3000:]}")
-        victim = slurm.wait(lambda: measuring(folder), 60, "a cell's process")[0]
+        [victim] = slurm.wait(lambda: another(folder), 200, "a record, and another cell's process")
         victim.kill()
+        slurm.wait(lambda: ended(slurm, "time_cell", "FAILED"), 60, "the killed process fails its job")
         slurm.wait(lambda: running(slurm, "time_cell"), 60, "another cell runs")
+        # What Snakemake has not yet seen finished it may make again.
+        before = slurm.wait(lambda: finished(folder), 60, "Snakemake has seen the records")
     finally:
         # Then the workflow itself is killed: its jobs outlive it, as on any cluster, until they are cancelled.
         os.killpg(run.pid, signal.SIGKILL)
         run.wait()
     slurm.run("scancel", "--user=root")
     slurm.wait(lambda: not slurm.run("squeue", "-h").strip(), 60, "an empty queue")
-    before = records(folder)
-    assert before and "CANCELLED" in "".join(job["JobState"] for job in slurm.jobs())
+    assert ended(slurm, "time_cell", "CANCELLED")
 
     env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
     subprocess.run([str(SNAKEMAKE), "--unlock"], cwd=folder, env=env, check=True, capture_output=True)

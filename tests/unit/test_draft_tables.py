@@ -15,9 +15,10 @@ from pardec.evidence.claims.judge import judge_all
 from pardec.evidence.ideas.base import BASELINE, BEST_FIXED, SEEDED
 from pardec.evidence.ideas.judge import judge_ideas
 from pardec.evidence.ideas.registry import IDEAS, REFERENCE
+from pardec.evidence.tables import models
 from pardec.evidence.tables.draft import ALL
 from pardec.evidence.tables.ideas import best_fixed
-from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.inputs import Inputs, Source
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import collect, publish
 from pardec.evidence.verdicts import EQUIVALENT, IMPLEMENTED, INCONCLUSIVE, PROPOSED, REJECTED, VALIDATED
@@ -206,8 +207,25 @@ def test_both_taus_are_defined_and_differ(draft):
         / row["cycles"]
     )
     assert row["tau"] == pytest.approx(pooled)
+    assert row["tau_low"] <= row["tau"] <= row["tau_high"] and row["prompts"] > 1
     assert row["tau_mean_low"] <= row["tau_mean"] <= row["tau_mean_high"]
     assert row["tau_mean"] > row["tau"] + 0.5, "workloads of long texts and small tau weigh more when pooled"
+
+
+def test_a_floor_of_tau_is_what_all_prompts_commit(run, draft):
+    reached = draft[BASELINE, "grid"]
+    floor = {"workload": "grid", "arm": BASELINE, "metric": "tau"}
+    asked = [
+        {**floor, "value": reached["tau"] - 0.1},
+        {**floor, "value": reached["tau"] + 0.1},
+        {**floor, "arm": "nobody", "value": 2},
+    ]
+    source = Source("results/floors.json", "0" * 64, {"floors": asked, "likelihood_gap": None})
+    # Rows of one key would be refused as a table; what a floor finds is asked here.
+    below, above, absent = models.build(Inputs(floors=source, tables=run[1]))
+    assert below["met"] and not above["met"] and "met" not in absent
+    assert below["value"] == reached["tau"] and below["n"] == reached["prompts"] and below["record"]
+    assert below["value_low"] <= below["value"] <= below["value_high"]
 
 
 def test_phases_of_a_cycle_add_up(draft):

@@ -117,6 +117,23 @@ def test_mean_covers_at_small_and_large_n():
         assert np.mean([e.low <= 0 <= e.high for e in estimates]) > 0.89
 
 
+def test_ratio_of_sums_weighs_prompts_by_their_length_and_covers():
+    two = s.ratio_of_sums([2, 30], [1, 10])
+    assert (two.value, two.low, two.high) == pytest.approx(
+        (32 / 11, 0.80889, 5.00929), abs=1e-4
+    ) and two.n == 2
+    assert s.ratio_of_sums([], []) is None and s.ratio_of_sums([0.0], [0.0]) is None
+    assert s.ratio_of_sums([6.0], [3.0]) == s.Estimate(2.0, None, None, 1)
+    rng = np.random.default_rng(6)
+    covered = []
+    for _ in range(400):
+        cycles = rng.integers(20, 40, size=24)
+        tokens = cycles * rng.normal(2.2, 0.4, size=24)
+        found = s.ratio_of_sums(tokens, cycles)
+        covered.append(found.low <= 2.2 <= found.high)
+    assert 0.91 < np.mean(covered) < 0.985
+
+
 def test_paired_difference_is_paired():
     a = np.tile([0.0, 1.0], 20)
     assert s.paired_difference(a, a) == s.Estimate(0.0, 0.0, 0.0, 40)

@@ -146,6 +146,11 @@ WRONG = {
         "grid",
         ["workloads.copy.task", "no task 'grid'"],
     ),
+    "tau of an arm that does not draft": (
+        ["floors", 0, "metric"],
+        "tau",
+        ["floors.0.metric", "no metric 'tau'", "cells, exact, parses"],
+    ),
     "models in a circle": (["models", "ar-strings", "init"], "diffusion-strings", ["in a circle"]),
     "a name that is no path": (["models", "a/b"], {"source": "train"}, ["a/b", "pattern"]),
     "missing section": (["experiments"], {}, ["experiments", "at least 1"]),

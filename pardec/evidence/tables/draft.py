@@ -93,7 +93,7 @@ def compared(prompts: list[Row], trials: list[Trial]) -> Row:
         "impossible": sum(row["impossible"] for row in prompts),
     }
     if cycles:
-        row["tau"] = sum(r["tau"] * r["cycles"] for r in prompts if r["cycles"]) / cycles
+        row |= with_interval("tau", _pooled(prompts))
         row |= with_interval("tau_mean", statistics.mean(list(taus.values())))
     for name, against in (("ratio_ar", REFERENCE), ("ratio", baseline)):
         found = verdicts.effect(ratios(prompts, against))
@@ -101,6 +101,18 @@ def compared(prompts: list[Row], trials: list[Trial]) -> Row:
             row |= with_interval(name, found.pooled)
             row[f"{name}_prompts"] = found.pooled.n
     return row
+
+
+def _pooled(prompts: list[Row]) -> Any:
+    """Tokens over cycles, all prompts together; the runs of a prompt are no prompts of their own."""
+    sums: dict[tuple, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for row in prompts:
+        if row["cycles"]:
+            both = sums[row["task"], row["prompt"]]
+            both[0] += row["tau"] * row["cycles"]
+            both[1] += row["cycles"]
+    tokens, cycles = zip(*sums.values(), strict=True)
+    return statistics.ratio_of_sums(tokens, cycles)
 
 
 def _fell_back(trial: Trial, undrafted: float | None) -> bool | None:
@@ -192,8 +204,8 @@ COLUMNS: dict[str, Column] = {
     "ratio_ar_prompts": count("prompts behind it", "prompts"),
     **measured("ratio", "×", "the same over the baseline draft's, one chain of a fixed block", count="ratio_prompts"),
     "ratio_prompts": count("prompts behind it", "prompts"),
-    "tau": number("tokens", "tokens committed over verifications, all cycles together, the target's own included",
-                  "cycles"),
+    **measured("tau", "tokens",
+               "tokens committed over verifications, all cycles together, the target's own included", count="prompts"),
     **measured("tau_mean", "tokens", "the same prompt by prompt, mean over prompts", count="prompts"),
     "cycles": count("cycles counted", "cycles"),
     "lossless": number("", "share of prompts whose tokens are those of the target's greedy decoding", "lossless_n"),

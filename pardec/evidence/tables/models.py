@@ -10,6 +10,7 @@ from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.likelihood import model_of
 
 GAP = "bound_gap"
+TAU = "tau"
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
@@ -18,22 +19,37 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
     The floors file holds {"floors": [{workload, arm, metric, value}], "likelihood_gap": number or null}.
     """
     asked = inputs.floors.body if inputs.floors else {}
-    rows = [_best(floor, inputs) for floor in asked.get("floors") or ()]
+    rows = [(_tau if floor["metric"] == TAU else _best)(floor, inputs) for floor in asked.get("floors") or ()]
     if asked.get("likelihood_gap") is not None:
         rows += _gaps(inputs, asked["likelihood_gap"])
     return rows
 
 
-def _best(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """The best value of the floor's metric over its arm's cells in `steps` (elsewhere, if none there)."""
-    metric, lower = floor["metric"], lower_is_better(floor["metric"])
-    row = {
+def _asked(floor: dict[str, Any], lower: bool = False) -> dict[str, Any]:
+    return {
         "task": floor["workload"],
         "arm": floor["arm"],
-        "metric": metric,
+        "metric": floor["metric"],
         "floor": floor["value"],
         "better": "lower" if lower else "higher",
     }
+
+
+def _tau(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """What a draft commits a verification, pooled over the prompts of its workload."""
+    row = _asked(floor)
+    for found in inputs.rows("draft"):
+        if (found["task"], found["arm"]) == (floor["workload"], floor["arm"]) and found["tau"] is not None:
+            row |= {name: found[name] for name in ("model", "record", "record_sha256")}
+            row |= {"value": found["tau"], "value_low": found["tau_low"], "value_high": found["tau_high"]}
+            row |= {"n": found["prompts"], "met": found["tau"] >= floor["value"]}
+    return row
+
+
+def _best(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
+    """The best value of the floor's metric over its arm's cells in `steps` (elsewhere, if none there)."""
+    metric, lower = floor["metric"], lower_is_better(floor["metric"])
+    row = _asked(floor, lower)
     cells = [c for c in inputs.rows("cells") if (c["task"], c["arm"]) == (floor["workload"], floor["arm"])]
     cells = [c for c in cells if c["experiment"] == "steps"] or cells
     scored = [(c, inputs.scores[c["scores"]]) for c in cells if c["scores"] in inputs.scores]
@@ -94,7 +110,7 @@ TABLE = Table(
     name="models",
     description="One row a floor: the quality a model must reach for the comparison to mean anything, "
     "and what it reached.",
-    needs=("cells", "scores", "likelihoods", "floors"),
+    needs=("cells", "draft", "scores", "likelihoods", "floors"),
     key=("task", "arm", "model", "against", "metric"),
     columns={
         "task": text("what is generated", nullable=False),
@@ -102,7 +118,8 @@ TABLE = Table(
         "model": text("name of the model; empty where nothing was scored"),
         "against": text("the model whose exact likelihood the bound is held against"),
         "metric": text(
-            "exact and its like, or bound_gap: bound less exact likelihood in nats/token", nullable=False
+            "exact and its like; bound_gap: bound less exact likelihood in nats/token; tau: tokens a verification",
+            nullable=False,
         ),
         **measured("value", "", "the best value reached"),
         "n": count("prompts or texts behind it"),
