@@ -17,13 +17,15 @@ class Batch:
     tokens: [B, P + N] long, prompts of P columns (left-padded) and answers of N columns. pad: [B] long, pad
     tokens at the left of each row, or None where no row has any. start: P, 0 for text. lengths: [B] long,
     tokens of each answer up to and including its one end-of-sequence token (N where it has none); columns
-    after it hold that token too.
+    after it hold that token too. source, rows: which rows they are of which, [B] long; None for text.
     """
 
     tokens: Tensor
     pad: Tensor | None
     start: int
     lengths: Tensor
+    source: AnswerRows | None = None
+    rows: Tensor | None = None
 
 
 class Rows(Protocol):
@@ -83,7 +85,8 @@ class AnswerRows:
         spare = int(self.pad[rows].min())
         pad = self.pad[rows] - spare
         tokens = self.tokens[rows, spare:]
-        return [Batch(tokens, pad if pad.any() else None, self.start - spare, self.lengths[rows])]
+        padding = pad if pad.any() else None
+        return [Batch(tokens, padding, self.start - spare, self.lengths[rows], self, rows)]
 
 
 class TextRows:

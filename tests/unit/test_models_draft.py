@@ -12,7 +12,7 @@ from pardec.common.errors import UserError
 from pardec.data.prepare import prepare
 from pardec.data.tokenizers import load_tokenizer
 from pardec.models.base import Layout
-from pardec.models.batches import Batch
+from pardec.models.batches import AnswerRows, Batch
 from pardec.models.draft import DraftModel
 from pardec.models.draft_config import DraftConfig, tapped_layers
 from pardec.models.draft_rows import draft_rows
@@ -21,6 +21,7 @@ from pardec.models.families.draft import Draft, DraftSettings, _sight
 from pardec.models.load import load_model
 from pardec.models.rollouts import roll_out
 from pardec.models.sources.train import TrainSettings
+from pardec.models.tapped import Tapped
 from pardec.models.train import train_model
 from tests.reference.block_drafting import native_generate
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
@@ -222,7 +223,7 @@ def test_packed_blocks_are_the_blocks_one_by_one():
 
 def family(**settings) -> tuple[Draft, DraftModel]:
     made = Draft(DraftSettings(block=4, anchors=2, taps=TAPS, **settings))
-    made.target = TARGET
+    made.target, made.tapped = TARGET, Tapped(TARGET, TAPS)
     return made, draft_model(TARGET, taps=TAPS, block=4).double().requires_grad_(True)
 
 
@@ -255,6 +256,30 @@ def test_only_the_draft_learns():
     made.loss(model, batch, torch.Generator().manual_seed(1)).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     assert all(parameter.grad is None for parameter in TARGET.parameters())
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 20])
+def test_a_kept_reading_of_the_target_is_what_it_says(limit):
+    generator = torch.Generator().manual_seed(3)
+    sizes = torch.randint(1, 6, (7, 2), generator=generator).tolist()
+    prompts, answers = ([[5 + n] * row[side] for n, row in enumerate(sizes)] for side in (0, 1))
+    rows = AnswerRows(prompts, answers, 6, 0, 1)
+    tapped = Tapped(TARGET, TAPS, limit)
+    passes = []
+    run = tapped._run
+    tapped._run = lambda tokens, pad, start: passes.append(len(tokens)) or run(tokens, pad, start)
+    for _ in range(12):
+        [batch] = rows.draw(3, generator)
+        stop = batch.start + int(batch.lengths.max())
+        found = tapped.read(batch, stop)
+        _, wanted = TARGET(batch.tokens, pad=batch.pad, canvas_start=batch.start, taps=TAPS)
+        pads = [0] * 3 if batch.pad is None else batch.pad.tolist()
+        for own, right, pad, length in zip(found, wanted, pads, batch.lengths.tolist(), strict=True):
+            # Without the padding, and to the end of the row's own answer.
+            assert torch.allclose(own[pad : batch.start + length], right[pad : batch.start + length])
+        assert found.shape[:2] == (3, stop) and found.isfinite().all()
+    # Rows are drawn three at a time and in passes over all seven, so a row may be new twice in one batch.
+    assert sum(passes) == 36 if limit == 0 else 7 <= sum(passes) <= 8
 
 
 def test_a_target_writes_what_plain_decoding_writes():

@@ -81,6 +81,7 @@ class Draft(Family):
         """
         from pardec.models.draft import DraftModel
         from pardec.models.draft_config import DraftConfig, tapped_layers
+        from pardec.models.tapped import Tapped
 
         self.target, size = teachers["target"], settings.size
         info = self.target.info
@@ -117,6 +118,7 @@ class Draft(Family):
             eos_id=info.eos_id,
             pad_id=info.pad_id,
         )
+        self.tapped = Tapped(self.target, config.taps)
         return DraftModel(config)
 
     def examples(
@@ -137,9 +139,7 @@ class Draft(Family):
         pad = torch.zeros(rows, dtype=torch.long) if batch.pad is None else batch.pad
         ends = batch.start + batch.lengths
         with torch.no_grad():
-            _, features = self.target(
-                tokens, pad=batch.pad, keep=slice(0, 1), canvas_start=batch.start, taps=model.config.taps
-            )
+            features = self.tapped.read(batch, stop)
             drawn = torch.rand(rows, count, generator=generator)
             anchors = batch.start + (drawn * (batch.lengths - 1).clamp(min=1)[:, None]).long()
             columns = anchors[..., None] + torch.arange(size)

@@ -1,0 +1,54 @@
+"""What a target's layers say of the sequences that a draft learns from, read once a sequence: training passes over
+them several times, and the target does not change."""
+
+from __future__ import annotations
+
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor
+
+from pardec.models.base import LanguageModel
+from pardec.models.batches import AnswerRows, Batch
+
+LIMIT = 3 << 29
+"""Bytes of hidden states that are kept for one set of rows; of a larger set they are read anew each time."""
+
+
+class Tapped:
+    """Hidden states of the target's layers `taps`, by batch."""
+
+    def __init__(self, target: LanguageModel, taps: tuple[int, ...], limit: int = LIMIT):
+        self.target, self.taps, self.limit = target, taps, limit
+        self._kept: WeakKeyDictionary[AnswerRows, tuple[Tensor, Tensor]] = WeakKeyDictionary()
+
+    @torch.no_grad()
+    def read(self, batch: Batch, stop: int) -> Tensor:
+        """[B, stop, taps · hidden]: of the columns before `stop`; what stands at padding, or behind a row's answer,
+        means nothing."""
+        source, rows = batch.source, batch.rows
+        if source is None or rows is None or not self._fits(source):
+            return self._run(batch.tokens[:, :stop], batch.pad, batch.start)
+        spare = source.start - batch.start
+        if source in self._kept:
+            kept, known = self._kept[source]
+            new = ~known[rows]
+        else:
+            kept, known, new = None, torch.zeros(len(source.tokens), dtype=torch.bool), rows >= 0
+        if bool(new.any()):
+            pad = None if batch.pad is None else batch.pad[new]
+            found = self._run(batch.tokens[new, :stop], pad, batch.start)
+            if kept is None:
+                kept = found.new_zeros(*source.tokens.shape, found.shape[-1])
+                self._kept[source] = kept, known
+            kept[rows[new], spare : spare + stop] = found
+            known[rows[new]] = True
+        return kept[rows, spare : spare + stop]
+
+    def _fits(self, source: AnswerRows) -> bool:
+        width = len(self.taps) * self.target.info.hidden
+        return source.tokens.numel() * width * self.target.embedding.element_size() <= self.limit
+
+    def _run(self, tokens: Tensor, pad: Tensor | None, start: int) -> Tensor:
+        _, features = self.target(tokens, pad=pad, keep=slice(0, 1), canvas_start=start, taps=self.taps)
+        return features
