@@ -165,6 +165,17 @@ def test_no_quality_is_said_plainly(material):
     assert "has no quality to hold speed against" in page
 
 
+def test_a_draft_below_its_floor_does_not_make_the_comparison_doubtful(material):
+    models = material.tables["models"].assign(met=False)
+    said = []
+    for metric in ("exact", "tau"):
+        tables = {**material.tables, "models": models.assign(metric=metric)}
+        page = render(Material(material.values, tables, material.figures, material.study))
+        assert "are missed</b>" in page
+        said.append("may be too weak" in page)
+    assert said == [True, False]
+
+
 @pytest.mark.parametrize(
     ("html", "bare"),
     [
