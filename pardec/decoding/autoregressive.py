@@ -37,8 +37,9 @@ class AutoregressiveSettings(Settings):
     """`ban` never writes the end token (for continuations of one length)."""
 
 
-class Autoregressive(Decoder):
-    Settings = AutoregressiveSettings
+class Sequential(Decoder):
+    """One token a pass by a causal model: our own loop, or another library's on the same weights and settings."""
+
     needs: ClassVar[str] = "causal"
     family: ClassVar[str] = "autoregressive"
 
@@ -49,6 +50,10 @@ class Autoregressive(Decoder):
     @classmethod
     def passes(cls, settings: AutoregressiveSettings, prompt: int, new_tokens: int) -> list[Passes]:
         return one_by_one(prompt, new_tokens)
+
+
+class Autoregressive(Sequential):
+    Settings = AutoregressiveSettings
 
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT

@@ -1,33 +1,17 @@
-"""What other libraries' sequential decoders share: they take prompts as they are and write one token a pass."""
+"""What goes into other libraries' decoders, and what comes out: prompts without padding, rows of any length."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pardec.common.lazy import lazy
-from pardec.decoding.autoregressive import AutoregressiveSettings, check_sampling, one_by_one
-from pardec.decoding.base import Decoded, Decoder, Observer, Passes, PromptBatch
+from pardec.decoding.base import Decoded, Observer, PromptBatch
 from pardec.decoding.batching import count_useful
 
 if TYPE_CHECKING:
     from pardec.models.base import LanguageModel
 
 torch = lazy("torch")
-
-
-class Peer(Decoder):
-    """An autoregressive decoder of another library, on the same weights and by the same rules as our own."""
-
-    needs: ClassVar[str] = "causal"
-    family: ClassVar[str] = "autoregressive"
-
-    @classmethod
-    def check(cls, settings: AutoregressiveSettings, new_tokens: int) -> str | None:
-        return check_sampling(settings, new_tokens)
-
-    @classmethod
-    def passes(cls, settings: AutoregressiveSettings, prompt: int, new_tokens: int) -> list[Passes]:
-        return one_by_one(prompt, new_tokens)
 
 
 def unpadded(prompts: PromptBatch) -> list[list[int]]:
@@ -42,8 +26,11 @@ def told_at_the_end(
     new_tokens: int,
     observer: Observer,
 ) -> Decoded:
-    """What a library wrote that tells of a batch only when all of it is there; rows that ended early are filled to
-    `new_tokens`, as our own loop fills them."""
+    """What a library wrote that tells of a batch only when all of it is there.
+
+    written: a row of token ids a prompt, at most `new_tokens` of them; rows that ended early are filled to [B,
+    new_tokens], as our own loop fills them.
+    """
     longest = max(map(len, written))
     observer.step(longest)
     observer.block(new_tokens)

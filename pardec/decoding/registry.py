@@ -18,3 +18,8 @@ DECODERS = Registry(
         "speculative": "pardec.decoding.speculative.decoder:Speculative",
     },
 )
+
+
+def drafts(decoder: str) -> bool:
+    """Whether a decoder claims to draft, so that it has a tau."""
+    return decoder == "speculative"

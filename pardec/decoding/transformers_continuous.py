@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from pardec.common.lazy import lazy
-from pardec.decoding.autoregressive import AutoregressiveSettings
+from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
 from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
-from pardec.decoding.peers import Peer, told_at_the_end, unpadded
+from pardec.decoding.peers import told_at_the_end, unpadded
 
 if TYPE_CHECKING:
     from pardec.models.base import LanguageModel
@@ -33,7 +33,7 @@ class TransformersContinuousSettings(AutoregressiveSettings):
     """Tokens of one page of the cache."""
 
 
-class TransformersContinuous(Peer):
+class TransformersContinuous(Sequential):
     Settings = TransformersContinuousSettings
 
     def __init__(self, settings: TransformersContinuousSettings):

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from pardec.common.lazy import lazy
-from pardec.decoding.autoregressive import AutoregressiveSettings
+from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
 from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
 from pardec.decoding.batching import count_useful
-from pardec.decoding.peers import Peer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +28,7 @@ class TransformersGenerateSettings(AutoregressiveSettings):
     compiles its own loop."""
 
 
-class TransformersGenerate(Peer):
+class TransformersGenerate(Sequential):
     Settings = TransformersGenerateSettings
 
     def __init__(self, settings: TransformersGenerateSettings):

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from pardec.decoding.autoregressive import AutoregressiveSettings
+from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
 from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
-from pardec.decoding.peers import Peer, told_at_the_end, unpadded
+from pardec.decoding.peers import told_at_the_end, unpadded
 
 if TYPE_CHECKING:
     from pardec.models.base import LanguageModel
@@ -24,7 +24,7 @@ class VllmSettings(AutoregressiveSettings):
     """Share of the GPU's memory that vLLM takes for itself, weights included; our own copy stands beside it."""
 
 
-class Vllm(Peer):
+class Vllm(Sequential):
     Settings = VllmSettings
 
     def __init__(self, settings: VllmSettings):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pardec.decoding.registry import drafts
 from pardec.evidence.tables.cell_row import task_of
 from pardec.evidence.tables.inputs import Source
 from pardec.evidence.tables.pairs import Sample
@@ -38,7 +39,7 @@ class Side:
     @property
     def drafts(self) -> bool:
         """Whether it claims to draft: every speculative decoder does."""
-        return self.cell["decoder"].startswith("speculative")
+        return drafts(self.cell["decoder"])
 
     def of(self, prompt: str) -> list[Sample]:
         return [sample for sample in self.samples if prompt_of(sample) == prompt]

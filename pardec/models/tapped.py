@@ -29,25 +29,27 @@ class Tapped:
         source, rows = batch.source, batch.rows
         if source is None or rows is None or not self._fits(source):
             return self._run(batch.tokens[:, :stop], batch.pad, batch.start)
-        spare = source.start - batch.start
-        if source in self._kept:
-            kept, known = self._kept[source]
-            new = ~known[rows]
-        else:
-            kept, known, new = None, torch.zeros(len(source.tokens), dtype=torch.bool), rows >= 0
+        kept, known = self._store(source)
+        spare, new = source.start - batch.start, ~known[rows]
         if bool(new.any()):
             pad = None if batch.pad is None else batch.pad[new]
-            found = self._run(batch.tokens[new, :stop], pad, batch.start)
-            if kept is None:
-                kept = found.new_zeros(*source.tokens.shape, found.shape[-1])
-                self._kept[source] = kept, known
-            kept[rows[new], spare : spare + stop] = found
+            kept[rows[new], spare : spare + stop] = self._run(batch.tokens[new, :stop], pad, batch.start)
             known[rows[new]] = True
         return kept[rows, spare : spare + stop]
 
+    def _store(self, source: AnswerRows) -> tuple[Tensor, Tensor]:
+        """What is kept of a set of rows, [n, P + N, taps · hidden], and of which rows, [n] bool."""
+        if source not in self._kept:
+            # Zeros, since what a mask hides must still be a number.
+            kept = self.target.embedding.new_zeros(*source.tokens.shape, self._width())
+            self._kept[source] = kept, torch.zeros(len(source.tokens), dtype=torch.bool)
+        return self._kept[source]
+
     def _fits(self, source: AnswerRows) -> bool:
-        width = len(self.taps) * self.target.info.hidden
-        return source.tokens.numel() * width * self.target.embedding.element_size() <= self.limit
+        return source.tokens.numel() * self._width() * self.target.embedding.element_size() <= self.limit
+
+    def _width(self) -> int:
+        return len(self.taps) * self.target.info.hidden
 
     def _run(self, tokens: Tensor, pad: Tensor | None, start: int) -> Tensor:
         _, features = self.target(tokens, pad=pad, keep=slice(0, 1), canvas_start=start, taps=self.taps)

@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pardec.common.errors import UserError
+from pardec.decoding.registry import drafts
 from pardec.study.cells import Cell, expand, missing
 from pardec.study.schema import Study
 
@@ -111,7 +112,7 @@ def check_names(study: Study) -> None:
         if floor.arm not in study.arms:
             raise missing(f"floors.{number}.arm", "arm", floor.arm, study.arms)
         known = [*study.workloads[floor.workload].metrics]
-        if study.arms[floor.arm].decoder.startswith("speculative"):
+        if drafts(study.arms[floor.arm].decoder):
             known.append("tau")
         if floor.metric not in known:
             raise missing(f"floors.{number}.metric", "metric", floor.metric, known)

@@ -112,7 +112,7 @@ def measuring(folder):
 def another(folder):
     """A process that measures after some record was made; the one that made it may still be ending."""
     made = {str(path.relative_to(folder)) for path in records(folder)}
-    return made and [process for process in measuring(folder) if not made & set(process.cmdline())]
+    return made and [process for process in measuring(folder) if not made & set(process.info["cmdline"])]
 
 
 def ended(slurm, name, state):
@@ -125,7 +125,7 @@ def test_a_study_that_is_cancelled_killed_and_resumed(slurm, folder):
         # One job is cancelled by hand, the process of another is killed; both are tried again by themselves.
         [first] = slurm.wait(lambda: running(slurm, "time_cell"), 200, f"a cell runs: {said(folder)[-3000:]}")
         slurm.run("scancel", first["JobId"])
-        [victim] = slurm.wait(lambda: another(folder), 200, "a record, and another cell's process")
+        victim = slurm.wait(lambda: another(folder), 200, "a record, and another cell's process")[0]
         victim.kill()
         slurm.wait(lambda: ended(slurm, "time_cell", "FAILED"), 60, "the killed process fails its job")
         slurm.wait(lambda: running(slurm, "time_cell"), 60, "another cell runs")

@@ -1,4 +1,4 @@
-"""The draft model: its published format, its cache, how it is trained, and transformers' own as an oracle."""
+"""The draft model: its published format, its cache, its loss, and transformers' own as an oracle."""
 
 from __future__ import annotations
 
@@ -9,20 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pardec.common.errors import UserError
-from pardec.data.prepare import prepare
-from pardec.data.tokenizers import load_tokenizer
 from pardec.models.base import Layout
-from pardec.models.batches import AnswerRows, Batch
+from pardec.models.batches import Batch
 from pardec.models.draft import DraftModel
 from pardec.models.draft_config import DraftConfig, tapped_layers
-from pardec.models.draft_rows import draft_rows
 from pardec.models.draft_twin import transformers_draft
 from pardec.models.families.draft import Draft, DraftSettings, _sight
 from pardec.models.load import load_model
-from pardec.models.rollouts import roll_out
-from pardec.models.sources.train import TrainSettings
 from pardec.models.tapped import Tapped
-from pardec.models.train import train_model
 from tests.reference.block_drafting import native_generate
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
 
@@ -256,127 +250,6 @@ def test_only_the_draft_learns():
     made.loss(model, batch, torch.Generator().manual_seed(1)).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     assert all(parameter.grad is None for parameter in TARGET.parameters())
-
-
-@pytest.mark.parametrize("limit", [0, 1 << 20])
-def test_a_kept_reading_of_the_target_is_what_it_says(limit):
-    generator = torch.Generator().manual_seed(3)
-    sizes = torch.randint(1, 6, (7, 2), generator=generator).tolist()
-    prompts, answers = ([[5 + n] * row[side] for n, row in enumerate(sizes)] for side in (0, 1))
-    rows = AnswerRows(prompts, answers, 6, 0, 1)
-    tapped = Tapped(TARGET, TAPS, limit)
-    passes = []
-    run = tapped._run
-    tapped._run = lambda tokens, pad, start: passes.append(len(tokens)) or run(tokens, pad, start)
-    for _ in range(12):
-        [batch] = rows.draw(3, generator)
-        stop = batch.start + int(batch.lengths.max())
-        found = tapped.read(batch, stop)
-        _, wanted = TARGET(batch.tokens, pad=batch.pad, canvas_start=batch.start, taps=TAPS)
-        pads = [0] * 3 if batch.pad is None else batch.pad.tolist()
-        for own, right, pad, length in zip(found, wanted, pads, batch.lengths.tolist(), strict=True):
-            # Without the padding, and to the end of the row's own answer.
-            assert torch.allclose(own[pad : batch.start + length], right[pad : batch.start + length])
-        assert found.shape[:2] == (3, stop) and found.isfinite().all()
-    # Rows are drawn three at a time and in passes over all seven, so a row may be new twice in one batch.
-    assert sum(passes) == 36 if limit == 0 else 7 <= sum(passes) <= 8
-
-
-def test_a_target_writes_what_plain_decoding_writes():
-    prompts = [[1, 5, 9], [1, 7], [1, 4, 4, 8]]
-    found = roll_out(TARGET, prompts, 20, torch.Generator())
-    right = plain(TARGET, prompts, 20, stop="eos")
-    for row, tokens in enumerate(found):
-        end = min(20, int(right.useful[row]) + 1)
-        assert tokens == right.tokens[row, :end].tolist()
-    assert all(2 not in tokens for tokens in roll_out(TARGET, prompts, 20, torch.Generator(), ban_eos=True))
-    drawn = [
-        roll_out(TARGET, prompts, 20, torch.Generator().manual_seed(seed), temperature=2.0)
-        for seed in (1, 1, 2)
-    ]
-    assert drawn[0] == drawn[1] != drawn[2]
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A copy task, a target that has learned it a little, and a recipe of its draft."""
-    folder = tmp_path_factory.mktemp("study")
-    task = {"copy": {"min_items": 4, "max_items": 6, "items": "letters"}}
-    prepare({"source": "tasks", "tasks": task, "train": 300, "heldout": 20}, 0, folder / "data")
-    size = {"hidden": 32, "layers": 2, "heads": 2, "mlp": 48, "max_positions": 64}
-    recipe = {"source": "train", "data": "copy", "size": size, "steps": 250, "batch": 32}
-    target = TrainSettings.model_validate({**recipe, "objective": {"family": "autoregressive"}})
-    train_model("target", target, folder / "data", 1, folder / "target")
-    objective = {"family": "draft", "block": 4, "new_tokens": 8, "sequences": 200}
-    return folder, {
-        **recipe,
-        "size": {**size, "layers": 1},
-        "objective": objective,
-        "teachers": {"target": "target"},
-    }
-
-
-def test_a_draft_learns_from_its_target(study):
-    folder, recipe = study
-    settings, teachers = TrainSettings.model_validate(recipe), {"target": folder / "target"}
-    report = train_model("d", settings, folder / "data", 5, folder / "one", teachers=teachers)
-    assert report["loss"][-1][1] < 0.7 * report["loss"][0][1]
-    target, draft = load_model(folder / "target"), load_model(folder / "one")
-    untrained = DraftModel(draft.config)
-    untrained.initialise(torch.Generator().manual_seed(9))
-    tokenizer = load_tokenizer(folder / "data")
-    lines = (folder / "data" / "heldout.jsonl").read_text().splitlines()
-    prompts = [tokenizer.encode_prompt(json.loads(line)["prompt"]) for line in lines]
-    logs = Cycles(), Cycles()
-    for log, model in zip(logs, (draft, untrained), strict=True):
-        for prompt in prompts:
-            found = speculate(target, [prompt], 8, model.requires_grad_(False), log, block=4, stop="eos")
-            assert torch.equal(found.tokens, plain(target, [prompt], 8, stop="eos").tokens)
-    trained, random = (sum(log.taus) / len(log.taus) for log in logs)
-    assert trained > 1.3 * random
-
-
-def test_the_same_seed_gives_the_same_draft(study, tmp_path):
-    folder, recipe = study
-    settings, teachers = TrainSettings.model_validate({**recipe, "steps": 3}), {"target": folder / "target"}
-    for name in ("one", "two"):
-        train_model("d", settings, folder / "data", 5, tmp_path / name, teachers=teachers)
-    same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
-    assert same[0] == same[1]
-
-
-def test_drawn_outputs_may_be_more_than_prompts(study):
-    """300 training prompts: once each where the target is greedy, as often as asked where it draws."""
-    folder, _ = study
-    target, tokenizer = load_model(folder / "target"), load_tokenizer(folder / "data")
-    counts = []
-    for temperature in (0.0, 1.0):
-        settings = DraftSettings(new_tokens=8, sequences=700, temperature=temperature)
-        rows, _ = draft_rows(folder / "data", tokenizer, target, settings, None)
-        counts.append(len(rows.parts[0].tokens))
-    assert 250 < counts[0] <= 300 and 600 < counts[1] <= 700
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"size": {"hidden": 48, "layers": 1, "heads": 2, "mlp": 48, "max_positions": 64}}, "hidden"),
-        ({"objective": {"family": "draft", "taps": (0, 7)}}, "layers 0 to 1"),
-    ],
-)
-def test_a_recipe_that_does_not_fit_its_target_is_refused(study, tmp_path, change, message):
-    folder, recipe = study
-    settings = TrainSettings.model_validate({**recipe, **change})
-    with pytest.raises(UserError, match=message):
-        train_model("d", settings, folder / "data", 5, tmp_path, teachers={"target": folder / "target"})
-
-
-def test_a_draft_needs_a_target(study):
-    with pytest.raises(ValueError, match="needs target"):
-        TrainSettings.model_validate({**study[1], "teachers": {}})
-
-
-# transformers' own block drafting.
 
 
 @pytest.mark.parametrize("layers", [1, 2])

@@ -12,7 +12,7 @@ import pytest
 from pardec.common.errors import UserError
 from pardec.common.folded import fold_json, unfold_json
 from pardec.report import answers, methods
-from pardec.report.book import Book, figures, grouped
+from pardec.report.book import Book
 from pardec.report.digest import digest, origin_of
 from pardec.report.digits import bare_digits, check_digits
 from pardec.report.figures.base import save
@@ -197,62 +197,6 @@ def test_bare_digits(html, bare):
 def test_check_names_the_place():
     with pytest.raises(UserError, match="about 15 apples"):
         check_digits("<p>about 15 apples</p>")
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (12.345, "12.3"),
-        (0.0012345, "0.00123"),
-        (12345.6, "12,346"),
-        (0, "0"),
-        (3.0, "3"),
-        (999.96, "1,000"),
-        (-0.5, "-0.500"),
-        (1e6, "1,000,000"),
-    ],
-)
-def test_figures(value, text):
-    assert figures(value) == text
-
-
-def test_grouped():
-    assert grouped("22972.50") == "22,972.50"
-    assert grouped("-5") == "-5"
-
-
-@pytest.fixture
-def book():
-    values = {
-        "t/a/x": {
-            "value": 1.2345,
-            "unit": "ms",
-            "ci_low": 1.1,
-            "ci_high": 1.3,
-            "text": "1.23",
-            "text_low": "1.10",
-            "text_high": "1.30",
-        },
-        "t/a/none": {"value": None, "unit": "ms"},
-        "t/a/one": {"value": 1, "unit": "steps"},
-        "t/a/<b>": {"value": 2.0, "unit": "×"},
-    }
-    return Book(values, {"measure": {"samples": [1, 2]}})
-
-
-def test_book_prints_the_published_rounding(book):
-    assert "1.23\N{NO-BREAK SPACE}ms" in book.value("t/a/x")
-    assert "[1.10, 1.30]" in book.value("t/a/x", interval=True)
-    assert "123" in book.value("t/a/x", scale=100, suffix="")
-
-
-def test_book_nulls_singulars_and_escapes(book):
-    assert "–" in book.value("t/a/none")
-    assert "1\N{NO-BREAK SPACE}step<" in book.value("t/a/one")
-    assert 'data-v="t/a/&lt;b&gt;"' in book.value("t/a/<b>")
-    assert ">2×<" in book.value("t/a/<b>")
-    assert ">1, 2<" in book.cfg("measure.samples")
-    assert book.raw("<i>3</i>", "file") == '<code data-source="file">&lt;i&gt;3&lt;/i&gt;</code>'
 
 
 def test_templates_are_strict(material):
