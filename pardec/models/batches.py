@@ -47,6 +47,12 @@ class Mixture:
         return [batch for part in self.parts for batch in part.draw(share, generator)]
 
 
+POOL = 16
+"""Batches that are formed together where rows of like length share one: more hold less padding, and are less random."""
+SPREAD = 0.25
+"""How far, as a share of its length, a row may stand from where its length puts it."""
+
+
 class AnswerRows:
     """Prompts and their answers, in passes over all rows, each pass in a new random order."""
 
@@ -57,8 +63,10 @@ class AnswerRows:
         canvas: int,
         pad_id: int,
         eos_id: int,
+        by_length: bool = False,
     ):
-        """prompts, answers: token ids, each answer ended by `eos_id`. canvas: columns of an answer.
+        """prompts, answers: token ids, each answer ended by `eos_id`. canvas: columns of an answer. by_length: whether
+        a batch holds answers of like length.
 
         Raises:
             ValueError: no rows, or an answer longer than `canvas`.
@@ -74,19 +82,30 @@ class AnswerRows:
         self.tokens = torch.tensor(rows)
         self.pad = torch.tensor([width - len(prompt) for prompt in prompts])
         self.lengths = torch.tensor([len(answer) for answer in answers])
-        self.start = width
+        self.start, self.by_length = width, by_length
         self._order = torch.empty(0, dtype=torch.long)
 
     def draw(self, size: int, generator: Generator) -> list[Batch]:
         """The next `size` rows, without the columns that are padding in all of them."""
         while len(self._order) < size:
-            self._order = torch.cat([self._order, torch.randperm(len(self.tokens), generator=generator)])
+            self._order = torch.cat([self._order, self._pass(size, generator)])
         rows, self._order = self._order[:size], self._order[size:]
         spare = int(self.pad[rows].min())
         pad = self.pad[rows] - spare
         tokens = self.tokens[rows, spare:]
         padding = pad if pad.any() else None
         return [Batch(tokens, padding, self.start - spare, self.lengths[rows], self, rows)]
+
+    def _pass(self, size: int, generator: Generator) -> Tensor:
+        """All rows in a new order; by length, those that fill whole batches."""
+        order = torch.randperm(len(self.tokens), generator=generator)
+        if not self.by_length or len(order) < size:
+            return order
+        order = order[: len(order) // size * size]
+        moved = 1 + SPREAD * (2 * torch.rand(len(order), generator=generator) - 1)
+        pools = zip(order.split(POOL * size), (self.lengths[order] * moved).split(POOL * size), strict=True)
+        batches = torch.cat([pool[length.argsort(stable=True)] for pool, length in pools]).view(-1, size)
+        return batches[torch.randperm(len(batches), generator=generator)].flatten()
 
 
 class TextRows:

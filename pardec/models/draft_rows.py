@@ -27,6 +27,7 @@ def draft_rows(
     target: LanguageModel,
     settings: DraftSettings,
     canvas: int | None,
+    by_length: bool = False,
 ) -> tuple[Rows, int | None]:
     """The target's own outputs as training rows, tasks apart, and the canvas they fill (None for text).
 
@@ -63,5 +64,6 @@ def draft_rows(
                 "models: teachers.target", f"writes nothing on task {task}", "train the target first"
             )
         prompts, outputs = zip(*kept, strict=True)
-        parts.append(AnswerRows(prompts, outputs, max(map(len, outputs)), tokenizer.pad_id, tokenizer.eos_id))
+        longest = max(map(len, outputs))
+        parts.append(AnswerRows(prompts, outputs, longest, tokenizer.pad_id, tokenizer.eos_id, by_length))
     return Mixture(parts), (canvas or settings.new_tokens) if ends else None

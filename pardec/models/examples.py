@@ -11,11 +11,14 @@ from pardec.data.tokenizers import TextTokenizer
 from pardec.models.batches import AnswerRows, Mixture, Rows, TextRows
 
 
-def read_rows(folder: str | Path, tokenizer: TextTokenizer, canvas: int | None) -> tuple[Rows, int | None]:
+def read_rows(
+    folder: str | Path, tokenizer: TextTokenizer, canvas: int | None, by_length: bool = False
+) -> tuple[Rows, int | None]:
     """Training rows of the data set in `folder`, and the canvas they fill (None for text).
 
     Where answers end (about.json says so), a row is a prompt and an answer, and the canvas of a task defaults
-    to its longest answer. Otherwise prompt and answer are one text.
+    to its longest answer. Otherwise prompt and answer are one text. by_length: see `AnswerRows`; texts are always
+    batched so.
 
     Raises:
         UserError: nothing to learn from, or a canvas too short for an answer; names file or key.
@@ -45,5 +48,6 @@ def read_rows(folder: str | Path, tokenizer: TextTokenizer, canvas: int | None) 
         chosen = [index for index, record in enumerate(records) if record["task"] == task]
         own = [answers[index] for index in chosen]
         size = canvas or max(map(len, own))
-        parts.append(AnswerRows([prompts[i] for i in chosen], own, size, tokenizer.pad_id, tokenizer.eos_id))
+        asked = [prompts[i] for i in chosen]
+        parts.append(AnswerRows(asked, own, size, tokenizer.pad_id, tokenizer.eos_id, by_length))
     return Mixture(parts), canvas or longest

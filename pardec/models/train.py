@@ -15,6 +15,7 @@ from pardec.common.progress import Progress
 from pardec.data.tokenizers import load_tokenizer
 from pardec.models.base import LanguageModel
 from pardec.models.load import load_model
+from pardec.models.muon import Muon
 from pardec.models.registry import FAMILIES
 from pardec.models.settings import OptimiserSettings
 from pardec.models.sources.train import TrainSettings
@@ -104,13 +105,7 @@ def optimisers(model: nn.Module, settings: OptimiserSettings) -> list[torch.opti
     rest = [p for p in model.parameters() if id(p) not in chosen]
     decay = settings.weight_decay
     return [
-        torch.optim.Muon(
-            matrices,
-            lr=settings.muon_rate,
-            momentum=settings.muon_momentum,
-            weight_decay=decay,
-            adjust_lr_fn="original",
-        ),
+        Muon(matrices, settings.muon_rate, settings.muon_momentum, decay),
         torch.optim.AdamW(rest, lr=settings.adam_rate, betas=settings.adam_betas, weight_decay=decay),
     ]
 

@@ -70,6 +70,28 @@ def test_a_pass_shows_every_row_once():
     assert sorted(seen[:7]) == sorted(seen[7:]) == list(range(4, 11))
 
 
+def test_answers_of_like_length_share_a_batch():
+    prompts, answers = [[1, 4]] * 200, [[4] * (1 + i % 40) + [2] for i in range(200)]
+
+    def drawn(by_length: bool) -> list[Batch]:
+        rows, draws = AnswerRows(prompts, answers, 41, 0, 2, by_length), generator()
+        return [rows.draw(16, draws)[0] for _ in range(24)]
+
+    def filled(batches: list[Batch]) -> float:
+        return sum(float(b.lengths.float().mean() / b.lengths.max()) for b in batches) / len(batches)
+
+    alike, any_ = drawn(True), drawn(False)
+    assert filled(alike) > filled(any_) + 0.2
+    # Twelve batches are a pass: no row twice; and what one pass leaves out another shows.
+    for first in (0, 12):
+        assert len({int(row) for batch in alike[first : first + 12] for row in batch.rows}) == 192
+    assert len({int(row) for batch in alike for row in batch.rows}) > 192
+    means = [float(batch.lengths.float().mean()) for batch in alike[:12]]
+    assert means != sorted(means)
+    few = AnswerRows(prompts[:3], answers[:3], 41, 0, 2, by_length=True)
+    assert len(few.draw(16, generator())[0].tokens) == 16
+
+
 def test_columns_of_padding_alone_are_dropped():
     rows = AnswerRows([[1, 5], [1, 6, 7, 8]], [[5, 2], [6, 2]], 2, 0, 2)
     draws = generator()

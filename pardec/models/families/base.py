@@ -63,7 +63,7 @@ class Family(ABC):
         """Training rows of the data set in `folder`, and the canvas they fill (None for text)."""
         from pardec.models.examples import read_rows
 
-        return read_rows(folder, tokenizer, settings.canvas)
+        return read_rows(folder, tokenizer, settings.canvas, settings.group_by_length)
 
     def shown(self, batch: Batch) -> int:
         """Tokens of a batch that the model is shown: all of them, unless the objective leaves some out."""

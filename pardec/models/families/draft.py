@@ -127,7 +127,8 @@ class Draft(Family):
         """What the target writes after the training prompts of the data set in `folder`."""
         from pardec.models.draft_rows import draft_rows
 
-        return draft_rows(folder, tokenizer, teachers["target"], self.settings, settings.canvas)
+        target = teachers["target"]
+        return draft_rows(folder, tokenizer, target, self.settings, settings.canvas, settings.group_by_length)
 
     def loss(self, model: DraftModel, batch: Batch, generator: Generator) -> Tensor:
         """Weighted mean cross entropy, in nats, of the tokens behind random anchors."""

@@ -41,6 +41,9 @@ class TrainSettings(Settings):
     """Optimiser steps."""
     batch: int = Field(64, ge=1, le=65_536)
     """Examples a step."""
+    group_by_length: bool = False
+    """Whether a batch holds answers of like length, so that little of it is padding; of use where answers are of very
+    unequal length and the family does not learn what fills a canvas (autoregressive, draft)."""
     optimiser: OptimiserSettings = OptimiserSettings()
     """Learning rates and their schedule."""
     threads: int = Field(1, ge=1, le=1024)
