@@ -13,7 +13,7 @@ from pardec.data.tokenizers import load_tokenizer
 from pardec.models.batches import AnswerRows
 from pardec.models.draft import DraftModel
 from pardec.models.draft_rows import draft_rows
-from pardec.models.families.draft import DraftSettings
+from pardec.models.families.draft import Draft, DraftSettings
 from pardec.models.load import load_model
 from pardec.models.rollouts import roll_out
 from pardec.models.sources.train import TrainSettings
@@ -136,6 +136,27 @@ def test_a_recipe_that_does_not_fit_its_target_is_refused(study, tmp_path, chang
     settings = TrainSettings.model_validate({**recipe, **change})
     with pytest.raises(UserError, match=message):
         train_model("d", settings, folder / "data", 5, tmp_path, teachers={"target": folder / "target"})
+
+
+def test_weights_of_a_block(study):
+    """By the paper's decay, and by how likely all tokens before a position are right."""
+    chances = torch.tensor([[[0.5, 0.25, 0.8], [1.0, 0.1, 0.0]]], dtype=torch.float64)
+    learned = torch.tensor([[[True, True, True], [True, True, False]]])
+    losses = -chances[learned].log()
+    paper = Draft(DraftSettings(block=4, gamma=2.0))._weights(losses, learned)
+    wanted = torch.tensor([0.0, -0.5, -1.0, 0.0, -0.5]).exp()
+    torch.testing.assert_close(paper, wanted)
+    reached = Draft(DraftSettings(block=4, weights="reached"))._weights(losses, learned)
+    torch.testing.assert_close(reached, torch.tensor([1, 0.5, 0.125, 1, 1], dtype=torch.float64))
+    folder, recipe = study
+    other = {**recipe, "objective": {**recipe["objective"], "weights": "reached"}}
+    teachers = {"target": folder / "target"}
+    report = train_model(
+        "d", TrainSettings.model_validate(other), folder / "data", 5, folder / "r", teachers=teachers
+    )
+    assert report["loss"][-1][1] < 0.7 * report["loss"][0][1]
+    with pytest.raises(ValueError, match="only with weights decay"):
+        DraftSettings(gamma=2.0, weights="reached")
 
 
 def test_a_draft_needs_a_target(study):

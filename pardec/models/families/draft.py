@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
@@ -42,7 +42,10 @@ class DraftSettings(Settings):
     """Tokens of a block, the anchor included."""
     gamma: float | None = Field(None, gt=0)
     """Weights fall as exp(-(k - 1) / gamma) over a block's positions k; null: the paper's for blocks of 8, 10 and 16,
-    a proportionate one for others."""
+    a proportionate one for others. Only where `weights` is decay."""
+    weights: Literal["decay", "reached"] = "decay"
+    """What a position of a block counts: `decay`, less with each, as in the paper; `reached`, how likely the draft
+    itself holds all tokens before it to be right, since behind a wrong one nothing is accepted."""
     anchors: int = Field(8, ge=1, le=1024)
     """Blocks learned of each sequence a step."""
     sequences: int = Field(4000, ge=1, le=10_000_000)
@@ -54,6 +57,12 @@ class DraftSettings(Settings):
     taps: tuple[int, ...] | None = None
     """Layers of the target, from 0, whose hidden states are read; null: five, evenly from the 2nd to the 3rd-last, or
     all of a target with fewer."""
+
+    @model_validator(mode="after")
+    def _one_decay(self) -> DraftSettings:
+        if self.gamma is not None and self.weights != "decay":
+            raise ValueError("gamma: only with weights decay")
+        return self
 
     def decay(self) -> float:
         return self.gamma or GAMMAS.get(self.block, self.block / 2)
@@ -155,9 +164,19 @@ class Draft(Family):
         layout = Layout(positions, mask, positions.shape[1])
         hidden = model(block, model.fuse(features), layout=layout).view(rows, count, size, -1)[:, :, 1:]
         logits = self.target.read(hidden[learned])
-        weights = torch.exp(-torch.arange(size - 1) / self.settings.decay()).expand_as(learned)[learned]
         each = torch.nn.functional.cross_entropy(logits, right[..., 1:][learned], reduction="none")
+        weights = self._weights(each.detach(), learned)
         return (each * weights).sum() / weights.sum()
+
+    def _weights(self, losses: Tensor, learned: Tensor) -> Tensor:
+        """What each of `losses` [n] counts, those at `learned` [B, A, block - 1] of all blocks."""
+        if self.settings.weights == "decay":
+            order = torch.arange(learned.shape[-1])
+            return torch.exp(-order / self.settings.decay()).expand_as(learned)[learned]
+        total = losses.new_zeros(learned.shape)
+        total[learned] = losses
+        # What is learned of a block is its beginning, so no gap stands before a position.
+        return torch.exp(total - total.cumsum(-1))[learned]
 
 
 def _sight(anchors: Tensor, pad: Tensor, width: int, size: int) -> Tensor:
