@@ -28,8 +28,9 @@ rule train_model:
     threads: 1
     params:
         args=lambda w: PLAN.model_args(w.model),
+        memory=KEEP_MEMORY,
     shell:
-        "OMP_NUM_THREADS=1 {KEEP_MEMORY} python scripts/train_model.py {params.args} 2>&1 | tee {log}"
+        "OMP_NUM_THREADS=1 {params.memory} python scripts/train_model.py {params.args} 2>&1 | tee {log}"
 
 
 rule fetch_model:
