@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pardec.models import checkpoint
-from pardec.models.backbone import Backbone
+from pardec.models.backbone import FEW, Backbone, attention_mask
 from pardec.models.config import BackboneConfig
 
 CAUSAL = BackboneConfig(
@@ -84,6 +84,20 @@ def test_crop_forgets_the_tail():
     close(got, model(torch.cat([tokens(1, 4, 7), x], 1), keep=slice(4, None)))
     with pytest.raises(ValueError, match="crop"):
         cache.crop(13)
+
+
+@pytest.mark.parametrize("length", [2, 8, FEW, FEW + 1])
+@pytest.mark.parametrize("past", [1, 7, 8, 120])
+def test_tokens_behind_a_cache_see_all_before_them(past, length):
+    queries, keys = past + torch.arange(length)[:, None], torch.arange(past + length)
+    for dtype in (torch.float32, torch.bfloat16):
+        mask = attention_mask(True, None, past, length, torch.zeros(1, dtype=dtype))
+        assert mask.shape == (1, 1, length, past + length)
+        seen = mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] == 0
+        assert torch.equal(seen, keys <= queries)
+        assert mask.dtype == torch.bool or (
+            mask.dtype == dtype and bool((mask[0, 0][~seen] == -torch.inf).all())
+        )
 
 
 def test_without_any_positions_order_does_not_matter():
