@@ -3,8 +3,6 @@ MODEL_FILES = [path for name in PLAN.models for path in PLAN.model_files(name)]
 MODEL_PAPERS = [f"results/models/{name}/provenance.json" for name in PLAN.models]
 # Models of the hub that must give what their authors published before any cell runs them.
 VERIFIED = [path for name in PLAN.verified_models for path in PLAN.verified(name)]
-# What a step frees the next takes again: glibc would return it to the system and have it zeroed, a tenth of the time.
-KEEP_MEMORY = "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864"
 
 
 rule train_model:
@@ -28,9 +26,11 @@ rule train_model:
     threads: 1
     params:
         args=lambda w: PLAN.model_args(w.model),
-        memory=KEEP_MEMORY,
+    # What a step frees the next takes again; glibc would give it back and have it zeroed, a tenth of the time.
     shell:
-        "OMP_NUM_THREADS=1 {params.memory} python scripts/train_model.py {params.args} 2>&1 | tee {log}"
+        "OMP_NUM_THREADS=1 "
+        "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 "
+        "python scripts/train_model.py {params.args} 2>&1 | tee {log}"
 
 
 rule fetch_model:

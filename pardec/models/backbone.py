@@ -41,20 +41,20 @@ def rope_tables(
     return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
 
 
-def attention_mask(causal: bool, pad: Tensor | None, past: int, length: int, like: Tensor) -> Tensor | None:
-    """Which keys each query may see, [B or 1, 1, length, past + length], or None where plain flags suffice.
-
-    Bool, or what is added to scores: 0 and -inf in the dtype of the queries, `like`.
+def attention_mask(
+    causal: bool, pad: Tensor | None, past: int, length: int, device: torch.device
+) -> Tensor | None:
+    """Which keys each query may see, [B or 1, 1, length, past + length] bool, or None where plain flags
+    suffice.
 
     A pad token sees itself, whatever the rest says: a row of the mask without any key would give NaN.
     """
     if pad is None and (not causal or past == 0 or length == 1):
         return None
-    device = like.device
     if pad is None and length <= FEW and device.type == "cpu":
         # As in each verification, where making the mask takes time that counts.
         width = 1 << (past + length).bit_length()
-        return _stair(length, width, like.dtype)[..., width - past - length :]
+        return _stair(length, width)[..., width - past - length :]
     keys = torch.arange(past + length, device=device)
     queries = keys[past:, None]
     allowed = None
@@ -70,10 +70,9 @@ def attention_mask(causal: bool, pad: Tensor | None, past: int, length: int, lik
 
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def _stair(length: int, width: int, dtype: torch.dtype) -> Tensor:
+def _stair(length: int, width: int) -> Tensor:
     """The mask [1, 1, length, width] of the last `length` of `width` tokens; its last columns are that of fewer."""
-    hidden = torch.ones(length, width, dtype=torch.bool).triu(width - length + 1)
-    return torch.zeros(1, 1, length, width, dtype=dtype).masked_fill(hidden, -torch.inf)
+    return torch.ones(1, 1, length, width, dtype=torch.bool).tril(width - length)
 
 
 def project(x: Tensor, weight: Tensor | nn.Module, bias: Tensor | None = None) -> Tensor:
@@ -254,7 +253,7 @@ class Backbone(LanguageModel):
             x = x + self._learned(tokens, positions, past, canvas_start, places, cache)
         causal = self.config.causal
         if layout is None:
-            mask = attention_mask(causal, pad, past, length, x)
+            mask = attention_mask(causal, pad, past, length, tokens.device)
             is_causal = causal and mask is None and length > 1
         else:
             mask, is_causal = layout.mask, False

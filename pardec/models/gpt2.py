@@ -230,7 +230,7 @@ class GPT2(LanguageModel):
             positions = torch.arange(past, past + length, device=tokens.device)
             if pad is not None:
                 positions = (positions - pad[:, None]).clamp(min=0)
-            mask = attention_mask(True, pad, past, length, self.embedding)
+            mask = attention_mask(True, pad, past, length, tokens.device)
             is_causal = mask is None and length > 1
         x = F.embedding(tokens, self.embedding) + F.embedding(positions, self.positions)
         tapped, place = [], (past, filled, slots)
