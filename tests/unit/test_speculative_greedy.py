@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
 
@@ -53,6 +53,7 @@ batches = st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), 
 
 
 @effort(max_examples=60, deadline=None)
+@example([[5]], 26, 2, 2, {"name": "chain"}, {}, "eos", "free")  # ends with its first token
 @given(
     prompts=batches,
     seed=st.integers(0, 40),

@@ -99,7 +99,7 @@ class Loop:
         for row, token in enumerate(self.anchor[:, 0].tolist()):
             self._write(row, [token])
         self.observer.step(1)
-        self.observer.block(1)
+        self.observer.block(self._final())
         return features
 
     def _cycle(self, fresh: Tensor | None) -> Tensor | None:
@@ -226,15 +226,17 @@ class Loop:
     def _written(self, row: int) -> int:
         return len(self.rows[row]) - self.prompt_sizes[row]
 
+    def _final(self) -> int:
+        """Output positions that are final in every row; all, of a row that has ended."""
+        return min(self.new_tokens if self.done[row] else self._written(row) for row in range(len(self.rows)))
+
     def _tell(self, draft, tree, accepted, committed, active) -> None:
         observer = self.observer
         if len(self.rows) == 1:
             observer.step(committed[0])
         else:
             observer.step(torch.tensor(committed))
-        observer.block(
-            min(self.new_tokens if self.done[row] else self._written(row) for row in range(len(self.rows)))
-        )
+        observer.block(self._final())
         facts: dict[str, Any] = {}
         for strategy in self.with_.all():
             facts |= strategy.facts()
