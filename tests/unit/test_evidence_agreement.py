@@ -89,12 +89,25 @@ def test_absolute_times_count_the_noise_between_processes_and_ratios_do_not():
     assert agree(Pair("cells/x/ratio", *ratios, noise=(0.02, 0.02))).p < 1e-6
 
 
+def test_noise_hides_the_same_factor_in_both_directions_and_none_that_is_large():
+    def p(factor, unit):
+        sides = value(100.0, 95.0, 105.0, unit), value(100.0 * factor, 95.0 * factor, 105.0 * factor, unit)
+        return agree(Pair("cells/x/tokens_per_s", *sides, noise=(0.2, 0.2))).p
+
+    for unit in ("ms", "tokens/s"):
+        assert p(1.5, unit) == pytest.approx(p(1 / 1.5, unit), rel=1e-6) and p(1.5, unit) > 0.05
+        assert p(20, unit) < 1e-20 and p(1 / 20, unit) < 1e-20
+    missing = agree(Pair("cells/x/tokens_per_s", value(9.0, 0.0, 10.0), value(1.0, 0.9, 1.1))).p
+    assert 0 < missing < 1  # an interval that reaches 0 has no logarithm
+
+
 def test_a_time_without_an_interval_borrows_the_one_of_its_row():
     a, b = value(50.0), value(52.0)
     latency = (value(100.0, 90.0, 110.0), value(100.0, 90.0, 110.0))
     assert agree(Pair("cells/x/host_ms", a, b)).verdict == NOT_COMPARABLE
     borrowed = agree(Pair("cells/x/host_ms", a, b, latency))
-    assert borrowed.verdict == REPRODUCED and borrowed.p == pytest.approx(p_value(50, 52, 45, 55, 46.8, 57.2))
+    logs = np.log([50, 52, 45, 55, 46.8, 57.2])
+    assert borrowed.verdict == REPRODUCED and borrowed.p == pytest.approx(p_value(*logs))
     assert (
         agree(Pair("cells/x/host_ms", a, b, noise=(0.03, 0.03))).why == "within the noise between processes"
     )
