@@ -119,6 +119,7 @@ STUDY: dict[str, Any] = {
     "precision": "float32",
     "measure": {
         "warmup_passes": 3,
+        "warmup_s": 0.5,
         "min_samples": 6,
         "max_samples": 60,
         "target_half_width": 0.05,

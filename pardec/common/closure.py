@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
 PACKAGE = "pardec"
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+"""Fields that hold statements, or what holds them: an except clause, a case of a match."""
 
 
 def closure(root: str | Path, script: str, modules: Iterable[str] = ()) -> list[str]:
@@ -39,17 +41,33 @@ def imports(root: Path, path: str) -> tuple[str, ...]:
     """Project files that the file at `path` imports directly."""
     tree = ast.parse((root / path).read_text(encoding="utf-8"), filename=path)
     names: set[str] = set()
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = _absolute(node, path)
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and getattr(node.func, "id", None) == "lazy":
-            names.update(name.value for name in node.args if isinstance(name, ast.Constant))
+        elif isinstance(call := getattr(node, "value", None), ast.Call) and _named(call) == "lazy":
+            names.update(name.value for name in call.args if isinstance(name, ast.Constant))
     files = {file for name in names if name.split(".")[0] == PACKAGE for file in _files_of(root, name)}
     return tuple(sorted(files))
+
+
+def _named(call: ast.Call) -> str | None:
+    return getattr(call.func, "id", None)
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """All statements, nested ones too. No expression is entered, which holds none and is most of a tree: every job asks
+    this of every file it runs."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        for name in BLOCKS:
+            waiting += getattr(node, name, ())
 
 
 def _absolute(node: ast.ImportFrom, path: str) -> str:

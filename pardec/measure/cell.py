@@ -8,7 +8,7 @@ import time
 import traceback
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,13 @@ from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.measure import device as machine
 from pardec.measure.boundary import largest_batch, tries
-from pardec.measure.clock import clock_for, timed
+from pardec.measure.clock import clock_for
 from pardec.measure.compiling import nothing_compiled, refused, settle
 from pardec.measure.energy import measure_energy
 from pardec.measure.finite import refuse_nan
 from pardec.measure.gpu import energy_counter
 from pardec.measure.memory import MB, measure_memory, reset_peak, resident_mb
-from pardec.measure.sampling import Series, batches, measure
+from pardec.measure.sampling import Series, batches, measure, warm_up
 from pardec.measure.settings import MeasureSettings
 from pardec.measure.stopping import Budget, Maximum, Precise
 from pardec.measure.work import CountingModel
@@ -127,9 +127,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     compiling = settle(clock, cell.run, prompts) if spec.engine == "compiled" else {}
     first = Series(cell.run)
     reset_peak()
-    for number in range(limits.warmup_passes):
-        passed, _ = timed(clock, lambda watch, number=number: cell.run(prompts(number), watch))
-        first.warmup_ms.append(passed["e2e_ms"])
+    warm_up(first, clock, prompts, limits.warmup_passes, limits.warmup_s)
     facts["memory"] = measure_memory(device, cell.weights, generate)
     beside = spec.engine == "eager"
     with CountingModel(cell.model, beside) as counting, cell.named(), refuse_nan(*cell.weights):
@@ -149,18 +147,18 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         other = Side(spec, spec.reference, device, "reference")
         second = Series(other.run)
         other_compiling = settle(clock, other.run, prompts) if spec.engine == "compiled" else {}
-        for number in range(limits.warmup_passes):
-            # Its first generation is watched for NaN: another one for that alone is time.
-            with nullcontext() if number else other.watched(prompts(0)):
-                passed, _ = timed(clock, lambda watch, number=number: other.run(prompts(number), watch))
-            second.warmup_ms.append(passed["e2e_ms"])
+        # Its first generation is watched for NaN: another one for that alone is time.
+        watched = lambda: other.watched(prompts(0))  # noqa: E731 (a name for one use)
+        warm_up(second, clock, prompts, limits.warmup_passes, limits.warmup_s, watched)
 
     precise = Precise(limits.target_half_width, limits.min_samples)
     criteria = [precise, Budget(limits.budget_s, limits.min_samples), Maximum(limits.max_samples)]
     watch = machine.Watch(device)
     order = zlib.crc32(repr((spec.arm, spec.batch, spec.new_tokens, spec.seed, spec.run)).encode())
     with nothing_compiled(spec.engine):
-        ended = measure(first, second, clock, prompts, criteria, 1, order, watch.flags, watch.sample)
+        ended = measure(
+            first, second, clock, prompts, criteria, 1, order, watch.flags, watch.sample, limits.warmup_s
+        )
     width = precise.half_width
 
     ids = [prompt["id"] for prompt in spec.prompts]

@@ -61,6 +61,8 @@ def address() -> Path:
     stamp = f"{sys.executable}|{sys.version}|{packages}|{packages.stat().st_mtime_ns}|{Path(__file__).read_bytes()!r}"
     # A batch system ends a job with all that it started and fences its devices: each of its jobs has its own server.
     stamp += f"|{os.environ.get('SLURM_JOB_ID', '')}"
+    # What a server found by its own path stays in that of its children.
+    stamp += f"|{os.environ.get('PYTHONPATH', '')}"
     folder = Path(tempfile.gettempdir()) / f"pardec-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +37,26 @@ def batches(count: int, size: int, seed: int) -> Callable[[int], list[int]]:
     return lambda block: [order[(block * size + row) % count] for row in range(size)]
 
 
+def warm_up(
+    arm: Series,
+    clock: HostClock,
+    prompts: Callable[[int], list[int]],
+    passes: int,
+    enough_s: float | None = None,
+    watched: Callable[[], AbstractContextManager] = nullcontext,
+) -> None:
+    """Generate up to `passes` times, and once at least where the arm never ran; latencies go to `arm.warmup_ms`.
+
+    enough_s: no further generation once the arm's warm-up has taken so long. watched: stands around its first one.
+    """
+    for number in range(passes):
+        if arm.warmup_ms and enough_s is not None and sum(arm.warmup_ms) >= 1e3 * enough_s:
+            return
+        with nullcontext() if arm.warmup_ms else watched():
+            facts, _ = timed(clock, lambda watch, number=number: arm.run(prompts(number), watch))
+        arm.warmup_ms.append(facts["e2e_ms"])
+
+
 def measure(
     cell: Series,
     reference: Series | None,
@@ -46,6 +67,7 @@ def measure(
     seed: int,
     probe: Callable[[bool], list[str] | None] = lambda last: [],
     inspect: Callable[[], dict | None] = lambda: None,
+    enough_s: float | None = None,
 ) -> Criterion:
     """Sample until a criterion holds; returns the criterion.
 
@@ -53,13 +75,11 @@ def measure(
     whether it is the last, what disturbed the machine since it last answered; None where it is too soon to tell. All
     samples since then, of both arms alike, get its flags. inspect: the GPU's state right after a sample, which it
     keeps as `gpu`; None where there is none. criteria: then fed the cell's own end-to-end milliseconds,
-    and whether the sample is clean.
+    and whether the sample is clean. warmup_passes, enough_s: of each arm beside the other, see `warm_up`.
     """
     arms = [cell] if reference is None else [cell, reference]
     for arm in arms:
-        for number in range(warmup_passes):
-            facts, _ = timed(clock, lambda watch, arm=arm, number=number: arm.run(prompts(number), watch))
-            arm.warmup_ms.append(facts["e2e_ms"])
+        warm_up(arm, clock, prompts, warmup_passes, enough_s)
 
     draw = random.Random(seed)
     order = list(range(len(arms)))

@@ -12,6 +12,9 @@ from pardec.common.settings import Settings
 class MeasureSettings(Settings):
     warmup_passes: int = Field(3, ge=1, le=50)
     """Generations at the measured shape before the first sample; three to five settle allocators and caches."""
+    warmup_s: float | None = Field(None, gt=0)
+    """An arm's warm-up ends early once it has taken this many seconds, after one generation at least. For a CPU, where
+    what is slow at first is over within one long generation; null where the first one loads kernels or compiles."""
     min_samples: int = Field(6, ge=5)
     """Fewest samples of a cell; six is the least that gives the median a distribution-free 95 % interval."""
     max_samples: int = Field(60, ge=5)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
+import textwrap
 import types
+from functools import cache
+from itertools import pairwise
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic.json_schema import GenerateJsonSchema
 
+from pardec.common.settings import Settings
 from pardec.study.schema import Study
 
 HEAD = """# Keys of a study
@@ -21,7 +28,43 @@ Generated from the schema by `make docs`; do not edit. A study is `config.yaml`,
 
 def json_schema() -> str:
     """The JSON schema (draft 2020-12) of a study."""
-    return json.dumps(Study.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
+    schema = Study.model_json_schema(schema_generator=_Documented)
+    return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
+
+
+class _Documented(GenerateJsonSchema):
+    """Each key described by the text below it in the source."""
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().model_schema(schema)
+        for name, entry in found.get("properties", {}).items():
+            if meaning := _meaning(schema["cls"], name):
+                entry.setdefault("description", meaning)
+        return found
+
+
+def _meaning(model: type[BaseModel], name: str) -> str:
+    """What a key of `model` means: its description, or the text below it where it was declared last."""
+    if described := model.model_fields[name].description:
+        return described
+    return next((texts[name] for kind in model.__mro__ if name in (texts := _texts_below(kind))), "")
+
+
+@cache
+def _texts_below(kind: type) -> dict[str, str]:
+    """The texts below the annotated names of a class, as its source has them; none of a class without source."""
+    if not issubclass(kind, Settings) or kind is Settings:
+        return {}
+    try:
+        source = inspect.getsource(kind)
+    except (OSError, TypeError):  # made at run time
+        return {}
+    return {
+        first.target.id: inspect.cleandoc(second.value.value)
+        for first, second in pairwise(ast.parse(textwrap.dedent(source)).body[0].body)
+        if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name)
+        if isinstance(second, ast.Expr) and isinstance(second.value, ast.Constant)
+    }
 
 
 def reference() -> str:
@@ -63,7 +106,7 @@ def _section(path: str, model: type[BaseModel]) -> str:
             f"`{name}`",
             _type(field.annotation, field),
             _default(field),
-            _first_paragraph(field.description or ""),
+            _first_paragraph(_meaning(model, name)),
         )
         lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
     return "\n".join(lines) + "\n"

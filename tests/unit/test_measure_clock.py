@@ -1,12 +1,13 @@
 """The stopwatch and the harness against a clock that the test winds by hand."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from pardec.measure.clock import HostClock, timed
-from pardec.measure.sampling import Series, batches, measure
+from pardec.measure.sampling import Series, batches, measure, warm_up
 from pardec.measure.stopping import Budget, Maximum, Precise
 
 
@@ -99,6 +100,21 @@ def test_arms_are_interleaved_on_the_same_prompts():
     assert 3 < sum(firsts) < 17, "the order of the arms must be drawn, not fixed"
     assert {sample["e2e_ms"] for sample in cell.samples} == {10}
     assert {sample["e2e_ms"] for sample in reference.samples} == {20}
+
+
+def test_a_slow_arms_warm_up_ends_early_and_a_quick_ones_does_not():
+    time, log = FakeTime(), []
+    slow, quick = sides(time, 600, 20, log)
+    entered = []
+    for arm in (slow, quick):
+        warm_up(arm, time.clock, batches(7, 1, seed=1), 3, 0.5, lambda: nullcontext(entered.append(len(log))))
+    assert [len(slow.warmup_ms), len(quick.warmup_ms)] == [1, 3]
+    assert entered == [0, 1], "the first generation of each is watched, and no other"
+    measure(slow, quick, time.clock, batches(7, 1, seed=1), [Maximum(6)], 1, 5, enough_s=0.5)
+    assert [len(slow.warmup_ms), len(quick.warmup_ms)] == [1, 4]
+    cold, _ = sides(time, 600, 20, log)
+    measure(cold, None, time.clock, batches(7, 1, seed=1), [Maximum(6)], 1, 5, enough_s=0.5)
+    assert len(cold.warmup_ms) == 1, "an arm that never ran is warmed up once"
 
 
 def test_tokens_are_counted_over_the_whole_batch():
