@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pardec.models.base import Cache, LanguageModel, Layout, ModelInfo, kept
 from pardec.models.config import BackboneConfig
 from pardec.models.formats.rotary import Stretch
+from pardec.models.norm import rms_norm
 
 WAVE_HEIGHT = 0.1
 """Of position tables that begin as sinusoids; other tables begin with a deviation of 0.02."""
@@ -86,7 +87,7 @@ class Layer(nn.Module):
     def __init__(self, config: BackboneConfig):
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
-        self.shape, self.eps, self.mlp = (config.hidden,), config.norm_eps, config.mlp
+        self.eps, self.mlp = config.norm_eps, config.mlp
         self.input_norm = nn.Parameter(torch.ones(config.hidden))
         self.post_norm = nn.Parameter(torch.ones(config.hidden))
         width = config.head_dim * config.heads
@@ -114,7 +115,7 @@ class Layer(nn.Module):
         """x: [B, T, hidden]. cos, sin: [B or 1, T, 1, head_dim] or None. kv_store: [2, B, kv_heads, S,
         head_dim], written at past..filled-1, or at `slots` where each row has columns of its own."""
         batch, length, _ = x.shape
-        normed = F.rms_norm(x, self.shape, self.input_norm, self.eps)
+        normed = rms_norm(x, self.input_norm, self.eps)
         qkv = project(normed, self.qkv, self.qkv_bias).view(batch, length, -1, self.head_dim)
         turned = qkv[:, :, : self.heads + self.kv_heads]
         if self.query_norm is not None:
@@ -135,15 +136,14 @@ class Layer(nn.Module):
             query, key, value, mask, is_causal=is_causal, enable_gqa=self.heads != self.kv_heads
         )
         x = x + project(mixed.transpose(1, 2).reshape(batch, length, -1), self.out)
-        gate, up = project(F.rms_norm(x, self.shape, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
+        gate, up = project(rms_norm(x, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
         return x + project(F.silu(gate) * up, self.down)
 
     def _norm_heads(self, x: Tensor) -> Tensor:
         """Queries and keys [B, T, heads + kv_heads, head_dim], each head's vector normed."""
         query, key = x.split([self.heads, self.kv_heads], 2)
-        shape = (self.head_dim,)
-        query = F.rms_norm(query, shape, self.query_norm, self.eps)
-        return torch.cat([query, F.rms_norm(key, shape, self.key_norm, self.eps)], 2)
+        query = rms_norm(query, self.query_norm, self.eps)
+        return torch.cat([query, rms_norm(key, self.key_norm, self.eps)], 2)
 
 
 class Backbone(LanguageModel):
@@ -262,7 +262,7 @@ class Backbone(LanguageModel):
         if cache is not None:
             cache.length = filled
         x = kept(x, keep)
-        logits = self.read(F.rms_norm(x, (self.config.hidden,), self.norm, self.config.norm_eps))
+        logits = self.read(rms_norm(x, self.norm, self.config.norm_eps))
         return logits if taps is None else (logits, torch.cat(tapped, -1))
 
     def run_layers(
@@ -302,6 +302,9 @@ class Backbone(LanguageModel):
         cache: Cache | None,
     ) -> Tensor:
         """Learned position vectors, [B or 1, T, hidden]: by the prompt's table, then by the canvas's."""
+        follows = cache is not None and canvas_start is not None and past >= max(canvas_start, 1)
+        if follows and places is None and self.grid_rows is not None:
+            return self._kept_grid(cache, canvas_start)[:, past - canvas_start :][:, : tokens.shape[1]]
         columns = torch.arange(past, past + tokens.shape[1], device=tokens.device)
         if positions is None:
             positions = columns[None]
@@ -332,8 +335,16 @@ class Backbone(LanguageModel):
 
         size = said(config.grid_width_at).clamp(min=1) * config.grid_cell, said(config.grid_height_at)
         if cache is not None:
-            cache.table = size
+            cache.table, cache.placed = size, None
         return size
+
+    def _kept_grid(self, cache: Cache, canvas_start: int) -> Tensor:
+        """Vectors [B, S, hidden] of all canvas positions that the cache has room for: the same in each pass of a
+        generation, and half a dozen lookups a pass."""
+        if cache.placed is None or cache.placed.shape[1] != cache.size - canvas_start:
+            ranks = torch.arange(cache.size - canvas_start, device=cache.store.device)[None]
+            cache.placed = _rows(self.canvas_positions, ranks) + self._grid(*cache.table, ranks)
+        return cache.placed
 
     def _grid(self, stride: Tensor, height: Tensor, ranks: Tensor) -> Tensor:
         """Vectors [B, T, hidden] of the table's canvas positions `ranks` [B or 1, T], which count from 0.

@@ -63,6 +63,8 @@ class Cache:
         self.table: tuple[Tensor, Tensor] | None = None
         """[B, 1] long each: canvas positions that a row of a table takes, and its rows, for models with row and
         column positions; known from the prompt, which later passes do not see."""
+        self.placed: Tensor | None = None
+        """[B, S, hidden]: the vectors of those models' canvas positions, from the canvas's start on."""
 
     @property
     def size(self) -> int:

@@ -81,7 +81,7 @@ class StaticCaches:
         place = next(k for k, (_, holder) in enumerate(waiting) if holder() is None)
         store = waiting[place][0]
         cache = Cache.__new__(Cache)
-        cache.store, cache.length, cache.table = store, 0, None
+        cache.store, cache.length, cache.table, cache.placed = store, 0, None, None
         cache.keys, cache.values = store.unbind(1)
         waiting[place] = (store, weakref.ref(cache))
         return cache

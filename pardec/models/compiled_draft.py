@@ -15,6 +15,7 @@ from torch import Tensor
 from pardec.models.base import Cache, Layout
 from pardec.models.compiled import StaticCaches, compiler
 from pardec.models.draft import DraftModel
+from pardec.models.norm import rms_norm
 
 
 class StaticDraft(DraftModel):
@@ -101,4 +102,4 @@ class StaticDraft(DraftModel):
         x = block
         for index, layer in enumerate(self.layers):
             x = layer(x, context, cos, sin, mask, store[index], (0, store.shape[4]), slots)
-        return F.rms_norm(x, self.norm.shape, self.norm, self.config.norm_eps)
+        return rms_norm(x, self.norm, self.config.norm_eps)

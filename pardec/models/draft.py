@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from pardec.models.backbone import rope_tables
 from pardec.models.base import Cache, Layout, ModelInfo
 from pardec.models.draft_config import DraftConfig
+from pardec.models.norm import rms_norm
 
 
 class DraftLayer(nn.Module):
@@ -26,7 +27,7 @@ class DraftLayer(nn.Module):
     def __init__(self, config: DraftConfig):
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
-        self.shape, self.eps, hidden = (config.hidden,), config.norm_eps, config.hidden
+        self.eps, hidden = config.norm_eps, config.hidden
         self.input_norm = nn.Parameter(torch.ones(hidden))
         self.post_norm = nn.Parameter(torch.ones(hidden))
         self.query = nn.Parameter(torch.empty(config.heads * config.head_dim, hidden))
@@ -52,13 +53,13 @@ class DraftLayer(nn.Module):
         k, 1, head_dim]. store: [2, B, kv_heads, S, head_dim], written at `span`, or at `slots` where each row has
         columns of its own; None: context and block are all there is."""
         batch, size, _ = x.shape
-        normed = F.rms_norm(x, self.shape, self.input_norm, self.eps)
+        normed = rms_norm(x, self.input_norm, self.eps)
         both = normed if context is None else torch.cat([context, normed], 1)
         query = F.linear(normed, self.query).view(batch, size, self.heads, self.head_dim)
         key, value = F.linear(both, self.key_value).view(batch, both.shape[1], -1, self.head_dim).chunk(2, 2)
         if self.query_norm is not None:
-            query = F.rms_norm(query, (self.head_dim,), self.query_norm, self.eps)
-            key = F.rms_norm(key, (self.head_dim,), self.key_norm, self.eps)
+            query = rms_norm(query, self.query_norm, self.eps)
+            key = rms_norm(key, self.key_norm, self.eps)
         query, key = _turn(query, cos[..., -size:, :, :], sin[..., -size:, :, :]), _turn(key, cos, sin)
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         if store is not None:
@@ -68,7 +69,7 @@ class DraftLayer(nn.Module):
             query, key, value, mask, enable_gqa=self.heads != self.kv_heads
         )
         x = x + F.linear(mixed.transpose(1, 2).reshape(batch, size, -1), self.out)
-        gate, up = F.linear(F.rms_norm(x, self.shape, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
+        gate, up = F.linear(rms_norm(x, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
         return x + F.linear(F.silu(gate) * up, self.down)
 
 
@@ -125,9 +126,7 @@ class DraftModel(nn.Module):
 
     def fuse(self, features: Tensor) -> Tensor:
         """Context [B, m, hidden] from the target's hidden states [B, m, taps * hidden]."""
-        return F.rms_norm(
-            F.linear(features, self.fc), self.hidden_norm.shape, self.hidden_norm, self.config.norm_eps
-        )
+        return rms_norm(F.linear(features, self.fc), self.hidden_norm, self.config.norm_eps)
 
     def forward(
         self,
@@ -163,7 +162,7 @@ class DraftModel(nn.Module):
             x = layer(x, context, cos, sin, mask, None if cache is None else cache.store[index], span, slots)
         if cache is not None:
             cache.length = past + new
-        return F.rms_norm(x, self.norm.shape, self.norm, self.config.norm_eps)
+        return rms_norm(x, self.norm, self.config.norm_eps)
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from pardec.common.files import atomic, read_json, write_json
 from pardec.models.backbone import Layer
 from pardec.models.base import ModelInfo
 from pardec.models.config import BackboneConfig
+from pardec.models.norm import rms_norm
 
 ARCHITECTURE = "FractalRenderer"
 PAD, EOS, MASK = 0, 2, 3
@@ -109,7 +110,7 @@ class Renderer(nn.Module):
             x = x + (self.times[1] if time is None else time[:, None, None] * self.times[1])
         for layer in self.layers:
             x = layer(x, None, None, None, False, None, 0, 0)
-        x = F.rms_norm(x, (self.config.hidden,), self.norm, 1e-5)
+        x = rms_norm(x, self.norm, 1e-5)
         if energy:
             return F.linear(x, self.judge)[..., 0].mean(-1)
         start, stop = self.config.written(level)

@@ -114,6 +114,27 @@ def test_positions_count_from_both_ends():
             close(vectors[row, rank], sum(table[k] for table, k in zip(tables, at, strict=True)))
 
 
+@pytest.mark.parametrize("step", [1, 3])
+def test_positions_kept_with_a_cache_are_those_of_a_whole_pass(step):
+    model, x = make(AR), sequences()
+    whole = model(x, canvas_start=START)
+    cache = model.new_cache(2, x.shape[1])
+    with torch.inference_mode():
+        for first in (0, 1):  # the second time another prompt, in the same memory
+            prompt = x.flip(0) if first else x
+            cache.crop(0)
+            parts = [model(prompt[:, :START], cache=cache, canvas_start=START)]
+            parts += [
+                model(prompt[:, at : at + step], cache=cache, canvas_start=START)
+                for at in range(START, x.shape[1], step)
+            ]
+            close(torch.cat(parts, 1), whole.flip(0) if first else whole)
+            # A crop forgets tokens, and no place.
+            cache.crop(START + 2)
+            again = model(prompt[:, START + 2 : START + 4], cache=cache, canvas_start=START)
+            close(again, (whole.flip(0) if first else whole)[:, START + 2 : START + 4])
+
+
 def test_waves_make_neighbours_alike():
     table = waves(64, 32)
     likeness = torch.nn.functional.cosine_similarity(table[:-1], table[1:])
