@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pardec.common.lazy import lazy
+from pardec.evidence.ideas.base import BEST_FIXED
 from pardec.report.figures.base import Figure, Tables
 from pardec.report.figures.drafts import ALL, BASELINE, controls, looks, rows_of, workloads
 from pardec.report.frames import Measure, measure, need, number, text, value_id
@@ -13,11 +14,12 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """One panel a workload: tau against throughput over sequential decoding, a mark an arm."""
-    draft, hidden = need(tables, "draft"), controls(need(tables, "ideas"))
+    """One panel a workload: tau against throughput over the plain draft's, a mark an arm that is held against it."""
+    draft, ideas = need(tables, "draft"), need(tables, "ideas")
+    hidden = controls(ideas) | _held_elsewhere(ideas)
     rows = [
         r for r in rows_of(draft)
-        if text(r, "task") != ALL and measure(r, "tau") and measure(r, "ratio_ar") and text(r, "arm") not in hidden
+        if text(r, "task") != ALL and measure(r, "tau") and measure(r, "ratio") and text(r, "arm") not in hidden
     ]  # fmt: skip
     names = workloads(rows)
     canvas, panels = style.panels(len(names), height=2.8, columns=2)
@@ -29,28 +31,43 @@ def draw(tables: Tables) -> Any:
         base = next((r for r in own if text(r, "arm") == BASELINE), None)
         if base is not None and number(base, "tau") > 0:
             top = max(number(r, "tau") for r in own)
-            slope = number(base, "ratio_ar") / number(base, "tau")
-            axes.plot([0, top], [0, top * slope], color=style.SOFT, linestyle=":", linewidth=1)
+            worth = [0, top / number(base, "tau")]
+            axes.plot([0, top], worth, color=style.SOFT, linestyle=":", linewidth=1)
         for row in own:
-            y = measure(row, "ratio_ar")
             bad = 0 <= number(row, "lossless") < 1
-            gid = value_id("draft", row, "ratio_ar")
-            style.mark(axes, Measure(number(row, "tau")), y, signs[name], gid, hollow=bad, size=4.5)
+            gid = value_id("draft", row, "ratio")
+            tau = Measure(number(row, "tau"))
+            style.mark(axes, tau, measure(row, "ratio"), signs[name], gid, hollow=bad, size=4.5)
         _names(axes, own)
         axes.set_xlim(0, None)
         axes.set_ylim(0, None)
         axes.set_xlabel("tau (tokens a verification)")
-        axes.set_ylabel("over sequential (×)")
+        axes.set_ylabel("over the plain draft (×)")
     return canvas
 
 
+def _held_elsewhere(ideas: Any) -> set[str]:
+    """Arms whose ratio is over another draft than the plain one, such as those that sample."""
+    return {text(r, "arm") for r in rows_of(ideas) if text(r, "against") not in (BASELINE, BEST_FIXED)}
+
+
 def _names(axes: Any, rows: list[Any]) -> None:
-    """The plain draft and the fastest arm say who they are."""
-    said = {text(r, "arm"): r for r in rows if text(r, "arm") == BASELINE}
-    best = max(rows, key=lambda r: number(r, "ratio_ar"))
-    said.setdefault(text(best, "arm"), best)
-    for (name, row), rise in zip(said.items(), (-11, 11), strict=False):
-        style.label(axes, name, number(row, "tau"), number(row, "ratio_ar"), dx=-6, dy=rise, ha="right")
+    """The fastest arm, the slowest and one of more tau than all others say who they are; the plain draft has a ring."""
+    speed, tau = (lambda r: number(r, "ratio")), (lambda r: number(r, "tau"))
+    for row in rows:
+        if text(row, "arm") == BASELINE:
+            ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": style.INK}
+            axes.plot([tau(row)], [speed(row)], linestyle="none", **ring)
+    said = {text(row, "arm"): (row, 6, -13, "right") for row in rows if _alone_in_front(row, rows)}
+    slowest, fastest = min(rows, key=speed), max(rows, key=speed)
+    said |= {text(slowest, "arm"): (slowest, 8, -4, "left"), text(fastest, "arm"): (fastest, -6, 11, "right")}
+    for name, (row, dx, dy, side) in said.items():
+        style.label(axes, name, tau(row), speed(row), dx=dx, dy=dy, ha=side)
+
+
+def _alone_in_front(row: Any, rows: list[Any]) -> bool:
+    others = (number(other, "tau") for other in rows if other is not row)
+    return number(row, "tau") > max(others, default=0.0)
 
 
 FIGURE = Figure(
@@ -58,9 +75,9 @@ FIGURE = Figure(
     title="Tau against speed",
     tables=("draft", "ideas"),
     alt=(
-        "One panel a workload: tau on one axis, throughput over sequential decoding on the other, one mark an arm. The "
+        "One panel a workload: tau on one axis, throughput over the plain draft's on the other, one mark an arm. The "
         "dotted line goes through the plain draft: along it a token more in tau is worth as much as the ones before. "
-        "Hollow marks are not lossless."
+        "The plain draft has a ring. Hollow marks are not lossless."
     ),
     draw=draw,
 )
