@@ -8,6 +8,18 @@ PLAIN = 3
 """Significant digits where no interval says how many are known."""
 MOST = 5
 """Significant digits at most, however narrow the interval."""
+COUNTED = (
+    "candidates", "cells", "characters", "cycles", "expansions", "pairs", "passes", "prompts", "roots", "samples",
+    "sizes", "steps", "texts", "tokens",
+)  # fmt: skip
+"""Units that are words, and so have a singular."""
+
+
+def unit_words(unit: str, value: float | None) -> str:
+    """A unit as prose says it: one step, two steps."""
+    if value is None or abs(value) != 1 or unit not in COUNTED:
+        return unit
+    return unit.removesuffix("es") if unit == "passes" else unit.removesuffix("s")
 
 
 def place(value: float, low: float | None, high: float | None) -> int:

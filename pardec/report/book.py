@@ -16,6 +16,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pardec.common.errors import UserError
+from pardec.evidence.rounding import unit_words
 
 SEPARATE = {"×", "", "%"}
 SPACE = "\N{NO-BREAK SPACE}"
@@ -81,7 +82,7 @@ class Book:
         unit = entry.get("unit") or ""
         words = f"{column.replace('_', ' ')}, {', '.join(middle)}: {self._show(entry, 'value', 'text', 1, 3)}"
         if unit and unit != "fraction":
-            words += f" {unit_words(unit, entry['value'])}"
+            words += f" {signed(unit, entry['value'])}"
         if entry.get("ci_low") is not None and entry.get("ci_high") is not None:
             ends = (
                 self._show(entry, "ci_low", "text_low", 1, 3),
@@ -106,7 +107,7 @@ class Book:
         sign = entry.get("unit") or "" if suffix is None else suffix
         shown = self._show(entry, "value", "text", scale, digits)
         if unit and sign and sign != "fraction":
-            shown += (SPACE if sign not in SEPARATE else "") + unit_words(sign, entry["value"])
+            shown += (SPACE if sign not in SEPARATE else "") + signed(sign, entry["value"])
         ends = ""
         if interval and entry.get("ci_low") is not None and entry.get("ci_high") is not None:
             low = self._show(entry, "ci_low", "text_low", scale, digits)
@@ -153,12 +154,6 @@ class Book:
         return Markup('<{0} data-source="{1}">{2}</{0}>').format(Markup(tag), source, text)
 
 
-def unit_words(unit: str, value: float) -> str:
-    """Units as prose says them; a lone token or step is singular."""
-    if (
-        abs(value) == 1
-        and unit.endswith("s")
-        and unit in ("tokens", "steps", "passes", "prompts", "samples", "cells", "pairs", "texts")
-    ):
-        return unit[:-2] if unit == "passes" else unit[:-1]
-    return {"x": "×"}.get(unit, unit)
+def signed(unit: str, value: float) -> str:
+    """A unit beside a number on the page."""
+    return {"x": "×"}.get(unit, unit_words(unit, value))

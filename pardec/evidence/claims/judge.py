@@ -9,15 +9,7 @@ from pardec.common.errors import UserError
 from pardec.evidence.claims.base import NOT_RUN, Claim, Judge, Judgement, Piece, Values
 from pardec.evidence.claims.registry import CLAIMS, JUDGES, SEEDS
 from pardec.evidence.findings.base import Rows
-from pardec.evidence.rounding import rounded
-
-SINGULAR = {
-    "candidates": "candidate",
-    "passes": "pass",
-    "roots": "root",
-    "steps": "step",
-    "tokens": "token",
-}
+from pardec.evidence.rounding import rounded, unit_words
 
 
 def judge_all(tables: Rows, values: Values) -> dict[str, Any]:
@@ -96,9 +88,7 @@ def _piece(piece: dict[str, Any], values: Values) -> str:
     entry = values[piece["value"]]
     if entry["value"] is None:
         return "–"
-    unit = entry.get("unit") or ""
-    if entry["value"] == 1 and unit in SINGULAR:
-        unit = SINGULAR[unit]
+    unit = unit_words(entry.get("unit") or "", entry["value"])
     text, low, high = rounded(entry["value"], entry.get("ci_low"), entry.get("ci_high"))
     shown = f"{text}{'' if unit in ('', '×') else ' '}{unit}"
     return shown if low is None or not piece["interval"] else f"{shown} [{low}, {high}]"
