@@ -57,9 +57,12 @@ class Published:
 
 
 def _records(row: dict[str, Any], name: str) -> list[str]:
-    """Files that hold the samples behind a cell of a table: scores behind a quality, timings behind the rest."""
+    """Files that hold the samples behind a cell of a table: scores behind a quality, the timings of all series
+    of the same work behind what is relative to them, its own timing behind the rest."""
     if name.startswith(("quality", "distinct")) and row.get("scores"):
         return [row["scores"]]
+    if name.startswith("relative") and row.get("same_work"):
+        return row["same_work"].split()
     return (row.get("record") or "").split()
 
 

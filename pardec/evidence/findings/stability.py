@@ -66,12 +66,9 @@ def _drift(rows: list[Row]) -> list[Found]:
     ]
     far = max(rows, key=lambda row: abs(math.log(row["relative"])))
     told = "the same work's latency farthest from its median over the run"
-    ends = {"low": far["relative_low"], "high": far["relative_high"], "unit": "×"}
-    found.append(
-        computed(
-            ident("stability", "farthest"), "stability", [far], far["relative"], told, n=far["n"], **ends
-        )
-    )
+    ends = {"low": far["relative_low"], "high": far["relative_high"], "unit": "×", "n": far["n"]}
+    same = [row for row in rows if row["work"] == far["work"]]
+    found.append(computed(ident("stability", "farthest"), "stability", same, far["relative"], told, **ends))
     times: list[Any] = [row["started_s"] for row in rows]
     if None in times or len(set(times)) < 3:
         return found

@@ -91,10 +91,12 @@ def _relative_to_the_same_work(rows: list[dict[str, Any]]) -> list[dict[str, Any
             groups[row["work"]].append(row)
     for group in groups.values():
         middle = statistics.percentile([row["latency_ms"] for row in group], 50)
+        behind = " ".join(dict.fromkeys(row["record"] for row in group))
         for row in group:
             row["times"] = len(group)
             if len(group) > 1:
                 row |= {
+                    "same_work": behind,
                     "relative": row["latency_ms"] / middle,
                     "relative_low": row["latency_low"] and row["latency_low"] / middle,
                     "relative_high": row["latency_high"] and row["latency_high"] / middle,
@@ -131,6 +133,7 @@ TABLE = Table(
         **measured("latency_ms", "ms", "median end to end time of the clean samples", "latency"),
         "halves": number("×", "median of the later half of the samples / of the earlier half", "n"),
         "times": count("series of the same work in this run"),
+        "same_work": text("the files of them all, which `relative` rests on; separated by spaces"),
         **measured("relative", "×", "median / median over all series of the same work"),
         "status": text("how the cell ended"),
         **SOURCES,
