@@ -15,7 +15,7 @@ from tests.forging import edit_json, rebuild
 
 pytestmark = pytest.mark.workflow
 
-FACTOR = 20
+FACTOR = 300
 """Beyond any noise between processes, even of a busy machine."""
 
 
