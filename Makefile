@@ -3,7 +3,6 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= 1
-FUZZ ?= 100000
 FAULTS ?=
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
@@ -18,7 +17,7 @@ test: env  ## All tests: units, the smoke study through the real workflow, the r
 	pytest -m "not faults and not cluster"
 
 test-faults: env  ## Faults: kills, full disks, a hub of our own, malicious inputs, 100,000 random ones (docs/faults.md)
-	PARDEC_FUZZ=$(FUZZ) pytest tests/faults $(FAULTS)
+	PARDEC_FUZZ=100000 pytest tests/faults $(FAULTS)
 
 test-cluster: env  ## The Slurm profile on a real Slurm started on this machine; wants root and Debian's slurm packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/slurm.txt

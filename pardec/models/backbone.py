@@ -20,9 +20,7 @@ from pardec.models.base import Cache, LanguageModel, Layout, ModelInfo, kept
 from pardec.models.config import BackboneConfig
 from pardec.models.formats.rotary import Stretch
 from pardec.models.norm import rms_norm
-
-WAVE_HEIGHT = 0.1
-"""Of position tables that begin as sinusoids; other tables begin with a deviation of 0.02."""
+from pardec.models.positions import new_table, rows_of, waves
 
 FEW = 64
 """Tokens behind a cache whose mask is kept."""
@@ -153,12 +151,12 @@ class Backbone(LanguageModel):
         super().__init__()
         self.config = config
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.hidden))
-        self.prompt_positions = _table(config.prompt_positions, config.hidden)
-        self.canvas_positions = _table(config.canvas_positions, config.hidden)
-        self.grid_rows = _table(config.grid_rows, config.hidden)
-        self.grid_columns = _table(config.grid_columns, config.hidden)
-        self.grid_right = _table(config.grid_right, config.hidden)
-        self.grid_below = _table(config.grid_below, config.hidden)
+        self.prompt_positions = new_table(config.prompt_positions, config.hidden)
+        self.canvas_positions = new_table(config.canvas_positions, config.hidden)
+        self.grid_rows = new_table(config.grid_rows, config.hidden)
+        self.grid_columns = new_table(config.grid_columns, config.hidden)
+        self.grid_right = new_table(config.grid_right, config.hidden)
+        self.grid_below = new_table(config.grid_below, config.hidden)
         self.layers = nn.ModuleList([Layer(config) for _ in range(config.layers)])
         self.norm = nn.Parameter(torch.ones(config.hidden))
         self.head = None if config.tied else nn.Parameter(torch.empty(config.vocab_size, config.hidden))
@@ -308,14 +306,14 @@ class Backbone(LanguageModel):
         columns = torch.arange(past, past + tokens.shape[1], device=tokens.device)
         if positions is None:
             positions = columns[None]
-        vectors = _rows(self.prompt_positions, positions)
+        vectors = rows_of(self.prompt_positions, positions)
         if canvas_start is None or self.canvas_positions is None:
             return vectors
         within = (columns >= canvas_start)[:, None]
         ranks = (columns - canvas_start)[None]
         if places is not None:
             ranks = torch.cat([ranks[:, :canvas_start].expand(len(places), -1), places], 1)
-        canvas = _rows(self.canvas_positions, ranks)
+        canvas = rows_of(self.canvas_positions, ranks)
         if self.grid_rows is not None:
             canvas = canvas + self._grid(*self._size(tokens, positions, past, cache), ranks.clamp(min=0))
         return torch.where(within, canvas, vectors)
@@ -343,7 +341,7 @@ class Backbone(LanguageModel):
         generation, and half a dozen lookups a pass."""
         if cache.placed is None or cache.placed.shape[1] != cache.size - canvas_start:
             ranks = torch.arange(cache.size - canvas_start, device=cache.store.device)[None]
-            cache.placed = _rows(self.canvas_positions, ranks) + self._grid(*cache.table, ranks)
+            cache.placed = rows_of(self.canvas_positions, ranks) + self._grid(*cache.table, ranks)
         return cache.placed
 
     def _grid(self, stride: Tensor, height: Tensor, ranks: Tensor) -> Tensor:
@@ -353,28 +351,10 @@ class Backbone(LanguageModel):
         also from the end: columns to a row's last, rows to the last (0 behind it).
         """
         row, column = ranks // stride, ranks % stride
-        found = _rows(self.grid_rows, row) + _rows(self.grid_columns, column)
+        found = rows_of(self.grid_rows, row) + rows_of(self.grid_columns, column)
         if self.grid_right is None:
             return found
-        return found + _rows(self.grid_right, stride - 1 - column) + _rows(self.grid_below, height - row)
-
-
-def waves(rows: int, hidden: int) -> Tensor:
-    """Sinusoids of the row's number (Vaswani et al. 2017), [rows, hidden]: neighbours are alike from the start,
-    so that a sum of two positions need not be learned pair by pair. Wavelengths from 4 to 8 times the rows."""
-    lengths = torch.logspace(math.log2(4), math.log2(8 * max(rows, 2)), hidden // 2, base=2.0)
-    angles = torch.outer(torch.arange(rows), 2 * math.pi / lengths)
-    table = torch.cat([angles.sin(), angles.cos()], 1) * WAVE_HEIGHT
-    return F.pad(table, (0, hidden - table.shape[1]))
-
-
-def _rows(table: Tensor, indices: Tensor) -> Tensor:
-    """Rows of a position table; an index past an end takes the row at that end."""
-    return F.embedding(indices.clamp(0, len(table) - 1), table)
-
-
-def _table(rows: int, hidden: int) -> nn.Parameter | None:
-    return nn.Parameter(torch.empty(rows, hidden)) if rows else None
+        return found + rows_of(self.grid_right, stride - 1 - column) + rows_of(self.grid_below, height - row)
 
 
 def _info(model: Backbone) -> ModelInfo:

@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from test_models_backbone import CAUSAL, close, make, padded, tokens
 
 from pardec.models import checkpoint
-from pardec.models.backbone import Backbone, waves
+from pardec.models.backbone import Backbone
 from pardec.models.batches import Batch
 from pardec.models.families.autoregressive import Autoregressive, AutoregressiveSettings, guess
 from pardec.models.families.masked_diffusion import MaskedDiffusion, MaskedDiffusionSettings
 from pardec.models.load import load_model
+from pardec.models.positions import waves
 from pardec.models.sources.train import TrainSettings
 from pardec.models.subsets import choose_places
 
