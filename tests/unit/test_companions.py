@@ -104,6 +104,7 @@ def test_a_grid_may_change_how_its_cells_are_timed(default):
     config = copy.deepcopy(default)
     config["experiments"]["noise"]["grids"][0]["measure"] = {"min_samples": 7}
     study, cells = load_study(config, [ROOT / "config.yaml"])
+    config["experiments"]["noise"]["grids"] = config["experiments"]["noise"]["grids"][:1]
     changed = {cell.measure.min_samples for cell in cells.values() if cell.experiment == "noise"}
     assert changed == {7, study.measure.min_samples}
     config["experiments"]["noise"]["grids"][0]["measure"] = {"min_sample": 7}
