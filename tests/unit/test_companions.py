@@ -102,12 +102,13 @@ def test_companions_are_inputs_of_every_job_that_runs_them(default, monkeypatch)
 
 def test_a_grid_may_change_how_its_cells_are_timed(default):
     config = copy.deepcopy(default)
-    config["experiments"]["noise"]["grids"][0]["measure"] = {"min_samples": 7}
+    noise = config["experiments"]["noise"]
+    for grid, limits in zip(noise["grids"], ({"min_samples": 7}, {}), strict=True):
+        grid["measure"] = limits
     study, cells = load_study(config, [ROOT / "config.yaml"])
-    config["experiments"]["noise"]["grids"] = config["experiments"]["noise"]["grids"][:1]
     changed = {cell.measure.min_samples for cell in cells.values() if cell.experiment == "noise"}
     assert changed == {7, study.measure.min_samples}
-    config["experiments"]["noise"]["grids"][0]["measure"] = {"min_sample": 7}
+    noise["grids"][0]["measure"] = {"min_sample": 7}
     with pytest.raises(UserError, match=r"experiments\.noise\.grids\.0\.measure\.min_sample"):
         load_study(config, [ROOT / "config.yaml"])
 
