@@ -14,7 +14,7 @@ all: env  ## Create the environment if needed, run the study of config.yaml, ren
 
 test: env  ## All tests: units, the smoke study through the real workflow, the report in a real browser
 	$(MAKE) --no-print-directory lint
-	pytest -m "not faults and not cluster"
+	OMP_NUM_THREADS=1 pytest -m "not faults and not cluster" -n logical --maxprocesses 4 --dist loadfile
 
 test-faults: env  ## Faults: kills, full disks, a hub of our own, malicious inputs, 100,000 random ones (docs/faults.md)
 	PARDEC_FUZZ=100000 pytest tests/faults $(FAULTS)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
@@ -66,9 +67,27 @@ def copy_project(to: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory):
-    """The smoke study, run once from nothing; PARDEC_SMOKE names a folder to keep it in while tests are written."""
+    """The smoke study, run once from nothing; PARDEC_SMOKE names a folder to keep it in while tests are written.
+
+    Where several processes share the tests, the first that asks runs it and each disturbs a copy of its own.
+    """
     kept = os.environ.get("PARDEC_SMOKE")
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("project")
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return ran(Path(kept) if kept else tmp_path_factory.mktemp("project"))
+    shared = tmp_path_factory.getbasetemp().parent
+    original, said = Path(kept or shared / "project"), shared / "project.said"
+    with FileLock(shared / "project.lock"):
+        if not said.exists():
+            said.write_text(ran(original).said)
+    own = tmp_path_factory.mktemp("copied") / "project"
+    project = Project(shutil.copytree(original, own, symlinks=True))
+    project.said = said.read_text()
+    return project
+
+
+def ran(folder: Path) -> Project:
+    """The smoke study in `folder`, and what Snakemake said of it."""
     project = Project(copy_project(folder))
-    project.first = project.snakemake()
+    first = project.snakemake()
+    project.said = first.stdout + first.stderr
     return project

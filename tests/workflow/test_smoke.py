@@ -113,7 +113,7 @@ def test_the_crate_tells_of_every_job(project):
 
 
 def test_says_at_the_end_where_the_report_is(project):
-    assert "open results/report.html" in project.first.stdout + project.first.stderr
+    assert "open results/report.html" in project.said
 
 
 def test_one_row_a_cell_with_the_promised_columns(project):
