@@ -8,7 +8,7 @@ import pytest
 
 from pardec.evidence.ideas.judge import judge_ideas
 from pardec.evidence.ideas.registry import IDEAS
-from pardec.report.figures.base import save
+from pardec.report.figures.base import drawn, save
 from pardec.report.figures.registry import FIGURES
 from pardec.report.frames import load_tables
 from pardec.report.render import Material, render
@@ -62,6 +62,18 @@ def test_a_fallback_is_told(section):
 
 def test_figures_of_the_section_are_there(section):
     assert all(f'id="figure-{name}"' in section for name in DRAWN)
+
+
+def test_tau_against_speed_shows_every_idea_beside_the_plain_draft():
+    """Ideas are timed against the plain draft, not against sequential decoding; controls are of no interest there."""
+    frames = {name: made.tables()[name] for name in ("draft", "ideas")}
+    ids = drawn(FIGURES.load("tau_vs_speed").draw(frames))
+    rows = {f"draft/{row['key']}/ratio": row for row in frames["draft"].to_dict("records")}
+    seen = {(rows[ident]["task"], rows[ident]["arm"]) for ident in ids}
+    ideas = {"ewma", "tree", "seed-gated", "seed-sparse", "tree-lite", "eos-aware"}
+    for task in draft_factories.TAU:
+        assert {(task, arm) for arm in (*ideas, "draft")} <= seen
+    assert not any(arm.endswith("-off") for _, arm in seen)
 
 
 def test_a_study_without_the_experiment_has_no_section(tmp_path):
