@@ -141,8 +141,8 @@ def delta(noise: float | None) -> float:
     return max(LEAST_DELTA, noise or 0.0)
 
 
-def decide(found: Effect | None, facts: Facts, margin: float, p: float | None) -> Decision:
-    """The status of an idea by its paired ratios. margin: `delta`. p: adjusted over all ideas."""
+def decide(found: Effect | None, facts: Facts, margin: float, p: float | None, tests: int = 1) -> Decision:
+    """The status of an idea by its paired ratios. margin: `delta`. p: adjusted over all `tests` ideas."""
     if found is None:
         return Decision(PROPOSED, NOT_RUN)
     if facts.lossless is False:
@@ -157,7 +157,7 @@ def decide(found: Effect | None, facts: Facts, margin: float, p: float | None) -
         return Decision(INCONCLUSIVE, reason)
     if facts.fell_back:
         return Decision(INCONCLUSIVE, "in most of its cycles it proposed nothing")
-    return _by_interval(found, margin, p)
+    return _by_interval(found, margin, p, tests)
 
 
 def _lacking(found: Effect, facts: Facts) -> str | None:
@@ -175,37 +175,66 @@ def _lacking(found: Effect, facts: Facts) -> str | None:
     return None
 
 
-def _by_interval(found: Effect, margin: float, p: float | None) -> Decision:
+def _by_interval(found: Effect, margin: float, p: float | None, tests: int) -> Decision:
     pooled, runs = found.pooled, found.runs.values()
     sure = p is not None and p < ALPHA
     if 1 - margin < pooled.low and pooled.high < 1 + margin:
         return Decision(EQUIVALENT, "its interval lies within what counts as no difference")
-    hurt = [name for name, own in found.workloads.items() if own.high is not None and own.high < 1]
+    hurt = _hurt(found)
     if sure and all(run.low > 1 + margin for run in runs):
         if not hurt:
             return Decision(VALIDATED, "its interval lies above one by more than noise in every run")
         return Decision(INCONCLUSIVE, f"it gains on the whole and loses on {', '.join(hurt)}")
     if sure and all(run.high < 1 for run in runs):
         return Decision(REJECTED, "its interval lies below one in every run")
-    reason = (
-        "its interval allows a gain and a loss"
-        if pooled.low < 1 < pooled.high
-        else "its runs do not settle it"
-    )
-    return Decision(INCONCLUSIVE, reason, prompts_needed(pooled, margin))
+    return Decision(INCONCLUSIVE, _left_open(found, sure), prompts_needed(found, margin, tests))
 
 
-def prompts_needed(found: Estimate, margin: float) -> int | None:
-    """How many prompts would bring the interval wholly on one side of a border, if the estimate stays what it is.
+def _hurt(found: Effect) -> list[str]:
+    """Workloads on which the idea surely loses."""
+    return [name for name, own in found.workloads.items() if own.high is not None and own.high < 1]
 
-    An interval's half-width falls with the root of the number of prompts. None where the estimate lies on a border.
+
+def _left_open(found: Effect, sure: bool) -> str:
+    """Why neither a gain nor a loss nor equality is shown."""
+    if found.pooled.low < 1 < found.pooled.high:
+        return "its interval allows a gain and a loss"
+    if any(run.low <= 1 <= run.high for run in found.runs.values()):
+        return "one run's own interval includes one"
+    if not sure:
+        return "among so many ideas such a difference may be chance"
+    return "its gain is not surely more than an arm shows against itself"
+
+
+def prompts_needed(found: Effect, margin: float, tests: int = 1) -> int | None:
+    """How many prompts would decide, if every estimate stays what it is; None where no number would.
+
+    Equality asks for the pooled interval within `margin`; a gain or a loss for every run's interval beyond its border,
+    and for a p that holds among `tests` ideas (Bonferroni, the first and hardest step of Holm's method). An interval's
+    half-width falls with the root of the number of prompts, and a test's statistic grows with it. More prompts may
+    also show a workload on which an idea loses that gains on the whole; that is foreseen only where it shows already.
     """
-    if found.low is None or found.high is None or found.high <= found.low:
-        return None
-    middle, half = math.log(found.value), (math.log(found.high) - math.log(found.low)) / 2
     above, below = math.log1p(margin), math.log1p(-margin)
-    room = [middle - above, -middle, min(above - middle, middle - below)]
-    widest = max(room)
-    if widest <= 1e-6:
+    if found.pooled.low is None or any(run.low is None for run in found.runs.values()):
         return None
-    return max(found.n + 1, math.ceil(found.n * (half / widest) ** 2))
+    middle = math.log(found.pooled.value)
+    same = _prompts(found.pooled, min(above - middle, middle - below))
+    gain = max(_prompts(run, math.log(run.value) - above) for run in found.runs.values())
+    loss = max(_prompts(run, -math.log(run.value)) for run in found.runs.values())
+    told = _prompts_of_test(found, tests)
+    fewest = min(same, math.inf if _hurt(found) else max(gain, told), max(loss, told))
+    return None if math.isinf(fewest) else max(found.pooled.n + 1, math.ceil(fewest))
+
+
+def _prompts(found: Estimate, room: float) -> float:
+    """Prompts at which an interval's half-width, in logarithms, is `room`; infinite where there is none."""
+    half = (math.log(found.high) - math.log(found.low)) / 2
+    return found.n * (half / room) ** 2 if room > 1e-6 else math.inf
+
+
+def _prompts_of_test(found: Effect, tests: int) -> float:
+    """Prompts at which p would be small enough among `tests` ideas, by the normal law that Student's t approaches."""
+    if found.p is None or found.p >= 1:
+        return math.inf
+    needed, shown = stats.norm.isf(ALPHA / 2 / tests), stats.norm.isf(found.p / 2)
+    return found.pooled.n * (needed / shown) ** 2

@@ -131,16 +131,50 @@ def test_inconclusive_says_how_many_prompts_would_decide():
     assert decision.status == INCONCLUSIVE and decision.prompts > found.pooled.n
 
 
-def test_the_number_of_prompts_named_does_decide():
-    small = effect(ratios(1.12, spread=0.3, prompts=8, seed=3)).pooled
-    needed = prompts_needed(small, LEAST_DELTA)
-    half = (math.log(small.high) - math.log(small.low)) / 2 * math.sqrt(small.n / needed)
-    middle = math.log(small.value)
-    ends = middle - half, middle + half
-    above, below = math.log1p(LEAST_DELTA), math.log1p(-LEAST_DELTA)
-    assert ends[0] >= above - 1e-9 or ends[1] <= 1e-9 or (below <= ends[0] and ends[1] <= above)
-    assert prompts_needed(Estimate(1 + LEAST_DELTA, 1.0, 1.1, 10), LEAST_DELTA) is None, "it lies on a border"
-    assert prompts_needed(Estimate(1.0, None, None, 1), LEAST_DELTA) is None
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("mean", "spread"), [(1.12, 0.3), (0.93, 0.12), (1.0, 0.25), (1.06, 0.1)])
+def test_the_number_of_prompts_named_does_decide(mean, spread, seed):
+    """The same prompts over again are more of them with every estimate as it was."""
+    tests, noise = 14, 0.05
+    small = ratios(mean, spread=spread, prompts=8, seed=seed, noise=noise)
+    found = effect(small)
+    adjusted = lambda one: min(1.0, tests * one.p)  # noqa: E731 (the first step of Holm's method)
+    decision = decide(found, GOOD, LEAST_DELTA, adjusted(found), tests)
+    if decision.prompts is None:
+        return
+    assert decision.status == INCONCLUSIVE
+    times = math.ceil(decision.prompts / found.pooled.n) + 1
+    more = effect(Ratio(r.workload, f"{r.prompt}-{k}", r.run, r.value) for r in small for k in range(times))
+    after = decide(more, GOOD, LEAST_DELTA, adjusted(more), tests)
+    assert after.status != INCONCLUSIVE or "it gains on the whole and loses on" in after.reason
+
+
+def fixed(runs, p=0.2, n=32):
+    """An effect of given intervals: the pooled one first, then one a run; no workload stands out."""
+    pooled, *own = (Estimate(value, low, high, n) for value, low, high in runs)
+    return Effect(pooled, dict(enumerate(own, 1)), {name: pooled for name in "abcd"}, p)
+
+
+def test_what_stands_against_a_decision_is_said_and_counted():
+    """Where the pooled interval leaves one out already, something else asks for more prompts."""
+    run = fixed([(0.955, 0.916, 0.996), (0.933, 0.883, 0.982), (0.978, 0.932, 1.029)], p=0.38)
+    many = fixed([(0.93, 0.88, 0.98), (0.92, 0.87, 0.975), (0.934, 0.875, 0.998)], p=0.026)
+    noise = fixed([(1.05, 1.04, 1.06), (1.05, 1.04, 1.06), (1.05, 1.04, 1.06)], p=1e-6)
+    for found, margin, p, words in (
+        (run, 0.03, 1.0, "one run"),
+        (many, 0.03, 0.34, "among so many ideas"),
+        (noise, 0.055, 1e-5, "against itself"),
+    ):
+        decision = decide(found, GOOD, margin, p, 13)
+        assert decision.status == INCONCLUSIVE and words in decision.reason
+        assert decision.prompts > 1.5 * found.pooled.n or decision.prompts is None
+
+
+def test_no_number_of_prompts_settles_what_lies_on_a_border():
+    border = (1 + LEAST_DELTA, 1.0, 1.06)
+    assert prompts_needed(fixed([border, border, border]), LEAST_DELTA) is None
+    untold = (1.0, None, None)
+    assert prompts_needed(fixed([untold, untold]), LEAST_DELTA) is None
 
 
 def test_the_estimate_is_a_geometric_mean_in_which_workloads_weigh_alike():

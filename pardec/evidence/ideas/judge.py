@@ -116,7 +116,7 @@ def sentence(row: Row) -> list[Piece]:
     said: list[Piece] = [f"{_plain(row)}: throughput is "]
     said += [cell("ideas", row, "ratio"), " of ", *_against(row), f"; {row['speed_reason']}"]
     if row["status"] == INCONCLUSIVE and row["speed_prompts_needed"] is not None:
-        said += [" (about ", cell("ideas", row, "speed_prompts_needed"), " would)"]
+        said += [" (about ", cell("ideas", row, "speed_prompts_needed"), " would settle it)"]
     if row["tau_ratio"] is not None:
         said += ["; tau goes from ", cell("ideas", row, "reference_tau"), " to ", cell("ideas", row, "tau")]
         spoiled = row["lossless"] is False or row["control"] is False or row["fell_back"] or row["peeked"]

@@ -42,7 +42,7 @@ def _adjust(judged: list[_Judged], kind: str) -> None:
     tested = [one for one in judged if one.effects[kind] is not None and one.effects[kind].p is not None]
     adjusted = statistics.holm([one.effects[kind].p for one in tested])
     for one, p in zip(tested, adjusted.tolist(), strict=True):
-        one.adjusted[kind] = p
+        one.adjusted[kind], one.tests[kind] = p, len(tested)
 
 
 def _measured(prompts: list[Row], arm: str) -> list[Row]:
@@ -86,6 +86,7 @@ class _Judged:
             "tau": None if silent else self._effect(_tau_ratio),
         }
         self.adjusted: dict[str, float | None] = {"speed": None, "tau": None}
+        self.tests = {"speed": 1, "tau": 1}
 
     def against(self, task: str) -> str:
         return self.fixed.get(task, BASELINE) if self.setting.against == BEST_FIXED else self.setting.against
@@ -144,7 +145,7 @@ class _Judged:
             return {**row, **self._instrument()}
         for kind, least in (("speed", margin), ("tau", verdicts.LEAST_DELTA)):
             found, name = self.effects[kind], "ratio" if kind == "speed" else "tau_ratio"
-            decision = verdicts.decide(found, facts, least, self.adjusted[kind])
+            decision = verdicts.decide(found, facts, least, self.adjusted[kind], self.tests[kind])
             row |= {f"{kind}_status": decision.status, f"{kind}_reason": decision.reason}
             row[f"{kind}_prompts_needed"] = decision.prompts
             row[f"{kind}_p"] = self.adjusted[kind]
@@ -246,7 +247,7 @@ TABLE = Table(
         "noise_prompts": count("prompts of the arm against itself", "prompts"),
         "speed_status": text("the verdict on throughput"),
         "speed_reason": text("what decided it"),
-        "speed_prompts_needed": count("prompts that would decide, if the estimate stays", "prompts"),
+        "speed_prompts_needed": count("prompts that would decide, if all estimates stay", "prompts"),
         "speed_p": number("", "p of a ratio of one, adjusted over the ideas (Holm)", "prompts"),
         "tau": number("tokens", "its tau, pooled over the paired prompts", "cycles"),
         "reference_tau": number("tokens", "that of what it is held against, on the same prompts", "cycles"),
@@ -254,7 +255,7 @@ TABLE = Table(
         **measured("tau_ratio", "×", "tau over the other's: geometric mean over prompts", count="prompts"),
         "tau_status": text("the verdict on tau, which no machine decides"),
         "tau_reason": text("what decided it"),
-        "tau_prompts_needed": count("prompts that would decide, if the estimate stays", "prompts"),
+        "tau_prompts_needed": count("prompts that would decide, if all estimates stay", "prompts"),
         "tau_p": number("", "p of a tau ratio of one, adjusted over the ideas (Holm)", "prompts"),
         "lossless": flag("whether all its tokens are those of the target's greedy decoding"),
         "by_law": flag("whether its outputs are drawn, so that their distribution is tested instead"),
