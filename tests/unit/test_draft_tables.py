@@ -358,3 +358,30 @@ def test_an_arm_that_ran_is_never_said_not_to_have_run(run, change, reason):
     rows = [row | (change if row["arm"].startswith("tree") else {}) for row in published["ideas"]]
     judged = {one["id"]: one for one in judge_all(published | {"ideas": rows}, values)["claims"]}
     assert judged["003.9"]["verdict"] == "not testable here" and reason in judged["003.9"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("high", "control", "verdict"),
+    [(0.98, True, "reproduced"), (1.5, True, "not testable here"), (0.98, False, "not testable here")],
+)
+def test_no_gain_is_shown_by_an_interval_that_allows_none(run, high, control, verdict):
+    """Whether it is a loss may be open, run by run and among all ideas; that it is no gain can stand all the same."""
+    _, _, values, published = run
+    change = {
+        "speed_status": INCONCLUSIVE,
+        "control": control,
+        "ratio_low": 0.9,
+        "ratio": 0.95,
+        "ratio_high": high,
+    }
+    rows = [row | (change if row["arm"] == "multi-round" else {}) for row in published["ideas"]]
+    judged = {one["id"]: one for one in judge_all(published | {"ideas": rows}, values)["claims"]}
+    assert judged["003.7"]["verdict"] == verdict
+
+
+def test_a_rival_that_was_not_timed_is_said_to_be_lacking(run):
+    _, _, values, published = run
+    ewma = next(row for row in published["ideas"] if row["arm"] == "ewma")
+    rows = [ewma | {"arm": row["arm"]} if row["arm"] == "break-even" else row for row in published["ideas"]]
+    judged = {one["id"]: one for one in judge_all(published | {"ideas": rows}, values)["claims"]}
+    assert judged["003.6"]["reason"].startswith("study")

@@ -31,6 +31,7 @@ from pardec.evidence.tables.draft import ALL
 PRECISION = "precision: the intervals allow both"
 FEW_PROMPTS = "precision: too few prompts were timed without a flag for an interval"
 WRONG = "quality: the arm did not write the target's tokens"
+HALF = "study: it does not time both rivals that the claim names"
 SCALE = "hardware and weights: the times are of an A100 and a target of eight billion parameters"
 TREES = ("tree", "tree-candidates", "tree-wide")
 COLLAPSE = 0.5
@@ -158,15 +159,18 @@ def cause(tables: Rows, values: Values) -> Judgement:
 
 
 def _gains(row: Row) -> str:
-    """reproduced: validated as faster. contradicted: shown slower, or no different."""
+    """reproduced: validated as faster. contradicted: shown slower or no different, or the interval of both runs allows
+    no gain beyond what counts as no difference; to say that much it need not show a loss."""
     known = {"validated": REPRODUCED, "rejected": CONTRADICTED, "equivalent": CONTRADICTED}
+    if row["speed_status"] == "inconclusive" and row["control"] and not row["fell_back"]:
+        return CONTRADICTED if row["ratio_high"] < 1 + row["margin"] else UNDECIDED
     return known.get(row["speed_status"], UNDECIDED)
 
 
 def ewma(tables: Rows, values: Values) -> Judgement:
     """The running score chooses better than the best fixed block, which tuning prompts chose.
 
-    reproduced: validated as faster. contradicted: shown slower, or no different.
+    reproduced: validated as faster. contradicted: no faster, see `_gains`.
     """
     return _one(tables, "ewma", _gains)
 
@@ -188,14 +192,16 @@ def break_even(tables: Rows, values: Values) -> Judgement:
     said: list[Piece] = [name(own["arm"]), " has ", *_says(own)]
     for row in known:
         said += ["; ", name(row["arm"]), " has ", *_says(row)]
+    if verdict == UNDECIDED and len(known) < len(others):
+        return Judgement(NOT_TESTABLE, (*said, "."), HALF)
     return _judgement(verdict, (*said, "."))
 
 
 def multi_round(tables: Rows, values: Values) -> Judgement:
     """Exact multi-round sampling gains no throughput, all rounds verified in one pass.
 
-    reproduced: shown slower, or no different. contradicted: validated as faster. That it is exact is a test of the
-    test suite, on a law small enough to be written out.
+    reproduced: no faster, see `_gains`. contradicted: validated as faster. That it is exact is a test of the test
+    suite, on a law small enough to be written out.
     """
     turned = {REPRODUCED: CONTRADICTED, CONTRADICTED: REPRODUCED}
     return _one(tables, "multi-round", lambda row: turned.get(_gains(row), UNDECIDED))
@@ -298,14 +304,14 @@ def _where(task: str, lines: list[Row]) -> Part:
 def candidates(tables: Rows, values: Values) -> Judgement:
     """Candidate solutions raise tau and not throughput.
 
-    reproduced: the interval of the tau ratio lies above one, and throughput is shown lower or no different.
-    contradicted: throughput is validated as higher, or tau shown lower.
+    reproduced: the interval of the tau ratio lies above one, and throughput is no higher, see `_gains`. contradicted:
+    throughput is validated as higher, or tau shown lower.
     """
 
     def rule(row: Row) -> str:
         if row["speed_status"] == "validated" or (row["tau_ratio_high"] or 1) < 1:
             return CONTRADICTED
-        flat = row["speed_status"] in ("rejected", "equivalent") and (row["tau_ratio_low"] or 1) > 1
+        flat = _gains(row) == CONTRADICTED and (row["tau_ratio_low"] or 1) > 1
         return REPRODUCED if flat else UNDECIDED
 
     return _one(tables, "candidates", rule)
