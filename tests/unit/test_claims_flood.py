@@ -82,7 +82,10 @@ def test_each_meaning_of_sequential_is_told():
 
 
 def test_candidates():
-    assert judged("001.5")[0].verdict == CONTRADICTED
+    full, _ = judged("001.5")
+    assert full.verdict == NOT_TESTABLE and "every chunk" in full.reason
+    worse, _ = judged("001.5", share=lambda k: (0.9, 0.02) if k > 1 else (0.95, 0.02))
+    assert worse.verdict == CONTRADICTED
     better, _ = judged("001.5", share=lambda k: (0.99, 0.002) if k > 1 else (0.9, 0.02))
     assert better.verdict == REPRODUCED
     maybe, _ = judged("001.5", share=lambda k: (0.91, 0.02) if k > 1 else (0.9, 0.02))

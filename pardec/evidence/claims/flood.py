@@ -23,6 +23,7 @@ from pardec.evidence.findings.base import Row, Rows
 from pardec.evidence.findings.flood import against_the_flood, times_faster
 
 PRECISION = "precision: the interval allows both, or nothing was measured to compare"
+ALL_RIGHT = "quality: one candidate writes every chunk right already, so none can be better"
 RATE = 10_000
 SPEEDUP = {"steps": 50, "render": 60, "end_to_end": 15}
 """Speedups that the seeds claim: of the plan at 20 roots, of rendering at 200, and end to end."""
@@ -172,7 +173,8 @@ def _against(low: float, high: float, claimed: float, said: tuple[Piece, ...]) -
 def judge_candidates(tables: Rows, values: Values) -> Judgement:
     """More candidates write more chunks right: level 1 at the most candidates against one, over the same prompts.
 
-    reproduced: its interval at most candidates lies above that at one. contradicted: its value is no higher.
+    reproduced: its interval at most candidates lies above that at one. contradicted: its value is no higher. not
+    testable here: one candidate writes every chunk right already, so that none can be better.
     """
     scored = [row for k in (1, 4, 16) for row in flood(tables, candidates=k) if row["level1"] is not None]
     sizes = {row["roots"] for row in scored if row["candidates"] > 1}
@@ -190,6 +192,8 @@ def judge_candidates(tables: Rows, values: Values) -> Judgement:
     one, most = here[0], here[-1]
     if (most["level1_low"] or 0) > (one["level1_high"] or 1):
         return Judgement(REPRODUCED, (*said, "."))
+    if one["level1"] >= 1:
+        return Judgement(NOT_TESTABLE, (*said, "."), ALL_RIGHT)
     verdict = CONTRADICTED if most["level1"] <= one["level1"] else NOT_TESTABLE
     return Judgement(verdict, (*said, "."), PRECISION if verdict == NOT_TESTABLE else "")
 
