@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= 1
 FAULTS ?=
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: all test test-faults test-cluster lint format bench clean unlock docs env help
@@ -14,7 +15,8 @@ all: env  ## Create the environment if needed, run the study of config.yaml, ren
 
 test: env  ## All tests: units, the smoke study through the real workflow, the report in a real browser
 	$(MAKE) --no-print-directory lint
-	OMP_NUM_THREADS=1 pytest -m "not faults and not cluster" -n logical --maxprocesses 4 --dist loadfile
+	$(SIDE_BY_SIDE) -m "not faults" tests/unit tests/faults
+	$(SIDE_BY_SIDE) tests/browser tests/workflow
 
 test-faults: env  ## Faults: kills, full disks, a hub of our own, malicious inputs, 100,000 random ones (docs/faults.md)
 	PARDEC_FUZZ=100000 pytest tests/faults $(FAULTS)

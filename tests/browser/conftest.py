@@ -24,6 +24,14 @@ def chromium() -> str | None:
     return os.environ.get("PARDEC_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def timed_alone(request):
+    """Where several processes share the tests, the smoke study comes before any browser: it times, and a machine that
+    does something else meanwhile spoils that."""
+    if "PYTEST_XDIST_WORKER" in os.environ and not os.environ.get("PARDEC_REPORT"):
+        request.getfixturevalue("project")
+
+
 @pytest.fixture(scope="session")
 def browser():
     path = chromium()
