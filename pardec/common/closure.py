@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+
+from pardec.common.remembered import Remembered
 
 PACKAGE = "pardec"
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
@@ -33,15 +36,30 @@ def closure(root: str | Path, script: str, modules: Iterable[str] = ()) -> list[
         if path not in found:
             found.add(path)
             waiting += imports(root, path)
+    _remembered(root).save()
     return sorted(found)
 
 
 @cache
 def imports(root: Path, path: str) -> tuple[str, ...]:
     """Project files that the file at `path` imports directly."""
-    tree = ast.parse((root / path).read_text(encoding="utf-8"), filename=path)
+    content = (root / path).read_bytes()
+    key = f"{hashlib.sha256(content).hexdigest()} {path}"
+    names = _remembered(root).get(key, lambda: imported(content, path))
+    files = {file for name in names if name.split(".")[0] == PACKAGE for file in _files_of(root, name)}
+    return tuple(sorted(files))
+
+
+@cache
+def _remembered(root: Path) -> Remembered:
+    """Beside the compiled modules, which are kept for the same reason."""
+    return Remembered(root / PACKAGE / "__pycache__" / "imports.json")
+
+
+def imported(content: bytes, path: str) -> list[str]:
+    """Dotted names that the source of the file at `path` imports; of `from a import b` both a and a.b."""
     names: set[str] = set()
-    for node in _statements(tree):
+    for node in _statements(ast.parse(content, filename=path)):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -50,8 +68,7 @@ def imports(root: Path, path: str) -> tuple[str, ...]:
             names.update(f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(call := getattr(node, "value", None), ast.Call) and _named(call) == "lazy":
             names.update(name.value for name in call.args if isinstance(name, ast.Constant))
-    files = {file for name in names if name.split(".")[0] == PACKAGE for file in _files_of(root, name)}
-    return tuple(sorted(files))
+    return sorted(names)
 
 
 def _named(call: ast.Call) -> str | None:
@@ -59,8 +76,7 @@ def _named(call: ast.Call) -> str | None:
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """All statements, nested ones too. No expression is entered, which holds none and is most of a tree: every job asks
-    this of every file it runs."""
+    """All statements, nested ones too. No expression is entered, which holds none and is most of a tree."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()
@@ -80,14 +96,15 @@ def _absolute(node: ast.ImportFrom, path: str) -> str:
 @cache
 def _files_of(root: Path, name: str) -> tuple[str, ...]:
     """The file of module `name` and the `__init__` files on the way; an attribute's last part is ignored."""
-    files, parts = [], name.split(".")
-    for depth in range(1, len(parts) + 1):
-        base = Path(*parts[:depth])
-        if (root / base / "__init__.py").is_file():
-            files.append((base / "__init__.py").as_posix())
-        elif (root / base.with_suffix(".py")).is_file():
-            files.append(base.with_suffix(".py").as_posix())
-        elif not (root / base).is_dir():
+    files, base = [], ""
+    for part in name.split("."):
+        base = f"{base}/{part}" if base else part
+        whole = os.path.join(root, base)
+        if os.path.isfile(os.path.join(whole, "__init__.py")):
+            files.append(f"{base}/__init__.py")
+        elif os.path.isfile(f"{whole}.py"):
+            files.append(f"{base}.py")
+        elif not os.path.isdir(whole):
             break
     return tuple(files)
 

@@ -121,17 +121,17 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     clock = clock_for(device)
     cell = Side(spec, spec.arm, device, "cell")
     prompts = batches(len(spec.prompts), spec.batch, spec.seed + (spec.run or 0))
-    generate = lambda: cell.run(prompts(0), None)  # noqa: E731 (one short name for three uses)
+    generate = lambda: cell.run(prompts(0), None)  # noqa: E731 (one short name for two uses)
     facts["ready_s"] = time.time() - started
 
     compiling = settle(clock, cell.run, prompts) if spec.engine == "compiled" else {}
     first = Series(cell.run)
     reset_peak()
     warm_up(first, clock, prompts, limits.warmup_passes, limits.warmup_s)
-    facts["memory"] = measure_memory(device, cell.weights, generate)
     beside = spec.engine == "eager"
+    # One generation for all that is told of one: neither the count nor the watch holds memory of its own.
     with CountingModel(cell.model, beside) as counting, cell.named(), refuse_nan(*cell.weights):
-        generate()
+        facts["memory"] = measure_memory(device, cell.weights, generate)
     if not counting.work.forwards:
         cell.refuse_nan(prompts(0))
     facts["work"] = _work(counting)

@@ -1,16 +1,23 @@
+import ast
+import sys
 from pathlib import Path
 
 import pytest
 
-from pardec.common.closure import _files_of, closure, digest, imports
+from pardec.common.closure import _files_of, _remembered, closure, digest, imports
 
 ROOT = Path(__file__).parents[2]
 
 
+def forget():
+    """As a new process begins."""
+    for kept in (imports, _files_of, _remembered):
+        kept.cache_clear()
+
+
 @pytest.fixture
 def tree(tmp_path):
-    imports.cache_clear()
-    _files_of.cache_clear()
+    forget()
     files = {
         "pardec/__init__.py": "",
         "pardec/a/__init__.py": "",
@@ -58,11 +65,31 @@ def test_digest_follows_content_only(tree):
 
 
 def test_timing_depends_on_its_decoder_only():
-    imports.cache_clear()
-    _files_of.cache_clear()
+    forget()
     plain = closure(ROOT, "scripts/time_cell.py")
     assert not any("masked_diffusion" in path or "autoregressive" in path for path in plain)
     masked = closure(ROOT, "scripts/time_cell.py", ["pardec.decoding.masked_diffusion"])
     assert "pardec/decoding/masked_diffusion.py" in masked
     assert "pardec/decoding/autoregressive.py" not in masked
     assert not any(path.startswith(("pardec/study/", "pardec/report/")) for path in masked)
+
+
+def test_what_an_earlier_process_read_is_not_parsed_again_and_a_changed_file_is(tree, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    before = closure(tree, "scripts/job.py")
+    forget()
+    monkeypatch.setattr(ast, "parse", refuse := Refuse())
+    assert closure(tree, "scripts/job.py") == before
+    monkeypatch.undo()
+    (tree / "pardec/b/four.py").write_text("from pardec.b import unused")
+    forget()
+    assert set(closure(tree, "scripts/job.py")) - set(before) == {"pardec/b/unused.py"}
+    assert refuse.asked == 0
+
+
+class Refuse:
+    asked = 0
+
+    def __call__(self, *args, **kwargs):
+        self.asked += 1
+        raise AssertionError("parsed again")

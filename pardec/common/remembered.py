@@ -1,0 +1,57 @@
+"""What was made of a file's content, kept for the processes that follow: each job of a run asks the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+MOST = 5000
+"""Entries that are kept; with more, most are of files as they no longer are, and all are made anew."""
+
+
+class Remembered:
+    """Lists of strings by key, in a JSON file that is read once and written by `save`.
+
+    A key must say all that its value follows from. The file may be missing, damaged, or in a folder that cannot be
+    written: everything is then made anew.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.known = self._read()
+        self.grew = False
+
+    def get(self, key: str, make: Callable[[], list[str]]) -> list[str]:
+        """The value of `key`, made where it is not known yet."""
+        if key not in self.known:
+            self.known[key] = make()
+            self.grew = True
+        return self.known[key]
+
+    def save(self) -> None:
+        """Replace the file by what is known, where that grew; whole, so that no reader sees half of it."""
+        if not self.grew or sys.dont_write_bytecode:
+            return
+        self.grew = False
+        beside = self.path.with_suffix(f".{os.getpid()}")
+        with suppress(OSError):
+            self.path.parent.mkdir(exist_ok=True)
+            beside.write_text(json.dumps(self.known))
+            beside.replace(self.path)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+    def _read(self) -> dict[str, list[str]]:
+        try:
+            found = json.loads(self.path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        if not isinstance(found, dict) or len(found) > MOST:
+            return {}
+        lists = (value for value in found.values() if isinstance(value, list))
+        sound = sum(all(isinstance(name, str) for name in names) for names in lists)
+        return found if sound == len(found) else {}
