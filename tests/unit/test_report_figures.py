@@ -13,6 +13,7 @@ from pardec.common.errors import UserError
 from pardec.report.figures.base import drawn, save, titled
 from pardec.report.figures.pareto import front
 from pardec.report.figures.registry import FIGURES
+from pardec.report.figures.style import LOOKS
 from pardec.report.frames import LOWER_IS_BETTER, load_tables, lower_is_better, measure, unit_of, variants
 from pardec.report.render import TEMPLATES
 from tests import report_fixtures as made
@@ -204,3 +205,9 @@ def test_title_has_name_value_unit_and_interval():
 )  # fmt: skip
 def test_units_of_columns(column, unit):
     assert unit_of(column) == unit
+
+
+@pytest.mark.parametrize("sign", ["color", "marker", "hatch"])
+def test_no_two_decoders_look_alike(sign):
+    signs = [look[sign] for look in LOOKS.values()]
+    assert len(set(signs)) == len(signs)

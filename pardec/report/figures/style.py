@@ -44,9 +44,9 @@ RC: dict[str, Any] = {
 # Okabe and Ito's palette. Each arm also has a marker and a hatch of its own: colour is never the only sign.
 LOOKS = {
     "autoregressive": {"color": "#0072B2", "marker": "s", "hatch": "", "line": "-"},
-    "transformers_generate": {"color": "#009E73", "marker": "D", "hatch": "....", "line": "--"},
+    "transformers_generate": {"color": INK, "marker": "p", "hatch": "....", "line": "--"},
     "masked_diffusion": {"color": "#D55E00", "marker": "o", "hatch": "////", "line": "-"},
-    "jacobi": {"color": "#009E73", "marker": "D", "hatch": "xxxx", "line": "-"},
+    "jacobi": {"color": "#009E73", "marker": "D", "hatch": "oo", "line": "-"},
     "full_passes": {"color": "#5b636d", "marker": "X", "hatch": "----", "line": ":"},
     "speculative": {"color": "#E69F00", "marker": "v", "hatch": "xxxx", "line": ":"},
     "flash_flood": {"color": "#56B4E9", "marker": "P", "hatch": "++++", "line": "--"},
