@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+
+from pardec.common.errors import UserError
+from pardec.common.files import write_json
 
 MOST = 5000
 """Entries that are kept; with more, most are of files as they no longer are, and all are made anew."""
@@ -37,18 +39,13 @@ class Remembered:
         if not self.grew or sys.dont_write_bytecode:
             return
         self.grew = False
-        beside = self.path.with_suffix(f".{os.getpid()}")
-        with suppress(OSError):
-            self.path.parent.mkdir(exist_ok=True)
-            beside.write_text(json.dumps(self.known))
-            beside.replace(self.path)
-        with suppress(OSError):
-            beside.unlink(missing_ok=True)
+        with suppress(OSError, UserError):
+            write_json(self.path, self.known, None)
 
     def _read(self) -> dict[str, list[str]]:
         try:
             found = json.loads(self.path.read_bytes())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return {}
         if not isinstance(found, dict) or len(found) > MOST:
             return {}

@@ -26,7 +26,16 @@ def test_what_one_process_made_the_next_one_reads(tmp_path):
 
 @pytest.mark.parametrize(
     "damage",
-    [b"", b'{"a": ["x"', b"\xff\xfe", b"[]", b'{"a": "x"}', b'{"a": [1]}', b'{"a": ["x"], "b": null}'],
+    [
+        b"",
+        b"[" * 100_000,
+        b'{"a": ["x"',
+        b"\xff\xfe",
+        b"[]",
+        b'{"a": "x"}',
+        b'{"a": [1]}',
+        b'{"a": ["x"], "b": null}',
+    ],
 )
 def test_a_damaged_file_is_made_anew(tmp_path, damage):
     path = tmp_path / "known.json"
