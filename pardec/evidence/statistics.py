@@ -6,9 +6,8 @@ in other units give the same interval in those units. Arrays are one-dimensional
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -125,7 +124,7 @@ def ratio_of_medians(
         pairs = x / y
         low, high = (float(pairs.min()), float(pairs.max())) if x.size > 1 else (None, None)
         return Estimate(value, low, high, x.size)
-    weights = _pair_weights(p.tobytes(), b.tobytes())
+    weights = _pair_weights(p, b, np.random.default_rng(SEED))
     draws = _weighted_medians(x, weights) / _weighted_medians(y, weights)
     low, high = np.percentile(draws, _tails())
     return Estimate(value, float(low), float(high), x.size)
@@ -214,15 +213,7 @@ def _tails() -> list[float]:
     return [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
 
 
-def _bootstrap(x: NDArray[np.float64], statistic: Callable) -> tuple[float, float]:
-    return _resampled(np.ascontiguousarray(x).tobytes(), statistic)
-
-
-@lru_cache(maxsize=20000)
-def _resampled(data: bytes, statistic: Callable) -> tuple[float, float]:
-    """The interval of float64 `data`. Kept: the same samples are asked for by several tables, and by whoever rebuilds
-    a run to verify it."""
-    x = np.frombuffer(data)
+def _bootstrap(x: NDArray, statistic) -> tuple[float, float]:
     if np.all(x == x[0]):
         return float(x[0]), float(x[0])
     result = stats.bootstrap(
@@ -245,12 +236,8 @@ def _codes(keys: Sequence[Hashable], good: NDArray[np.bool_]) -> NDArray[np.int6
     return np.array([seen.setdefault(key, len(seen)) for key in kept], dtype=np.int64)
 
 
-@lru_cache(maxsize=64)
-def _pair_weights(prompts: bytes, blocks: bytes) -> NDArray[np.int64]:
-    """How often each pair counts in each resample. prompts, blocks: int64 codes [n] -> [R, n]. Kept: cells that walk
-    through the same prompts in the same order have the same."""
-    p, b = np.frombuffer(prompts, np.int64), np.frombuffer(blocks, np.int64)
-    rng = np.random.default_rng(SEED)
+def _pair_weights(p: NDArray, b: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
+    """How often each pair counts in each resample. p, b: [n] codes -> [R, n]."""
     prompt_count, block_count = p.max() + 1, b.max() + 1
     block_holds_several = np.unique(np.stack([p, b]), axis=1).shape[1] > block_count
     prompts_recur = prompt_count < p.size

@@ -129,7 +129,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     reset_peak()
     warm_up(first, clock, prompts, limits.warmup_passes, limits.warmup_s)
     beside = spec.engine == "eager"
-    # One generation for all that is told of one: neither the count nor the watch holds memory of its own.
+    # One generation for all that is told of one: the count holds no memory, the watch a byte a pass.
     with CountingModel(cell.model, beside) as counting, cell.named(), refuse_nan(*cell.weights):
         facts["memory"] = measure_memory(device, cell.weights, generate)
     if not counting.work.forwards:

@@ -1,7 +1,11 @@
 import torch
 
+from pardec.measure.finite import refuse_nan
 from pardec.measure.memory import MB, _allocations, measure_memory, replay, weights_mb
+from pardec.measure.work import CountingModel
 from tests.reference.models import backbone
+
+PASSES = 5
 
 
 def test_peak_is_weights_plus_the_largest_live_set():
@@ -43,3 +47,35 @@ def test_shared_weights_count_once():
     second = torch.nn.Linear(100, 100, bias=False)
     second.weight = first.weight
     assert weights_mb(torch.nn.ModuleList([first, second])) == 100 * 100 * 4 / MB
+
+
+def test_counting_and_watching_change_no_peak():
+    """All three look at one generation: what one holds would be told by the other."""
+    model, tokens = backbone(True), torch.ones(3, 40, dtype=torch.long)
+
+    def generate():
+        with torch.inference_mode():
+            for _ in range(PASSES):
+                model(tokens)
+
+    generate()
+    alone = measure_memory("cpu", model, generate)
+    with CountingModel(model, beside=True) as counting, refuse_nan(model) as passes:
+        among = measure_memory("cpu", model, generate)
+    assert counting.work.forwards == len(passes) == PASSES and counting.torch.flops > 0
+    difference = (among["peak_allocated_mb"] - alone["peak_allocated_mb"]) * MB
+    assert 0 <= round(difference) <= 8 * PASSES < tokens.numel() * model.info.vocab_size
+
+
+def test_the_watch_for_nan_holds_no_mask():
+    """Where the logits are the peak, whatever is made of them as a whole would raise it."""
+    model, tokens = torch.nn.Linear(4, 50_000, bias=False), torch.ones(3, 4)
+
+    def generate():
+        with torch.inference_mode():
+            model(tokens)
+
+    alone = measure_memory("cpu", model, generate)["peak_allocated_mb"]
+    with refuse_nan(model):
+        watched = measure_memory("cpu", model, generate)["peak_allocated_mb"]
+    assert 0 <= round((watched - alone) * MB) < 100
