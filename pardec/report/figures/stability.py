@@ -91,8 +91,8 @@ def _repetitions(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
         style.mark(axes, Measure(minutes(row)), taken, look, value_id("stability", row, "n_all"), size=4.2)
         if number(row, "flagged") > 0:
             ends = [number(row, "n_all") - number(row, "flagged"), number(row, "n_all")]
-            (stem,) = axes.plot([minutes(row)] * 2, ends, color=style.INK, linewidth=1.6, zorder=5)
-            found["flagged samples"] = stem
+            axes.plot([minutes(row)] * 2, ends, color=style.INK, linewidth=1.6, zorder=5)
+            found["flagged samples"] = _sign("|", style.INK)
         found.setdefault(words, _sign(marker, color))
     axes.set_ylim(0, max(number(r, "n_all") for r in rows) * 1.08)
     axes.set_ylabel("samples")
