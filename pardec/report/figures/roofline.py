@@ -80,7 +80,9 @@ def _roof(axes: Any, xs: list[float], bandwidth: float | None, matmul: float | N
         end = matmul / bandwidth if matmul else high
         axes.plot([low, end], [low * bandwidth, end * bandwidth], **line)
         # Above the roof, where no mark can stand.
-        style.label(axes, "copy bandwidth", end, end * bandwidth, dx=-16, dy=-10, ha="right", color=style.SOFT)
+        style.label(
+            axes, "copy bandwidth", end, end * bandwidth, dx=-16, dy=-10, ha="right", color=style.SOFT
+        )
         heights += [low * bandwidth, end * bandwidth]
     if matmul:
         begin = matmul / bandwidth if bandwidth else low
