@@ -15,6 +15,7 @@ from pardec.decoding.speculative.laws import Sampling, invert
 from pardec.decoding.speculative.registry import RULES
 from pardec.decoding.speculative.rules.residual import Residual
 from pardec.decoding.speculative.tree import Tree, chain_shape, shape_of
+from pardec.evidence.statistics import holm
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
 
 WORDS, LENGTH, DRAWS = 7, 3, 6000
@@ -108,15 +109,6 @@ def chance_of(pair, settings, length=LENGTH) -> tuple[float, Cycles]:
         observed, wanted = observed[:-1], wanted[:-1]
     assert len(wanted) > 30, "the law of this test is too narrow to show anything"
     return float(chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue), log
-
-
-def holm(chances: list[float]) -> list[float]:
-    """Adjusted p-values, in the given order."""
-    order, adjusted, least = np.argsort(chances), [0.0] * len(chances), 0.0
-    for rank, index in enumerate(order):
-        least = max(least, min(1.0, chances[index] * (len(chances) - rank)))
-        adjusted[index] = least
-    return adjusted
 
 
 def test_outputs_follow_the_law(pair):
