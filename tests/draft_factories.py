@@ -26,7 +26,8 @@ STEP_MS = 0.3
 class Arm:
     """speed: over the baseline's. tau: tokens a cycle more than the baseline's. wrong: share of prompts with a wrong
     token. undrafted: share of cycles that propose nothing. peeks: commits more than it proposes. spread: of the
-    logarithm of a prompt's own effect. temperature: above zero its outputs are drawn."""
+    logarithm of a prompt's own effect. temperature: above zero its outputs are drawn. behind: in bfloat16, units in the
+    last place by which its worst token lies behind the best; None is float32."""
 
     name: str
     speed: float = 1.0
@@ -38,6 +39,7 @@ class Arm:
     spread: float = 0.01
     temperature: float = 0.0
     decoder: str = "speculative"
+    behind: float | None = None
     slow_on: str | None = None
 
 
@@ -65,7 +67,7 @@ def cell(arm: Arm, task: str, against: str | None, run: int, tuning: bool = Fals
         "settings": settings,
         "companions": {"draft": f"draft-{task}"} if arm.decoder == "speculative" else {},
         "engine": "eager",
-        "precision": "float32",
+        "precision": "float32" if arm.behind is None else "bfloat16",
         "device": "cpu",
         "threads": 1,
         "batch": 1,
@@ -183,7 +185,11 @@ def record(
         return [sample(one, task, prompt, block, order, rng, noise) for block, prompt in places]
 
     def outputs(one: Arm) -> list[dict[str, Any]]:
-        return [{"prompt": p, "tokens": written(one, task, k, p)} for k, p in enumerate(names)]
+        told = [{"prompt": p, "tokens": written(one, task, k, p)} for k, p in enumerate(names)]
+        ties = (
+            {} if one.behind is None else {"margins": [2.0] * (NEW - 1) + [0.125], "behind_ulp": one.behind}
+        )
+        return [output | ties for output in told]
 
     own = series(arm, 0)
     reference = None
@@ -331,12 +337,13 @@ def frames(records: Iterable[dict[str, Any]], names: tuple[str, ...] = ()) -> di
 
 @functools.cache
 def page_tables() -> dict[str, Any]:
-    """A small run for the report: an idea of every outcome, and one that fell back."""
+    """A small run for the report: an idea of every outcome, one that fell back, and a setting with wrong tokens."""
     found = frame_of_reference()
+    effects = EFFECTS | {"seed-sparse": replace(EFFECTS["seed-sparse"], wrong=0.25)}
     for name in ("ewma", "tree", "seed-gated", "seed-sparse", "tree-lite", "eos-aware"):
         control = next(s.control for idea in IDEAS for s in idea.settings if s.arm == name)
         controlled = name != "seed-sparse"
-        found += idea_records(EFFECTS[name], replace(BASE, name=control) if controlled else None, visits=1)
+        found += idea_records(effects[name], replace(BASE, name=control) if controlled else None, visits=1)
     return frames(found)
 
 

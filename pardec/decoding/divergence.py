@@ -1,7 +1,8 @@
 """Where two greedy outputs part, and how close a call it was there.
 
-In float32 a lossless decoder writes what its reference writes. In a shorter format, passes of another shape round
-differently, so that two tokens of almost the same logit may change places: then what counts is how close they were.
+In float32 a lossless decoder writes what its target writes. In a shorter format, passes of another shape round
+differently, so that two tokens of almost the same logit may change places (Yuan et al. 2025, arXiv 2506.09501): then
+what counts is how close they were, and whether each token that was written is the best up to rounding.
 """
 
 from __future__ import annotations
@@ -13,9 +14,23 @@ from typing import TYPE_CHECKING
 from pardec.common.lazy import lazy
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from pardec.models.base import LanguageModel
 
 torch = lazy("torch")
+
+
+@dataclass(frozen=True)
+class PlainPass:
+    """What one plain pass of a model over an output says of each of its tokens, in the model's own precision.
+
+    margins: by how much the best logit exceeds the second, in nats. behind_ulp: by how much the worst token written
+    lies behind the best, in units in the last place (of the largest logit there); nought where each is the best.
+    """
+
+    margins: list[float]
+    behind_ulp: float
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,34 @@ class Divergence:
 
     at: int
     margin: float
+
+
+def plain_pass(
+    model: LanguageModel,
+    prompt: Tensor,
+    output: Tensor,
+    banned: Sequence[int] = (),
+    pad: Tensor | None = None,
+) -> PlainPass:
+    """Run a causal `model` once over `prompt` [1, P] and `output` [N].
+
+    banned: tokens that the output may not hold. pad: [1], how many pad tokens stand before the prompt.
+
+    Raises:
+        ValueError: the output is empty, or holds a banned token.
+    """
+    if not len(output) or set(banned) & set(output.tolist()):
+        raise ValueError(f"no output of a decoder that bans {list(banned)}: {output.tolist()}")
+    tokens, start = torch.cat([prompt, output[None, :-1]], 1), prompt.shape[1]
+    with torch.inference_mode():
+        told = model(tokens, pad=pad, keep=slice(start - 1, None), canvas_start=start)[0]
+        logits = told.float()
+        largest = logits.abs().amax(1)
+        logits[:, list(banned)] = -torch.inf
+        best, second = logits.topk(2).values.unbind(1)
+        behind = best - logits.gather(1, output[:, None])[:, 0]
+        ulp = torch.finfo(told.dtype).eps * 2.0 ** largest.log2().floor()
+        return PlainPass((best - second).tolist(), float((behind / ulp).max()))
 
 
 def divergence(
@@ -46,10 +89,5 @@ def divergence(
     if at is None:
         return None
     device = next(model.parameters()).device
-    tokens = torch.tensor([[*prompt, *mine[:at]]], device=device)
-    with torch.inference_mode():
-        logits = model(tokens, keep=slice(-1, None))[0, -1].float()
-        for token in banned:
-            logits[token] = -torch.inf
-        best, second = logits.topk(2).values.tolist()
-    return Divergence(at, best - second)
+    read, written = (torch.tensor(part, device=device) for part in ([list(prompt)], list(mine[: at + 1])))
+    return Divergence(at, plain_pass(model, read, written, banned).margins[at])

@@ -25,12 +25,16 @@ VERIFYING = ("verify",)
 
 @dataclass(frozen=True)
 class Side:
-    """One arm in one process. outputs: by prompt the tokens before the end token: what stands behind it is nobody's."""
+    """One arm in one process. outputs: by prompt the tokens before the end token: what stands behind it is nobody's.
+    margins, behind: by prompt, in formats shorter than float32, nats between the two best logits at each of them, and
+    units in the last place by which the worst lies behind the best."""
 
     arm: str
     cell: dict[str, Any]
     samples: list[Sample]
     outputs: dict[str, tuple[int, ...]]
+    margins: dict[str, list[float]]
+    behind: dict[str, float]
 
     @property
     def sampled(self) -> bool:
@@ -80,41 +84,27 @@ def trials(records: Iterable[Source]) -> list[Trial]:
 
 def _trial(record: Source) -> Trial:
     body, cell = record.body, record.body["cell"]
-    own = Side(cell["arm"], cell, body["samples"], _outputs(body.get("outputs"), body["samples"]))
+    own = _side(cell, body["samples"], body.get("outputs"))
     reference = body.get("reference")
-    other = None
-    if reference:
-        told = reference["cell"]
-        outputs = _outputs(reference.get("outputs"), reference["samples"])
-        other = Side(told["arm"], told, reference["samples"], outputs)
+    other = _side(reference["cell"], reference["samples"], reference.get("outputs")) if reference else None
     return Trial(record, task_of(cell), cell.get("run") or 1, bool(cell.get("tuning")), own, other)
 
 
-def _outputs(told: list[dict] | None, samples: list[Sample]) -> dict[str, tuple[int, ...]]:
+def _side(cell: dict[str, Any], samples: list[Sample], outputs: list[dict] | None) -> Side:
     useful = {prompt_of(sample): sample["useful"] for sample in samples}
-    return {
-        str(output["prompt"]): tuple(output["tokens"][: useful.get(str(output["prompt"]))])
-        for output in told or ()
-    }
+    told = {str(output["prompt"]): output for output in outputs or ()}
+    return Side(
+        cell["arm"],
+        cell,
+        samples,
+        {prompt: tuple(output["tokens"][: useful.get(prompt)]) for prompt, output in told.items()},
+        {prompt: output["margins"] for prompt, output in told.items() if output.get("margins")},
+        {p: output["behind_ulp"] for p, output in told.items() if output.get("behind_ulp") is not None},
+    )
 
 
 def prompt_of(sample: Sample) -> str:
     return " ".join(map(str, sample["prompts"]))
-
-
-def greedy_outputs(found: Iterable[Trial]) -> dict[tuple, tuple[int, ...]]:
-    """The target's own greedy tokens by (task, model, canvas, precision, prompt), from every sequential arm in them."""
-    known: dict[tuple, tuple[int, ...]] = {}
-    for trial in found:
-        for side in filter(None, (trial.own, trial.other)):
-            if side.cell["decoder"] == SEQUENTIAL and not side.sampled:
-                for prompt, tokens in side.outputs.items():
-                    known.setdefault((*shape(trial, side), prompt), tokens)
-    return known
-
-
-def shape(trial: Trial, side: Side) -> tuple:
-    return trial.task, side.cell["model"], side.cell["new_tokens"], side.cell.get("precision")
 
 
 def cycles(sample: Sample) -> list[dict[str, Any]]:

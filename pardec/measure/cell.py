@@ -23,6 +23,7 @@ from pardec.measure.energy import measure_energy
 from pardec.measure.finite import refuse_nan
 from pardec.measure.gpu import energy_counter
 from pardec.measure.memory import MB, measure_memory, reset_peak, resident_mb
+from pardec.measure.outputs import written
 from pardec.measure.sampling import Series, batches, measure, warm_up
 from pardec.measure.settings import MeasureSettings
 from pardec.measure.stopping import Budget, Maximum, Precise
@@ -141,7 +142,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     }
 
     facts["largest_batch"] = _largest_batch(cell, spec, limits, device)
-    second, other_compiling = None, {}
+    other, second, other_compiling = None, None, {}
     if spec.reference is not None:
         # An A/A pair too has two models in memory: it must show what two arms do to each other's caches.
         other = Side(spec, spec.reference, device, "reference")
@@ -177,8 +178,8 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
             "target": limits.target_half_width,
             "budget_s": limits.budget_s,
         },
-        "outputs": _written(first, ids),
-        "reference_outputs": None if second is None else _written(second, ids),
+        "outputs": written(cell, other, first, ids),
+        "reference_outputs": None if second is None else written(other, cell, second, ids),
         "prompt_length": cell.lengths(),
         "parameters": cell.model.info.parameters,
         "companion_parameters": {
@@ -218,7 +219,7 @@ class Side:
         from pardec.decoding.batching import pad_left, widened
         from pardec.decoding.prepared import load_arm
 
-        self.spec, self.device, self.role = spec, device, role
+        self.spec, self.arm, self.device, self.role = spec, arm, device, role
         self.pad_left, self.widened = pad_left, widened
         self.model, self.decoder, encode = load_arm(
             arm.model,
@@ -305,11 +306,6 @@ def _where(error: BaseException) -> str:
 
 def _named(sample: dict, ids: list[str]) -> dict:
     return sample | {"prompts": [ids[k] for k in sample["prompts"]]}
-
-
-def _written(series: Series, ids: list[str]) -> list[dict]:
-    """Output tokens by prompt, each from its last timed generation."""
-    return [{"prompt": ids[k], "tokens": row.tolist()} for k, row in sorted(series.outputs.items())]
 
 
 def _work(counting: CountingModel) -> dict | None:

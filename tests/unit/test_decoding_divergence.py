@@ -1,7 +1,9 @@
+import math
+
 import pytest
 import torch
 
-from pardec.decoding.divergence import divergence
+from pardec.decoding.divergence import divergence, plain_pass
 from tests.reference.models import backbone
 
 PROMPT, OUTPUT = [1, 4, 5], [2, 3, 6, 1]
@@ -34,3 +36,43 @@ def test_banned_tokens_are_no_rivals():
 def test_outputs_of_two_lengths_are_refused():
     with pytest.raises(ValueError, match="zip"):
         divergence(backbone(True), PROMPT, OUTPUT, OUTPUT[:-1])
+
+
+def greedy(model, count, banned=()):
+    tokens = torch.tensor([PROMPT])
+    with torch.no_grad():
+        for _ in range(count):
+            logits = model(tokens)[0, -1]
+            logits[list(banned)] = -torch.inf
+            tokens = torch.cat([tokens, logits.argmax()[None, None]], 1)
+    return tokens[0, len(PROMPT) :].clone()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("pad", [0, 2])
+def test_a_plain_pass_over_greedy_tokens_finds_each_the_best(dtype, pad):
+    model = backbone(True).to(dtype)
+    output = greedy(model, 6, banned=(3,))
+    read = torch.tensor([[0] * pad + PROMPT])
+    found = plain_pass(model, read, output, (3,), torch.tensor([pad]) if pad else None)
+    assert len(found.margins) == 6 and min(found.margins) >= 0
+    assert found.behind_ulp <= (0 if dtype == torch.float32 else 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_token_behind_the_best_is_told_in_units_in_the_last_place(dtype):
+    model = backbone(True).to(dtype)
+    output = greedy(model, 4)
+    with torch.inference_mode():
+        logits = model(torch.tensor([PROMPT + output.tolist()]))[0, len(PROMPT) + 2].float()
+    output[3] = logits.argsort(descending=True)[1]
+    found = plain_pass(model, torch.tensor([PROMPT]), output)
+    unit = 2.0 ** math.floor(math.log2(logits.abs().max())) * torch.finfo(dtype).eps
+    best, second = logits.topk(2).values.tolist()
+    assert found.margins[3] == pytest.approx(best - second, rel=1e-3)
+    assert found.behind_ulp == pytest.approx((best - second) / unit, rel=1e-3) and found.behind_ulp > 2
+
+
+def test_an_output_that_no_such_decoder_writes_is_refused():
+    with pytest.raises(ValueError, match="bans"):
+        plain_pass(backbone(True), torch.tensor([PROMPT]), torch.tensor([4, 2]), banned=(2,))

@@ -142,6 +142,55 @@ class Counted(torch.nn.Module):
         return torch.zeros(1, tokens.shape[1], 8)
 
 
+NGRAM = '{"drafter": {"name": "ngram"}}'
+
+
+def timed_pair(job, decoder, settings, *more):
+    reference = (
+        "--reference-model",
+        job.model,
+        "--reference-arm",
+        "ar",
+        "--reference-decoder",
+        "autoregressive",
+    )
+    assert job.start("--settings", settings, *reference, *more, decoder=decoder) == 0
+    body = job.record()
+    return [*body["outputs"], *body["reference"]["outputs"]]
+
+
+def test_in_a_shorter_format_a_record_tells_how_close_its_tokens_were(tmp_path, monkeypatch):
+    told = timed_pair(arms.Job(tmp_path, monkeypatch), "speculative", NGRAM, "--precision", "bfloat16")
+    assert len(told) == 8
+    for output in told:
+        end = output["tokens"].index(2) + 1 if 2 in output["tokens"] else 6
+        assert len(output["margins"]) == end and min(output["margins"]) >= 0
+        assert 0 <= output["behind_ulp"] <= 2
+
+
+@pytest.mark.parametrize(
+    ("decoder", "settings", "precision"),
+    [
+        ("speculative", NGRAM, "float32"),
+        ("autoregressive", "{}", "bfloat16"),
+    ],
+)
+def test_elsewhere_rounding_excuses_nothing_and_nothing_is_told(
+    tmp_path, monkeypatch, decoder, settings, precision
+):
+    told = timed_pair(arms.Job(tmp_path, monkeypatch), decoder, settings, "--precision", precision)
+    assert len(told) == 8 and not any("behind_ulp" in output for output in told)
+
+
+def test_drawn_outputs_have_no_best_token(tmp_path, monkeypatch):
+    drawn = '{"drafter": {"name": "ngram"}, "acceptance": {"name": "residual"}, "temperature": 1.0}'
+    told = timed_pair(
+        arms.Job(tmp_path, monkeypatch), "speculative", drawn, "--precision", "bfloat16",
+        "--reference-settings", '{"temperature": 1.0}',
+    )  # fmt: skip
+    assert told and not any("behind_ulp" in output for output in told)
+
+
 def test_cost_of_width_is_the_time_of_one_cached_pass():
     model = Counted()
     clock = HostClock(lambda: model.now, lambda: model.now)

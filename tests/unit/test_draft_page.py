@@ -96,3 +96,10 @@ def test_figures_of_an_absent_experiment_are_drawn_empty(name, tmp_path):
     made.write_tables(tmp_path, {table: made.filled(table, []) for table in draft_factories.TABLES})
     save(FIGURES.load(name), load_tables([tmp_path]), tmp_path / "a.svg", tmp_path / "a.png")
     assert (tmp_path / "a.svg").stat().st_size > 500
+
+
+def test_outputs_that_part_are_told_with_how_close_a_call_it_was(section):
+    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section))
+    assert "Some outputs are not, token by token, those of sequential decoding." in words
+    table = words[words.index("Where outputs part.") :]
+    assert "seed-sparse" in table and "tree" not in table

@@ -87,6 +87,7 @@ def compared(prompts: list[Row], trials: list[Trial]) -> Row:
         "prompts": len({(row["task"], row["prompt"]) for row in prompts}),
         "lossless": sum(told) / len(told) if told else None,
         "lossless_n": len(told) or None,
+        **_parted(prompts),
         "cycles": cycles or None,
         "undrafted_share": undrafted,
         "fell_back": _fell_back(trials[0], undrafted),
@@ -101,6 +102,20 @@ def compared(prompts: list[Row], trials: list[Trial]) -> Row:
             row |= with_interval(name, found.pooled)
             row[f"{name}_prompts"] = found.pooled.n
     return row
+
+
+def _parted(prompts: list[Row]) -> Row:
+    """Where tokens part from the target's greedy ones, and how close a call it was."""
+    parted = [row for row in prompts if row["parts_at"] is not None]
+    margins = [row["margin"] for row in parted if row["margin"] is not None]
+    behind = [row["behind"] for row in prompts if row["behind"] is not None]
+    held = any(row["lossless"] is not None for row in prompts)
+    return {
+        "parted": len(parted) if held else None,
+        "parts_at": min((row["parts_at"] for row in parted), default=None),
+        "margin": max(margins, default=None),
+        "behind": max(behind, default=None),
+    }
 
 
 def _pooled(prompts: list[Row]) -> Any:
@@ -208,8 +223,15 @@ COLUMNS: dict[str, Column] = {
                "tokens committed over verifications, all cycles together, the target's own included", count="prompts"),
     **measured("tau_mean", "tokens", "the same prompt by prompt, mean over prompts", count="prompts"),
     "cycles": count("cycles counted", "cycles"),
-    "lossless": number("", "share of prompts whose tokens are those of the target's greedy decoding", "lossless_n"),
+    "lossless": number("", "share of prompts whose tokens are those of the target's greedy decoding, up to rounding in "
+                       "a format shorter than float32", "lossless_n"),
     "lossless_n": count("prompts and runs so compared", "prompts"),
+    "parted": count("prompts and runs whose tokens part from the greedy decoding's", "prompts"),
+    "parts_at": count("earliest place of a token that is not the greedy decoding's", "tokens"),
+    "margin": number("nats", "at such a first difference the target's best logit over its second, the largest; told in "
+                     "formats shorter than float32", "parted"),
+    "behind": number("ulp", "the best logit over that of the worst token written, in units in the last place, the "
+                     "largest; as told", "lossless_n"),
     **measured("latency_ms", "ms", "end to end time, median", stem="latency", count="n"),
     **measured("tpot_ms", "ms", "time per output token behind the first, median", stem="tpot", count="n"),
     "ttft_ms": number("ms", "time to the first token, which is the target's own, median", "n"),

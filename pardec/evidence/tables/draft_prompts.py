@@ -7,7 +7,7 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
-from pardec.evidence import drafting
+from pardec.evidence import drafting, lossless
 from pardec.evidence.drafting import Side, Trial
 from pardec.evidence.tables.base import SOURCES, Table, count, flag, number, text
 from pardec.evidence.tables.inputs import Inputs
@@ -18,7 +18,7 @@ np = lazy("numpy")
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
     trials = [trial for trial in drafting.trials(inputs.records) if trial.ok]
-    greedy = drafting.greedy_outputs(trials)
+    greedy = lossless.greedy_outputs(trials)
     try:
         return [row for trial in trials for row in _rows(trial, greedy)]
     except (TypeError, ValueError, KeyError) as error:
@@ -27,13 +27,12 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
         ) from None
 
 
-def _rows(trial: Trial, greedy: dict[tuple, tuple[int, ...]]) -> list[dict[str, Any]]:
+def _rows(trial: Trial, greedy: dict[tuple, lossless.Greedy]) -> list[dict[str, Any]]:
     rates = _ratios(trial)
     rows = []
     for prompt in trial.prompts:
         own = trial.own.of(prompt)
         cycles = [cycle for sample in own for cycle in drafting.cycles(sample)]
-        right = greedy.get((*drafting.shape(trial, trial.own), prompt))
         rows.append(
             {
                 "cell": trial.record.body["cell"]["id"],
@@ -48,7 +47,7 @@ def _rows(trial: Trial, greedy: dict[tuple, tuple[int, ...]]) -> list[dict[str, 
                 "ratio": rates.get(prompt),
                 "tau": drafting.tau(own),
                 "cycles": len(cycles),
-                "lossless": None if trial.own.sampled else _same(trial.own.outputs.get(prompt), right),
+                **lossless.held(trial, prompt, greedy),
                 **_beside(trial, prompt),
                 "impossible": sum(map(drafting.impossible, cycles)),
                 "undrafted": sum(map(drafting.undrafted, cycles)),
@@ -117,7 +116,15 @@ TABLE = Table(
         "tau": number("tokens", "tokens committed a verification"),
         "reference_tau": number("tokens", "the reference's"),
         "cycles": count("cycles, all visits together"),
-        "lossless": flag("whether its tokens are those of the target's greedy decoding"),
+        "lossless": flag(
+            "whether its tokens are those of the target's greedy decoding, up to rounding in a format "
+            "shorter than float32"
+        ),
+        "parts_at": count("place of its first token that is not the greedy decoding's", "tokens"),
+        "margin": number("nats", "the target's best logit over its second there; told in shorter formats"),
+        "behind": number(
+            "ulp", "the best logit over that of its worst token, in units in the last place; as told"
+        ),
         "same_tokens": flag("whether its tokens are the reference's"),
         "same_taus": flag("whether each cycle committed as many tokens as the reference's"),
         "impossible": count("cycles that committed more than they proposed and the target's one"),

@@ -89,6 +89,8 @@ class SamplePart(_Part):
 class OutputPart(_Part):
     prompt: str
     tokens: list[int]
+    margins: list[float] | None = None
+    behind_ulp: float | None = None
 
 
 class ReferencePart(_Part):

@@ -1,0 +1,50 @@
+"""What a cell's record tells of its output tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pardec.decoding.registry import drafts
+from pardec.measure.sampling import Series
+
+
+def written(side: Any, partner: Any | None, series: Series, ids: Sequence[str]) -> list[dict]:
+    """Output tokens by prompt, each from its last timed generation by a `Side` of a cell, `partner` being the other.
+
+    In a format shorter than float32, and where one of both drafts, a plain pass tells of each greedy output, too, how
+    close its choices were and how far the worst lies behind the best: {"margins": nats a token, up to the end token,
+    "behind_ulp": units in the last place}.
+    """
+    near_ties = _rounding_decides(side, partner)
+    found = []
+    for row, tokens in sorted(series.outputs.items()):
+        told = {"prompt": ids[row], "tokens": tokens.tolist()}
+        found.append(told | (_near_ties(side, row, tokens) if near_ties else {}))
+    return found
+
+
+def _rounding_decides(side: Any, partner: Any | None) -> bool:
+    """Whether two tokens of almost one logit may change places without fault. In float32 tokens are the target's own,
+    or wrong."""
+    from pardec.models.base import LanguageModel
+
+    return (
+        side.spec.precision != "float32"
+        and any(drafts(one.arm.decoder) for one in (side, partner) if one is not None)
+        and not getattr(side.decoder.settings, "temperature", 0)
+        and isinstance(side.model, LanguageModel)
+        and side.model.info.attention == "causal"
+    )
+
+
+def _near_ties(side: Any, row: int, tokens: Any) -> dict[str, Any]:
+    from pardec.decoding.batching import count_useful
+    from pardec.decoding.divergence import plain_pass
+
+    info, batch = side.model.info, side.batch([row])
+    banned = info.ends if getattr(side.decoder.settings, "eos", "free") == "ban" else ()
+    # Behind the end token stands filling; the end token itself was a choice.
+    stop = int(count_useful(tokens[None], info.ends)[0]) + 1
+    found = plain_pass(side.model, batch.tokens, tokens[:stop].to(batch.tokens.device), banned, batch.pad)
+    return {"margins": found.margins, "behind_ulp": found.behind_ulp}
