@@ -15,21 +15,22 @@ SIDES = (("ratio_ar", "throughput over sequential decoding"), ("ratio", "through
 
 
 def draw(tables: Tables) -> Any:
-    """Two panels, a row an arm: all workloads with their interval as a square, each workload alone behind it."""
+    """A panel a side, a row an arm that was held against it: all workloads with their interval as a square, each
+    workload alone behind it."""
     from matplotlib.figure import Figure as Canvas
 
     draft, ideas = need(tables, "draft"), need(tables, "ideas")
-    rows = [r for r in rows_of(draft) if measure(r, "ratio_ar") or measure(r, "ratio")]
-    names = arms_in_order(ideas, rows)
-    canvas = Canvas(figsize=(style.WIDTH, 0.27 * max(len(names), 3) + 1.1), layout="constrained")
-    panels = canvas.subplots(1, len(SIDES), sharey=True)
-    if not names:
-        for axes in panels:
-            style.nothing(axes)
+    told = [(words, column, [r for r in rows_of(draft) if measure(r, column)]) for column, words in SIDES]
+    sides = [(words, column, rows, arms_in_order(ideas, rows)) for words, column, rows in told if rows]
+    heights = [len(names) + 1.2 for *_, names in sides]
+    canvas = Canvas(figsize=(style.WIDTH, 0.27 * sum(heights) + 0.9), layout="constrained")
+    if not sides:
+        style.nothing(canvas.subplots())
         return canvas
-    signs = looks(workloads(rows))
+    panels = canvas.subplots(len(sides), 1, height_ratios=heights, squeeze=False)[:, 0]
+    signs = looks(workloads([row for _, _, rows, _ in sides for row in rows]))
     margin = max((number(r, "margin") for r in rows_of(ideas) if number(r, "margin") > 0), default=0.0)
-    for axes, (column, words) in zip(panels, SIDES, strict=True):
+    for axes, (words, column, rows, names) in zip(panels, sides, strict=True):
         axes.axvline(1, color=style.INK, linewidth=0.9)
         if column == "ratio":
             axes.axvspan(1 - margin, 1 + margin, color=style.FAILED, alpha=0.15, linewidth=0)
@@ -37,9 +38,8 @@ def draw(tables: Tables) -> Any:
             _row(axes, y, [r for r in rows if text(r, "arm") == name], column, signs)
         axes.set_xlabel(f"{words} (×)")
         axes.grid(False, axis="y")
-    panels[0].set_yticks(range(len(names)), names)
-    panels[0].set_ylim(len(names) - 0.4, -0.6)
-    for axes in panels:
+        axes.set_yticks(range(len(names)), names)
+        axes.set_ylim(len(names) - 0.4, -0.6)
         axes.tick_params(axis="y", length=0)
     _key(canvas, signs)
     return canvas
@@ -77,8 +77,8 @@ FIGURE = Figure(
     title="Speed of every drafting arm",
     tables=("draft", "ideas"),
     alt=(
-        "Two panels with one row an arm: throughput over sequential decoding on the left, over the plain draft on the "
-        "right. A filled square with an interval is the mean over all workloads, hollow marks are single workloads; "
+        "Two panels with one row an arm: throughput over sequential decoding above, over the plain draft below. A "
+        "filled square with an interval is the mean over all workloads, hollow marks are single workloads; "
         "the line at one means equal, the shaded band what counts as no difference."
     ),
     draw=draw,
