@@ -85,6 +85,29 @@ def project(tmp_path_factory):
     return project
 
 
+@pytest.fixture(scope="session")
+def made_run(tmp_path_factory):
+    """The results of a synthetic run, made once by whichever process asks first; nobody changes them."""
+    from tests.finished_run import finished_run
+
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return finished_run(tmp_path_factory.mktemp("made"))
+    folder = tmp_path_factory.getbasetemp().parent / "made"
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not done.exists():
+            folder.mkdir()
+            finished_run(folder)
+            done.touch()
+    return folder / "results"
+
+
+@pytest.fixture(scope="module")
+def finished(made_run, tmp_path_factory):
+    """A module's own copy of that run's results."""
+    return shutil.copytree(made_run, tmp_path_factory.mktemp("run") / "results")
+
+
 def ran(folder: Path) -> Project:
     """The smoke study in `folder`, and what Snakemake said of it."""
     project = Project(copy_project(folder))

@@ -13,6 +13,7 @@ from typing import Any
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.evidence.run import Run
+from pardec.evidence.tables.files import rows_of
 
 pandas = lazy("pandas")
 
@@ -93,7 +94,7 @@ def _part(run: Run, machine: str) -> Part:
     path = run.path(CELLS)
     try:
         frame = pandas.read_parquet(path)
-        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        rows = rows_of(frame)
         by_id = {row["cell"]: row for row in rows if row["status"]}
     except (OSError, ValueError, KeyError) as error:
         what = f"is missing or damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})"

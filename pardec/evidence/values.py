@@ -14,6 +14,7 @@ from pardec.evidence.findings.base import Found, Pick, Word
 from pardec.evidence.findings.registry import FINDINGS
 from pardec.evidence.rounding import rounded
 from pardec.evidence.tables.base import Column, Table
+from pardec.evidence.tables.files import rows_of
 from pardec.evidence.tables.gather import locate
 from pardec.evidence.tables.registry import TABLES
 
@@ -84,7 +85,7 @@ def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
     for name in _names(paths):
         path = locate(name, list(map(str, paths)))
         frame = TABLES.load(name).read(path)
-        rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+        rows = rows_of(frame)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         found[name] = Published(TABLES.load(name), str(path), digest, rows, _command(path))
     return found

@@ -25,7 +25,6 @@ from pardec.evidence.verify import verify
 from pardec.models import checkpoint
 from tests import factories
 from tests.faults import arms
-from tests.finished_run import finished_run
 
 ROOT = Path(__file__).parents[2]
 
@@ -229,11 +228,6 @@ def test_a_record_cut_short_is_named_by_the_tables(run, tmp_path, monkeypatch, s
     with pytest.raises(UserError, match="is not valid JSON") as told:
         read_records(map(str, Path("results/cells").rglob("timing.json")))
     assert str(victim) in str(told.value) and "run `make all` again" in told.value.fix
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("finished"))
 
 
 @pytest.mark.parametrize("json", [True, False])

@@ -14,12 +14,11 @@ from pardec.cli.main import app
 from pardec.common.errors import UserError
 from pardec.evidence.archive import MANIFEST, unpack
 from pardec.evidence.run import open_run
-from tests.finished_run import finished_run
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("run"))
+def results(finished):
+    return finished
 
 
 @pytest.fixture(scope="module")

@@ -9,14 +9,14 @@ from typer.testing import CliRunner
 from pardec.cli.main import app
 from pardec.evidence.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED, compare
 from pardec.evidence.run import open_run
-from tests.finished_run import finished_run, shifted
+from tests.finished_run import shifted
 
 CELL = "steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1"
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("run"))
+def results(finished):
+    return finished
 
 
 def held(a, b):

@@ -16,19 +16,17 @@ from pardec.common.errors import UserError
 from pardec.evidence.archive import write_archive
 from pardec.evidence.merge import cells, figures, merge
 from pardec.evidence.run import open_run
-from tests.finished_run import finished_run
 
 GPUS = ("NVIDIA A100-SXM4-80GB", "NVIDIA H100 80GB HBM3")
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(finished, tmp_path_factory):
     """Archives of one study from two machines; the second is three times as fast, and one cell fails there."""
-    made = finished_run(tmp_path_factory.mktemp("run"))
     paths = []
     for number, gpu in enumerate(GPUS):
         results = tmp_path_factory.mktemp(f"machine{number}") / "results"
-        shutil.copytree(made, results)
+        shutil.copytree(finished, results)
         machine = json.loads((results / "machine.json").read_text())
         (results / "machine.json").write_text(json.dumps(machine | {"device": "cuda", "gpu": {"name": gpu}}))
         frame = pd.read_parquet(results / "tables/cells.parquet")

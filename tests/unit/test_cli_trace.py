@@ -9,15 +9,15 @@ from typer.testing import CliRunner
 from pardec.cli.main import app
 from pardec.evidence.run import open_run
 from pardec.evidence.trace import trace
-from tests.finished_run import FIGURE, PRINTED, finished_run
+from tests.finished_run import FIGURE, PRINTED
 
 IDENT = PRINTED[0]
 RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/timing.json"
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("run"))
+def results(finished):
+    return finished
 
 
 def said(results, ident, status=0):

@@ -13,7 +13,7 @@ from pardec.evidence.code_now import changed_code
 from pardec.evidence.origins import Origin
 from pardec.evidence.run import open_run
 from pardec.evidence.verify import verify
-from tests.finished_run import CODE, finished_run
+from tests.finished_run import CODE
 
 RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/timing.json"
 OTHER = "results/cells/steps/sort/mdm-sort/mdm/steps=4,new=32,batch=1/timing.json"
@@ -45,8 +45,8 @@ FILES = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("run"))
+def made(finished):
+    return finished
 
 
 @pytest.fixture

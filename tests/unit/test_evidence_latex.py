@@ -9,15 +9,14 @@ import subprocess
 import pytest
 
 from pardec.evidence.latex import SPECIAL, escaped, macro_name, macros
-from tests.finished_run import finished_run
 
 SET = re.compile(r"\\pardec@set\{([vi])\}\{([a-z0-9.,_=/-]+)\}\{([^{}\\]*)\}")
 COMMAND = re.compile(r"\\newcommand\{\\([A-Za-z]+)\}\{(.*)\}")
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
-    return finished_run(tmp_path_factory.mktemp("run"))
+def results(finished):
+    return finished
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
 from pardec.common.files import atomic
@@ -48,3 +48,14 @@ def read_table(name: str, dtypes: dict[str, str], path: str | Path) -> DataFrame
     if list(frame.columns) != list(dtypes):
         raise UserError(path, f"does not have the columns of table {name!r}", mend)
     return frame
+
+
+def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as dictionaries, null as None."""
+    columns = []
+    for _, column in frame.items():
+        found = column.to_numpy(dtype=object, copy=True)
+        found[column.isna().to_numpy()] = None
+        columns.append(found.tolist())
+    names = list(frame.columns)
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
+from pardec.evidence.tables.files import rows_of
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -59,8 +60,7 @@ class Inputs:
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Another table's rows as dictionaries, null as None."""
-        frame = self.table(name)
-        return frame.astype(object).where(frame.notna(), None).to_dict("records")
+        return rows_of(self.table(name))
 
 
 def read_source(path: str | Path) -> Source:
