@@ -38,11 +38,15 @@ PRELOAD = (
     "numpy",
     "safetensors.torch",
     "tokenizers",
-    "pydantic",
+    "pydantic.main",
+    "pydantic.fields",
+    "pydantic.types",
+    "zoneinfo",
     "transformers.models.llama.modeling_llama",
     "scipy.stats",
 )
-"""Third-party modules only: a project module loaded here could be stale when a child runs it."""
+"""Third-party modules only: a project module loaded here could be stale when a child runs it. Those that a package
+imports at first use are named one by one."""
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Set to one in the server, whatever a job was given: a pool that starts with an import would forbid forking. A child
 sets its own number of torch threads."""
