@@ -45,8 +45,8 @@ PRELOAD = (
     "transformers.models.llama.modeling_llama",
     "scipy.stats",
 )
-"""Third-party modules only: a project module loaded here could be stale when a child runs it. Those that a package
-imports at first use are named one by one."""
+"""None of this project: such a module could be stale when a child runs it. Those that a package imports at first use
+are named one by one."""
 POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Set to one in the server, whatever a job was given: a pool that starts with an import would forbid forking. A child
 sets its own number of torch threads."""
