@@ -172,7 +172,8 @@ class Study(Settings):
     threads: int = Field(1, ge=1)
     """Torch threads of a timed cell."""
     precision: Precision = "float32"
-    """Number format of weights and activations."""
+    """Number format of weights and activations; in one shorter than float32, drafted outputs are lossless up to
+    rounding."""
     measure: MeasureSettings = MeasureSettings()
     """Timing."""
     data: dict[Name, DataSource]
