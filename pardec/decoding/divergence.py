@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 torch = lazy("torch")
 
+ROWS = 64
+"""Positions whose logits are looked at together."""
+
 
 @dataclass(frozen=True)
 class PlainPass:
@@ -61,13 +64,21 @@ def plain_pass(
     tokens, start = torch.cat([prompt, output[None, :-1]], 1), prompt.shape[1]
     with torch.inference_mode():
         told = model(tokens, pad=pad, keep=slice(start - 1, None), canvas_start=start)[0]
-        logits = told.float()
-        largest = logits.abs().amax(1)
-        logits[:, list(banned)] = -torch.inf
-        best, second = logits.topk(2).values.unbind(1)
-        behind = best - logits.gather(1, output[:, None])[:, 0]
-        ulp = torch.finfo(told.dtype).eps * 2.0 ** largest.log2().floor()
-        return PlainPass((best - second).tolist(), float((behind / ulp).max()))
+        # Wide copies of few rows at a time: at a large vocabulary those of all would outweigh what was measured.
+        parts = [
+            _choices(logits.float(), chosen, banned, torch.finfo(told.dtype).eps)
+            for logits, chosen in zip(told.split(ROWS), output.split(ROWS), strict=True)
+        ]
+        margins, behind = (torch.cat(part) for part in zip(*parts, strict=True))
+    return PlainPass(margins.tolist(), float(behind.max()))
+
+
+def _choices(logits: Tensor, chosen: Tensor, banned: Sequence[int], eps: float) -> tuple[Tensor, Tensor]:
+    """Of each row of `logits` [n, V] the margin of the best in nats, and how many ulp `chosen` [n] lies behind it."""
+    ulp = eps * 2.0 ** logits.abs().amax(1).log2().floor()
+    logits[:, list(banned)] = -torch.inf
+    best, second = logits.topk(2).values.unbind(1)
+    return best - second, (best - logits.gather(1, chosen[:, None])[:, 0]) / ulp
 
 
 def divergence(
