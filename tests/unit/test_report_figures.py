@@ -211,3 +211,12 @@ def test_units_of_columns(column, unit):
 def test_no_two_decoders_look_alike(sign):
     signs = [look[sign] for look in LOOKS.values()]
     assert len(set(signs)) == len(signs)
+
+
+def test_labels_of_marks_that_all_but_coincide_give_way_sideways():
+    from pardec.report.figures.pareto import LABEL, _shifts
+
+    rows = [{"latency_ms": x, "latency_low": x, "latency_high": x} for x in (1.0, 10.0, 10.0, 9.9)]
+    one, two, three, four = _shifts(rows, span=3.0)
+    assert one == 0 and two == pytest.approx(-LABEL / 2)
+    assert three > four > -LABEL and _shifts(rows[:1], span=0.0) == [0]

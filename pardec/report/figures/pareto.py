@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from itertools import pairwise
 from typing import Any
 
 from pardec.common.lazy import lazy
@@ -22,6 +24,9 @@ from pardec.report.frames import (
 )  # fmt: skip
 
 style = lazy("pardec.report.figures.style")
+
+ROOM, LABEL = 90.0, 10.0
+"""About how many points wide the marks of a panel spread, and a label of two digits is."""
 
 
 def draw(tables: Tables) -> Any:
@@ -64,13 +69,15 @@ def _panel(axes: Any, name: str, rows: list[Any]) -> None:
         return
     metric = text(good[0], "quality_metric")
     lower = lower_is_better(metric)
-    style.log_axis(axes.xaxis, [measure(r, "latency_ms").value for r in good])
+    latencies = [measure(r, "latency_ms").value for r in good]
+    style.log_axis(axes.xaxis, latencies)
     axes.set_xlabel("latency (ms) ← faster")
     axes.margins(x=0.12, y=0.16)
     style.quality_axis(axes, metric)
     _front(axes, good, lower)
+    span = math.log(max(latencies) / min(latencies))
     for variant, (_, index) in variants(good).items():
-        _curve(axes, [r for r in good if variant_of(r) == variant], index)
+        _curve(axes, [r for r in good if variant_of(r) == variant], index, span)
     first = next(
         (v for v, (_, index) in variants(good).items() if v[0] == "autoregressive" and not index), None
     )
@@ -84,18 +91,32 @@ def _panel(axes: Any, name: str, rows: list[Any]) -> None:
         axes.text(0.0, -0.27, words, transform=axes.transAxes, fontsize=6.8, color=style.SOFT, va="top")
 
 
-def _curve(axes: Any, rows: list[Any], index: int) -> None:
+def _curve(axes: Any, rows: list[Any], index: int, span: float) -> None:
     look = style.look(text(rows[0], "decoder"), index)
     if is_parallel(rows[0]):
         rows = sorted(rows, key=lambda r: (number(r, "steps"), measure(r, "latency_ms").value))
         xs = [measure(r, "latency_ms").value for r in rows]
         ys = [measure(r, "quality").value for r in rows]
         axes.plot(xs, ys, color=look["color"], linestyle=look["line"], linewidth=1.3, zorder=3)
-    for row in rows:
+    for row, shift in zip(rows, _shifts(rows, span), strict=True):
         x, y = measure(row, "latency_ms"), measure(row, "quality")
         style.mark(axes, x, y, look, value_id("steps", row, "latency_ms"), hollow=gate_failed(row))
         if is_parallel(row):
-            style.label(axes, text(row, "steps"), x.value, y.value, 0, 9, color=look["color"], fontsize=7)
+            style.label(axes, text(row, "steps"), x.value, y.value, shift, 9, color=look["color"], fontsize=7)
+
+
+def _shifts(rows: list[Any], span: float) -> list[float]:
+    """Points by which labels give way sideways where marks stand too close for them. span: of the logarithm of all
+    latencies in the panel."""
+    places = [math.log(measure(row, "latency_ms").value) * ROOM / (span or 1.0) for row in rows]
+    shifts = [0.0] * len(places)
+    for place, (one, other) in enumerate(pairwise(places)):
+        lacking = LABEL - abs(other - one)
+        if lacking > 0:
+            aside = lacking / 2 if one <= other else -lacking / 2
+            shifts[place] -= aside
+            shifts[place + 1] += aside
+    return shifts
 
 
 def _name(axes: Any, row: Any, curve: list[Any], lower: bool) -> None:
