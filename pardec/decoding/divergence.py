@@ -81,6 +81,13 @@ def _choices(logits: Tensor, chosen: Tensor, banned: Sequence[int], eps: float) 
     return best - second, (best - logits.gather(1, chosen[:, None])[:, 0]) / ulp
 
 
+def parting(one: Sequence[int], other: Sequence[int]) -> int | None:
+    """Index of the first token in which two outputs differ, or where the shorter ends; None where they are the same."""
+    shorter = min(len(one), len(other))
+    at = next((place for place in range(shorter) if one[place] != other[place]), shorter)
+    return None if at == len(one) == len(other) else at
+
+
 def divergence(
     model: LanguageModel,
     prompt: Sequence[int],
@@ -93,10 +100,11 @@ def divergence(
     banned: tokens that neither may write.
 
     Raises:
-        ValueError: the outputs are not of one length.
+        ValueError: the outputs are not of one length, or `mine` holds a banned token.
     """
-    pairs = zip(mine, other, strict=True)
-    at = next((place for place, (one, another) in enumerate(pairs) if one != another), None)
+    if len(mine) != len(other):
+        raise ValueError(f"outputs of {len(mine)} and {len(other)} tokens")
+    at = parting(mine, other)
     if at is None:
         return None
     device = next(model.parameters()).device

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pardec.decoding.divergence import parting
 from pardec.evidence import drafting
 from pardec.evidence.drafting import Side, Trial
 
@@ -51,13 +52,13 @@ def held(trial: Trial, prompt: str, greedy: dict[tuple, Greedy]) -> dict[str, An
     if trial.own.sampled or own is None or right is None:
         return {}
     behind = trial.own.behind.get(prompt)
-    if own == right:
+    at = parting(own, right)
+    if at is None:
         return {"lossless": True, "behind": behind}
-    pairs = enumerate(zip(own, right, strict=False))
-    at = next((place for place, (mine, other) in pairs if mine != other), min(len(own), len(right)))
     margins = trial.own.margins.get(prompt) or []
+    exact = trial.own.cell.get("precision") in (None, "float32")
     return {
-        "lossless": behind is not None and behind <= max(ROUNDING_ULP, target.reach),
+        "lossless": not exact and behind is not None and behind <= max(ROUNDING_ULP, target.reach),
         "parts_at": at,
         "margin": margins[at] if at < len(margins) else None,
         "behind": behind,

@@ -74,7 +74,7 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
     """Measure one cell; every ending but bad input is a result.
 
     started: `time.time()` at which the job began. The record says where its seconds went: `ready_s` until it could
-    measure, `measured_s` for warm-up, memory pass and samples, `job_s` in all.
+    measure, `measured_s` for warm-up, memory pass, samples and what is told of outputs, `job_s` in all.
 
     Returns the measured part of a record: status (ok, oom, timeout, unsupported, failed), reason, samples, reference
     samples, warm-up, stop, memory, work, device state, outputs.

@@ -44,14 +44,9 @@ FILES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def made(finished):
-    return finished
-
-
 @pytest.fixture
-def results(made, tmp_path):
-    shutil.copytree(made, tmp_path / "results")
+def results(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "results")
     return tmp_path / "results"
 
 
@@ -60,11 +55,11 @@ def named(results, root=None):
         return [fault.path for fault in verify(run, root).faults]
 
 
-def test_an_untouched_run_holds(made):
-    before = {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
-    done = CliRunner().invoke(app, ["verify", str(made)])
+def test_an_untouched_run_holds(finished):
+    before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
+    done = CliRunner().invoke(app, ["verify", str(finished)])
     assert done.exit_code == 0 and "Everything follows" in done.stdout, done.output
-    assert before == {path: path.read_bytes() for path in made.rglob("*") if path.is_file()}
+    assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from pardec.decoding.divergence import divergence, plain_pass
+from pardec.decoding.divergence import divergence, parting, plain_pass
 from tests.reference.models import backbone
 
 PROMPT, OUTPUT = [1, 4, 5], [2, 3, 6, 1]
@@ -34,8 +34,16 @@ def test_banned_tokens_are_no_rivals():
 
 
 def test_outputs_of_two_lengths_are_refused():
-    with pytest.raises(ValueError, match="zip"):
+    with pytest.raises(ValueError, match="4 and 3 tokens"):
         divergence(backbone(True), PROMPT, OUTPUT, OUTPUT[:-1])
+
+
+@pytest.mark.parametrize(
+    ("other", "at"),
+    [((4, 5, 6), None), ((4, 5, 7), 2), ((9, 5, 7), 0), ((4, 5), 2), ((4, 5, 6, 7), 3), ((), 0)],
+)
+def test_outputs_part_where_they_differ_or_one_ends(other, at):
+    assert parting((4, 5, 6), other) == parting(other, (4, 5, 6)) == at
 
 
 def greedy(model, count, banned=()):

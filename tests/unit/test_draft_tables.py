@@ -102,46 +102,6 @@ def test_an_idea_that_writes_other_tokens_is_rejected_however_fast(ideas, draft)
     assert draft["tree", ALL]["lossless"] == 1
 
 
-@pytest.mark.parametrize(
-    ("behind", "sequential", "lossless", "status"),
-    [
-        (0.0, 0.0, 1, VALIDATED),
-        (2.0, 0.0, 1, VALIDATED),
-        (2.5, 0.0, 0.75, REJECTED),
-        (2.5, 3.0, 1, VALIDATED),
-    ],
-)
-def test_in_a_shorter_format_a_token_that_rounding_explains_is_lossless(behind, sequential, lossless, status):
-    """Two of eight prompts part in the last token, where the two best logits are an eighth of a nat apart."""
-    base, plain = replace(BASE, behind=0.0), replace(AR, behind=sequential)
-    records = [
-        body
-        for task in made.WORKLOADS
-        for body in (
-            made.record(plain, task, None),
-            made.record(base, task, plain),
-            *(made.record(base, task, base, run) for run in (1, 2)),
-        )
-    ]
-    idea = replace(EFFECTS["tree"], wrong=0.25, behind=behind)
-    for body in idea_records(idea, replace(base, name="tree-off"), [base]):
-        if body["reference"]["cell"]["arm"] != REFERENCE:
-            records.append(body)
-    frames = made.frames(records, ("draft_prompts", "draft", "ideas"))
-    own = {row["arm"]: row for row in rows_of(frames["draft"]) if row["task"] == ALL}["tree"]
-    assert own["lossless"] == pytest.approx(lossless)
-    assert (own["parted"], own["parts_at"], own["margin"], own["behind"]) == (16, made.NEW - 1, 0.125, behind)
-    verdict = {row["arm"]: row for row in rows_of(frames["ideas"])}["tree"]
-    assert verdict["status"] == status and verdict["lossless"] is (lossless == 1)
-
-
-def test_in_float32_any_other_token_is_a_fault_and_told_as_such(draft):
-    row = draft["confidence", "grid"]
-    assert (row["parts_at"], row["margin"], row["behind"]) == (made.NEW - 1, None, None) and row["parted"] > 0
-    assert draft["tree", "grid"]["parted"] == 0 and draft["tree", "grid"]["parts_at"] is None
-    assert draft["multi-round", "grid"]["parted"] is None
-
-
 def test_a_silent_fallback_is_flagged_and_never_judged_faster(draft, ideas):
     assert draft["eos-aware", "grid"]["fell_back"] is True
     assert draft["tree", "grid"]["fell_back"] is False

@@ -6,11 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from pandera.errors import SchemaErrors
 
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
+from pardec.evidence.tables.base import Table, measured, text
 from pardec.evidence.tables.compare import gate
 from pardec.evidence.tables.gather import gather, sort_paths
 from pardec.evidence.tables.inputs import Source
@@ -211,6 +214,28 @@ def test_outputs_that_move_with_the_batch_are_seen(study, monkeypatch):
     factories.write_study(folder)
     assert cells[target] == False  # noqa: E712 (pandas' own boolean)
     assert cells["results/cells/batch/grid/mdm-grid/mdm/steps=4,new=32,batch=16/timing.json"]
+
+
+@pytest.mark.parametrize(
+    ("row", "check"),
+    [
+        ({"v": 1.0, "v_low": 2.0, "v_high": 3.0}, "low <= value <= high"),
+        ({"v": 4.0, "v_low": 2.0, "v_high": 3.0}, "low <= value <= high"),
+        ({"v": np.float32("inf")}, "finite"),
+        ({"v_high": np.float32("-inf")}, "finite"),
+    ],
+)
+def test_a_table_refuses_what_it_does_not_promise(row, check):
+    columns = {"a": text("a name", nullable=False), **measured("v", "ms", "a time")}
+    good = [{"a": "one", "v": 1.0, "v_low": None, "v_high": 3.0}, {"a": "two", "v": None, "v_low": 2.0}]
+    rows = list(good)
+    table = Table("t", "a table", (), ("a",), columns, lambda inputs: rows)
+    assert len(table.make(None)) == 2
+    rows.append({"a": "three", **row})
+    with pytest.raises(SchemaErrors) as told:
+        table.make(None)
+    (case,) = told.value.schema_errors
+    assert case.check.name == check and "three" in str(case)
 
 
 def test_needs_name_files_or_tables_without_a_cycle():
