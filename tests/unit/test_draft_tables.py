@@ -17,6 +17,7 @@ from pardec.evidence.ideas.judge import judge_ideas
 from pardec.evidence.ideas.registry import IDEAS, REFERENCE
 from pardec.evidence.tables import models
 from pardec.evidence.tables.draft import ALL
+from pardec.evidence.tables.files import rows_of
 from pardec.evidence.tables.ideas import best_fixed
 from pardec.evidence.tables.inputs import Inputs, Source
 from pardec.evidence.tables.registry import TABLES
@@ -26,10 +27,6 @@ from tests import draft_factories as made
 from tests.draft_factories import AR, BASE, EFFECTS, Arm, idea_records
 
 ROOT = Path(__file__).parents[2]
-
-
-def rows_of(frame):
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import pytest
 
 from pardec.evidence.ideas.registry import REFERENCE
 from pardec.evidence.tables.draft import ALL
+from pardec.evidence.tables.files import rows_of
 from pardec.evidence.verdicts import REJECTED, VALIDATED
 from tests import draft_factories as made
 from tests.draft_factories import AR, BASE, EFFECTS, idea_records
@@ -33,12 +34,9 @@ def tables(behind, sequential, wrong=0.25):
 
 def judged(records):
     frames = made.frames(records, ("draft_prompts", "draft", "ideas"))
-    draft, ideas = (
-        frames[name].astype(object).where(frames[name].notna(), None) for name in ("draft", "ideas")
-    )
     return (
-        {row["arm"]: row for row in draft.to_dict("records") if row["task"] == ALL},
-        {row["arm"]: row for row in ideas.to_dict("records")},
+        {row["arm"]: row for row in rows_of(frames["draft"]) if row["task"] == ALL},
+        {row["arm"]: row for row in rows_of(frames["ideas"])},
     )
 
 
