@@ -23,7 +23,7 @@ def draw(tables: Tables) -> Any:
     told = [(words, column, [r for r in rows_of(draft) if measure(r, column)]) for column, words in SIDES]
     sides = [(words, column, rows, arms_in_order(ideas, rows)) for words, column, rows in told if rows]
     heights = [len(names) + 1.2 for *_, names in sides]
-    canvas = Canvas(figsize=(style.WIDTH, 0.27 * sum(heights) + 0.9), layout="constrained")
+    canvas = Canvas(figsize=(style.WIDTH, 0.27 * max(sum(heights), 3) + 0.9), layout="constrained")
     if not sides:
         style.nothing(canvas.subplots())
         return canvas
