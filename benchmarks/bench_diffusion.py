@@ -72,8 +72,8 @@ def against_float64(args: argparse.Namespace, batch: int) -> dict[str, Any]:
     from pardec.decoding.batching import pad_left
     from pardec.decoding.masked_diffusion import MaskedDiffusion
     from pardec.measure.sampling import Series
-    from pardec.models.backbone import Backbone
-    from pardec.models.config import BackboneConfig
+    from pardec.models.architectures.backbone import Backbone
+    from pardec.models.architectures.config import BackboneConfig
 
     sizes = {"hidden": 64, "layers": 2, "heads": 4, "kv_heads": 4, "head_dim": 16, "mlp": 128}
     ids = {"bos_id": 1, "eos_id": EOS, "mask_id": MASK}

@@ -135,7 +135,7 @@ def bars(args: argparse.Namespace) -> dict:
 def train_small(data: str, out: str) -> None:
     """A causal model of one layer, to assist transformers' generate()."""
     from pardec.models.sources.train import TrainSettings
-    from pardec.models.train import train_model
+    from pardec.models.training.train import train_model
 
     recipe = {"source": "train", "data": "small", "objective": {"family": "autoregressive"}, "size": SMALL}
     settings = TrainSettings.model_validate_json(json.dumps({**recipe, "steps": 250, "batch": 16}))
@@ -226,9 +226,9 @@ def theirs(args: argparse.Namespace, model, own, prompts):
 
     from pardec.decoding.base import Decoded
     from pardec.decoding.batching import count_useful
-    from pardec.models.draft_twin import transformers_draft
+    from pardec.models.checkpoints.draft_twin import transformers_draft
+    from pardec.models.checkpoints.twin import transformers_twin
     from pardec.models.load import load_model
-    from pardec.models.twin import transformers_twin
 
     eos = model.info.eos_id
     twin = transformers_twin(model)

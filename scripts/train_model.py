@@ -33,7 +33,7 @@ def main() -> None:
     from pardec.evidence.provenance import checkpoint_files, now, provenance
     from pardec.models.architecture import modules_of
     from pardec.models.registry import FAMILIES
-    from pardec.models.train import train_model
+    from pardec.models.training.train import train_model
 
     begin = now()
     report = train_model(

@@ -14,7 +14,7 @@ from pardec.decoding.registry import DECODERS
 from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
 from pardec.measure.device import resolve
 from pardec.models.architecture import modules_of
-from pardec.models.verification import VerifySettings
+from pardec.models.sources.verification import VerifySettings
 from pardec.quality.verification import generator, verify
 
 

@@ -14,7 +14,7 @@ from pardec.common.settings import Settings
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 
 class Observer:

@@ -24,10 +24,10 @@ from pardec.decoding.masked_diffusion import MaskedDiffusion, MaskedDiffusionSet
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
-models = lazy("pardec.models.base")
+models = lazy("pardec.models.architectures.base")
 
 
 class CachedDiffusionSettings(MaskedDiffusionSettings):

@@ -16,7 +16,7 @@ from pardec.common.lazy import lazy
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 

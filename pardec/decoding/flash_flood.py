@@ -19,7 +19,7 @@ from pardec.decoding.noise import uniform
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.renderer import Renderer
+    from pardec.models.architectures.renderer import Renderer
 
 torch = lazy("torch")
 PAD, EOS, MASK = 0, 2, 3

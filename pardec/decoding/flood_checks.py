@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from pardec.decoding.base import PromptBatch
     from pardec.decoding.flash_flood import FlashFloodDecoder
-    from pardec.models.renderer import Renderer
+    from pardec.models.architectures.renderer import Renderer
 
 torch = lazy("torch")
 PAD = 0
@@ -24,7 +24,7 @@ def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> 
     condition), the share in which the right one has the lower energy; wrong ones lack their last token or have one
     replaced. `separation`: mean energy of the wrong less that of the right.
     """
-    from pardec.models.families.renderer import substituted, truncated
+    from pardec.models.training.objectives.renderer import substituted, truncated
 
     decoder.model, decoder.passes, decoder.positions = model, 0, 0
     found = []

@@ -18,7 +18,7 @@ from pardec.decoding.batching import count_useful
 from pardec.decoding.jacobi import Guess, first_guess, greedy
 
 if TYPE_CHECKING:
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 

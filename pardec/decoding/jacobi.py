@@ -23,7 +23,7 @@ from pardec.decoding.noise import uniform
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 

@@ -9,7 +9,7 @@ from pardec.decoding.base import Decoded, Observer, PromptBatch
 from pardec.decoding.batching import count_useful
 
 if TYPE_CHECKING:
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 

@@ -60,7 +60,7 @@ def load_arm(
         )
     made.engine = engine
     if engine == "compiled":
-        from pardec.models.compiled import compile_model
+        from pardec.models.engines.compiled import compile_model
 
         model = compile_model(model, device)
         made.companions = {name: compile_model(other, device) for name, other in made.companions.items()}

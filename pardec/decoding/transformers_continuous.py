@@ -20,7 +20,7 @@ from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
 from pardec.decoding.peers import told_at_the_end, unpadded
 
 if TYPE_CHECKING:
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 transformers = lazy("transformers")
 
@@ -58,7 +58,7 @@ class TransformersContinuous(Sequential):
         """
         if self.engine == "compiled" and next(model.parameters()).device.type != "cuda":
             raise NotImplementedError("engine compiled: continuous batching captures graphs on a GPU only")
-        from pardec.models.twin import transformers_twin
+        from pardec.models.checkpoints.twin import transformers_twin
 
         if self._source is not model:
             self._stop()

@@ -16,7 +16,7 @@ from pardec.decoding.batching import count_useful
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 transformers = lazy("transformers")
@@ -49,7 +49,7 @@ class TransformersGenerate(Sequential):
             raise NotImplementedError(
                 "engine compiled: transformers compiles its loop on a GPU only, and with cache: static"
             )
-        from pardec.models.twin import transformers_twin
+        from pardec.models.checkpoints.twin import transformers_twin
 
         if self._source is not model:
             self._twin = transformers_twin(model)

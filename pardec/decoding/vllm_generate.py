@@ -16,7 +16,7 @@ from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
 from pardec.decoding.peers import told_at_the_end, unpadded
 
 if TYPE_CHECKING:
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 
 class VllmSettings(AutoregressiveSettings):

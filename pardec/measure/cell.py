@@ -267,7 +267,7 @@ class Side:
     def refuse_nan(self, indices: Sequence[int]) -> None:
         """One plain pass over prompts, for decoders whose passes go through another library's model; none where the
         model reads no plain sequence, as a renderer."""
-        from pardec.models.base import LanguageModel
+        from pardec.models.architectures.base import LanguageModel
 
         if not isinstance(self.model, LanguageModel):
             return

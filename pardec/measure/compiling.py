@@ -26,7 +26,7 @@ def graphs() -> int:
     """Graphs compiled by this process so far; none where the compiler was never loaded."""
     if "torch._dynamo" not in sys.modules:
         return 0
-    from pardec.models import compiled
+    from pardec.models.engines import compiled
 
     return compiled.graphs()
 
@@ -35,7 +35,7 @@ def refused(error: BaseException) -> bool:
     """Whether the compiler says that code or shapes are beyond it."""
     if "torch._dynamo" not in sys.modules:
         return False
-    from pardec.models import compiled
+    from pardec.models.engines import compiled
 
     return compiled.refused(error)
 

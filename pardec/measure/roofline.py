@@ -15,7 +15,7 @@ from pardec.measure.work import pass_bytes, pass_flops
 
 if TYPE_CHECKING:
     from pardec.decoding.base import Passes
-    from pardec.models.facts import Facts
+    from pardec.models.checkpoints.facts import Facts
 
 
 REACHED_BANDWIDTH, REACHED_MATMUL = 0.75, 0.6

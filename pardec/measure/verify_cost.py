@@ -10,7 +10,7 @@ from pardec.common.lazy import lazy
 from pardec.measure.clock import HostClock
 
 if TYPE_CHECKING:
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 

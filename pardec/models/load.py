@@ -9,7 +9,7 @@ import torch
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
 from pardec.models.architecture import architecture_of
-from pardec.models.base import LanguageModel
+from pardec.models.architectures.base import LanguageModel
 from pardec.models.registry import ARCHITECTURES
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -29,6 +29,6 @@ def load_model(path: str | Path, device: str = "cpu", dtype: str = "float32") ->
     how = read_json(Path(path) / "config.json").get("quantise")
     if how is None:
         return model
-    from pardec.models.quantise import quantise
+    from pardec.models.engines.quantise import quantise
 
     return quantise(model, how).eval()

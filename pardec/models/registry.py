@@ -7,24 +7,24 @@ from pardec.common.registry import Registry
 FAMILIES = Registry(
     "model family",
     {
-        "autoregressive": "pardec.models.families.autoregressive:Autoregressive",
-        "masked_diffusion": "pardec.models.families.masked_diffusion:MaskedDiffusion",
-        "draft": "pardec.models.families.draft:Draft",
-        "renderer": "pardec.models.families.renderer:RendererFamily",
+        "autoregressive": "pardec.models.training.objectives.autoregressive:Autoregressive",
+        "masked_diffusion": "pardec.models.training.objectives.masked_diffusion:MaskedDiffusion",
+        "draft": "pardec.models.training.objectives.draft:Draft",
+        "renderer": "pardec.models.training.objectives.renderer:RendererFamily",
     },
 )
 
 ARCHITECTURES = Registry(
     "model architecture",
     {
-        "LlamaForCausalLM": "pardec.models.backbone:Backbone",
-        "Qwen2ForCausalLM": "pardec.models.backbone:Backbone",
-        "Qwen3ForCausalLM": "pardec.models.backbone:Backbone",
-        "LLaDAModelLM": "pardec.models.backbone:Backbone",
-        "DreamModel": "pardec.models.backbone:Backbone",
-        "GPT2LMHeadModel": "pardec.models.gpt2:GPT2",
-        "DFlashDraftModel": "pardec.models.draft:DraftModel",
-        "FractalRenderer": "pardec.models.renderer:Renderer",
+        "LlamaForCausalLM": "pardec.models.architectures.backbone:Backbone",
+        "Qwen2ForCausalLM": "pardec.models.architectures.backbone:Backbone",
+        "Qwen3ForCausalLM": "pardec.models.architectures.backbone:Backbone",
+        "LLaDAModelLM": "pardec.models.architectures.backbone:Backbone",
+        "DreamModel": "pardec.models.architectures.backbone:Backbone",
+        "GPT2LMHeadModel": "pardec.models.architectures.gpt2:GPT2",
+        "DFlashDraftModel": "pardec.models.architectures.draft:DraftModel",
+        "FractalRenderer": "pardec.models.architectures.renderer:Renderer",
     },
 )
 """Classes by the first of `architectures` in config.json; each has `load(folder, device, dtype)` and `save(folder)`."""
@@ -32,11 +32,11 @@ ARCHITECTURES = Registry(
 FORMATS = Registry(
     "checkpoint format",
     {
-        "llama": "pardec.models.formats.llama:Llama",
-        "qwen2": "pardec.models.formats.qwen2:Qwen2",
-        "qwen3": "pardec.models.formats.qwen3:Qwen3",
-        "llada": "pardec.models.formats.llada:Llada",
-        "Dream": "pardec.models.formats.dream:Dream",
+        "llama": "pardec.models.checkpoints.formats.llama:Llama",
+        "qwen2": "pardec.models.checkpoints.formats.qwen2:Qwen2",
+        "qwen3": "pardec.models.checkpoints.formats.qwen3:Qwen3",
+        "llada": "pardec.models.checkpoints.formats.llada:Llada",
+        "Dream": "pardec.models.checkpoints.formats.dream:Dream",
     },
 )
 """Formats that a backbone is read from, by `model_type` in config.json: fields, and names of the weights."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pardec.data.tokenizers import TextTokenizer
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pardec.quality.autoregressive import left_padded
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
     Job = tuple[int, Tensor]
     """A record's number and which tokens of its answer to mask."""

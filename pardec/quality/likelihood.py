@@ -16,7 +16,7 @@ from pardec.common.lazy import lazy
 
 if TYPE_CHECKING:
     from pardec.data.tokenizers import TextTokenizer
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 intervals = lazy("pardec.quality.intervals")
 

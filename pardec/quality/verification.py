@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.models.verification import GenerationSettings, VerifySettings
+from pardec.models.sources.verification import GenerationSettings, VerifySettings
 from pardec.quality.intervals import wilson
 from pardec.quality.number import same_number
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pardec.decoding.registry import DECODERS
 from pardec.measure.roofline import RESERVED_BYTES, SIZES, Card, generation_s, memory_bytes
-from pardec.models.facts import Facts, facts_of_settings
+from pardec.models.checkpoints.facts import Facts, facts_of_settings
 
 if TYPE_CHECKING:
     from pardec.study.cells import Cell

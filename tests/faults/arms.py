@@ -23,7 +23,7 @@ from pardec.evidence.tables.inputs import Inputs, check_record, read_records, re
 from pardec.evidence.tables.registry import TABLES
 from pardec.measure.cell import ArmSpec, Spec, run_cell
 from pardec.measure.settings import MeasureSettings
-from pardec.models import checkpoint
+from pardec.models.checkpoints import files as checkpoint
 from tests.reference.models import WORDS, backbone
 
 ROOT = Path(__file__).parents[2]

@@ -22,7 +22,7 @@ from pardec.evidence.archive import unpack, write_archive
 from pardec.evidence.run import open_run
 from pardec.evidence.tables.inputs import read_records
 from pardec.evidence.verify import verify
-from pardec.models import checkpoint
+from pardec.models.checkpoints import files as checkpoint
 from tests import factories
 from tests.faults import arms
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from pardec.models.draft import DraftModel
-from pardec.models.draft_twin import transformers_draft
-from pardec.models.twin import transformers_twin
+from pardec.models.architectures.draft import DraftModel
+from pardec.models.checkpoints.draft_twin import transformers_draft
+from pardec.models.checkpoints.twin import transformers_twin
 
 
 def native_generate(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pardec.models.backbone import Backbone
-from pardec.models.base import LanguageModel, ModelInfo
-from pardec.models.config import BackboneConfig
+from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.base import LanguageModel, ModelInfo
+from pardec.models.architectures.config import BackboneConfig
 
 WORDS, BOS, EOS, MASK = 23, 1, 2, 3
 

@@ -15,7 +15,7 @@ from pardec.decoding.batching import count_useful, pad_left, prompt_seed
 from pardec.decoding.noise import uniform
 from pardec.decoding.registry import DECODERS
 from pardec.decoding.transformers_generate import TransformersGenerate
-from pardec.models.twin import transformers_twin
+from pardec.models.checkpoints.twin import transformers_twin
 from tests.reference import samplers
 from tests.reference.models import EOS, WORDS, Table, backbone
 

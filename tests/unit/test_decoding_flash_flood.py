@@ -21,18 +21,18 @@ from pardec.decoding.flash_flood import (
     compact,
 )
 from pardec.measure.work import CountingModel
-from pardec.models.backbone import Backbone
-from pardec.models.config import BackboneConfig
-from pardec.models.families.renderer import (
+from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.config import BackboneConfig
+from pardec.models.architectures.renderer import Renderer
+from pardec.models.load import load_model
+from pardec.models.sources.train import TrainSettings
+from pardec.models.training.objectives.renderer import (
     RenderBatch,
     RendererFamily,
     RendererSettings,
     substituted,
     truncated,
 )
-from pardec.models.load import load_model
-from pardec.models.renderer import Renderer
-from pardec.models.sources.train import TrainSettings
 
 TEXT = "the cat sat on the mat, and the cat ate the rat.\n" * 20
 TOKENIZER = learn([TEXT], "roots", 160, 220, 8, 3)

@@ -13,7 +13,7 @@ from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left, prompt_seed
 from pardec.decoding.full_passes import FullPasses
 from pardec.decoding.jacobi import Jacobi
-from pardec.models.backbone import Backbone
+from pardec.models.architectures.backbone import Backbone
 from tests.reference.models import EOS, WORDS, Table, backbone
 
 MODEL = backbone(causal=True)

@@ -15,7 +15,7 @@ from pardec.measure import work
 from pardec.measure.cell import ArmSpec
 from pardec.measure.torch_count import MOST
 from pardec.measure.work import CountingModel
-from pardec.models.quantise import quantise
+from pardec.models.engines.quantise import quantise
 from tests.faults import arms
 from tests.reference.models import backbone
 

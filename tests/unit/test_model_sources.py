@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256
-from pardec.models.config import BackboneConfig
+from pardec.models.architectures.config import BackboneConfig
 from pardec.models.load import load_model
 from pardec.models.sources import hub, path, random
 from pardec.models.sources.folder import check_whole

@@ -15,8 +15,8 @@ from pardec.data.tokenizers import byte_tokenizer, load_tokenizer
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import load_arm
 from pardec.evidence.claims.practice import judge_examples
-from pardec.models import checkpoint
-from pardec.models.verification import VerifySettings
+from pardec.models.checkpoints import files as checkpoint
+from pardec.models.sources.verification import VerifySettings
 from pardec.quality.number import last_number
 from pardec.quality.verification import verify, written
 from pardec.study.load import load_study

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pardec.models import checkpoint
-from pardec.models.backbone import FEW, Backbone, attention_mask
-from pardec.models.config import BackboneConfig
+from pardec.models.architectures.backbone import FEW, Backbone, attention_mask
+from pardec.models.architectures.config import BackboneConfig
+from pardec.models.checkpoints import files as checkpoint
 
 CAUSAL = BackboneConfig(
     vocab_size=40,

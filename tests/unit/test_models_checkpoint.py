@@ -11,7 +11,8 @@ from test_models_backbone import CAUSAL, MASKED, make, tokens
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, write_json
-from pardec.models import checkpoint, names
+from pardec.models.checkpoints import files as checkpoint
+from pardec.models.checkpoints import names
 from pardec.models.load import load_model
 
 FIRST = "model.layers.0.self_attn.q_proj.weight"

@@ -9,14 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pardec.common.errors import UserError
-from pardec.models.base import Layout
-from pardec.models.batches import Batch
-from pardec.models.draft import DraftModel
-from pardec.models.draft_config import DraftConfig, tapped_layers
-from pardec.models.draft_twin import transformers_draft
-from pardec.models.families.draft import Draft, DraftSettings, _sight
+from pardec.models.architectures.base import Layout
+from pardec.models.architectures.draft import DraftModel
+from pardec.models.architectures.draft_config import DraftConfig, tapped_layers
+from pardec.models.checkpoints.draft_twin import transformers_draft
 from pardec.models.load import load_model
-from pardec.models.tapped import Tapped
+from pardec.models.training.batches import Batch
+from pardec.models.training.objectives.draft import Draft, DraftSettings, _sight
+from pardec.models.training.tapped import Tapped
 from tests.reference.block_drafting import native_generate
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
 

@@ -10,15 +10,15 @@ import torch
 from pardec.common.errors import UserError
 from pardec.data.prepare import prepare
 from pardec.data.tokenizers import load_tokenizer
-from pardec.models.batches import AnswerRows
-from pardec.models.draft import DraftModel
-from pardec.models.draft_rows import draft_rows
-from pardec.models.families.draft import Draft, DraftSettings
+from pardec.models.architectures.draft import DraftModel
 from pardec.models.load import load_model
-from pardec.models.rollouts import roll_out
 from pardec.models.sources.train import TrainSettings
-from pardec.models.tapped import Tapped
-from pardec.models.train import train_model
+from pardec.models.training.batches import AnswerRows
+from pardec.models.training.draft_rows import draft_rows
+from pardec.models.training.objectives.draft import Draft, DraftSettings
+from pardec.models.training.rollouts import roll_out
+from pardec.models.training.tapped import Tapped
+from pardec.models.training.train import train_model
 from tests.reference.drafts import Cycles, backbone, plain, speculate
 
 TARGET = backbone(causal=True, layers=5, max_positions=128, scale=3.0).double().requires_grad_(False)

@@ -10,8 +10,8 @@ from safetensors.torch import load_file, save_file
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, write_json
+from pardec.models.checkpoints.twin import transformers_twin
 from pardec.models.load import load_model
-from pardec.models.twin import transformers_twin
 from tests.reference import llada
 from tests.reference.checkpoints import LLADA, STRETCH, WORDS, write_llada, write_shards, write_transformers
 

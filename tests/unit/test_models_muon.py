@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pardec.models.muon import Muon, orthogonal
+from pardec.models.training.muon import Muon, orthogonal
 
 SIDES = st.integers(1, 24)
 

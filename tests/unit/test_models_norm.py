@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pardec.models.norm import rms_norm
+from pardec.models.architectures.norm import rms_norm
 
 SHAPES = st.lists(st.integers(1, 5), max_size=3).flatmap(
     lambda lead: st.integers(1, 70).map(lambda width: (*lead, width))

@@ -12,10 +12,10 @@ from pardec.common.files import read_json
 from pardec.measure.cell import ArmSpec, run_cell
 from pardec.measure.memory import weights_mb
 from pardec.measure.work import pass_bytes
-from pardec.models.facts import facts_of_backbone
-from pardec.models.gpt2 import GPT2
+from pardec.models.architectures.gpt2 import GPT2
+from pardec.models.checkpoints.facts import facts_of_backbone
+from pardec.models.engines.quantise import MATRICES, Int4, Int8, quantise
 from pardec.models.load import load_model
-from pardec.models.quantise import MATRICES, Int4, Int8, quantise
 from pardec.models.sources import path
 from tests.faults import arms
 from tests.reference.models import WORDS, backbone

@@ -9,13 +9,13 @@ from pydantic import ValidationError
 from pardec.common.files import read_json
 from pardec.data.tokenizers import load_tokenizer
 from pardec.models.architecture import modules_of
-from pardec.models.config import BackboneConfig
-from pardec.models.draft import DraftModel
-from pardec.models.draft_config import DraftConfig
-from pardec.models.gpt2 import GPT2, GPT2Config
+from pardec.models.architectures.config import BackboneConfig
+from pardec.models.architectures.draft import DraftModel
+from pardec.models.architectures.draft_config import DraftConfig
+from pardec.models.architectures.gpt2 import GPT2, GPT2Config
+from pardec.models.checkpoints.shapes import SHAPES, shape
 from pardec.models.load import load_model
 from pardec.models.registry import ARCHITECTURES
-from pardec.models.shapes import SHAPES, shape
 from pardec.models.sources.random import RandomSettings, fetch
 
 PUBLISHED = {
@@ -98,9 +98,9 @@ def test_a_model_depends_on_its_class_and_its_format(tmp_path):
     fetch(RandomSettings(source="random", shape="llada-8b"), tmp_path / "a", 0)
     fetch(RandomSettings(source="random", shape="gpt2"), tmp_path / "b", 0)
     assert modules_of(tmp_path / "a", tmp_path / "b") == [
-        "pardec.models.backbone",
-        "pardec.models.formats.llada",
-        "pardec.models.gpt2",
+        "pardec.models.architectures.backbone",
+        "pardec.models.checkpoints.formats.llada",
+        "pardec.models.architectures.gpt2",
     ]
 
 

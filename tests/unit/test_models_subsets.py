@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from test_models_backbone import CAUSAL, close, make, padded, tokens
 
-from pardec.models import checkpoint
-from pardec.models.backbone import Backbone
-from pardec.models.batches import Batch
-from pardec.models.families.autoregressive import Autoregressive, AutoregressiveSettings, guess
-from pardec.models.families.masked_diffusion import MaskedDiffusion, MaskedDiffusionSettings
+from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.positions import waves
+from pardec.models.checkpoints import files as checkpoint
 from pardec.models.load import load_model
-from pardec.models.positions import waves
 from pardec.models.sources.train import TrainSettings
-from pardec.models.subsets import choose_places
+from pardec.models.training.batches import Batch
+from pardec.models.training.objectives.autoregressive import Autoregressive, AutoregressiveSettings, guess
+from pardec.models.training.objectives.masked_diffusion import MaskedDiffusion, MaskedDiffusionSettings
+from pardec.models.training.subsets import choose_places
 
 TABLE = {"grid_rows": 6, "grid_columns": 8, "grid_right": 3, "grid_below": 3, "grid_cell": 1}
 PLACED = {

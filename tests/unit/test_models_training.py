@@ -16,14 +16,18 @@ from test_models_backbone import CAUSAL, MASKED, make
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_json, write_jsonl
 from pardec.data.prepare import prepare
-from pardec.models.batches import AnswerRows, Batch, Mixture, TextRows
-from pardec.models.families.autoregressive import Autoregressive, AutoregressiveSettings
-from pardec.models.families.masked_diffusion import MaskedDiffusion, MaskedDiffusionSettings, choose_masks
 from pardec.models.load import load_model
 from pardec.models.registry import FAMILIES, SOURCES
-from pardec.models.settings import OptimiserSettings, SizeSettings
 from pardec.models.sources.train import TrainSettings
-from pardec.models.train import train_model
+from pardec.models.training.batches import AnswerRows, Batch, Mixture, TextRows
+from pardec.models.training.objectives.autoregressive import Autoregressive, AutoregressiveSettings
+from pardec.models.training.objectives.masked_diffusion import (
+    MaskedDiffusion,
+    MaskedDiffusionSettings,
+    choose_masks,
+)
+from pardec.models.training.settings import OptimiserSettings, SizeSettings
+from pardec.models.training.train import train_model
 
 ROOT = Path(__file__).parents[2]
 TINY = {"hidden": 16, "layers": 1, "heads": 2, "mlp": 16, "max_positions": 64}

@@ -19,13 +19,13 @@ from pardec.decoding.masked_diffusion import MaskedDiffusion
 from pardec.evidence.status import read_plan
 from pardec.measure.roofline import CARDS, REACHED_BANDWIDTH, REACHED_MATMUL, generation_s, pass_s
 from pardec.measure.work import CountingModel, pass_bytes, pass_flops
-from pardec.models.config import BackboneConfig
-from pardec.models.draft import DraftModel
-from pardec.models.draft_config import DraftConfig
-from pardec.models.facts import facts_of_config
-from pardec.models.gpt2 import GPT2, GPT2Config
+from pardec.models.architectures.config import BackboneConfig
+from pardec.models.architectures.draft import DraftModel
+from pardec.models.architectures.draft_config import DraftConfig
+from pardec.models.architectures.gpt2 import GPT2, GPT2Config
+from pardec.models.checkpoints.facts import facts_of_config
+from pardec.models.checkpoints.shapes import SHAPES, shape
 from pardec.models.registry import ARCHITECTURES
-from pardec.models.shapes import SHAPES, shape
 from pardec.study.estimate import estimate_cells, estimate_models
 from tests.reference.models import backbone
 

@@ -11,7 +11,7 @@ from pardec.common.errors import UserError
 from pardec.data.chat import load_chat
 from pardec.data.tokenizers import load_tokenizer
 from pardec.decoding.prepared import load_arm
-from pardec.models import checkpoint
+from pardec.models.checkpoints import files as checkpoint
 from tests import tiny_study
 from tests.faults import arms
 from tests.reference.models import backbone

@@ -8,7 +8,7 @@ import torch
 
 from pardec.common.errors import UserError
 from pardec.data.tokenizers import task_tokenizer
-from pardec.models.base import LanguageModel, ModelInfo
+from pardec.models.architectures.base import LanguageModel, ModelInfo
 from pardec.quality.autoregressive import answer_nats
 from pardec.quality.base import Context
 from pardec.quality.diffusion import bound_draws, draw_mask

@@ -16,7 +16,7 @@ from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
 from pardec.decoding.speculative import registry
 
 if TYPE_CHECKING:
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 

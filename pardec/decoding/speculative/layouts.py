@@ -10,10 +10,10 @@ from pardec.decoding.speculative.tree import Shape
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.base import Layout
+    from pardec.models.architectures.base import Layout
 
 torch = lazy("torch")
-models = lazy("pardec.models.base")
+models = lazy("pardec.models.architectures.base")
 
 
 def tree_of_one(shape: Shape, length: int) -> Layout:

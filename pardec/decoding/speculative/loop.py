@@ -22,7 +22,7 @@ from pardec.decoding.speculative.verifier import Verifier
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 

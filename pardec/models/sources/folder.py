@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, sha256, write_json
 from pardec.common.settings import Settings
-from pardec.models.shards import shard_names
+from pardec.models.checkpoints.shards import shard_names
 
 WEIGHTS = ".safetensors"
 TAKEN = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")

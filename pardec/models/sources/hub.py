@@ -14,9 +14,9 @@ from pydantic import Field, field_validator
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_json
-from pardec.models.shapes import shape
+from pardec.models.checkpoints.shapes import shape
 from pardec.models.sources.folder import TAKEN, ForeignSettings, install
-from pardec.models.verification import VerifySettings
+from pardec.models.sources.verification import VerifySettings
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

@@ -16,8 +16,8 @@ from pardec.common.errors import UserError
 from pardec.common.files import atomic, sha256, write_json
 from pardec.common.settings import Settings
 from pardec.data.tokenizers import BYTES, byte_tokenizer
-from pardec.models.config import BackboneConfig
-from pardec.models.shapes import shape
+from pardec.models.architectures.config import BackboneConfig
+from pardec.models.checkpoints.shapes import shape
 
 NEEDED = ("family", "vocab_size", "hidden", "layers", "heads", "mlp")
 """What a model must say that takes no published shape."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from pardec.common.settings import Settings
 from pardec.models.registry import FAMILIES
-from pardec.models.settings import OptimiserSettings, PositionSettings, SizeSettings
+from pardec.models.training.settings import OptimiserSettings, PositionSettings, SizeSettings
 
 Objective: Any = Annotated[
     reduce(or_, [FAMILIES.load(name).Settings for name in FAMILIES]), Field(discriminator="family")

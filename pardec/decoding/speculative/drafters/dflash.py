@@ -26,8 +26,8 @@ from pardec.decoding.speculative.layouts import block_of_many
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.base import Layout
-    from pardec.models.draft import DraftModel
+    from pardec.models.architectures.base import Layout
+    from pardec.models.architectures.draft import DraftModel
 
 torch = lazy("torch")
 
@@ -57,7 +57,7 @@ class DFlash(Drafter):
         Raises:
             UserError: the draft was made for another target.
         """
-        from pardec.models.draft_files import fits
+        from pardec.models.checkpoints.draft_files import fits
 
         fits(companion, target.info)
         self.model, self.target = companion, target

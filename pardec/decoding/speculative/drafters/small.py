@@ -14,7 +14,7 @@ from pardec.decoding.speculative.tree import chain_shape
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 

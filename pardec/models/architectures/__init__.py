@@ -1,0 +1,1 @@
+"""Model classes in plain torch: a config in, logits out; no file access."""

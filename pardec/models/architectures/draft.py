@@ -1,0 +1,216 @@
+"""The block-diffusion draft model DFlash (arXiv:2602.06036), in the published format.
+
+A block is an anchor, the last committed token, and mask tokens behind it; one pass predicts all of them. Queries
+come from the block only. Keys and values come from the context and the block through the same projections: the
+context is what the target's own hidden states say of all tokens before the anchor, fused to the draft's width once
+and shared by its layers. Within the block attention looks both ways. Embedding and output head are the target's.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pardec.models.architectures.backbone import rope_tables
+from pardec.models.architectures.base import Cache, Layout, ModelInfo
+from pardec.models.architectures.draft_config import DraftConfig
+from pardec.models.architectures.norm import rms_norm
+
+
+class DraftLayer(nn.Module):
+    """Attention from the block to context and block, and feed-forward, each behind a norm."""
+
+    def __init__(self, config: DraftConfig):
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
+        self.eps, hidden = config.norm_eps, config.hidden
+        self.input_norm = nn.Parameter(torch.ones(hidden))
+        self.post_norm = nn.Parameter(torch.ones(hidden))
+        self.query = nn.Parameter(torch.empty(config.heads * config.head_dim, hidden))
+        self.key_value = nn.Parameter(torch.empty(2 * config.kv_heads * config.head_dim, hidden))
+        self.query_norm = nn.Parameter(torch.ones(config.head_dim)) if config.qk_norm else None
+        self.key_norm = nn.Parameter(torch.ones(config.head_dim)) if config.qk_norm else None
+        self.out = nn.Parameter(torch.empty(hidden, config.heads * config.head_dim))
+        self.gate_up = nn.Parameter(torch.empty(2 * config.mlp, hidden))
+        self.down = nn.Parameter(torch.empty(hidden, config.mlp))
+
+    def forward(
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None,
+        store: Tensor | None,
+        span: tuple[int, int],
+        slots: list[tuple] | None,
+    ) -> Tensor:
+        """x: [B, k, hidden], the block. context: [B, m, hidden] or None where none is new. cos, sin: [B or 1, m +
+        k, 1, head_dim]. store: [2, B, kv_heads, S, head_dim], written at `span`, or at `slots` where each row has
+        columns of its own; None: context and block are all there is."""
+        batch, size, _ = x.shape
+        normed = rms_norm(x, self.input_norm, self.eps)
+        both = normed if context is None else torch.cat([context, normed], 1)
+        query = F.linear(normed, self.query).view(batch, size, self.heads, self.head_dim)
+        key, value = F.linear(both, self.key_value).view(batch, both.shape[1], -1, self.head_dim).chunk(2, 2)
+        if self.query_norm is not None:
+            query = rms_norm(query, self.query_norm, self.eps)
+            key = rms_norm(key, self.key_norm, self.eps)
+        query, key = _turn(query, cos[..., -size:, :, :], sin[..., -size:, :, :]), _turn(key, cos, sin)
+        query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+        if store is not None:
+            _write(store, key, value, span, slots)
+            key, value = store[:, :, :, : span[1]].unbind(0)
+        mixed = F.scaled_dot_product_attention(
+            query, key, value, mask, enable_gqa=self.heads != self.kv_heads
+        )
+        x = x + F.linear(mixed.transpose(1, 2).reshape(batch, size, -1), self.out)
+        gate, up = F.linear(rms_norm(x, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
+        return x + F.linear(F.silu(gate) * up, self.down)
+
+
+class DraftModel(nn.Module):
+    """The draft without embedding and head, which are the target's."""
+
+    def __init__(self, config: DraftConfig):
+        super().__init__()
+        self.config = config
+        self.fc = nn.Parameter(torch.empty(config.hidden, len(config.taps) * config.hidden))
+        self.hidden_norm = nn.Parameter(torch.ones(config.hidden))
+        self.layers = nn.ModuleList([DraftLayer(config) for _ in range(config.layers)])
+        self.norm = nn.Parameter(torch.ones(config.hidden))
+        self.info = _info(self)
+        self.place_tables("cpu", torch.float32)
+
+    @classmethod
+    def load(cls, folder: Path, device: str, dtype: torch.dtype) -> DraftModel:
+        """The draft in `folder`.
+
+        Raises:
+            UserError: the folder holds no whole draft; names the file and what is wrong.
+        """
+        from pardec.models.checkpoints.draft_files import read
+
+        return read(folder, device, dtype)
+
+    def save(self, folder: str | Path) -> None:
+        """Write config.json and model.safetensors, both whole or not at all."""
+        from pardec.models.checkpoints.draft_files import write
+
+        write(self, folder)
+
+    def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
+        """Compute the rotary tables on `device`; in float32 first, whatever `dtype` is."""
+        config = self.config
+        cos, sin = rope_tables(
+            config.max_positions, config.head_dim, config.rope_theta, device, config.rope_stretch
+        )
+        self.register_buffer("cos", cos[:, None].to(dtype), persistent=False)
+        self.register_buffer("sin", sin[:, None].to(dtype), persistent=False)
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers)."""
+        damping = 1 / math.sqrt(2 * self.config.layers)
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                if parameter.dim() == 2:
+                    residual = name.endswith((".out", ".down"))
+                    parameter.normal_(0.0, 0.02 * (damping if residual else 1.0), generator=generator)
+
+    def new_cache(self, batch: int, size: int) -> Cache:
+        return Cache(self.info, batch, size, self.fc.device, self.fc.dtype)
+
+    def fuse(self, features: Tensor) -> Tensor:
+        """Context [B, m, hidden] from the target's hidden states [B, m, taps * hidden]."""
+        return rms_norm(F.linear(features, self.fc), self.hidden_norm, self.config.norm_eps)
+
+    def forward(
+        self,
+        block: Tensor,
+        context: Tensor | None,
+        cache: Cache | None = None,
+        layout: Layout | None = None,
+        start: int = 0,
+    ) -> Tensor:
+        """One pass over a block.
+
+        block: [B, k, hidden], embeddings of the anchor and what stands behind it. context: [B, m, hidden], fused
+        features of the tokens before the anchor that the cache does not hold yet, or None. With a cache they follow
+        its `length` columns and are appended to it; the block's own keys and values are written behind them and
+        forgotten. start: the first position where there is no cache. layout: positions, sight, and columns of
+        [context ; block], where rows are of unequal length or where a training pass packs many blocks. Returns
+        normed hidden states [B, k, hidden], ready for the target's head; those at index 0 predict nothing.
+        """
+        new = 0 if context is None else context.shape[1]
+        past = start if cache is None else cache.length
+        span = (past, past + new + block.shape[1])
+        if layout is None:
+            if span[1] > len(self.cos):
+                raise ValueError(f"{span[1]} positions asked of a draft with {len(self.cos)}")
+            cos, sin = self.cos[span[0] : span[1]], self.sin[span[0] : span[1]]
+            mask = slots = None
+        else:
+            cos, sin = self.cos[layout.positions], self.sin[layout.positions]
+            mask, slots = layout.mask, _slots(layout, new)
+            span = (past, layout.filled)
+        x = block
+        for index, layer in enumerate(self.layers):
+            x = layer(x, context, cos, sin, mask, None if cache is None else cache.store[index], span, slots)
+        if cache is not None:
+            cache.length = past + new
+        return rms_norm(x, self.norm, self.config.norm_eps)
+
+
+def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions: x [B, T, heads, head_dim]; see `rope_tables`."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+
+
+def _slots(layout: Layout, new: int) -> list[tuple] | None:
+    """Where context and block are written; the block last, since a row with little new context has it over what
+    pads that context."""
+    if layout.columns is None:
+        return None
+    rows, every, columns = layout.slots()
+    return [
+        (slice(None, new), (rows, every, columns[:, :new])),
+        (slice(new, None), (rows, every, columns[:, new:])),
+    ]
+
+
+def _write(
+    store: Tensor, key: Tensor, value: Tensor, span: tuple[int, int], slots: list[tuple] | None
+) -> None:
+    if slots is None:
+        store[0, :, :, span[0] : span[1]] = key
+        store[1, :, :, span[0] : span[1]] = value
+        return
+    for part, index in slots:
+        store[0][index] = key[:, :, part].transpose(1, 2)
+        store[1][index] = value[:, :, part].transpose(1, 2)
+
+
+def _info(model: DraftModel) -> ModelInfo:
+    config = model.config
+    return ModelInfo(
+        attention="bidirectional",
+        vocab_size=config.vocab_size,
+        layers=config.layers,
+        hidden=config.hidden,
+        heads=config.heads,
+        kv_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        mlp=config.mlp,
+        max_positions=config.max_positions,
+        bos_id=config.bos_id,
+        eos_id=config.eos_id,
+        pad_id=config.pad_id,
+        mask_id=config.mask_id,
+        parameters=sum(p.numel() for p in model.parameters()),
+        matmul_parameters=sum(p.numel() for p in model.parameters() if p.dim() == 2),
+        shift=False,
+    )

@@ -1,0 +1,1 @@
+"""Checkpoints: formats, names of weights, shards, reading and writing."""

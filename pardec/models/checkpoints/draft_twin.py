@@ -1,0 +1,51 @@
+"""A draft's twin in transformers, for its own block-drafting loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pardec.common.errors import UserError
+from pardec.models.architectures.draft import DraftModel
+from pardec.models.checkpoints.draft_files import split
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def transformers_draft(draft: DraftModel) -> PreTrainedModel:
+    """The draft's weights in the one block-drafting model that transformers 5.23 has, of the same architecture, for
+    `generate(assistant_model=..., speculation_type="dflash")`; on the same device and in the same precision.
+
+    Raises:
+        UserError: the draft has no norms of queries and keys, which that model always has.
+    """
+    from transformers import MuseGlimmerAssistantConfig, MuseGlimmerAssistantModel
+
+    config = draft.config
+    if not config.qk_norm:
+        raise UserError(
+            "draft", "has no form in transformers: it norms no queries and keys", "use our own loop"
+        )
+    shape = MuseGlimmerAssistantConfig(
+        hidden_size=config.hidden,
+        intermediate_size=config.mlp,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        num_key_value_heads=config.kv_heads,
+        head_dim=config.head_dim,
+        rms_norm_eps=config.norm_eps,
+        rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
+        max_position_embeddings=config.max_positions,
+        layer_types=["full_attention"] * config.layers,
+        block_size=config.block,
+        mask_token_id=config.mask_id,
+        target_layer_ids=list(config.taps),
+        bos_token_id=config.bos_id,
+        eos_token_id=config.eos_id,
+        pad_token_id=config.pad_id,
+    )
+    model = MuseGlimmerAssistantModel(shape)
+    renamed = {"fc.weight": "encoder.fc.weight", "hidden_norm.weight": "encoder.output_norm_enc.weight"}
+    state = {renamed.get(name, name): tensor for name, tensor in split(draft.state_dict()).items()}
+    model.load_state_dict(state, strict=True)
+    return model.to(draft.fc.device, draft.fc.dtype).requires_grad_(False).eval()

@@ -1,0 +1,1 @@
+"""How a model is executed: compiled or quantised; eager is the model itself."""

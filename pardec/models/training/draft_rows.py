@@ -1,0 +1,69 @@
+"""What a draft learns from: a data set's training prompts, and what its target wrote after them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from pardec.common.errors import UserError
+from pardec.common.files import read_json, read_jsonl
+from pardec.data.tokenizers import TextTokenizer
+from pardec.models.architectures.base import LanguageModel
+from pardec.models.training.batches import AnswerRows, Mixture, Rows
+from pardec.models.training.rollouts import roll_out
+
+if TYPE_CHECKING:
+    from pardec.models.training.objectives.draft import DraftSettings
+
+SEED = 0x5EED
+"""Of the choice of prompts and of drawn outputs: the same sequences for every draft of a target."""
+
+
+def draft_rows(
+    folder: str | Path,
+    tokenizer: TextTokenizer,
+    target: LanguageModel,
+    settings: DraftSettings,
+    canvas: int | None,
+    by_length: bool = False,
+) -> tuple[Rows, int | None]:
+    """The target's own outputs as training rows, tasks apart, and the canvas they fill (None for text).
+
+    Text has no end within a canvas, so its outputs never end.
+
+    Raises:
+        UserError: there is no training prompt.
+    """
+    folder = Path(folder)
+    records = read_jsonl(folder / "train.jsonl")
+    if not records:
+        raise UserError(folder / "train.jsonl", "holds no training example", "ask the data set for more")
+    ends = read_json(folder / "about.json")["answers_end"]
+    generator = torch.Generator().manual_seed(SEED)
+    order = torch.randperm(len(records), generator=generator).tolist()
+    tasks = list(dict.fromkeys(record["task"] for record in records))
+    share = max(1, settings.sequences // len(tasks))
+    parts = []
+    for task in tasks:
+        chosen = [records[index] for index in order if records[index]["task"] == task][:share]
+        if settings.temperature > 0:
+            # Drawn outputs differ, so a prompt may be continued more than once.
+            chosen = (chosen * -(-share // len(chosen)))[:share]
+        prompts = [tokenizer.encode_prompt(record["prompt"]) for record in chosen]
+        size = settings.new_tokens
+        if ends:
+            longest = max(len(tokenizer.encode_answer(record["answer"])) for record in chosen)
+            size = min(size, canvas or longest)
+        outputs = roll_out(target, prompts, size, generator, settings.temperature, ban_eos=not ends)
+        # An output of one token holds no block to learn.
+        kept = [pair for pair in zip(prompts, outputs, strict=True) if len(pair[1]) > 1]
+        if not kept:
+            raise UserError(
+                "models: teachers.target", f"writes nothing on task {task}", "train the target first"
+            )
+        prompts, outputs = zip(*kept, strict=True)
+        longest = max(map(len, outputs))
+        parts.append(AnswerRows(prompts, outputs, longest, tokenizer.pad_id, tokenizer.eos_id, by_length))
+    return Mixture(parts), (canvas or settings.new_tokens) if ends else None

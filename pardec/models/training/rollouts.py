@@ -1,0 +1,74 @@
+"""What a causal model writes itself, in large batches: what a draft of it learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from pardec.common.progress import Progress
+from pardec.models.architectures.base import LanguageModel
+
+BATCH = 64
+"""Rows decoded at once; prompts of like length share a batch, so that little is padding."""
+
+
+@torch.no_grad()
+def roll_out(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    size: int,
+    generator: Generator,
+    temperature: float = 0.0,
+    ban_eos: bool = False,
+) -> list[list[int]]:
+    """What `model` writes after each prompt: up to `size` tokens, its end token included.
+
+    temperature: 0 takes the most probable token; above, tokens are drawn from `generator`. ban_eos: never end.
+    """
+    order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
+    written: list[list[int]] = [[] for _ in prompts]
+    progress = Progress("the target's own outputs", len(prompts))
+    for first in range(0, len(order), BATCH):
+        chosen = order[first : first + BATCH]
+        tokens = _batch(model, [prompts[index] for index in chosen], size, generator, temperature, ban_eos)
+        for index, row in zip(chosen, tokens.tolist(), strict=True):
+            eos = model.info.eos_id
+            ends = eos in row and not ban_eos
+            written[index] = row[: row.index(eos) + 1] if ends else row
+        progress.update(first + len(chosen), "")
+    return written
+
+
+def _batch(
+    model: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    size: int,
+    generator: Generator,
+    temperature: float,
+    ban_eos: bool,
+) -> Tensor:
+    """[B, size] long; what follows an end token is the end token."""
+    eos, width = model.info.eos_id, max(map(len, prompts))
+    pad = torch.tensor([width - len(prompt) for prompt in prompts])
+    tokens = torch.tensor([[model.info.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    cache = model.new_cache(len(prompts), width + size)
+    found, ended = [], torch.zeros(len(prompts), 1, dtype=torch.bool)
+    for _ in range(size):
+        padding = pad if pad.any() else None
+        logits = model(tokens, pad=padding, cache=cache, keep=slice(-1, None), canvas_start=width)[:, -1]
+        if ban_eos and eos is not None:
+            logits[:, eos] = -torch.inf
+        if temperature > 0:
+            tokens = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)
+        else:
+            tokens = logits.argmax(-1, keepdim=True)
+        if eos is not None and not ban_eos:
+            tokens = tokens.masked_fill(ended, eos)
+            ended |= tokens == eos
+        found.append(tokens)
+        if bool(ended.all()):
+            break
+    found += [torch.full_like(found[0], eos if eos is not None else 0)] * (size - len(found))
+    return torch.cat(found, 1)

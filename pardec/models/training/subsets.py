@@ -1,0 +1,37 @@
+"""Some positions of a large canvas, so that an example costs what it shows and not what the canvas holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pardec.common.lazy import lazy
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from pardec.models.training.batches import Batch
+
+torch = lazy("torch")
+
+BEYOND = 8
+"""Positions behind an answer's end that may be shown: one for so many of its own, so that the end is learned."""
+
+
+def choose_places(lengths: Tensor, count: int, width: int, generator: Generator) -> Tensor:
+    """Distinct canvas positions, ascending, [B, n] long, n the least of `count`, `width` and the longest span.
+
+    lengths: [B] long, tokens of each answer. width: positions of the canvas. A row's span is its answer and
+    an eighth more; positions are drawn evenly from it, and from behind it only where it has fewer than n.
+    """
+    spans = (lengths + lengths // BEYOND + 1).clamp(max=width)
+    count = min(count, width, int(spans.max()))
+    drawn = torch.rand(len(lengths), width, generator=generator)
+    drawn += torch.arange(width) >= spans[:, None]
+    return drawn.topk(count, largest=False).indices.sort(-1).values
+
+
+def shown_tokens(batch: Batch, subset: int | None) -> int:
+    """Tokens of `batch` that are run: its prompts, and at most `subset` of each canvas (null: all)."""
+    rows, width = batch.tokens.shape
+    canvas = width - batch.start
+    return rows * (batch.start + (canvas if subset is None else min(subset, canvas)))

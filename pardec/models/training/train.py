@@ -1,0 +1,142 @@
+"""Training a model: fixed steps, Muon and AdamW, everything random from one seed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Generator, nn
+
+from pardec.common.errors import UserError
+from pardec.common.files import write_json
+from pardec.common.progress import Progress
+from pardec.data.tokenizers import load_tokenizer
+from pardec.models.architectures.base import LanguageModel
+from pardec.models.load import load_model
+from pardec.models.registry import FAMILIES
+from pardec.models.sources.train import TrainSettings
+from pardec.models.training.muon import Muon
+from pardec.models.training.settings import OptimiserSettings
+
+CURVE_POINTS = 100
+"""Points of the loss curve that is kept, each the mean over the steps since the last."""
+
+
+def train_model(
+    name: str,
+    settings: TrainSettings,
+    data: str | Path,
+    seed: int,
+    out: str | Path,
+    init: str | Path | None = None,
+    teachers: Mapping[str, str | Path] | None = None,
+) -> dict:
+    """Train a model on the data set in folder `data` and write its folder `out`; returns what training.json
+    holds.
+
+    init: folder of the model it starts from. teachers: folders of the models its training runs.
+
+    The same settings, data, seed, thread count and machine give the same weights, byte for byte.
+
+    Raises:
+        UserError: unusable data, or an `init` of another shape.
+    """
+    torch.set_num_threads(settings.threads)
+    generator = Generator().manual_seed(seed)
+    family = FAMILIES.load(settings.family)(settings.objective)
+    tokenizer = load_tokenizer(data)
+    others = {called: load_model(folder) for called, folder in (teachers or {}).items()}
+    model = family.build(settings, tokenizer, others)
+    rows, canvas = family.examples(Path(data), tokenizer, settings, others)
+    model.initialise(generator)
+    if init is not None:
+        start_from(model, init)
+    wall, processor = time.monotonic(), time.process_time()
+    losses, tokens = _optimise(name, model, family, rows, settings, generator)
+    report = {
+        "name": name,
+        "family": settings.family,
+        "recipe": settings.model_dump(mode="json"),
+        "seed": seed,
+        "init": settings.init,
+        "teachers": settings.teachers,
+        "canvas": canvas,
+        "steps": settings.steps,
+        "tokens": tokens,
+        "parameters": model.info.parameters,
+        "matmul_parameters": model.info.matmul_parameters,
+        "loss": losses,
+        "cpu_s": time.process_time() - processor,
+        "wall_s": time.monotonic() - wall,
+        "threads": settings.threads,
+        "torch": torch.__version__,
+    }
+    out = Path(out)
+    model.save(out)
+    tokenizer.save(out / "tokenizer.json")
+    write_json(out / "training.json", report)
+    return report
+
+
+def start_from(model: LanguageModel, folder: str | Path) -> None:
+    """Copy the weights of the model in `folder`; what only `model` has (learned positions) stays as it is.
+
+    Raises:
+        UserError: the other model has weights that this one lacks, or of another shape.
+    """
+    other = load_model(folder).state_dict()
+    mine = model.state_dict()
+    for name, tensor in other.items():
+        if name not in mine or mine[name].shape != tensor.shape:
+            raise UserError(
+                folder,
+                f"has a weight {name!r} that does not fit",
+                "start from a model of the same size and data",
+            )
+    model.load_state_dict(other, strict=False)
+
+
+def optimisers(model: nn.Module, settings: OptimiserSettings) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024) for the matrices of the layers, AdamW for embeddings, positions and norms."""
+    matrices = [p for name, p in model.named_parameters() if name.startswith("layers.") and p.dim() == 2]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    decay = settings.weight_decay
+    return [
+        Muon(matrices, settings.muon_rate, settings.muon_momentum, decay),
+        torch.optim.AdamW(rest, lr=settings.adam_rate, betas=settings.adam_betas, weight_decay=decay),
+    ]
+
+
+def _optimise(name, model, family, rows, settings, generator) -> tuple[list[list[float]], int]:
+    """Run all steps; the loss curve as [step, mean loss since the last point], and the tokens seen."""
+    steps = settings.steps
+    optimisers_ = optimisers(model, settings.optimiser)
+    groups = [(group, group["lr"]) for optimiser in optimisers_ for group in optimiser.param_groups]
+    progress = Progress(f"train {name}", steps)
+    every = max(1, steps // CURVE_POINTS)
+    curve: list[list[float]] = []
+    recent, tokens = [], 0
+    model.train()
+    for step in range(steps):
+        factor = settings.optimiser.rate(step, steps)
+        for group, rate in groups:
+            group["lr"] = rate * factor
+        batches = rows.draw(settings.batch, generator)
+        total = 0.0
+        for batch in batches:
+            loss = family.loss(model, batch, generator) / len(batches)
+            loss.backward()
+            total += loss.item()
+            tokens += family.shown(batch)
+        for optimiser in optimisers_:
+            optimiser.step()
+            optimiser.zero_grad()
+        recent.append(total)
+        if (step + 1) % every == 0 or step + 1 == steps:
+            curve.append([step + 1, sum(recent) / len(recent)])
+            recent = []
+        progress.update(step + 1, f"loss {curve[-1][1]:.3f}" if curve else "")
+    return curve, tokens
