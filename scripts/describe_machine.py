@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from pardec.common.cli import main_guard
+from pardec.jobs import job
 
 
 def main() -> None:
@@ -16,15 +15,11 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
 
-    from pardec.common.files import write_json
-    from pardec.evidence.provenance import now, provenance, sealed
-    from pardec.measure.machine import describe
+    with job() as this:
+        from pardec.measure.machine import describe
 
-    begin = now()
-    facts = describe(args.device, args.threads, args.precision)
-    origin = provenance(sys.argv, begin, [])
-    write_json(args.out, sealed(args.out, facts | {"provenance": origin}))
+        this.seal(args.out, describe(args.device, args.threads, args.precision))
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
 from pardec.common.files import write_text
 from pardec.evidence.jobs import in_order
+from pardec.jobs import job
 from pardec.report.diagram import STANDALONE, Box, draw
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,9 +25,10 @@ def main() -> None:
     parser.add_argument("--dot", type=Path, help="a file with that text; by default Snakemake is asked")
     parser.add_argument("--out", type=Path, default=ROOT / "docs/images/rulegraph.svg")
     options = parser.parse_args()
-    text = options.dot.read_text(encoding="utf-8") if options.dot else ask_snakemake()
-    write_text(options.out, rulegraph(text))
-    print(options.out)
+    with job():
+        text = options.dot.read_text(encoding="utf-8") if options.dot else ask_snakemake()
+        write_text(options.out, rulegraph(text))
+        print(options.out)
 
 
 def ask_snakemake() -> str:
@@ -63,4 +64,4 @@ def rulegraph(dot: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -6,15 +6,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import sys
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
-from pardec.common.files import write_json
-from pardec.evidence.provenance import now, provenance
+from pardec.jobs import job
 from pardec.models.registry import SOURCES
 
 
@@ -23,41 +20,44 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="the model's name in the study")
     parser.add_argument("--settings", required=True, help="its settings as JSON")
     parser.add_argument("--seed", required=True, type=int, help="seed of random weights")
-    parser.add_argument("--out", required=True, help="the folder to write")
+    parser.add_argument("--out", required=True, type=Path, help="the folder to write")
     arguments = parser.parse_args()
-    where = f"models.{arguments.name}"
+    with job() as this:
+        this.wildcards, this.seed = {"model": arguments.name}, arguments.seed
+        where = f"models.{arguments.name}"
+        settings = parse_settings(arguments.settings, where)
+        module = importlib.import_module(SOURCES.module(settings.source))
+        if not hasattr(module, "fetch"):
+            raise UserError(
+                where, f"source {settings.source!r} is not fetched", "train it with scripts/train_model.py"
+            )
+        source = module.fetch(settings, arguments.out, arguments.seed)
+        this.load(SOURCES.module(settings.source))
+        # source.json holds the hashes of all other files.
+        written = (arguments.out / "config.json", arguments.out / "source.json")
+        this.sign(*written, beside=arguments.out / "provenance.json")
+        size = sum(entry["bytes"] for entry in source["files"].values())
+        print(f"{arguments.name}: {len(source['files'])} files, {size / 1e6:.1f} MB from {settings.source}")
+
+
+def parse_settings(text: str, where: str):
+    """The settings of any source that is not `train`.
+
+    Raises:
+        UserError: not JSON, no such source, or a key it refuses.
+    """
     try:
-        values = json.loads(arguments.settings)
-        settings = SOURCES.load(str(values.get("source"))).model_validate(values)
+        values = json.loads(text)
+        return SOURCES.load(str(values.get("source"))).model_validate(values)
     except (json.JSONDecodeError, AttributeError) as error:
         raise UserError("--settings", f"is not a JSON object ({error})", "give a JSON object") from None
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join([where, *map(str, first["loc"])])
         raise UserError(
-            key, f"{first['msg']} (it is {first['input']!r})", "mend this key of the study"
+            key, f"{first['msg']} (it is {first['input']!r})", "correct this key of the study"
         ) from None
-    module = importlib.import_module(SOURCES.module(settings.source))
-    if not hasattr(module, "fetch"):
-        raise UserError(
-            where, f"source {settings.source!r} is not fetched", "train it with scripts/train_model.py"
-        )
-    begin = now()
-    source = module.fetch(settings, arguments.out, arguments.seed)
-    out = Path(arguments.out)
-    origin = provenance(
-        sys.argv,
-        begin,
-        [],
-        modules=[SOURCES.module(settings.source)],
-        wildcards={"model": arguments.name},
-        seed=arguments.seed,
-        outputs=[out / "config.json", out / "source.json"],  # source.json holds the hashes of all the others
-    )
-    write_json(out / "provenance.json", origin)
-    size = sum(entry["bytes"] for entry in source["files"].values())
-    print(f"{arguments.name}: {len(source['files'])} files, {size / 1e6:.1f} MB from {settings.source}")
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
-from pardec.common.cli import main_guard
 from pardec.common.files import write_json
-from pardec.evidence.provenance import now, write_sidecar
+from pardec.jobs import job
 
 
 def main() -> None:
@@ -17,10 +15,11 @@ def main() -> None:
     parser.add_argument("--rule", help="the rule that asks, where it is not named after this script")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
-    begin = now()
-    write_json(args.out, args.study)
-    write_sidecar([args.out], sys.argv, begin, [], rule=args.rule)
+    with job() as this:
+        this.rule = args.rule
+        write_json(args.out, args.study)
+        this.sign(args.out)
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
+from pardec.jobs import job
 from pardec.models.sources.train import TrainSettings
 
 
@@ -17,25 +17,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="the model's name in the study")
     parser.add_argument("--settings", required=True, help="its settings as JSON")
-    parser.add_argument("--data", required=True, help="the folder of its data set")
+    parser.add_argument("--data", required=True, type=Path, help="the folder of its data set")
     parser.add_argument("--init", help="the folder of the model it starts from")
     parser.add_argument("--teachers", type=json.loads, default={}, help="folders of its teachers, JSON")
     parser.add_argument("--seed", required=True, type=int)
-    parser.add_argument("--out", required=True, help="the folder to write")
+    parser.add_argument("--out", required=True, type=Path, help="the folder to write")
     arguments = parser.parse_args()
+    with job() as this:
+        train(arguments, this)
+
+
+def train(arguments: argparse.Namespace, this) -> None:
     settings = parse_settings(arguments.settings, arguments.name)
     if (settings.init is None) != (arguments.init is None):
         raise UserError("--init", "disagrees with `init` of the settings", "give both or neither")
 
-    from pathlib import Path
-
-    from pardec.common.files import write_json
-    from pardec.evidence.provenance import checkpoint_files, now, provenance
+    from pardec.evidence.provenance import checkpoint_files
     from pardec.models.architecture import modules_of
     from pardec.models.registry import FAMILIES
     from pardec.models.training.train import train_model
 
-    begin = now()
+    parents = [*([arguments.init] if arguments.init else []), *arguments.teachers.values()]
+    this.wildcards, this.seed = {"model": arguments.name}, arguments.seed
+    this.read(*(arguments.data / name for name in ("train.jsonl", "tokenizer.json", "about.json")))
+    this.read(*(path for parent in parents for path in checkpoint_files(parent)))
     report = train_model(
         arguments.name,
         settings,
@@ -45,21 +50,9 @@ def main() -> None:
         arguments.init,
         arguments.teachers,
     )
-    inputs = [Path(arguments.data) / name for name in ("train.jsonl", "tokenizer.json", "about.json")]
-    parents = [*([arguments.init] if arguments.init else []), *arguments.teachers.values()]
-    inputs += [path for parent in parents for path in checkpoint_files(parent)]
-    out = Path(arguments.out)
+    this.load(FAMILIES.module(settings.family), *modules_of(arguments.out, *parents))
     names = ("config.json", "model.safetensors", "tokenizer.json", "training.json")
-    origin = provenance(
-        sys.argv,
-        begin,
-        inputs,
-        modules=[FAMILIES.module(settings.family), *modules_of(out, *parents)],
-        wildcards={"model": arguments.name},
-        seed=arguments.seed,
-        outputs=[out / name for name in names],
-    )
-    write_json(out / "provenance.json", origin)
+    this.sign(*(arguments.out / name for name in names), beside=arguments.out / "provenance.json")
     loss = report["loss"][-1][1]
     print(
         f"{arguments.name}: {report['steps']} steps, last loss {loss:.3f}, {report['cpu_s']:.0f} CPU-seconds"
@@ -76,4 +69,4 @@ def parse_settings(text: str, name: str) -> TrainSettings:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

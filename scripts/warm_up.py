@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from pardec.common.cli import main_guard
+from pardec.jobs import job
 from pardec.measure import forkserver
 
 
@@ -19,15 +19,11 @@ def main() -> None:
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
 
-    from pardec.common.files import write_json
-    from pardec.evidence.provenance import now, provenance, sealed
-    from pardec.measure.machine import burn_in
+    with job() as this:
+        from pardec.measure.machine import burn_in
 
-    begin = now()
-    passes = burn_in(args.device, args.threads, args.precision, args.seconds)
-    launch = os.environ.get(forkserver.LAUNCH, "fresh")
-    origin = provenance(sys.argv, begin, [])
-    write_json(args.out, sealed(args.out, {"pass_ms": passes, "launch": launch, "provenance": origin}))
+        passes = burn_in(args.device, args.threads, args.precision, args.seconds)
+        this.seal(args.out, {"pass_ms": passes, "launch": os.environ.get(forkserver.LAUNCH, "fresh")})
 
 
 if __name__ == "__main__":
@@ -35,4 +31,4 @@ if __name__ == "__main__":
         status = forkserver.run(sys.argv)
         if status is not None:
             sys.exit(status)
-    sys.exit(main_guard(main))
+    main()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.files import write_text
+from pardec.jobs import job
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = "3.13"
@@ -28,9 +27,10 @@ def environment(requirements: str) -> str:
 
 
 def main() -> None:
-    text = environment((ROOT / "requirements.txt").read_text(encoding="utf-8"))
-    write_text(ROOT / "envs/pardec.yaml", text)
+    with job():
+        text = environment((ROOT / "requirements.txt").read_text(encoding="utf-8"))
+        write_text(ROOT / "envs/pardec.yaml", text)
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

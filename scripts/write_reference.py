@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.files import write_text
+from pardec.jobs import job
 from pardec.study.reference import json_schema, reference
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 def main() -> None:
-    write_text(DOCS / "config.md", reference())
-    write_text(DOCS / "study.schema.json", json_schema())
+    with job():
+        write_text(DOCS / "config.md", reference())
+        write_text(DOCS / "study.schema.json", json_schema())
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import grimp
 
-FLOORS = ["common", "data", "models", "decoding", "measure", "quality", "study", "evidence", "report", "cli"]
+FLOORS = [
+    "common",
+    "data",
+    "models",
+    "decoding",
+    "measure",
+    "quality",
+    "study",
+    "evidence",
+    "report",
+    "jobs",
+    "cli",
+]
 HEAVY = ("torch", "transformers", "datasets", "pandas", "matplotlib", "scipy", "pyarrow")
 
 
