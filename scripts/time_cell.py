@@ -118,7 +118,7 @@ def main() -> None:
 
 def write_record(args: argparse.Namespace, facts: dict, begin: str, launch: str) -> None:
     from pardec.common.files import write_json
-    from pardec.decoding.registry import DECODERS
+    from pardec.decoding.prepared import modules_run
     from pardec.evidence.provenance import checkpoint_files, provenance, sealed
     from pardec.evidence.record import record
     from pardec.models.architecture import modules_of
@@ -132,12 +132,14 @@ def write_record(args: argparse.Namespace, facts: dict, begin: str, launch: str)
         ]
     )
     files = [path for model in models for path in checkpoint_files(model)]
-    decoders = dict.fromkeys([args.decoder, *([args.reference_decoder] if args.reference_model else [])])
+    arms = [(args.decoder, args.settings)]
+    arms += [(args.reference_decoder, args.reference_settings)] if args.reference_model else []
+    run = dict.fromkeys(name for arm in arms for name in modules_run(*arm, args.engine))
     origin = provenance(
         sys.argv,
         begin,
         [prompts_file(args), *files],
-        modules=[*map(DECODERS.module, decoders), *modules_of(*models)],
+        modules=[*run, *modules_of(*models)],
         wildcards={"cell": args.cell},
         seed=args.seed,
         machine=args.machine,

@@ -133,6 +133,13 @@ class Decoder(ABC):
         return cls.accompanied
 
     @classmethod
+    def modules(cls, settings: Settings) -> tuple[str, ...]:
+        """Dotted names of the modules that this decoder runs at these settings and that no import statement names:
+        its own, and those of the strategies and further decoders that it loads by name. Light: for planning and
+        provenance."""
+        return (cls.__module__,)
+
+    @classmethod
     def passes(cls, settings: Settings, prompt: int, new_tokens: int) -> list[Passes] | None:
         """The most passes that a generation after `prompt` tokens makes; None where the text decides. Light: for
         planning only."""

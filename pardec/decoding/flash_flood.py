@@ -15,6 +15,7 @@ from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
 from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
 from pardec.decoding.noise import uniform
+from pardec.decoding.registry import DECODERS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +55,11 @@ class FlashFloodDecoder(Decoder):
     @classmethod
     def wants(cls, settings: FlashFloodSettings) -> tuple[str, ...]:
         return ("manager",) if settings.plan == "manager" else ()
+
+    @classmethod
+    def modules(cls, settings: FlashFloodSettings) -> tuple[str, ...]:
+        manager = (DECODERS.module(settings.manager),) if settings.plan == "manager" else ()
+        return (cls.__module__, *manager)
 
     def decode(
         self, model: Renderer, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
@@ -106,13 +112,9 @@ class FlashFloodDecoder(Decoder):
 
     def _manager(self) -> Decoder:
         """What decodes the plan, greedily; a plan has the length asked for, so it never ends early."""
-        if self.settings.manager == "jacobi":
-            from pardec.decoding.jacobi import Jacobi, JacobiSettings
-
-            return Jacobi(JacobiSettings(eos="ban", window=self.settings.window))
-        from pardec.decoding.autoregressive import Autoregressive, AutoregressiveSettings
-
-        return Autoregressive(AutoregressiveSettings(eos="ban"))
+        kind = DECODERS.load(self.settings.manager)
+        window = {"window": self.settings.window} if self.settings.manager == "jacobi" else {}
+        return kind(kind.Settings(eos="ban", **window))
 
     def render(
         self, roots: Tensor, seeds: Tensor, places: Tensor, observer: Observer = SILENT
@@ -221,6 +223,10 @@ class TableLookup(FlashFloodDecoder):
     @classmethod
     def wants(cls, settings: TableLookupSettings) -> tuple[str, ...]:
         return ()
+
+    @classmethod
+    def modules(cls, settings: TableLookupSettings) -> tuple[str, ...]:
+        return (cls.__module__,)
 
     def __init__(self, settings: TableLookupSettings):
         super().__init__(FlashFloodSettings())

@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from pardec.common.errors import UserError
+from pardec.common.settings import Settings
 from pardec.decoding.base import Decoder
 from pardec.decoding.registry import DECODERS
+from pardec.models.registry import ENGINES
 
 Encode = Callable[[Sequence[dict], int | None, int | None], list[list[int]]]
 """Prompt records, their exact length in tokens or None, and a seed where tokens are to be random, to token ids."""
@@ -59,11 +61,10 @@ def load_arm(
             "give the arm another model or another decoder",
         )
     made.engine = engine
-    if engine == "compiled":
-        from pardec.models.engines.compiled import compile_model
-
-        model = compile_model(model, device)
-        made.companions = {name: compile_model(other, device) for name, other in made.companions.items()}
+    if engine != "eager":
+        on_engine = ENGINES.load(engine)
+        model = on_engine(model, device)
+        made.companions = {name: on_engine(other, device) for name, other in made.companions.items()}
     tokenizer = load_tokenizer(Path(model_dir) / "tokenizer.json")
     chat = chat_of(model_dir) if prompt_form == "chat" else None
     made.prepare(model)
@@ -89,16 +90,36 @@ def companion_trouble(decoder: str, settings: Any, companions: Collection[str]) 
     return None
 
 
+def modules_run(decoder: str, settings: dict[str, Any], engine: str = "eager") -> tuple[str, ...]:
+    """Dotted names of the modules that an arm loads by name: those of its decoder at these plain settings, and its
+    engine's; not those of its models, which their folders name. Light.
+
+    Raises:
+        UserError: no such decoder or engine, or a setting it refuses.
+    """
+    own = DECODERS.load(decoder).modules(validated(decoder, settings))
+    return own if engine == "eager" else (*own, ENGINES.module(engine))
+
+
 def build(decoder: str, settings: dict[str, Any]) -> Decoder:
     """A decoder from its registry name and plain settings.
 
     Raises:
         UserError: no such decoder, or a setting it refuses.
     """
-    kind = DECODERS.load(decoder)
+    return DECODERS.load(decoder)(validated(decoder, settings))
+
+
+def validated(decoder: str, settings: dict[str, Any]) -> Settings:
+    """The settings of a decoder from plain values.
+
+    Raises:
+        UserError: no such decoder, or a setting it refuses.
+    """
+    kind = DECODERS.load(decoder).Settings
     try:
         # As JSON, where a list may stand for a tuple: settings come from command lines and studies.
-        return kind(kind.Settings.model_validate_json(json.dumps(settings)))
+        return kind.model_validate_json(json.dumps(settings))
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(map(str, first["loc"]))

@@ -7,10 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pardec.common.lazy import lazy
 from pardec.measure.clock import HostClock, timed
-
-torch = lazy("torch")
 
 LEAST = 3
 """Passes that one graph wants before it replays: compile, record, replay."""
@@ -24,20 +21,14 @@ class Recompiled(RuntimeError):
 
 def graphs() -> int:
     """Graphs compiled by this process so far; none where the compiler was never loaded."""
-    if "torch._dynamo" not in sys.modules:
-        return 0
-    from pardec.models.engines import compiled
-
-    return compiled.graphs()
+    dynamo = sys.modules.get("torch._dynamo")
+    return 0 if dynamo is None else int(dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 def refused(error: BaseException) -> bool:
-    """Whether the compiler says that code or shapes are beyond it."""
-    if "torch._dynamo" not in sys.modules:
-        return False
-    from pardec.models.engines import compiled
-
-    return compiled.refused(error)
+    """Whether the compiler says that code or shapes are beyond it: unsupported, rather than a fault."""
+    kinds = ("Unsupported", "FailOnRecompileLimitHit", "RecompileLimitExceeded")
+    return type(error).__module__.startswith("torch._dynamo") and type(error).__name__ in kinds
 
 
 def settle(

@@ -41,6 +41,9 @@ FORMATS = Registry(
 )
 """Formats that a backbone is read from, by `model_type` in config.json: fields, and names of the weights."""
 
+ENGINES = Registry("engine", {"compiled": "pardec.models.engines.compiled:compile_model"})
+"""What runs a loaded model otherwise than as plain modules (engine `eager`), by name: (model, device) -> model."""
+
 SOURCES = Registry(
     "model source",
     {

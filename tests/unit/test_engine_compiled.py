@@ -13,8 +13,9 @@ from pardec.decoding.prepared import build, load_arm
 from pardec.measure import compiling
 from pardec.measure.cell import ArmSpec, run_cell
 from pardec.measure.clock import HostClock
+from pardec.measure.compiling import graphs
 from pardec.models.engines import compiled
-from pardec.models.engines.compiled import COMPILERS, compile_model, graphs
+from pardec.models.engines.compiled import COMPILERS, compile_model
 from pardec.models.engines.quantise import quantise
 from pardec.study.load import load_study
 from tests.faults import arms

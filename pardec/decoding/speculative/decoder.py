@@ -118,6 +118,11 @@ class Speculative(Decoder):
         companion = registry.DRAFTERS.load(settings.drafter.name).companion
         return () if companion is None else (companion,)
 
+    @classmethod
+    def modules(cls, settings: SpeculativeSettings) -> tuple[str, ...]:
+        chosen = [entries.module(getattr(settings, kind).name) for kind, entries in registry.KINDS.items()]
+        return (cls.__module__, *dict.fromkeys(chosen))
+
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:

@@ -68,3 +68,13 @@ RULES = Registry(
         "residual": f"{HERE}.rules.residual:Residual",
     },
 )
+KINDS = {
+    "drafter": DRAFTERS,
+    "schedule": SCHEDULES,
+    "seeding": SEEDINGS,
+    "refinement": REFINEMENTS,
+    "truncation": TRUNCATIONS,
+    "proposal": PROPOSALS,
+    "acceptance": RULES,
+}
+"""The registry of each kind, by the key of the decoder's settings that chooses from it."""

@@ -49,11 +49,6 @@ def refuse_platform(device: str) -> None:
         raise NotImplementedError("engine compiled: Triton is not installed, which compiles kernels for CUDA")
 
 
-def graphs() -> int:
-    """Graphs compiled by this process so far; equal before and after a stretch of time, nothing was compiled in it."""
-    return int(torch._dynamo.utils.counters["stats"]["unique_graphs"])
-
-
 def compiler(run: Callable, device: str) -> Callable:
     """`run` as graphs of static shape, each whole: a break, or one shape too many, is an error."""
     settings = torch._dynamo.config
@@ -152,12 +147,6 @@ def static_view(
         rows = torch.arange(batch, device=x.device)[:, None]
         slots = rows, slice(None), columns[past : past + length].expand(batch, length).contiguous()
     return mask, slots
-
-
-def refused(error: BaseException) -> bool:
-    """Whether the compiler says that code or shapes are beyond it: unsupported, rather than a fault."""
-    kinds = ("Unsupported", "FailOnRecompileLimitHit", "RecompileLimitExceeded")
-    return type(error).__module__.startswith("torch._dynamo") and type(error).__name__ in kinds
 
 
 def compile_model(model: Any, device: str) -> Any:
