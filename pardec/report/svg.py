@@ -1,16 +1,24 @@
-"""Figures inside the page: the same drawing, but marks open values and colours follow the theme."""
+"""SVG drawings edited as XML: titles in files, and figures inside the page.
+
+Only path data and positions are shortened. Text, labels and ids of values are never touched.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from html import unescape
 from pathlib import Path
+from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from pardec.common.errors import UserError
+from pardec.common.lazy import lazy
 
+etree = lazy("lxml.etree")
+
+SVG = "{http://www.w3.org/2000/svg}"
+XLINK = "{http://www.w3.org/1999/xlink}href"
 # Colours of `figures.style` that the page's theme owns; the rest stay as drawn.
 THEME = {
     "#1f2328": "var(--ink)",
@@ -22,54 +30,104 @@ THEME = {
     "#009e73": "var(--green)",
     "#cc79a7": "var(--pink)",
 }
+POSITIONS = frozenset(["d", "points", "x", "y", "x1", "x2", "y1", "y2", "cx", "cy", "width", "height"])
+DECIMAL = re.compile(r"-?\d*\.\d{3,}(?:e-?\d+)?")
+MOVE = re.compile(r"(?:translate|rotate)\([^)]*\)")
+URL = re.compile(r"url\(#([^)]*)\)")
+
+
+def shortened(text: str) -> str:
+    """`text` with its decimal numbers rounded to hundredths of a point, finer than a screen can show."""
+    return DECIMAL.sub(lambda match: f"{round(float(match[0]), 2) + 0.0:.10g}", text)
+
+
+def parsed(content: bytes, path: str | Path, blank: bool = True) -> Any:
+    """The root element of an SVG file's `content`, without comments; `blank` keeps the space between elements.
+
+    Raises:
+        UserError: it is no SVG; names `path`.
+    """
+    parser = etree.XMLParser(
+        remove_comments=True, remove_blank_text=not blank, resolve_entities=False, no_network=True
+    )
+    try:
+        root = etree.fromstring(content, parser)
+    except etree.XMLSyntaxError:
+        root = None
+    if root is None or root.tag != f"{SVG}svg":
+        raise UserError(path, "is not an SVG", "remake it with `make all`")
+    return root
+
+
+def titled(content: bytes, spoken: Callable[[str], str | None]) -> bytes:
+    """The SVG file `content` with a title in each mark, which any viewer shows on hover.
+
+    spoken: words for the id of a mark's value; None leaves the mark without a title.
+    """
+    root = parsed(content, "the drawing")
+    for mark in root.iter(f"{SVG}g"):
+        ident = mark.get("id", "")
+        words = spoken(ident) if "/" in ident else None
+        if words is not None:
+            title = etree.Element(f"{SVG}title")
+            title.text = words
+            mark.insert(0, title)
+    return etree.tostring(root, xml_declaration=True, encoding="utf-8")
 
 
 def embed(path: str | Path, name: str, alt: str, label: Callable[[str], str | None]) -> Markup:
     """The drawing of an SVG file as an element of the page.
 
-    name: prefix that keeps ids of several figures apart. label: what to say of a value id, None if it is not
+    name: prefix that keeps ids of several figures apart. label: words for the id of a value, None if it is not
     published. Marks of published values get `data-v` and that label; the page's script opens their trail.
 
     Raises:
         UserError: the file is missing or no SVG.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        root = parsed(Path(path).read_bytes(), path, blank=False)
     except FileNotFoundError:
         raise UserError(path, "does not exist", "run `make all` to draw it") from None
-    start = text.find("<svg")
-    if start < 0:
-        raise UserError(path, "is not an SVG", "delete it and run `make all` again")
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[start:], flags=re.S)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
-    # The file tells its values by titles, for viewers without this page's script; here labels do that.
-    text = re.sub(r"<title>.*?</title>", "", text, flags=re.S)
-    drawn: list[str] = []
+    # The page labels marks itself, and scales the drawing by its viewBox.
+    etree.strip_elements(root, f"{SVG}metadata", f"{SVG}title", with_tail=False)
+    for attribute in ("width", "height", "version"):
+        root.attrib.pop(attribute, None)
+    count = 0
+    for element in root.iter():
+        for attribute, text in element.attrib.items():
+            element.set(attribute, _edited(attribute, text, name))
+        ident = element.attrib.pop("id", None)
+        if ident is None:
+            continue
+        words = label(ident) if "/" in ident else None
+        if words is not None:
+            # The Tab key enters at the first mark; arrow keys go on from there.
+            stop = "-1" if count else "0"
+            marked = {
+                "class": "mark",
+                "data-v": ident,
+                "role": "button",
+                "tabindex": stop,
+                "aria-label": words,
+            }
+            element.attrib.update(marked)
+            count += 1
+        elif "/" not in ident:
+            element.set("id", f"{name}-{ident}")
+    root.attrib.update({"role": "group", "aria-label": alt, "data-values": str(count)})
+    return Markup(etree.tostring(root, encoding="unicode"))
 
-    def rename(match: re.Match) -> str:
-        ident = unescape(match[1])
-        if "/" in ident:
-            words = label(ident)
-            if words is None:
-                return ""
-            drawn.append(ident)
-            # The first is where the Tab key enters; arrow keys go on from there.
-            stop = 0 if len(drawn) == 1 else -1
-            told = f'role="button" tabindex="{stop}" aria-label="{escape(words)}"'
-            return f'class="mark" data-v="{escape(ident)}" {told}'
-        return f'id="{name}-{escape(ident)}"'
 
-    text = re.sub(r'\bid="([^"]*)"', rename, text)
-    text = re.sub(r'xlink:href="#([^"]*)"', rf'xlink:href="#{name}-\1"', text)
-    text = re.sub(r"url\(#([^)]*)\)", rf"url(#{name}-\1)", text)
-    for color, variable in THEME.items():
-        text = re.sub(color, variable, text, flags=re.I)
-    # Six decimals of a point are a thousandth of what a screen can show; two keep the page small.
-    text = re.sub(r"(\d+\.\d{2})\d+", r"\1", text)
-    head = f'<svg role="group" aria-label="{escape(alt)}" data-values="{len(drawn)}" '
-    # Marks need their `data-v` where no width is fixed: the page scales the drawing by its viewBox.
-    opening = re.match(r"<svg\b([^>]*)>", text)
-    kept = re.sub(r'\b(width|height|xmlns(?::\w+)?|version)="[^"]*"', "", opening[1]) if opening else ""
-    body = text[opening.end() :] if opening else text
-    xlink = 'xmlns:xlink="http://www.w3.org/1999/xlink"'
-    return Markup(re.sub(r"\s+", " ", f"{head}{xlink} {kept}>") + re.sub(r">\s+<", "><", body).strip())
+def _edited(attribute: str, text: str, name: str) -> str:
+    """An attribute with short positions, colours of the theme, and references into this figure."""
+    if attribute == XLINK:
+        return f"#{name}-{text[1:]}" if text.startswith("#") else text
+    if attribute in POSITIONS:
+        return shortened(text)
+    if attribute == "transform":
+        # Factors of scale() and matrix() are small numbers that need their digits.
+        return MOVE.sub(lambda match: shortened(match[0]), text)
+    if attribute in ("style", "fill", "stroke", "clip-path"):
+        text = URL.sub(rf"url(#{name}-\1)", text)
+        return re.sub("|".join(THEME), lambda match: THEME[match[0].lower()], text, flags=re.I)
+    return text

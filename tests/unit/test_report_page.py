@@ -25,6 +25,8 @@ from pardec.report.rows import Row, groups_of, rows_of
 from pardec.report.svg import embed
 from tests import report_fixtures as made
 
+XMLNS = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+
 
 @pytest.fixture(scope="module")
 def material(tmp_path_factory):
@@ -225,7 +227,7 @@ def test_digest_packs_and_escapes():
 
 
 def test_embedded_figures_do_not_share_ids(tmp_path):
-    text = '<svg viewBox="0 0 1 1"><defs><path id="m1"/></defs><g id="t/a/x"><use xlink:href="#m1"/></g>'
+    text = f'<svg {XMLNS} viewBox="0 0 1 1"><defs><path id="m1"/></defs><g id="t/a/x"><use xlink:href="#m1"/></g>'
     text += '<g id="t/b/x" clip-path="url(#m1)"/></svg>'
     (tmp_path / "f.svg").write_text(text)
     out = embed(tmp_path / "f.svg", "one", 'a "b"', lambda ident: "x, a: 1" if ident == "t/a/x" else None)
@@ -234,7 +236,27 @@ def test_embedded_figures_do_not_share_ids(tmp_path):
     assert "url(#one-m1)" in out
     assert 'data-v="t/a/x"' in out
     assert "t/b/x" not in out, "a mark without a published value is no link"
-    assert "a &#34;b&#34;" in out
+    assert "a &quot;b&quot;" in out
+
+
+def test_only_positions_are_shortened_never_text_labels_or_ids(tmp_path):
+    ids = ["cells/steps/speculative/temperature~0.125/ratio", "cells/steps/a/latency_ms"]
+    marks = "".join(f'<g id="{ident}"><path d="M 1.23456 2.999999 L -0.0001 7"/></g>' for ident in ids)
+    ticks = "".join(f'<text x="10.123456">{tick}</text>' for tick in ("0.975", "1.025", "0.005"))
+    moved = '<g transform="translate(1.23456 2) scale(0.00125 -0.00125)"/>'
+    (tmp_path / "f.svg").write_text(f'<svg {XMLNS} viewBox="0 0 1 1">{marks}{ticks}{moved}</svg>')
+    out = embed(tmp_path / "f.svg", "one", "0.12345", lambda ident: "ratio: 0.00123")
+    assert all(f'data-v="{ident}"' in out for ident in ids)
+    assert re.findall(r"<text[^>]*>([^<]*)<", out) == ["0.975", "1.025", "0.005"]
+    assert out.count('aria-label="ratio: 0.00123"') == 2
+    assert 'd="M 1.23 3 L 0 7"' in out and 'x="10.12"' in out
+    assert "translate(1.23 2) scale(0.00125 -0.00125)" in out
+
+
+def test_a_file_that_is_no_svg_is_named(tmp_path):
+    (tmp_path / "f.svg").write_text("<svg")
+    with pytest.raises(UserError, match="is not an SVG"):
+        embed(tmp_path / "f.svg", "one", "", str)
 
 
 def test_outputs_show_few_and_many_steps(tmp_path):
@@ -316,7 +338,7 @@ def test_marks_are_buttons_that_say_their_value(tmp_path):
     values = {"t/a,b/latency_ms": {"value": 3.0, "unit": "ms", "text": "3.00", "ci_low": 2.5, "ci_high": 3.5}}
     book = Book(values, {})
     (tmp_path / "f.svg").write_text(
-        '<svg viewBox="0 0 1 1"><g id="t/a,b/latency_ms"><title>for viewers</title></g><g id="t/a,b/n"/></svg>'
+        f'<svg {XMLNS} viewBox="0 0 1 1"><g id="t/a,b/latency_ms"><title>for viewers</title></g><g id="t/a,b/n"/></svg>'
     )
     out = embed(tmp_path / "f.svg", "one", "", book.draw)
     assert 'aria-label="latency ms, a,b: 3.00 ms, interval 2.50 to 3.50"' in out

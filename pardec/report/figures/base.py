@@ -7,10 +7,8 @@ those ids stands in the file's metadata.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape, unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from pardec.common.files import atomic
 from pardec.common.lazy import lazy
 from pardec.report.book import figures
 from pardec.report.frames import measure, stem, unit_of
+from pardec.report.svg import titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
@@ -54,23 +53,20 @@ def drawn(canvas: Canvas) -> list[str]:
     return sorted({a.get_gid() for a in canvas.findobj() if a.get_gid() and "/" in a.get_gid()})
 
 
-def titled(svg: str, tables: Tables) -> str:
-    """`svg` with a title in each mark, which any viewer shows on hover: the row, the number, its interval."""
+def speaker(tables: Tables) -> Callable[[str], str | None]:
+    """What says the id of a value in `tables` in words: the row, the number, its interval; None where no row has it."""
     rows: dict[str, dict[str, Any]] = {}
 
-    def row(table: str, key: str) -> Any:
+    def words(ident: str) -> str | None:
+        table, _, rest = ident.partition("/")
+        key, _, column = rest.rpartition("/")
         if table not in rows:
             frame = tables.get(table)
             rows[table] = {} if frame is None else {r["key"]: r for r in frame.to_dict("records")}
-        return rows[table].get(key)
+        row = rows[table].get(key)
+        return None if row is None else spoken(row, key, column)
 
-    def tell(match: re.Match) -> str:
-        table, _, rest = unescape(match[1]).partition("/")
-        key, _, column = rest.rpartition("/")
-        found = row(table, key)
-        return match[0] if found is None else f"{match[0]}<title>{escape(spoken(found, key, column))}</title>"
-
-    return re.sub(r'<g id="([^"]*/[^"]*)">', tell, svg)
+    return words
 
 
 def spoken(row: Any, key: str, column: str) -> str:
@@ -87,12 +83,15 @@ def save(figure: Figure, tables: Tables, svg: str | Path, png: str | Path) -> No
     kept)."""
     from pardec.report.figures.style import RC
 
-    with matplotlib.rc_context({**RC, "svg.hashsalt": figure.name}):
+    with matplotlib.rc_context():
+        # A user's matplotlibrc would make other bytes.
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update({**RC, "svg.hashsalt": figure.name})
         canvas = figure.draw(tables)
         about = {"Title": figure.title, "Description": figure.alt, "Creator": "pardec"}
         with atomic(svg, ".svg") as path:
             canvas.savefig(path, metadata={**about, "Date": None, "Keywords": drawn(canvas)})
-            path.write_text(titled(path.read_text(encoding="utf-8"), tables), encoding="utf-8")
+            path.write_bytes(titled(path.read_bytes(), speaker(tables)))
         with atomic(png, ".png") as path:
             notes = {"Title": figure.title, "Description": figure.alt, "Software": None}
             canvas.savefig(path, dpi=200, metadata=notes)
