@@ -18,11 +18,10 @@ def archive(
 
     The archive holds everything but logs and other archives; `verify`, `compare` and `trace` read it.
     """
+    from pardec.audit.archive import open_run, write_archive
     from pardec.cli.guard import console
     from pardec.common.errors import UserError
     from pardec.common.files import sha256
-    from pardec.evidence.archive import write_archive
-    from pardec.evidence.run import open_run
 
     if len(paths) > 2:
         raise UserError(str(paths[2]), "is one name too many", "name the results and the file to write")

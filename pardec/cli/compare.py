@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pardec.evidence.compare import Comparison, Judged
+    from pardec.audit.compare import Comparison, Judged
 
 RULE = (
     "Reproduced: the 95 % interval of the difference covers 0. Its standard error comes from both intervals (normal "
@@ -31,13 +31,13 @@ def compare(
     rows: Annotated[int, typer.Option(min=0, help="differing values to list; 0 lists all")] = 40,
 ) -> None:
     """Say of each value whether the second run reproduces the first."""
+    from pardec.audit.archive import open_run
+    from pardec.audit.compare import DIFFERS
+    from pardec.audit.compare import compare as hold
     from pardec.cli.compare_page import page as written
     from pardec.cli.guard import console
     from pardec.common.errors import UserError
     from pardec.common.files import write_text
-    from pardec.evidence.compare import DIFFERS
-    from pardec.evidence.compare import compare as hold
-    from pardec.evidence.run import open_run
 
     with open_run(first) as a, open_run(second) as b:
         for run in (a, b):
@@ -62,7 +62,7 @@ def tables(found: Comparison, rows: int) -> list[Any]:
     from rich.table import Table
     from rich.text import Text
 
-    from pardec.evidence.compare import DIFFERS
+    from pardec.audit.compare import DIFFERS
 
     summary = Table("verdict", "why", title="Values", title_justify="left")
     summary.add_column("values", justify="right")
@@ -116,7 +116,7 @@ def chance(one: Judged) -> str:
 
 def sentence(found: Comparison) -> str:
     """The whole comparison in a line or two."""
-    from pardec.evidence.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED
+    from pardec.audit.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED
 
     right, wrong, open_ = (found.count(verdict) for verdict in (REPRODUCED, DIFFERS, NOT_COMPARABLE))
     share = "" if found.share is None else f" ({found.share:.2%} of those that can be judged)"

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pardec.evidence.compare import Comparison
+    from pardec.audit.compare import Comparison
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
@@ -24,8 +24,8 @@ details { margin: 1rem 0; } summary { cursor: pointer; font-weight: 600; }
 
 def page(found: Comparison, rule: str, sentence: str) -> str:
     """The whole page as text."""
+    from pardec.audit.compare import VERDICTS
     from pardec.cli.compare import TITLES
-    from pardec.evidence.compare import VERDICTS
 
     first, second = map(escape, found.labels)
     parts = [

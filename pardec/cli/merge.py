@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from pardec.evidence.merge import Part
+    from pardec.audit.merge import Part
 
 
 def merge(
@@ -21,11 +21,11 @@ def merge(
     """Lay runs of one study on several machines side by side; no number is made from two machines."""
     import contextlib
 
+    from pardec.audit.archive import open_run
+    from pardec.audit.merge import cells, long_table
+    from pardec.audit.merge import merge as lay
     from pardec.cli.guard import console
     from pardec.common.files import write_json, write_text
-    from pardec.evidence.merge import cells, long_table
-    from pardec.evidence.merge import merge as lay
-    from pardec.evidence.run import open_run
 
     with contextlib.ExitStack() as opened:
         parts = lay([opened.enter_context(open_run(run)) for run in runs])
@@ -46,8 +46,8 @@ def merge(
 
 def page(parts: list[Part]) -> str:
     """The whole page as text: what each machine is, then each measure with a column a machine."""
+    from pardec.audit.merge import MEASURES
     from pardec.cli.compare_page import STYLE
-    from pardec.evidence.merge import MEASURES
 
     title = "One study, several machines"
     return "\n".join(
@@ -81,7 +81,7 @@ def _machines(parts: list[Part]) -> str:
 
 
 def _measure(parts: list[Part], name: str, said: str) -> str:
-    from pardec.evidence.merge import cells, figures
+    from pardec.audit.merge import cells, figures
 
     body = "".join(
         f"<tr><th scope=row>{escape(cell)}"

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-    from pardec.evidence.trace import Link
+    from pardec.audit.trace import Link
 
 
 def trace(
@@ -25,9 +25,9 @@ def trace(
     """
     from rich.tree import Tree
 
+    from pardec.audit.archive import open_run
+    from pardec.audit.trace import trace as follow
     from pardec.cli.guard import console
-    from pardec.evidence.run import open_run
-    from pardec.evidence.trace import trace as follow
 
     with open_run(results) as run:
         found = follow(run, value.removeprefix("#"))

@@ -28,10 +28,10 @@ def verify(
     from rich.table import Table
     from rich.text import Text
 
+    from pardec.audit.archive import open_run
+    from pardec.audit.verify import verify as check
     from pardec.cli.guard import console
     from pardec.evidence.provenance import ROOT
-    from pardec.evidence.run import open_run
-    from pardec.evidence.verify import verify as check
 
     begin = time.monotonic()
     page = console()

@@ -18,11 +18,11 @@ import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pardec.audit.archive import MANIFEST, unpack
 from pardec.common.errors import UserError
 from pardec.data.local import read_rows
 from pardec.data.prepare import prepare
 from pardec.data.prompts import load_prompts
-from pardec.evidence.archive import MANIFEST, unpack
 from pardec.evidence.tables.inputs import Inputs, check_record, read_source
 from pardec.evidence.tables.registry import TABLES
 from pardec.study.load import load_study

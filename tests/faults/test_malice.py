@@ -15,10 +15,10 @@ import pytest
 import yaml
 import zstandard
 
+from pardec.audit.archive import MANIFEST, unpack
 from pardec.common.errors import UserError
 from pardec.data.local import read_rows
 from pardec.data.prepare import prepare
-from pardec.evidence.archive import MANIFEST, unpack
 from pardec.models.load import load_model
 from pardec.models.sources import path as path_source
 from pardec.study.load import load_study

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 import torch
 
+from pardec.audit.archive import open_run, unpack, write_archive
+from pardec.audit.verify import verify
 from pardec.common import files
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_json, write_text
-from pardec.evidence.archive import unpack, write_archive
-from pardec.evidence.run import open_run
 from pardec.evidence.tables.inputs import read_records
-from pardec.evidence.verify import verify
 from pardec.models.checkpoints import files as checkpoint
 from tests import factories
 from tests.faults import arms

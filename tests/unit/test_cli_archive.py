@@ -10,10 +10,9 @@ import pytest
 import zstandard
 from typer.testing import CliRunner
 
+from pardec.audit.archive import MANIFEST, open_run, unpack
 from pardec.cli.main import app
 from pardec.common.errors import UserError
-from pardec.evidence.archive import MANIFEST, unpack
-from pardec.evidence.run import open_run
 
 
 @pytest.fixture(scope="module")

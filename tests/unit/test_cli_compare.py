@@ -6,9 +6,9 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
+from pardec.audit.archive import open_run
+from pardec.audit.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED, compare
 from pardec.cli.main import app
-from pardec.evidence.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED, compare
-from pardec.evidence.run import open_run
 from tests.finished_run import shifted
 
 CELL = "steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1"

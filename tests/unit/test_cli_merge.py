@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from pardec.audit.archive import open_run, write_archive
+from pardec.audit.merge import cells, figures, merge
 from pardec.cli.main import app
 from pardec.common.errors import UserError
-from pardec.evidence.archive import write_archive
-from pardec.evidence.merge import cells, figures, merge
-from pardec.evidence.run import open_run
 
 GPUS = ("NVIDIA A100-SXM4-80GB", "NVIDIA H100 80GB HBM3")
 

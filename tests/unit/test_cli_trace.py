@@ -6,9 +6,9 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
+from pardec.audit.archive import open_run
+from pardec.audit.trace import trace
 from pardec.cli.main import app
-from pardec.evidence.run import open_run
-from pardec.evidence.trace import trace
 from tests.finished_run import FIGURE, PRINTED
 
 IDENT = PRINTED[0]

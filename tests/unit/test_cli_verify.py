@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from pardec.audit.archive import open_run
+from pardec.audit.code_now import changed_code
+from pardec.audit.origins import Origin
+from pardec.audit.verify import verify
 from pardec.cli.main import app
 from pardec.common.closure import digest
-from pardec.evidence.code_now import changed_code
-from pardec.evidence.origins import Origin
-from pardec.evidence.run import open_run
-from pardec.evidence.verify import verify
 from tests.finished_run import CODE
 
 RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/timing.json"

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pardec.evidence import agreement as rules
-from pardec.evidence.agreement import (
+from pardec.audit import agreement as rules
+from pardec.audit.agreement import (
     DIFFERS,
     NOT_COMPARABLE,
     REPRODUCED,

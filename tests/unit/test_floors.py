@@ -16,6 +16,7 @@ FLOORS = [
     "study",
     "evidence",
     "report",
+    "audit",
     "jobs",
     "cli",
 ]

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from pardec.audit.archive import open_run
+from pardec.audit.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED, compare
 from pardec.cli.main import app
-from pardec.evidence.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED, compare
-from pardec.evidence.run import open_run
 from tests.forging import edit_json, rebuild
 
 pytestmark = pytest.mark.workflow

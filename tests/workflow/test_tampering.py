@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from pardec.audit.archive import open_run
+from pardec.audit.run import LEFT_OUT
+from pardec.audit.verify import verify
 from pardec.cli.main import app
 from pardec.common.files import sha256
-from pardec.evidence.run import LEFT_OUT, open_run
 from pardec.evidence.tables.files import write_table
-from pardec.evidence.verify import verify
 from tests.forging import edit_json, forge, rebuild
 
 pytestmark = pytest.mark.workflow

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from pardec.evidence.run import open_run
-from pardec.evidence.trace import trace
+from pardec.audit.archive import open_run
+from pardec.audit.trace import trace
 
 pytestmark = pytest.mark.workflow
 
@@ -87,7 +87,7 @@ def commands(run, ident):
 
 def written(run, command):
     """The files that the job of `command` says it wrote, by their hashes."""
-    from pardec.evidence.origins import origins
+    from pardec.audit.origins import origins
 
     for origin in origins(run).values():
         if origin.block["command"] == command:

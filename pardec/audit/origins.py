@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from pardec.evidence.run import Run
+from pardec.audit.run import Run
 
 DERIVED = ("results/values.json", "results/trails.json", "results/study.json", "results/floors.json")
 """JSON that copies provenance or has none of its own."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pardec.audit.run import Run
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
-from pardec.evidence.run import Run
 from pardec.evidence.tables.files import rows_of
 
 pandas = lazy("pandas")

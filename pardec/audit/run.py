@@ -119,32 +119,3 @@ class Run:
                 (place / "tables").symlink_to(tables.resolve(), target_is_directory=True)
             with contextlib.chdir(name):
                 yield Path(name)
-
-
-@contextlib.contextmanager
-def open_run(path: str | Path) -> Iterator[Run]:
-    """Open a folder of results or an archive; what an archive is unpacked into goes away at the end.
-
-    Raises:
-        UserError: neither of both, or an archive that is damaged or unsafe.
-    """
-    path = Path(path)
-    if path.is_dir():
-        marks = ("values.json", "cells", "tables", "study.json")
-        if not any((path / mark).exists() for mark in marks):
-            inner = path / "results"
-            fix = (
-                f"name {inner}"
-                if inner.is_dir()
-                else "run `make all`, or name the folder that holds values.json"
-            )
-            raise UserError(path, "is not a folder of results", fix)
-        yield Run(path, str(path))
-    elif path.is_file():
-        from pardec.evidence.archive import unpack
-
-        with tempfile.TemporaryDirectory(prefix="pardec-") as name:
-            damaged = unpack(path, Path(name))
-            yield Run(Path(name) / "results", str(path), tuple(damaged), archived=True)
-    else:
-        raise UserError(path, "does not exist", f"name a folder of results, or an archive {ARCHIVE}")

@@ -8,9 +8,9 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from pardec.audit.faults import Fault
+from pardec.audit.origins import Origin
 from pardec.common.closure import digest
-from pardec.evidence.faults import Fault
-from pardec.evidence.origins import Origin
 
 
 def changed_code(root: Path, known: Iterable[Origin]) -> list[Fault]:

@@ -7,10 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterator
 from urllib.parse import unquote
 
+from pardec.audit.faults import Fault
+from pardec.audit.origins import Origin
+from pardec.audit.run import Run
 from pardec.common.lazy import lazy
-from pardec.evidence.faults import Fault
-from pardec.evidence.origins import Origin
-from pardec.evidence.run import Run
 
 parquet = lazy("pyarrow.parquet")
 

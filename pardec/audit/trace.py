@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pardec.audit.embedded import REPORT, embedded
+from pardec.audit.origins import Origin, maker, origins
+from pardec.audit.run import Run
 from pardec.common.errors import UserError
-from pardec.evidence.embedded import REPORT, embedded
-from pardec.evidence.origins import Origin, maker, origins
-from pardec.evidence.run import Run
 
 VALUES = "results/values.json"
 NEAR = 5

@@ -1,6 +1,6 @@
 """Does a second run reproduce the first? Value by value.
 
-Each value is judged by a rule of its kind (`pardec.evidence.agreement`). Those that are measured with an interval, or
+Each value is judged by a rule of its kind (`pardec.audit.agreement`). Those that are measured with an interval, or
 can borrow their row's, are tested: the 95 % interval of the difference against 0. Over all distinct numbers so tested p
 is adjusted by Holm's method, and below 0.05 the values differ: of hundreds of honest 95 % intervals one in twenty
 misses, and `Comparison.missed` tells how many did before the adjustment.
@@ -12,8 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from pardec.common.lazy import lazy
-from pardec.evidence.agreement import (
+from pardec.audit.agreement import (
     DIFFERS,
     MEAN,
     NOT_COMPARABLE,
@@ -23,7 +22,8 @@ from pardec.evidence.agreement import (
     kind,
     process_noise,
 )
-from pardec.evidence.run import Run
+from pardec.audit.run import Run
+from pardec.common.lazy import lazy
 
 statistics = lazy("pardec.evidence.statistics")
 parquet = lazy("pyarrow.parquet")

@@ -10,11 +10,11 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pardec.audit.faults import Fault
+from pardec.audit.run import Run
 from pardec.common.errors import UserError
 from pardec.common.files import sha256
 from pardec.common.lazy import lazy
-from pardec.evidence.faults import Fault
-from pardec.evidence.run import Run
 
 if TYPE_CHECKING:
     from pandas import DataFrame

@@ -8,13 +8,16 @@ import io
 import json
 import shutil
 import tarfile
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pardec.audit.origins import origins
+from pardec.audit.run import ARCHIVE, LEFT_OUT, Run
 from pardec.common.errors import UserError
 from pardec.common.files import atomic
 from pardec.common.lazy import lazy
-from pardec.evidence.run import ARCHIVE, LEFT_OUT, Run
 
 zstandard = lazy("zstandard")
 
@@ -65,8 +68,6 @@ def write_archive(run: Run, out: str | Path) -> dict[str, Any]:
 
 def describe(run: Run, names: list[str]) -> dict[str, Any]:
     """What an archive says of itself: the study, the commits and the machine, every file's hash."""
-    from pardec.evidence.origins import origins
-
     study = run.json("results/study.json") or {}
     commits = {
         (git.get("commit"), bool(git.get("dirty")))
@@ -192,3 +193,30 @@ class _Hashed(contextlib.AbstractContextManager):
 
     def __exit__(self, *_: object) -> None:
         self.file.close()
+
+
+@contextlib.contextmanager
+def open_run(path: str | Path) -> Iterator[Run]:
+    """Open a folder of results or an archive; what an archive is unpacked into goes away at the end.
+
+    Raises:
+        UserError: neither of both, or an archive that is damaged or unsafe.
+    """
+    path = Path(path)
+    if path.is_dir():
+        marks = ("values.json", "cells", "tables", "study.json")
+        if not any((path / mark).exists() for mark in marks):
+            inner = path / "results"
+            fix = (
+                f"name {inner}"
+                if inner.is_dir()
+                else "run `make all`, or name the folder that holds values.json"
+            )
+            raise UserError(path, "is not a folder of results", fix)
+        yield Run(path, str(path))
+    elif path.is_file():
+        with tempfile.TemporaryDirectory(prefix="pardec-") as name:
+            damaged = unpack(path, Path(name))
+            yield Run(Path(name) / "results", str(path), tuple(damaged), archived=True)
+    else:
+        raise UserError(path, "does not exist", f"name a folder of results, or an archive {ARCHIVE}")

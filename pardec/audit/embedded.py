@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from pardec.audit.faults import Fault
+from pardec.audit.run import Run
 from pardec.common.folded import unfold_json
-from pardec.evidence.faults import Fault
-from pardec.evidence.run import Run
 
 REPORT = "results/report.html"
 DATA = re.compile(r'<script[^>]*\bid="trail-data"[^>]*>(.*?)</script>', re.S)

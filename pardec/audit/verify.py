@@ -11,15 +11,15 @@ from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pardec.audit.code_now import changed_code
+from pardec.audit.embedded import check_report
+from pardec.audit.faults import Fault, lowest_first
+from pardec.audit.origins import Origin, origins
+from pardec.audit.rebuild import listed, read_inputs, rebuild_tables, rebuild_trails, rebuild_values
+from pardec.audit.run import Run
+from pardec.audit.vouch import MACHINE, Claims, claims, judge, machine_is_newer
 from pardec.common.errors import UserError
-from pardec.evidence.code_now import changed_code
-from pardec.evidence.embedded import check_report
-from pardec.evidence.faults import Fault, lowest_first
-from pardec.evidence.origins import Origin, origins
 from pardec.evidence.provenance import content, self_hash
-from pardec.evidence.rebuild import listed, read_inputs, rebuild_tables, rebuild_trails, rebuild_values
-from pardec.evidence.run import Run
-from pardec.evidence.vouch import MACHINE, Claims, claims, judge, machine_is_newer
 
 CHANGED = "is not what its job wrote: its content has another SHA-256"
 STUDY, FLOORS = "results/study.json", "results/floors.json"
