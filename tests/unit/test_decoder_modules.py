@@ -8,7 +8,7 @@ from pardec.common.closure import closure
 from pardec.common.errors import UserError
 from pardec.decoding.prepared import modules_run
 from pardec.decoding.registry import DECODERS
-from pardec.decoding.speculative.registry import KINDS
+from pardec.decoding.speculative.registry import KINDS, OPTIONAL
 from pardec.models.registry import ENGINES
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +36,13 @@ def test_a_decoders_own_file_is_in_its_code(name):
 )
 def test_a_strategys_file_is_in_the_code_of_what_uses_it_and_of_nothing_else(kind, name):
     used = files("speculative", {kind: {"name": name}} | BESIDE.get(name, {}))
-    if name != "none":
-        assert path(KINDS[kind].module(name)) in used
-        assert path(KINDS[kind].module(name)) not in files("autoregressive")
+    assert path(KINDS[kind].module(name)) in used
+    assert path(KINDS[kind].module(name)) not in files("autoregressive")
+
+
+def test_a_kind_that_is_not_used_is_not_in_the_code():
+    used = files("speculative")
+    assert {kind for kind in KINDS if f"pardec/decoding/speculative/{kind}s.py" not in used} >= set(OPTIONAL)
 
 
 def test_a_manager_is_in_the_code_of_a_flood_that_plans():

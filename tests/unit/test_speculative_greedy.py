@@ -16,8 +16,7 @@ from pardec.data.sources.tasks import Tasks
 from pardec.decoding.prepared import companion_trouble
 from pardec.decoding.speculative.base import Draft
 from pardec.decoding.speculative.decoder import Speculative
-from pardec.decoding.speculative.drafters.ngram import Ngram
-from pardec.decoding.speculative.drafters.small import Small
+from pardec.decoding.speculative.drafters import Ngram, Small
 from pardec.decoding.speculative.registry import DRAFTERS
 from tests.reference.drafts import EOS, WORDS, Cycles, backbone, draft_model, plain, speculate
 
@@ -184,7 +183,7 @@ def test_a_strategy_that_peeks_at_the_target_is_caught(monkeypatch):
     with pytest.raises(RuntimeError, match="peeked"):
         speculate(model, PROMPTS[:1], 20, copy.deepcopy(model), drafter=SMALL)
     # The same module in both places is such a peek, too.
-    monkeypatch.setitem(DRAFTERS.entries, "small", "pardec.decoding.speculative.drafters.small:Small")
+    monkeypatch.setitem(DRAFTERS.entries, "small", "pardec.decoding.speculative.drafters:Small")
     with pytest.raises(RuntimeError, match="peeked"):
         speculate(model, PROMPTS[:1], 20, model, drafter=SMALL)
     assert not model._forward_pre_hooks

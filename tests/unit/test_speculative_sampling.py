@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
+from pardec.decoding.speculative.acceptance import Residual
 from pardec.decoding.speculative.base import Judge
 from pardec.decoding.speculative.decoder import Speculative
 from pardec.decoding.speculative.laws import Sampling, invert
 from pardec.decoding.speculative.registry import RULES
-from pardec.decoding.speculative.rules.residual import Residual
 from pardec.decoding.speculative.tree import Tree, chain_shape, shape_of
 from pardec.evidence.statistics import holm
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate

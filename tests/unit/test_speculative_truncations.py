@@ -33,7 +33,7 @@ def test_the_idea_of_the_readme_works_and_can_be_switched_off(monkeypatch):
 
     text = (Path(__file__).parents[2] / "README.md").read_text()
     code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "class Half" in block)
-    module = types.ModuleType("pardec.decoding.speculative.truncations.half")
+    module = types.ModuleType("pardec.decoding.speculative.half")
     exec(code, module.__dict__)
     monkeypatch.setitem(sys.modules, module.__name__, module)
     draft = Draft(torch.arange(6)[None])

@@ -1,7 +1,7 @@
 """What the loop and its strategies tell each other.
 
-A strategy sees what is committed and what was drafted. No strategy holds the target: the loop alone runs it, and
-refuses a generation in which anybody else did.
+A strategy sees what is committed and what was drafted. No strategy holds the target: the loop alone runs it,
+and refuses a generation in which anybody else did.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ class View:
     """All that a drafter may see.
 
     rows: tokens of each row, prompt included and padding not. anchor: [B, 1] long, the last token of each.
-    lengths: columns of each row before its anchor, padding included. pad: [B] long, or None where no row has any.
-    fresh: [B, m, F], the target's hidden states of the columns that became final since the drafter last looked,
-    or None where it wants none; counts: how many of the m belong to each row, which end at its length. agreed: of the
-    tokens that the last cycle committed, how many at their head were those of the draft itself.
+    lengths: columns of each row before its anchor, padding included. pad: [B] long, or None where no row has
+    any. fresh: [B, m, F], the target's hidden states of the columns that became final since the drafter last
+    looked, or None where it wants none; counts: how many of the m belong to each row, which end at its
+    length. agreed: of the tokens that the last cycle committed, how many at their head were those of the
+    draft itself.
     """
 
     rows: list[list[int]]
@@ -60,8 +61,8 @@ class View:
 class Draft:
     """What a drafter wrote behind the anchor.
 
-    tokens: [B, n] long. logits: [B, n, V], the draft's own, or None where it has no law of its own. laws: [B, n, V]
-    float64, the law that each token was drawn from, where tokens are drawn.
+    tokens: [B, n] long. logits: [B, n, V], the draft's own, or None where it has no law of its own. laws: [B,
+    n, V] float64, the law that each token was drawn from, where tokens are drawn.
     """
 
     tokens: Tensor
@@ -164,8 +165,8 @@ class Drafter(Strategy):
     """Whether it reads hints and can draft a block again."""
 
     whole: ClassVar[bool] = False
-    """Whether it writes whole blocks at a time, so that the last block of a text is drafted whole and then cut: it was
-    trained on blocks of one size."""
+    """Whether it writes whole blocks at a time, so that the last block of a text is drafted whole and then
+    cut: it was trained on blocks of one size."""
     varies: ClassVar[bool] = False
     """Whether it can draft a block from features of which some are dropped."""
 
@@ -219,8 +220,6 @@ class Proposal(Strategy):
 
 
 class Refinement(Strategy):
-    active: ClassVar[bool] = True
-
     @abstractmethod
     def refine(self, draft: Draft, bench: Bench) -> Draft:
         """A better draft of the same block."""
@@ -248,8 +247,8 @@ class Truncation(Strategy):
 class Verdict:
     """What a rule decided, all on the device.
 
-    counts: [B] long, accepted nodes. path: [B, D] long, their indices in the tree, by depth; what follows the count
-    is not read. tokens: [B, D + 1] long, their tokens, and at the count the target's own.
+    counts: [B] long, accepted nodes. path: [B, D] long, their indices in the tree, by depth; what follows the
+    count is not read. tokens: [B, D + 1] long, their tokens, and at the count the target's own.
     """
 
     counts: Tensor
@@ -270,8 +269,8 @@ class Rule(Strategy):
 
 @dataclass
 class Bench:
-    """What refinements and proposals work with: the drafter and what it was asked for. count: drafted tokens; a draft
-    that was cut since has fewer."""
+    """What refinements and proposals work with: the drafter and what it was asked for. count: drafted tokens;
+    a draft that was cut since has fewer."""
 
     drafter: Drafter
     view: View
@@ -286,9 +285,9 @@ class Bench:
 class Judge:
     """What a rule works with.
 
-    law: as of `Bench`. noise: the same. place: [B] long, the output position that the anchor's own prediction has.
-    pick: logits [B, n, V] and output positions [B, n] to the target's own tokens [B, n]: its most likely, or those
-    that plain decoding would draw at these positions.
+    law: as of `Bench`. noise: the same. place: [B] long, the output position that the anchor's own prediction
+    has. pick: logits [B, n, V] and output positions [B, n] to the target's own tokens [B, n]: its most
+    likely, or those that plain decoding would draw at these positions.
     """
 
     law: Callable[[Tensor], Tensor]

@@ -20,9 +20,20 @@ if TYPE_CHECKING:
 
 torch = lazy("torch")
 
+NONE = "none"
+"""The name that stands for no strategy of a kind."""
 
-def _any_of(entries: Registry) -> Any:
-    kinds = [entries.load(name).Settings for name in entries]
+
+class NoStrategy(Settings):
+    """No strategy of this kind."""
+
+    name: Literal["none"] = "none"
+    """The name of no strategy."""
+
+
+def _any_of(entries: Registry, *others: type[Settings]) -> Any:
+    """The settings of any entry, told apart by their name."""
+    kinds = [*others, *(entries.load(name).Settings for name in entries)]
     return Annotated[reduce(or_, kinds), Field(discriminator="name")]
 
 
@@ -40,14 +51,15 @@ class SpeculativeSettings(Settings):
     drafter: _any_of(registry.DRAFTERS) = _first(registry.DRAFTERS)
     """Who writes the draft."""
     block: int = Field(8, ge=2, le=64)
-    """Tokens of a block, the anchor included: one fewer are drafted. Where a schedule chooses, its first choice."""
+    """Tokens of a block, the anchor included: one fewer are drafted. Where a schedule chooses, its first
+    choice."""
     schedule: _any_of(registry.SCHEDULES) = _first(registry.SCHEDULES)
     """How large each block is."""
-    seeding: _any_of(registry.SEEDINGS) = _first(registry.SEEDINGS)
+    seeding: _any_of(registry.SEEDINGS, NoStrategy) = NoStrategy()
     """What becomes of drafted tokens behind a rejected one."""
-    refinement: _any_of(registry.REFINEMENTS) = _first(registry.REFINEMENTS)
+    refinement: _any_of(registry.REFINEMENTS, NoStrategy) = NoStrategy()
     """Further passes of the draft over its own block."""
-    truncation: _any_of(registry.TRUNCATIONS) = _first(registry.TRUNCATIONS)
+    truncation: _any_of(registry.TRUNCATIONS, NoStrategy) = NoStrategy()
     """Where the draft is cut before it is verified."""
     proposal: _any_of(registry.PROPOSALS) = _first(registry.PROPOSALS)
     """What is made of the draft: a chain, or a tree."""
@@ -89,7 +101,7 @@ class SpeculativeSettings(Settings):
             raise ValueError(f"proposal refine: drafter {self.drafter.name} cannot draft a block again")
         if rule.draws and getattr(self.proposal, "refine", False):
             raise ValueError("proposal refine reads drawn tokens, so what it drafts has no known law")
-        if not drafter.redrafts and (self.seeding.name, self.refinement.name) != ("none", "none"):
+        if not drafter.redrafts and (self.seeding.name, self.refinement.name) != (NONE, NONE):
             raise ValueError(
                 f"seeding and refinement draft a block from its own tokens; drafter {self.drafter.name} cannot"
             )
@@ -120,7 +132,8 @@ class Speculative(Decoder):
 
     @classmethod
     def modules(cls, settings: SpeculativeSettings) -> tuple[str, ...]:
-        chosen = [entries.module(getattr(settings, kind).name) for kind, entries in registry.KINDS.items()]
+        names = {kind: getattr(settings, kind).name for kind in registry.KINDS}
+        chosen = [registry.KINDS[kind].module(name) for kind, name in names.items() if name != NONE]
         return (cls.__module__, *dict.fromkeys(chosen))
 
     def decode(
@@ -152,7 +165,7 @@ class Speculative(Decoder):
         own = self.settings
 
         def made(entries: Registry, settings: Any) -> Any:
-            return entries.load(settings.name)(settings)
+            return None if settings.name == NONE else entries.load(settings.name)(settings)
 
         return Strategies(
             drafter=made(registry.DRAFTERS, own.drafter),

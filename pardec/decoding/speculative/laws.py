@@ -30,8 +30,8 @@ class Sampling:
         return logits
 
     def pick(self, logits: Tensor, places: Tensor) -> Tensor:
-        """The target's own tokens [B, n]: its most likely, or those that plain decoding draws at output positions
-        `places` [B or 1, n]. logits: [B, n, V]."""
+        """The target's own tokens [B, n]: its most likely, or those that plain decoding draws at output
+        positions `places` [B or 1, n]. logits: [B, n, V]."""
         if self.greedy:
             return logits.argmax(-1)
         places = places.clamp(max=self._noise.shape[1] - 1).expand(len(logits), -1)

@@ -43,8 +43,8 @@ def tree_of_many(
 ) -> Layout:
     """Trees of rows of unequal length, or their nodes first..stop-1.
 
-    starts: [B, 1] long, columns of each row before its anchor; longest: the most of them. pad: [B] long or None.
-    limit: positions the model has (rows that are finished may run past them, and are not read).
+    starts: [B, 1] long, columns of each row before its anchor; longest: the most of them. pad: [B] long or
+    None. limit: positions the model has (rows that are finished may run past them, and are not read).
     """
     stop = shape.parents.shape[1] if stop is None else stop
     filled = longest + stop
@@ -73,8 +73,8 @@ def block_of_many(
     pad: Tensor | None,
     limit: int,
 ) -> Layout:
-    """A draft pass: `new` columns of context that end at each row's start (`counts` of them its own, the rest are
-    written over), then a block of `size`, which sees everything before its own end."""
+    """A draft pass: `new` columns of context that end at each row's start (`counts` of them its own, the rest
+    are written over), then a block of `size`, which sees everything before its own end."""
     device = starts.device
     own = torch.tensor(counts, device=device)[:, None]
     columns = torch.cat(

@@ -1,8 +1,9 @@
 """The one loop: propose, refine, pack, verify in one target pass, accept, commit, learn.
 
-After Leviathan et al. 2023 (arXiv:2211.17192), Chen et al. 2023 (arXiv:2302.01318), SpecInfer (arXiv:2305.09781) for
-trees, and DFlash (arXiv:2602.06036) for block drafts. The device is waited for once a cycle, where the accepted
-tokens are read; strategies whose tree has a size that depends on the draft wait once more, and say so.
+After Leviathan et al. 2023 (arXiv:2211.17192), Chen et al. 2023 (arXiv:2302.01318), SpecInfer
+(arXiv:2305.09781) for trees, and DFlash (arXiv:2602.06036) for block drafts. The device is waited for once a
+cycle, where the accepted tokens are read; strategies whose tree has a size that depends on the draft wait
+once more, and say so.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 
 STREAMS = 16
-"""Random streams of one cycle, of which the drafter's passes take the first; stream 0 of a row is plain decoding's
-own."""
+"""Random streams of one cycle, of which the drafter's passes take the first; stream 0 of a row is plain
+decoding's own."""
 
 
 @dataclass
@@ -38,13 +39,13 @@ class Strategies:
     drafter: base.Drafter
     schedule: base.Schedule
     proposal: base.Proposal
-    refinement: base.Refinement
-    seeding: base.Seeding
-    truncation: base.Truncation
     rule: base.Rule
+    refinement: base.Refinement | None = None
+    seeding: base.Seeding | None = None
+    truncation: base.Truncation | None = None
 
     def all(self) -> tuple[base.Strategy, ...]:
-        return tuple(vars(self).values())
+        return tuple(strategy for strategy in vars(self).values() if strategy is not None)
 
 
 class Loop:
@@ -131,7 +132,8 @@ class Loop:
         seconds = None if began is None else ended - began
         outcome = base.Outcome(draft, 1 + len(draft), accepted, active, seconds)
         with_.schedule.learn(outcome)
-        with_.seeding.learn(outcome)
+        if with_.seeding is not None:
+            with_.seeding.learn(outcome)
         self._tell(draft, tree, accepted, committed, active)
         self.counts = grown
         self.cycle += 1
@@ -143,16 +145,18 @@ class Loop:
         bench = base.Bench(with_.drafter, view, count, self._choose, self._noise, self.sampling.law)
         if count < 1:
             return base.Draft(self.anchor[:, :0]), bench
-        hints = with_.seeding.hints(count)
+        hints = None if with_.seeding is None else with_.seeding.hints(count)
         draft = self._with_laws(with_.drafter.propose(view, count, self._choose, hints))
         if hints is not None and with_.seeding.keeps:
             draft = draft.holding(hints)
         self.observer.phase("draft")
-        if with_.refinement.active and len(draft):
+        if with_.refinement is not None and len(draft):
             draft = self._with_laws(with_.refinement.refine(draft, bench))
             self.observer.phase("refine")
         draft = draft.cut(most)
-        return draft.cut(with_.truncation.keep(draft, self.ends)), bench
+        if with_.truncation is not None:
+            draft = draft.cut(with_.truncation.keep(draft, self.ends))
+        return draft, bench
 
     def _with_laws(self, draft: base.Draft) -> base.Draft:
         if self.with_.rule.draws and draft.logits is not None and draft.laws is None:

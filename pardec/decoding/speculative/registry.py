@@ -1,4 +1,4 @@
-"""The strategies of the speculative loop, by name. An idea is one file and one line here."""
+"""The strategies of the speculative loop, by name. An idea is one class and one line here."""
 
 from __future__ import annotations
 
@@ -9,63 +9,60 @@ HERE = "pardec.decoding.speculative"
 DRAFTERS = Registry(
     "drafter",
     {
-        "dflash": f"{HERE}.drafters.dflash:DFlash",
-        "ngram": f"{HERE}.drafters.ngram:Ngram",
-        "small": f"{HERE}.drafters.small:Small",
+        "dflash": f"{HERE}.drafters:DFlash",
+        "ngram": f"{HERE}.drafters:Ngram",
+        "small": f"{HERE}.drafters:Small",
     },
 )
 SCHEDULES = Registry(
     "block schedule",
     {
-        "fixed": f"{HERE}.schedules.fixed:Fixed",
-        "ewma": f"{HERE}.schedules.ewma:Ewma",
-        "break_even": f"{HERE}.schedules.break_even:BreakEven",
-        "threshold": f"{HERE}.schedules.threshold:Threshold",
+        "fixed": f"{HERE}.schedules:Fixed",
+        "ewma": f"{HERE}.schedules:Ewma",
+        "break_even": f"{HERE}.schedules:BreakEven",
+        "threshold": f"{HERE}.schedules:Threshold",
     },
 )
 PROPOSALS = Registry(
     "proposal",
     {
-        "chain": f"{HERE}.proposals.chain:Chain",
-        "tree": f"{HERE}.proposals.best_first:BestFirst",
-        "tree_lite": f"{HERE}.proposals.tree_lite:TreeLite",
-        "candidates": f"{HERE}.proposals.candidates:Candidates",
-        "confidence": f"{HERE}.proposals.confidence:Confidence",
-        "rank_suffix": f"{HERE}.proposals.rank_suffix:RankSuffix",
-        "rounds": f"{HERE}.proposals.rounds:Rounds",
+        "chain": f"{HERE}.proposals:Chain",
+        "tree": f"{HERE}.branches:BestFirst",
+        "tree_lite": f"{HERE}.branches:TreeLite",
+        "candidates": f"{HERE}.proposals:Candidates",
+        "confidence": f"{HERE}.branches:Confidence",
+        "rank_suffix": f"{HERE}.branches:RankSuffix",
+        "rounds": f"{HERE}.proposals:Rounds",
     },
 )
 REFINEMENTS = Registry(
     "refinement",
     {
-        "none": f"{HERE}.refinements.none:NoRefinement",
-        "full": f"{HERE}.refinements.full:Full",
-        "selective": f"{HERE}.refinements.selective:Selective",
+        "full": f"{HERE}.refinements:Full",
+        "selective": f"{HERE}.refinements:Selective",
     },
 )
 SEEDINGS = Registry(
     "seeding",
     {
-        "none": f"{HERE}.seedings.none:NoSeeding",
-        "dense": f"{HERE}.seedings.dense:Dense",
-        "sparse": f"{HERE}.seedings.sparse:Sparse",
-        "gated": f"{HERE}.seedings.gated:Gated",
+        "dense": f"{HERE}.seedings:Dense",
+        "sparse": f"{HERE}.seedings:Sparse",
+        "gated": f"{HERE}.seedings:Gated",
     },
 )
 TRUNCATIONS = Registry(
     "truncation",
     {
-        "none": f"{HERE}.truncations.none:NoTruncation",
-        "eos": f"{HERE}.truncations.eos:EosAware",
-        "adaptive": f"{HERE}.truncations.adaptive:Adaptive",
+        "eos": f"{HERE}.truncations:EosAware",
+        "adaptive": f"{HERE}.truncations:Adaptive",
     },
 )
 RULES = Registry(
     "acceptance rule",
     {
-        "match": f"{HERE}.rules.match:Match",
-        "sampled_match": f"{HERE}.rules.sampled_match:SampledMatch",
-        "residual": f"{HERE}.rules.residual:Residual",
+        "match": f"{HERE}.acceptance:Match",
+        "sampled_match": f"{HERE}.acceptance:SampledMatch",
+        "residual": f"{HERE}.acceptance:Residual",
     },
 )
 KINDS = {
@@ -78,3 +75,5 @@ KINDS = {
     "acceptance": RULES,
 }
 """The registry of each kind, by the key of the decoder's settings that chooses from it."""
+OPTIONAL = ("seeding", "refinement", "truncation")
+"""Kinds that a decoder may do without: their settings are then `{name: none}`."""

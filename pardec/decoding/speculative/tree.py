@@ -18,8 +18,8 @@ torch = lazy("torch")
 class Shape:
     """The form of a tree, tokens aside. Index 0 is the anchor; a node stands behind its parent.
 
-    parents: [R, 1 + n] long, of the anchor itself (0); R is 1 where all rows have one form. depths: [R, 1 + n]
-    long. seen: [R, 1 + n, 1 + n] bool, whether the second is the first or an ancestor of it.
+    parents: [R, 1 + n] long, of the anchor itself (0); R is 1 where all rows have one form. depths: [R, 1 +
+    n] long. seen: [R, 1 + n, 1 + n] bool, whether the second is the first or an ancestor of it.
     """
 
     parents: Tensor
@@ -50,9 +50,10 @@ class Shape:
 class Tree:
     """A shape with tokens [B, n] long.
 
-    laws: [B, n, V] float64, the law that each token was drawn from after the elder of its siblings had been refused,
-    or None where tokens are fixed choices. real: [B, n] bool, which nodes exist, or None for all. parts: where
-    branches are verified one after another, the node indices (anchor included in the first) of each pass.
+    laws: [B, n, V] float64, the law that each token was drawn from after the elder of its siblings had been
+    refused, or None where tokens are fixed choices. real: [B, n] bool, which nodes exist, or None for all.
+    parts: where branches are verified one after another, the node indices (anchor included in the first) of
+    each pass.
     """
 
     shape: Shape
@@ -99,8 +100,8 @@ def shape_of(parents: tuple[int, ...], device: str) -> Shape:
 def shape_from(parents: Tensor, deepest: int, widest: int) -> Shape:
     """The shape of trees that differ between rows, without waiting for the device.
 
-    parents: [B, 1 + n] long, each before its child. deepest: a bound on the depth. Sight is closed by squaring:
-    after k rounds a node sees 2^k generations.
+    parents: [B, 1 + n] long, each before its child. deepest: a bound on the depth. Sight is closed by
+    squaring: after k rounds a node sees 2^k generations.
     """
     rows, size = parents.shape
     seen = torch.zeros(rows, size, size, device=parents.device)
@@ -117,8 +118,8 @@ def shape_from(parents: Tensor, deepest: int, widest: int) -> Shape:
 def longest_path(tree: Tree, good: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The longest path of nodes that are all good, the first of equals.
 
-    good: [B, n] bool. Returns its length [B], the nodes along it [B, deepest] (what follows its length is not to be
-    read), and its last node [B], 0 for the anchor.
+    good: [B, n] bool. Returns its length [B], the nodes along it [B, deepest] (what follows its length is not
+    to be read), and its last node [B], 0 for the anchor.
     """
     shape, rows = tree.shape, len(good)
     bad = ~good if tree.real is None else ~(good & tree.real)

@@ -30,7 +30,8 @@ class Verifier:
         taps: tuple[int, ...] | None,
         ban: Callable[[Tensor], Tensor],
     ):
-        """size: columns of the cache. taps: layers whose hidden states are kept. ban: leaves a token out of logits."""
+        """size: columns of the cache. taps: layers whose hidden states are kept. ban: leaves a token out of
+        logits."""
         self.model, self.prompts, self.taps, self.ban = model, prompts, taps, ban
         self.pad = prompts.pad if bool(prompts.pad.any()) else None
         self.single = prompts.size == 1 and self.pad is None
@@ -109,8 +110,8 @@ class Verifier:
         """Keep the columns of the accepted paths, and forget the rest. Returns their features [B, m, F], the
         anchor's first, m the longest of them.
 
-        path: [B, D] long on the device, or None where it is a chain. paths: the same, known to the host, cut to what
-        was accepted. grown: columns that each row gains, 0 where it is finished.
+        path: [B, D] long on the device, or None where it is a chain. paths: the same, known to the host, cut
+        to what was accepted. grown: columns that each row gains, 0 where it is finished.
         """
         most = max(grown)
         if not most:

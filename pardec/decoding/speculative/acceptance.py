@@ -1,11 +1,4 @@
-"""True speculative sampling: accept with min(1, p/q), else draw from what remains of p.
-
-Over several candidates at a node, in rounds (SpecInfer, arXiv:2305.09781, algorithm 2; recursive rejection of
-EAGLE, arXiv:2401.15077): candidate r was drawn from law q_r and is accepted with probability min(1, p_r/q_r); where it
-is refused, p_{r+1} is the positive part of p_r - q_r, normalised. A candidate that was not drawn but chosen has a law
-of one point, so it is accepted with p_r and then taken out. The output follows the target's law exactly, whatever
-drafts are. All nodes go through a round at once; no step runs over the vocabulary in Python.
-"""
+"""Acceptance rules: which drafted tokens are committed. Every rule is exact."""
 
 from __future__ import annotations
 
@@ -23,14 +16,75 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 
 
+class MatchSettings(Settings):
+    """Accept what the target chooses itself; drafts are the draft's most likely tokens."""
+
+    name: Literal["match"] = "match"
+    """The name of the rule."""
+
+
+class Match(Rule):
+    """Accept what the target would have written itself.
+
+    At temperature 0 that is its most likely token. Above, it is the token that plain decoding draws at the
+    same output position with the same random number, so the output equals plain decoding's token for token. A
+    drafted token is accepted with the target's own probability of it.
+    """
+
+    Settings = MatchSettings
+
+    def decide(self, tree: Tree, logits: Tensor, judge: Judge) -> Verdict:
+        shape = tree.shape
+        choice = judge.pick(logits, judge.place[:, None] + shape.depths)
+        if shape.chain:
+            same = tree.tokens == choice[:, :-1]
+            if tree.real is not None:
+                same = same & tree.real
+            return Verdict(same.long().cumprod(1).sum(1), None, choice)
+        above = shape.parents[:, 1:].expand_as(tree.tokens)
+        counts, path, last = longest_path(tree, tree.tokens == choice.gather(1, above))
+        tokens = torch.cat([tree.tokens.gather(1, path - 1), counts[:, None]], 1)
+        tokens.scatter_(1, counts[:, None], choice.gather(1, last[:, None]))
+        return Verdict(counts, path, tokens)
+
+
+class SampledMatchSettings(Settings):
+    """Accept what the target draws itself; drafts are drawn from the draft's law."""
+
+    name: Literal["sampled_match"] = "sampled_match"
+    """The name of the rule."""
+
+
+class SampledMatch(Match):
+    """Accept what the target draws itself, of drafts that are drawn too.
+
+    A token is accepted with probability sum(p * q) instead of p(argmax q): less where the draft is sure. This
+    is the baseline that shows what a residual is worth.
+    """
+
+    Settings = SampledMatchSettings
+    draws = True
+
+
 class ResidualSettings(Settings):
-    """Accept with min(1, p/q) over all candidates of a position in turn; what remains is drawn from the residual."""
+    """Accept with min(1, p/q) over all candidates of a position in turn; what remains is drawn from the
+    residual."""
 
     name: Literal["residual"] = "residual"
     """The name of the rule."""
 
 
 class Residual(Rule):
+    """True speculative sampling: accept with min(1, p/q), else draw from the positive part of p - q.
+
+    Over several candidates at a node, in rounds (SpecInfer, arXiv:2305.09781, algorithm 2; recursive
+    rejection of EAGLE, arXiv:2401.15077): candidate r was drawn from distribution q_r and is accepted with
+    probability min(1, p_r/q_r); where it is refused, p_{r+1} is the positive part of p_r - q_r, normalised. A
+    candidate that was chosen and not drawn has a distribution of one point, so it is accepted with p_r and
+    then taken out. The output follows the target's distribution exactly, whatever the drafts are. All nodes
+    go through a round at once; no step loops over the vocabulary in Python.
+    """
+
     Settings = ResidualSettings
     draws = True
     residual = True

@@ -1,4 +1,4 @@
-"""Only what the draft is unsure of again: sure positions stay and are read, the others are masked and drafted anew."""
+"""Refinements: further passes of the draft over its own block, before the target sees anything."""
 
 from __future__ import annotations
 
@@ -13,6 +13,29 @@ from pardec.decoding.speculative.base import Bench, Draft, Hints, Refinement
 torch = lazy("torch")
 
 
+class FullSettings(Settings):
+    """Draft the whole block again from its own tokens."""
+
+    name: Literal["full"] = "full"
+    """The name of the refinement."""
+    steps: int = Field(2, ge=1, le=8)
+    """Passes of the draft a cycle, the first included; 1 is no refinement."""
+
+
+class Full(Refinement):
+    """The whole block again: every position is drafted anew from the tokens of the pass before, context cache
+    on."""
+
+    Settings = FullSettings
+    settings: FullSettings
+
+    def refine(self, draft: Draft, bench: Bench) -> Draft:
+        for _ in range(self.settings.steps - 1):
+            hints = Hints(draft.tokens, torch.ones_like(draft.tokens, dtype=torch.bool))
+            draft = bench.drafter.redraft(bench.view, len(draft), bench.choose, hints)
+        return draft
+
+
 class SelectiveSettings(Settings):
     """Draft positions of low confidence again."""
 
@@ -25,6 +48,8 @@ class SelectiveSettings(Settings):
 
 
 class Selective(Refinement):
+    """Only unsure positions again: sure ones stay and are read, the others are masked and drafted anew."""
+
     Settings = SelectiveSettings
     settings: SelectiveSettings
 

@@ -1,0 +1,238 @@
+"""Proposals that branch: token trees around one draft."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from pardec.common.lazy import lazy
+from pardec.common.settings import Settings
+from pardec.decoding.speculative.base import Bench, Draft, Hints, Proposal
+from pardec.decoding.speculative.tree import Tree, chain_shape, shape_from, shape_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+torch = lazy("torch")
+
+SMALLEST = 1e-9
+
+
+"""Least a token may cost, so that a child scores strictly below its parent; the most is a certain loss."""
+
+
+class BestFirstSettings(Settings):
+    """Best-first tree on the draft's marginals."""
+
+    name: Literal["tree"] = "tree"
+    """The name of the proposal."""
+    budget: int = Field(24, ge=1, le=512)
+    """Nodes, the anchor not counted; what a target pass of so many tokens costs decides it."""
+    top_k: int = Field(3, ge=1, le=32)
+    """Tokens tried at a slot; 1 leaves a chain."""
+
+
+class BestFirst(Proposal):
+    """The tree of the most probable paths under a node budget, by the draft's marginals.
+
+    A path's score is the product of its tokens' probabilities, each slot by itself, since one block pass
+    knows no more (OPT-Tree, arXiv:2406.17276). A child never scores above its parent, so the best `budget`
+    nodes of all depths are a tree. It is built depth by depth on the device, without waiting for it.
+    """
+
+    Settings = BestFirstSettings
+    settings: BestFirstSettings
+
+    def nodes(self, count: int) -> int:
+        return max(count, self.settings.budget)
+
+    def pack(self, draft: Draft, bench: Bench) -> Tree:
+        count = len(draft)
+        chances, ids = draft.chances.topk(min(self.settings.top_k, draft.chances.shape[-1]), -1)
+        costs = chances.double().log().clamp(-1e4, -SMALLEST)
+        scores, tokens, parents = self._levels(costs, ids)
+        kept = scores.topk(min(self.settings.budget, scores.shape[1]), 1).indices.sort(1).values
+        # Where the kept nodes stand now; 0 is the anchor.
+        place = torch.zeros(len(kept), scores.shape[1] + 1, dtype=torch.long, device=kept.device)
+        order = torch.arange(1, kept.shape[1] + 1, device=kept.device)
+        place.scatter_(1, kept + 1, order.expand_as(kept))
+        above = place.gather(1, parents.gather(1, kept))
+        above = torch.cat([torch.zeros_like(above[:, :1]), above], 1)
+        return Tree(shape_from(above, count, ids.shape[-1]), tokens.gather(1, kept))
+
+    def _levels(self, costs: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores, tokens and parents [B, M] of all nodes that may be kept, parents counted from 1 in this
+        order (0 is the anchor). costs, ids: [B, n, k]."""
+        rows, count, top = ids.shape
+        frontier, first = costs.new_zeros(rows, 1), 0
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        for slot in range(count):
+            reached = (frontier[:, :, None] + costs[:, slot, None]).flatten(1)
+            frontier, index = reached.topk(min(self.settings.budget, reached.shape[1]), 1)
+            parents = index // top + first
+            first = 1 if not found else first + found[-1][0].shape[1]
+            found.append((frontier, ids[:, slot].gather(1, index % top), parents))
+        scores, tokens, parents = (torch.cat(part, 1) for part in zip(*found, strict=True))
+        return scores, tokens, parents
+
+
+class TreeLiteSettings(Settings):
+    """The draft, with branches at its first positions."""
+
+    name: Literal["tree_lite"] = "tree_lite"
+    """The name of the proposal."""
+    top_k: int = Field(2, ge=1, le=8)
+    """Tokens at a branching position, the draft's own among them; 1 leaves the chain."""
+    depth: int = Field(5, ge=0, le=32)
+    """Positions that branch, from the first."""
+    tail: int = Field(1, ge=0, le=32)
+    """Tokens of the draft that follow each branch."""
+    refine: bool = False
+    """Draft the tail of the likeliest branch again, with that branch in the block."""
+
+
+class TreeLite(Proposal):
+    """The draft, and beside it the next most probable tokens at its first positions.
+
+    A branch is followed by the draft's own tail, which was not made for it: one pass knows no path. With
+    `refine` the tail of the most probable branch is drafted again with that branch in the block, at the price
+    of one draft pass.
+    """
+
+    Settings = TreeLiteSettings
+    settings: TreeLiteSettings
+
+    def nodes(self, count: int) -> int:
+        own = self.settings
+        return count + own.depth * (own.top_k - 1) * (1 + own.tail) + count * own.refine
+
+    def pack(self, draft: Draft, bench: Bench) -> Tree:
+        own, count, device = self.settings, len(draft), str(draft.tokens.device)
+        parents, slots = list(range(count)), list(range(count))
+        places: list[tuple[int, int]] = []
+        for slot in range(min(own.depth, count)):
+            for rank in range(1, own.top_k):
+                places.append((slot, rank))
+                parents += [
+                    slot,
+                    *range(len(parents) + 1, len(parents) + 1 + min(own.tail, count - slot - 1)),
+                ]
+                slots += range(slot, slot + 1 + min(own.tail, count - slot - 1))
+        if not places:
+            return Tree(shape_of(tuple(parents), device), draft.tokens)
+        top = draft.chances.topk(min(own.top_k, draft.chances.shape[-1]), -1)
+        # Every node begins as the draft's own token of its slot; then branches take the others.
+        tokens = draft.tokens[:, torch.tensor(slots, device=device)]
+        heads = [node for node in range(count, len(parents)) if parents[node] == slots[node]]
+        for node, (slot, rank) in zip(heads, places, strict=True):
+            tokens[:, node] = top.indices[:, slot, min(rank, top.indices.shape[-1] - 1)]
+        if not own.refine:
+            return Tree(shape_of(tuple(parents), device), tokens)
+        return self._refined(draft, bench, tokens, parents, heads, places, top.values)
+
+    def _refined(self, draft, bench, tokens, parents, heads, places, chances) -> Tree:
+        """The same with one more branch behind the likeliest alternative, drafted with that one in the block."""
+        device, count = tokens.device, len(draft)
+        prefix = chances[..., 0].log().cumsum(1) - chances[..., 0].log()
+        told = torch.tensor(places, device=device)
+        scores = prefix[:, told[:, 0]] + chances[:, told[:, 0], told[:, 1]].log()
+        best = scores.argmax(1, keepdim=True)
+        slot = told[:, 0][best]
+        node = torch.tensor(heads, device=device)[best]
+        order = torch.arange(count, device=device)
+        block = draft.tokens.scatter(1, slot, tokens.gather(1, node))
+        again = bench.drafter.redraft(bench.view, bench.count, bench.choose, Hints(block, order <= slot))
+        # The new tail: slot + 1, slot + 2, ...; what would stand behind the block does not exist.
+        where = slot + 1 + torch.arange(count - 1, device=device)
+        tail = again.tokens.gather(1, where.clamp(max=count - 1))
+        above = torch.tensor([[0, *parents]], device=device).expand(len(tokens), -1)
+        size = len(parents)
+        chain = size + 1 + torch.arange(max(count - 2, 0), device=device).expand(len(tokens), -1)
+        above = torch.cat([above, node + 1, chain], 1)[:, : size + count]
+        real = torch.cat([torch.ones_like(tokens, dtype=torch.bool), where < count], 1)
+        shape = shape_from(above, count, self.settings.top_k + 1)
+        return Tree(shape, torch.cat([tokens, tail], 1), real=real)
+
+
+class ConfidenceSettings(Settings):
+    """The draft, with its second choice at the positions of the smallest margins."""
+
+    name: Literal["confidence"] = "confidence"
+    """The name of the proposal."""
+    branches: int = Field(3, ge=0, le=32)
+    """Positions that branch; 0 leaves the chain."""
+    tail: int = Field(2, ge=0, le=32)
+    """Tokens of the draft that follow each branch."""
+
+
+class Confidence(Proposal):
+    """Branches at the positions where the draft is least sure, wherever they are in the block."""
+
+    Settings = ConfidenceSettings
+    settings: ConfidenceSettings
+
+    def nodes(self, count: int) -> int:
+        return count + self.settings.branches * (1 + self.settings.tail)
+
+    def pack(self, draft: Draft, bench: Bench) -> Tree:
+        own, count, device = self.settings, len(draft), draft.tokens.device
+        branches = min(own.branches, count)
+        if not branches:
+            return Tree(chain_shape(count, str(device)), draft.tokens)
+        values, ids = draft.chances.topk(2, -1)
+        slots = (values[..., 0] - values[..., 1]).topk(branches, 1, largest=False).indices
+        heads = ids[..., 1].gather(1, slots)
+        # Branch by branch: the second choice behind the slot's own parent, then the draft's tail, what there is.
+        steps = torch.arange(1, own.tail + 1, device=device)
+        where = slots[..., None] + steps
+        tails = draft.tokens[:, None].expand(-1, branches, -1).gather(2, where.clamp(max=count - 1))
+        tokens = torch.cat([heads[..., None], tails], 2).flatten(1)
+        real = torch.cat([torch.ones_like(slots, dtype=torch.bool)[..., None], where < count], 2).flatten(1)
+        first = count + 1 + torch.arange(branches, device=device)[:, None] * (1 + own.tail)
+        chains = (first + steps - 1).expand(len(slots), -1, -1)
+        above = torch.cat([slots[..., None], chains], 2).flatten(1)
+        main = torch.arange(count, device=device).expand(len(slots), -1)
+        parents = torch.cat([torch.zeros_like(main[:, :1]), main, above], 1)
+        real = torch.cat([torch.ones_like(main, dtype=torch.bool), real], 1)
+        shape = shape_from(parents, count, 2)
+        return Tree(shape, torch.cat([draft.tokens, tokens], 1), real=real)
+
+
+class RankSuffixSettings(Settings):
+    """Several continuations of one prefix."""
+
+    name: Literal["rank_suffix"] = "rank_suffix"
+    """The name of the proposal."""
+    prefix: int = Field(3, ge=0, le=63)
+    """Drafted tokens that all continuations share."""
+    ranks: int = Field(2, ge=1, le=16)
+    """Continuations: the r-th takes the r-th likeliest token at its first position, then the draft's own; 1
+    leaves the chain."""
+    follow: Literal["draft", "rank"] = "draft"
+    """What follows that token: the draft's own tail, or again the r-th likeliest everywhere."""
+
+
+class RankSuffix(Proposal):
+    """A fixed prefix and continuations by rank: the draft's first tokens, then its first, second, ... choice."""
+
+    Settings = RankSuffixSettings
+    settings: RankSuffixSettings
+
+    def nodes(self, count: int) -> int:
+        return count * self.settings.ranks
+
+    def pack(self, draft: Draft, bench: Bench) -> Tree:
+        own, count, device = self.settings, len(draft), str(draft.tokens.device)
+        parents, tokens = list(range(count)), [draft.tokens]
+        size = count - own.prefix
+        if size > 0 and own.ranks > 1:
+            top = draft.chances[:, own.prefix :].topk(min(own.ranks, draft.chances.shape[-1]), -1).indices
+            for rank in range(1, top.shape[-1]):
+                first = len(parents) + 1
+                parents += [own.prefix, *range(first, first + size - 1)]
+                if own.follow == "rank":
+                    tokens.append(top[..., rank])
+                else:
+                    tokens += [top[:, :1, rank], draft.tokens[:, own.prefix + 1 :]]
+        return Tree(shape_of(tuple(parents), device), torch.cat(tokens, 1))

@@ -1,1 +1,0 @@
-"""Who writes the draft."""

@@ -1,1 +1,0 @@
-"""Further passes of the draft before the target sees anything."""

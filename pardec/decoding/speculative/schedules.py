@@ -1,0 +1,318 @@
+"""Schedules: how many tokens each cycle drafts."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from pardec.common.settings import Settings
+from pardec.decoding.speculative.base import Outcome, Schedule
+
+
+class Averages:
+    """tau, seconds: by the index of a size, None where it was never tried. Where nobody keeps time every
+    cycle takes one unit, so sizes are judged by tau alone."""
+
+    def __init__(self, sizes: tuple[int, ...], decay: float):
+        self.decay = decay
+        self.tau: list[float | None] = [None] * len(sizes)
+        self.seconds: list[float | None] = [None] * len(sizes)
+
+    def add(self, index: int, outcome: Outcome) -> None:
+        self._into(self.tau, index, outcome.tau)
+        self._into(self.seconds, index, 1.0 if outcome.seconds is None else outcome.seconds)
+
+    def score(self, index: int) -> float | None:
+        """Tokens a second."""
+        if self.tau[index] is None:
+            return None
+        return self.tau[index] / max(self.seconds[index], 1e-9)
+
+    def _into(self, averages: list[float | None], index: int, value: float) -> None:
+        old = averages[index]
+        averages[index] = value if old is None else self.decay * old + (1 - self.decay) * value
+
+
+def nearest(sizes: tuple[int, ...], block: int) -> int:
+    """The index of the size nearest to `block`."""
+    return min(range(len(sizes)), key=lambda index: abs(sizes[index] - block))
+
+
+class FixedSettings(Settings):
+    """Every cycle drafts a block of the decoder's `block`."""
+
+    name: Literal["fixed"] = "fixed"
+    """The name of the schedule."""
+
+
+class Fixed(Schedule):
+    """One block size, always."""
+
+    Settings = FixedSettings
+
+    def __init__(self, settings: FixedSettings, block: int):
+        super().__init__(settings)
+        self.size = block
+
+    def block(self) -> int:
+        return self.size
+
+
+class EwmaSettings(Settings):
+    """Block by running averages of tau and cycle time."""
+
+    name: Literal["ewma"] = "ewma"
+    """The name of the schedule."""
+    sizes: tuple[int, ...] = (4, 6, 8, 12, 16)
+    """Blocks to choose from, ascending, each at least 2; one alone is a fixed block."""
+    decay: float = Field(0.8, ge=0, lt=1)
+    """Weight of the past in each average."""
+    warm_up: int = Field(1, ge=0, le=100)
+    """Cycles at each size to begin with."""
+    probe_every: int = Field(16, ge=2)
+    """Cycles between two probes of a neighbouring size."""
+    margin: float = Field(0.05, ge=0)
+    """Share by which another score must be better."""
+    streak: int = Field(2, ge=1)
+    """How many times in a row."""
+    cooldown: int = Field(4, ge=0)
+    """Cycles after a change before the next."""
+    low_accept: float = Field(0.0, ge=0, le=1)
+    """Step down where the share of drafted tokens that is accepted falls below this on average; 0 never does."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> EwmaSettings:
+        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes or self.sizes[0] < 2:
+            raise ValueError("sizes must ascend, from 2 at least")
+        return self
+
+
+class Ewma(Schedule):
+    """Choose the block by measured throughput: exponentially weighted averages of tau and of cycle time.
+
+    Each size is tried first. Then the current one is kept, a neighbour is probed at intervals, and the size
+    changes when another's score has been better by a margin several times in a row. Low acceptance steps down
+    at once.
+    """
+
+    Settings = EwmaSettings
+    settings: EwmaSettings
+
+    def __init__(self, settings: EwmaSettings, block: int):
+        super().__init__(settings)
+        self.sizes = settings.sizes
+        self.at = nearest(self.sizes, block)
+        self.averages = Averages(self.sizes, settings.decay)
+        self.todo = [index for _ in range(settings.warm_up) for index in range(len(self.sizes))]
+        self.warming = bool(self.todo)
+        self.cycles = self.ahead = self.changes = 0
+        self.rest = settings.cooldown
+        self.better: int | None = None
+
+    def largest(self) -> int:
+        return self.sizes[-1]
+
+    def block(self) -> int:
+        self.now = self.todo[0] if self.todo else self.at
+        return self.sizes[self.now]
+
+    def learn(self, outcome: Outcome) -> None:
+        # A block cut short by the end of the text, or by another strategy, says nothing of its size.
+        if outcome.block == self.sizes[self.now]:
+            self.averages.add(self.now, outcome)
+        if self.todo:
+            self.todo.pop(0)
+            if self.warming and not self.todo:
+                self.at, self.warming = self._best(), False
+            return
+        self.cycles += 1
+        self.rest = max(0, self.rest - 1)
+        self._consider()
+        if len(self.sizes) > 1 and self.cycles % self.settings.probe_every == 0:
+            self.todo = [self._neighbour()]
+
+    def _consider(self) -> None:
+        best, own = self._best(), self.averages.score(self.at)
+        share = self.averages.tau[self.at]
+        low = share is not None and (share - 1) / (self.sizes[self.at] - 1) < self.settings.low_accept
+        if low and self.at and not self.rest:
+            self._move(self.at - 1)
+            return
+        wins = own is not None and self.averages.score(best) > own * (1 + self.settings.margin)
+        self.ahead = self.ahead + 1 if wins and best == self.better else int(wins)
+        self.better = best
+        if wins and self.ahead >= self.settings.streak and not self.rest:
+            self._move(best)
+
+    def _move(self, index: int) -> None:
+        self.at, self.ahead, self.rest = index, 0, self.settings.cooldown
+        self.changes += 1
+
+    def _best(self) -> int:
+        known = [index for index in range(len(self.sizes)) if self.averages.score(index) is not None]
+        return max(known, key=self.averages.score, default=self.at)
+
+    def _neighbour(self) -> int:
+        """The next size up and the next down in turn."""
+        up = (self.cycles // self.settings.probe_every) % 2
+        wanted = self.at + 1 if up else self.at - 1
+        return wanted if 0 <= wanted < len(self.sizes) else self.at + (-1 if up else 1)
+
+    def facts(self) -> dict[str, Any]:
+        return {"asked": self.sizes[self.now], "changes": self.changes, "probing": int(self.now != self.at)}
+
+
+class BreakEvenSettings(Settings):
+    """Block by marginal tau against marginal cycle time."""
+
+    name: Literal["break_even"] = "break_even"
+    """The name of the schedule."""
+    sizes: tuple[int, ...] = (4, 6, 8, 12, 16)
+    """Blocks to choose from, ascending, each at least 2; one alone is a fixed block."""
+    decay: float = Field(0.9, ge=0, lt=1)
+    """Weight of the past in each average."""
+    warm_up: int = Field(1, ge=1, le=100)
+    """Cycles at each size to begin with, from which the time of a size is known."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> BreakEvenSettings:
+        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes or self.sizes[0] < 2:
+            raise ValueError("sizes must ascend, from 2 at least")
+        return self
+
+
+class BreakEven(Schedule):
+    """Choose the block by its margin: the tokens that the next size would add against the time it would add.
+
+    The next size pays where (tau' - tau) / (seconds' - seconds) exceeds the rate tau / seconds so far. What a
+    larger block adds is estimated from the cycles themselves: how often at least j drafted tokens were
+    accepted, and beyond what was drafted, by the ratio of the last two shares. So it needs one try of each
+    size for its time, and no probes after.
+    """
+
+    Settings = BreakEvenSettings
+    settings: BreakEvenSettings
+
+    def __init__(self, settings: BreakEvenSettings, block: int):
+        super().__init__(settings)
+        self.sizes = settings.sizes
+        self.at = nearest(self.sizes, block)
+        self.averages = Averages(self.sizes, settings.decay)
+        self.reached: list[float | None] = [None] * self.sizes[-1]
+        """By j - 1: the share of rows in which at least j drafted tokens were accepted, of those drafting so
+        many."""
+        self.todo = [index for _ in range(settings.warm_up) for index in range(len(self.sizes))]
+        self.changes = 0
+
+    def largest(self) -> int:
+        return self.sizes[-1]
+
+    def block(self) -> int:
+        self.now = self.todo[0] if self.todo else self.at
+        return self.sizes[self.now]
+
+    def learn(self, outcome: Outcome) -> None:
+        if outcome.block == self.sizes[self.now]:
+            self.averages.add(self.now, outcome)
+        for row in outcome.active:
+            for place in range(outcome.block - 1):
+                hit = float(outcome.accepted[row] > place)
+                old = self.reached[place]
+                decay = self.settings.decay
+                self.reached[place] = hit if old is None else decay * old + (1 - decay) * hit
+        if self.todo:
+            self.todo.pop(0)
+        if not self.todo:
+            before, self.at = self.at, self._choice()
+            self.changes += self.at != before
+
+    def _choice(self) -> int:
+        """The last size whose margin over the one before pays."""
+        chosen = 0
+        for index in range(1, len(self.sizes)):
+            if self._seconds(index) is None or self._seconds(chosen) is None:
+                continue
+            added = self.expected(self.sizes[index]) - self.expected(self.sizes[chosen])
+            cost = self._seconds(index) - self._seconds(chosen)
+            rate = self.expected(self.sizes[chosen]) / self._seconds(chosen)
+            if added > max(cost, 0.0) * rate:
+                chosen = index
+        return chosen
+
+    def expected(self, block: int) -> float:
+        """tau of a block by the shares seen; it takes the last two to guess on."""
+        total, last, ratio = 1.0, 1.0, 1.0
+        for place in range(block - 1):
+            share = self.reached[place]
+            if share is None:
+                share = last * ratio
+            elif last > 0:
+                ratio = min(1.0, share / last)
+            total, last = total + share, share
+        return total
+
+    def _seconds(self, index: int) -> float | None:
+        return self.averages.seconds[index]
+
+    def facts(self) -> dict[str, Any]:
+        return {"asked": self.sizes[self.now], "changes": self.changes}
+
+
+class ThresholdSettings(Settings):
+    """Block by thresholds on the share of a block that is committed."""
+
+    name: Literal["threshold"] = "threshold"
+    """The name of the schedule."""
+    sizes: tuple[int, ...] = (4, 6, 8, 12, 16)
+    """Blocks to choose from, ascending, each at least 2; one alone is a fixed block."""
+    decay: float = Field(0.8, ge=0, lt=1)
+    """Weight of the past in the average of tau."""
+    down: float = Field(0.4, ge=0, le=1)
+    """Step down where tau falls below this share of the block."""
+    up: float = Field(0.8, ge=0, le=1)
+    """Step up where tau exceeds this share of the block."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> ThresholdSettings:
+        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes or self.sizes[0] < 2:
+            raise ValueError("sizes must ascend, from 2 at least")
+        if self.down >= self.up:
+            raise ValueError(f"down ({self.down}) must be below up ({self.up})")
+        return self
+
+
+class Threshold(Schedule):
+    """Choose the block by tau alone: smaller where few of its tokens are accepted, larger where nearly all
+    are.
+
+    What seed 003 began with; it does not see what a cycle costs.
+    """
+
+    Settings = ThresholdSettings
+    settings: ThresholdSettings
+
+    def __init__(self, settings: ThresholdSettings, block: int):
+        super().__init__(settings)
+        self.sizes = settings.sizes
+        self.at = nearest(self.sizes, block)
+        self.share: float | None = None
+        self.changes = 0
+
+    def largest(self) -> int:
+        return self.sizes[-1]
+
+    def block(self) -> int:
+        return self.sizes[self.at]
+
+    def learn(self, outcome: Outcome) -> None:
+        share, decay = outcome.tau / outcome.block, self.settings.decay
+        self.share = share if self.share is None else decay * self.share + (1 - decay) * share
+        step = (self.share > self.settings.up) - (self.share < self.settings.down)
+        moved = min(max(self.at + step, 0), len(self.sizes) - 1)
+        if moved != self.at:
+            self.at, self.share = moved, None
+            self.changes += 1
+
+    def facts(self) -> dict[str, Any]:
+        return {"asked": self.sizes[self.at], "changes": self.changes}

@@ -1,1 +1,0 @@
-"""What becomes of drafted tokens behind a rejected one."""

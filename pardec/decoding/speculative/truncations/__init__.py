@@ -1,1 +1,0 @@
-"""Where a draft is cut before it is verified."""
