@@ -56,11 +56,11 @@ class SpeculativeSettings(Settings):
     schedule: _any_of(registry.SCHEDULES) = _first(registry.SCHEDULES)
     """How large each block is."""
     seeding: _any_of(registry.SEEDINGS, NoStrategy) = NoStrategy()
-    """What becomes of drafted tokens behind a rejected one."""
+    """What becomes of drafted tokens behind a rejected one; `none` forgets them."""
     refinement: _any_of(registry.REFINEMENTS, NoStrategy) = NoStrategy()
-    """Further passes of the draft over its own block."""
+    """Further passes of the draft over its own block; `none` makes one pass only."""
     truncation: _any_of(registry.TRUNCATIONS, NoStrategy) = NoStrategy()
-    """Where the draft is cut before it is verified."""
+    """Where the draft is cut before it is verified; `none` verifies all of it."""
     proposal: _any_of(registry.PROPOSALS) = _first(registry.PROPOSALS)
     """What is made of the draft: a chain, or a tree."""
     acceptance: _any_of(registry.RULES) = _first(registry.RULES)
