@@ -13,7 +13,8 @@ from pandera.errors import SchemaErrors
 
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
-from pardec.evidence.tables.base import Table, measured, text
+from pardec.evidence.columns import measured, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.compare import gate
 from pardec.evidence.tables.gather import gather, sort_paths
 from pardec.evidence.tables.inputs import Source

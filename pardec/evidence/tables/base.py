@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pardec.common.lazy import lazy
+from pardec.evidence.columns import KEY, Column, plain
 from pardec.evidence.tables.files import read_table
 
 if TYPE_CHECKING:
@@ -21,61 +22,6 @@ numpy = lazy("numpy")
 pandas = lazy("pandas")
 
 DTYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column.
-
-    dtype: "string", "integer", "number" or "boolean". low, high: names of the columns with the ends of its
-    interval. count: name of the column that says how many values stand behind it.
-    """
-
-    dtype: str
-    unit: str
-    description: str
-    nullable: bool = True
-    low: str | None = None
-    high: str | None = None
-    count: str | None = None
-
-    @property
-    def numeric(self) -> bool:
-        return self.dtype in ("integer", "number")
-
-
-def text(description: str, nullable: bool = True) -> Column:
-    return Column("string", "", description, nullable)
-
-
-def flag(description: str) -> Column:
-    return Column("boolean", "", description)
-
-
-def count(description: str, unit: str = "") -> Column:
-    return Column("integer", unit, description)
-
-
-def number(unit: str, description: str, count: str | None = None) -> Column:
-    return Column("number", unit, description, count=count)
-
-
-def measured(name: str, unit: str, description: str, stem: str = "", count: str = "n") -> dict[str, Column]:
-    """A number and the two columns of its 95 % interval, `<stem>_low` and `<stem>_high`."""
-    stem = stem or name
-    low, high = f"{stem}_low", f"{stem}_high"
-    return {
-        name: Column("number", unit, description, low=low, high=high, count=count),
-        low: Column("number", unit, f"lower end of the 95 % interval of {name}", count=count),
-        high: Column("number", unit, f"upper end of the 95 % interval of {name}", count=count),
-    }
-
-
-KEY = Column("string", "", "the row's name, part of the ids of its values", nullable=False)
-SOURCES = {
-    "record": text("the file this row comes from; several are separated by spaces"),
-    "record_sha256": text("SHA-256 of each of those files, in the same order"),
-}
 
 
 @dataclass(frozen=True)
@@ -94,6 +40,13 @@ class Table:
     columns: dict[str, Column]
     build: Callable[[Inputs], list[dict[str, Any]]]
     published: bool = True
+
+    def __post_init__(self) -> None:
+        labelled = {
+            name: column if column.label else replace(column, label=plain(name, column.unit))
+            for name, column in self.columns.items()
+        }
+        object.__setattr__(self, "columns", labelled)
 
     @property
     def all_columns(self) -> dict[str, Column]:

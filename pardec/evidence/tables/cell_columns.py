@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pardec.evidence.tables.base import SOURCES, Column, count, flag, measured, number, text
+from pardec.evidence.columns import SOURCES, Column, count, flag, measured, number, size, text
 
 WHAT: dict[str, Column] = {
     "cell": text("the cell's id", nullable=False),
@@ -25,7 +25,7 @@ WHAT: dict[str, Column] = {
     "threads": count("threads of a timed cell"),
     "batch": count("prompts decoded together"),
     "prompt_tokens": count("prompt length; empty means prompts as they are", "tokens"),
-    "prompt_mean_tokens": number("tokens", "mean length of the prompts as they were"),
+    "prompt_mean_tokens": number("tokens", "mean length of the prompts as they were", kind="exact"),
     "new_tokens": count("length of the output canvas", "tokens"),
     "random_prompts": flag("whether random tokens stand in place of the prompts"),
     "role": text(
@@ -36,38 +36,62 @@ WHAT: dict[str, Column] = {
 }
 
 TIME: dict[str, Column] = {
-    "n": Column(
-        "integer",
-        "samples",
-        "samples behind the measurements (clean ones, where there are any)",
-        nullable=False,
-    ),
-    "n_all": Column("integer", "samples", "samples taken, flagged ones included", nullable=False),
+    "n": size("samples behind the measurements (clean ones, where there are any)", "samples", nullable=False),
+    "n_all": size("samples taken, flagged ones included", "samples", nullable=False),
     **measured("latency_ms", "ms", "end to end time of one batch generation, median", stem="latency"),
-    **measured("ttft_ms", "ms", "time to the first committed token, median", stem="ttft"),
+    **measured("ttft_ms", "ms", "time to the first committed token, median", stem="ttft", label="TTFT"),
     **measured(
         "tpot_ms",
         "ms",
         "(E2E - TTFT) / (tokens a row - tokens a row of the first commit), median; E2E / tokens where "
         "one pass commits all",
         stem="tpot",
+        label="TPOT",
     ),
     "ttft_block_ms": number("ms", "time until the first left-to-right block is final, median", "n"),
-    "itl_p50_ms": number("ms", "gap between consecutive commits, median over all samples", "n"),
-    "itl_p95_ms": number("ms", "the same, 95th percentile; empty below 20 gaps", "n"),
-    "itl_p99_ms": number("ms", "the same, 99th percentile; empty below 100 gaps", "n"),
-    "latency_p95_ms": number("ms", "end to end time, 95th percentile; empty below 20 samples", "n"),
-    "latency_p99_ms": number("ms", "end to end time, 99th percentile; empty below 100 samples", "n"),
+    "itl_p50_ms": number("ms", "gap between consecutive commits, median over all samples", "n", label="ITL"),
+    "itl_p95_ms": number(
+        "ms", "the same, 95th percentile; empty below 20 gaps", "n", kind="tail", label="ITL, p95"
+    ),
+    "itl_p99_ms": number(
+        "ms", "the same, 99th percentile; empty below 100 gaps", "n", kind="tail", label="ITL, p99"
+    ),
+    "latency_p95_ms": number(
+        "ms",
+        "end to end time, 95th percentile; empty below 20 samples",
+        "n",
+        kind="tail",
+        label="latency, p95",
+    ),
+    "latency_p99_ms": number(
+        "ms",
+        "end to end time, 99th percentile; empty below 100 samples",
+        "n",
+        kind="tail",
+        label="latency, p99",
+    ),
     "prefill_ms": number(
         "ms", "time until the prompt is processed, median; empty where there is no such phase", "n"
     ),
     "host_ms": number("ms", "end to end by the synchronised host clock, median", "n"),
     "cpu_ms": number("ms", "CPU time of the process for one generation, median", "n"),
-    **measured("tokens_per_s", "tokens/s", "useful (pre-EOS) tokens over the whole batch / E2E, median"),
-    **measured("canvas_tokens_per_s", "tokens/s", "all canvas tokens over the whole batch / E2E, median"),
+    **measured(
+        "tokens_per_s",
+        "tokens/s",
+        "useful (pre-EOS) tokens over the whole batch / E2E, median",
+        label="throughput",
+    ),
+    **measured(
+        "canvas_tokens_per_s",
+        "tokens/s",
+        "all canvas tokens over the whole batch / E2E, median",
+        label="canvas throughput",
+    ),
     "useful_tokens": number("tokens", "tokens before the first end token, mean per output", "n"),
-    "nfe": number("passes", "forward passes of the model per batch generation, mean", "n"),
-    "tokens_per_forward": number("tokens", "tokens a row committed / forward passes, mean", "n"),
+    "nfe": number("passes", "forward passes of the model per batch generation, mean", "n", label="NFE"),
+    "tokens_per_forward": number(
+        "tokens", "tokens a row committed / forward passes, mean", "n", better="higher", label="TPF"
+    ),
     "token_forwards": number("tokens", "positions a row that the forward passes processed, mean", "n"),
 }
 
@@ -85,38 +109,52 @@ PAIRED: dict[str, Column] = {
         "×",
         "latency of the reference / latency of the cell, medians of pairs; above 1 the cell is faster",
         count="n_pairs",
+        better="higher",
+        label="speed ratio",
     ),
     **measured(
         "throughput_ratio",
         "×",
         "useful tokens/s of the cell / of the reference, medians of pairs",
         count="n_pairs",
+        better="higher",
     ),
-    **measured("ratio_geomean", "×", "geometric mean over prompts of the latency ratio", count="n_prompts"),
-    "n_prompts": count("distinct prompts (or batches of prompts) behind it", "prompts"),
-    "ratio_spread": number("", "standard deviation of the logarithm of the pairs' latency ratios", "n_pairs"),
+    **measured(
+        "ratio_geomean",
+        "×",
+        "geometric mean over prompts of the latency ratio",
+        count="n_prompts",
+        better="higher",
+    ),
+    "n_prompts": size("distinct prompts (or batches of prompts) behind it", "prompts"),
+    "ratio_spread": number(
+        "", "standard deviation of the logarithm of the pairs' latency ratios", "n_pairs", kind="precision"
+    ),
 }
 
 MEMORY: dict[str, Column] = {
     "peak_allocated_mb": number("MB", "peak of allocated memory in one generation, weights included"),
     "peak_reserved_mb": number("MB", "peak of reserved memory (on a CPU: peak resident set)"),
-    "rss_mb": number("MB", "peak resident set of the process"),
+    "rss_mb": number("MB", "peak resident set of the process", label="resident set"),
     "weights_mb": number("MB", "parameters and buffers"),
     "cache_mb": number("MB", "keys and values"),
     "logits_mb": number("MB", "logits of one pass"),
     "working_mb": number("MB", "peak allocated less weights"),
     "activations_mb": number("MB", "peak allocated less weights, keys and values, and the logits of a pass"),
-    "largest_batch": count("largest batch that fits the device's memory, by bisection", "prompts"),
+    "largest_batch": count(
+        "largest batch that fits the device's memory, by bisection", "prompts", kind="memory", better="higher"
+    ),
     "memory_method": text("how peaks were taken"),
 }
 
 WORK: dict[str, Column] = {
     "flops_per_output": number("FLOP", "counted operations of one batch generation"),
     "bytes_per_output": number("B", "bytes that one batch generation must move"),
-    "forwards": count("forward passes counted in it", "passes"),
+    "forwards": count("forward passes counted in it", "passes", kind="count"),
     "flops_agreement": number(
         "×",
         "operations by torch's own counter / ours, over the first pass of each shape; it halves no causal square",
+        kind="exact",
     ),
     "joules_per_output": number("J", "energy of one batch generation by the GPU's counter"),
     "net_joules_per_output": number("J", "the same above what the idle GPU takes"),
@@ -124,26 +162,62 @@ WORK: dict[str, Column] = {
     "intensity": number("FLOP/B", "counted operations a counted byte"),
     "achieved_gflop_per_s": number("GFLOP/s", "counted operations a second"),
     "forward_share": number(
-        "", "share of the time in the model's passes; empty where the decoder tells of no phases", "n"
+        "",
+        "share of the time in the model's passes; empty where the decoder tells of no phases",
+        "n",
+        kind="share",
     ),
-    "sampler_share": number("", "share of the time in choosing and committing tokens; empty likewise", "n"),
-    "mfu": number("", "counted operations a second / the machine's measured matmul rate"),
-    "mbu": number("", "counted bytes a second / the machine's measured copy bandwidth"),
+    "sampler_share": number(
+        "", "share of the time in choosing and committing tokens; empty likewise", "n", kind="share"
+    ),
+    "mfu": number(
+        "", "counted operations a second / the machine's measured matmul rate", kind="rate", label="MFU"
+    ),
+    "mbu": number(
+        "", "counted bytes a second / the machine's measured copy bandwidth", kind="rate", label="MBU"
+    ),
 }
 
 QUALITY: dict[str, Column] = {
-    **measured("quality", "", "the task's main metric on held-out prompts", count="quality_n"),
-    "quality_n": count("prompts scored", "prompts"),
+    **measured(
+        "quality",
+        "",
+        "the task's main metric on held-out prompts",
+        count="quality_n",
+        kind="quality",
+        better="quality_better",
+    ),
+    "quality_n": size("prompts scored", "prompts"),
     "quality_metric": text(
         "which metric: exact (higher is better), scorer_nll in nats/token (lower is better), ..."
     ),
     "quality_better": text("higher or lower"),
-    **measured("reference_quality", "", "the reference's, on the same prompts", count="quality_n"),
     **measured(
-        "quality_difference", "", "cell - reference, mean over the same prompts", count="quality_pairs"
+        "reference_quality",
+        "",
+        "the reference's, on the same prompts",
+        count="quality_n",
+        kind="quality",
+        better="quality_better",
     ),
-    "quality_pairs": count("prompts scored for both", "prompts"),
-    **measured("distinct_2", "", "distinct share of the generated text's bigrams", count="quality_n"),
+    **measured(
+        "quality_difference",
+        "",
+        "cell - reference, mean over the same prompts",
+        count="quality_pairs",
+        kind="quality",
+        better="quality_better",
+    ),
+    "quality_pairs": size("prompts scored for both", "prompts"),
+    **measured(
+        "distinct_2",
+        "",
+        "distinct share of the generated text's bigrams",
+        count="quality_n",
+        kind="quality",
+        better="higher",
+        label="distinct-2",
+    ),
     "gate": flag(
         "whether quality is not shown worse than the reference's: the intervals meet, and the paired "
         "difference does not "
@@ -157,11 +231,13 @@ QUALITY: dict[str, Column] = {
 RUN: dict[str, Column] = {
     "flags": text("what the machine's state raised, with counts"),
     "stop_reason": text("precise, budget or maximum"),
-    "stop_half_width": number("", "relative half-width of the median's interval when sampling stopped"),
+    "stop_half_width": number(
+        "", "relative half-width of the median's interval when sampling stopped", kind="precision"
+    ),
     "compile_ms": number(
         "ms", "compilation and capture, apart from warm-up and samples; empty on the eager engine"
     ),
-    "ready_s": number("s", "from start of the job to the first measurable moment"),
+    "ready_s": number("s", "from start of the job to the first measurable moment", kind="reading"),
     "launch": text("forked or fresh process"),
     "rule": text("the workflow rule that measured it"),
     "command": text("the command that measured it"),
@@ -177,6 +253,8 @@ RUN: dict[str, Column] = {
 CELL: dict[str, Column] = {**WHAT, **TIME, **PAIRED, **MEMORY, **WORK, **QUALITY, **RUN}
 
 VERDICT: dict[str, Column] = {
-    "noise_floor": number("", "half-width of the A/A ratios; empty where the study measured none"),
+    "noise_floor": number(
+        "", "half-width of the A/A ratios; empty where the study measured none", kind="precision"
+    ),
     "verdict": text("faster, slower or no difference shown: the ratio's interval against 1 ± noise floor"),
 }

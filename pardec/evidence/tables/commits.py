@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import Any
 
-from pardec.evidence.tables.base import SOURCES, Table, count, number, text
+from pardec.evidence.columns import SOURCES, count, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.grid import EXPERIMENT
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.pairs import Sample, clean

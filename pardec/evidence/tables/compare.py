@@ -8,18 +8,27 @@ from typing import Any
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.evidence.tables.inputs import Source
+from pardec.quality.registry import METRICS
 
 statistics = lazy("pardec.evidence.statistics")
 
-LOWER_IS_BETTER = ("nll", "nats", "bound", "perplexity", "loss", "edit", "error")
 GUARDS = ("distinct_2",)
 """Metrics beside the main one that may not be worse either: text that repeats itself is likely, not good."""
 
 
+OTHER_FLOORS = {"tau": "higher", "bound_gap": "lower"}
+"""What a model may be held to beside the metrics of outputs, and which direction is better."""
+
+
 def lower_is_better(metric: str, content: dict[str, Any] | None = None) -> bool:
-    """By what the scored metric says of itself (`better`), else by its name."""
-    said = (content or {}).get("better")
-    return said == "lower" if said else any(part in metric.lower() for part in LOWER_IS_BETTER)
+    """Whether a lower value is the better one: as the scored metric says of itself (`better`), else as its entry of
+    `METRICS` declares.
+
+    Raises:
+        UserError: the score does not say, and there is no such metric.
+    """
+    said = (content or {}).get("better") or OTHER_FLOORS.get(metric)
+    return (said or METRICS.load(metric).better) == "lower"
 
 
 def main_metric(score: Source) -> tuple[str, dict[str, Any]]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.columns import SOURCES, count, flag, measured, number, size, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.series import compares_kinds, names, over_steps
 
@@ -90,6 +91,8 @@ INTERVALS = (
     ("ratio", "ratio", "latency of the reference / of that cell, from the cell's own pairs"),
     ("throughput_ratio", "throughput_ratio", "useful tokens/s of that cell / of the reference"),
 )
+QUALITY = {"count": "quality_n", "kind": "quality", "better": "quality_better"}
+BETTER = {"ratio": "higher", "throughput_ratio": "higher"}
 UNITS = {"latency_ms": "ms", "ratio": "×", "throughput_ratio": "×"}
 FIRST = (
     "cell", "status", "verdict", "n_pairs", "quality_n", "nfe", "reference_latency_ms",
@@ -113,9 +116,18 @@ COLUMNS = {
     "steps_most": count("most steps judged", "steps"),
     "quality_metric": text("the task's main metric"),
     "quality_better": text("higher or lower"),
-    **measured("reference_quality", "", "quality of the reference", count="quality_n"),
+    **measured(
+        "reference_quality",
+        "",
+        "quality of the reference",
+        count="quality_n",
+        kind="quality",
+        better="quality_better",
+    ),
     "best_steps": count("steps at which the series' quality is best", "steps"),
-    **measured("best_quality", "", "that best quality", count="quality_n"),
+    **measured(
+        "best_quality", "", "that best quality", count="quality_n", kind="quality", better="quality_better"
+    ),
     "observed": flag(
         "whether any number of steps tried reaches the reference's quality; empty where none was judged"
     ),
@@ -132,7 +144,7 @@ COLUMNS = {
     "status": text("its status"),
     "nfe": number("passes", "its forward passes", "n_pairs"),
     "n_pairs": count("pairs behind its ratios", "pairs"),
-    "quality_n": count("prompts behind its quality", "prompts"),
+    "quality_n": size("prompts behind its quality", "prompts"),
     "reference_latency_ms": number("ms", "latency of the reference in the same process", "n_pairs"),
     **{
         column: made
@@ -142,20 +154,24 @@ COLUMNS = {
             UNITS.get(name, ""),
             words,
             stem=stem,
-            count="quality_n" if name.startswith("quality") else "n_pairs",
+            **(QUALITY if name.startswith("quality") else {"count": "n_pairs", "better": BETTER.get(name)}),
         ).items()
     },
     "verdict": text("of the crossover's ratio: faster, slower or no difference shown"),
     "fastest_cell": text("the fastest cell of those at equal quality"),
     "fastest_steps": count("its steps", "steps"),
-    "fastest_quality": number("", "its quality", "quality_n"),
+    "fastest_quality": number("", "its quality", "quality_n", kind="quality", better="quality_better"),
     "fastest_latency_ms": number("ms", "its latency", "fastest_n_pairs"),
     **measured(
-        "fastest_ratio", "×", "latency of the reference / of the fastest cell", count="fastest_n_pairs"
+        "fastest_ratio",
+        "×",
+        "latency of the reference / of the fastest cell",
+        count="fastest_n_pairs",
+        better="higher",
     ),
     "fastest_n_pairs": count("pairs behind it", "pairs"),
     "fastest_verdict": text("of that ratio"),
-    "noise_floor": number("", "half-width of the A/A ratios"),
+    "noise_floor": number("", "half-width of the A/A ratios", kind="precision"),
     **SOURCES,
 }
 

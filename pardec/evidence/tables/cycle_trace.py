@@ -6,8 +6,9 @@ from collections import defaultdict
 from typing import Any
 
 from pardec.evidence import drafting
+from pardec.evidence.columns import SOURCES, count, number, text
 from pardec.evidence.drafting import Trial
-from pardec.evidence.tables.base import SOURCES, Table, count, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cycles import once, representative
 from pardec.evidence.tables.inputs import Inputs
 

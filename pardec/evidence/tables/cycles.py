@@ -7,8 +7,9 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.evidence import drafting
+from pardec.evidence.columns import SOURCES, count, measured, number, text
 from pardec.evidence.drafting import Trial
-from pardec.evidence.tables.base import SOURCES, Table, count, measured, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs
 
 statistics = lazy("pardec.evidence.statistics")
@@ -81,12 +82,12 @@ TABLE = Table(
         "arm": text("the study's name for decoder and settings", nullable=False),
         "task": text("what is generated", nullable=False),
         "position": count("drafted token, counted from one behind the anchor"),
-        "cycles": count("cycles of the arm on this workload", "cycles"),
+        "cycles": count("cycles of the arm on this workload", "cycles", kind="count"),
         "share": number("", "share of cycles whose tau is this position: the token there was the first rejected one",
-                        "cycles"),
-        "reached": count("cycles that proposed this position and accepted all before it", "cycles"),
+                        "cycles", kind="count"),
+        "reached": count("cycles that proposed this position and accepted all before it", "cycles", kind="count"),
         **measured("acceptance", "", "share of those that accepted it too (Wilson interval, cycles taken as apart)",
-                   count="reached"),
+                   count="reached", kind="count", better="higher"),
         **SOURCES,
     },
     build=build,

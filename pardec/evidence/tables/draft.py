@@ -8,9 +8,10 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.evidence import drafting
+from pardec.evidence.columns import SOURCES, Column, count, flag, measured, number, size, text
 from pardec.evidence.drafting import Trial
 from pardec.evidence.ideas.registry import BASELINE, REFERENCE, SAMPLED
-from pardec.evidence.tables.base import SOURCES, Column, Table, count, flag, measured, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.pairs import Sample, clean, flags, tpot_ms
@@ -213,27 +214,33 @@ COLUMNS: dict[str, Column] = {
     "cells": count("records behind the row", "cells"),
     "new_tokens": count("length of the output canvas", "tokens"),
     "n": count("samples behind the times", "samples"),
-    "prompts": count("different prompts", "prompts"),
+    "prompts": size("different prompts", "prompts"),
     **measured("ratio_ar", "×", "throughput over the sequential arm's: geometric mean over prompts of paired ratios",
-               count="ratio_ar_prompts"),
-    "ratio_ar_prompts": count("prompts behind it", "prompts"),
-    **measured("ratio", "×", "the same over the baseline draft's, one chain of a fixed block", count="ratio_prompts"),
-    "ratio_prompts": count("prompts behind it", "prompts"),
+               count="ratio_ar_prompts", better="higher"),
+    "ratio_ar_prompts": size("prompts behind it", "prompts"),
+    **measured("ratio", "×", "the same over the baseline draft's, one chain of a fixed block",
+                     count="ratio_prompts", better="higher"),
+    "ratio_prompts": size("prompts behind it", "prompts"),
     **measured("tau", "tokens",
-               "tokens committed over verifications, all cycles together, the target's own included", count="prompts"),
-    **measured("tau_mean", "tokens", "the same prompt by prompt, mean over prompts", count="prompts"),
-    "cycles": count("cycles counted", "cycles"),
-    "lossless": number("", "share of prompts whose tokens are those of the target's greedy decoding, up to rounding in "
-                       "a format shorter than float32", "lossless_n"),
-    "lossless_n": count("prompts and runs so compared", "prompts"),
-    "parted": count("prompts and runs whose tokens part from the greedy decoding's", "prompts"),
-    "parts_at": count("earliest place of a token that is not the greedy decoding's", "tokens"),
-    "margin": number("nats", "at such a first difference the target's best logit over its second, the largest; told in "
-                     "formats shorter than float32", "parted"),
+               "tokens committed over verifications, all cycles together, the target's own included",
+                     count="prompts", better="higher"),
+    **measured("tau_mean", "tokens", "the same prompt by prompt, mean over prompts", count="prompts",
+                     better="higher"),
+    "cycles": count("cycles counted", "cycles", kind="count"),
+    "lossless": number("", "share of prompts whose tokens are those of the target's greedy decoding, "
+                     "up to rounding in "
+                       "a format shorter than float32", "lossless_n", kind="quality", better="higher"),
+    "lossless_n": size("prompts and runs so compared", "prompts"),
+    "parted": count("prompts and runs whose tokens part from the greedy decoding's", "prompts", kind="quality",
+                     better="lower"),
+    "parts_at": count("earliest place of a token that is not the greedy decoding's", "tokens", kind="count"),
+    "margin": number("nats", "at such a first difference the target's best logit over its second, "
+                     "the largest; told in "
+                     "formats shorter than float32", "parted", kind="count"),
     "behind": number("ulp", "the best logit over that of the worst token written, in units in the last place, the "
-                     "largest; as told", "lossless_n"),
-    **measured("latency_ms", "ms", "end to end time, median", stem="latency", count="n"),
-    **measured("tpot_ms", "ms", "time per output token behind the first, median", stem="tpot", count="n"),
+                     "largest; as told", "lossless_n", kind="count"),
+    **measured("latency_ms", "ms", "end to end time, median", stem="latency"),
+    **measured("tpot_ms", "ms", "time per output token behind the first, median", stem="tpot", label="TPOT"),
     "ttft_ms": number("ms", "time to the first token, which is the target's own, median", "n"),
     "first_draft_ms": number("ms", "time of the first cycle behind it, median", "n"),
     "decode_ms": number("ms", "time behind the first token, median", "n"),
@@ -242,17 +249,18 @@ COLUMNS: dict[str, Column] = {
     "nodes": number("tokens", "mean tokens in the target's passes of a cycle, the anchor included", "cycles"),
     "passes": number("passes", "mean passes of the target in a cycle", "cycles"),
     "seeded": number("tokens", "mean recycled tokens given to the draft in a cycle", "cycles"),
-    "accepted_share": number("", "drafted tokens accepted / drafted", "cycles"),
+    "accepted_share": number("", "drafted tokens accepted / drafted", "cycles", kind="count", better="higher"),
     "cycle_ms": number("ms", "time of a cycle, median", "cycles"),
     "draft_ms": number("ms", "of it in the draft, median", "cycles"),
     "verify_ms": number("ms", "of it in the target, median", "cycles"),
-    "draft_share": number("", "share of all cycle time in the draft", "cycles"),
-    "verify_share": number("", "share in the target", "cycles"),
-    "overhead_share": number("", "share in neither: the loop itself", "cycles"),
-    "accounted_share": number("", "share of cycle time that lies in a named phase", "cycles"),
-    "undrafted_share": number("", "share of cycles that proposed nothing", "cycles"),
+    "draft_share": number("", "share of all cycle time in the draft", "cycles", kind="share"),
+    "verify_share": number("", "share in the target", "cycles", kind="share"),
+    "overhead_share": number("", "share in neither: the loop itself", "cycles", kind="share"),
+    "accounted_share": number("", "share of cycle time that lies in a named phase", "cycles", kind="share",
+                     better="higher"),
+    "undrafted_share": number("", "share of cycles that proposed nothing", "cycles", kind="count", better="lower"),
     "fell_back": flag("whether an arm that claims to draft proposed nothing in most of its cycles"),
-    "impossible": count("cycles that committed more than they proposed and the target's one", "cycles"),
+    "impossible": count("cycles that committed more than they proposed and the target's one", "cycles", kind="count"),
     "flags": text("what the machine's state raised, with counts"),
     **SOURCES,
 }  # fmt: skip

@@ -8,8 +8,9 @@ from typing import Any
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.evidence import drafting, lossless
+from pardec.evidence.columns import SOURCES, count, flag, number, text
 from pardec.evidence.drafting import Side, Trial
-from pardec.evidence.tables.base import SOURCES, Table, count, flag, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.pairs import Sample, pair
 
@@ -111,19 +112,25 @@ TABLE = Table(
         "tuning": flag("whether the prompt is one that settings are chosen on"),
         "prompt": text("id of the prompt", nullable=False),
         "visits": count("timed generations", "samples"),
-        "tokens": count("useful tokens", "tokens"),
-        "ratio": number("×", "useful tokens/s over the reference's: median over paired visits"),
+        "tokens": count("useful tokens", "tokens", kind="count"),
+        "ratio": number(
+            "×", "useful tokens/s over the reference's: median over paired visits", better="higher"
+        ),
         "tau": number("tokens", "tokens committed a verification"),
         "reference_tau": number("tokens", "the reference's"),
-        "cycles": count("cycles, all visits together"),
+        "cycles": count("cycles, all visits together", kind="count"),
         "lossless": flag(
             "whether its tokens are those of the target's greedy decoding, up to rounding in a format "
             "shorter than float32"
         ),
         "parts_at": count("place of its first token that is not the greedy decoding's", "tokens"),
-        "margin": number("nats", "the target's best logit over its second there; told in shorter formats"),
+        "margin": number(
+            "nats", "the target's best logit over its second there; told in shorter formats", kind="count"
+        ),
         "behind": number(
-            "ulp", "the best logit over that of its worst token, in units in the last place; as told"
+            "ulp",
+            "the best logit over that of its worst token, in units in the last place; as told",
+            kind="count",
         ),
         "same_tokens": flag("whether its tokens are the reference's"),
         "same_taus": flag("whether each cycle committed as many tokens as the reference's"),

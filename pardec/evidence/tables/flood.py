@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.tables.base import Column, Table, count, measured, number, text
+from pardec.evidence.columns import Column, count, measured, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_columns import CELL, VERDICT
 from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.experiment import cut
@@ -39,11 +40,16 @@ FLOOD: dict[str, Column] = {
     "manager": text("how the manager decodes: autoregressive or jacobi; empty where the plan is given"),
     "manager_passes": number("passes", "forward passes of the manager, mean", "n"),
     "chunk_batch": count("most expansions in a pass; empty: all of a level", "expansions"),
-    **{f"{phase}_share": number("", f"share of the latency spent in {phase}, mean", "n") for phase in PHASES},
-    "other_share": number("", "the rest of the latency; all shares sum to one", "n"),
-    "render_share": number("", "share of the latency spent in rendering: level0 and level1", "n"),
+    **{
+        f"{phase}_share": number("", f"share of the latency spent in {phase}, mean", "n", kind="share")
+        for phase in PHASES
+    },
+    "other_share": number("", "the rest of the latency; all shares sum to one", "n", kind="share"),
+    "render_share": number(
+        "", "share of the latency spent in rendering: level0 and level1", "n", kind="share"
+    ),
     "overhead_share": number(
-        "", "share of the latency that neither plans nor renders: transfer and the rest", "n"
+        "", "share of the latency that neither plans nor renders: transfer and the rest", "n", kind="share"
     ),
     **measured("characters_per_s", "characters/s", "characters written / E2E, median"),
     **measured("chunks_per_s", "tokens/s", "rendered tokens, which are chunks, / E2E, median"),
@@ -54,7 +60,14 @@ FLOOD: dict[str, Column] = {
     **{
         name: column
         for metric, words in RIGHT.items()
-        for name, column in measured(metric, "", words, count="quality_n").items()
+        for name, column in measured(
+            metric,
+            "",
+            words,
+            count="quality_n",
+            kind="quality",
+            better="lower" if metric == "invalid" else "higher",
+        ).items()
     },
 }
 

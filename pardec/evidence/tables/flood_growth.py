@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.columns import SOURCES, count, flag, measured, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.growth import constant_to, grown
 from pardec.evidence.tables.inputs import Inputs
 
@@ -64,15 +65,15 @@ TABLE = Table(
         "candidates": count("candidates a condition, K", "candidates"),
         "plan": text("given, or written by the manager"),
         "manager": text("how the manager decodes; empty where the plan is given"),
-        **measured("exponent", "", "the exponent; no interval from two sizes"),
+        **measured("exponent", "", "the exponent; no interval from two sizes", kind="fit"),
         **measured("slope_ms", "ms/root", "slope of the latency; no interval from two sizes"),
-        "last_exponent": number("", "exponent between the two largest sizes alone"),
+        "last_exponent": number("", "exponent between the two largest sizes alone", kind="fit"),
         "n": count("sizes in the fit", "sizes"),
         "from_roots": count("roots of the smallest plan", "roots"),
         "to_roots": count("roots of the largest plan", "roots"),
         "smallest_ms": number("ms", "latency at the smallest plan"),
         "largest_ms": number("ms", "latency at the largest plan"),
-        "growth": number("×", "latency at the largest plan / at the smallest"),
+        "growth": number("×", "latency at the largest plan / at the smallest", kind="fit"),
         "constant_to": count(
             "roots of the largest plan up to which the latency is not shown to exceed that of the smallest",
             "roots",

@@ -6,7 +6,8 @@ import json
 import math
 from typing import Any
 
-from pardec.evidence.tables.base import Column, Table, count, flag, measured
+from pardec.evidence.columns import Column, count, flag, measured
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_columns import CELL, VERDICT
 from pardec.evidence.tables.experiment import cut
 from pardec.evidence.tables.inputs import Inputs
@@ -20,12 +21,38 @@ SCORES = {"cells": "cells_right", "rows": "rows_right", "exact": "grids_right", 
 SIZE: dict[str, Column] = {
     "side": count("rows, and columns, of the square that fills the canvas", "cells"),
     "passes_set": count("passes after which the decoder stops; empty where it sets none"),
-    **measured("cells_right", "", "fraction of cells right, mean over prompts", count="quality_n"),
     **measured(
-        "rows_right", "", "fraction of rows right to the last cell, mean over prompts", count="quality_n"
+        "cells_right",
+        "",
+        "fraction of cells right, mean over prompts",
+        count="quality_n",
+        kind="quality",
+        better="higher",
     ),
-    **measured("grids_right", "", "fraction of outputs right to the last cell", count="quality_n"),
-    **measured("parses", "", "fraction of outputs that are a table of integers", count="quality_n"),
+    **measured(
+        "rows_right",
+        "",
+        "fraction of rows right to the last cell, mean over prompts",
+        count="quality_n",
+        kind="quality",
+        better="higher",
+    ),
+    **measured(
+        "grids_right",
+        "",
+        "fraction of outputs right to the last cell",
+        count="quality_n",
+        kind="quality",
+        better="higher",
+    ),
+    **measured(
+        "parses",
+        "",
+        "fraction of outputs that are a table of integers",
+        count="quality_n",
+        kind="quality",
+        better="higher",
+    ),
     "right": flag(f"whether at least {RIGHT} of the cells are right"),
 }
 

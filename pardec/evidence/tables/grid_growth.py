@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.columns import SOURCES, count, flag, measured, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.growth import constant_to, grown
 from pardec.evidence.tables.inputs import Inputs
 
@@ -94,16 +95,16 @@ TABLE = Table(
         "decoder": text("how tokens are written", nullable=False),
         "model": text("name of the model", nullable=False),
         "all_right": flag("whether the tables are right at every size of the series"),
-        **measured("exponent", "", "the exponent; no interval from two sizes"),
+        **measured("exponent", "", "the exponent; no interval from two sizes", kind="fit"),
         **measured("slope_ms", "ms/token", "slope of a time; no interval from two sizes"),
         **measured("slope_passes", "passes/token", "slope of the passes; no interval from two sizes"),
-        "last_exponent": number("", "exponent between the two largest sizes alone"),
+        "last_exponent": number("", "exponent between the two largest sizes alone", kind="fit"),
         "n": count("sizes in the fit", "sizes"),
         "from_tokens": count("tokens of the smallest size", "tokens"),
         "to_tokens": count("tokens of the largest size", "tokens"),
-        "smallest": number("", "the quantity at the smallest size"),
-        "largest": number("", "the quantity at the largest size"),
-        "growth": number("×", "the quantity at the largest size / at the smallest"),
+        "smallest": number("", "the quantity at the smallest size", kind="fit"),
+        "largest": number("", "the quantity at the largest size", kind="fit"),
+        "growth": number("×", "the quantity at the largest size / at the smallest", kind="fit"),
         "constant_to": count(
             "tokens of the largest size up to which the quantity is not shown to exceed that of the smallest",
             "tokens",

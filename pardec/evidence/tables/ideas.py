@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from pardec.common.lazy import lazy
+from pardec.evidence.columns import SOURCES, count, flag, measured, number, size, text
 from pardec.evidence.ideas.base import BASELINE, BEST_FIXED, Idea, Setting
 from pardec.evidence.ideas.registry import IDEAS, SAMPLED
-from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.draft import ALL, ratios
 from pardec.evidence.tables.inputs import Inputs
@@ -232,38 +233,40 @@ TABLE = Table(
         "deciding": flag("whether this setting gives the idea its status"),
         "status": text("proposed, implemented, validated, rejected, equivalent or inconclusive: by speed", False),
         "against": text("what it is held against"),
-        "prompts": count("different prompts behind the ratio", "prompts"),
+        "prompts": size("different prompts behind the ratio", "prompts"),
         "workloads": count("workloads behind the ratio"),
         "runs": count("separate runs"),
         **measured("ratio", "×", "throughput over what it is held against: geometric mean over prompts, all runs",
-                   count="prompts"),
-        **measured("ratio_run1", "×", "the same, first run", count="prompts"),
-        **measured("ratio_run2", "×", "the same, second run", count="prompts"),
+                   count="prompts", better="higher"),
+        **measured("ratio_run1", "×", "the same, first run", count="prompts", better="higher"),
+        **measured("ratio_run2", "×", "the same, second run", count="prompts", better="higher"),
         "worst_task": text("the workload with the lowest ratio"),
-        "worst_prompts": count("prompts there", "prompts"),
-        **measured("worst_ratio", "×", "the ratio there", count="worst_prompts"),
+        "worst_prompts": size("prompts there", "prompts"),
+        **measured("worst_ratio", "×", "the ratio there", count="worst_prompts", better="higher"),
         "margin": number("", "delta: what counts as no difference, 3 % or what an arm against itself shows",
-                         "noise_prompts"),
-        "noise_prompts": count("prompts of the arm against itself", "prompts"),
+                         "noise_prompts", kind="precision"),
+        "noise_prompts": size("prompts of the arm against itself", "prompts"),
         "speed_status": text("the verdict on throughput"),
         "speed_reason": text("what decided it"),
-        "speed_prompts_needed": count("prompts that would decide, if all estimates stay", "prompts"),
-        "speed_p": number("", "p of a ratio of one, adjusted over the ideas (Holm)", "prompts"),
-        "tau": number("tokens", "its tau, pooled over the paired prompts", "cycles"),
+        "speed_prompts_needed": size("prompts that would decide, if all estimates stay", "prompts"),
+        "speed_p": number("", "p of a ratio of one, adjusted over the ideas (Holm)", "prompts", kind="precision"),
+        "tau": number("tokens", "its tau, pooled over the paired prompts", "cycles", better="higher"),
         "reference_tau": number("tokens", "that of what it is held against, on the same prompts", "cycles"),
-        "cycles": count("cycles of the idea behind tau", "cycles"),
-        **measured("tau_ratio", "×", "tau over the other's: geometric mean over prompts", count="prompts"),
+        "cycles": count("cycles of the idea behind tau", "cycles", kind="count"),
+        **measured("tau_ratio", "×", "tau over the other's: geometric mean over prompts", count="prompts",
+                     kind="count", better="higher"),
         "tau_status": text("the verdict on tau, which no machine decides"),
         "tau_reason": text("what decided it"),
-        "tau_prompts_needed": count("prompts that would decide, if all estimates stay", "prompts"),
-        "tau_p": number("", "p of a tau ratio of one, adjusted over the ideas (Holm)", "prompts"),
+        "tau_prompts_needed": size("prompts that would decide, if all estimates stay", "prompts"),
+        "tau_p": number("", "p of a tau ratio of one, adjusted over the ideas (Holm)", "prompts", kind="precision"),
         "lossless": flag("whether all its tokens are those of the target's greedy decoding"),
         "by_law": flag("whether its outputs are drawn, so that their distribution is tested instead"),
         "control_arm": text("the arm with the same machinery and the idea switched off"),
         "control": flag("whether that arm gave the reference's tokens and taus"),
         "fell_back": flag("whether it mostly proposed nothing"),
         "peeked": flag("whether it committed more than it proposed"),
-        "accounted_share": number("", "of an instrument: least share of cycle time in named phases, over workloads"),
+        "accounted_share": number("", "of an instrument: least share of cycle time in named phases, "
+                     "over workloads", kind="share", better="higher"),
         **SOURCES,
     },
     build=build,

@@ -6,7 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.evidence.tables.base import SOURCES, Table, count, measured, text
+from pardec.evidence.columns import SOURCES, measured, size, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs, Source
 
 STEM = {"exact": "exact", "bound": "bound"}
@@ -51,11 +52,16 @@ TABLE = Table(
             "nats/token",
             "exact negative log-likelihood (autoregressive)",
             stem="exact",
+            better="lower",
         ),
         **measured(
-            "bound_nats_per_token", "nats/token", "Monte-Carlo upper bound of it (diffusion)", stem="bound"
+            "bound_nats_per_token",
+            "nats/token",
+            "Monte-Carlo upper bound of it (diffusion)",
+            stem="bound",
+            better="lower",
         ),
-        "n": count("held-out texts", "texts"),
+        "n": size("held-out texts", "texts"),
         **SOURCES,
     },
     build=build,

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.evidence.tables.base import SOURCES, Table, number, text
+from pardec.evidence.columns import SOURCES, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs
 
 UNITS = {
@@ -60,7 +61,9 @@ TABLE = Table(
     key=("fact",),
     columns={
         "fact": text("name of the fact", nullable=False),
-        "value": number("", "its value, where it is a number; the unit stands beside it"),
+        "value": number(
+            "", "its value, where it is a number; the unit stands beside it", kind="reading", better="neither"
+        ),
         "unit": text("unit of the value"),
         "text": text("its value as text"),
         **SOURCES,

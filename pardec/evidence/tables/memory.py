@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pardec.evidence.tables.base import SOURCES, Table
+from pardec.evidence.columns import SOURCES
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_columns import MEMORY, TIME, WHAT
 from pardec.evidence.tables.inputs import Inputs
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, number, text
+from pardec.evidence.columns import SOURCES, count, flag, measured, number, size, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.compare import lower_is_better
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.likelihood import model_of
@@ -121,10 +122,15 @@ TABLE = Table(
             "exact and its like; bound_gap: bound less exact likelihood in nats/token; tau: tokens a verification",
             nullable=False,
         ),
-        **measured("value", "", "the best value reached"),
-        "n": count("prompts or texts behind it"),
+        **measured("value", "", "the best value reached", kind="quality", better="better"),
+        "n": size("prompts or texts behind it"),
         "steps": count("steps at which it was reached"),
-        "floor": number("", "what must be reached (for a metric where lower is better, the ceiling)"),
+        "floor": number(
+            "",
+            "what must be reached (for a metric where lower is better, the ceiling)",
+            kind="exact",
+            better="better",
+        ),
         "better": text("higher or lower"),
         "met": flag("whether it is reached; empty where nothing was scored"),
         **SOURCES,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pardec.evidence.tables.base import Table, number
+from pardec.evidence.columns import number
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_columns import CELL
 from pardec.evidence.tables.inputs import Inputs
 
@@ -51,7 +52,9 @@ TABLE = Table(
     key=("cell",),
     columns={
         **CELL,
-        "half_width": number("", "farthest that the A/A ratio or its interval lies from 1", "n_pairs"),
+        "half_width": number(
+            "", "farthest that the A/A ratio or its interval lies from 1", "n_pairs", kind="precision"
+        ),
     },
     build=build,
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import Any
 
-from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, text
+from pardec.evidence.columns import SOURCES, count, flag, measured, size, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs
 
 KEPT = (
     "task", "cell", "model", "arm", "decoder", "steps", "block", "batch", "prompt_tokens", "new_tokens", "n",
     "quality_n", "latency_ms", "latency_low", "latency_high", "quality", "quality_low", "quality_high",
-    "quality_metric", *SOURCES,
+    "quality_metric", "quality_better", *SOURCES,
 )  # fmt: skip
 
 
@@ -60,11 +61,19 @@ TABLE = Table(
         "batch": count("prompts decoded together"),
         "prompt_tokens": count("prompt length", "tokens"),
         "new_tokens": count("length of the output canvas", "tokens"),
-        "n": count("samples", "samples"),
-        "quality_n": count("prompts scored", "prompts"),
+        "n": size("samples", "samples"),
+        "quality_n": size("prompts scored", "prompts"),
         **measured("latency_ms", "ms", "end to end time of one batch generation, median", stem="latency"),
-        **measured("quality", "", "the task's main metric", count="quality_n"),
+        **measured(
+            "quality",
+            "",
+            "the task's main metric",
+            count="quality_n",
+            kind="quality",
+            better="quality_better",
+        ),
         "quality_metric": text("which"),
+        "quality_better": text("higher or lower"),
         "on_front": flag("whether no other cell beats it on both"),
         "dominated_by": text("the fastest cell that does"),
         **SOURCES,

@@ -6,7 +6,8 @@ from pathlib import PurePath
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.evidence.tables.base import SOURCES, Table, count, flag, measured, text
+from pardec.evidence.columns import SOURCES, flag, measured, size, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.compare import lower_is_better
 from pardec.evidence.tables.inputs import Inputs
 
@@ -56,8 +57,14 @@ TABLE = Table(
         "arm": text("decoder and settings", nullable=False),
         "words": text("what sets these outputs apart", nullable=False),
         "metric": text("name of the metric", nullable=False),
-        **measured("value", "", "the metric over the held-out prompts; nats/token for scorer_nll"),
-        "n": count("prompts scored", "prompts"),
+        **measured(
+            "value",
+            "",
+            "the metric over the held-out prompts; nats/token for scorer_nll",
+            kind="quality",
+            better="better",
+        ),
+        "n": size("prompts scored", "prompts"),
         "main": flag("whether it is the task's quality"),
         "better": text("higher or lower"),
         **SOURCES,

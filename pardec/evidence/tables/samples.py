@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pardec.evidence.tables.base import SOURCES, Table, count, number, text
+from pardec.evidence.columns import SOURCES, count, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs
 
 
@@ -49,8 +50,8 @@ TABLE = Table(
         "e2e_ms": number("ms", "end to end time"),
         "first_ms": number("ms", "time to the first committed token"),
         "cpu_ms": number("ms", "CPU time of the process"),
-        "useful": count("tokens before the end tokens, over the batch", "tokens"),
-        "nfe": count("forward passes", "passes"),
+        "useful": count("tokens before the end tokens, over the batch", "tokens", kind="count"),
+        "nfe": count("forward passes", "passes", kind="count"),
         "flags": text("what the machine's state raised"),
         **SOURCES,
     },

@@ -6,7 +6,8 @@ from collections import defaultdict
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.tables.base import SOURCES, Table, count, measured, number, text
+from pardec.evidence.columns import SOURCES, count, measured, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs
 
 statistics = lazy("pardec.evidence.statistics")
@@ -116,11 +117,11 @@ TABLE = Table(
         "batch": count("prompts decoded together, where it does not vary"),
         "prompt_tokens": count("prompt length, where it does not vary", "tokens"),
         "new_tokens": count("canvas length, where it does not vary", "tokens"),
-        **measured("exponent", "", "the exponent; no interval from two points"),
+        **measured("exponent", "", "the exponent; no interval from two points", kind="fit"),
         "n": count("cells in the fit", "cells"),
         "from_x": count("smallest x"),
         "to_x": count("largest x"),
-        "growth": number("×", "y at the largest x / y at the smallest"),
+        "growth": number("×", "y at the largest x / y at the smallest", kind="fit"),
         **SOURCES,
     },
     build=build,

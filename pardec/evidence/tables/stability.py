@@ -8,7 +8,8 @@ from collections import defaultdict
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.tables.base import SOURCES, Table, count, measured, number, text
+from pardec.evidence.columns import SOURCES, count, measured, number, size, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_row import task_of
 from pardec.evidence.tables.inputs import Inputs, Source
 from pardec.evidence.tables.pairs import Sample, clean, flags
@@ -121,20 +122,26 @@ TABLE = Table(
         "batch": count("prompts decoded together"),
         "new_tokens": count("tokens written a row", "tokens"),
         "work": text("all that decides how long it takes; equal in series of the same work"),
-        "started_s": number("s", "start of its process, from the start of the first cell's"),
-        "took_s": number("s", "time its process spent measuring"),
-        "n": count("clean samples", "samples"),
+        "started_s": number(
+            "s", "start of its process, from the start of the first cell's", kind="reading", better="neither"
+        ),
+        "took_s": number("s", "time its process spent measuring", kind="reading"),
+        "n": size("clean samples", "samples"),
         "n_all": count("all samples", "samples"),
-        "flagged": count("samples that the machine's state flags", "samples"),
+        "flagged": size("samples that the machine's state flags", "samples"),
         "flags": text("those flags, with how many samples bear each"),
         "stop_reason": text("why sampling ended"),
-        "reached": number("fraction", "half-width of the 95 % interval when sampling ended / median"),
-        "target": number("fraction", "the half-width that sampling aimed for"),
+        "reached": number(
+            "fraction", "half-width of the 95 % interval when sampling ended / median", kind="precision"
+        ),
+        "target": number("fraction", "the half-width that sampling aimed for", kind="exact"),
         **measured("latency_ms", "ms", "median end to end time of the clean samples", "latency"),
-        "halves": number("×", "median of the later half of the samples / of the earlier half", "n"),
+        "halves": number(
+            "×", "median of the later half of the samples / of the earlier half", "n", kind="precision"
+        ),
         "times": count("series of the same work in this run"),
         "same_work": text("the files of them all, which `relative` rests on; separated by spaces"),
-        **measured("relative", "×", "median / median over all series of the same work"),
+        **measured("relative", "×", "median / median over all series of the same work", kind="precision"),
         "status": text("how the cell ended"),
         **SOURCES,
     },

@@ -6,8 +6,9 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
+from pardec.evidence.columns import SOURCES, count, measured, number, size, text
 from pardec.evidence.ideas.registry import BASELINE
-from pardec.evidence.tables.base import SOURCES, Table, count, measured, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.inputs import Inputs, Source
 
@@ -70,15 +71,19 @@ TABLE = Table(
     columns={
         "model": text("the target", nullable=False),
         "nodes": count("tokens in the pass", "tokens"),
-        "n": count("passes timed", "passes"),
+        "n": size("passes timed", "passes"),
         **measured("verify_ms", "ms", "one cached pass, median", stem="verify"),
-        **measured("cost", "×", "over the pass of a single token, medians of rounds"),
+        **measured("cost", "×", "over the pass of a single token, medians of rounds", better="lower"),
         "draft_ms": number("ms", "the baseline's draft in a cycle"),
         "break_even_tau": number(
-            "tokens", "tau at which such a cycle is as fast as sequential decoding", "n"
+            "tokens",
+            "tau at which such a cycle is as fast as sequential decoding",
+            "n",
+            kind="ratio",
+            better="lower",
         ),
         "gain_needed": number(
-            "×", "factor on tau that pays for it over a chain of the baseline's block", "n"
+            "×", "factor on tau that pays for it over a chain of the baseline's block", "n", better="lower"
         ),
         **SOURCES,
     },

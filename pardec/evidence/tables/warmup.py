@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.tables.base import SOURCES, Table, count, number, text
+from pardec.evidence.columns import SOURCES, count, number, text
+from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_row import task_of
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.pairs import clean
@@ -50,8 +51,8 @@ TABLE = Table(
         "decoder": text("how tokens are written"),
         "steps": count("forward passes set"),
         "batch": count("prompts decoded together"),
-        "latency_ms": number("ms", "end to end time of this pass"),
-        "relative": number("×", "that / median of the cell's samples"),
+        "latency_ms": number("ms", "end to end time of this pass", kind="reading"),
+        "relative": number("×", "that / median of the cell's samples", kind="reading"),
         **SOURCES,
     },
     build=build,

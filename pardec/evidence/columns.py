@@ -1,0 +1,174 @@
+"""What a column of a table is: unit, interval, kind, direction and label. Light: imports no pandas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KINDS = {
+    "text": "words",
+    "flag": "yes or no",
+    "exact": "decided by the study or by a model's shape: equal in every run",
+    "count": "counted in outputs (tokens, passes, tau): equal where the same prompts gave the same tokens",
+    "size": "how many samples, pairs or prompts stand behind another number: the stopping rule decides",
+    "quality": "scored from outputs: no clock takes part",
+    "time": "read from a clock: processes of one configuration differ by more than their samples scatter",
+    "rate": "an amount over a time",
+    "tail": "a tail percentile of times, without an interval",
+    "reading": "one reading of a clock",
+    "ratio": "of times that one process measured in pairs, so that most of its noise cancels",
+    "share": "a part of a whole that one process measured",
+    "fit": "a parameter fitted over several cells",
+    "memory": "an amount of memory",
+    "energy": "an amount of energy",
+    "precision": "how precise the run was, not what it measured",
+}
+"""What a column's numbers are. Whoever compares two runs, rounds or draws asks this, not the column's name."""
+BY_UNIT = {
+    **dict.fromkeys(("ms", "s"), "time"),
+    **dict.fromkeys(("tokens/s", "characters/s", "GFLOP/s"), "rate"),
+    **dict.fromkeys(("FLOP", "B", "FLOP/B"), "exact"),
+    **dict.fromkeys(("tokens", "passes", "characters", "roots"), "count"),
+    **dict.fromkeys(("ms/token", "ms/root", "passes/token"), "fit"),
+    "×": "ratio",
+    "nats/token": "quality",
+    "MB": "memory",
+    "J": "energy",
+}
+"""The kind of a number that names none, by its unit."""
+SIZES = ("samples", "pairs")
+"""Units of whole numbers that are sizes."""
+DIRECTION = {
+    "time": "lower",
+    "tail": "lower",
+    "reading": "lower",
+    "memory": "lower",
+    "energy": "lower",
+    "rate": "higher",
+}
+"""Which direction is better for every number of a kind; other kinds state it column by column."""
+NEITHER = "neither"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    dtype: "string", "integer", "number" or "boolean". low, high: names of the columns with the ends of its
+    interval. count: name of the column that says how many values stand behind it. kind: one of `KINDS`. better:
+    "higher", "lower", the name of the column that says so row by row, or None where neither is. label: how the page
+    calls it; the column's name without its unit where empty.
+    """
+
+    dtype: str
+    unit: str
+    description: str
+    nullable: bool = True
+    low: str | None = None
+    high: str | None = None
+    count: str | None = None
+    kind: str = ""
+    better: str | None = None
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"column ({self.description}): kind {self.kind!r} is none of {', '.join(KINDS)}")
+        if self.kind == "quality" and self.better is None:
+            raise ValueError(f"column ({self.description}): a quality says which direction is better")
+
+    @property
+    def numeric(self) -> bool:
+        return self.dtype in ("integer", "number")
+
+    def lower_is_better(self, row: dict | None = None) -> bool | None:
+        """Whether a lower number is the better one in `row`; None where neither direction is, or none is known."""
+        said = self.better
+        if said not in ("higher", "lower", None):
+            said = (row or {}).get(said)
+        return {"lower": True, "higher": False}.get(said)
+
+
+def text(description: str, nullable: bool = True, label: str = "") -> Column:
+    return Column("string", "", description, nullable, kind="text", label=label)
+
+
+def flag(description: str, label: str = "") -> Column:
+    return Column("boolean", "", description, kind="flag", label=label)
+
+
+def count(
+    description: str, unit: str = "", kind: str = "", label: str = "", better: str | None = None
+) -> Column:
+    """A whole number; of kind "exact" where neither `kind` nor the unit says otherwise."""
+    return Column(
+        "integer",
+        unit,
+        description,
+        kind=kind or ("size" if unit in SIZES else "exact"),
+        label=label,
+        better=better,
+    )
+
+
+def size(description: str, unit: str = "", label: str = "", nullable: bool = True) -> Column:
+    """How many values stand behind another number."""
+    return Column("integer", unit, description, nullable, kind="size", label=label)
+
+
+def number(
+    unit: str,
+    description: str,
+    count: str | None = None,
+    kind: str = "",
+    better: str | None = None,
+    label: str = "",
+) -> Column:
+    """A number without an interval. kind: may be left out where `BY_UNIT` knows the unit; better: likewise where
+    `DIRECTION` knows the kind ("neither" overrules it)."""
+    kind = kind or BY_UNIT.get(unit, "")
+    return Column(
+        "number", unit, description, count=count, kind=kind, better=_better(kind, better), label=label
+    )
+
+
+def measured(
+    name: str,
+    unit: str,
+    description: str,
+    stem: str = "",
+    count: str = "n",
+    kind: str = "",
+    better: str | None = None,
+    label: str = "",
+) -> dict[str, Column]:
+    """A number and the two columns of its 95 % interval, `<stem>_low` and `<stem>_high`; see `number`."""
+    stem, kind = stem or name, kind or BY_UNIT.get(unit, "")
+    low, high = f"{stem}_low", f"{stem}_high"
+    of = {"count": count, "kind": kind, "better": _better(kind, better)}
+    label = label or plain(name, unit)
+    return {
+        name: Column("number", unit, description, low=low, high=high, label=label, **of),
+        low: Column(
+            "number", unit, f"lower end of the 95 % interval of {name}", label=f"{label}, from", **of
+        ),
+        high: Column("number", unit, f"upper end of the 95 % interval of {name}", label=f"{label}, to", **of),
+    }
+
+
+def plain(name: str, unit: str = "") -> str:
+    """A column's name in words, without the unit at its end: `latency_ms` -> "latency"."""
+    ends = {"ms": "_ms", "s": "_s", "MB": "_mb", "tokens/s": "_tokens_per_s", "J": "_joules"}
+    return name.removesuffix(ends.get(unit, "")).replace("_", " ")
+
+
+def _better(kind: str, said: str | None) -> str | None:
+    return None if said == NEITHER else said or DIRECTION.get(kind)
+
+
+KEY = Column(
+    "string", "", "the row's name, part of the ids of its values", nullable=False, kind="text", label="row"
+)
+SOURCES = {
+    "record": text("the file this row comes from; several are separated by spaces"),
+    "record_sha256": text("SHA-256 of each of those files, in the same order"),
+}
