@@ -1,0 +1,125 @@
+"""Which project files each job of a study runs: its script, what that imports, and what it loads by name.
+
+What a decoder, an engine and a model load by name is asked of the same functions that the jobs ask when they write
+their provenance: `modules_run` and `modules_of_config`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pardec.common.closure import closure, digest
+from pardec.data.registry import SOURCES as DATA_SOURCES
+from pardec.data.registry import TASKS
+from pardec.decoding.prepared import modules_run
+from pardec.models.architecture import modules_of, modules_of_config
+from pardec.models.checkpoints.shapes import shape
+from pardec.models.registry import ARCHITECTURES, FAMILIES, FORMATS, QUANTISATIONS
+from pardec.models.registry import SOURCES as MODEL_SOURCES
+from pardec.quality.registry import METRICS
+from pardec.study.cells import Cell
+from pardec.study.schema import Study
+
+
+class Code:
+    """The code of a study's jobs.
+
+    cells, outputs: cells by their id, and by the id of their outputs. root: the folder that holds the package.
+    """
+
+    def __init__(self, study: Study, cells: dict[str, Cell], outputs: dict[str, Cell], root: Path):
+        self.study, self.cells, self.outputs, self.root = study, cells, outputs, root
+        self._models: dict[str, list[str]] = {}
+        self._closures: dict[tuple[str, ...], list[str]] = {}
+        self._digests: dict[tuple[str, ...], str] = {}
+
+    def files(self, script: str, name: str | None = None, modules: Iterable[str] = ()) -> list[str]:
+        """Project files that a job of `script` runs.
+
+        name: its dataset, model, cell or set of outputs. modules: what it loads by name beside what the study says.
+        """
+        wanted = (script, *dict.fromkeys([*modules, *self.loaded(script, name)]))
+        if wanted not in self._closures:
+            self._closures[wanted] = closure(self.root, f"scripts/{script}.py", wanted[1:])
+        return self._closures[wanted]
+
+    def digest(self, script: str, name: str | None = None) -> str:
+        """One SHA-256 over `files`. Of thousands of cells most run the same sixty files: as inputs of each job
+        Snakemake would look at every one of them for every cell."""
+        files = tuple(self.files(script, name))
+        if files not in self._digests:
+            self._digests[files] = digest(self.root, files)
+        return self._digests[files]
+
+    def loaded(self, script: str, name: str | None) -> list[str]:
+        """Dotted names of the modules that a job loads by name."""
+        match script:
+            case "prepare_data":
+                source = self.study.data[name]
+                tasks = source.chosen() if source.source == "tasks" else []
+                return [DATA_SOURCES.module(source.source), *map(TASKS.module, tasks)]
+            case "train_model":
+                model = self.study.models[name]
+                return [FAMILIES.module(model.family), *self.models(name, *parents(self.study, name))]
+            case "fetch_model":
+                return [MODEL_SOURCES.module(self.study.models[name].source)]
+            case "verify_model":
+                checks = self.study.models[name].verify
+                used = [*checks.examples, *([checks.sample] if checks.sample else [])]
+                decoders = [module for one in used for module in modules_run(one.decoder, one.settings)]
+                return [*decoders, *self.models(name)]
+            case "time_cell":
+                cell = self.cells[name]
+                return self._sides(cell, *([cell.reference] if cell.reference else []))
+            case "generate_outputs":
+                return self._sides(self.outputs[name])
+            case "score_cell":
+                work = self.study.workloads[self.outputs[name].workload]
+                scorer = self.models(work.scorer) if work.scorer else []
+                return [*map(METRICS.module, work.metrics), *self._tasks(work), *scorer]
+            case "measure_likelihood" | "measure_verify_cost":
+                return self.models(name)
+        return []
+
+    def models(self, *names: str) -> list[str]:
+        """Modules that jobs load by name to run these models: their classes, the formats they are read from, and
+        what quantises them."""
+        for name in names:
+            if name not in self._models:
+                self._models[name] = self._model(name)
+        return list(dict.fromkeys(module for name in names for module in self._models[name]))
+
+    def _model(self, name: str) -> list[str]:
+        model = self.study.models[name]
+        quantised = {"quantise": getattr(model, "quantise", None)}
+        if model.source == "train":
+            kind = {"architectures": [FAMILIES.load(model.family).architecture], "model_type": "llama"}
+            return modules_of_config(kind)
+        if model.source == "random":
+            return modules_of_config(model.config_json() | quantised)
+        if model.source == "path":
+            return modules_of(model.path, **quantised)
+        if model.shape is not None:
+            return modules_of_config(shape(model.shape) | quantised)
+        # What a model of the hub is stands in a file that is not here yet.
+        every = [registry.module(entry) for registry in (ARCHITECTURES, FORMATS) for entry in registry]
+        return [*every, *([QUANTISATIONS.module(model.quantise)] if model.quantise else [])]
+
+    def _sides(self, *cells: Cell) -> list[str]:
+        """What the arms of `cells` load by name."""
+        run = [module for cell in cells for module in modules_run(cell.decoder, cell.settings, cell.engine)]
+        return list(dict.fromkeys([*run, *self.models(*(model for cell in cells for model in cell.models))]))
+
+    def _tasks(self, work) -> list[str]:
+        """Tasks that score the outputs of a workload; without one of its own, any of its data's may."""
+        source = self.study.data[work.data]
+        names = source.chosen() if work.task is None and source.source == "tasks" else [work.task]
+        return [TASKS.module(name) for name in names if name in TASKS]
+
+
+def parents(study: Study, name: str) -> list[str]:
+    """Models that the training of `name` reads: the one it starts from, and its teachers."""
+    model = study.models[name]
+    init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
+    return list(dict.fromkeys([*([init] if init else []), *teachers.values()]))
