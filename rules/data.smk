@@ -5,7 +5,7 @@ DATA_PAPERS = [f"results/data/{name}/provenance.json" for name in PLAN.datasets]
 
 rule prepare_data:
     input:
-        code=lambda w: PLAN.code("prepare_data", data=w.data),
+        code=lambda w: PLAN.code("prepare_data", w.data),
     output:
         "results/data/{data}/about.json",
         "results/data/{data}/train.jsonl",
@@ -30,7 +30,7 @@ rule prepare_data:
 
 rule fetch_prompts:
     input:
-        code=lambda w: PLAN.code("prepare_data", data=w.data),
+        code=lambda w: PLAN.code("prepare_data", w.data),
         source=lambda w: PLAN.data_source_files(w.data),
     output:
         "results/data/{data}/about.json",

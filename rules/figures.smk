@@ -10,7 +10,7 @@ FIGURE_PAPERS = [f"results/figures/{name}.provenance.json" for name in FIGURES]
 rule draw_figure:
     input:
         tables=figure_tables,
-        code=lambda w: PLAN.code("draw_figure", [FIGURES.module(w.figure)]),
+        code=lambda w: PLAN.code("draw_figure", modules=[FIGURES.module(w.figure)]),
     output:
         svg=report(
             "results/figures/{figure}.svg",

@@ -7,7 +7,7 @@ VERIFIED = [path for name in PLAN.verified_models for path in PLAN.verified(name
 
 rule train_model:
     input:
-        code=lambda w: PLAN.code("train_model", model=w.model),
+        code=lambda w: PLAN.code("train_model", w.model),
         data=lambda w: PLAN.training_data(w.model),
         parents=lambda w: PLAN.parent_models(w.model),
     output:
@@ -35,7 +35,7 @@ rule train_model:
 
 rule fetch_model:
     input:
-        code=lambda w: PLAN.code("fetch_model", model=w.model),
+        code=lambda w: PLAN.code("fetch_model", w.model),
         source=lambda w: PLAN.model_source_files(w.model),
     output:
         "results/models/{model}/config.json",
@@ -57,11 +57,7 @@ rule fetch_model:
 
 rule verify_model:
     input:
-        code=lambda w: PLAN.code(
-            "verify_model",
-            PLAN.checking(w.model),
-            model=w.model,
-        ),
+        code=lambda w: PLAN.code("verify_model", w.model),
         model=lambda w: PLAN.model_files(w.model),
         data=lambda w: PLAN.verified_data(w.model),
     output:

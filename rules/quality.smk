@@ -9,7 +9,7 @@ LIKELIHOODS = [f"results/likelihood/{name}.json" for name in PLAN.likelihood_mod
 
 rule generate_outputs:
     input:
-        code=lambda w: PLAN.code("generate_outputs", output=w.output_set),
+        code=lambda w: PLAN.code("generate_outputs", w.output_set),
         model=lambda w: PLAN.output_model(w.output_set),
         prompts=lambda w: PLAN.output_prompts(w.output_set),
     output:
@@ -28,7 +28,7 @@ rule generate_outputs:
 
 rule score_cell:
     input:
-        code=lambda w: PLAN.code("score_cell", output=w.output_set),
+        code=lambda w: PLAN.code("score_cell", w.output_set),
         outputs="results/quality/{output_set}/outputs.jsonl",
         scorer=lambda w: PLAN.scorer_files(w.output_set),
     output:
@@ -46,7 +46,7 @@ rule score_cell:
 
 rule measure_likelihood:
     input:
-        code=lambda w: PLAN.code("measure_likelihood", model=w.model),
+        code=lambda w: PLAN.code("measure_likelihood", w.model),
         model=lambda w: PLAN.model_files(w.model),
         data=PLAN.likelihood_data(),
     output:

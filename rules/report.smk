@@ -39,7 +39,7 @@ rule collect_values:
         tables=[f"results/tables/{name}.parquet" for name in TABLES],
         code=PLAN.code(
             "collect_values",
-            [*map(TABLES.module, TABLES), *map(FINDINGS.module, FINDINGS)],
+            modules=[*map(TABLES.module, TABLES), *map(FINDINGS.module, FINDINGS)],
         ),
     output:
         json=VALUES,
@@ -79,7 +79,7 @@ rule judge_claims:
         values=VALUES,
         code=PLAN.code(
             "judge_claims",
-            [*map(TABLES.module, TABLES), *map(JUDGES.module, JUDGES)],
+            modules=[*map(TABLES.module, TABLES), *map(JUDGES.module, JUDGES)],
         ),
     output:
         json=CLAIMS,
@@ -97,7 +97,7 @@ rule judge_ideas:
     input:
         table="results/tables/ideas.parquet",
         values=VALUES,
-        code=PLAN.code("judge_ideas", [TABLES.module("ideas")]),
+        code=PLAN.code("judge_ideas", modules=[TABLES.module("ideas")]),
     output:
         json=VERDICTS,
         paper="results/verdicts.provenance.json",
@@ -138,7 +138,7 @@ rule render_report:
         jobs=JOBS,
         study=STUDY,
         templates=PLAN.templates(),
-        code=PLAN.code("render_report", map(FIGURES.module, FIGURES)),
+        code=PLAN.code("render_report", modules=map(FIGURES.module, FIGURES)),
     output:
         html=REPORT,
         packed=report(

@@ -37,7 +37,7 @@ onstart:
 rule tabulate:
     input:
         unpack(table_inputs),
-        code=lambda w: PLAN.code("tabulate", [TABLES.module(w.table)]),
+        code=lambda w: PLAN.code("tabulate", modules=[TABLES.module(w.table)]),
     output:
         csv=report(
             "results/tables/{table}.csv",

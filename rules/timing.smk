@@ -20,7 +20,7 @@ rule time_cell:
     params:
         args=lambda w: PLAN.cell_args(w.cell),
         # As inputs, the files of the code would make planning five times as slow; a change of any changes this.
-        code=lambda w: PLAN.code_digest("time_cell", cell=w.cell),
+        code=lambda w: PLAN.code_digest("time_cell", w.cell),
     shell:
         "python scripts/time_cell.py {params.args} --out {output} 2>&1 | tee {log}"
 
@@ -31,7 +31,7 @@ VERIFY_COSTS = [f"results/verify_cost/{name}.json" for name in PLAN.drafted_mode
 
 rule measure_verify_cost:
     input:
-        code=lambda w: PLAN.code("measure_verify_cost", PLAN.architectures(w.model)),
+        code=lambda w: PLAN.code("measure_verify_cost", w.model),
         model=lambda w: PLAN.model_files(w.model),
     output:
         "results/verify_cost/{model}.json",

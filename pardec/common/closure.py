@@ -1,7 +1,8 @@
 """Which project files a script runs: the inputs that make its results stale when they change.
 
-A syntax walk over imports, nested ones and `lazy(...)` included, parent packages included. What a script
-loads by name through a registry is not in its text; the caller names those modules.
+A syntax walk over imports, nested ones and `lazy(...)` included, parent packages included; imports that only a type
+checker sees are left out. What a script loads by name through a registry is not in its text; the caller names those
+modules.
 """
 
 from __future__ import annotations
@@ -40,11 +41,15 @@ def closure(root: str | Path, script: str, modules: Iterable[str] = ()) -> list[
     return sorted(found)
 
 
+_READER = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
+"""This file's own text: what another version of it read from a source may differ."""
+
+
 @cache
 def imports(root: Path, path: str) -> tuple[str, ...]:
     """Project files that the file at `path` imports directly."""
     content = (root / path).read_bytes()
-    key = f"{hashlib.sha256(content).hexdigest()} {path}"
+    key = f"{_READER} {hashlib.sha256(content).hexdigest()} {path}"
     names = _remembered(root).get(key, lambda: imported(content, path))
     files = {file for name in names if name.split(".")[0] == PACKAGE for file in _files_of(root, name)}
     return tuple(sorted(files))
@@ -82,8 +87,13 @@ def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
         node = waiting.pop()
         if isinstance(node, ast.stmt):
             yield node
-        for name in BLOCKS:
+        for name in ("orelse",) if _never_runs(node) else BLOCKS:
             waiting += getattr(node, name, ())
+
+
+def _never_runs(node: ast.AST) -> bool:
+    """Whether the body of this statement is for type checkers only."""
+    return isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"
 
 
 def _absolute(node: ast.ImportFrom, path: str) -> str:

@@ -115,7 +115,7 @@ class _Look:
         seconds = _duration(body, origin)
         command = f"python scripts/time_cell.py {plan.cell_args(ident)} --out {name}"
         inputs = [*plan.cell_models(ident), *plan.cell_prompts(ident)]
-        why = self.changed(origin, command, inputs, plan.code("time_cell", cell=ident))
+        why = self.changed(origin, command, inputs, plan.code("time_cell", ident))
         cell = plan.cells[ident]
         models = dict.fromkeys([cell.model, *([cell.reference.model] if cell.reference else [])])
         why = why or next(filter(None, map(self.model, models)), None)
@@ -149,7 +149,7 @@ class _Look:
         origin = self._json(f"results/{kind}/{name}/provenance.json")
         if origin is None:
             return f"{kind}/{name} is missing"
-        code = self.plan.code(script, **{"model" if kind == "models" else "data": name})
+        code = self.plan.code(script, name)
         why = self.changed(origin, f"python scripts/{script}.py {args}", inputs, code)
         return f"{kind}/{name}: {why}" if why else None
 

@@ -10,7 +10,7 @@ from pardec.common.errors import UserError
 from pardec.common.files import read_json
 from pardec.models.architecture import architecture_of
 from pardec.models.architectures.base import LanguageModel
-from pardec.models.registry import ARCHITECTURES
+from pardec.models.registry import ARCHITECTURES, QUANTISATIONS
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -27,8 +27,4 @@ def load_model(path: str | Path, device: str = "cpu", dtype: str = "float32") ->
     model = kind.load(Path(path), device, DTYPES[dtype]).requires_grad_(False).eval()
     model.folder = Path(path)
     how = read_json(Path(path) / "config.json").get("quantise")
-    if how is None:
-        return model
-    from pardec.models.engines.quantise import quantise
-
-    return quantise(model, how).eval()
+    return model if how is None else QUANTISATIONS.load(how)(model, how).eval()

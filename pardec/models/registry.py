@@ -44,6 +44,15 @@ FORMATS = Registry(
 ENGINES = Registry("engine", {"compiled": "pardec.models.engines.compiled:compile_model"})
 """What runs a loaded model otherwise than as plain modules (engine `eager`), by name: (model, device) -> model."""
 
+QUANTISATIONS = Registry(
+    "quantisation",
+    {
+        "int8": "pardec.models.engines.quantise:quantise",
+        "int4": "pardec.models.engines.quantise:quantise",
+    },
+)
+"""What quantises the weights of a loaded model, by `quantise` in its config.json: (model, how) -> model."""
+
 SOURCES = Registry(
     "model source",
     {

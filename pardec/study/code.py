@@ -77,7 +77,8 @@ class Code:
             case "score_cell":
                 work = self.study.workloads[self.outputs[name].workload]
                 scorer = self.models(work.scorer) if work.scorer else []
-                return [*map(METRICS.module, work.metrics), *self._tasks(work), *scorer]
+                task = [TASKS.module(work.task)] if work.task in TASKS else []
+                return [*map(METRICS.module, work.metrics), *task, *scorer]
             case "measure_likelihood" | "measure_verify_cost":
                 return self.models(name)
         return []
@@ -110,12 +111,6 @@ class Code:
         """What the arms of `cells` load by name."""
         run = [module for cell in cells for module in modules_run(cell.decoder, cell.settings, cell.engine)]
         return list(dict.fromkeys([*run, *self.models(*(model for cell in cells for model in cell.models))]))
-
-    def _tasks(self, work) -> list[str]:
-        """Tasks that score the outputs of a workload; without one of its own, any of its data's may."""
-        source = self.study.data[work.data]
-        names = source.chosen() if work.task is None and source.source == "tasks" else [work.task]
-        return [TASKS.module(name) for name in names if name in TASKS]
 
 
 def parents(study: Study, name: str) -> list[str]:

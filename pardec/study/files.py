@@ -8,17 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pardec.common.closure import closure, digest
 from pardec.common.errors import UserError
 from pardec.common.files import write_text
-from pardec.data.registry import SOURCES as DATA_SOURCES
-from pardec.data.registry import TASKS
-from pardec.decoding.registry import DECODERS
-from pardec.models.architecture import modules_of, modules_of_config
-from pardec.models.registry import ARCHITECTURES, FAMILIES, FORMATS
-from pardec.models.registry import SOURCES as MODEL_SOURCES
-from pardec.quality.registry import METRICS
 from pardec.study.cells import Cell
+from pardec.study.code import Code, parents
 from pardec.study.load import command_line, lay_over, load_study, place
 from pardec.study.shard import Shard
 
@@ -53,12 +46,9 @@ class Files:
             mine = self.shard.of_cells(self.cells, lambda id: self.cells[id].model)
             self.cells = {id: self.cells[id] for id in mine}
         self.root = Path(root)
-        self._architectures: dict[str, list[str]] = {}
-        self._closures: dict[tuple[str, ...], list[str]] = {}
-        self._digests: dict[tuple[str, ...], str] = {}
         sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
         self.outputs = {cell.output_id: cell for cell in sides if cell.scored}
-
+        self._code = Code(self.study, self.cells, self.outputs, self.root)
         self._refuse_missing(sources)
 
     def _refuse_missing(self, sources: list) -> None:
@@ -155,12 +145,6 @@ class Files:
     def verified(self, name: str) -> list[str]:
         return [f"results/models/{name}/verified.json"] if name in self.verified_models else []
 
-    def checking(self, name: str) -> list[str]:
-        """Decoders that the checks of a model load by name."""
-        checks = self.study.models[name].verify
-        used = [*checks.examples, *([checks.sample] if checks.sample else [])]
-        return list(dict.fromkeys(DECODERS.module(check.decoder) for check in used))
-
     def verified_data(self, name: str) -> list[str]:
         sample = self.study.models[name].verify.sample
         return self.data_files(sample.data) if sample is not None else []
@@ -174,28 +158,8 @@ class Files:
         return self.data_files(self.study.models[name].data)
 
     def parents(self, name: str) -> list[str]:
-        """Models that the training of `name` reads: the one it starts from, and its teachers."""
-        model = self.study.models[name]
-        init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
-        return list(dict.fromkeys([*([init] if init else []), *teachers.values()]))
-
-    def architectures(self, *models: str) -> list[str]:
-        """Modules that jobs load by name for `models`: their classes, and the formats they are read from."""
-        for name in models:
-            if name not in self._architectures:
-                self._architectures[name] = self._architecture(name)
-        return list(dict.fromkeys(module for name in models for module in self._architectures[name]))
-
-    def _architecture(self, name: str) -> list[str]:
-        model = self.study.models[name]
-        if name in self.trained_models:
-            return [ARCHITECTURES.module(FAMILIES.load(model.family).architecture), FORMATS.module("llama")]
-        if getattr(model, "path", None) is not None:
-            return modules_of(model.path)
-        if model.source == "random":
-            return modules_of_config(model.config_json())
-        # What a model of the hub is stands in a file that is not here yet.
-        return [registry.module(entry) for registry in (ARCHITECTURES, FORMATS) for entry in registry]
+        """Models that the training of `name` reads."""
+        return parents(self.study, name)
 
     def parent_models(self, name: str) -> list[str]:
         return [path for parent in self.parents(name) for path in self.model_files(parent)]
@@ -242,46 +206,13 @@ class Files:
 
     # Code: a script, what it imports, and what it loads by name.
 
-    def code(self, script: str, modules: Iterable[str] = (), **what: str) -> list[str]:
-        """Project files that the job of `script` runs; `what` names the dataset, model, cell or output set."""
-        modules = list(modules)
-        if "data" in what:
-            source = self.study.data[what["data"]]
-            modules.append(DATA_SOURCES.module(source.source))
-            modules += [TASKS.module(name) for name in source.chosen()] if source.source == "tasks" else []
-        if "model" in what:
-            model = self.study.models[what["model"]]
-            modules.append(MODEL_SOURCES.module(model.source))
-            family = getattr(model, "family", None)
-            modules += [FAMILIES.module(family)] if family in FAMILIES else []
-            modules += self.architectures(what["model"], *self.parents(what["model"]))
-        if "cell" in what:
-            cell = self.cells[what["cell"]]
-            sides = [cell, *([cell.reference] if cell.reference else [])]
-            modules += dict.fromkeys(DECODERS.module(side.decoder) for side in sides)
-            modules += self.architectures(*(model for side in sides for model in side.models))
-        if "output" in what:
-            cell = self.outputs[what["output"]]
-            if script == "score_cell":
-                work = self.study.workloads[cell.workload]
-                modules += [METRICS.module(metric) for metric in work.metrics]
-                modules += [TASKS.module(work.task)] if work.task in TASKS else []
-                modules += self.architectures(work.scorer) if work.scorer else []
-            else:
-                modules.append(DECODERS.module(cell.decoder))
-                modules += self.architectures(*cell.models)
-        wanted = (script, *dict.fromkeys(modules))
-        if wanted not in self._closures:
-            self._closures[wanted] = closure(self.root, f"scripts/{script}.py", wanted[1:])
-        return self._closures[wanted]
+    def code(self, script: str, name: str | None = None, modules: Iterable[str] = ()) -> list[str]:
+        """See `pardec.study.code.Code.files`."""
+        return self._code.files(script, name, modules)
 
-    def code_digest(self, script: str, **what: str) -> str:
-        """One SHA-256 over the files of `code`. Of thousands of cells most run the same sixty files: as inputs of each
-        job Snakemake would look at every one of them for every cell."""
-        files = tuple(self.code(script, **what))
-        if files not in self._digests:
-            self._digests[files] = digest(self.root, files)
-        return self._digests[files]
+    def code_digest(self, script: str, name: str) -> str:
+        """See `pardec.study.code.Code.digest`."""
+        return self._code.digest(script, name)
 
     def templates(self) -> list[str]:
         """The report's words and looks."""

@@ -37,7 +37,7 @@ def made(tmp_path_factory):
             inputs = [*plan.cell_models(ident), *plan.cell_prompts(ident)]
             path = plan.record(ident)
             command = f"python scripts/time_cell.py {plan.cell_args(ident)} --out {path}"
-            code = plan.code("time_cell", cell=ident)
+            code = plan.code("time_cell", ident)
             body = {"status": "ok", "job_s": 2.0, "ready_s": 0.5}
             write_json(path, body | {"provenance": origin(root, command, inputs, code)})
     return root
@@ -46,7 +46,7 @@ def made(tmp_path_factory):
 def made_by(plan, files, folder, script, args, **what):
     for file in files:
         write_text(file, f"content of {file}")
-    block = origin(plan.root, f"python scripts/{script}.py {args}", [], plan.code(script, **what))
+    block = origin(plan.root, f"python scripts/{script}.py {args}", [], plan.code(script, *what.values()))
     write_json(f"{folder}/provenance.json", block)
 
 
