@@ -38,12 +38,13 @@ BUILDS_ON = {
     ("decoder", "cached_diffusion"): [("decoder", "masked_diffusion")],
     # Its checks undo what training did.
     **{("decoder", name): [("family", "renderer")] for name in ("flash_flood", "table_lookup")},
-    ("acceptance", "sampled_match"): [("acceptance", "match")],
     ("decoder", "full_passes"): [("decoder", "jacobi")],
     **{
         ("decoder", name): [("decoder", "autoregressive")]
         for name in ("speculative", "transformers_generate", "transformers_continuous", "vllm")
     },
+    # The kinds of draft share a file.
+    **{("drafter", name): [("architecture", "DFlashDraftModel")] for name in KINDS["drafter"]},
     ("engine", "compiled"): [("architecture", "DFlashDraftModel")],
     ("data source", "fractal"): [("data source", "topics")],
     ("family", "renderer"): [("architecture", "LlamaForCausalLM"), ("model source", "train")],
@@ -191,7 +192,7 @@ def uses(plan: Plan, script: str, name: str) -> dict[str, set[str]]:
             used["engine"] |= {side.engine} - {"eager"}
             if side.decoder == "speculative":
                 for kind in KINDS:
-                    used[kind].add(side.settings[kind]["name"])
+                    used[kind] |= {side.settings[kind]["name"]} - {"none"}
             if side.settings.get("plan") == "manager":
                 used["decoder"].add(side.settings["manager"])
 
