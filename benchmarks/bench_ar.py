@@ -136,7 +136,7 @@ def read_prompts(args: argparse.Namespace, folder: Path, vocab_size: int) -> lis
         data = Path("results/data") / Path(str(named)).name if named else None
     if data is not None and (data / "heldout.jsonl").exists():
         from pardec.data.encoding import encode_prompts
-        from pardec.data.tokenizers import load_tokenizer
+        from pardec.data.load import load_tokenizer
 
         records = read_jsonl(data / "heldout.jsonl")[: args.prompts]
         return encode_prompts(load_tokenizer(folder / "tokenizer.json"), records, None)

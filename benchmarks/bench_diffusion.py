@@ -134,7 +134,7 @@ def float64_sampler(model, prompts, new_tokens: int, steps: int, watch):
 def against_plain(args: argparse.Namespace) -> list[dict[str, Any]]:
     """The cached sampler at several settings against the plain one, one token a pass, on a trained text model."""
     from pardec.data.encoding import encode_prompts
-    from pardec.data.tokenizers import load_tokenizer
+    from pardec.data.load import load_tokenizer
     from pardec.decoding.batching import pad_left
     from pardec.decoding.cached_diffusion import CachedDiffusion
     from pardec.decoding.masked_diffusion import MaskedDiffusion

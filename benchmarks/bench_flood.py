@@ -60,7 +60,7 @@ def plans(args: argparse.Namespace, roots: int) -> list[list[int]]:
         UserError: there is no such dataset, or too little of it.
     """
     from pardec.data.encoding import encode_prompts
-    from pardec.data.tokenizers import load_tokenizer
+    from pardec.data.load import load_tokenizer
 
     records = read_jsonl(Path(args.data) / "heldout.jsonl")
     pieces = encode_prompts(load_tokenizer(Path(args.model) / "tokenizer.json"), records, None)

@@ -149,7 +149,7 @@ def compare(args: argparse.Namespace) -> dict:
         UserError: they write different tokens in float32.
     """
     from pardec.data.encoding import encode_prompts
-    from pardec.data.tokenizers import load_tokenizer
+    from pardec.data.load import load_tokenizer
     from pardec.decoding.autoregressive import Autoregressive
     from pardec.decoding.batching import pad_left
     from pardec.decoding.divergence import divergence

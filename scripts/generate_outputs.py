@@ -50,8 +50,8 @@ def main() -> None:
 
     from pardec.common.files import write_jsonl
     from pardec.common.progress import Progress
+    from pardec.data.load import load_tokenizer
     from pardec.data.prompts import load_prompts
-    from pardec.data.tokenizers import load_tokenizer
     from pardec.decoding.batching import pad_left, prompt_seed
     from pardec.decoding.prepared import load_arm
     from pardec.decoding.registry import DECODERS
@@ -72,7 +72,7 @@ def main() -> None:
         args.engine,
         args.prompt_form,
     )
-    tokenizer = load_tokenizer(os.path.join(args.model, "tokenizer.json"))
+    tokenizer = load_tokenizer(args.model)
     path = os.path.join(args.data, "heldout.jsonl")
     prompts = load_prompts(
         path, limit=args.prompts, seed=args.seed, task=args.task, canvas=args.new_tokens, fill=args.fill
@@ -87,7 +87,8 @@ def main() -> None:
         decoded = decoder.decode(model, batch, args.new_tokens)
         told = decoder.check_outputs(model, batch) or [None] * len(chosen)
         for k, output, checks in zip(chosen, decoded.tokens.tolist(), told, strict=True):
-            row = {**prompts[k], "prompt_ids": tokens[k], "tokens": output, "text": tokenizer.decode(output)}
+            text = tokenizer.decode(output, prompt=tokens[k])
+            row = {**prompts[k], "prompt_ids": tokens[k], "tokens": output, "text": text}
             rows.append(row if checks is None else {**row, "checks": checks})
         progress.update(len(rows))
     write_jsonl(args.out, rows)

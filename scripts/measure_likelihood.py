@@ -9,8 +9,8 @@ from pathlib import Path
 from pardec.common.cli import main_guard
 from pardec.common.files import read_json, write_json
 from pardec.common.progress import Progress
+from pardec.data.load import load_tokenizer
 from pardec.data.prompts import load_prompts
-from pardec.data.tokenizers import load_tokenizer
 from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
 from pardec.measure.device import resolve
 from pardec.models.architecture import modules_of

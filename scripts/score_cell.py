@@ -48,7 +48,7 @@ def main() -> None:
 
         context.device = resolve(args.device)
     if args.scorer:
-        from pardec.data.tokenizers import load_tokenizer
+        from pardec.data.load import load_tokenizer
         from pardec.models.architecture import modules_of
         from pardec.models.load import load_model
 

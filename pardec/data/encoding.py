@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from pardec.data.prompts import cut_to, random_tokens
 
 if TYPE_CHECKING:
-    from pardec.data.chat import ChatTemplate
     from pardec.data.tokenizers import TextTokenizer
 
 
@@ -17,7 +16,7 @@ def encode_prompts(
     prompts: Sequence[dict],
     length: int | None,
     random: int | None = None,
-    chat: ChatTemplate | None = None,
+    chat: bool = False,
 ) -> list[list[int]]:
     """Token ids of each prompt.
 
@@ -25,20 +24,21 @@ def encode_prompts(
     token included: its own end, with the texts of the records before it in front where it is too short.
     random: a seed; each prompt's tokens but the start token are then replaced by random ordinary ones. They depend on
     the seed and the record's id alone.
-    chat: each prompt is a user's turn written by this template, up to where the model's turn begins; of any length.
+    chat: each prompt is a user's turn written by the checkpoint's template, up to where the model's turn begins; of any
+    length.
 
     Raises:
         UserError: the records hold too little text for `length`, or the template refuses a prompt.
     """
-    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-    if chat is not None:
-        said = ([{"role": "user", "content": record["prompt"]}] for record in prompts)
-        found = [tokenizer.encode_chat(chat, messages) for messages in said]
+    start = tokenizer.start_ids
+    if chat:
+        turns = ([{"role": "user", "content": record["prompt"]}] for record in prompts)
+        encoded = [tokenizer.encode_chat(messages) for messages in turns]
     elif length is None:
-        found = [tokenizer.encode_prompt(record["prompt"]) for record in prompts]
+        encoded = [tokenizer.encode_prompt(record["prompt"]) for record in prompts]
     else:
         texts = [tokenizer.encode(record["prompt"] + (record["answer"] or "")) for record in prompts]
-        found = [
+        encoded = [
             start
             + cut_to(
                 tokenizer.encode(record["prompt"]),
@@ -48,12 +48,12 @@ def encode_prompts(
             for k, record in enumerate(prompts)
         ]
     if random is None:
-        return found
-    special = frozenset(tokenizer.tokenizer.get_added_tokens_decoder())
+        return encoded
+    special = tokenizer.special_ids
     return [
         start
         + random_tokens(
             len(tokens) - len(start), tokenizer.vocab_size, f"{random}/{record['id']}", avoid=special
         )
-        for record, tokens in zip(prompts, found, strict=True)
+        for record, tokens in zip(prompts, encoded, strict=True)
     ]

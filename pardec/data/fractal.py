@@ -48,6 +48,7 @@ class HierarchyTokenizer(TextTokenizer):
         self.roots: list[list[int]] = body["roots"]
         """Each root as numbers of chunks."""
         self.bos_id, self.mask_id, self.eos_id, self.pad_id = None, MASK, EOS, PAD
+        self.end_ids = frozenset({EOS})
         self._character = {text: k for k, text in enumerate(self.characters)}
 
     @cached_property
@@ -81,12 +82,8 @@ class HierarchyTokenizer(TextTokenizer):
         roots = self.root_merges.encode("".join(chr(BASE + k) for k in chunks), add_special_tokens=False).ids
         return [self.first_root + k for k in roots]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        return "".join(self.text_of(k) for k in self._before_end(ids))
-
-    def _before_end(self, ids: Sequence[int]) -> list[int]:
-        ids = list(ids)
-        return ids[: ids.index(self.eos_id)] if self.eos_id in ids else ids
+    def decode(self, ids: Sequence[int], prompt: Sequence[int] = ()) -> str:
+        return "".join(self.text_of(k) for k in self.before_end(ids))
 
     def text_of(self, token: int) -> str:
         """The text of one id of any level; special tokens have none.

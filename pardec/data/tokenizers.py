@@ -1,21 +1,18 @@
-"""Tokenizers: one for tasks, one trained on text, and what a downloaded model brings; one interface."""
+"""Tokenizers that this project makes: one for tasks, one trained on text; and what every tokenizer does."""
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
-from pardec.common.files import atomic, read_json
+from pardec.common.files import atomic
 from pardec.common.lazy import lazy
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-    from pardec.data.chat import ChatTemplate
 
 hf = lazy("tokenizers")
 
@@ -23,28 +20,16 @@ PAD, BOS, EOS, MASK = range(4)
 SPECIAL = ["<pad>", "<bos>", "<eos>", "<mask>"]
 """The special tokens of our own tokenizers, in the order of their ids."""
 
-HIERARCHY = '"kind": "pardec-hierarchy"'
-"""How a tokenizer file of `pardec.data.fractal` begins."""
-
-# Names in use in published tokenizers, tried in order where tokenizer_config.json does not say.
-KNOWN_NAMES = {
-    "pad": ["<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>"],
-    "bos": ["<bos>", "<s>", "<|begin_of_text|>", "<|startoftext|>", "[CLS]"],
-    "eos": ["<eos>", "</s>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "[SEP]"],
-    "mask": ["<mask>", "<|mdm_mask|>", "<|mask|>", "<|MASK|>", "[MASK]"],
-}
-
-
-TURN_ENDS = ("<|eot_id|>", "<|im_end|>")
-"""End of a turn in the templates of Llama 3, LLaDA, Qwen and Dream."""
-
 
 class TextTokenizer:
     """Text to token ids and back.
 
     Prompts are encoded as the begin-of-sequence token (where there is one) and the prompt, answers as the
     answer and the end-of-sequence token. `bos_id` and `mask_id` are None where there is no such token;
-    `pad_id` is `eos_id` then.
+    `pad_id` is `eos_id` then. `end_ids` are the tokens that end a text.
+
+    Raises:
+        UserError: no end-of-sequence token.
     """
 
     def __init__(self, tokenizer: Tokenizer, ids: dict[str, int | None], where: str | Path = "tokenizer"):
@@ -57,13 +42,22 @@ class TextTokenizer:
             )
         self.eos_id: int = ids["eos"]
         self.pad_id: int = self.eos_id if ids["pad"] is None else ids["pad"]
-        turns = (tokenizer.token_to_id(name) for name in TURN_ENDS)
-        self.end_ids = frozenset({self.eos_id, *(index for index in turns if index is not None)})
-        """Tokens that end a text: the end of sequence, and the end of a turn."""
+        self.end_ids = frozenset({self.eos_id})
 
     @property
     def vocab_size(self) -> int:
+        """Number of ids, special tokens included."""
         return self.tokenizer.get_vocab_size(with_added_tokens=True)
+
+    @property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of added tokens, which ordinary text does not hold."""
+        return frozenset(self.tokenizer.get_added_tokens_decoder())
+
+    @property
+    def start_ids(self) -> list[int]:
+        """Ids that every prompt starts with."""
+        return [] if self.bos_id is None else [self.bos_id]
 
     def encode(self, text: str) -> list[int]:
         """The ids of `text`, no special token added.
@@ -79,25 +73,45 @@ class TextTokenizer:
             ) from None
 
     def encode_prompt(self, text: str) -> list[int]:
-        start = [] if self.bos_id is None else [self.bos_id]
-        return start + self.encode(text)
-
-    def encode_chat(self, template: ChatTemplate, messages: list[dict[str, str]]) -> list[int]:
-        """The ids of a conversation as its model was taught it, up to where the model's turn begins.
-
-        The template writes special tokens as text, the start token among them; they are read as such.
-        """
-        return self.encode(template.render(messages))
+        """The ids of a prompt, with the special tokens that belong to one."""
+        return self.start_ids + self.encode(text)
 
     def encode_answer(self, text: str, end: bool = True) -> list[int]:
         """The ids of `text`, with the end-of-sequence token unless `end` is false (a text that goes on)."""
         return self.encode(text) + ([self.eos_id] if end else [])
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text before the first token that ends it, special tokens left out."""
+    def encode_pair(self, prompt: str, answer: str, end: bool = True) -> tuple[list[int], list[int]]:
+        """The ids of a prompt and of the answer that follows it."""
+        return self.encode_prompt(prompt), self.encode_answer(answer, end)
+
+    def encode_chat(self, messages: Sequence[dict[str, Any]]) -> list[int]:
+        """The ids of a conversation as its model was taught it, up to where the model's turn begins.
+
+        messages: {"role", "content"} each.
+
+        Raises:
+            UserError: the checkpoint has no chat template, or one that refuses the messages.
+        """
+        self.require_chat()
+        return []
+
+    def require_chat(self) -> None:
+        """Raise UserError where the checkpoint has no chat template."""
+        what = "has no chat template, and the prompts are to go through it"
+        raise UserError(Path(self.where).parent, what, "set prompt_form or chat off")
+
+    def decode(self, ids: Sequence[int], prompt: Sequence[int] = ()) -> str:
+        """The text of `ids` before the first token that ends it, special tokens left out.
+
+        prompt: the ids before them, where their text depends on those (spaces, characters of several bytes).
+        """
+        return self.tokenizer.decode(self.before_end(ids), skip_special_tokens=True)
+
+    def before_end(self, ids: Sequence[int]) -> list[int]:
+        """`ids` up to the first that ends a text."""
         ids = list(ids)
         end = next((place for place, index in enumerate(ids) if index in self.end_ids), len(ids))
-        return self.tokenizer.decode(ids[:end], skip_special_tokens=True)
+        return ids[:end]
 
     def save(self, path: str | Path) -> None:
         """Write tokenizer.json."""
@@ -169,52 +183,18 @@ def _own(tokenizer: Tokenizer, where: str | Path = "tokenizer") -> TextTokenizer
     return TextTokenizer(tokenizer, {"pad": PAD, "bos": BOS, "eos": EOS, "mask": MASK}, where)
 
 
-def load_tokenizer(path: str | Path) -> TextTokenizer:
-    """Load `tokenizer.json`, given itself or its folder; ours or any of the `tokenizers` library.
-
-    The special tokens of a foreign tokenizer are those of the tokenizer_config.json beside it, else the first
-    of the usual names that its vocabulary holds.
+def read_own(file: Path) -> TextTokenizer | None:
+    """The tokenizer that `task_tokenizer` or `train_bpe` saved in `file`; None where somebody else made it.
 
     Raises:
-        UserError: no such file, a damaged file, or no end-of-sequence token.
+        UserError: a damaged file.
     """
-    path = Path(path)
-    file = path / "tokenizer.json" if path.is_dir() else path
-    if not file.is_file():
-        raise UserError(file, "does not exist", "give a folder that holds tokenizer.json")
-    with open(file, encoding="utf-8", errors="replace") as handle:
-        ours = HIERARCHY in handle.read(64)
-    if ours:
-        from pardec.data.fractal import HierarchyTokenizer
-
-        return HierarchyTokenizer(read_json(file), file)
     try:
         tokenizer = hf.Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises bare Exception
         raise UserError(file, f"is not a tokenizer ({error})", "fetch or make this file again") from None
-    if [tokenizer.token_to_id(name) for name in SPECIAL] == [PAD, BOS, EOS, MASK]:
-        return _own(tokenizer, file)
-    return TextTokenizer(tokenizer, _foreign_ids(tokenizer, file), file)
-
-
-def _foreign_ids(tokenizer: Tokenizer, file: Path) -> dict[str, int | None]:
-    config_file = file.with_name("tokenizer_config.json")
-    config = read_json(config_file) if config_file.is_file() else {}
-    ids = {}
-    for role, usual in KNOWN_NAMES.items():
-        named = config.get(f"{role}_token")
-        named = named["content"] if isinstance(named, dict) else named
-        if named is not None and tokenizer.token_to_id(named) is None:
-            near = difflib.get_close_matches(named, tokenizer.get_vocab(), 1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UserError(
-                f"{config_file}: {role}_token",
-                f"{named!r} is not in {file.name}",
-                f"name a token of it{hint}",
-            )
-        found = (tokenizer.token_to_id(name) for name in ([named] if named is not None else usual))
-        ids[role] = next((index for index in found if index is not None), None)
-    return ids
+    known = [tokenizer.token_to_id(name) for name in SPECIAL]
+    return _own(tokenizer, file) if known == [PAD, BOS, EOS, MASK] else None
 
 
 def word_starts(text: str) -> list[int]:

@@ -40,9 +40,8 @@ def load_arm(
             prompts are to go through it.
         NotImplementedError: the engine cannot run one of the models here.
     """
-    from pardec.data.chat import chat_of
     from pardec.data.encoding import encode_prompts
-    from pardec.data.tokenizers import load_tokenizer
+    from pardec.data.load import load_tokenizer
     from pardec.models.load import load_model
 
     made = build(decoder, settings)
@@ -65,8 +64,10 @@ def load_arm(
         on_engine = ENGINES.load(engine)
         model = on_engine(model, device)
         made.companions = {name: on_engine(other, device) for name, other in made.companions.items()}
-    tokenizer = load_tokenizer(Path(model_dir) / "tokenizer.json")
-    chat = chat_of(model_dir) if prompt_form == "chat" else None
+    tokenizer = load_tokenizer(model_dir)
+    chat = prompt_form == "chat"
+    if chat:
+        tokenizer.require_chat()
     made.prepare(model)
     return (
         model,

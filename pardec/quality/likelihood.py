@@ -78,9 +78,8 @@ def encoded(
     rows = [row for row in records if row["answer"]]
     if not rows:
         raise UserError("likelihood", "needs records with answers", "use another data set")
-    prompts = [tokenizer.encode_prompt(row["prompt"]) for row in rows]
-    answers = [tokenizer.encode_answer(row["answer"], end=ends) for row in rows]
-    return prompts, answers, [row["id"] for row in rows]
+    pairs = [tokenizer.encode_pair(row["prompt"], row["answer"], end=ends) for row in rows]
+    return [head for head, _ in pairs], [tail for _, tail in pairs], [row["id"] for row in rows]
 
 
 def exact_likelihood(

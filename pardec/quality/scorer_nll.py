@@ -25,10 +25,7 @@ class ScorerNLL(Metric):
         from pardec.quality.autoregressive import answer_nats
 
         tokenizer = context.scorer_tokenizer
-        encoded = {
-            row["id"]: (tokenizer.encode_prompt(row["prompt"]), tokenizer.encode(row["text"]))
-            for row in outputs
-        }
+        encoded = {row["id"]: tokenizer.encode_pair(row["prompt"], row["text"], end=False) for row in outputs}
         scorable = {name: pair for name, pair in encoded.items() if all(pair)}
         prompts, texts = zip(*scorable.values(), strict=True) if scorable else ((), ())
         nats = dict(zip(scorable, answer_nats(context.scorer, prompts, texts), strict=True))

@@ -83,7 +83,7 @@ def generator(folder: Path, device: str, precision: str, seed: int) -> Generate:
     made: dict[str, tuple] = {}
 
     def generate(check: GenerationSettings, prompts: Sequence[str]) -> list[str]:
-        from pardec.data.tokenizers import load_tokenizer
+        from pardec.data.load import load_tokenizer
         from pardec.decoding.batching import pad_left, prompt_seed
         from pardec.decoding.prepared import load_arm
 
@@ -93,7 +93,7 @@ def generator(folder: Path, device: str, precision: str, seed: int) -> Generate:
             made.clear()  # one large model at a time
             made[words] = load_arm(folder, check.decoder, check.settings, device, precision, prompt_form=form)
         model, decoder, encode = made[words]
-        tokenizer = load_tokenizer(folder / "tokenizer.json")
+        tokenizer = load_tokenizer(folder)
         tokens = encode([{"prompt": text} for text in prompts], None)
         texts = []
         for start in range(0, len(tokens), BATCH):

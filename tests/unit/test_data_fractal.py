@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pardec.common.errors import UserError
 from pardec.data.fractal import UNKNOWN, HierarchyTokenizer, learn
-from pardec.data.tokenizers import PAD, load_tokenizer
+from pardec.data.load import load_tokenizer
+from pardec.data.tokenizers import PAD
 
 TEXTS = [
     "the cat sat on the mat, and the cat ate the rat.\n" * 20,

@@ -7,10 +7,11 @@ from pydantic import ValidationError
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_jsonl
+from pardec.data.load import load_tokenizer
 from pardec.data.prepare import prepare
 from pardec.data.prompts import load_prompts
 from pardec.data.tasks.grid import Grid, GridSettings
-from pardec.data.tokenizers import load_tokenizer, task_tokenizer
+from pardec.data.tokenizers import task_tokenizer
 
 JOINED = {"max_side": 9, "max_cells": 64, "separators": "joined"}
 HELD = [[8, 8], [7, 9], [4, 4]]

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pardec.common.errors import UserError
 from pardec.common.files import read_jsonl
 from pardec.data.base import Example, Task
+from pardec.data.load import load_tokenizer
 from pardec.data.prepare import parse_settings, prepare
 from pardec.data.registry import SOURCES, TASKS
 from pardec.data.sources.tasks import distinct
 from pardec.data.sources.topics import paragraphs, split_documents
 from pardec.data.split import heldout_keys, record
-from pardec.data.tokenizers import load_tokenizer
 
 STRINGS = {"source": "tasks", "tasks": {"copy": {}, "sort": {"max_items": 9}}, "train": 60, "heldout": 20}
 TEXT = {"source": "topics", "train": 50, "heldout": 16, "vocab_size": 400}

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from pardec.common.errors import UserError
+from pardec.data.load import load_tokenizer
 from pardec.data.registry import TASKS
-from pardec.data.tokenizers import load_tokenizer, task_tokenizer, train_bpe, word_starts
+from pardec.data.tokenizers import task_tokenizer, train_bpe, word_starts
 
 ALL = task_tokenizer(symbol for name in TASKS for symbol in TASKS.load(name)().symbols())
 BPE = train_bpe(["the cat sat on the mat and the dog sat on the log"] * 20, 300)
@@ -106,8 +107,8 @@ def foreign(folder, specials, **config):
 
 def test_a_foreign_tokenizer_is_found_by_usual_names(tmp_path):
     tokenizer = foreign(tmp_path, ["<|startoftext|>", "<|endoftext|>", "<|mdm_mask|>"])
-    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.mask_id, tokenizer.pad_id) == (2, 3, 4, 3)
-    assert tokenizer.encode_prompt("hello world") == [2, 0, 1]
+    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.mask_id, tokenizer.pad_id) == (None, 3, 4, 3)
+    assert tokenizer.encode_prompt("hello world") == [0, 1]
 
 
 def test_a_foreign_tokenizer_may_lack_all_but_the_end(tmp_path):

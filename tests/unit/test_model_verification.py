@@ -10,7 +10,8 @@ import pytest
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, write_jsonl
 from pardec.data.encoding import encode_prompts
-from pardec.data.tokenizers import byte_tokenizer, load_tokenizer
+from pardec.data.load import load_tokenizer
+from pardec.data.tokenizers import byte_tokenizer
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import load_arm
 from pardec.evidence.claims.practice import judge_examples

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pardec.common.errors import UserError
+from pardec.data.load import load_tokenizer
 from pardec.data.prepare import prepare
-from pardec.data.tokenizers import load_tokenizer
 from pardec.models.architectures.draft import DraftModel
 from pardec.models.load import load_model
 from pardec.models.sources.train import TrainSettings

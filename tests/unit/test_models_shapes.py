@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 from pardec.common.files import read_json
-from pardec.data.tokenizers import load_tokenizer
+from pardec.data.load import load_tokenizer
 from pardec.models.architecture import modules_of
 from pardec.models.architectures.config import BackboneConfig
 from pardec.models.architectures.draft import DraftModel

@@ -8,14 +8,13 @@ from copy import deepcopy
 import pytest
 
 from pardec.common.errors import UserError
-from pardec.data.chat import load_chat
-from pardec.data.tokenizers import load_tokenizer
+from pardec.data.load import load_tokenizer
 from pardec.decoding.prepared import load_arm
 from pardec.models.checkpoints import files as checkpoint
 from tests import tiny_study
 from tests.faults import arms
 from tests.reference.models import backbone
-from tests.unit.test_data_chat import ASKED, CHATML, write
+from tests.unit.test_data_foreign import ASKED, CHATML, write
 
 ROWS = [{"id": f"p{k}", "task": "t", "prompt": f"What is {k} + 2?", "answer": "4"} for k in range(4)]
 THINKS = CHATML.replace("assistant\\n'", "assistant\\n' ~ ('' if enable_thinking else '<think></think>')")
@@ -39,13 +38,13 @@ def test_an_arm_gets_the_conversation(tmp_path):
     _, _, encode = load_arm(folder, "autoregressive", {}, "cpu", "float32", prompt_form="chat")
     tokenizer = load_tokenizer(folder / "tokenizer.json")
     turn = [{"role": "user", "content": "What is 3 + 2?"}]
-    assert encode(ROWS, None)[3] == tokenizer.encode_chat(load_chat(folder), turn)
+    assert encode(ROWS, None)[3] == tokenizer.encode_chat(turn)
     _, _, plain = load_arm(folder, "autoregressive", {}, "cpu", "float32")
     assert plain(ROWS, None)[3] == tokenizer.encode_prompt("What is 3 + 2?") != encode(ROWS, None)[3]
 
 
 def test_models_that_can_think_aloud_do_not(tmp_path):
-    assert load_chat(made(tmp_path / "m", THINKS)).render(ASKED).endswith("<think></think>")
+    assert load_tokenizer(made(tmp_path / "m", THINKS)).render_chat(ASKED).endswith("<think></think>")
 
 
 def test_a_checkpoint_without_a_template_is_named(tmp_path):
@@ -55,14 +54,14 @@ def test_a_checkpoint_without_a_template_is_named(tmp_path):
 
 def test_a_cell_is_timed_on_conversations(tmp_path):
     arm = arms.ArmSpec(made(tmp_path / "m"), "autoregressive", {})
-    tokenizer, chat = load_tokenizer(tmp_path / "m" / "tokenizer.json"), load_chat(tmp_path / "m")
+    tokenizer = load_tokenizer(tmp_path / "m")
     lengths = {
         form: arms.run(arm, prompts=ROWS, prompt_form=form)["prompt_length"]["min"]
         for form in ("plain", "chat")
     }
     turn = [{"role": "user", "content": ROWS[0]["prompt"]}]
     assert lengths["plain"] == len(tokenizer.encode_prompt(ROWS[0]["prompt"]))
-    assert lengths["chat"] == len(tokenizer.encode_chat(chat, turn)) > lengths["plain"]
+    assert lengths["chat"] == len(tokenizer.encode_chat(turn)) > lengths["plain"]
 
 
 def test_every_command_says_chat_and_only_where_the_study_does():

@@ -20,20 +20,13 @@ CONFIG = Path(__file__).parents[2] / "config.yaml"
 class Tokenizer:
     """Letters to ids from 4 on; id 6 is special."""
 
-    bos_id, vocab_size = BOS, 30
-
-    @property
-    def tokenizer(self):
-        return self
-
-    def get_added_tokens_decoder(self):
-        return {6: "<special>"}
+    vocab_size, start_ids, special_ids = 30, [BOS], frozenset({6})
 
     def encode(self, text):
         return [7 + ord(letter) - ord("a") for letter in text]
 
     def encode_prompt(self, text):
-        return [self.bos_id, *self.encode(text)]
+        return [BOS, *self.encode(text)]
 
 
 PROMPTS = [{"id": name, "prompt": name * 5, "answer": name} for name in "abc"]

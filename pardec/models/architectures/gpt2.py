@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_json
+from pardec.data.ends import read_ends
 from pardec.models.architectures.backbone import attention_mask
 from pardec.models.architectures.base import Cache, LanguageModel, Layout, ModelInfo, kept
 from pardec.models.checkpoints.formats.base import first, further, refuse
-from pardec.models.checkpoints.formats.ends import read_ends
 
 ROOT = "transformer."
 PLAIN = {
@@ -258,7 +258,7 @@ def read_config(folder: str | Path) -> GPT2Config:
 
     path = Path(folder) / "config.json"
     config = GPT2Config.from_json(read_json(path), str(path))
-    return replace(config, stop_ids=read_ends(folder, config.eos_id, config.stop_ids))
+    return replace(config, stop_ids=tuple(sorted(read_ends(folder) - {config.eos_id})))
 
 
 def shapes(model: GPT2) -> dict[str, tuple[str, tuple[int, ...]]]:

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_json
+from pardec.data.ends import read_ends
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.config import BackboneConfig, format_of
 from pardec.models.checkpoints import names
-from pardec.models.checkpoints.formats.ends import read_ends
 from pardec.models.checkpoints.shards import shard_names
 
 WEIGHTS = "model.safetensors"
@@ -45,7 +45,7 @@ def read_config(folder: str | Path) -> BackboneConfig:
         raise UserError(folder, "is not a folder", "give the folder of a model, with config.json in it")
     path = folder / "config.json"
     config = BackboneConfig.from_json(read_json(path), str(path))
-    return replace(config, stop_ids=read_ends(folder, config.eos_id, config.stop_ids))
+    return replace(config, stop_ids=tuple(sorted(read_ends(folder) - {config.eos_id})))
 
 
 def read_weights(folder: str | Path, config: BackboneConfig, device: str = "cpu") -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from torch import Generator, nn
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
 from pardec.common.progress import Progress
-from pardec.data.tokenizers import load_tokenizer
+from pardec.data.load import load_tokenizer
 from pardec.models.architectures.base import LanguageModel
 from pardec.models.load import load_model
 from pardec.models.registry import FAMILIES

@@ -1,0 +1,99 @@
+"""The tokens that end a text, as one set: what a checkpoint's files say of them, read together.
+
+A checkpoint names them in up to five places: `eos_token_id` of config.json and of generation_config.json (one id or a
+list), `eos_token` of tokenizer_config.json, its special tokens whose name is known to end a turn, and the special token
+that its chat template writes after an answer. Decoders, counting, stopping and decoding of text all use this set.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pardec.common.errors import UserError
+from pardec.common.files import read_json
+
+TURN_ENDS = ("<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<end_of_turn>")
+"""Names of tokens that end a turn (Llama 3 and LLaDA, Llama 3's tool calls, Qwen and Dream, Gemma)."""
+ANSWER = "an answer"
+
+
+def read_ends(folder: str | Path) -> frozenset[int]:
+    """Ids of all tokens that end a text in the checkpoint `folder`; empty where no file names one.
+
+    Raises:
+        UserError: a file is damaged JSON.
+    """
+    folder = Path(folder)
+    ids: set[int] = set()
+    for name in ("config.json", "generation_config.json"):
+        ids |= as_ids(_content(folder / name).get("eos_token_id"))
+    settings = _content(folder / "tokenizer_config.json")
+    if not settings and not (folder / "chat_template.jinja").is_file():
+        return frozenset(ids)
+    special = special_tokens(folder, settings)
+    names = [token_text(settings.get("eos_token")), turn_end(folder, settings, special), *TURN_ENDS]
+    return frozenset(ids | {special[name] for name in names if name in special})
+
+
+def as_ids(value: Any) -> set[int]:
+    """The ids of an `eos_token_id`: none, one or several; a negative id means none."""
+    listed = value if isinstance(value, list) else [value]
+    return {index for index in listed if isinstance(index, int) and index >= 0}
+
+
+def token_text(token: Any) -> str | None:
+    """The text of a special token, which configurations write as a string or as an object with `content`."""
+    return token.get("content") if isinstance(token, dict) else token
+
+
+def special_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
+    """Special tokens by their text, with their ids.
+
+    settings: content of tokenizer_config.json. transformers 4 lists the tokens there; transformers 5 leaves them in
+    tokenizer.json; checkpoints that have none write added_tokens.json and vocab.json.
+    """
+    tokens = {
+        token["content"]: int(index)
+        for index, token in (settings.get("added_tokens_decoder") or {}).items()
+        if isinstance(token, dict) and "content" in token
+    }
+    body = _content(folder / "tokenizer.json")
+    tokens |= {
+        token["content"]: token["id"] for token in body.get("added_tokens") or [] if token.get("special")
+    }
+    tokens |= _content(folder / "added_tokens.json")
+    eos = token_text(settings.get("eos_token"))
+    vocabulary = (body.get("model") or {}).get("vocab") or _content(folder / "vocab.json")
+    if isinstance(vocabulary, list):  # Unigram: pieces with their scores, in the order of their ids
+        vocabulary = {piece[0]: index for index, piece in enumerate(vocabulary)}
+    if eos is not None and eos not in tokens and eos in vocabulary:
+        tokens[eos] = vocabulary[eos]
+    return tokens
+
+
+def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) -> str | None:
+    """The special token that the chat template writes right behind an answer; None where it writes none."""
+    path = folder / "chat_template.jinja"
+    source = path.read_text(encoding="utf-8") if path.is_file() else settings.get("chat_template")
+    if isinstance(source, list):
+        source = next((entry.get("template") for entry in source if entry.get("name") == "default"), None)
+    if not isinstance(source, str):
+        return None
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    names = {key: token_text(value) for key, value in settings.items() if key.endswith("_token")}
+    turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": ANSWER}]
+    try:
+        (text,), _ = render_jinja_template(conversations=[turns], chat_template=source, **names)
+    except Exception:
+        return None
+    tail = text.rpartition(ANSWER)[2].lstrip()
+    return max((name for name in special if tail.startswith(name)), key=len, default=None)
+
+
+def _content(path: Path) -> dict[str, Any]:
+    body = read_json(path) if path.is_file() else {}
+    if not isinstance(body, dict):
+        raise UserError(path, "is not a JSON object", "fetch the checkpoint again")
+    return body
