@@ -27,7 +27,7 @@ def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> di
         measured = {**times(record), **paired(record, arms.cell_id(reference))}
     except (TypeError, ValueError) as error:
         raise UserError(
-            record.path, f"has damaged samples ({error})", "delete it and run `make all` again"
+            record.path, f"has damaged samples ({error})", "move it away and run `make all` again"
         ) from None
     if record.body["status"] != "ok":
         kept = ("n_all", "flags", *(f"reference{end}" for end in ("", "_model", "_decoder", "_family")))

@@ -76,7 +76,9 @@ def read_source(path: str | Path) -> Source:
     try:
         body = json.loads(data)
     except ValueError as error:
-        raise UserError(path, f"is not valid JSON ({error})", "delete it and run `make all` again") from None
+        raise UserError(
+            path, f"is not valid JSON ({error})", "move it away and run `make all` again"
+        ) from None
     return Source(str(path), hashlib.sha256(data).hexdigest(), body)
 
 
@@ -101,9 +103,9 @@ def check_record(record: Source) -> Source:
     Raises:
         UserError: it has not; names the file and the first key that is missing or wrong.
     """
-    from pardec.evidence.tables.record import check
+    from pardec.evidence.record import check
 
-    check(record.path, record.body, "delete it and run `make all` again")
+    check(record.path, record.body)
     return record
 
 
@@ -115,7 +117,7 @@ def read_scores(paths: Iterable[str | Path]) -> dict[str, Source]:
     """
     scores = {str(path): read_source(path) for path in sorted(set(map(str, paths)))}
     for score in scores.values():
-        _require(score.path, score.body, ("metrics", "main"), "", "delete it and run `make all` again")
+        _require(score.path, score.body, ("metrics", "main"), "", "move it away and run `make all` again")
         for name, metric in score.body["metrics"].items():
             _require(score.path, metric, ("value",), f"metrics.{name}.", "score this cell again")
     return scores

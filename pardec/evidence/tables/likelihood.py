@@ -21,7 +21,7 @@ def _row(source: Source) -> dict[str, Any]:
     body = source.body
     stem = STEM.get(body.get("kind"))
     if stem is None or not isinstance(body.get("nats_per_token"), int | float):
-        fix = "delete it and run `make all` again"
+        fix = "move it away and run `make all` again"
         raise UserError(source.path, "is not a likelihood of kind exact or bound", fix)
     return {
         "model": model_of(source),

@@ -38,7 +38,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
         taken = {entry["nodes"]: entry["samples_ms"] for entry in source.body["widths"]}
     except (KeyError, TypeError) as error:
         raise UserError(
-            source.path, f"is damaged ({error!r})", "delete it and run `make all` again"
+            source.path, f"is damaged ({error!r})", "move it away and run `make all` again"
         ) from None
     draft, single = drafts.get(model), statistics.median(taken[1])
     chain = statistics.median(taken[CHAIN]) if CHAIN in taken else None
