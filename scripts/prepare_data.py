@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from pardec.common.errors import UserError
-from pardec.data.prepare import prepare
+from pardec.data.prepare import prepare, remarks
 from pardec.data.registry import SOURCES, TASKS
 from pardec.jobs import job
 
@@ -41,6 +41,8 @@ def main() -> None:
         this.rule = None if out / "tokenizer.json" in written else "fetch_prompts"
         this.sign(*written, beside=out / "provenance.json")
         train, heldout = (about["counts"][side]["all"] for side in ("train", "heldout"))
+        for line in remarks(about):
+            print(line)
         print(f"{arguments.name}: {train} training and {heldout} held-out examples")
 
 

@@ -1,36 +1,48 @@
-"""Rows of local files: JSONL, JSON, CSV, Parquet, plain text."""
+"""Rows of local files: JSON Lines, JSON, CSV, Parquet, plain text; the text formats gzipped too."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import re
+import zlib
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
 
-FORMATS = (".jsonl", ".json", ".csv", ".parquet", ".txt")
+FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
+ALIASES = {".ndjson": ".jsonl", ".raw": ".txt", ".tokens": ".txt"}
+"""Other endings in use: of JSON Lines, and of wikitext's files."""
 
 
 def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
-    """The rows of a file, by the ending of its name.
+    """The rows of a file, by the ending of its name in any case, `.gz` behind it or not.
 
-    A plain text (.txt, or .raw and .tokens as wikitext calls its files) gives one row {"text"} a paragraph,
-    or one a line if `lines`.
+    A plain text (.txt, or .raw and .tokens as wikitext calls its files) gives one row {"text"} per paragraph,
+    or one per line if `lines`. A .json file holds a list of objects, or one object per line.
 
     Raises:
-        UserError: a missing, empty, binary, damaged or unknown file; names it and, if it can, the line.
+        UserError: a missing, empty, binary, damaged or unknown file, or one that names a column twice; names it and, if
+            it can, the line.
     """
     path = Path(path)
+    if path.is_dir():
+        raise UserError(path, "is a folder", "name one file in it")
     if not path.is_file():
         raise UserError(path, "does not exist", "check the path of the data set")
     if path.stat().st_size == 0:
         raise UserError(path, "is empty", "give a file that holds prompts")
-    kind = ".txt" if path.suffix in (".raw", ".tokens") else path.suffix
-    if kind not in FORMATS:
-        raise UserError(path, f"has an unknown format {kind!r}", f"known: {', '.join(FORMATS)}")
+    name = path.name.lower().removesuffix(".gz")
+    suffix = Path(name).suffix
+    kind = ALIASES.get(suffix, suffix)
+    if kind not in FORMATS or (kind == ".parquet" and name != path.name.lower()):
+        raise UserError(path, f"has an unknown format {path.suffix!r}", f"known: {', '.join(FORMATS)}")
     if kind == ".parquet":
         return _parquet(path)
     text = read_text(path)
@@ -38,19 +50,28 @@ def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
         return _jsonl(path, text)
     if kind == ".json":
         return _json(path, text)
-    if kind == ".csv":
-        return _csv(path, text)
+    if kind in (".csv", ".tsv"):
+        return _csv(path, text, "," if kind == ".csv" else "\t")
     parts = text.split("\n") if lines else re.split(r"\n\s*\n", text)
     return [{"text": part if lines else part.strip()} for part in parts]
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, a byte-order mark dropped.
+    """The text of a UTF-8 file, gzipped if its name ends in .gz; a byte-order mark dropped, line ends as `\\n`.
 
     Raises:
-        UserError: a binary file, or invalid UTF-8 (with the offset of the first bad byte).
+        UserError: a binary file, a damaged gzip file, or invalid UTF-8 (with the offset of the first bad byte).
     """
     raw = path.read_bytes()
+    if path.suffix.lower() == ".gz":
+        try:
+            raw = gzip.decompress(raw)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UserError(
+                path, f"is not a whole gzip file ({error})", "fetch or write the file again"
+            ) from None
+    if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        raise UserError(path, "is UTF-16 text", "convert the file to UTF-8")
     if b"\0" in raw:
         raise UserError(path, "is a binary file", "give a text file, or a Parquet file that ends in .parquet")
     try:
@@ -72,6 +93,13 @@ def _jsonl(path: Path, text: str) -> list[dict[str, Any]]:
 
 
 def _json(path: Path, text: str) -> list[dict[str, Any]]:
+    try:
+        json.JSONDecoder().decode(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and text[: error.pos].count("\n") == 1:
+            return _jsonl(path, text)
+    except (ValueError, RecursionError):
+        pass  # told below
     value = _parsed(text, path, "mend this line")
     if not isinstance(value, list):
         raise UserError(
@@ -83,7 +111,7 @@ def _json(path: Path, text: str) -> list[dict[str, Any]]:
 def _parsed(text: str, where: str | Path, mend: str) -> Any:
     """The value of a JSON text; half a character (a lone surrogate), which no file can hold, is refused too."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
@@ -96,17 +124,30 @@ def _parsed(text: str, where: str | Path, mend: str) -> Any:
     return value
 
 
+def _unique(pairs: list[tuple[str, Any]], where: str | Path) -> dict[str, Any]:
+    _once((name for name, _ in pairs), where)
+    return dict(pairs)
+
+
+def _once(names: Iterable[str], where: str | Path) -> None:
+    """Refuse a name that comes twice, of which only the last value would be read."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise UserError(where, f"names {twice[0]!r} twice", "give each column a name of its own")
+
+
 def _object(row: Any, where: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise UserError(where, "is not a JSON object", 'write rows as {"text": "..."}')
     return row
 
 
-def _csv(path: Path, text: str) -> list[dict[str, Any]]:
+def _csv(path: Path, text: str, delimiter: str) -> list[dict[str, Any]]:
     # Text fields are often longer than the 128 KiB that the reader allows by default.
     csv.field_size_limit(1 << 30)
-    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True, delimiter=delimiter)
     try:
+        _once(reader.fieldnames or [], f"{path}:1")
         rows = list(reader)
     except csv.Error as error:
         raise UserError(
@@ -126,7 +167,9 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(path).to_pylist()
+        with parquet.ParquetFile(path) as file:
+            _once(file.schema_arrow.names, path)
+            return file.read().to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
         what = f"is not a readable Parquet file ({str(error).splitlines()[0]})"
         raise UserError(path, what, "fetch or write the file again") from None

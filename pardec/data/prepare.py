@@ -95,3 +95,22 @@ def lengths(prepared: Prepared) -> dict[str, Any]:
         sizes = sorted(measure(row[key]) for row in prepared.heldout if row[key] is not None)
         found[key] = [sizes[round(share * (len(sizes) - 1))] for share in SHARES] if sizes else None
     return found
+
+
+def remarks(about: dict[str, Any]) -> list[str]:
+    """What was left out of a data set, in words.
+
+    about: content of its about.json.
+    """
+    facts = about.get("text", {})
+    skipped = {
+        key.removeprefix("rows_without_"): number
+        for key, number in facts.items()
+        if key.startswith("rows_without_")
+    }
+    settings = about["settings"]
+    return [
+        f"{about['name']}: {number} of {facts['rows']} rows have no {field!r}"
+        + (" and were skipped" if field == settings.get("field") else "")
+        for field, number in skipped.items()
+    ]

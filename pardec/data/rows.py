@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from pydantic import Field
 
 from pardec.common.errors import UserError
+from pardec.data.fields import Missing, first_exchange, pick, text_of
 from pardec.data.sources.base import Prepared, Source
 from pardec.data.split import heldout_keys, record
 
@@ -18,9 +19,10 @@ class RowSource(Source):
     """A source whose rows somebody else made; its records are held out unless `heldout_share` says less."""
 
     field: str = Field("text", min_length=1)
-    """Where a row holds its text; dots enter nested values, as in `messages.0.content`."""
+    """Where a row holds its text; dots enter nested values, as in `messages.0.content`. Rows without it are skipped and
+    counted."""
     answer_field: str | None = None
-    """Where a row holds the answer, if it has one."""
+    """Where a row holds the answer, if it has one, as in `answers.text.0`; a row without one has none."""
     shape: Literal["plain", "wikitext", "conversation"] = "plain"
     """What a row is: a text, a line of an article (wikitext), or the turns of a conversation (ShareGPT)."""
     prompt_words: int | None = Field(None, ge=1)
@@ -44,7 +46,8 @@ class RowSource(Source):
         """
         where = facts["name"]
         records: dict[str, dict] = {}
-        pairs = list(self.pairs(rows, where))
+        lacking: Counter[str] = Counter()
+        pairs = list(self.pairs(rows, where, lacking))
         for prompt, answer in pairs:
             if prompt.strip():
                 records.setdefault(prompt, record(self.task, prompt, answer))
@@ -66,37 +69,61 @@ class RowSource(Source):
         train = [row for prompt, row in records.items() if prompt not in held]
         heldout = [row for prompt, row in records.items() if prompt in kept]
         counts = {"texts": len(pairs), "empty_or_repeated": len(pairs) - everything}
+        counts |= {f"rows_without_{field}": number for field, number in lacking.items()}
         if self.most_words is not None:
             counts["too_long"] = everything - len(records)
         complete = self.answer_field is not None or self.shape == "conversation"
         return Prepared(train, heldout, None, complete, {"text": {**facts, **counts}})
 
-    def pairs(self, rows: Iterable[dict[str, Any]], where: str) -> Iterator[tuple[str, str | None]]:
-        """Prompt and answer of each text."""
+    def pairs(
+        self, rows: Iterable[dict[str, Any]], where: str, lacking: Counter[str]
+    ) -> Iterator[tuple[str, str | None]]:
+        """Prompt and answer of each text; `lacking` counts the rows without a field."""
+        values = self.values(rows, where, lacking)
         if self.shape == "conversation":
-            for number, row in enumerate(rows, 1):
-                yield first_exchange(pick(row, self.field, f"{where}, row {number}"))
+            for place, turns, _ in values:
+                yield first_exchange(turns, self.field, place)
             return
+        texts = ((place, text_of(value, self.field, place), answer) for place, value, answer in values)
         if self.shape == "wikitext":
-            lines = (pick(row, self.field, f"{where}, row {number}") for number, row in enumerate(rows, 1))
-            texts: Iterable[tuple[Any, Any]] = ((article, None) for article in articles(lines))
-        else:
-            texts = self._plain(rows, where)
-        for text, answer in texts:
-            if text is None:
-                continue
-            if not isinstance(text, str):
-                fix = f"name a field that holds text, or another shape than {self.shape!r}"
-                raise UserError(
-                    f"{where}, field {self.field!r}", f"holds {type(text).__name__}, not text", fix
+            texts = ((where, article, None) for article in articles(text for _, text, _ in texts))
+        for place, text, answer in texts:
+            if text is not None:
+                cut = answer is None and self.prompt_words is not None
+                yield (
+                    self.cut(text)
+                    if cut
+                    else (text, text_of(answer, self.answer_field or "", place, numbers=True))
                 )
-            yield (text, answer) if answer is not None or self.prompt_words is None else self.cut(text)
 
-    def _plain(self, rows: Iterable[dict[str, Any]], where: str) -> Iterator[tuple[Any, str | None]]:
+    def values(
+        self, rows: Iterable[dict[str, Any]], where: str, lacking: Counter[str]
+    ) -> Iterator[tuple[str, Any, Any]]:
+        """Place, text and answer of each row as they are; rows without the text are left out.
+
+        Raises:
+            UserError: no row at all has the field.
+        """
+        wanted = [self.field, self.answer_field]
+        seen: set[str | None] = {None}
+        first: dict[str, Missing] = {}
         for number, row in enumerate(rows, 1):
             place = f"{where}, row {number}"
-            answer = None if self.answer_field is None else pick(row, self.answer_field, place)
-            yield pick(row, self.field, place), None if answer is None else str(answer)
+            values = dict.fromkeys(wanted)
+            for field in filter(None, wanted):
+                try:
+                    values[field] = pick(row, field, place)
+                    seen.add(field)
+                except Missing as error:
+                    lacking[field] += 1
+                    first.setdefault(field, error)
+                    if field == self.field:
+                        break
+            else:
+                yield place, values[self.field], values[self.answer_field]
+        for field, error in first.items():
+            if field not in seen:
+                raise error
 
     def cut(self, text: str) -> tuple[str, str | None]:
         """The first `prompt_words` words and, spaces kept, what follows; no prompt where nothing follows."""
@@ -107,50 +134,6 @@ class RowSource(Source):
         return text[:middle].lstrip(), text[
             middle : ends[min(len(ends), self.prompt_words + self.answer_words) - 1]
         ]
-
-
-def pick(row: Any, field: str, where: str) -> Any:
-    """The value at dotted path `field` of a row.
-
-    Raises:
-        UserError: no such field; names the nearest.
-    """
-    value = row
-    for part in field.split("."):
-        if isinstance(value, list) and part.isdigit() and int(part) < len(value):
-            value = value[int(part)]
-        elif isinstance(value, dict) and part in value:
-            value = value[part]
-        else:
-            names = [str(name) for name in value] if isinstance(value, dict) else []
-            near = difflib.get_close_matches(part, names, 1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            known = f"it has: {', '.join(names)}" if names else "there is nothing to look into"
-            raise UserError(where, f"has no field {field!r}", hint + known)
-    return value
-
-
-def first_exchange(turns: Any) -> tuple[str, str | None]:
-    """The first human turn and the answer right after it; an empty prompt where there is none.
-
-    Turns are ShareGPT's {"from", "value"} or the {"role", "content"} of chat interfaces.
-    """
-    said = [
-        (turn.get("from", turn.get("role")), turn.get("value", turn.get("content")))
-        for turn in turns or []
-        if isinstance(turn, dict)
-    ]
-    for place, (speaker, text) in enumerate(said):
-        if speaker in ("human", "user") and text:
-            following = said[place + 1] if place + 1 < len(said) else (None, None)
-            return text, following[1] if following[0] in (
-                "gpt",
-                "chatgpt",
-                "bing",
-                "bard",
-                "assistant",
-            ) else None
-    return "", None
 
 
 HEADING = re.compile(r"^(?:= )+[^=].*?(?: =)+$")

@@ -1,5 +1,6 @@
 """Prompts of other people's data: real formats on local files, one clear message for each way to be wrong."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -8,8 +9,9 @@ import pytest
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_jsonl
-from pardec.data.prepare import parse_settings, prepare
-from pardec.data.rows import articles, first_exchange, pick
+from pardec.data.fields import first_exchange, pick
+from pardec.data.prepare import parse_settings, prepare, remarks
+from pardec.data.rows import articles
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "data"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -118,6 +120,14 @@ BAD = {
     "field.jsonl": (b'{"texts": "a"}\n', "has no field 'text'"),
     "number.jsonl": (b'{"text": 3}\n', "holds int, not text"),
     "unknown.xml": (b"<a/>", "unknown format"),
+    "list2.jsonl": (b'{"text": ["a"]}\n', r"holds list, not text.*\n.*text\.0"),
+    "flag.jsonl": (b'{"text": true}\n', "holds bool, not text"),
+    "twice.csv": (b"text,text\na,b\n", "names 'text' twice"),
+    "twice.jsonl": (b'{"text": "a"}\n{"text": "a", "text": "b"}\n', "twice.jsonl:2: names 'text' twice"),
+    "twice.json": (b'[{"text": "a", "text": "b"}]', "names 'text' twice"),
+    "wide.txt": ("\ufefftext".encode("utf-16"), "UTF-16"),
+    "cut.jsonl.gz": (gzip.compress(b'{"text": "a"}\n')[:-9], "not a whole gzip file"),
+    "broken2.json": (b'{"text": "a"}\n{"text": \n', r"broken2.json:2: is not valid JSON"),
 }
 
 
@@ -143,6 +153,115 @@ def test_a_missing_field_names_the_nearest():
         build(FIXTURES / "questions.csv", field="qestion")
     with pytest.raises(UserError, match="nothing to look into"):
         pick({"a": 1}, "a.b", "here")
+
+
+ROW = b'{"text": "one"}'
+OTHER = b'{"text": "two"}'
+READ = {
+    "capitals.JSONL": ROW + b"\n" + OTHER,
+    "lines.json": ROW + b"\n" + OTHER + b"\n",
+    "other.ndjson": b"\xef\xbb\xbf" + ROW + b"\r\n\r\n" + OTHER + b"\r\n",
+    "list.JSON": b"[" + ROW + b", " + OTHER + b"]",
+    "packed.jsonl.gz": gzip.compress(ROW + b"\n\n" + OTHER),
+    "packed.csv.GZ": gzip.compress(b"\xef\xbb\xbftext,id\r\none,1\r\n\r\ntwo,2\r\n"),
+    "tabs.tsv": b"text\tid\none\t1\ntwo\t2\n",
+    "blank.csv": b"text\n\none\ntwo\n\n",
+}
+
+
+@pytest.mark.parametrize("name", READ)
+def test_files_are_read_however_they_are_called_and_packed(name, tmp_path):
+    (tmp_path / name).write_bytes(READ[name])
+    assert sorted(pairs(build(tmp_path / name))) == [("one", None), ("two", None)]
+
+
+def test_a_parquet_file_with_one_column_twice_is_refused(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.Table.from_arrays([["a"], ["b"]], ["text", "text"]), tmp_path / "a.parquet")
+    with pytest.raises(UserError, match="names 'text' twice"):
+        build(tmp_path / "a.parquet")
+
+
+def test_a_home_folder_is_expanded_and_a_folder_is_no_file(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.jsonl").write_bytes(ROW)
+    assert pairs(build("~/a.jsonl")) == [("one", None)]
+    with pytest.raises(UserError, match="is a folder"):
+        build(tmp_path)
+
+
+def write_lines(path, rows):
+    path.write_text("\n".join(map(json.dumps, rows)))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("field", "answer", "expected"),
+    [
+        ("a", {"a": {"answer_start": [3], "text": ["yes", "no"]}}, r"holds dict.*\n.*a\.text\.0"),
+        ("a", {"a": [["yes"]]}, r"holds list.*\n.*a\.0\.0"),
+        ("a", {"a": True}, r"holds bool"),
+        ("a", {"a": {"n": 3}}, r"holds dict, not text.*\n.*name a field that holds text"),
+        ("a.text.0", {"a": {"text": ["yes", "no"]}}, "yes"),
+        ("a.text[1]", {"a": {"text": ["yes", "no"]}}, "no"),
+        ("a.-1.value", {"a": [{"value": "first"}, {"value": "last"}]}, "last"),
+        ("a.text.0", {"a": json.dumps({"text": ["yes"]})}, "yes"),
+        ("a.b", {"a.b": "a key with a dot"}, "a key with a dot"),
+        ("a.text.0", {"a": {"text": []}}, None),
+        ("a", {"a": float("nan")}, None),
+        ("a", {"a": None}, None),
+        ("a", {"a": 72}, "72"),
+        ("a", {"a": 0.5}, "0.5"),
+        ("a", {"a": [{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]}, "in parts"),
+    ],
+)
+def test_answers_are_texts_or_null_or_refused_with_the_path(tmp_path, field, answer, expected):
+    file = write_lines(tmp_path / "a.jsonl", [{"text": "one", **answer}])
+    if isinstance(expected, str) and "holds" in expected:
+        with pytest.raises(UserError, match=f"(?s){expected}"):
+            build(file, answer_field=field)
+    else:
+        assert pairs(build(file, answer_field=field)) == [("one", expected)]
+
+
+def test_rows_that_lack_a_field_are_skipped_counted_and_reported(tmp_path):
+    rows = [{"text": f"t{k}", "a": "x"} for k in range(5)] + [{"other": 1}, {"text": "bare"}]
+    settings = {"source": "path", "path": str(write_lines(tmp_path / "a.jsonl", rows)), "answer_field": "a"}
+    about = prepare(settings, 1, tmp_path / "out", "mine")
+    assert about["text"]["rows_without_text"] == 1 and about["text"]["rows_without_a"] == 1
+    assert about["counts"]["heldout"]["all"] == 6
+    assert remarks(about) == [
+        "mine: 1 of 7 rows have no 'text' and were skipped",
+        "mine: 1 of 7 rows have no 'a'",
+    ]
+
+
+def test_conversations_in_the_forms_they_come_in(tmp_path):
+    turns = [{"role": "system", "content": "s"}, {"role": "User", "content": "Hi"}]
+    answer = {
+        "role": "assistant",
+        "content": [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}],
+    }
+    asked = [{"type": "text", "text": "H"}, {"type": "text", "text": "o"}]
+    rows = [
+        {"conversations": [*turns, answer]},
+        {"conversations": json.dumps([{"from": "human", "value": "Hey"}, {"from": "gpt", "value": "Yes"}])},
+        {"conversations": [{"role": "user", "content": asked}, {"role": "assistant", "content": None}]},
+        {"conversations": None},
+        {"conversation": "no"},
+    ]
+    prepared = build(write_lines(tmp_path / "a.jsonl", rows), shape="conversation", field="conversations")
+    assert sorted(pairs(prepared)) == [("Hey", "Yes"), ("Hi", "Hello"), ("Ho", None)]
+    assert prepared.facts["text"]["rows_without_conversations"] == 1
+
+
+@pytest.mark.parametrize("turns", ["a text", {"role": "user"}, [{"role": "user", "content": {"text": "x"}}]])
+def test_what_is_no_conversation_is_refused(tmp_path, turns):
+    file = write_lines(tmp_path / "a.jsonl", [{"conversations": turns}])
+    with pytest.raises(UserError, match="row 1, field 'conversations': holds"):
+        build(file, shape="conversation", field="conversations")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from pardec.common.errors import UserError
+from pardec.data.fields import parts
 from pardec.data.rows import RowSource
 from pardec.data.sources.base import Prepared
 
@@ -34,8 +35,7 @@ class Hub(RowSource):
     def build(self, seed: int) -> Prepared:
         data = self.load()
         facts = {"name": self.dataset, "config": self.config, "split": self.split, "revision": self.revision}
-        column = self.field.partition(".")[0]
-        columns = [name for name in (column, (self.answer_field or "").partition(".")[0]) if name]
+        columns = [parts(field)[0] for field in (self.field, self.answer_field) if field]
         # Only what is asked for is decoded; a missing column is left to the check that names the nearest.
         rows: Any = data.select_columns(columns) if set(columns) <= set(data.column_names) else data
         return self.split_rows(rows, seed, {**facts, "rows": len(data)})

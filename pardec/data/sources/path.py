@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -12,16 +13,17 @@ from pardec.data.sources.base import Prepared
 
 
 class LocalPath(RowSource):
-    """Prompts of a local JSONL, JSON, CSV, Parquet or text file."""
+    """Prompts of a local JSON Lines, JSON, CSV, Parquet or text file."""
 
     source: Literal["path"]
     """Where the data comes from."""
     path: str = Field(min_length=1)
-    """The file; its ending tells its format."""
+    """The file; the ending of its name says its format."""
 
     def build(self, seed: int) -> Prepared:
         from pardec.data.local import read_rows
 
-        rows = read_rows(self.path, lines=self.shape == "wikitext")
-        facts = {"name": self.path, "sha256": sha256(self.path), "rows": len(rows)}
+        path = Path(self.path).expanduser()
+        rows = read_rows(path, lines=self.shape == "wikitext")
+        facts = {"name": self.path, "sha256": sha256(path), "rows": len(rows)}
         return self.split_rows(rows, seed, facts)

@@ -1,0 +1,144 @@
+"""Values within somebody's rows: field paths, answers, conversations."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import re
+from typing import Any
+
+from pardec.common.errors import UserError
+
+ANSWERING = ("gpt", "chatgpt", "bing", "bard", "assistant", "model")
+ASKING = ("human", "user")
+TEXT_KEYS = ("text", "value", "answer", "content")
+
+
+class Missing(UserError):
+    """A row that lacks a field; other rows may have it."""
+
+
+def parts(field: str) -> list[str]:
+    """The keys and indices of a field path: `messages.0.content` or `messages[0].content`."""
+    return re.sub(r"\[(-?\d+)\]", r".\1", field).split(".")
+
+
+def pick(row: Any, field: str, where: str) -> Any:
+    """The value at field path `field` of a row; None where a list on the way is too short, or a value on it null.
+
+    A key that holds dots itself is found by its whole name; text on the way that is JSON is entered.
+
+    Raises:
+        Missing: no such field; names the nearest.
+    """
+    if isinstance(row, dict) and field in row:
+        return row[field]
+    value = row
+    for part in parts(field):
+        value = from_json(value)
+        if isinstance(value, list) and re.fullmatch(r"-?\d+", part):
+            index = int(part)
+            value = value[index] if -len(value) <= index < len(value) else None
+        elif isinstance(value, dict) and part in value:
+            value = value[part]
+        elif value is None:
+            return None
+        else:
+            names = [str(name) for name in value] if isinstance(value, dict) else []
+            near = difflib.get_close_matches(part, names, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            known = f"it has: {', '.join(names)}" if names else "there is nothing to look into"
+            raise Missing(where, f"has no field {field!r}", hint + known)
+    return value
+
+
+def from_json(value: Any) -> Any:
+    """What a JSON text of a list or an object holds; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
+
+
+def text_of(value: Any, field: str, where: str, numbers: bool = False) -> str | None:
+    """A prompt or an answer as text; None for null and NaN.
+
+    numbers: whether a number is one too, as Python writes it. The text parts of a message's content are joined.
+
+    Raises:
+        UserError: a value that is no text (a list, an object, true or false); names the path to a text within it, if it
+            holds one.
+    """
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, float) and math.isnan(value):
+        return None
+    if numbers and isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    if is_content(value):
+        return "".join(part["text"] for part in value)
+    path = path_to_text(value)
+    fix = "name a field that holds text"
+    if path is not None:
+        fix = f"name the path to a text in it: {field}.{path}"
+    raise UserError(f"{where}, field {field!r}", f"holds {type(value).__name__}, not text", fix)
+
+
+def is_content(value: Any) -> bool:
+    """Whether a value is the content of a message in parts: [{"type": "text", "text": ...}, ...]."""
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(
+            isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
+            for part in value
+        )
+    )
+
+
+def path_to_text(value: Any) -> str | None:
+    """The path to the first text within a value, keys that usually hold it first; None where there is none."""
+    if isinstance(value, dict):
+        usual = [key for key in TEXT_KEYS if key in value]
+        entries = [(key, value[key]) for key in dict.fromkeys([*usual, *value])]
+    else:
+        entries = list(enumerate(value)) if isinstance(value, list) else []
+    for key, inner in entries:
+        if isinstance(inner, str):
+            return str(key)
+        path = path_to_text(inner)
+        if path is not None:
+            return f"{key}.{path}"
+    return None
+
+
+def first_exchange(turns: Any, field: str = "conversations", where: str = "row") -> tuple[str, str | None]:
+    """The first human turn and the answer right after it; an empty prompt where there is none.
+
+    turns: ShareGPT's {"from", "value"} or the {"role", "content"} of chat interfaces, or a JSON text of such a list.
+
+    Raises:
+        UserError: no list of turns, or a content that is no text.
+    """
+    turns = from_json(turns)
+    if turns is None:
+        return "", None
+    if not isinstance(turns, list):
+        what = f"holds {type(turns).__name__}, not a list of turns"
+        raise UserError(
+            f"{where}, field {field!r}", what, 'name a field that holds [{"role", "content"}, ...]'
+        )
+    exchange = [
+        (str(turn.get("from", turn.get("role"))).lower(), turn.get("value", turn.get("content")))
+        for turn in turns
+        if isinstance(turn, dict)
+    ]
+    for place, (speaker, content) in enumerate(exchange):
+        if speaker in ASKING and content:
+            following = exchange[place + 1] if place + 1 < len(exchange) else (None, None)
+            answer = following[1] if following[0] in ANSWERING else None
+            return text_of(content, field, where) or "", text_of(answer, field, where)
+    return "", None
