@@ -88,7 +88,7 @@ def table_lists(wildcards, input):
 
 def figure_tables(wildcards):
     figure = FIGURES.load(wildcards.figure)
-    return [f"results/tables/{name}.csv" for name in (*figure.tables, *figure.optional)]
+    return [f"results/tables/{name}.parquet" for name in (*figure.tables, *figure.optional)]
 
 
 def table_label(wildcards):

@@ -9,7 +9,7 @@ from pardec.common.cli import main_guard
 from pardec.evidence.provenance import now, write_sidecar
 from pardec.report.figures.base import save
 from pardec.report.figures.registry import FIGURES
-from pardec.report.frames import load_tables, table_files
+from pardec.report.rows import load_tables, table_files
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from pardec.common.cli import main_guard
 from pardec.common.files import read_json, write_text
 from pardec.evidence.provenance import now, write_sidecar
 from pardec.report.figures.registry import FIGURES
-from pardec.report.frames import load_tables, table_files
 from pardec.report.packed import fold
 from pardec.report.render import LIMIT_BYTES, TEMPLATES, Material, render
+from pardec.report.rows import load_tables, table_files
 
 
 def main() -> None:

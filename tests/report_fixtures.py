@@ -11,7 +11,9 @@ import pandas as pd
 
 from pardec.common.files import write_json, write_jsonl
 from pardec.evidence.findings.stability import FINDING
+from pardec.evidence.tables.files import rows_of
 from pardec.evidence.tables.registry import TABLES
+from pardec.report.rows import Row
 from tests import draft_factories, flood_factories, grid_factories
 from tests.report_constants import CLAIMS, JOBS, OTHERS, QUALITY, STEPS, STUDY
 from tests.report_rows import crossover, floors, stability
@@ -80,6 +82,7 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
         "quality": quality,
         "quality_low": max(quality - half, 0.0),
         "quality_high": min(quality + half, 1.0) if task != "text" else quality + half,
+        "quality_better": "higher" if task != "text" else "lower",
         "quality_metric": "exact" if task != "text" else "scorer_nll",
         "gate": None if not parallel else quality >= 0.9 if task != "text" else quality <= 4.0,
         "ratio": None if not parallel else round(35.2 / latency, 4),
@@ -191,6 +194,11 @@ def filled(name: str, rows: list[dict]) -> pd.DataFrame:
     return pd.DataFrame(
         [{column: row.get(column) for column in columns} for row in rows], columns=list(columns)
     )
+
+
+def typed(name: str, frame: pd.DataFrame) -> list[Row]:
+    """A frame's rows as the report reads them."""
+    return [Row(name, content) for content in rows_of(frame)]
 
 
 def write_tables(folder: Path, frames: dict[str, pd.DataFrame]) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pardec.report.frames import SEQUENTIAL
-from pardec.report.rows import Row
+from pardec.report.rows import SEQUENTIAL, Row
 
 VERDICTS = ("faster", "no difference shown", "slower")
 

@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -23,13 +23,9 @@ from pardec.report.book import Book
 from pardec.report.digest import digest, origin_of
 from pardec.report.digits import check_digits
 from pardec.report.figures.registry import FIGURES
-from pardec.report.frames import ARMS
 from pardec.report.outputs import gallery, read_outputs
-from pardec.report.rows import Row, groups_of, rows_of
+from pardec.report.rows import Tables, arm, groups_of, reading_order
 from pardec.report.svg import embed
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
 PAGE = "page.html.j2"
@@ -51,7 +47,7 @@ class Material:
     """
 
     values: dict[str, dict]
-    tables: dict[str, DataFrame]
+    tables: Tables
     figures: dict[str, Path]
     study: dict[str, Any]
     claims: dict[str, Any] = field(default_factory=dict)
@@ -101,16 +97,16 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "cfg": _with_template(book.cfg),
         "count": Book.count,
         "raw": Book.raw,
-        "rows": functools.cache(lambda name: rows_of(material.tables, name)),
+        "rows": functools.cache(lambda name: reading_order(material.tables.get(name, []))),
         "groups": lambda found, column: groups_of(found, column, list(material.study.get("workloads") or ())),
         "present": lambda need: _present(need, material),
         "jobs": material.jobs,
         "diagram": lambda: stages.diagram(material.jobs, material.files),
-        "has": lambda name: name in material.tables and len(material.tables[name]) > 0,
+        "has": lambda name: bool(material.tables.get(name)),
         "figure": lambda name: _figure(name, material, book),
         "drawn": lambda name: name in material.figures,
         "caption": lambda name: FIGURES.load(name).caption,
-        "arm_words": lambda row: ARMS.get(row["decoder"], str(row["decoder"]).replace("_", " ")),
+        "arm_words": arm,
         "gallery": lambda: gallery(read_outputs(material.outputs)),
         "study": material.study,
         "origin": {**origin_of(material.trails), **material.origin},
@@ -135,7 +131,7 @@ def _present(need: str | None, material: Material) -> bool:
         return bool(gallery(read_outputs(material.outputs)))
     if need in ("claims", "jobs"):
         return bool(getattr(material, need))
-    return need in material.tables and len(material.tables[need]) > 0
+    return bool(material.tables.get(need))
 
 
 def _text(path: Path) -> str:
@@ -170,6 +166,3 @@ def _where(error: jinja2.TemplateError, templates: Path) -> str:
         if Path(frame.filename).is_relative_to(templates):
             return f"report/{Path(frame.filename).relative_to(templates)}:{frame.lineno}"
     return f"report/{getattr(error, 'name', None) or 'template'}"
-
-
-__all__ = ["Material", "Row", "render"]

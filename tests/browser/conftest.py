@@ -52,8 +52,8 @@ def synthetic(tmp_path_factory) -> Path:
     """A report rendered from synthetic tables."""
     from pardec.report.figures.base import save
     from pardec.report.figures.registry import FIGURES
-    from pardec.report.frames import load_tables
     from pardec.report.render import Material, render
+    from pardec.report.rows import load_tables
     from tests import report_fixtures as made
 
     folder = tmp_path_factory.mktemp("page")

@@ -17,8 +17,8 @@ from pardec.evidence.claims.registry import CLAIMS, JUDGES, SEEDS
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import collect, publish
 from pardec.report import claims as claims_of
-from pardec.report.frames import load_tables
 from pardec.report.render import Material, render
+from pardec.report.rows import load_tables
 from tests import factories
 from tests import report_fixtures as made
 

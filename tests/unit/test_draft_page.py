@@ -10,8 +10,8 @@ from pardec.evidence.ideas.judge import judge_ideas
 from pardec.evidence.ideas.registry import IDEAS
 from pardec.report.figures.base import drawn, save
 from pardec.report.figures.registry import FIGURES
-from pardec.report.frames import load_tables
 from pardec.report.render import Material, render
+from pardec.report.rows import load_tables
 from tests import draft_factories
 from tests import report_fixtures as made
 
@@ -66,9 +66,9 @@ def test_figures_of_the_section_are_there(section):
 
 def test_tau_against_speed_shows_every_idea_beside_the_plain_draft():
     """Ideas are timed against the plain draft, not against sequential decoding; controls are of no interest there."""
-    frames = {name: made.tables()[name] for name in ("draft", "ideas")}
-    ids = drawn(FIGURES.load("tau_vs_speed").draw(frames))
-    rows = {f"draft/{row['key']}/ratio": row for row in frames["draft"].to_dict("records")}
+    tables = {name: made.typed(name, made.tables()[name]) for name in ("draft", "ideas")}
+    ids = drawn(FIGURES.load("tau_vs_speed").draw(tables))
+    rows = {row.id("ratio"): row for row in tables["draft"]}
     seen = {(rows[ident]["task"], rows[ident]["arm"]) for ident in ids}
     ideas = {"ewma", "tree", "seed-gated", "seed-sparse", "tree-lite", "eos-aware"}
     for task in draft_factories.TAU:
@@ -88,14 +88,6 @@ def test_a_study_without_the_experiment_has_no_section(tmp_path):
     read = load_tables([tmp_path / "tables"])
     page = render(Material(values=made.values(frames)["values"], tables=read, figures={}, study=made.STUDY))
     assert 'id="draft"' not in page
-
-
-@pytest.mark.parametrize("name", DRAWN)
-def test_figures_of_an_absent_experiment_are_drawn_empty(name, tmp_path):
-    """The workflow draws every figure; those of an absent experiment say so and are not shown."""
-    made.write_tables(tmp_path, {table: made.filled(table, []) for table in draft_factories.TABLES})
-    save(FIGURES.load(name), load_tables([tmp_path]), tmp_path / "a.svg", tmp_path / "a.png")
-    assert (tmp_path / "a.svg").stat().st_size > 500
 
 
 def test_outputs_that_part_are_told_with_how_close_a_call_it_was(section):

@@ -6,16 +6,16 @@ import re
 import subprocess
 import sys
 
-import pandas
 import pytest
 
 from pardec.common.errors import UserError
-from pardec.report.figures.base import drawn, save, speaker
+from pardec.evidence.tables.registry import TABLES
+from pardec.report.figures.base import drawn, save, speaker, spoken
 from pardec.report.figures.pareto import front
 from pardec.report.figures.registry import FIGURES
 from pardec.report.figures.style import LOOKS
-from pardec.report.frames import LOWER_IS_BETTER, load_tables, lower_is_better, measure, unit_of, variants
 from pardec.report.render import TEMPLATES
+from pardec.report.rows import Row, load_tables, lower_is_better, measure, variants
 from pardec.report.svg import titled
 from tests import report_fixtures as made
 
@@ -23,17 +23,22 @@ NAMES = list(FIGURES)
 
 
 @pytest.fixture(scope="module")
-def frames(tmp_path_factory):
+def frames():
+    return made.tables()
+
+
+@pytest.fixture(scope="module")
+def tables(frames, tmp_path_factory):
     folder = tmp_path_factory.mktemp("tables")
-    made.write_tables(folder, made.tables())
+    made.write_tables(folder, frames)
     return load_tables([folder])
 
 
 @pytest.fixture(scope="module")
-def svgs(frames, tmp_path_factory):
+def svgs(tables, tmp_path_factory):
     folder = tmp_path_factory.mktemp("figures")
     for name in NAMES:
-        save(FIGURES.load(name), frames, folder / f"{name}.svg", folder / f"{name}.png")
+        save(FIGURES.load(name), tables, folder / f"{name}.svg", folder / f"{name}.png")
     return {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in NAMES}
 
 
@@ -47,17 +52,16 @@ def test_describes_itself(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_same_bytes_twice(name, frames, svgs, tmp_path):
-    paths = [(tmp_path / f"{turn}.svg", tmp_path / f"{turn}.png") for turn in (1, 2)]
-    for svg, png in paths:
-        save(FIGURES.load(name), frames, svg, png)
-    assert paths[0][0].read_bytes() == paths[1][0].read_bytes() == svgs[name].encode()
-    assert paths[0][1].read_bytes() == paths[1][1].read_bytes()
+def test_same_bytes_twice(name, tables, svgs, tmp_path):
+    paths = tmp_path / "a.svg", tmp_path / "a.png"
+    save(FIGURES.load(name), tables, *paths)
+    assert paths[0].read_bytes() == svgs[name].encode()
+    assert b"tIME" not in paths[1].read_bytes(), "a picture bears no date"
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_marks_name_published_values(name, svgs):
-    values = made.values(made.tables())["values"]
+def test_marks_name_published_values(name, svgs, frames):
+    values = made.values(frames)["values"]
     marks = {ident for ident in re.findall(r'\bid="([^"]*/[^"]*)"', svgs[name])}
     assert marks, "a figure without marks"
     assert marks <= set(values)
@@ -72,19 +76,15 @@ def test_text_is_text_and_bears_no_date(name, svgs):
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("status", ["oom", "timeout"])
-def test_draws_when_every_cell_failed(name, status, frames, tmp_path):
-    broken = {}
-    for table, frame in frames.items():
-        frame = frame.copy()
-        if "status" in frame:
-            frame["status"] = status
-        for column in frame.select_dtypes("number"):
-            if column not in ("steps", "batch", "new_tokens", "prompt_tokens", "pass"):
-                frame[column] = None
-        broken[table] = frame
-    save(FIGURES.load(name), broken, tmp_path / "a.svg", tmp_path / "a.png")
-    assert (tmp_path / "a.svg").stat().st_size > 1000
+def test_draws_when_every_cell_failed(name, tables):
+    kept = ("steps", "batch", "new_tokens", "prompt_tokens", "pass")
+    broken = {table: [_failed(row, kept) for row in rows] for table, rows in tables.items()}
+    assert FIGURES.load(name).draw(broken).axes
+
+
+def _failed(row, kept):
+    lost = {column: None for column, value in row.items() if isinstance(value, float) and column not in kept}
+    return Row(row.table, {**row, **lost, **({"status": "oom"} if "status" in row else {})})
 
 
 @pytest.mark.parametrize("name", ["latency_vs_steps", "throughput_by_batch", "memory_heatmap", "pareto"])
@@ -93,29 +93,26 @@ def test_failed_cells_are_shown(name, svgs):
     assert f">{words}<" in svgs[name] or f"({words})" in svgs[name]
 
 
-def test_failed_gate_is_hollow(frames):
-    canvas = FIGURES.load("latency_vs_steps").draw(frames)
-    faces = {
-        line.get_gid(): line.get_markerfacecolor()
-        for axes in canvas.axes
-        for line in axes.lines
-        if line.get_gid()
-    }
-    steps = frames["steps"]
-    judged = steps[(steps.decoder == "masked_diffusion") & (steps.status == "ok")]
-    for _, row in judged.iterrows():
-        hollow = faces[f"steps/{row['key']}/latency_ms"] == "#ffffff"
-        assert hollow == (str(row["gate"]) == "False")
+def test_failed_gate_is_hollow(tables):
+    canvas = FIGURES.load("latency_vs_steps").draw(tables)
+    lines = [line for axes in canvas.axes for line in axes.lines if line.get_gid()]
+    faces = {line.get_gid(): line.get_markerfacecolor() for line in lines}
+    judged = [
+        row for row in tables["steps"] if row["decoder"] == "masked_diffusion" and row["status"] == "ok"
+    ]
+    assert judged
+    for row in judged:
+        assert (faces[row.id("latency_ms")] == "#ffffff") == (row["gate"] is False)
 
 
-def test_missing_table_is_named(frames):
+def test_missing_table_is_named(tables):
     with pytest.raises(UserError, match="noise"):
-        FIGURES.load("noise").draw({name: frame for name, frame in frames.items() if name != "noise"})
+        FIGURES.load("noise").draw({name: rows for name, rows in tables.items() if name != "noise"})
 
 
-def test_drawn_lists_each_value_once(frames):
-    found = drawn(FIGURES.load("pareto").draw(frames))
-    assert len(found) == len(set(found)) > 10
+def test_drawn_lists_each_value_once(tables):
+    ids = drawn(FIGURES.load("pareto").draw(tables))
+    assert len(ids) == len(set(ids)) > 10
 
 
 def test_front_minds_the_direction_of_the_metric():
@@ -124,31 +121,56 @@ def test_front_minds_the_direction_of_the_metric():
     assert front(points, lower=True) == [(1.0, 0.5)]
 
 
-def test_direction_of_metrics():
-    assert all(lower_is_better(name) for name in ("scorer_nll", *LOWER_IS_BETTER))
-    assert not lower_is_better("exact")
-
-
-def test_interval_is_found_with_or_without_the_unit():
-    assert measure({"latency_ms": 2.0, "latency_low": 1.0, "latency_high": 4.0}, "latency_ms").spread == (
-        1.0,
-        2.0,
-    )
-    assert measure({"quality": 0.5, "quality_low": 0.4, "quality_high": 0.5}, "quality").spread == (
-        pytest.approx(0.1),
-        0.0,
-    )
-    assert not measure({"latency_ms": None}, "latency_ms")
-
-
-def test_reference_bears_the_plain_name():
+def test_direction_is_the_metrics_own_whatever_its_name():
+    """`invalid` is better when lower, though nothing in its name says so: the front and the axis follow."""
     rows = [
-        {"decoder": "autoregressive", "arm": "ar-stop", "role": "cell"},
-        {"decoder": "autoregressive", "arm": "ar", "role": "reference"},
-    ]
+        Row("steps", {"key": k, "task": "t", "decoder": "masked_diffusion", "arm": "d", "steps": 2, "status": "ok",
+                      "latency_ms": x, "quality": q, "quality_metric": "invalid", "quality_better": "lower"})
+        for k, x, q in (("a", 1.0, 0.5), ("b", 2.0, 0.1))
+    ]  # fmt: skip
+    assert lower_is_better(rows[0])
+    (axes,) = FIGURES.load("pareto").draw({"steps": rows}).axes
+    assert axes.yaxis_inverted() and "up is better" in axes.get_ylabel()
+
+
+def test_tables_are_read_with_their_own_types(tmp_path):
+    """A workload called 001 stays text, a text that reads true stays text, and a flag is a flag."""
+    for end in (".csv", ".parquet"):
+        row = {"key": "k", "task": "001", "arm": "true", "gate": False, "batch": 4, "latency_ms": None}
+        frame = made.filled("steps", [row])
+        frame = frame.astype(TABLES.load("steps").dtypes)
+        path = tmp_path / f"steps{end}"
+        frame.to_csv(path, index=False) if end == ".csv" else frame.to_parquet(path, index=False)
+        (read,) = load_tables([path])["steps"]
+        assert [read[c] for c in ("task", "arm", "gate", "batch", "latency_ms")] == [
+            "001",
+            "true",
+            False,
+            4,
+            None,
+        ]
+
+
+def test_interval_and_unit_come_from_the_columns_description():
+    row = Row(
+        "steps", {"key": "k", "latency_ms": 2.0, "latency_low": 1.0, "latency_high": 4.0, "tokens_per_s": 9.0}
+    )
+    assert measure(row, "latency_ms").spread == (1.0, 2.0)
+    assert measure(row, "tokens_per_s").spread == (0.0, 0.0)
+    assert not measure(row, "quality")
+    rate = Row("flood", {"key": "k", "characters_per_s": 7.5})
+    assert spoken(rate, "k", "characters_per_s").endswith(": 7.50 characters/s")
+
+
+def test_labels_of_the_study_name_the_arms():
+    def cell(name, label, role="cell"):
+        return Row("steps", {"decoder": "autoregressive", "arm": name, "arm_label": label, "role": role})
+
+    rows = [cell("ar-stop", "stops at the end"), cell("ar", None, "reference"), cell("ar-too", None)]
     assert variants(rows) == {
         ("autoregressive", "ar"): ("autoregressive", 0),
-        ("autoregressive", "ar-stop"): ("autoregressive, ar-stop", 1),
+        ("autoregressive", "ar-too"): ("autoregressive, ar-too", 1),
+        ("autoregressive", "ar-stop"): ("stops at the end", 2),
     }
 
 
@@ -157,19 +179,11 @@ def test_unreadable_table_is_named(tmp_path):
         load_tables([tmp_path / "nowhere.csv"])
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_draws_from_empty_tables(name, frames, tmp_path):
-    empty = {table: frame.iloc[:0] for table, frame in frames.items()}
-    save(FIGURES.load(name), empty, tmp_path / "a.svg", tmp_path / "a.png")
-    assert "no finished cell" in (tmp_path / "a.svg").read_text(encoding="utf-8")
-
-
 @pytest.mark.parametrize("name", ["pareto", "quality_vs_steps"])
-def test_says_where_quality_was_not_measured(name, frames, tmp_path):
-    steps = frames["steps"].copy()
-    steps["quality"] = None
-    save(FIGURES.load(name), {**frames, "steps": steps}, tmp_path / "a.svg", tmp_path / "a.png")
-    assert "no quality measured" in (tmp_path / "a.svg").read_text(encoding="utf-8")
+def test_says_where_quality_was_not_measured(name, tables):
+    steps = [Row("steps", {**row, "quality": None}) for row in tables["steps"]]
+    canvas = FIGURES.load(name).draw({**tables, "steps": steps})
+    assert all("no quality measured" in [words.get_text() for words in axes.texts] for axes in canvas.axes)
 
 
 def test_planning_imports_nothing_heavy():
@@ -192,21 +206,12 @@ def test_marks_tell_their_values_in_any_viewer(name, svgs):
 
 
 def test_title_has_name_value_unit_and_interval():
-    frame = pandas.DataFrame([{"key": "a/b<", "latency_ms": 3.21, "latency_low": 3.0, "latency_high": 3.5}])
+    row = Row("steps", {"key": "a/b<", "latency_ms": 3.21, "latency_low": 3.0, "latency_high": 3.5})
     marks = '<g id="steps/a/b&lt;/latency_ms"><path/></g><g id="steps/gone/latency_ms"/><g id="axes_1"/>'
     content = f'<svg xmlns="http://www.w3.org/2000/svg">{marks}</svg>'.encode()
-    svg = titled(content, speaker({"steps": frame})).decode()
+    svg = titled(content, speaker({"steps": [row]})).decode()
     assert "<title>latency, a, b&lt;: 3.21 ms [3, 3.50]</title>" in svg
     assert svg.count("<title>") == 1
-
-
-@pytest.mark.parametrize(
-    ("column", "unit"),
-    [("latency_ms", "ms"), ("tokens_per_s", "tokens/s"), ("canvas_tokens_per_s", "tokens/s"), ("started_s", "s"),
-     ("peak_allocated_mb", "MB"), ("ratio", ""), ("steps", "")],
-)  # fmt: skip
-def test_units_of_columns(column, unit):
-    assert unit_of(column) == unit
 
 
 @pytest.mark.parametrize("sign", ["color", "marker", "hatch"])
@@ -218,7 +223,9 @@ def test_no_two_decoders_look_alike(sign):
 def test_labels_of_marks_that_all_but_coincide_give_way_sideways():
     from pardec.report.figures.pareto import LABEL, _shifts
 
-    rows = [{"latency_ms": x, "latency_low": x, "latency_high": x} for x in (1.0, 10.0, 10.0, 9.9)]
+    rows = [
+        Row("steps", {"latency_ms": x, "latency_low": x, "latency_high": x}) for x in (1.0, 10.0, 10.0, 9.9)
+    ]
     one, two, three, four = _shifts(rows, span=3.0)
     assert one == 0 and two == pytest.approx(-LABEL / 2)
     assert three > four > -LABEL and _shifts(rows[:1], span=0.0) == [0]

@@ -17,11 +17,10 @@ from pardec.report.digest import digest, origin_of
 from pardec.report.digits import bare_digits, check_digits
 from pardec.report.figures.base import save
 from pardec.report.figures.registry import FIGURES
-from pardec.report.frames import load_tables
 from pardec.report.outputs import gallery, read_outputs
 from pardec.report.packed import fold
 from pardec.report.render import TEMPLATES, Material, make_environment, render
-from pardec.report.rows import Row, groups_of, rows_of
+from pardec.report.rows import Row, groups_of, load_tables
 from pardec.report.svg import embed
 from tests import report_fixtures as made
 
@@ -160,18 +159,17 @@ def test_a_study_with_one_experiment_has_fewer_sections(material):
 
 
 def test_no_quality_is_said_plainly(material):
-    crossover = material.tables["crossover"].copy()
-    crossover["observed"] = None
+    crossover = [Row("crossover", {**row, "observed": None}) for row in material.tables["crossover"]]
     tables = {**material.tables, "crossover": crossover}
     page = render(Material(material.values, tables, material.figures, material.study))
     assert "has no quality to hold speed against" in page
 
 
 def test_a_draft_below_its_floor_does_not_make_the_comparison_doubtful(material):
-    models = material.tables["models"].assign(met=False)
     said = []
     for metric in ("exact", "tau"):
-        tables = {**material.tables, "models": models.assign(metric=metric)}
+        models = [Row("models", {**row, "met": False, "metric": metric}) for row in material.tables["models"]]
+        tables = {**material.tables, "models": models}
         page = render(Material(material.values, tables, material.figures, material.study))
         assert "are missed</b>" in page
         said.append("may be too weak" in page)
@@ -296,7 +294,7 @@ def test_best_by_needs_the_gate():
 
 
 def test_memory_pair_is_the_largest_shape_both_finished(material):
-    sequential, parallel = answers.memory_pair(rows_of(material.tables, "memory"))
+    sequential, parallel = answers.memory_pair(material.tables["memory"])
     assert (sequential["batch"], sequential["new_tokens"]) == (16, 128), (
         "the largest ran out of memory on one side"
     )

@@ -10,21 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pardec.common.files import atomic
 from pardec.common.lazy import lazy
-from pardec.report.book import figures
-from pardec.report.frames import measure, stem, unit_of
+from pardec.report.book import SEPARATE, figures
+from pardec.report.rows import Row, Tables, column_words, measure
 from pardec.report.svg import titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as Canvas
-    from pandas import DataFrame
-
 matplotlib = lazy("matplotlib")
-
-Tables = dict[str, "DataFrame"]
 
 
 @dataclass(frozen=True)
@@ -55,27 +51,26 @@ def drawn(canvas: Canvas) -> list[str]:
 
 def speaker(tables: Tables) -> Callable[[str], str | None]:
     """What says the id of a value in `tables` in words: the row, the number, its interval; None where no row has it."""
-    rows: dict[str, dict[str, Any]] = {}
+    rows: dict[str, dict[str, Row]] = {}
 
     def words(ident: str) -> str | None:
         table, _, rest = ident.partition("/")
         key, _, column = rest.rpartition("/")
         if table not in rows:
-            frame = tables.get(table)
-            rows[table] = {} if frame is None else {r["key"]: r for r in frame.to_dict("records")}
+            rows[table] = {row["key"]: row for row in tables.get(table, ())}
         row = rows[table].get(key)
         return None if row is None else spoken(row, key, column)
 
     return words
 
 
-def spoken(row: Any, key: str, column: str) -> str:
+def spoken(row: Row, key: str, column: str) -> str:
     """One measurement in words: latency, grid, ar: 3.21 ms [3.1, 3.4]."""
-    found = measure(row, column)
-    ends = f" [{figures(found.low)}, {figures(found.high)}]" if any(found.spread) else ""
-    unit = unit_of(column)
-    words = f"{stem(column).replace('_', ' ')}, {key.replace('/', ', ')}: "
-    return f"{words}{figures(found.value)}{' ' * bool(unit)}{unit}{ends}"
+    measured = measure(row, column)
+    ends = f" [{figures(measured.low)}, {figures(measured.high)}]" if any(measured.spread) else ""
+    unit = row.unit_of(column)
+    words = f"{column_words(row, column)}, {key.replace('/', ', ')}: {figures(measured.value)}"
+    return f"{words}{'' if unit in SEPARATE else ' '}{unit}{ends}"
 
 
 def save(figure: Figure, tables: Tables, svg: str | Path, png: str | Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import ALL, arms_in_order, rows_of, workloads
-from pardec.report.frames import measure, need, number, text, value_id
+from pardec.report.figures.drafts import ALL, arms_in_order, workloads
+from pardec.report.rows import measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -23,7 +23,7 @@ def draw(tables: Tables) -> Any:
     from matplotlib.patches import Patch
 
     ideas = need(tables, "ideas")
-    rows = [r for r in rows_of(need(tables, "draft")) if measure(r, "cycle_ms") and text(r, "task") != ALL]
+    rows = [r for r in need(tables, "draft") if measure(r, "cycle_ms") and text(r, "task") != ALL]
     names, arms = workloads(rows), arms_in_order(ideas, rows)
     height = 0.19 * max(len(arms), 4) + 0.7
     canvas, panels = style.panels(len(names), height=height, columns=2)

@@ -6,8 +6,8 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import ALL, arms_in_order, looks, rows_of, workloads
-from pardec.report.frames import Measure, measure, need, number, text, value_id
+from pardec.report.figures.drafts import ALL, arms_in_order, looks, workloads
+from pardec.report.rows import Measure, measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -20,7 +20,7 @@ def draw(tables: Tables) -> Any:
     from matplotlib.figure import Figure as Canvas
 
     draft, ideas = need(tables, "draft"), need(tables, "ideas")
-    told = [(words, column, [r for r in rows_of(draft) if measure(r, column)]) for column, words in SIDES]
+    told = [(words, column, [r for r in draft if measure(r, column)]) for column, words in SIDES]
     sides = [(words, column, rows, arms_in_order(ideas, rows)) for words, column, rows in told if rows]
     heights = [len(names) + 1.2 for *_, names in sides]
     canvas = Canvas(figsize=(style.WIDTH, 0.27 * max(sum(heights), 3) + 0.9), layout="constrained")
@@ -29,7 +29,7 @@ def draw(tables: Tables) -> Any:
         return canvas
     panels = canvas.subplots(len(sides), 1, height_ratios=heights, squeeze=False)[:, 0]
     signs = looks(workloads([row for _, _, rows, _ in sides for row in rows]))
-    margin = max((number(r, "margin") for r in rows_of(ideas) if number(r, "margin") > 0), default=0.0)
+    margin = max((number(r, "margin") for r in ideas if number(r, "margin") > 0), default=0.0)
     for axes, (words, column, rows, names) in zip(panels, sides, strict=True):
         axes.axvline(1, color=style.INK, linewidth=0.9)
         if column == "ratio":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pardec.report.frames import ordered, text
+from pardec.report.rows import ordered, text
 
 ALL = "all workloads"
 BASELINE = "draft"
@@ -20,13 +20,9 @@ LOOKS = (
 """Okabe and Ito's palette, by workload."""
 
 
-def rows_of(frame: Any) -> list[Any]:
-    return [row for _, row in frame.iterrows()]
-
-
 def controls(ideas: Any) -> set[str]:
     """Arms that only prove a mechanism: they are the baseline under another name."""
-    return {text(row, "control_arm") for row in rows_of(ideas)} - {""}
+    return {text(row, "control_arm") for row in ideas} - {""}
 
 
 def workloads(rows: list[Any]) -> list[str]:
@@ -41,7 +37,7 @@ def looks(names: list[str]) -> dict[str, dict[str, str]]:
 def arms_in_order(ideas: Any, rows: list[Any]) -> list[str]:
     """Arms of `rows`: the plain draft first, then those of no idea, then by the idea's number; no controls."""
     numbers = {}
-    for place, row in enumerate(rows_of(ideas)):
+    for place, row in enumerate(ideas):
         numbers.setdefault(text(row, "arm"), place)
     hidden = controls(ideas)
     names = [name for name in ordered(text(row, "arm") for row in rows) if name not in hidden]

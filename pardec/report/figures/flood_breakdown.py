@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import need, number, ok, text, value_id
+from pardec.report.rows import need, number, ok, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -23,7 +23,7 @@ def draw(tables: Tables) -> Any:
     """One bar a cell, its phases side by side from left to right."""
     from matplotlib.patches import Patch
 
-    rows = [r for _, r in need(tables, "flood").iterrows() if _shown(r)]
+    rows = [r for r in need(tables, "flood") if _shown(r)]
     rows.sort(key=lambda r: (text(r, "plan"), number(r, "roots"), number(r, "candidates"), text(r, "order")))
     canvas, (axes, *_) = style.panels(1 if rows else 0, height=max(2.0, 0.24 * len(rows) + 1))
     for place, row in enumerate(rows):

@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import Measure, measure, need, number, text, value_id
+from pardec.report.rows import Measure, measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -22,7 +22,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 def draw(tables: Tables) -> Any:
     """One line a series of at least two sizes; both axes logarithmic, so that proportional growth is a diagonal."""
-    shown = series([row for _, row in need(tables, "flood").iterrows()])
+    shown = series(need(tables, "flood"))
     rows = [row for line in shown.values() for row in line]
     canvas, (axes, *_) = style.panels(1 if rows else 0, height=3.2)
     if not rows:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import need, number, ok, text, value_id
+from pardec.report.rows import need, number, ok, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -16,7 +16,7 @@ def draw(tables: Tables) -> Any:
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
-    rows = surface([row for _, row in need(tables, "flood").iterrows()])
+    rows = surface(need(tables, "flood"))
     sizes = sorted({text(row, "chunk_batch") for row in rows}, key=_size)
     counts = sorted({number(row, "candidates") for row in rows})
     canvas, (axes, *_) = style.panels(1 if rows else 0, height=0.42 * len(counts) + 1.2)

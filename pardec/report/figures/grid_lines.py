@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.report.frames import ARMS, number, ok, text
+from pardec.report.rows import decoder_words, number, ok, text
 
 style = lazy("pardec.report.figures.style")
 
@@ -24,10 +24,10 @@ class Line:
     further: bool = False
 
 
-def lines(frame: Any) -> list[Line]:
+def lines(rows: Any) -> list[Line]:
     """The reference; diffusion at the fewest and the most steps that every size has; Jacobi decoding to its fixed
     point, by arm; full passes. Decoders stopped early and other arms stand in the table."""
-    rows = [row for _, row in frame.iterrows() if ok(row) and number(row, "batch") == 1]
+    rows = [row for row in rows if ok(row) and number(row, "batch") == 1]
     sizes = {number(row, "new_tokens") for row in rows}
     groups: dict[tuple[str, str, str], list[Any]] = {}
     for row in rows:
@@ -43,7 +43,7 @@ def lines(frame: Any) -> list[Line]:
         decoder, arm, steps = name
         index = seen[decoder] = seen.get(decoder, -1) + 1
         look = next(spare) if index else style.look(decoder)
-        words = ARMS.get(decoder, decoder.replace("_", " "))
+        words = decoder_words({"decoder": decoder})
         words += f", {steps} {'pass' if steps == '1' else 'passes'}" if steps else f", {arm}" if index else ""
         order = sorted(kept[name], key=lambda row: number(row, "new_tokens"))
         found.append(Line(words, look, tuple(order), further=bool(index) and not steps))

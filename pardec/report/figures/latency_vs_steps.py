@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import (
+from pardec.report.rows import (
     Measure,
     gate_failed,
     is_parallel,
@@ -32,12 +32,12 @@ def _latency_axis(axes: Any, rows: list[Any]) -> None:
     axes.set_ylabel("latency (ms)")
 
 
-def over_steps(frame: Any, column: str, set_axis: Any) -> Any:
+def over_steps(cells: Any, column: str, set_axis: Any) -> Any:
     """One panel a task: `column` of each diffusion variant over its steps, the sequential arms as levels."""
-    names = style.tasks(frame)
+    names = style.tasks(cells)
     canvas, panels = style.panels(len(names), height=2.5)
     for axes, name in zip(panels, names, strict=False):
-        rows = [r for _, r in frame.iterrows() if text(r, "task") == name]
+        rows = [r for r in cells if text(r, "task") == name]
         # Quality is scored apart from timing: a cell that was too slow to time may still have one.
         good = [r for r in rows if measure(r, column) and (ok(r) or column == "quality")]
         axes.set_title(name)
@@ -58,7 +58,7 @@ def over_steps(frame: Any, column: str, set_axis: Any) -> Any:
         _failed(
             axes, [r for r in rows if number(r, "steps") > 0 and not ok(r) and not any(r is g for g in good)]
         )
-    style.key(canvas, _explain([r for _, r in frame.iterrows()], column))
+    style.key(canvas, _explain(cells, column))
     return canvas
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import measure, need, number, ok, text, value_id
+from pardec.report.rows import measure, need, number, ok, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -19,9 +19,8 @@ def draw(tables: Tables) -> Any:
 
     from pardec.report.figures.throughput_by_batch import arm_of
 
-    frame = need(tables, "memory")
-    rows = [r for _, r in frame.iterrows()]
-    length = length_column(frame)
+    rows = need(tables, "memory")
+    length = length_column(rows)
     many = len({text(r, "task") for r in rows}) > 1
 
     def name(row: Any) -> str:
@@ -56,9 +55,10 @@ def draw(tables: Tables) -> Any:
     return canvas
 
 
-def length_column(frame: Any) -> str:
+def length_column(rows: list[Any]) -> str:
     """The column that varies: new tokens, else prompt tokens."""
-    if "prompt_tokens" in frame and frame["new_tokens"].nunique() < 2 <= frame["prompt_tokens"].nunique():
+    new, prompt = ({row[name] for row in rows} - {None} for name in ("new_tokens", "prompt_tokens"))
+    if len(new) < 2 <= len(prompt):
         return "prompt_tokens"
     return "new_tokens"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import Measure, arm, measure, need, number, ok, text, value_id
+from pardec.report.rows import Measure, arm, measure, need, number, ok, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -15,7 +15,7 @@ def draw(tables: Tables) -> Any:
     """A row a cell: its A/A ratio with interval around one; shaded: the largest half-width."""
     from matplotlib.figure import Figure as Canvas
 
-    rows = [r for _, r in need(tables, "noise").iterrows()]
+    rows = need(tables, "noise")
     good = [r for r in rows if ok(r) and measure(r, "ratio")]
     canvas = Canvas(figsize=(style.WIDTH, 0.30 * max(len(rows), 2) + 0.85), layout="constrained")
     axes = canvas.subplots()

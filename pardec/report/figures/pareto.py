@@ -8,7 +8,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import (
+from pardec.report.rows import (
     arm,
     gate_failed,
     is_parallel,
@@ -32,13 +32,13 @@ ROOM, LABEL = 90.0, 10.0
 def draw(tables: Tables) -> Any:
     """One panel a task: diffusion as a curve over its steps, autoregression as points, the Pareto front
     behind."""
-    frame = need(tables, "steps")
-    names = style.tasks(frame)
+    cells = need(tables, "steps")
+    names = style.tasks(cells)
     canvas, panels = style.panels(len(names), height=2.75)
     for axes, name in zip(panels, names, strict=False):
-        rows = [row for _, row in frame.iterrows() if text(row, "task") == name]
+        rows = [row for row in cells if text(row, "task") == name]
         _panel(axes, name, rows)
-    style.key(canvas, _explain([row for _, row in frame.iterrows()]))
+    style.key(canvas, _explain(cells))
     return canvas
 
 
@@ -67,13 +67,12 @@ def _panel(axes: Any, name: str, rows: list[Any]) -> None:
     if not good:
         style.nothing(axes, "no quality measured" if any(map(ok, rows)) else "no finished cell")
         return
-    metric = text(good[0], "quality_metric")
-    lower = lower_is_better(metric)
+    lower = lower_is_better(good[0])
     latencies = [measure(r, "latency_ms").value for r in good]
     style.log_axis(axes.xaxis, latencies)
     axes.set_xlabel("latency (ms) ← faster")
     axes.margins(x=0.12, y=0.16)
-    style.quality_axis(axes, metric)
+    style.quality_axis(axes, good[0])
     _front(axes, good, lower)
     span = math.log(max(latencies) / min(latencies))
     for variant, (_, index) in variants(good).items():

@@ -7,7 +7,7 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
 from pardec.report.figures.grid_lines import Line, hollow, key, lines
-from pardec.report.frames import Measure, measure, need, number, value_id
+from pardec.report.rows import Measure, measure, need, number, value_id
 
 style = lazy("pardec.report.figures.style")
 

@@ -7,7 +7,7 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
 from pardec.report.figures.latency_vs_steps import over_steps
-from pardec.report.frames import need, text
+from pardec.report.rows import need
 
 style = lazy("pardec.report.figures.style")
 
@@ -17,7 +17,7 @@ def draw(tables: Tables) -> Any:
 
 
 def _quality_axis(axes: Any, rows: list[Any]) -> None:
-    style.quality_axis(axes, text(rows[0], "quality_metric"))
+    style.quality_axis(axes, rows[0])
 
 
 FIGURE = Figure(

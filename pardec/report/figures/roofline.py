@@ -9,7 +9,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import arm, gate_failed, measure, need, number, ok, text, value_id
+from pardec.report.rows import arm, gate_failed, measure, need, number, ok, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -53,8 +53,7 @@ def draw(tables: Tables) -> Any:
     return canvas
 
 
-def _rows(frame: Any) -> list[Any]:
-    rows = (row for _, row in frame.iterrows())
+def _rows(rows: Any) -> list[Any]:
     return [
         row for row in rows if ok(row) and measure(row, "intensity") and measure(row, "achieved_gflop_per_s")
     ]
@@ -62,7 +61,7 @@ def _rows(frame: Any) -> list[Any]:
 
 def _fact(tables: Tables, name: str) -> float | None:
     """A measured rate of the machine; None where it was not measured."""
-    for _, row in need(tables, "machine").iterrows():
+    for row in need(tables, "machine"):
         if text(row, "fact") == name and measure(row, "value"):
             return number(row, "value")
     return None

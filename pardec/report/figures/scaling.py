@@ -8,7 +8,7 @@ from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
 from pardec.report.figures.memory_heatmap import length_column
 from pardec.report.figures.throughput_by_batch import arm_of, looks
-from pardec.report.frames import Measure, gate_failed, measure, need, number, ok, text, value_id
+from pardec.report.rows import Measure, gate_failed, measure, need, number, ok, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -16,7 +16,7 @@ style = lazy("pardec.report.figures.style")
 def draw(tables: Tables) -> Any:
     """Three log-log panels; straight lines are power laws."""
     length, batch, memory = (need(tables, name) for name in ("length", "batch", "memory"))
-    arms = looks([r for frame in (length, batch, memory) for _, r in frame.iterrows()])
+    arms = looks([r for frame in (length, batch, memory) for r in frame])
     canvas, panels = style.panels(3, height=2.7)
     column = length_column(length)
     words = "prompt tokens" if column == "prompt_tokens" else "new tokens"
@@ -34,7 +34,7 @@ def draw(tables: Tables) -> Any:
 def _panel(
     axes: Any, title: str, table: str, frame: Any, x: str, y: str, xlabel: str, ylabel: str, arms: dict
 ) -> None:
-    rows = [r for _, r in frame.iterrows() if ok(r) and measure(r, y)]
+    rows = [r for r in frame if ok(r) and measure(r, y)]
     if not rows:
         style.nothing(axes)
         return

@@ -6,8 +6,8 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import looks, rows_of, workloads
-from pardec.report.frames import measure, need, number, ordered, text, value_id
+from pardec.report.figures.drafts import looks, workloads
+from pardec.report.rows import measure, need, number, ordered, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -15,9 +15,9 @@ style = lazy("pardec.report.figures.style")
 def draw(tables: Tables) -> Any:
     """One panel an arm whose block changes: the mean block by cycle, a line a workload."""
     trace = need(tables, "cycle_trace")
-    rows = [r for r in rows_of(trace) if number(r, "asked") > 0]
+    rows = [r for r in trace if number(r, "asked") > 0]
     arms = [name for name in ordered(text(r, "arm") for r in rows) if _changes(rows, name)]
-    means = {(text(r, "arm"), text(r, "task")): r for r in rows_of(need(tables, "draft"))}
+    means = {(text(r, "arm"), text(r, "task")): r for r in need(tables, "draft")}
     canvas, panels = style.panels(len(arms), height=2.5, columns=2)
     names = workloads(rows)
     signs = looks(names)

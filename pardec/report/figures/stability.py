@@ -7,7 +7,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import Measure, arm, measure, need, number, ok, text, value_id
+from pardec.report.rows import Measure, arm, measure, need, number, ok, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -24,7 +24,7 @@ ABREAST = 4
 
 def draw(tables: Tables) -> Any:
     """Above: each series of work that was timed in several processes, over their median. Below: samples by cell."""
-    rows = [r for _, r in need(tables, "stability").iterrows() if ok(r) and number(r, "started_s") >= 0]
+    rows = [r for r in need(tables, "stability") if ok(r) and number(r, "started_s") >= 0]
     canvas, (upper, lower) = style.panels(2, height=2.15, columns=1)
     again = [r for r in rows if measure(r, "relative")]
     cells = [r for r in rows if text(r, "side") == "cell" and number(r, "n_all") > 0]

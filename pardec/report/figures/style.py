@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from pardec.report.frames import SEQUENTIAL, Measure, arm, is_parallel, ordered, text, variant_of, variants
+from pardec.report.rows import (
+    SEQUENTIAL,
+    Measure,
+    arm,
+    is_parallel,
+    lower_is_better,
+    ordered,
+    text,
+    variant_of,
+    variants,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,9 +103,9 @@ def panels(
     return canvas, axes[:count]
 
 
-def tasks(frame: Any) -> list[str]:
+def tasks(rows: list[Any]) -> list[str]:
     """Tasks in a reading order: exact ones first, text last."""
-    names = ordered(frame["task"]) if "task" in frame else [""]
+    names = ordered(row["task"] for row in rows)
     return sorted(names, key=lambda name: (name == "text", names.index(name)))
 
 
@@ -190,11 +200,10 @@ def quality_label(metric: str) -> str:
     return names.get(metric, metric.replace("_", " "))
 
 
-def quality_axis(axes: Axes, metric: str) -> None:
-    """A quality axis on which up is always better; fractions stand on one scale in every panel."""
-    from pardec.report.frames import lower_is_better
-
-    if lower_is_better(metric):
+def quality_axis(axes: Axes, row: Any) -> None:
+    """The axis of `row`'s quality, on which up is always better; fractions share one scale in every panel."""
+    metric = text(row, "quality_metric")
+    if lower_is_better(row):
         axes.set_ylabel(f"{quality_label(metric)}\naxis reversed: up is better")
         axes.yaxis.set_inverted(True)
         return

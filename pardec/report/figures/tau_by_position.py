@@ -6,15 +6,15 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import BASELINE, looks, rows_of, workloads
-from pardec.report.frames import Measure, measure, need, number, text, value_id
+from pardec.report.figures.drafts import BASELINE, looks, workloads
+from pardec.report.rows import Measure, measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
     """Left: share of cycles by tau. Right: acceptance of a position once all before it were accepted."""
-    rows = [r for r in rows_of(need(tables, "cycles")) if text(r, "arm") == BASELINE and measure(r, "share")]
+    rows = [r for r in need(tables, "cycles") if text(r, "arm") == BASELINE and measure(r, "share")]
     names = workloads(rows)
     canvas, panels = style.panels(2 if names else 0, height=2.8, columns=2)
     if not names:

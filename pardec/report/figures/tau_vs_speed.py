@@ -7,8 +7,8 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.evidence.ideas.base import BEST_FIXED
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import ALL, BASELINE, controls, looks, rows_of, workloads
-from pardec.report.frames import Measure, measure, need, number, text, value_id
+from pardec.report.figures.drafts import ALL, BASELINE, controls, looks, workloads
+from pardec.report.rows import Measure, measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -18,7 +18,7 @@ def draw(tables: Tables) -> Any:
     draft, ideas = need(tables, "draft"), need(tables, "ideas")
     hidden = controls(ideas) | _held_elsewhere(ideas)
     rows = [
-        r for r in rows_of(draft)
+        r for r in draft
         if text(r, "task") != ALL and measure(r, "tau") and measure(r, "ratio") and text(r, "arm") not in hidden
     ]  # fmt: skip
     names = workloads(rows)
@@ -48,7 +48,7 @@ def draw(tables: Tables) -> Any:
 
 def _held_elsewhere(ideas: Any) -> set[str]:
     """Arms whose ratio is over another draft than the plain one, such as those that sample."""
-    return {text(r, "arm") for r in rows_of(ideas) if text(r, "against") not in (BASELINE, BEST_FIXED)}
+    return {text(r, "arm") for r in ideas if text(r, "against") not in (BASELINE, BEST_FIXED)}
 
 
 def _names(axes: Any, rows: list[Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import arm, gate_failed, is_parallel, measure, need, number, ok, text, value_id
+from pardec.report.rows import arm, gate_failed, is_parallel, measure, need, number, ok, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -15,17 +15,17 @@ def draw(tables: Tables) -> Any:
     """One panel a task; at each batch one bar an arm, failed cells as a cross where their bar would stand."""
     from matplotlib.patches import Patch
 
-    frame = need(tables, "batch")
-    names = style.tasks(frame)
-    arms = looks([r for _, r in frame.iterrows()])
+    cells = need(tables, "batch")
+    names = style.tasks(cells)
+    arms = looks(cells)
     canvas, panels = style.panels(len(names), height=2.7, columns=2)
     for axes, name in zip(panels, names, strict=False):
-        _panel(axes, name, [r for _, r in frame.iterrows() if text(r, "task") == name], arms)
+        _panel(axes, name, [r for r in cells if text(r, "task") == name], arms)
     entries = [
         (words, Patch(facecolor=look["color"], edgecolor=style.PAPER, hatch=look["hatch"]))
         for words, look in arms.items()
     ]
-    if any(gate_failed(r) for _, r in frame.iterrows()):
+    if any(gate_failed(r) for r in cells):
         entries.append(("quality below the gate", Patch(facecolor=style.PAPER, edgecolor=style.INK)))
     style.key(canvas, entries)
     return canvas

@@ -7,7 +7,7 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
 from pardec.report.figures.grid_lines import Line, hollow, key, lines
-from pardec.report.frames import Measure, need, number, text, value_id
+from pardec.report.rows import Measure, need, number, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -16,9 +16,9 @@ def draw(tables: Tables) -> Any:
     """One panel a size; time and tokens are linear, so that sequential decoding is a straight line."""
     from matplotlib.ticker import FuncFormatter
 
-    frame, commits = need(tables, "grid"), need(tables, "commits")
+    rows, commits = need(tables, "grid"), need(tables, "commits")
     # A model that needs a pass a token would squeeze the others into a corner; it stands in the other figure.
-    shown = [line for line in lines(frame) if not line.further]
+    shown = [line for line in lines(rows) if not line.further]
     sizes = sorted({number(row, "new_tokens") for line in shown for row in line.rows})
     canvas, panels = style.panels(len(sizes), height=2.5, columns=2)
     wrong = False
@@ -40,10 +40,10 @@ def draw(tables: Tables) -> Any:
 
 def _curve(axes: Any, line: Line, row: Any, commits: Any) -> None:
     """Tokens after each event; a step where one pass commits many."""
-    events = commits[commits["cell"] == text(row, "cell")].sort_values("commit")
-    if not len(events):
+    events = sorted((e for e in commits if e["cell"] == row["cell"]), key=lambda e: e["commit"])
+    if not events:
         return
-    at, tokens = [0.0, *events["at_ms"]], [0.0, *events["tokens"]]
+    at, tokens = ([0.0, *(number(event, name) for event in events)] for name in ("at_ms", "tokens"))
     look = line.look
     axes.step(at, tokens, where="post", color=look["color"], linestyle=look["line"], linewidth=1.3)
     end = Measure(at[-1]), Measure(tokens[-1])

@@ -6,8 +6,8 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import looks, rows_of
-from pardec.report.frames import Measure, measure, need, number, ordered, text, value_id
+from pardec.report.figures.drafts import looks
+from pardec.report.rows import Measure, measure, need, number, ordered, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -19,7 +19,7 @@ SIDES = (
 
 def draw(tables: Tables) -> Any:
     """Left: time of a pass over that of one token. Right: tau at which a cycle equals sequential decoding."""
-    rows = [r for r in rows_of(need(tables, "verify_cost")) if measure(r, "cost")]
+    rows = [r for r in need(tables, "verify_cost") if measure(r, "cost")]
     names = ordered(text(r, "model") for r in rows)
     canvas, panels = style.panels(2 if names else 0, height=2.7, columns=2)
     if not names:

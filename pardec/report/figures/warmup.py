@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.frames import ARMS, measure, need, number, text, value_id
+from pardec.report.rows import decoder_words, measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
 
@@ -18,7 +18,7 @@ def draw(tables: Tables) -> Any:
     """One line a cell of `LEAST` passes or more: each pass relative to the median of its timed samples."""
     import statistics
 
-    rows = [r for _, r in need(tables, "warmup").iterrows()]
+    rows = need(tables, "warmup")
     canvas, (axes,) = style.panels(1, height=2.6)
     lines: dict[str, list[Any]] = {}
     for row in rows:
@@ -57,7 +57,7 @@ def draw(tables: Tables) -> Any:
             markersize=5,
             zorder=5,
         )
-        entries.append((ARMS.get(decoder, decoder.replace("_", " ")), line))
+        entries.append((decoder_words({"decoder": decoder}), line))
     style.key(canvas, entries)
     axes.axhline(1, color=style.INK, linewidth=0.9, zorder=1)
     style.log_axis(axes.yaxis, [y for ys in passes.values() for y in ys])
