@@ -18,7 +18,6 @@ from pardec.report.figures.registry import FIGURES
 from pardec.study.plan import Plan
 from pardec.study.planning import lean_planning
 from pardec.study.scheduling import calm_scheduler
-from pardec.study.targets import mend_targets
 
 try:
     said = workflow.config_settings.config_args or []
@@ -27,8 +26,6 @@ except UserError as error:
     print(f"error: {error}", file=sys.stderr)
     sys.exit(2)
 
-# On a cluster a job is told by its wildcards, which Snakemake cuts at the commas in our paths.
-mend_targets()
 # Its planning would take half as long again.
 lean_planning()
 # And its scheduler would take a core from the cells that are timed.

@@ -49,14 +49,14 @@ BASE = Arm(BASELINE)
 
 def cell(arm: Arm, task: str, against: str | None, run: int, tuning: bool = False) -> dict[str, Any]:
     words = [
-        f"batch=1{f',against={against}' if against else ''},run={run}",
-        *(["prompts=tuning"] if tuning else []),
+        f"batch~1{f'+against~{against}' if against else ''}+run~{run}",
+        *(["prompts~tuning"] if tuning else []),
     ]
     settings: dict[str, Any] = {"temperature": arm.temperature}
     if arm.decoder == "speculative":
         settings["block"] = arm.block
     return {
-        "id": f"draft/{task}/ar-{task}/{arm.name}/new={NEW},{','.join(words)}",
+        "id": f"draft/{task}/ar-{task}/{arm.name}/new~{NEW}+{'+'.join(words)}",
         "experiment": "draft",
         "task": task,
         "data": task,

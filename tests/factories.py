@@ -29,7 +29,7 @@ def settings(steps: int | None) -> dict[str, Any]:
 
 
 def words(steps: int | None, new: int) -> str:
-    return ",".join(([] if steps is None else [f"steps={steps}"]) + [f"new={new}"])
+    return "+".join(([] if steps is None else [f"steps~{steps}"]) + [f"new~{new}"])
 
 
 def cell(experiment: str, task: str, steps: int | None, batch: int = 1, new: int = NEW) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def cell(experiment: str, task: str, steps: int | None, batch: int = 1, new: int
     arm, model = ("ar", f"ar-{task}") if steps is None else ("mdm", f"mdm-{task}")
     place = f"{task}/{model}/{arm}/{words(steps, new)}"
     return {
-        "id": f"{experiment}/{place},batch={batch}",
+        "id": f"{experiment}/{place}+batch~{batch}",
         "experiment": experiment,
         "workload": task,
         "task": task,

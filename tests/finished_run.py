@@ -26,7 +26,7 @@ from tests import factories
 
 CODE = ["pardec/common/files.py", "pardec/common/errors.py"]
 """Project files that the synthetic jobs claim to have run."""
-PRINTED = ["cells/steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/latency_ms", "finding/answer/tasks"]
+PRINTED = ["cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/latency_ms", "finding/answer/tasks"]
 """Ids that the synthetic report links."""
 FIGURE = "results/figures/pareto.svg"
 

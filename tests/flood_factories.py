@@ -70,7 +70,7 @@ def manager_ms(made: dict[str, Any], roots: int) -> float:
 def cell(made: dict[str, Any], roots: int) -> dict[str, Any]:
     decoder, planned = decoder_of(made), made.get("plan") == "manager"
     prompt = 20 if planned else roots
-    words = f"prompt={prompt},new={roots * 8}"
+    words = f"prompt~{prompt}+new~{roots * 8}"
     name = "-".join(
         [
             decoder,
@@ -80,7 +80,7 @@ def cell(made: dict[str, Any], roots: int) -> dict[str, Any]:
     place = f"render/renderer/{name}/{words}"
     return {
         **factories.cell("flood", "render", None, new=roots * 8),
-        "id": f"flood/{place},batch=1",
+        "id": f"flood/{place}+batch~1",
         "model": "renderer",
         "family": "renderer",
         "arm": name,

@@ -51,12 +51,12 @@ def time_ms(arm: str, tokens: int) -> float:
 def cell(arm: str, side: int) -> dict[str, Any]:
     made, new = ARMS[arm], side * side
     steps = made["settings"].get("steps")
-    words = ",".join([*([f"steps={steps}"] if steps else []), f"new={new}"])
+    words = "+".join([*([f"steps~{steps}"] if steps else []), f"new~{new}"])
     name = made.get("arm", arm)
     place = f"grid-{side}/{made['model']}/{name}/{words}"
     return {
         **factories.cell("grid", f"grid-{side}", None, new=new),
-        "id": f"grid/{place},batch=1",
+        "id": f"grid/{place}+batch~1",
         "model": made["model"],
         "family": "jacobi" if made["decoder"] == "jacobi" else made["decoder"],
         "arm": name,
@@ -120,7 +120,7 @@ def study(sides=SIDES, arms=tuple(ARMS), times=time_ms, share=right) -> tuple[li
 def frames(**changes) -> dict[str, Any]:
     """Tables of the experiment, built by the project's own code."""
     records, scores = study(**changes)
-    noise = cell("ar", 8) | {"experiment": "noise", "id": "noise/grid-8/ar-mega/ar/new=64,batch=1"}
+    noise = cell("ar", 8) | {"experiment": "noise", "id": "noise/grid-8/ar-mega/ar/new~64+batch~1"}
     records.append(factories.record(noise, noise))
     sources = tuple(
         Source(f"results/cells/{r['cell']['id']}/timing.json", f"{k:064x}", r) for k, r in enumerate(records)

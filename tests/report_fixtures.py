@@ -44,9 +44,9 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
     )
     quality = QUALITY[task][1][STEPS.index(steps)] if parallel else QUALITY[task][0]
     half = 0.04 if task != "text" else 0.15
-    words = f"steps={steps}" if parallel else "temperature=0"
+    words = f"steps~{steps}" if parallel else "temperature~0"
     cell = f"{experiment}/{task}/{'mdm' if parallel else 'ar'}-{task}/{decoder}/{words}"
-    cell += f",batch={batch},new_tokens={tokens}" if experiment != "steps" else ""
+    cell += f"+batch~{batch}+new_tokens~{tokens}" if experiment != "steps" else ""
     record = {
         "key": cell.split("/", 1)[1],
         "experiment": experiment,
@@ -304,9 +304,9 @@ def write_outputs(folder: Path) -> list[Path]:
     """Outputs of two arms, one of which wrote markup."""
     prompt = {"id": "a1", "task": "grid", "prompt": "<b>2 by 2</b> &amp;", "answer": "0,1\n1,2"}
     texts = {
-        "ar-grid/ar/new=80": "0,1\n1,2",
-        "mdm-grid/diffusion/steps=1,new=80": "<script>alert(1)</script>",
-        "mdm-grid/diffusion/steps=8,new=80": "0,1\n1,2",
+        "ar-grid/ar/new~80": "0,1\n1,2",
+        "mdm-grid/diffusion/steps~1+new~80": "<script>alert(1)</script>",
+        "mdm-grid/diffusion/steps~8+new~80": "0,1\n1,2",
     }
     paths = []
     for place, text in texts.items():

@@ -75,7 +75,7 @@ def nearest(ident: str, known: dict[str, Any]) -> list[str]:
 
 
 def _words(ident: str) -> list[str]:
-    return ident.replace("=", "/").replace(",", "/").replace("_", "/").split("/")
+    return re.split("[~+_/]", ident)
 
 
 def printed_in(run: Run, ident: str, body: dict[str, Any]) -> list[str]:

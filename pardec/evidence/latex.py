@@ -18,11 +18,13 @@ DIGITS = dict(
 )
 HEAD = r"""% Written by collect_values: \pardecvalue{id}, \pardecinterval{id}, and one macro a finding.
 \makeatletter
-\newcommand{\pardec@get}[2]{\ifcsname pardec@#1@#2\endcsname\csname pardec@#1@#2\endcsname\else
-  \PackageError{pardec}{no value #2}{}\fi}
+% ~ in an id is a letter here, not a space.
+\newcommand{\pardec@name}[2]{pardec@#1@\detokenize{#2}}
+\newcommand{\pardec@get}[2]{\ifcsname\pardec@name{#1}{#2}\endcsname\csname\pardec@name{#1}{#2}\endcsname\else
+  \PackageError{pardec}{no value \detokenize{#2}}{}\fi}
 \newcommand{\pardecvalue}[1]{\pardec@get{v}{#1}}
 \newcommand{\pardecinterval}[1]{\pardec@get{i}{#1}}
-\newcommand{\pardec@set}[3]{\expandafter\def\csname pardec@#1@#2\endcsname{#3}}
+\newcommand{\pardec@set}[3]{\expandafter\def\csname\pardec@name{#1}{#2}\endcsname{#3}}
 """
 
 

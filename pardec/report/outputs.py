@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from pardec.common.files import read_jsonl
+from pardec.study import paths
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,13 @@ def read_outputs(paths: list[str | Path]) -> list[Written]:
         task, model, decoder, settings = (
             parts[-5:-1] if len(parts) >= 5 else ("", "", "", parts[-2] if parts[1:] else "")
         )
-        steps = re.search(r"steps=(\d+)", settings)
+        steps = paths.value_of(settings, "steps")
         rows = {row["id"]: row for row in read_jsonl(path)}
-        written.append(Written(path, task, model, decoder, settings, int(steps[1]) if steps else None, rows))
+        written.append(
+            Written(
+                path, task, model, decoder, settings, int(steps) if steps and steps.isdigit() else None, rows
+            )
+        )
     return written
 
 
@@ -49,7 +53,7 @@ def gallery(written: list[Written], prompts: int = 2) -> list[dict]:
     """
     tasks = []
     for task in dict.fromkeys(w.task for w in written):
-        here = [w for w in written if w.task == task and "prompts=random" not in w.settings]
+        here = [w for w in written if w.task == task and paths.word("prompts", "random") not in w.settings]
         plain = sorted((w for w in here if w.steps is None), key=lambda w: (len(w.decoder), w.path))
         arms = plain[:1] + _spread(sorted((w for w in here if w.steps is not None), key=_steps))
         if not arms:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.decoding.prepared import companion_trouble
 from pardec.decoding.registry import DECODERS
 from pardec.measure.settings import MeasureSettings
+from pardec.study import paths
 from pardec.study.schema import Grid, Study
 
 
@@ -54,12 +55,12 @@ class Cell:
     @property
     def output_words(self) -> str:
         """What of the cell changes its outputs: all but batch and experiment, since decoding is batch-invariant."""
-        words = [f"{key}={_word(value)}" for key, value in self.swept]
+        listed = paths.words(self.swept)
         if self.prompt_tokens is not None:
-            words.append(f"prompt={self.prompt_tokens}")
+            listed.append(paths.word("prompt", self.prompt_tokens))
         if self.random_prompts:
-            words.append("prompts=random")
-        return ",".join([*words, f"new={self.new_tokens}"])
+            listed.append(paths.word("prompts", "random"))
+        return paths.join([*listed, paths.word("new", self.new_tokens)])
 
     @property
     def output_id(self) -> str:
@@ -67,17 +68,13 @@ class Cell:
 
     @property
     def id(self) -> str:
-        words = [self.output_id, f"batch={self.batch}"]
+        listed = [self.output_id, paths.word("batch", self.batch)]
         if self.run is not None:
-            words += [f"against={self.reference.arm}"] if self.reference else []
-            words.append(f"run={self.run}")
+            listed += [paths.word("against", self.reference.arm)] if self.reference else []
+            listed.append(paths.word("run", self.run))
         if self.tuning:
-            words.append("prompts=tuning")
-        return f"{self.experiment}/{','.join(words)}"
-
-
-def _word(value: Any) -> str:
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+            listed.append(paths.word("prompts", "tuning"))
+        return f"{self.experiment}/{paths.join(listed)}"
 
 
 def expand(study: Study) -> dict[str, Cell]:
@@ -91,7 +88,16 @@ def expand(study: Study) -> dict[str, Cell]:
         for number, grid in enumerate(experiment.grids):
             where = f"experiments.{name}.grids.{number}"
             for cell in _grid_cells(study, name, grid, where):
-                cells.setdefault(cell.id, cell)
+                known = cells.setdefault(cell.id, cell)
+                if known != cell:
+                    differ = ", ".join(
+                        f.name for f in fields(Cell) if getattr(known, f.name) != getattr(cell, f.name)
+                    )
+                    raise UserError(
+                        where,
+                        f"defines {cell.id} a second time, with other values of {differ}",
+                        "let the grids of one experiment share no cell, or give them the same settings",
+                    )
     return cells
 
 
@@ -153,6 +159,10 @@ def _cell(
     if trouble:
         place = f"{where} (workload {workload!r}, arm {arm!r})"
         raise UserError(place, trouble, "change the sweep, the arm's settings or new_tokens")
+    try:
+        paths.words(swept.items())
+    except ValueError as error:
+        raise UserError(f"{where}.sweep", str(error), "sweep less, and set the rest in an arm") from None
     wrong = companion_trouble(chosen.decoder, settings, chosen.companions)
     if wrong:
         raise UserError(f"arms.{arm}.companions", *wrong)

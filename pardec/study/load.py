@@ -17,6 +17,8 @@ from pardec.decoding.registry import drafts
 from pardec.study.cells import Cell, expand, missing
 from pardec.study.schema import Study
 
+SECTIONS = ("data", "models", "arms", "workloads", "experiments")
+"""Parts of a study that hold entries by name."""
 Files = Sequence[str | Path | Mapping[str, Any]]
 """Where a configuration came from, the strongest last: files, and what the command line said."""
 
@@ -74,14 +76,23 @@ def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 def _plain(config: Mapping[str, Any]) -> dict:
     """A plain copy without entries that an overlay removed by null."""
     copy = {key: value for key, value in config.items()}
-    for section in ("data", "models", "arms", "workloads", "experiments"):
+    for section in SECTIONS:
         if isinstance(copy.get(section), Mapping):
             copy[section] = {name: entry for name, entry in copy[section].items() if entry is not None}
     return copy
 
 
 def check_names(study: Study) -> None:
-    """Every name that one section uses, another defines."""
+    """Every name that one section uses, another defines; no two names of a section differ in case alone."""
+    for section in SECTIONS:
+        lower: dict[str, str] = {}
+        for name in getattr(study, section):
+            if lower.setdefault(name.lower(), name) != name:
+                raise UserError(
+                    f"{section}.{name}",
+                    f"differs from {lower[name.lower()]!r} in case alone",
+                    "rename one: some file systems, and the ids of values, take them for one",
+                )
     for name, work in study.workloads.items():
         where = f"workloads.{name}"
         if work.data not in study.data:

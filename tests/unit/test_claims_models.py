@@ -115,7 +115,7 @@ def batches(first, last, floor=0.03):
     """A series at two batch sizes, each with the interval of its throughput ratio."""
     lines = []
     for batch, (low, high), word in ((1, first, "faster"), (16, last, "slower")):
-        cell = f"batch/sort/mdm/mdm/steps=4,new=16,batch={batch}"
+        cell = f"batch/sort/mdm/mdm/steps~4+new~16+batch~{batch}"
         ends = {
             "throughput_ratio": (low + high) / 2,
             "throughput_ratio_low": low,

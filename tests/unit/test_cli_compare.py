@@ -11,7 +11,7 @@ from pardec.audit.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED, compare
 from pardec.cli.main import app
 from tests.finished_run import shifted
 
-CELL = "steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1"
+CELL = "steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1"
 
 
 @pytest.fixture(scope="module")

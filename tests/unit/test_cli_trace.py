@@ -12,7 +12,7 @@ from pardec.cli.main import app
 from tests.finished_run import FIGURE, PRINTED
 
 IDENT = PRINTED[0]
-RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/timing.json"
+RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/timing.json"
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_every_value_ends_at_files_that_exist(results):
 
 
 def test_a_quality_leads_to_scores(results):
-    text = said(results, "cells/steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/quality")
+    text = said(results, "cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/quality")
     assert "exact: " in text and "outputs.jsonl" in text and "scripts/score_cell.py" in text
 
 

@@ -15,9 +15,9 @@ from pardec.cli.main import app
 from pardec.common.closure import digest
 from tests.finished_run import CODE
 
-RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/timing.json"
-OTHER = "results/cells/steps/sort/mdm-sort/mdm/steps=4,new=32,batch=1/timing.json"
-SCORE = "results/quality/grid/mdm-grid/mdm/steps=4,new=32/score.json"
+RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/timing.json"
+OTHER = "results/cells/steps/sort/mdm-sort/mdm/steps~4+new~32+batch~1/timing.json"
+SCORE = "results/quality/grid/mdm-grid/mdm/steps~4+new~32/score.json"
 FILES = [
     "results/data/grid/train.jsonl",
     "results/data/grid/heldout.jsonl",
@@ -27,7 +27,7 @@ FILES = [
     "results/lists/inputs.txt",
     "results/study.json",
     "results/floors.json",
-    "results/quality/grid/mdm-grid/mdm/steps=4,new=32/outputs.jsonl",
+    "results/quality/grid/mdm-grid/mdm/steps~4+new~32/outputs.jsonl",
     SCORE,
     "results/quality/likelihood/ar-text.json",
     "results/claims.json",
@@ -120,7 +120,7 @@ def test_a_record_that_names_a_wrong_input_is_blamed_not_the_input(results):
 def test_a_value_edited_in_values_json_is_named_alone(results):
     path = results / "values.json"
     body = json.loads(path.read_text())
-    value = body["values"]["cells/noise/grid/ar-grid/ar/new=32,batch=1/latency_ms"]
+    value = body["values"]["cells/noise/grid/ar-grid/ar/new~32+batch~1/latency_ms"]
     value["value"] = value["value"] * (1 + 1e-15)
     path.write_text(json.dumps(body))
     # The report's provenance tells of values.json too, and is right.

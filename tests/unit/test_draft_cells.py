@@ -43,9 +43,9 @@ def own(plan):
 
 def test_each_run_is_a_cell_that_names_run_and_reference(default):
     plan = plan_of(default, GRID)
-    stem = "twice/sort/ar-strings/ar-stop/new=16,batch=1,against=ar"
-    assert list(own(plan)) == [f"{stem},run=1", f"{stem},run=2"]
-    assert "--run 2" in plan.cell_args(f"{stem},run=2")
+    stem = "twice/sort/ar-strings/ar-stop/new~16+batch~1+against~ar"
+    assert list(own(plan)) == [f"{stem}+run~1", f"{stem}+run~2"]
+    assert "--run 2" in plan.cell_args(f"{stem}+run~2")
 
 
 def test_one_arm_may_be_paired_with_several_references(default):
@@ -57,16 +57,16 @@ def test_one_arm_may_be_paired_with_several_references(default):
 def test_without_runs_nothing_changes(default):
     plan = plan_of(default, {**GRID, "runs": None})
     (ident,) = own(plan)
-    assert ident == "twice/sort/ar-strings/ar-stop/new=16,batch=1"
+    assert ident == "twice/sort/ar-strings/ar-stop/new~16+batch~1"
     args = plan.cell_args(ident)
     assert "--run" not in args and "--prompt-set" not in args
-    assert "run=" not in "".join(id for id in expand(load_study(default)[0]) if not id.startswith("draft/"))
+    assert "run~" not in "".join(id for id in expand(load_study(default)[0]) if not id.startswith("draft/"))
 
 
 def test_tuning_prompts_are_the_next_ones(default, tmp_path):
     plan = plan_of(default, {**GRID, "tuning": True, "runs": [1]})
     (ident,) = own(plan)
-    assert ident.endswith("run=1,prompts=tuning") and "--prompt-set tuning" in plan.cell_args(ident)
+    assert ident.endswith("run~1+prompts~tuning") and "--prompt-set tuning" in plan.cell_args(ident)
 
     from scripts.time_cell import chosen
 
@@ -87,7 +87,7 @@ def test_unscored_outputs_are_not_generated_unless_another_cell_wants_them(defau
     before = set(plan_of(default, {**GRID, "new_tokens": [16]}).outputs)
     fresh = {**GRID, "new_tokens": [13], "scored": False}
     plan = plan_of(default, fresh)
-    assert not any("new=13" in name for name in plan.outputs)
+    assert not any("new~13" in name for name in plan.outputs)
     assert all("--quality" not in plan.cell_args(ident) for ident in own(plan))
     shared = plan_of(default, {**GRID, "new_tokens": [16], "scored": False})
     assert set(shared.outputs) <= before

@@ -10,7 +10,7 @@ import pytest
 
 from pardec.evidence.latex import SPECIAL, escaped, macro_name, macros
 
-SET = re.compile(r"\\pardec@set\{([vi])\}\{([a-z0-9.,_=/-]+)\}\{([^{}\\]*)\}")
+SET = re.compile(r"\\pardec@set\{([vi])\}\{([a-z0-9._~+/-]+)\}\{([^{}\\]*)\}")
 COMMAND = re.compile(r"\\newcommand\{\\([A-Za-z]+)\}\{(.*)\}")
 
 
@@ -25,7 +25,9 @@ def collected(results):
 
 
 def test_every_line_is_a_macro_and_every_value_has_one(results, collected):
-    head, _, rest = (results / "values.tex").read_text().partition(r"\csname pardec@#1@#2\endcsname{#3}}")
+    head, _, rest = (
+        (results / "values.tex").read_text().partition(r"\csname\pardec@name{#1}{#2}\endcsname{#3}}")
+    )
     sets, commands = {}, {}
     for line in rest.strip().splitlines():
         if match := SET.fullmatch(line):
@@ -92,7 +94,7 @@ def latex(results):
 
 def test_latex_prints_every_value(latex, collected, tmp_path):
     values = {ident: v["text"] for ident, v in collected["values"].items() if v["text"] is not None}
-    said = "\n".join(rf"\typeout{{<{ident}>\pardecvalue{{{ident}}}<}}" for ident in values)
+    said = "\n".join(rf"\typeout{{<\detokenize{{{ident}}}>\pardecvalue{{{ident}}}<}}" for ident in values)
     named = [ident for ident in values if ident.startswith("finding/")]
     used = " ".join(rf"\{macro_name(ident)}" for ident in [*named, *collected["words"]])
     status, log = latex(tmp_path, f"{said}\n{used}")

@@ -31,17 +31,17 @@ def test_cells_that_differ_in_steps_alone_are_one_series():
 @pytest.mark.parametrize(
     ("change", "word"),
     [
-        ({"remasking": "random"}, "remasking=random"),
-        ({"batch": 8}, "batch=8"),
-        ({"new_tokens": 32}, "new=32"),
-        ({"engine": "compiled"}, "engine=compiled"),
-        ({"model": "other"}, "model=other"),
+        ({"remasking": "random"}, "remasking~random"),
+        ({"batch": 8}, "batch~8"),
+        ({"new_tokens": 32}, "new~32"),
+        ({"engine": "compiled"}, "engine~compiled"),
+        ({"model": "other"}, "model~other"),
     ],
 )
 def test_any_other_difference_is_another_series_and_told_in_its_name(change, word):
     groups = over_steps([cell(1), cell(4), cell(1, **change), cell(4, **change)])
     named = set(names(groups).values())
-    assert len(groups) == len(named) == 2 and f"mdm,{word}" in named
+    assert len(groups) == len(named) == 2 and f"mdm+{word}" in named
     assert set(names(over_steps([cell(1, **change), cell(4, **change)])).values()) == {"mdm"}
 
 
@@ -49,7 +49,7 @@ def test_the_table_has_one_crossover_for_each_swept_setting():
     lines = [cell(steps, remasking=way) for way in ("random", "low_confidence") for steps in (1, 4)]
     lines = [line | {"record": "r", "record_sha256": "s"} for line in lines]
     rows = crossover.build(Inputs(tables={"steps": _frame(TABLES.load("steps"), lines)}))
-    assert {line["series"] for line in rows} == {"mdm,remasking=random", "mdm,remasking=low_confidence"}
+    assert {line["series"] for line in rows} == {"mdm+remasking~random", "mdm+remasking~low_confidence"}
     assert all(line["tried"] == 2 for line in rows)
 
 

@@ -184,7 +184,7 @@ def test_noise_floor_and_verdicts(study):
 
 
 def test_warmup_is_relative_to_the_steady_state(study):
-    row = only(study[1]["warmup"], cell="steps/grid/ar-grid/ar/new=32,batch=1", **{"pass": 1})
+    row = only(study[1]["warmup"], cell="steps/grid/ar-grid/ar/new~32+batch~1", **{"pass": 1})
     assert row["relative"] == pytest.approx(3, rel=0.1)
 
 
@@ -207,14 +207,14 @@ def test_outputs_that_move_with_the_batch_are_seen(study, monkeypatch):
     folder, frames = study
     assert frames["cells"]["outputs_agree"].dropna().all() and frames["cells"]["outputs_agree"].notna().any()
     paths = factories.write_study(folder)
-    target = "results/cells/batch/grid/ar-grid/ar/new=32,batch=16/timing.json"
+    target = "results/cells/batch/grid/ar-grid/ar/new~32+batch~16/timing.json"
     body = json.loads((folder / target).read_text())
     body["outputs"][0]["tokens"][1] += 1
     write_json(folder / target, body)
     cells = TABLES.load("cells").make(gather("cells", paths)).set_index("record")["outputs_agree"]
     factories.write_study(folder)
     assert cells[target] == False  # noqa: E712 (pandas' own boolean)
-    assert cells["results/cells/batch/grid/mdm-grid/mdm/steps=4,new=32,batch=16/timing.json"]
+    assert cells["results/cells/batch/grid/mdm-grid/mdm/steps~4+new~32+batch~16/timing.json"]
 
 
 @pytest.mark.parametrize(

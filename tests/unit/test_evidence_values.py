@@ -50,7 +50,7 @@ def test_every_numeric_cell_has_a_value(run):
 
 def test_a_value_leads_back_to_its_row_and_record(run):
     folder, frames, collected = run
-    value = collected["values"]["steps/grid/mdm-grid/mdm/steps=4,new=32,batch=1/ratio"]
+    value = collected["values"]["steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/ratio"]
     [source] = value["source"]
     assert hashlib.sha256((folder / source["path"]).read_bytes()).hexdigest() == source["sha256"]
     row = frames["steps"].iloc[source["rows"][0]]
@@ -65,7 +65,7 @@ def test_a_value_leads_back_to_its_row_and_record(run):
 
 
 def test_ids_are_readable_and_ascii(run):
-    assert all(re.fullmatch(r"[a-z0-9.,_=/-]+", ident) for ident in run[2]["values"])
+    assert all(re.fullmatch(r"[a-z0-9._~+/-]+", ident) for ident in run[2]["values"])
     assert all(value["id"] == ident for ident, value in run[2]["values"].items())
 
 

@@ -70,7 +70,7 @@ def test_missing_dataset_path(project):
 def test_corrupt_checkpoint(project):
     path = project.path("results/models/diffusion-copy/model.safetensors")
     good = path.read_bytes()
-    record = "results/cells/steps/copy/diffusion-copy/diffusion/steps=4,new=16,batch=1/timing.json"
+    record = "results/cells/steps/copy/diffusion-copy/diffusion/steps~4+new~16+batch~1/timing.json"
     command = json.loads(project.path(record).read_text())["provenance"]["command"]
     try:
         path.write_bytes(good[: len(good) // 2])

@@ -179,8 +179,8 @@ def test_timed_outputs_are_the_scored_outputs(project):
 
 
 def test_transformers_writes_the_same_greedy_tokens(project):
-    ours = project.path("results/quality/copy/ar-copy/ar/new=16/outputs.jsonl")
-    theirs = project.path("results/quality/copy/ar-copy/ar-transformers/new=16/outputs.jsonl")
+    ours = project.path("results/quality/copy/ar-copy/ar/new~16/outputs.jsonl")
+    theirs = project.path("results/quality/copy/ar-copy/ar-transformers/new~16/outputs.jsonl")
     tokens = [
         [json.loads(line)["tokens"] for line in path.read_text().splitlines()] for path in (ours, theirs)
     ]
@@ -202,7 +202,7 @@ def test_values_follow_from_tables(project):
 def test_typed_by_hand_a_command_gives_the_same_outputs(project, tmp_path):
     """The command of a number's trail is one a person can type; outputs do not depend on how it was started."""
     path = project.path(
-        "results/cells/steps/copy/diffusion-copy/diffusion/steps=4,new=16,batch=1/timing.json"
+        "results/cells/steps/copy/diffusion-copy/diffusion/steps~4+new~16+batch~1/timing.json"
     )
     record = json.loads(path.read_text())
     words = shlex.split(record["provenance"]["command"])[1:]

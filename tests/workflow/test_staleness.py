@@ -114,11 +114,11 @@ def test_one_key_of_the_config_reruns_what_depends_on_it(project):
 
 def test_a_deleted_record_comes_back_alone(project):
     path = project.path(
-        "results/cells/steps/copy/diffusion-copy/diffusion/steps=4,new=16,batch=1/timing.json"
+        "results/cells/steps/copy/diffusion-copy/diffusion/steps~4+new~16+batch~1/timing.json"
     )
     before = path.read_bytes()
     other = project.path(
-        "results/cells/steps/copy/diffusion-copy/diffusion/steps=16,new=16,batch=1/timing.json"
+        "results/cells/steps/copy/diffusion-copy/diffusion/steps~16+new~16+batch~1/timing.json"
     )
     untouched = other.read_bytes()
     path.unlink()

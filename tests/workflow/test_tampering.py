@@ -19,8 +19,8 @@ from tests.forging import edit_json, forge, rebuild
 
 pytestmark = pytest.mark.workflow
 
-RECORD = "cells/steps/copy/diffusion-copy/diffusion/steps=4,new=16,batch=1/timing.json"
-OTHER = "cells/steps/copy/diffusion-copy/diffusion/steps=16,new=16,batch=1/timing.json"
+RECORD = "cells/steps/copy/diffusion-copy/diffusion/steps~4+new~16+batch~1/timing.json"
+OTHER = "cells/steps/copy/diffusion-copy/diffusion/steps~16+new~16+batch~1/timing.json"
 CELL = RECORD.removeprefix("cells/").removesuffix("/timing.json")
 
 
@@ -125,7 +125,7 @@ def test_a_lost_file_is_named(run, name):
         ("models/ar-copy/model.safetensors", "models/diffusion-copy/model.safetensors"),
         ("tables/steps.csv", "tables/batch.csv"),
         *[
-            (f"quality/copy/ar-copy/ar/new=16/{name}", f"quality/copy/ar-copy/ar-transformers/new=16/{name}")
+            (f"quality/copy/ar-copy/ar/new~16/{name}", f"quality/copy/ar-copy/ar-transformers/new~16/{name}")
             for name in ("score.json", "outputs.provenance.json")
         ],
     ],

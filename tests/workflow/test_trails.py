@@ -14,7 +14,7 @@ from pardec.audit.trace import trace
 
 pytestmark = pytest.mark.workflow
 
-OUTPUTS = "results/quality/copy/diffusion-copy/diffusion/steps=4,new=16/outputs.jsonl"
+OUTPUTS = "results/quality/copy/diffusion-copy/diffusion/steps~4+new~16/outputs.jsonl"
 
 
 def links(link):
@@ -98,11 +98,11 @@ def written(run, command):
 @pytest.mark.parametrize(
     ("script", "ident"),
     [
-        ("prepare_data", "quality/copy/ar-copy/ar/new=16/exact/value"),
-        ("train_model", "quality/text/ar-text/ar-text/new=16/distinct_2/value"),
-        ("generate_outputs", "quality/copy/diffusion-copy/diffusion/steps=4,new=16/exact/value"),
+        ("prepare_data", "quality/copy/ar-copy/ar/new~16/exact/value"),
+        ("train_model", "quality/text/ar-text/ar-text/new~16/distinct_2/value"),
+        ("generate_outputs", "quality/copy/diffusion-copy/diffusion/steps~4+new~16/exact/value"),
         ("score_cell", None),
-        ("tabulate", "steps/copy/diffusion-copy/diffusion/steps=4,new=16,batch=1/latency_ms"),
+        ("tabulate", "steps/copy/diffusion-copy/diffusion/steps~4+new~16+batch~1/latency_ms"),
         ("collect_values", "finding/answer/tasks"),
     ],
 )

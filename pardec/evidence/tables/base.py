@@ -125,8 +125,8 @@ class Table:
 
 
 def slug(text: str) -> str:
-    """A readable id: lower case letters, digits and `. , _ = / -` only."""
-    return re.sub(r"[^a-z0-9.,_=/-]+", "-", text.lower()).strip("-/")
+    """A readable id: lower case letters, digits and `. _ ~ + / -` only."""
+    return re.sub(r"[^a-z0-9._~+/-]+", "-", text.lower()).strip("-/")
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from pardec.evidence.columns import SOURCES, count, flag, measured, number, text
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.growth import constant_to, grown
 from pardec.evidence.tables.inputs import Inputs
+from pardec.study import paths
 
 QUANTITIES = {"nfe": "slope_passes", "latency_ms": "slope_ms", "pass_ms": "slope_ms"}
 """What grows, and the column of its slope; pass_ms is the time of one pass."""
@@ -33,8 +34,7 @@ def _by_settings(cells: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in cells:
         *_, words = row["cell"].split("/")
-        set_apart = [word for word in words.split(",") if not word.startswith(("new=", "batch="))]
-        groups[row["arm"], ",".join(set_apart)].append(row)
+        groups[row["arm"], paths.without(words, "new", "batch")].append(row)
     return groups
 
 

@@ -9,6 +9,7 @@ from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, count, measured, number, text
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs
+from pardec.study import paths
 
 statistics = lazy("pardec.evidence.statistics")
 
@@ -33,7 +34,7 @@ QUANTITIES = {
         "ratio",
     ),
 }
-WORDS = {"batch": "batch=", "new_tokens": "new=", "prompt_tokens": "prompt="}
+WORDS = {"batch": "batch", "new_tokens": "new", "prompt_tokens": "prompt"}
 SAME = (
     "task",
     "model",
@@ -93,8 +94,7 @@ def _fit(experiment: str, against: str, quantity: str, cells: list[dict[str, Any
 def series_name(cell: str, against: str) -> str:
     """A cell's id without its experiment and without the word that varies."""
     *place, words = cell.split("/")[1:]
-    kept = [word for word in words.split(",") if not word.startswith(WORDS[against])]
-    return "/".join([*place, ",".join(kept)])
+    return "/".join([*place, paths.without(words, WORDS[against])])
 
 
 TABLE = Table(

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Iterable
 from typing import Any
 
+from pardec.study import paths
+
 Row = dict[str, Any]
 
 SEQUENTIAL, DIFFUSION = "autoregressive", "masked_diffusion"
@@ -38,7 +40,7 @@ def over_steps(rows: Iterable[Row]) -> dict[tuple[Hashable, ...], list[Row]]:
 def names(groups: dict[tuple[Hashable, ...], list[Row]]) -> dict[tuple[Hashable, ...], str]:
     """A readable name for each group of `over_steps`, its own within the task.
 
-    The arm, and where several series have one arm, the words in which they differ: "diffusion,batch=1".
+    The arm, and where several series have one arm, the words in which they differ: "diffusion+batch~1".
     """
     facts = {key: _facts(rows[0]) for key, rows in groups.items()}
     named = {}
@@ -47,8 +49,8 @@ def names(groups: dict[tuple[Hashable, ...], list[Row]]) -> dict[tuple[Hashable,
             other for other in facts.values() if other["task"] == own["task"] and other["arm"] == own["arm"]
         ]
         varying = [word for word in own if any(other.get(word) != own[word] for other in twins)]
-        words = [f"{SHORT.get(word, word)}={own[word]}" for word in varying if own[word] is not None]
-        named[key] = ",".join([str(own["arm"]), *words])
+        words = [paths.word(SHORT.get(word, word), own[word]) for word in varying if own[word] is not None]
+        named[key] = paths.join([str(own["arm"]), *words])
     return named
 
 
