@@ -31,7 +31,7 @@ rule prepare_data:
 rule fetch_prompts:
     input:
         code=lambda w: PLAN.code("prepare_data", w.data),
-        source=lambda w: PLAN.data_source_files(w.data),
+        source=lambda w: ancient(PLAN.data_source_files(w.data)),
     output:
         "results/data/{data}/about.json",
         "results/data/{data}/train.jsonl",
@@ -47,5 +47,7 @@ rule fetch_prompts:
     threads: 1
     params:
         args=lambda w: PLAN.data_args(w.data),
+        # The file is the user's: its content decides, whatever its size and its time.
+        content=lambda w: PLAN.content(PLAN.data_source_files(w.data)),
     shell:
         "python scripts/prepare_data.py {params.args} 2>&1 | tee {log}"

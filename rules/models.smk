@@ -36,7 +36,7 @@ rule train_model:
 rule fetch_model:
     input:
         code=lambda w: PLAN.code("fetch_model", w.model),
-        source=lambda w: PLAN.model_source_files(w.model),
+        source=lambda w: ancient(PLAN.model_source_files(w.model)),
     output:
         "results/models/{model}/config.json",
         "results/models/{model}/source.json",
@@ -51,6 +51,8 @@ rule fetch_model:
     threads: 1
     params:
         args=lambda w: PLAN.model_args(w.model),
+        # The files are the user's: their content decides, whatever their size and their times.
+        content=lambda w: PLAN.content(PLAN.model_source_files(w.model)),
     shell:
         "python scripts/fetch_model.py {params.args} 2>&1 | tee {log}"
 

@@ -31,6 +31,7 @@ rule score_cell:
         code=lambda w: PLAN.code("score_cell", w.output_set),
         outputs="results/quality/{output_set}/outputs.jsonl",
         scorer=lambda w: PLAN.scorer_files(w.output_set),
+        encoder=lambda w: ancient(PLAN.encoder_files(w.output_set)),
     output:
         "results/quality/{output_set}/score.json",
     log:
@@ -40,6 +41,7 @@ rule score_cell:
     threads: 1
     params:
         args=lambda w: PLAN.score_args(w.output_set),
+        content=lambda w: PLAN.content(PLAN.encoder_files(w.output_set)),
     shell:
         "OMP_NUM_THREADS=1 python scripts/score_cell.py --outputs {input.outputs} {params.args} --out {output} 2>&1 | tee {log}"
 

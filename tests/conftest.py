@@ -21,9 +21,9 @@ class Project:
     def __init__(self, folder: Path):
         self.folder = folder
 
-    def snakemake(self, *args, study=SMOKE, check=True):
+    def snakemake(self, *args, study=SMOKE, check=True, target="all"):
         """Run snakemake; the target goes first, since some options would swallow it."""
-        command = [str(SNAKEMAKE), "all", "--cores", "2", "--resources", "gpu=1", *study, *args]
+        command = [str(SNAKEMAKE), target, "--cores", "2", "--resources", "gpu=1", *study, *args]
         env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=900, env=env)
         if check and done.returncode:

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pardec.common.contents import Contents
 from pardec.common.errors import UserError
 from pardec.common.files import write_text
+from pardec.models.sources.folder import taken
 from pardec.study.cells import Cell
 from pardec.study.code import Code, parents
 from pardec.study.load import command_line, lay_over, load_study, place
@@ -48,6 +50,7 @@ class Files:
         self.root = Path(root)
         sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
         self.outputs = {cell.output_id: cell for cell in sides if cell.scored}
+        self._contents = Contents(".snakemake/contents.json")
         self._code = Code(self.study, self.cells, self.outputs, self.root)
         self._refuse_missing(sources)
 
@@ -133,8 +136,9 @@ class Files:
         return [f"results/data/{name}/{file}" for file in files]
 
     def data_source_files(self, name: str) -> list[str]:
+        """The user's own file that a dataset is read from."""
         path = getattr(self.study.data[name], "path", None)
-        return [str(path)] if path is not None and Path(path).exists() else []
+        return [] if path is None else [str(path)]
 
     def model_files(self, name: str) -> list[str]:
         """What decides what a model computes; how it came about stands beside it and makes nothing stale."""
@@ -150,9 +154,22 @@ class Files:
         return self.data_files(sample.data) if sample is not None else []
 
     def model_source_files(self, name: str) -> list[str]:
-        path = getattr(self.study.models[name], "path", None)
-        config = Path(path) / "config.json" if path is not None else None
-        return [str(config)] if config is not None and config.exists() else []
+        """The user's own files that a model is brought from."""
+        model = self.study.models[name]
+        files = taken(Path(model.path)) if model.source == "path" else []
+        tokenizer = getattr(model, "tokenizer", None)
+        return [*map(str, files), *([tokenizer] if tokenizer else [])]
+
+    def encoder_files(self, id: str) -> list[str]:
+        """The user's own encoder that scores a set of outputs."""
+        encoder = self.study.workloads[self.outputs[id].workload].encoder
+        return sorted(str(path) for path in Path(encoder).rglob("*") if path.is_file()) if encoder else []
+
+    def content(self, files: Iterable[str]) -> str:
+        """A hash of the content of files that are not made here: as a param it makes stale what was made of other
+        bytes, also where Snakemake compares times (above `max-checksum-file-size`). Of a file that is missing, its
+        absence."""
+        return self._contents.digest(path for path in files if Path(path).exists())
 
     def training_data(self, name: str) -> list[str]:
         return self.data_files(self.study.models[name].data)

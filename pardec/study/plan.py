@@ -94,7 +94,6 @@ class Plan(Files):
             **self._shape_args(cell),
             measure=(cell.measure or self.study.measure).model_dump(mode="json"),
             quality=self.score(cell),
-            machine="results/machine.json",
         )
 
     def output_args(self, id: str) -> str:

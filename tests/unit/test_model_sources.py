@@ -89,7 +89,7 @@ def path_settings(folder, **changes):
     return path.PathSettings(source="path", path=str(folder), **changes)
 
 
-def test_a_folder_is_linked_copied_and_recorded(checkpoint, tmp_path):
+def test_a_folder_is_copied_and_recorded(checkpoint, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "old.safetensors").write_bytes(b"left by an earlier checkpoint")
@@ -105,21 +105,28 @@ def test_a_folder_is_linked_copied_and_recorded(checkpoint, tmp_path):
         assert entry == {
             "sha256": sha256(checkpoint / name),
             "bytes": (checkpoint / name).stat().st_size,
-            "linked": name == "model.safetensors",
+            "linked": False,
         }
-    assert (out / "model.safetensors").samefile(checkpoint / "model.safetensors")
-    assert not (out / "config.json").samefile(checkpoint / "config.json")
+    assert not any((out / name).samefile(checkpoint / name) for name in source["files"])
     assert path.fetch(path_settings(checkpoint), out, 0) == source
 
 
-def test_weights_across_file_systems_are_symlinked(checkpoint, tmp_path, monkeypatch):
+def test_cached_weights_across_file_systems_are_symlinked(fake, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError("cross-device link")
 
     monkeypatch.setattr("os.link", refuse)
-    path.fetch(path_settings(checkpoint), tmp_path / "out", 0)
+    hub.fetch(hub_settings(), tmp_path / "out", 0)
     target = tmp_path / "out" / "model.safetensors"
-    assert target.is_symlink() and target.samefile(checkpoint / "model.safetensors")
+    assert target.is_symlink() and target.samefile(fake.cache / f"some--model/{REVISION}/model.safetensors")
+
+
+def test_weights_of_a_user_overwritten_in_place_leave_what_was_brought(checkpoint, tmp_path):
+    source = path.fetch(path_settings(checkpoint), tmp_path / "out", 0)
+    weights = checkpoint / "model.safetensors"
+    weights.write_bytes(bytes(weights.stat().st_size))
+    name = tmp_path / "out" / "model.safetensors"
+    assert sha256(name) == source["files"]["model.safetensors"]["sha256"] != sha256(weights)
 
 
 def test_a_family_is_written_into_the_config(checkpoint, tmp_path):

@@ -20,6 +20,8 @@ TAKEN = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """Names that belong to a checkpoint. Code (`*.py`) is never taken, nor run."""
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
 OURS = {"source.json"}
+FICLONE = 0x40049409
+"""Linux's request to share all blocks of a file with another."""
 
 
 class ForeignSettings(Settings):
@@ -51,9 +53,7 @@ def survey(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(folder, "is not a folder", "give the folder that holds config.json and *.safetensors")
-    found = {
-        path for pattern in TAKEN for path in folder.glob(pattern) if path.name not in OURS and path.is_file()
-    }
+    found = taken(folder)
     names = {path.name for path in found}
     if "config.json" not in names:
         raise UserError(folder, "has no config.json", "give a checkpoint in the Hugging Face Llama format")
@@ -72,7 +72,19 @@ def survey(folder: Path) -> list[Path]:
             )
     for path in weights:
         check_whole(path)
-    return sorted(found)
+    return found
+
+
+def taken(folder: Path) -> list[Path]:
+    """The files of `folder` that belong to a checkpoint, sorted by name."""
+    return sorted(
+        {
+            path
+            for pattern in TAKEN
+            for path in folder.glob(pattern)
+            if path.name not in OURS and path.is_file()
+        }
+    )
 
 
 def check_whole(path: Path) -> None:
@@ -97,9 +109,12 @@ def check_whole(path: Path) -> None:
         ) from None
 
 
-def install(folder: Path, out: Path, settings: ForeignSettings, facts: dict[str, Any]) -> dict[str, Any]:
-    """Put the checkpoint into `out`: small files copied, weights hard-linked (or symlinked across file
-    systems).
+def install(
+    folder: Path, out: Path, settings: ForeignSettings, facts: dict[str, Any], link: bool
+) -> dict[str, Any]:
+    """Put the checkpoint into `out`: small files copied, weights too, without using space where the file system can
+    share blocks. link: hard-link the weights (or symlink them across file systems) instead; only for a cache whose
+    files nobody changes in place, or a record would say other bytes than those that were measured.
 
     Writes `out`/source.json last: `facts`, and of every file its SHA-256, bytes and whether it was linked.
     Returns it.
@@ -115,13 +130,12 @@ def install(folder: Path, out: Path, settings: ForeignSettings, facts: dict[str,
     clear(out, keep={path.name for path in files})
     record = {}
     for path in files:
-        target, linked = out / path.name, path.suffix == WEIGHTS
+        target, linked = out / path.name, link and path.suffix == WEIGHTS
         if linked:
             _link(path.resolve(), target)
         else:
-            with atomic(target) as temporary:
-                shutil.copyfile(path, temporary)
-        record[path.name] = {"sha256": sha256(path), "bytes": path.stat().st_size, "linked": linked}
+            _copy(path, target)
+        record[path.name] = {"sha256": sha256(target), "bytes": target.stat().st_size, "linked": linked}
     source = {**facts, "config_changes": adapt_config(out / "config.json", settings), "files": record}
     write_json(out / "source.json", source)
     return source
@@ -159,6 +173,25 @@ def clear(out: Path, keep: set[str] = frozenset()) -> None:
         for path in out.glob(pattern):
             if path.name not in keep:
                 path.unlink()
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic(target) as temporary:
+        if not _share(source, temporary):
+            shutil.copyfile(source, temporary)
+
+
+def _share(source: Path, target: Path) -> bool:
+    """Make `target` a copy that shares the blocks of `source` until one of them is written; False where the file
+    system cannot (only Btrfs, XFS and a few others can)."""
+    try:
+        import fcntl
+
+        with open(source, "rb") as read, open(target, "wb") as written:
+            fcntl.ioctl(written.fileno(), FICLONE, read.fileno())
+    except (ImportError, OSError):
+        return False
+    return True
 
 
 def _link(source: Path, target: Path) -> None:

@@ -59,7 +59,7 @@ def fetch(settings: HubSettings, out_dir: str | Path, seed: int) -> dict[str, An
     folder = cached(settings, expected) or download(settings)
     verify(settings, folder, expected)
     facts = {"source": "hub", "repo": settings.repo, "revision": settings.revision}
-    source = install(folder, out, settings, facts)
+    source = install(folder, out, settings, facts, link=True)
     if not expected:
         digests = {name: entry["sha256"] for name, entry in source["files"].items()}
         write_json(lock, {"repo": settings.repo, "revision": settings.revision, "files": digests})

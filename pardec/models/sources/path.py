@@ -24,6 +24,5 @@ def fetch(settings: PathSettings, out_dir: str | Path, seed: int) -> dict[str, A
         UserError: the folder is missing or holds no whole safetensors checkpoint.
     """
     folder = Path(settings.path)
-    return install(
-        folder, Path(out_dir), settings, {"source": "path", "path": settings.path, "revision": None}
-    )
+    facts = {"source": "path", "path": settings.path, "revision": None}
+    return install(folder, Path(out_dir), settings, facts, link=False)
