@@ -128,7 +128,7 @@ def float64_sampler(model, prompts, new_tokens: int, steps: int, watch):
             watch.step(share)
         watch.block(new_tokens)
         output = canvas[:, first:].clone()
-    return Decoded(output, count_useful(output, EOS), steps, steps * canvas.shape[1])
+    return Decoded(output, count_useful(output, (EOS,)), steps, steps * canvas.shape[1])
 
 
 def against_plain(args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -83,7 +83,7 @@ def naive(model, prompts, new_tokens: int, watch):
             canvas.copy_(choice)
     watch.step(new_tokens)
     forwards = passes * (text.shape[1] - 1)
-    return Decoded(canvas.clone(), count_useful(canvas, model.info.eos_id), passes, forwards)
+    return Decoded(canvas.clone(), count_useful(canvas, model.info.ends), passes, forwards)
 
 
 def compare(args: argparse.Namespace, folder: Path, batch: int) -> dict:

@@ -1,4 +1,4 @@
-"""Autoregressive decoding: the prompt in one pass, then one token a pass on cached keys and values."""
+"""Autoregressive decoding: the prompt in one pass, then one token per pass on cached keys and values."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
 from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
-from pardec.decoding.batching import count_useful, is_end
+from pardec.decoding.batching import ban, count_useful, filler, is_end
 from pardec.decoding.noise import uniform
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
-
-CHECK_EVERY = 8
-"""Passes between two looks at whether every row has ended: a look waits for the device."""
 
 
 class AutoregressiveSettings(Settings):
@@ -32,13 +29,14 @@ class AutoregressiveSettings(Settings):
     """Draw from the smallest set of most probable tokens that holds this much probability; 1 means all."""
     stop: Literal["length", "eos"] = "length"
     """`length` writes the same number of tokens on every row, the fair choice where speed is compared; `eos`
-    stops when every row has written its end token."""
+    stops in the pass in which the last row writes its end token, which waits for the device once per pass."""
     eos: Literal["free", "ban"] = "free"
-    """`ban` never writes the end token (for continuations of one length)."""
+    """`ban` never writes an end token (for continuations of one length)."""
 
 
 class Sequential(Decoder):
-    """One token a pass by a causal model: our own loop, or another library's on the same weights and settings."""
+    """One token per pass by a causal model: our own loop, or another library's on the same weights and
+    settings."""
 
     needs: ClassVar[str] = "causal"
     family: ClassVar[str] = "autoregressive"
@@ -64,39 +62,38 @@ class Autoregressive(Sequential):
     def _decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer
     ) -> Decoded:
-        settings, eos, ends = self.settings, model.info.eos_id, model.info.ends
+        settings, ends, fill = self.settings, model.info.ends, filler(model.info)
         pad = prompts.pad if bool(prompts.pad.any()) else None
         last = slice(-1, None)
         observer.start()
         cache = model.new_cache(prompts.size, prompts.length + new_tokens - 1)
-        # One row of memory a step, so that a pass reads its input and writes its output without a copy.
+        # One row of memory per step, so that a pass reads its input and writes its output without a copy.
         written = prompts.tokens.new_empty(new_tokens, prompts.size, 1)
         noise = uniform(prompts.seeds, 0, (new_tokens,)).T if settings.temperature > 0 else None
         banned = ends if settings.eos == "ban" else ()
-        ended = None
-        if settings.stop == "eos" and eos is not None:
-            ended = torch.zeros(prompts.size, 1, dtype=torch.bool, device=prompts.tokens.device)
+        ended = torch.zeros_like(prompts.pad, dtype=torch.bool) if settings.stop == "eos" and ends else None
 
         tokens, done = prompts.tokens, 0
         while done < new_tokens:
             logits = model(tokens, pad=pad, cache=cache, keep=last, canvas_start=prompts.length)[:, -1]
             if done == 0:
                 observer.prefill()
-            for end in banned:
-                logits[:, end] = -torch.inf
+            ban(logits, banned)
             tokens = written[done]
             if noise is None:
                 torch.argmax(logits, -1, True, out=tokens)
             else:
                 tokens.copy_(draw(logits, settings, noise[done])[:, None])
-            if ended is not None:
-                tokens.masked_fill_(ended, eos)
-                ended |= is_end(tokens, ends)
             done += 1
-            observer.step(1)
-            observer.block(done)
-            if ended is not None and done % CHECK_EVERY == 0 and bool(ended.all()):
-                written[done:] = eos
+            if ended is None:
+                observer.step(1, done)
+                continue
+            writing = ~ended
+            tokens.masked_fill_(ended[:, None], fill)
+            ended = ended | is_end(tokens[:, 0], ends)
+            observer.step(writing, done)
+            if bool(ended.all()):
+                written[done:] = fill
                 break
 
         output = written[:, :, 0].T.contiguous()
@@ -104,7 +101,7 @@ class Autoregressive(Sequential):
 
 
 def one_by_one(prompt: int, new_tokens: int) -> list[Passes]:
-    """The prompt in one pass, then one token a pass, each counted with half of the output before it."""
+    """Return the prompt in one pass, then one token per pass, each counted with half of the output before it."""
     first = Passes(1, prompt, 0, 1, True)
     return (
         [first, Passes(new_tokens - 1, 1, prompt + new_tokens // 2, 1, True)] if new_tokens > 1 else [first]
@@ -112,7 +109,7 @@ def one_by_one(prompt: int, new_tokens: int) -> list[Passes]:
 
 
 def check_sampling(settings, new_tokens: int) -> str | None:
-    """Why sampling settings cannot work, or None."""
+    """Return why sampling settings cannot work, or None."""
     if new_tokens < 1:
         return f"new_tokens is {new_tokens}; at least 1 is needed"
     if settings.temperature == 0 and (settings.top_k is not None or settings.top_p < 1):
@@ -121,7 +118,7 @@ def check_sampling(settings, new_tokens: int) -> str | None:
 
 
 def draw(logits: Tensor, settings: AutoregressiveSettings, noise: Tensor) -> Tensor:
-    """One token a row, drawn by inverting the cumulative distribution.
+    """Draw one token per row by inverting the cumulative distribution.
 
     logits: [B, V]. noise: [B] float64 in (0, 1). Temperature, then top-k, then top-p. Returns [B] long.
     """
@@ -129,18 +126,20 @@ def draw(logits: Tensor, settings: AutoregressiveSettings, noise: Tensor) -> Ten
     if settings.top_k is None and settings.top_p >= 1:
         return _invert(scaled.softmax(-1), noise)
     scaled, order = scaled.sort(dim=-1, descending=True, stable=True)
-    chances = scaled[:, : settings.top_k].softmax(-1)
+    probabilities = scaled[:, : settings.top_k].softmax(-1)
     if settings.top_p < 1:
         # A token stays where the more probable ones before it do not yet hold top_p; so the first always
         # stays.
-        before = chances.cumsum(-1) - chances
-        chances = chances.masked_fill(before >= settings.top_p, 0)
-    return order.gather(-1, _invert(chances, noise)[:, None])[:, 0]
+        before = probabilities.cumsum(-1) - probabilities
+        probabilities = probabilities.masked_fill(before >= settings.top_p, 0)
+    return order.gather(-1, _invert(probabilities, noise)[:, None])[:, 0]
 
 
-def _invert(chances: Tensor, noise: Tensor) -> Tensor:
-    """Index of the outcome in whose share of [0, sum] the number falls. chances: [B, K] float64. noise:
-    [B]."""
-    reached = chances.cumsum(-1)
+def _invert(probabilities: Tensor, noise: Tensor) -> Tensor:
+    """Return the index [B] of the outcome in whose share of [0, sum] each number of `noise` [B] falls.
+
+    probabilities: [B, K] float64.
+    """
+    reached = probabilities.cumsum(-1)
     index = torch.searchsorted(reached, (noise * reached[:, -1])[:, None], right=True)[:, 0]
-    return index.clamp_(max=chances.shape[-1] - 1)
+    return index.clamp_(max=probabilities.shape[-1] - 1)

@@ -1,6 +1,6 @@
-"""What a decoder is: a model, a batch of prompts, settings, and an observer that is told what happened.
+"""The interface of a decoder: a model, a batch of prompts, settings, and an observer of its progress.
 
-A decoder knows nothing of clocks: it tells an injected `Observer` and goes on.
+A decoder knows nothing of clocks: it reports to an injected `Observer` and goes on.
 """
 
 from __future__ import annotations
@@ -18,31 +18,34 @@ if TYPE_CHECKING:
 
 
 class Observer:
-    """Hears what a decoder does, in order; the base class ignores it all.
+    """Receives what a decoder does, in order; the base class ignores everything.
 
     No method may synchronise the device.
     """
 
     def start(self) -> None:
-        """Decoding begins; the prompts are on the device."""
+        """Decoding begins: the prompts are on the device, and time counts from here."""
 
     def prefill(self) -> None:
         """The prompt has been processed and nothing is committed yet."""
 
-    def step(self, committed: int | Tensor) -> None:
+    def step(self, committed: int | Tensor, final: int | None = None) -> None:
         """One forward pass of the model ended.
 
-        committed: tokens a row that this pass committed; where rows differ, a tensor [B] left on the device.
+        committed: tokens per row that this pass committed and that the row keeps, its end token included,
+        what fills it behind that not; where rows differ, a tensor [B] left on the device. final: as `block`
+        is told; None where the pass says nothing of it.
         """
 
     def block(self, stop: int) -> None:
-        """All output positions before `stop` are final, so a user reading left to right sees them."""
+        """All output positions before `stop` are final, so a user who reads from left to right sees them."""
 
     def phase(self, name: str) -> None:
         """The phase `name` ends here; it began where the phase before it ended, or at the start."""
 
     def seconds(self) -> float | None:
-        """The time on a host clock, for decoders that choose by what a cycle takes; None where nobody keeps time."""
+        """Return the time on a host clock, for decoders that choose by what a cycle takes; None where no time
+        is kept."""
         return None
 
     def cycle(self, **facts: Any) -> None:
@@ -56,8 +59,8 @@ SILENT = Observer()
 class PromptBatch:
     """Prompts, left-padded to one length.
 
-    tokens: [B, P] long. pad: [B] long, how many pad tokens stand before each prompt. seeds: [B] long, one
-    random stream a prompt, so that a prompt's samples do not depend on the batch it is in.
+    tokens: [B, P] long. pad: [B] long, how many pad tokens come before each prompt. seeds: [B] long, one
+    random stream per prompt, so that a prompt's samples do not depend on the batch it is in.
     """
 
     tokens: Tensor
@@ -75,11 +78,11 @@ class PromptBatch:
 
 @dataclass
 class Decoded:
-    """What came out.
+    """The result of one generation.
 
-    tokens: [B, N] long, N the canvas. useful: [B] long, tokens before the first end-of-sequence token (N
-    where none is). nfe: forward passes of the model for the batch. token_forwards: positions a row that these
-    passes processed.
+    tokens: [B, N] long, N the canvas. useful: [B] long, tokens before the first that ends a text (N where
+    there is none). nfe: forward passes of the model for the batch. token_forwards: positions per row that
+    these passes processed.
     """
 
     tokens: Tensor
@@ -92,8 +95,8 @@ class Decoded:
 class Passes:
     """Forward passes of one kind, as far as they are known before a generation.
 
-    count: how many. length: positions a row that each processes, after `past` cached ones. kept: positions a row
-    whose logits it gives. cached: whether keys and values are stored.
+    count: how many. length: positions per row that each processes, after `past` cached ones. kept: positions
+    per row whose logits it gives. cached: whether keys and values are stored.
     """
 
     count: int
@@ -104,49 +107,49 @@ class Passes:
 
 
 class Decoder(ABC):
-    """A way to turn prompts into tokens. One file, one registry line."""
+    """A way to turn prompts into tokens: one file and one registry line."""
 
     Settings: ClassVar[type[Settings]]
     needs: ClassVar[str]
     """The attention its model must have: "causal" or "bidirectional"."""
     family: ClassVar[str] = ""
-    """What tables call its kind of decoding; empty means its own name."""
+    """The name of its kind of decoding in tables; empty means its own name."""
     accompanied: ClassVar[tuple[str, ...]] = ()
-    """What it calls the further models that it can run, such as a draft."""
+    """The names of the further models that it can run, such as a draft."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
         self.companions: dict[str, LanguageModel] = {}
-        """Further models by what the decoder calls them; set before `prepare`."""
+        """Further models by these names; set before `prepare`."""
         self.engine = "eager"
         """How the models are executed; for decoders that run models of their own. Set before `prepare`."""
 
     @classmethod
     def check(cls, settings: Settings, new_tokens: int) -> str | None:
-        """Why these settings cannot write `new_tokens` tokens, or None. Light: called while a study is
+        """Return why these settings cannot write `new_tokens` tokens, or None. Light: called while a study is
         read."""
         return None
 
     @classmethod
     def wants(cls, settings: Settings) -> tuple[str, ...]:
-        """Those of `accompanied` that it cannot do without at these settings; all of them unless it says less."""
+        """Return those of `accompanied` that it needs at these settings; by default all of them."""
         return cls.accompanied
 
     @classmethod
     def modules(cls, settings: Settings) -> tuple[str, ...]:
-        """Dotted names of the modules that this decoder runs at these settings and that no import statement names:
-        its own, and those of the strategies and further decoders that it loads by name. Light: for planning and
-        provenance."""
+        """Dotted names of the modules that this decoder runs at these settings and that no import statement
+        names: its own, and those of the strategies and further decoders that it loads by name. Light: for
+        planning and provenance."""
         return (cls.__module__,)
 
     @classmethod
     def passes(cls, settings: Settings, prompt: int, new_tokens: int) -> list[Passes] | None:
-        """The most passes that a generation after `prompt` tokens makes; None where the text decides. Light: for
-        planning only."""
+        """Return the most passes that a generation after `prompt` tokens makes; None where the text decides.
+        Light: for planning only."""
         return None
 
     def prepare(self, model: LanguageModel) -> None:  # noqa: B027 (an optional hook)
-        """Build once, before warm-up, what every generation with `model` shares; never timed."""
+        """Build what every generation with `model` shares, once and before warm-up; never timed."""
 
     @abstractmethod
     def decode(
@@ -155,6 +158,6 @@ class Decoder(ABC):
         """Write `new_tokens` tokens after each prompt."""
 
     def check_outputs(self, model: LanguageModel, prompts: PromptBatch) -> list[dict[str, Any]] | None:
-        """Plain numbers about how each prompt's output came about, which scores may read; None where it has none.
-        Called once beside untimed generations, never timed."""
+        """Return plain numbers about how each prompt's output came about, for scores to read, or None. Called
+        once beside untimed generations, never timed."""
         return None

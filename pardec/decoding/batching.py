@@ -1,4 +1,4 @@
-"""Prompts to a left-padded batch, and what a batch of outputs holds before its end."""
+"""Prompts to a left-padded batch; which tokens end a row, and how many come before."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from pardec.decoding.base import PromptBatch
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pardec.models.architectures.base import ModelInfo
 
 torch = lazy("torch")
 
@@ -27,7 +29,7 @@ def pad_left(
 ) -> PromptBatch:
     """Left-pad prompts of token ids to their longest.
 
-    seeds: one a prompt (`prompt_seed`), or None where nothing is drawn (all zero).
+    seeds: one per prompt (`prompt_seed`), or None where nothing is drawn (all zero).
 
     Raises:
         UserError: no prompt, or an empty one.
@@ -52,30 +54,47 @@ def pad_left(
     )
 
 
-def count_useful(tokens: Tensor, ends: int | tuple[int, ...] | None) -> Tensor:
-    """Tokens before the first that ends a text, of each row: [B, N] long -> [B] long. No device
-    synchronisation."""
+def count_useful(tokens: Tensor, ends: tuple[int, ...]) -> Tensor:
+    """Tokens before the first that ends a text, of each row: [B, N] long -> [B] long. Does not wait for the
+    device.
+
+    ends: all tokens that end a text (`ModelInfo.ends`).
+    """
     rows, length = tokens.shape
-    if ends is None or ends == ():
+    if not ends:
         return torch.full((rows,), length, dtype=torch.long, device=tokens.device)
-    # A row is useful up to its first end: count the positions that no end stands at or before.
+    # A row is useful up to its first end: count the positions with no end at or before them.
     return (is_end(tokens, ends).cumsum(1) == 0).sum(1)
 
 
-def is_end(tokens: Tensor, ends: int | tuple[int, ...]) -> Tensor:
+def is_end(tokens: Tensor, ends: tuple[int, ...]) -> Tensor:
     """Which of `tokens` end a text, bool of the same shape."""
-    if isinstance(ends, int):
-        return tokens == ends
-    found = tokens == ends[0]
+    if not ends:
+        return torch.zeros_like(tokens, dtype=torch.bool)
+    ended = tokens == ends[0]
     for end in ends[1:]:
-        found = found | (tokens == end)
-    return found
+        ended = ended | (tokens == end)
+    return ended
+
+
+def filler(info: ModelInfo) -> int:
+    """The token that fills a row behind its end: the first of the model's ends, or its padding where it has
+    none."""
+    return info.ends[0] if info.ends else info.pad_id
+
+
+def ban(logits: Tensor, tokens: tuple[int, ...]) -> Tensor:
+    """Set the logits [..., V] of `tokens` to -inf, in place; returns them."""
+    for token in tokens:
+        logits[..., token] = -torch.inf
+    return logits
 
 
 def widened(batch: PromptBatch, length: int, pad_id: int) -> PromptBatch:
-    """The batch with pad tokens before each row, up to `length` columns; as it is where it has as many."""
-    more = length - batch.length
-    if more <= 0:
+    """Return the batch with pad tokens before each row, up to `length` columns; as it is where it has as
+    many."""
+    extra = length - batch.length
+    if extra <= 0:
         return batch
-    tokens = torch.nn.functional.pad(batch.tokens, (more, 0), value=pad_id)
-    return PromptBatch(tokens=tokens, pad=batch.pad + more, seeds=batch.seeds)
+    tokens = torch.nn.functional.pad(batch.tokens, (extra, 0), value=pad_id)
+    return PromptBatch(tokens=tokens, pad=batch.pad + extra, seeds=batch.seeds)

@@ -35,11 +35,11 @@ class CachedDiffusionSettings(MaskedDiffusionSettings):
     """Keys and values kept between passes: of all before the current block (`prefix`), of all but the block
     (`dual`), or none."""
     refresh: int | None = Field(None, ge=1)
-    """Passes from one over everything to the next; 1 keeps nothing and equals no cache. null: one at the start of
-    each block."""
+    """Passes from one over everything to the next; 1 keeps nothing and equals no cache. null: one at the
+    start of each block."""
     factor: float | None = Field(None, gt=0, le=100)
-    """Commit the n surest tokens for the largest n at which (n + 1) (1 - probability of the n-th) is below this,
-    and at least the schedule's share. Instead of a threshold."""
+    """Commit the n surest tokens for the largest n at which (n + 1) (1 - probability of the n-th) is below
+    this, and at least the schedule's share. Instead of a threshold."""
 
 
 class CachedDiffusion(MaskedDiffusion):
@@ -157,8 +157,8 @@ def surest(rank: Tensor, factor: float) -> Tensor:
     """Which positions [B, L] Fast-dLLM's factor rule commits.
 
     rank: surprisal in nats, infinite where there is nothing to commit. With the n-th smallest, p the
-    probability: the first n for the largest n with (n + 1) (1 - p) < factor. Both factors grow with n, so each
-    position is judged by itself.
+    probability: the first n for the largest n with (n + 1) (1 - p) < factor. Both factors grow with n, so
+    each position is judged by itself.
     """
     ordered, order = rank.sort(dim=1, stable=True)
     places = torch.arange(2, rank.shape[1] + 2, device=rank.device)

@@ -1,8 +1,9 @@
 """Where two greedy outputs part, and how close a call it was there.
 
-In float32 a lossless decoder writes what its target writes. In a shorter format, passes of another shape round
-differently, so that two tokens of almost the same logit may change places (Yuan et al. 2025, arXiv 2506.09501): then
-what counts is how close they were, and whether each token that was written is the best up to rounding.
+In float32 a lossless decoder writes what its target writes. In a shorter format, passes of another shape
+round differently, so that two tokens of almost the same logit may change places (Yuan et al. 2025, arXiv
+2506.09501): then what counts is how close they were, and whether each token that was written is the best up
+to rounding.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ ROWS = 64
 class PlainPass:
     """What one plain pass of a model over an output says of each of its tokens, in the model's own precision.
 
-    margins: by how much the best logit exceeds the second, in nats. behind_ulp: by how much the worst token written
-    lies behind the best, in units in the last place (of the largest logit there); nought where each is the best.
+    margins: by how much the best logit exceeds the second, in nats. behind_ulp: by how much the worst token
+    written lies behind the best, in units in the last place (of the largest logit there); nought where each
+    is the best.
     """
 
     margins: list[float]
@@ -38,8 +40,8 @@ class PlainPass:
 
 @dataclass(frozen=True)
 class Divergence:
-    """at: index of the first output token that differs. margin: by how much the best logit exceeds the second there,
-    in nats, in one plain pass of the model in its own precision."""
+    """at: index of the first output token that differs. margin: by how much the best logit exceeds the second
+    there, in nats, in one plain pass of the model in its own precision."""
 
     at: int
     margin: float
@@ -74,7 +76,8 @@ def plain_pass(
 
 
 def _choices(logits: Tensor, chosen: Tensor, banned: Sequence[int], eps: float) -> tuple[Tensor, Tensor]:
-    """Of each row of `logits` [n, V] the margin of the best in nats, and how many ulp `chosen` [n] lies behind it."""
+    """Of each row of `logits` [n, V] the margin of the best in nats, and how many ulp `chosen` [n] lies
+    behind it."""
     ulp = eps * 2.0 ** logits.abs().amax(1).log2().floor()
     logits[:, list(banned)] = -torch.inf
     best, second = logits.topk(2).values.unbind(1)
@@ -82,7 +85,8 @@ def _choices(logits: Tensor, chosen: Tensor, banned: Sequence[int], eps: float) 
 
 
 def parting(one: Sequence[int], other: Sequence[int]) -> int | None:
-    """Index of the first token in which two outputs differ, or where the shorter ends; None where they are the same."""
+    """Index of the first token in which two outputs differ, or where the shorter ends; None where they are
+    the same."""
     shorter = min(len(one), len(other))
     at = next((place for place in range(shorter) if one[place] != other[place]), shorter)
     return None if at == len(one) == len(other) else at
@@ -95,7 +99,8 @@ def divergence(
     other: Sequence[int],
     banned: Sequence[int] = (),
 ) -> Divergence | None:
-    """The first difference of two outputs [N] of a causal `model` after `prompt` [P]; None where they are the same.
+    """The first difference of two outputs [N] of a causal `model` after `prompt` [P]; None where they are the
+    same.
 
     banned: tokens that neither may write.
 

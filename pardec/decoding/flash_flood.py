@@ -1,8 +1,9 @@
 """Flash Flood: a plan of roots, rendered level by level, every condition of a level in one batched pass.
 
-The manager writes roots one after another (or they are given); the renderer then turns [R] roots into [R, C] chunks and
-these into [R, C * L] characters. Each condition may get K candidates, of which the one of lowest energy is kept. The
-sequential orders do the same work in the same numbers, one root or one candidate at a time.
+The manager writes roots one after another (or they are given); the renderer then turns [R] roots into [R, C]
+chunks and these into [R, C * L] characters. Each condition may get K candidates, of which the one of lowest
+energy is kept. The sequential orders do the same work in the same numbers, one root or one candidate at a
+time.
 """
 
 from __future__ import annotations
@@ -28,18 +29,20 @@ PAD, EOS, MASK = 0, 2, 3
 
 class FlashFloodSettings(Settings):
     candidates: int = Field(1, ge=1, le=1024)
-    """K: candidates a condition. One is the most probable expansion; of several, the one of lowest energy is kept."""
+    """K: candidates a condition. One is the most probable expansion; of several, the one of lowest energy is
+    kept."""
     order: Literal["parallel", "by_root", "by_candidate"] = "parallel"
-    """`parallel` expands all conditions and candidates of a level together; `by_root` loops over roots, and over the
-    chunks of each, with all candidates of one condition together; `by_candidate` loops over candidates too."""
+    """`parallel` expands all conditions and candidates of a level together; `by_root` loops over roots, and
+    over the chunks of each, with all candidates of one condition together; `by_candidate` loops over
+    candidates too."""
     plan: Literal["given", "manager"] = "given"
-    """`given` renders the prompt's roots; `manager` has the manager go on from the prompt to `roots` roots, and renders
-    all of them."""
+    """`given` renders the prompt's roots; `manager` has the manager go on from the prompt to `roots` roots,
+    and renders all of them."""
     roots: int = Field(200, ge=1, le=100_000)
     """Roots of the whole plan, the prompt's included, where the manager plans."""
     manager: Literal["autoregressive", "jacobi"] = "autoregressive"
-    """How the manager decodes: a root a pass, or several guessed and corrected in a pass until nothing changes. Both
-    write the same roots."""
+    """How the manager decodes: a root a pass, or several guessed and corrected in a pass until nothing
+    changes. Both write the same roots."""
     window: int | None = Field(8, ge=1)
     """Roots that a pass of the Jacobi manager corrects; null means all that are left."""
     chunk_batch: int | None = Field(None, ge=1)
@@ -148,7 +151,8 @@ class FlashFloodDecoder(Decoder):
     def expand_level_parallel(self, conditions: Tensor, level: int, k: int, seeds: Tensor) -> Tensor:
         """The chosen expansion of each condition: [N] ids -> [N, slots] ids, padded.
 
-        Candidate 0 starts from masks, the others from random tokens drawn from the condition's seed. seeds: [N].
+        Candidate 0 starts from masks, the others from random tokens drawn from the condition's seed. seeds:
+        [N].
         """
         slots = self.model.config.slots[level]
         if not len(conditions):
@@ -165,8 +169,8 @@ class FlashFloodDecoder(Decoder):
     def _surprise(self, written: Tensor, conditions: Tensor, level: int) -> Tensor:
         """Nats of each candidate under the denoiser that sees masks only, [N, K], from written [N, K, slots].
 
-        The learned energy is a correction of it (residual energies: Deng et al. 2020, arXiv:2004.11714); alone it is
-        fooled the more often the more candidates there are.
+        The learned energy is a correction of it (residual energies: Deng et al. 2020, arXiv:2004.11714);
+        alone it is fooled the more often the more candidates there are.
         """
         size = len(conditions) if self.settings.chunk_batch is None else self.settings.chunk_batch
         size = 1 if self.settings.order == "by_candidate" else size
@@ -242,7 +246,8 @@ def choose(candidates: Tensor, energies: Tensor) -> Tensor:
 
 
 def compact(grid: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Rows [B, W] without their padding, cut or filled with the end token to [B, size]; and their lengths before."""
+    """Rows [B, W] without their padding, cut or filled with the end token to [B, size]; and their lengths
+    before."""
     there = grid != PAD
     places = there.cumsum(1) - 1
     out = grid.new_full((len(grid), size + 1), EOS)

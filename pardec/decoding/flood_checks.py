@@ -1,4 +1,5 @@
-"""What a renderer wrote against what its hierarchy says: exactness by level, and whether energies rank it first."""
+"""What a renderer wrote against what its hierarchy says: exactness by level, and whether energies rank it
+first."""
 
 from __future__ import annotations
 
@@ -18,11 +19,12 @@ PAD = 0
 
 
 def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> list[dict]:
-    """One a prompt. Level 0: each root's chunks from the root. Level 1: each chunk's characters from the right chunk.
+    """One a prompt. Level 0: each root's chunks from the root. Level 1: each chunk's characters from the
+    right chunk.
 
     Shares are null where there is nothing to write. `rank`: of pairs (right expansion, wrong one of the same
-    condition), the share in which the right one has the lower energy; wrong ones lack their last token or have one
-    replaced. `separation`: mean energy of the wrong less that of the right.
+    condition), the share in which the right one has the lower energy; wrong ones lack their last token or
+    have one replaced. `separation`: mean energy of the wrong less that of the right.
     """
     from pardec.models.training.objectives.renderer import substituted, truncated
 

@@ -1,8 +1,8 @@
 """k full parallel passes of a causal model over prompt and canvas: the literal flood of seed 000.
 
 No cache, nothing reused, no look at what is final: each pass runs everything and replaces every token by the
-greedy choice after the guesses before it. What stands after k passes is the first k tokens of the greedy
-output, and guesses. Its time is that of k parallel passes; its quality is whatever it is.
+greedy choice after the guesses before it. After k passes the first k tokens are those of the greedy output,
+and the rest are guesses.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pydantic import Field
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
 from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
-from pardec.decoding.batching import count_useful
-from pardec.decoding.jacobi import Guess, first_guess, greedy
+from pardec.decoding.batching import ban, count_useful
+from pardec.decoding.jacobi import Guess, first_guess
 
 if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
@@ -29,7 +29,7 @@ class FullPassesSettings(Settings):
     init: Guess = "eos"
     """First guess: end tokens, random tokens, or the prompt's last token over and over."""
     eos: Literal["free", "ban"] = "free"
-    """`ban` never writes the end token."""
+    """`ban` never writes an end token."""
 
 
 class FullPasses(Decoder):
@@ -46,10 +46,11 @@ class FullPasses(Decoder):
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
-        """Write `new_tokens` tokens after each prompt; the passes are known beforehand, so nothing waits."""
+        """Write `new_tokens` tokens after each prompt; the number of passes is known beforehand, so nothing
+        waits for the device."""
         settings, first = self.settings, prompts.length
         pad = prompts.pad if bool(prompts.pad.any()) else None
-        banned = model.info.eos_id if settings.eos == "ban" else None
+        banned = model.info.ends if settings.eos == "ban" else ()
         with torch.inference_mode():
             observer.start()
             guess = first_guess(settings.init, model, prompts, new_tokens)
@@ -57,10 +58,10 @@ class FullPasses(Decoder):
             canvas = text[:, first:]
             for number in range(settings.passes):
                 logits = model(text[:, :-1], pad=pad, keep=slice(first - 1, None), canvas_start=first)
-                canvas.copy_(greedy(logits, banned))
-                observer.step(new_tokens if number + 1 == settings.passes else 0)
-            observer.block(new_tokens)
+                canvas.copy_(ban(logits, banned).argmax(-1))
+                last = number + 1 == settings.passes
+                observer.step(new_tokens if last else 0, new_tokens if last else None)
             output = canvas.clone()
         passes = settings.passes
-        useful = count_useful(output, model.info.eos_id)
+        useful = count_useful(output, model.info.ends)
         return Decoded(output, useful, nfe=passes, token_forwards=passes * (text.shape[1] - 1))

@@ -17,7 +17,7 @@ from pydantic import Field
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
 from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
-from pardec.decoding.batching import count_useful
+from pardec.decoding.batching import ban, count_useful, filler, is_end
 from pardec.decoding.noise import uniform
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Guess = Literal["eos", "random", "repeat"]
 
 class JacobiSettings(Settings):
     passes: int | None = Field(None, ge=1)
-    """Forward passes after which the guesses are taken as they stand; null goes on to the fixed point, which
+    """Forward passes after which the guesses are taken as they are; null continues to the fixed point, which
     is greedy decoding's output."""
     init: Guess = "eos"
     """First guess: end tokens, random tokens, or the prompt's last token over and over."""
@@ -41,11 +41,11 @@ class JacobiSettings(Settings):
     stop: Literal["length", "eos"] = "length"
     """`length` writes the same number of tokens on every row; `eos` ends a row at its end token."""
     eos: Literal["free", "ban"] = "free"
-    """`ban` never writes the end token (for continuations of one length)."""
+    """`ban` never writes an end token (for continuations of one length)."""
 
 
 class Jacobi(Decoder):
-    """Exact parallel greedy decoding, or, stopped early, a greedy prefix with guesses behind it."""
+    """Exact parallel greedy decoding; stopped early, a greedy prefix with guesses behind it."""
 
     Settings = JacobiSettings
     needs: ClassVar[str] = "causal"
@@ -62,28 +62,20 @@ class Jacobi(Decoder):
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
-        """Write `new_tokens` tokens after each prompt; waits for the device once a pass, to learn how much of
-        the output is final."""
+        """Write `new_tokens` tokens after each prompt; waits for the device once per pass, to learn how much
+        of the output is final."""
         with torch.inference_mode():
             return _Run(self.settings, model, prompts, new_tokens, observer).run()
 
 
 def first_guess(kind: Guess, model: LanguageModel, prompts: PromptBatch, new_tokens: int) -> Tensor:
-    """The canvas before the first pass, [B, N] long."""
+    """Return the canvas before the first pass, [B, N] long."""
     shape = prompts.size, new_tokens
     if kind == "repeat":
         return prompts.tokens[:, -1:].repeat(1, new_tokens)
     if kind == "random":
         return (uniform(prompts.seeds, 0, (new_tokens,)) * model.info.vocab_size).long()
-    end = model.info.pad_id if model.info.eos_id is None else model.info.eos_id
-    return prompts.tokens.new_full(shape, end)
-
-
-def greedy(logits: Tensor, banned: int | None) -> Tensor:
-    """The most probable token at each position. logits: [B, L, V], changed in place. Returns [B, L] long."""
-    if banned is not None:
-        logits[..., banned] = -torch.inf
-    return logits.argmax(-1)
+    return prompts.tokens.new_full(shape, filler(model.info))
 
 
 class _Run:
@@ -93,9 +85,9 @@ class _Run:
         self.settings, self.model, self.prompts, self.observer = settings, model, prompts, observer
         self.new_tokens = new_tokens
         self.pad = prompts.pad if bool(prompts.pad.any()) else None
-        eos = model.info.eos_id
-        self.banned = eos if settings.eos == "ban" else None
-        self.stopper = eos if settings.stop == "eos" else None
+        self.ends, self.fill = model.info.ends, filler(model.info)
+        self.banned = self.ends if settings.eos == "ban" else ()
+        self.stoppers = self.ends if settings.stop == "eos" else ()
         self.fixed = torch.zeros_like(prompts.pad)
         """[B] long: how many tokens of each row are final."""
 
@@ -107,53 +99,63 @@ class _Run:
         first = passes = forwards = 0
         while first < size and passes != settings.passes:
             stop = min(size, first + (settings.window or size))
-            # The last final token is run, not yet seen by the cache: what follows it is what is asked for.
+            # The last final token is run too: the cache does not hold it, and its logits predict the first guess.
             tokens = self.canvas[:, first - 1 : stop - 1] if first else self._opening(stop)
             logits = self.model(
                 tokens, pad=self.pad, cache=cache, keep=slice(first - stop, None), canvas_start=length
             )
             passes += 1
             forwards += tokens.shape[1]
-            written = self._correct(greedy(logits, self.banned), first, stop)
+            written = self._correct(ban(logits, self.banned).argmax(-1), first, stop)
             if passes == settings.passes:
-                # The guesses are taken as they stand. Rows that have ended are complete already.
-                self.observer.step(written + size - self.fixed)
-                first = size
+                # The guesses are taken as they are. Rows that have ended are complete already.
+                written, first = self._take_guesses(written), size
             else:
-                self.observer.step(written)
                 first = int(self.fixed.min())
                 cache.crop(min(length + first - 1, cache.length))
-            self.observer.block(first)
-        useful = count_useful(self.canvas, self.model.info.eos_id)
+            self.observer.step(written, first)
+        useful = count_useful(self.canvas, self.ends)
         return Decoded(self.canvas, useful, nfe=passes, token_forwards=forwards)
 
+    def _take_guesses(self, written: Tensor) -> Tensor:
+        """End each row at its first end among the guesses; returns `written` [B] with the guesses that rows
+        keep."""
+        left = self.new_tokens - self.fixed
+        if self.stoppers:
+            position = torch.arange(self.new_tokens, device=self.canvas.device)
+            guess = position >= self.fixed[:, None]
+            ended = (is_end(self.canvas, self.stoppers) & guess).cumsum(1) > 0
+            behind = ended & (ended.cumsum(1) > 1)
+            self.canvas.masked_fill_(behind, self.fill)
+            left = left - behind.sum(1)
+        return written + left
+
     def _opening(self, stop: int) -> Tensor:
-        """What the first pass runs: the prompt and the guesses but the last."""
+        """Return the tokens of the first pass: the prompt and the guesses but the last."""
         return torch.cat([self.prompts.tokens, self.canvas[:, : stop - 1]], 1)
 
     def _correct(self, choice: Tensor, first: int, stop: int) -> Tensor:
-        """Write the choices for positions first..stop-1 and move `fixed` on.
+        """Write the choices for positions first..stop-1 and advance `fixed`.
 
         choice: [B, stop - first] long. Returns [B] long, the tokens that became final, ends included.
         """
         old = self.canvas[:, first:stop]
-        place = torch.arange(first, stop, device=old.device)
+        position = torch.arange(first, stop, device=old.device)
         # A row ahead of the others was run again on the same prefix; rounding must not change it.
-        choice = torch.where(place < self.fixed[:, None], old, choice)
+        choice = torch.where(position < self.fixed[:, None], old, choice)
         same = (choice == old).long().cumprod(1).sum(1)
-        # One more than did not change: it was chosen after a prefix that is right.
+        # The first that changed is final too: it was chosen after a final prefix.
         fixed = (first + same + 1).clamp(max=stop).maximum(self.fixed)
         old.copy_(choice)
         written = fixed - self.fixed
-        if self.stopper is not None:
-            ends = (
-                (choice == self.stopper) & (place < fixed[:, None]) & (self.fixed < self.new_tokens)[:, None]
-            )
+        if self.stoppers:
+            open_rows = (self.fixed < self.new_tokens)[:, None]
+            ends = is_end(choice, self.stoppers) & (position < fixed[:, None]) & open_rows
             ended = ends.any(1)
             end = first + ends.int().argmax(1)
             written = torch.where(ended, end + 1 - self.fixed, written)
             fixed = fixed.masked_fill(ended, self.new_tokens)
             after = torch.arange(self.new_tokens, device=old.device) > end[:, None]
-            self.canvas.masked_fill_(after & ended[:, None], self.stopper)
+            self.canvas.masked_fill_(after & ended[:, None], self.fill)
         self.fixed = fixed
         return written

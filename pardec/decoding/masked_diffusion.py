@@ -23,7 +23,7 @@ from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
 from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
-from pardec.decoding.batching import count_useful, is_end
+from pardec.decoding.batching import ban, count_useful, filler, is_end
 from pardec.decoding.noise import gumbel, uniform
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ of a whole canvas would need more memory than the model's own activations."""
 CPU_PART = 1 << 20
 """The same on a processor, where a part that fits its caches is also faster."""
 WIDE = 512
-"""Words of a vocabulary from which it pays to leave committed positions out of the output head and the ranking."""
+"""Words of a vocabulary from which it pays to leave committed positions out of the output head and the
+ranking."""
 DEFERRED = 1e30
 """Nats of surprisal added to an end token that is to be committed last; finite, so that a masked position
 still ranks before one that is not masked."""
@@ -126,7 +127,7 @@ class MaskedDiffusion(Decoder):
             raise UserError(where, trouble, "change steps, block or new_tokens")
         if model.info.mask_id is None:
             raise UserError(where, "the model has no mask token", "use a masked-diffusion model")
-        if self.settings.after_eos == "fill" and model.info.eos_id is None:
+        if self.settings.after_eos == "fill" and not model.info.ends:
             raise UserError(where, "after_eos: fill needs an end token", "set after_eos: decode")
 
 
@@ -143,7 +144,7 @@ class Run:
     def __init__(self, settings, model, prompts, new_tokens, observer):
         self.settings, self.model, self.prompts, self.observer = settings, model, prompts, observer
         self.new_tokens = new_tokens
-        self.eos, self.ends, self.mask = model.info.eos_id, model.info.ends, model.info.mask_id
+        self.fill, self.ends, self.mask = filler(model.info), model.info.ends, model.info.mask_id
         self.pad = prompts.pad if bool(prompts.pad.any()) else None
         blank = prompts.tokens.new_full((prompts.size, new_tokens), self.mask)
         self.canvas = torch.cat([prompts.tokens, blank], 1)
@@ -202,8 +203,8 @@ class Run:
     def _step(
         self, region: Tensor, start: int, stop: int, share: int, last: bool, within: Tensor | None
     ) -> None:
-        """One pass: predict, rank, commit. region: [B, L] view of the canvas, changed in place. within: [B, K], the
-        places of the block that hold all its masks, or None: any may."""
+        """One pass: predict, rank, commit. region: [B, L] view of the canvas, changed in place. within: [B,
+        K], the places of the block that hold all its masks, or None: any may."""
         masked = region == self.mask
         logits = self._logits(start, stop, within)
         choice, rank = self._predict(logits, ranked=not last)
@@ -231,15 +232,12 @@ class Run:
         return rank < self.bound
 
     def _logits(self, start: int, stop: int, within: Tensor | None) -> Tensor:
-        """Logits [B, L or K, V] of the block, or its places `within`; guidance applied, the mask token (and banned
-        end tokens) excluded."""
+        """Logits [B, L or K, V] of the block, or its places `within`; guidance applied, the mask token (and
+        banned end tokens) excluded."""
         logits = self._forward(start, stop, within)
         self.observer.phase("forward")
         logits[..., self.mask] = -inf
-        if self.settings.eos == "ban":
-            for end in self.ends:
-                logits[..., end] = -inf
-        return logits
+        return ban(logits, self.ends) if self.settings.eos == "ban" else logits
 
     def _forward(self, start: int, stop: int, within: Tensor | None) -> Tensor:
         """One pass of the model, or two where there is guidance: logits [B, L or K, V] of the block."""
@@ -291,7 +289,7 @@ class Run:
         """Fill rows that hold an end token before `stop`; whether that is all of them (waits for the
         device)."""
         ended = is_end(self.output[:, :stop], self.ends).any(1)
-        self.output[:, stop:].masked_fill_(ended[:, None], self.eos)
+        self.output[:, stop:].masked_fill_(ended[:, None], self.fill)
         return bool(ended.all())
 
 

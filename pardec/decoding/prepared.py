@@ -16,7 +16,8 @@ from pardec.decoding.registry import DECODERS
 from pardec.models.registry import ENGINES
 
 Encode = Callable[[Sequence[dict], int | None, int | None], list[list[int]]]
-"""Prompt records, their exact length in tokens or None, and a seed where tokens are to be random, to token ids."""
+"""Prompt records, their exact length in tokens or None, and a seed where tokens are to be random, to token
+ids."""
 
 
 def load_arm(
@@ -31,8 +32,8 @@ def load_arm(
 ) -> tuple[Any, Decoder, Encode]:
     """Load a checkpoint and its tokenizer, build the decoder, give it its companions, and let it prepare.
 
-    companions: folders of further checkpoints, by what the decoder calls them. engine: `eager`, or `compiled` for the
-    model and all its companions. prompt_form: `plain`, or `chat` for the checkpoint's chat template.
+    companions: folders of further checkpoints, by what the decoder calls them. engine: `eager`, or `compiled`
+    for the model and all its companions. prompt_form: `plain`, or `chat` for the checkpoint's chat template.
 
     Raises:
         UserError: a missing or damaged checkpoint, settings the decoder refuses, a model whose attention
@@ -92,8 +93,8 @@ def companion_trouble(decoder: str, settings: Any, companions: Collection[str]) 
 
 
 def modules_run(decoder: str, settings: dict[str, Any], engine: str = "eager") -> tuple[str, ...]:
-    """Dotted names of the modules that an arm loads by name: those of its decoder at these plain settings, and its
-    engine's; not those of its models, which their folders name. Light.
+    """Dotted names of the modules that an arm loads by name: those of its decoder at these plain settings,
+    and its engine's; not those of its models, which their folders name. Light.
 
     Raises:
         UserError: no such decoder or engine, or a setting it refuses.

@@ -1,8 +1,9 @@
-"""An autoregressive peer: transformers' continuous batching on the same weights, prompts and number of tokens.
+"""An autoregressive peer: transformers' continuous batching on the same weights, prompts and number of
+tokens.
 
-Requests of unequal length share each pass without padding, over a paged cache, and leave it when they have ended, as
-in Orca (Yu et al. 2022, OSDI) and vLLM. It tells of a request only when all of it is written, so what stands as the
-time to the first token is the time to the last.
+Requests of unequal length share each pass without padding, over a paged cache, and leave it when they have
+ended, as in Orca (Yu et al. 2022, OSDI) and vLLM. It tells of a request only when all of it is written, so
+what stands as the time to the first token is the time to the last.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from pydantic import Field
 from pardec.common.lazy import lazy
 from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
 from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
-from pardec.decoding.peers import told_at_the_end, unpadded
+from pardec.decoding.peers import reported_at_the_end, unpadded
 
 if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 transformers = lazy("transformers")
 
 LOOK_S = 1.0
-"""How often a wait for answers looks whether the loop still lives."""
+"""Seconds between two looks at whether the loop still runs, while answers are awaited."""
 
 
 class TransformersContinuousSettings(AutoregressiveSettings):
@@ -46,7 +47,7 @@ class TransformersContinuous(Sequential):
     @classmethod
     def check(cls, settings: TransformersContinuousSettings, new_tokens: int) -> str | None:
         if settings.temperature > 0:
-            return "temperature must be 0: continuous batching draws for all prompts from one stream, not one a prompt"
+            return "temperature must be 0: continuous batching draws for all prompts from one random stream"
         return super().check(settings, new_tokens)
 
     def prepare(self, model: LanguageModel) -> None:
@@ -70,19 +71,19 @@ class TransformersContinuous(Sequential):
         """Write `new_tokens` tokens after each prompt, greedily.
 
         Raises:
-            RuntimeError: the loop of continuous batching failed, with its own words.
+            RuntimeError: the loop of continuous batching failed, with its message.
         """
         self.prepare(model)
         self._make_room(model, prompts.size, prompts.length + new_tokens)
         rows = unpadded(prompts)
         observer.start()
         written = self._answers(self._manager.add_requests(rows, max_new_tokens=new_tokens))
-        return told_at_the_end(model, prompts, written, new_tokens, observer)
+        return reported_at_the_end(model, prompts, written, new_tokens, observer)
 
-    def _answers(self, asked: list[str]) -> list[list[int]]:
-        """Tokens of each request, in the order asked."""
-        found: dict[str, list[int]] = {}
-        while len(found) < len(asked):
+    def _answers(self, requests: list[str]) -> list[list[int]]:
+        """Return the tokens of each request, in this order."""
+        answers: dict[str, list[int]] = {}
+        while len(answers) < len(requests):
             answer = self._manager.get_result(timeout=LOOK_S)
             if answer is None:
                 if not self._manager.is_running():
@@ -90,11 +91,11 @@ class TransformersContinuous(Sequential):
             elif answer.error is not None:
                 raise RuntimeError(f"transformers' continuous batching: {answer.error}")
             else:
-                found[answer.request_id] = list(answer.generated_tokens)
-        return [found[name] for name in asked]
+                answers[answer.request_id] = list(answer.generated_tokens)
+        return [answers[name] for name in requests]
 
     def _make_room(self, model: LanguageModel, rows: int, length: int) -> None:
-        """A running loop with a cache for `rows` requests of `length` tokens; a larger one replaces a smaller."""
+        """Start a loop with a cache for `rows` requests of `length` tokens; a larger one replaces a smaller."""
         if self._manager is not None and rows <= self._room[0] and length <= self._room[1]:
             return
         self._stop()
@@ -124,10 +125,10 @@ class TransformersContinuous(Sequential):
             num_blocks=rows * (math.ceil(length / page) + 1),
             max_batch_tokens=rows * length,
             max_requests_per_batch=rows,
-            # A cell generates for the same prompts again and again; what it kept of them would be no prefill.
+            # A cell decodes the same prompts repeatedly; with their prefixes kept there would be no prefill to measure.
             allow_block_sharing=False,
             use_cuda_graph=self.engine == "compiled",
-            # Without the package it would look for kernels on the hub.
+            # Without the package it would look for kernels on the model hub.
             auto_switch_to_flash=importlib.util.find_spec("flash_attn") is not None,
         )
 

@@ -1,7 +1,7 @@
 """The second autoregressive arm: `generate()` of transformers on the same weights.
 
-It writes as many tokens as our own loop, by the same rules, so that the two differ in the loop and the model
-code only.
+It writes as many tokens as our own loop, by the same rules, so that the two differ only in the loop and the
+model code.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pardec.common.lazy import lazy
 from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
 from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
-from pardec.decoding.batching import count_useful
+from pardec.decoding.batching import count_useful, filler, is_end
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,8 +24,8 @@ transformers = lazy("transformers")
 
 class TransformersGenerateSettings(AutoregressiveSettings):
     cache: Literal["dynamic", "static"] = "dynamic"
-    """`static` preallocates keys and values for the whole output; the compiled engine needs it, and transformers then
-    compiles its own loop."""
+    """`static` preallocates keys and values for the whole output; the compiled engine needs it, and
+    transformers then compiles its own loop."""
 
 
 class TransformersGenerate(Sequential):
@@ -53,7 +53,7 @@ class TransformersGenerate(Sequential):
 
         if self._source is not model:
             self._twin = transformers_twin(model)
-            # What our settings leave open must not be filled in from the model's own defaults.
+            # What our settings leave open must not come from the model's own defaults.
             self._twin.generation_config = transformers.GenerationConfig(
                 bos_token_id=None, eos_token_id=None, pad_token_id=model.info.pad_id
             )
@@ -64,33 +64,35 @@ class TransformersGenerate(Sequential):
     ) -> Decoded:
         self.prepare(model)
         if self.settings.temperature > 0:
-            # generate() draws from torch's generator: reproducible for a batch, not a prompt.
+            # generate() draws from torch's generator: reproducible for a batch, not for a prompt.
             torch.manual_seed(int(prompts.seeds.sum()) % (1 << 63))
         if new_tokens not in self._generations:
             self._generations[new_tokens] = self._generation(model, new_tokens)
-        told = _Told(observer, prompts)
-        eos = model.info.eos_id
+        ends = model.info.ends if self.settings.stop == "eos" else ()
+        progress = _Progress(observer, prompts, ends)
         observer.start()
         with torch.inference_mode():
             sequences = self._twin.generate(
                 prompts.tokens,
                 attention_mask=_attended(prompts),
                 generation_config=self._generations[new_tokens],
-                stopping_criteria=transformers.StoppingCriteriaList([told]),
+                stopping_criteria=transformers.StoppingCriteriaList([progress]),
             )
         output = sequences[:, prompts.length :]
         if output.shape[1] < new_tokens:
-            output = torch.nn.functional.pad(output, (0, new_tokens - output.shape[1]), value=eos)
+            output = torch.nn.functional.pad(
+                output, (0, new_tokens - output.shape[1]), value=filler(model.info)
+            )
         return Decoded(
             output.contiguous(),
             count_useful(output, model.info.ends),
-            told.done,
-            token_forwards=prompts.length + told.done - 1,
+            progress.done,
+            token_forwards=prompts.length + progress.done - 1,
         )
 
     def _generation(self, model: LanguageModel, new_tokens: int):
-        """The generation configuration that says what our own settings say."""
-        settings, eos, ends = self.settings, model.info.eos_id, list(model.info.ends)
+        """Return our settings as a generation configuration."""
+        settings, ends = self.settings, list(model.info.ends)
         sampling = {}
         if settings.temperature > 0:
             # top_k 0 and top_p 1 switch the truncation off; the defaults of transformers do not.
@@ -104,7 +106,7 @@ class TransformersGenerate(Sequential):
             # Without an end token nothing is suppressed and nothing stops early: exactly new_tokens on every
             # row. (min_new_tokens would forbid the end token instead and so change the output.)
             eos_token_id=ends if ends and settings.stop == "eos" else None,
-            pad_token_id=model.info.pad_id if eos is None or settings.stop == "length" else eos,
+            pad_token_id=filler(model.info) if settings.stop == "eos" else model.info.pad_id,
             suppress_tokens=ends if ends and settings.eos == "ban" else None,
             do_sample=settings.temperature > 0,
             use_cache=True,
@@ -116,21 +118,23 @@ class TransformersGenerate(Sequential):
 
 
 def _attended(prompts: PromptBatch) -> Tensor:
-    """[B, P] long, 1 where a real token stands."""
-    places = torch.arange(prompts.length, device=prompts.tokens.device)
-    return (places >= prompts.pad[:, None]).long()
+    """Return [B, P] long, 1 at tokens that are no padding."""
+    columns = torch.arange(prompts.length, device=prompts.tokens.device)
+    return (columns >= prompts.pad[:, None]).long()
 
 
-class _Told:
-    """A stopping criterion that stops nothing: generate() calls it once a token, on the device, with no
+class _Progress:
+    """A stopping criterion that stops nothing: generate() calls it once per token, on the device, without a
     copy."""
 
-    def __init__(self, observer: Observer, prompts: PromptBatch):
-        self.observer, self.done = observer, 0
+    def __init__(self, observer: Observer, prompts: PromptBatch, ends: tuple[int, ...]):
+        self.observer, self.ends, self.done = observer, ends, 0
         self.never = torch.zeros(prompts.size, dtype=torch.bool, device=prompts.tokens.device)
+        self.ended = self.never
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
         self.done += 1
-        self.observer.step(1)
-        self.observer.block(self.done)
+        self.observer.step(~self.ended if self.ends else 1, self.done)
+        if self.ends:
+            self.ended = self.ended | is_end(input_ids[:, -1], self.ends)
         return self.never

@@ -1,8 +1,9 @@
-"""An autoregressive peer: vLLM (Kwon et al. 2023, arXiv:2309.06180) on the same weights, prompts and number of tokens.
+"""An autoregressive peer: vLLM (Kwon et al. 2023, arXiv:2309.06180) on the same weights, prompts and number
+of tokens.
 
-vLLM is optional (envs/vllm.yaml): where it is not installed a cell that names it is `unsupported`, and says so. It
-loads the checkpoint's files itself, so its memory is its own and no pass of ours is counted. It tells of a batch only
-when all of it is written, so what stands as the time to the first token is the time to the last.
+vLLM is optional (envs/vllm.yaml): where it is not installed, a cell that names it is `unsupported` and says
+so. It loads the checkpoint's files itself, so its memory is its own and no pass of ours is counted. It
+returns a batch only once all of it is written, so its time to the first token is the time to the last.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pydantic import Field
 
 from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
 from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
-from pardec.decoding.peers import told_at_the_end, unpadded
+from pardec.decoding.peers import reported_at_the_end, unpadded
 
 if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 class VllmSettings(AutoregressiveSettings):
     memory_share: float = Field(0.4, gt=0, le=0.95)
-    """Share of the GPU's memory that vLLM takes for itself, weights included; our own copy stands beside it."""
+    """Share of the GPU's memory that vLLM takes for itself, weights included; our own copy comes on top."""
 
 
 class Vllm(Sequential):
@@ -54,7 +55,7 @@ class Vllm(Sequential):
             dtype=str(next(model.parameters()).dtype).removeprefix("torch."),
             skip_tokenizer_init=True,
             enforce_eager=self.engine == "eager",
-            # A cell generates for the same prompts again and again; what it kept of them would be no prefill.
+            # A cell decodes the same prompts repeatedly; with their prefixes kept there would be no prefill to measure.
             enable_prefix_caching=False,
             gpu_memory_utilization=self.settings.memory_share,
         )
@@ -71,10 +72,10 @@ class Vllm(Sequential):
             [{"prompt_token_ids": row} for row in rows], sampling_params=sampling, use_tqdm=False
         )
         written = [list(answer.outputs[0].token_ids)[:new_tokens] for answer in answers]
-        return told_at_the_end(model, prompts, written, new_tokens, observer)
+        return reported_at_the_end(model, prompts, written, new_tokens, observer)
 
     def _sampling(self, model: LanguageModel, new_tokens: int, seed: int) -> Any:
-        """What our own settings say, in vLLM's words."""
+        """Return our settings in vLLM's terms."""
         import vllm
 
         settings, ends = self.settings, list(model.info.ends)

@@ -1,7 +1,8 @@
 """Clocks, and the observer that reads them while a decoder runs.
 
-On a CPU the host clock is read at every event. On a CUDA device an event is recorded on the stream instead, so nothing
-waits; the events are read after one synchronisation at the end, and the synchronised host clock is kept beside them.
+On a CPU the host clock is read at every event. On a CUDA device an event is recorded on the stream instead,
+so nothing waits; the events are read after one synchronisation at the end, and the synchronised host clock is
+kept beside them.
 """
 
 from __future__ import annotations
@@ -74,10 +75,12 @@ def clock_for(device: str) -> HostClock:
 
 
 class Stopwatch(Observer):
-    """Stamps what a decoder reports; one a timed generation."""
+    """Stamps what a decoder reports; one per timed generation."""
 
     def __init__(self, clock: HostClock):
         self.clock = clock
+        self.begin = clock.cpu_ns(), clock.now_ns(), clock.stamp()
+        """Process CPU time, host clock and stamp at the start: of the decoder, where it reports one."""
         self.steps: list[tuple[Any, Any]] = []
         self.blocks: list[Any] = []
         self.phases: list[tuple[str, Any]] = []
@@ -85,11 +88,17 @@ class Stopwatch(Observer):
         """Stamp, how many phases had ended by then, and facts."""
         self.prefilled: Any = None
 
+    def start(self) -> None:
+        self.begin = self.clock.cpu_ns(), self.clock.now_ns(), self.clock.stamp()
+
     def prefill(self) -> None:
         self.prefilled = self.clock.stamp()
 
-    def step(self, committed: Any) -> None:
-        self.steps.append((self.clock.stamp(), committed))
+    def step(self, committed: Any, final: int | None = None) -> None:
+        stamp = self.clock.stamp()
+        self.steps.append((stamp, committed))
+        if final is not None:
+            self.blocks.append(stamp)
 
     def block(self, stop: int) -> None:
         self.blocks.append(self.clock.stamp())
@@ -105,7 +114,7 @@ class Stopwatch(Observer):
 
 
 def phases_ms(clock: HostClock, begin: Any, phases: list[tuple[str, Any]]) -> dict[str, float]:
-    """Milliseconds of each phase, all its turns together; the time after the last is nobody's."""
+    """Return the milliseconds of each phase, all its turns together; the time after the last belongs to none."""
     total: dict[str, float] = {}
     for name, stamp in phases:
         total[name] = total.get(name, 0.0) + clock.elapsed_ms(begin, stamp)
@@ -114,44 +123,46 @@ def phases_ms(clock: HostClock, begin: Any, phases: list[tuple[str, Any]]) -> di
 
 
 def cycles_of(clock: HostClock, begin: Any, watch: Stopwatch) -> list[dict[str, Any]]:
-    """Each cycle's facts with `at_ms`, its end, and `phases_ms`, the phases that ended in it; the first cycle begins
-    where the prompt has been processed."""
-    found = []
+    """Return each cycle's facts with `at_ms`, its end, and `phases_ms`, the phases that ended in it; the
+    first cycle begins once the prompt has been processed."""
+    cycles = []
     since, first = begin if watch.prefilled is None else watch.prefilled, 0
     if watch.phases and watch.phases[0][0] == "prefill":
         since, first = watch.phases[0][1], 1
-    for stamp, ended, told in watch.cycles:
-        own = watch.phases[first:ended]
-        facts = {name: number(fact) for name, fact in told.items()}
-        found.append(
-            {"at_ms": clock.elapsed_ms(begin, stamp), **facts, "phases_ms": phases_ms(clock, since, own)}
+    for stamp, ended, reported in watch.cycles:
+        phases = watch.phases[first:ended]
+        facts = {name: number(fact) for name, fact in reported.items()}
+        cycles.append(
+            {"at_ms": clock.elapsed_ms(begin, stamp), **facts, "phases_ms": phases_ms(clock, since, phases)}
         )
         since, first = stamp, ended
-    return found
+    return cycles
 
 
 def number(fact: Any) -> float | int:
-    """A cycle's fact as a plain number; tensors are read here, after the clock has stopped."""
+    """Return a cycle's fact as a plain number; tensors are read here, after the clock has stopped."""
     return fact.item() if hasattr(fact, "item") else fact
 
 
 def mean_committed(committed: Any) -> float:
-    """Tokens a row that one step committed; tensors [B] are read here, after the clock has stopped."""
+    """Return the mean tokens per row that one step committed; tensors [B] are read here, after the clock has
+    stopped."""
     return float(committed.double().mean()) if hasattr(committed, "mean") else float(committed)
 
 
 def timed(clock: HostClock, run: Callable[[Stopwatch], Any]) -> tuple[dict, Any]:
-    """Run one generation and time it.
+    """Run one generation and time it, from the moment at which its decoder reports its start: what comes
+    before, such as building the batch, is not part of it.
 
-    Returns (facts, what `run` returned); facts holds milliseconds from the start of the generation: `e2e_ms` by the
-    device clock, `host_ms` by the synchronised host clock, `cpu_ms` process CPU time, `prefill_ms`, `first_ms`,
-    `commit_ms`, `block_ms`, and `committed`, tokens a row for each step. Where the decoder tells of phases or cycles,
-    also `phases_ms` by name, and `cycles`, each with its stamp `at_ms`.
+    Returns (facts, what `run` returned); facts holds milliseconds from that start: `e2e_ms` by the device
+    clock, `host_ms` by the synchronised host clock, `cpu_ms` process CPU time, `prefill_ms`, `first_ms`,
+    `commit_ms`, `block_ms`, and `committed`, tokens per row for each step. Where the decoder reports phases
+    or cycles, also `phases_ms` by name, and `cycles`, each with its stamp `at_ms`.
     """
-    watch = Stopwatch(clock)
     clock.synchronize()
-    cpu_begin, host_begin, begin = clock.cpu_ns(), clock.now_ns(), clock.stamp()
+    watch = Stopwatch(clock)
     result = run(watch)
+    cpu_begin, host_begin, begin = watch.begin
     end = clock.stamp()
     clock.synchronize()
     host_end, cpu_end = clock.now_ns(), clock.cpu_ns()

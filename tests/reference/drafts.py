@@ -50,8 +50,10 @@ class Cycles(Observer):
     def __init__(self):
         self.cycles, self.committed, self.final, self.phases = [], [], [], []
 
-    def step(self, committed):
+    def step(self, committed, final=None):
         self.committed.append(committed)
+        if final is not None:
+            self.block(final)
 
     def block(self, stop):
         self.final.append(stop)
@@ -87,10 +89,10 @@ __all__ = ["EOS", "WORDS", "Cycles", "backbone", "batch_of", "draft_model", "pla
 
 
 def draft_of(*slots: dict[int, float], words: int = 12) -> Draft:
-    """One row, each slot a law of a few words; the rest is nearly nothing."""
+    """One row, each slot a distribution of a few words; the rest is nearly nothing."""
     chances = torch.full((1, len(slots), words), 1e-12, dtype=torch.float64)
-    for place, law in enumerate(slots):
-        for word, chance in law.items():
+    for place, distribution in enumerate(slots):
+        for word, chance in distribution.items():
             chances[0, place, word] = chance
     logits = chances.log()
     return Draft(logits.argmax(-1), logits)

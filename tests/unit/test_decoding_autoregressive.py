@@ -44,8 +44,10 @@ class Log(Observer):
     def prefill(self):
         self.events.append("prefill")
 
-    def step(self, committed):
+    def step(self, committed, final=None):
         self.events.append(("step", committed))
+        if final is not None:
+            self.block(final)
 
     def block(self, stop):
         self.events.append(("block", stop))
@@ -92,7 +94,7 @@ def test_length_writes_on_after_the_end_and_eos_stops():
     assert (long.useful.tolist(), long.nfe, long.token_forwards) == ([3], 30, 2 + 29)
     short = decode([[1, 5]], [0], Settings(stop="eos"), 30, model)
     assert short.tokens[0].tolist() == [8, 8, 8] + [EOS] * 27
-    assert short.nfe == 8 and short.useful.tolist() == [3]
+    assert short.nfe == 4 and short.useful.tolist() == [3]
     assert EOS not in decode([[1, 5]], [0], Settings(eos="ban"), 30, model).tokens
 
 
@@ -155,8 +157,8 @@ def test_every_token_that_ends_a_text_stops_a_row():
 
 def test_count_useful():
     tokens = torch.tensor([[5, EOS, 6], [5, 6, 7], [EOS, EOS, EOS]])
-    assert count_useful(tokens, EOS).tolist() == [1, 3, 0]
-    assert count_useful(tokens, None).tolist() == [3, 3, 3]
+    assert count_useful(tokens, (EOS,)).tolist() == [1, 3, 0]
+    assert count_useful(tokens, ()).tolist() == [3, 3, 3]
 
 
 def test_bad_batches_and_settings_are_refused():
@@ -181,8 +183,12 @@ def test_transformers_generate_writes_the_same_tokens(kind, prompts):
         other = decode(prompts, SEEDS[: len(prompts)], settings, new_tokens, model, TransformersGenerate, log)
         assert torch.equal(own.tokens, other.tokens)
         assert torch.equal(own.useful, other.useful)
-        assert log.events[:3] == ["start", ("step", 1), ("block", 1)]
-        assert log.events.count(("step", 1)) == other.nfe
+        steps = [
+            float(torch.as_tensor(event[1]).double().mean()) for event in log.events if event[0] == "step"
+        ]
+        assert log.events[0] == "start" and steps[0] == 1 and len(steps) == other.nfe
+        kept = (own.useful + 1).clamp(max=new_tokens).double().mean() if "stop" in kind else new_tokens
+        assert sum(steps) == pytest.approx(float(kept)), "what fills a row behind its end is not committed"
 
 
 def test_transformers_generate_reaches_end_tokens():

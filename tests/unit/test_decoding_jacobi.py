@@ -27,8 +27,10 @@ class Log(Observer):
     def __init__(self, rows):
         self.rows, self.committed, self.final = rows, [], []
 
-    def step(self, committed):
+    def step(self, committed, final=None):
         self.committed.append(torch.as_tensor(committed).expand(self.rows).tolist())
+        if final is not None:
+            self.block(final)
 
     def block(self, stop):
         self.final.append(stop)

@@ -49,8 +49,10 @@ class Watch(Observer):
     def __init__(self):
         self.committed, self.blocks = [], []
 
-    def step(self, committed):
+    def step(self, committed, final=None):
         self.committed.append(committed)
+        if final is not None:
+            self.block(final)
 
     def block(self, stop):
         self.blocks.append(stop)

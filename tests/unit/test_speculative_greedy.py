@@ -246,7 +246,7 @@ def test_prompt_lookup_copies_what_followed():
         ({"drafter": SMALL, "proposal": {"name": "tree_lite", "refine": True}}, "again"),
         (
             {"temperature": 1.0, "acceptance": {"name": "residual"}, "refinement": {"name": "selective"}},
-            "known law",
+            "is not known",
         ),
         ({"schedule": {"name": "ewma", "sizes": (4, 2)}}, "ascend"),
         ({"drafter": {"name": "ngram", "shortest": 4, "longest": 2}}, "exceeds"),

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pardec.decoding.speculative.base import Bench, Draft, Hints, Outcome
+from pardec.decoding.speculative.base import Draft, DraftContext, Hints, Outcome
 from pardec.decoding.speculative.branches import BestFirst
 from pardec.decoding.speculative.registry import (
     DRAFTERS,
@@ -120,7 +120,7 @@ def test_every_strategy_has_its_test():
 
 def packed(name, draft, **settings):
     kind = PROPOSALS.load(name)
-    return kind(kind.Settings(**settings)).pack(draft, Bench(None, None, len(draft), None, None, None))
+    return kind(kind.Settings(**settings)).pack(draft, DraftContext(None, None, len(draft), None, None, None))
 
 
 def paths(tree, row=0):
@@ -128,9 +128,9 @@ def paths(tree, row=0):
     parents = tree.shape.parents.expand(len(tree.tokens), -1)[row].tolist()
     found = {0: ()}
     for node in range(1, tree.size + 1):
-        real = tree.real is None or bool(tree.real[row, node - 1])
+        exists = tree.exists is None or bool(tree.exists[row, node - 1])
         path = (*found[parents[node]], int(tree.tokens[row, node - 1]))
-        found[node] = path if real else (*path, "unreal")
+        found[node] = path if exists else (*path, "unreal")
     return [path for node, path in found.items() if node and "unreal" not in path]
 
 
@@ -151,7 +151,7 @@ def test_best_first_takes_the_likeliest_paths():
 
 def by_enumeration(draft, row, budget, top):
     """All paths of the top words, the best `budget` of them."""
-    chances, ids = draft.chances[row].topk(top, -1)
+    chances, ids = draft.probabilities[row].topk(top, -1)
     found, frontier = [], [((), 1.0)]
     for slot in range(len(draft)):
         frontier = [
@@ -176,8 +176,8 @@ def test_tree_lite_may_draft_the_likeliest_branch_again():
         return Draft(torch.tensor([[1, 2, 3]]))
 
     kind = PROPOSALS.load("tree_lite")
-    bench = Bench(SimpleNamespace(redraft=redraft), None, 3, None, None, None)
-    tree = kind(kind.Settings(depth=2, tail=0, refine=True)).pack(draft_of(*SURE), bench)
+    context = DraftContext(SimpleNamespace(redraft=redraft), None, 3, None, None, None)
+    tree = kind(kind.Settings(depth=2, tail=0, refine=True)).pack(draft_of(*SURE), context)
     assert told[0].tokens[0, :2].tolist() == [4, 7] and told[0].where.tolist() == [[True, True, False]]
     assert set(paths(tree)) == {(4,), (4, 6), (4, 6, 8), (5,), (4, 7), (4, 7, 3)}
 
@@ -251,10 +251,12 @@ def test_recycled_tokens_keep_their_positions(name, settings, where):
     for L + 5 (the 5th token, 8) belongs into the first slot."""
     kind = SEEDINGS.load(name)
     seeding = kind(kind.Settings(**settings))
-    laws = [{word: chance} for word, chance in zip(range(4, 11), [1, 1, 1, 1, 0.9, 0.2, 0.6], strict=True)]
-    draft = draft_of(*laws)
+    distributions = [
+        {word: chance} for word, chance in zip(range(4, 11), [1, 1, 1, 1, 0.9, 0.2, 0.6], strict=True)
+    ]
+    draft = draft_of(*distributions)
     draft.logits = draft.logits.exp().log()
-    draft._chances = draft.logits.exp()
+    draft._probabilities = draft.logits.exp()
     seeding.learn(Outcome(draft, 8, [3], [0], None))
     hints = seeding.hints(7)
     assert hints.where[0].int().tolist() == where
@@ -290,13 +292,13 @@ def test_a_hint_stands_where_it_belongs_in_the_block():
 
 
 def test_a_recycled_token_is_proposed_again():
-    """Where it is kept it stands in the draft; its law is then one point, the others stay."""
+    """Where it is kept it stands in the draft; its distribution is then one point, the others stay."""
     draft = draft_of({4: 0.9}, {5: 0.8}, {6: 0.5})
-    draft.laws = draft.chances
-    held = draft.holding(Hints(torch.tensor([[9, 10, 11, 3]]), torch.tensor([[False, True, False, True]])))
+    draft.distributions = draft.probabilities
+    held = draft.with_hints(Hints(torch.tensor([[9, 10, 11, 3]]), torch.tensor([[False, True, False, True]])))
     assert held.tokens.tolist() == [[4, 10, 6]]
-    assert held.laws[0, 1].tolist() == [float(word == 10) for word in range(12)]
-    assert torch.equal(held.laws[0, ::2], draft.laws[0, ::2])
+    assert held.distributions[0, 1].tolist() == [float(word == 10) for word in range(12)]
+    assert torch.equal(held.distributions[0, ::2], draft.distributions[0, ::2])
     assert trace(PROMPTS[:1], ON["dense"])[1] != trace(PROMPTS[:1], KEPT_OUT)[1]
 
 
@@ -314,13 +316,13 @@ def test_selective_refinement_keeps_what_is_sure():
         told.append(hints)
         return draft_of({8: 0.9, 5: 0.1}, {7: 0.8, 6: 0.2})
 
-    bench = Bench(SimpleNamespace(redraft=redraft), None, 2, None, None, None)
+    context = DraftContext(SimpleNamespace(redraft=redraft), None, 2, None, None, None)
     kind = REFINEMENTS.load("selective")
     refinement = kind(kind.Settings(threshold=0.7))
-    assert refinement.refine(draft, bench).tokens.tolist() == [[4, 7]]
+    assert refinement.refine(draft, context).tokens.tolist() == [[4, 7]]
     assert told[0].where.tolist() == [[True, False]] and float(refinement.facts()["refined"]) == 1
     kind = REFINEMENTS.load("full")
-    assert kind(kind.Settings(steps=3)).refine(draft, bench).tokens.tolist() == [[8, 7]]
+    assert kind(kind.Settings(steps=3)).refine(draft, context).tokens.tolist() == [[8, 7]]
     assert len(told) == 3 and told[1].where.all()
 
 
@@ -329,9 +331,9 @@ def test_refinement_reads_the_whole_context():
     kind = REFINEMENTS.load("full")
 
     class Blank(kind):
-        def refine(self, draft, bench):
+        def refine(self, draft, context):
             nothing = Hints(draft.tokens, torch.zeros_like(draft.tokens, dtype=torch.bool))
-            again = bench.drafter.redraft(bench.view, len(draft), bench.choose, nothing)
+            again = context.drafter.redraft(context.view, len(draft), context.choose, nothing)
             assert torch.allclose(again.logits, draft.logits, atol=1e-12)
             return again
 

@@ -1,4 +1,4 @@
-"""Above temperature 0: outputs follow the target's law exactly, shown on a law small enough to enumerate."""
+"""Above temperature 0: outputs follow the target's distribution exactly, shown on one small enough to enumerate."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 from scipy.stats import chisquare
 
 from pardec.decoding.speculative.acceptance import Residual
-from pardec.decoding.speculative.base import Judge
+from pardec.decoding.speculative.base import AcceptContext
 from pardec.decoding.speculative.decoder import Speculative
-from pardec.decoding.speculative.laws import Sampling, invert
 from pardec.decoding.speculative.registry import RULES
+from pardec.decoding.speculative.sampling import Sampling, invert
 from pardec.decoding.speculative.tree import Tree, chain_shape, shape_of
 from pardec.evidence.statistics import holm
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
@@ -24,11 +24,11 @@ WARM = {"temperature": 1.3}
 RESIDUAL = {"acceptance": {"name": "residual"}, **WARM}
 CASES = {
     "match": WARM,
-    "match, truncated law": {"temperature": 1.5, "top_k": 5, "top_p": 0.9},
+    "match, truncated distribution": {"temperature": 1.5, "top_k": 5, "top_p": 0.9},
     "match, tree": {**WARM, "proposal": {"name": "tree", "budget": 6}},
     "sampled match": {**WARM, "acceptance": {"name": "sampled_match"}},
     "residual": RESIDUAL,
-    "residual, truncated law": {**RESIDUAL, "top_k": 5, "top_p": 0.9},
+    "residual, truncated distribution": {**RESIDUAL, "top_k": 5, "top_p": 0.9},
     "residual, small model": {**RESIDUAL, "drafter": {"name": "small"}},
     "residual, prompt lookup": {**RESIDUAL, "drafter": {"name": "ngram"}},
     "residual, tree": {**RESIDUAL, "proposal": {"name": "tree", "budget": 8}},
@@ -58,7 +58,7 @@ CASES = {
 
 
 class Biased(Residual):
-    """The negative control: a refused candidate is not taken out of the law."""
+    """The negative control: a refused candidate is not taken out of the distribution."""
 
     def _round(self, tree, left, child, there, noise):
         yes, _ = super()._round(tree, left, child, there, noise)
@@ -84,8 +84,8 @@ def enumerated(target, settings, length=LENGTH) -> np.ndarray:
     words = range(target.info.vocab_size)
     rows = torch.tensor([PROMPT + list(rest) for rest in product(words, repeat=length)])
     sampling = Sampling(Speculative.Settings(**settings), torch.zeros(1, dtype=torch.long), length, ())
-    laws = sampling.law(target(rows)[:, len(PROMPT) - 1 : -1])
-    chances = laws.gather(-1, rows[:, len(PROMPT) :, None])[..., 0].prod(1)
+    distributions = sampling.distribution(target(rows)[:, len(PROMPT) - 1 : -1])
+    chances = distributions.gather(-1, rows[:, len(PROMPT) :, None])[..., 0].prod(1)
     assert abs(float(chances.sum()) - 1) < 1e-9
     return chances.numpy()
 
@@ -107,7 +107,7 @@ def chance_of(pair, settings, length=LENGTH) -> tuple[float, Cycles]:
     if wanted[-1] < 1e-9:
         assert observed[-1] == 0, "an impossible sequence was drawn"
         observed, wanted = observed[:-1], wanted[:-1]
-    assert len(wanted) > 30, "the law of this test is too narrow to show anything"
+    assert len(wanted) > 30, "the distribution of this test is too narrow to show anything"
     return float(chisquare(observed, wanted * observed.sum() / wanted.sum()).pvalue), log
 
 
@@ -152,7 +152,7 @@ def test_plain_decoding_follows_the_same_law(pair):
 @pytest.mark.parametrize("proposal", ["chain", "tree", "candidates", "confidence"])
 @pytest.mark.parametrize("acceptance", ["match", "sampled_match"])
 def test_matching_writes_what_plain_decoding_draws(proposal, acceptance):
-    """Not only in law: the same numbers are drawn at the same positions, so the outputs are the same."""
+    """Not only in distribution: the same numbers are drawn at the same positions, so the outputs are the same."""
     target = backbone(causal=True, seed=4, scale=2.0).double()
     prompts = [[1, 5, 9], [1, 7], [1, 4, 4, 8, 20]]
     for settings in ({"temperature": 0.7}, {"temperature": 2.0, "top_k": 6, "top_p": 0.8}):
@@ -172,16 +172,20 @@ def acceptance_of(rule, tree, logits, draws=4000, seed=0):
     """Share of draws in which the first node is accepted."""
     generator = torch.Generator().manual_seed(seed)
     rows = [part.expand(draws, *part.shape[1:]) for part in (tree.tokens, logits)]
-    laws = None if tree.laws is None else tree.laws.expand(draws, *tree.laws.shape[1:])
+    distributions = (
+        None
+        if tree.distributions is None
+        else tree.distributions.expand(draws, *tree.distributions.shape[1:])
+    )
     settings = Speculative.Settings(temperature=1.0)
     sampling = Sampling(settings, torch.arange(draws), 4, ())
-    judge = Judge(
-        sampling.law,
+    judge = AcceptContext(
+        sampling.distribution,
         lambda use, shape: torch.rand(draws, *shape, generator=generator, dtype=torch.float64),
         torch.zeros(draws, dtype=torch.long),
         sampling.pick,
     )
-    verdict = rule.decide(Tree(tree.shape, rows[0], laws), rows[1], judge)
+    verdict = rule.decide(Tree(tree.shape, rows[0], distributions), rows[1], judge)
     return float((verdict.counts > 0).double().mean())
 
 
@@ -215,6 +219,6 @@ def test_a_second_round_hears_what_the_first_left():
 
 
 def test_inversion_takes_no_impossible_outcome():
-    law = torch.tensor([[0.0, 0.4, 0.0, 0.6, 0.0]], dtype=torch.float64).expand(1001, -1)
-    drawn = invert(law, torch.linspace(1e-12, 1 - 1e-12, 1001, dtype=torch.float64))
+    distribution = torch.tensor([[0.0, 0.4, 0.0, 0.6, 0.0]], dtype=torch.float64).expand(1001, -1)
+    drawn = invert(distribution, torch.linspace(1e-12, 1 - 1e-12, 1001, dtype=torch.float64))
     assert set(drawn.tolist()) == {1, 3} and (drawn == 1).sum() == pytest.approx(400, abs=2)

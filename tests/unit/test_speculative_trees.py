@@ -66,6 +66,7 @@ def test_what_is_kept_is_what_a_plain_pass_holds(parents, count, seed):
     paths = [path_to(parents, end) for end in ends]
     wide = [path + [shape.size] * (shape.deepest - len(path)) for path in paths]
     fresh = made.keep(features, torch.tensor(wide), paths, [1 + len(path) for path in paths])
+    made.starts = torch.tensor(made.lengths)[:, None]
     following = torch.randint(4, 20, (count, 1), generator=generator)
     logits, _ = made.verify(following, Tree(chain_shape(0, "cpu"), tokens[:, :0]))
     for row, prompt in enumerate(prompts):
@@ -81,7 +82,7 @@ def test_what_is_kept_is_what_a_plain_pass_holds(parents, count, seed):
 def test_a_shape_made_on_the_device_is_the_same(parents):
     by_hand = shape_of(parents, "cpu")
     made = shape_from(torch.tensor([[0, *parents]]), by_hand.deepest, by_hand.widest)
-    assert torch.equal(made.seen, by_hand.seen) and torch.equal(made.depths, by_hand.depths)
+    assert torch.equal(made.mask, by_hand.mask) and torch.equal(made.depths, by_hand.depths)
     children = by_hand.children()[0].T.tolist()
     for node, own in enumerate(children):
         right = [child for child, parent in enumerate(parents, 1) if parent == node]

@@ -20,7 +20,7 @@ def test_a_draft_is_cut_behind_its_end():
 def test_a_draft_is_cut_where_belief_ends():
     kind = TRUNCATIONS.load("adaptive")
     draft = draft_of({4: 0.9}, {5: 0.8}, {6: 0.5}, {7: 0.9})
-    draft._chances = draft.logits.exp()
+    draft._probabilities = draft.logits.exp()
     for threshold, size in ((0.0, 4), (0.3, 4), (0.35, 3), (0.5, 2), (0.95, 1)):
         assert kind(kind.Settings(threshold=threshold)).keep(draft, ()) == size
 

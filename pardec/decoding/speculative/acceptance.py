@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
-from pardec.decoding.speculative.base import ACCEPTING, BONUS, Judge, Rule, Verdict
-from pardec.decoding.speculative.laws import invert
+from pardec.decoding.speculative.base import ACCEPTING, BONUS, AcceptContext, Accepted, Rule
+from pardec.decoding.speculative.sampling import invert
 from pardec.decoding.speculative.tree import Tree, longest_path
 
 if TYPE_CHECKING:
@@ -33,23 +33,23 @@ class Match(Rule):
 
     Settings = MatchSettings
 
-    def decide(self, tree: Tree, logits: Tensor, judge: Judge) -> Verdict:
+    def decide(self, tree: Tree, logits: Tensor, context: AcceptContext) -> Accepted:
         shape = tree.shape
-        choice = judge.pick(logits, judge.place[:, None] + shape.depths)
+        choice = context.pick(logits, context.position[:, None] + shape.depths)
         if shape.chain:
             same = tree.tokens == choice[:, :-1]
-            if tree.real is not None:
-                same = same & tree.real
-            return Verdict(same.long().cumprod(1).sum(1), None, choice)
+            if tree.exists is not None:
+                same = same & tree.exists
+            return Accepted(same.long().cumprod(1).sum(1), None, choice)
         above = shape.parents[:, 1:].expand_as(tree.tokens)
         counts, path, last = longest_path(tree, tree.tokens == choice.gather(1, above))
         tokens = torch.cat([tree.tokens.gather(1, path - 1), counts[:, None]], 1)
         tokens.scatter_(1, counts[:, None], choice.gather(1, last[:, None]))
-        return Verdict(counts, path, tokens)
+        return Accepted(counts, path, tokens)
 
 
 class SampledMatchSettings(Settings):
-    """Accept what the target draws itself; drafts are drawn from the draft's law."""
+    """Accept what the target draws itself; drafts are drawn from the draft's distribution."""
 
     name: Literal["sampled_match"] = "sampled_match"
     """The name of the rule."""
@@ -89,42 +89,42 @@ class Residual(Rule):
     draws = True
     residual = True
 
-    def decide(self, tree: Tree, logits: Tensor, judge: Judge) -> Verdict:
+    def decide(self, tree: Tree, logits: Tensor, context: AcceptContext) -> Accepted:
         rows, size = tree.tokens.shape
-        left = judge.law(logits)
+        left = context.distribution(logits)
         chosen = torch.zeros(rows, size + 1, dtype=torch.long, device=logits.device)
         children = tree.shape.children().expand(rows, -1, -1)
-        noise = judge.noise(ACCEPTING, (size + 1,))
+        noise = context.noise(ACCEPTING, (size + 1,))
         for generation in range(tree.shape.widest):
             child = children[:, generation]
-            there = (child > 0) & (chosen == 0)
-            yes, left = self._round(tree, left, child, there, noise.gather(1, child))
+            considered = (child > 0) & (chosen == 0)
+            yes, left = self._round(tree, left, child, considered, noise.gather(1, child))
             chosen = torch.where(yes, child, chosen)
         above = tree.shape.parents[:, 1:].expand(rows, -1)
         order = torch.arange(1, size + 1, device=chosen.device)
         counts, path, last = longest_path(tree, chosen.gather(1, above) == order)
-        law = left.gather(1, last[:, None, None].expand(-1, 1, left.shape[-1]))
-        own = invert(law, judge.noise(BONUS, (1,)))
-        tokens = torch.cat([tree.tokens.gather(1, path - 1), own], 1).scatter(1, counts[:, None], own)
-        return Verdict(counts, None if tree.shape.chain else path, tokens)
+        distribution = left.gather(1, last[:, None, None].expand(-1, 1, left.shape[-1]))
+        extra = invert(distribution, context.noise(BONUS, (1,)))
+        tokens = torch.cat([tree.tokens.gather(1, path - 1), extra], 1).scatter(1, counts[:, None], extra)
+        return Accepted(counts, None if tree.shape.chain else path, tokens)
 
     def _round(
-        self, tree: Tree, left: Tensor, child: Tensor, there: Tensor, noise: Tensor
+        self, tree: Tree, left: Tensor, child: Tensor, considered: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
         """One candidate at every node: where it is accepted [B, 1 + n], and what remains [B, 1 + n, V]."""
-        place = (child - 1).clamp(min=0)
-        token = tree.tokens.gather(1, place) if tree.size else torch.zeros_like(child)
-        if tree.real is not None:
-            there = there & tree.real.gather(1, place)
-        chance = left.gather(-1, token[..., None])[..., 0]
-        if tree.laws is None:
-            yes = there & (noise < chance)
+        index = (child - 1).clamp(min=0)
+        token = tree.tokens.gather(1, index) if tree.size else torch.zeros_like(child)
+        if tree.exists is not None:
+            considered = considered & tree.exists.gather(1, index)
+        probability = left.gather(-1, token[..., None])[..., 0]
+        if tree.distributions is None:
+            yes = considered & (noise < probability)
             rest = left.scatter(-1, token[..., None], 0.0)
         else:
-            law = tree.laws.gather(1, place[..., None].expand(-1, -1, left.shape[-1]))
-            yes = there & (noise * law.gather(-1, token[..., None])[..., 0] < chance)
-            rest = (left - law).clamp(min=0)
+            distribution = tree.distributions.gather(1, index[..., None].expand(-1, -1, left.shape[-1]))
+            yes = considered & (noise * distribution.gather(-1, token[..., None])[..., 0] < probability)
+            rest = (left - distribution).clamp(min=0)
         total = rest.sum(-1, keepdim=True)
-        # Where nothing remains the candidate could not have been refused.
-        refused = (there & ~yes)[..., None] & (total > 0)
+        # Where nothing remains, the candidate was accepted with probability 1.
+        refused = (considered & ~yes)[..., None] & (total > 0)
         return yes, torch.where(refused, rest / total.clamp(min=1e-300), left)

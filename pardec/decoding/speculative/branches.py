@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
-from pardec.decoding.speculative.base import Bench, Draft, Hints, Proposal
+from pardec.decoding.speculative.base import Draft, DraftContext, Hints, Proposal
 from pardec.decoding.speculative.tree import Tree, chain_shape, shape_from, shape_of
 
 if TYPE_CHECKING:
@@ -47,17 +47,19 @@ class BestFirst(Proposal):
     def nodes(self, count: int) -> int:
         return max(count, self.settings.budget)
 
-    def pack(self, draft: Draft, bench: Bench) -> Tree:
+    def pack(self, draft: Draft, context: DraftContext) -> Tree:
         count = len(draft)
-        chances, ids = draft.chances.topk(min(self.settings.top_k, draft.chances.shape[-1]), -1)
-        costs = chances.double().log().clamp(-1e4, -SMALLEST)
+        probabilities, ids = draft.probabilities.topk(
+            min(self.settings.top_k, draft.probabilities.shape[-1]), -1
+        )
+        costs = probabilities.double().log().clamp(-1e4, -SMALLEST)
         scores, tokens, parents = self._levels(costs, ids)
         kept = scores.topk(min(self.settings.budget, scores.shape[1]), 1).indices.sort(1).values
-        # Where the kept nodes stand now; 0 is the anchor.
-        place = torch.zeros(len(kept), scores.shape[1] + 1, dtype=torch.long, device=kept.device)
+        # The index of each kept node in the tree; 0 is the anchor.
+        index = torch.zeros(len(kept), scores.shape[1] + 1, dtype=torch.long, device=kept.device)
         order = torch.arange(1, kept.shape[1] + 1, device=kept.device)
-        place.scatter_(1, kept + 1, order.expand_as(kept))
-        above = place.gather(1, parents.gather(1, kept))
+        index.scatter_(1, kept + 1, order.expand_as(kept))
+        above = index.gather(1, parents.gather(1, kept))
         above = torch.cat([torch.zeros_like(above[:, :1]), above], 1)
         return Tree(shape_from(above, count, ids.shape[-1]), tokens.gather(1, kept))
 
@@ -66,14 +68,14 @@ class BestFirst(Proposal):
         order (0 is the anchor). costs, ids: [B, n, k]."""
         rows, count, top = ids.shape
         frontier, first = costs.new_zeros(rows, 1), 0
-        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        levels: list[tuple[Tensor, Tensor, Tensor]] = []
         for slot in range(count):
             reached = (frontier[:, :, None] + costs[:, slot, None]).flatten(1)
             frontier, index = reached.topk(min(self.settings.budget, reached.shape[1]), 1)
             parents = index // top + first
-            first = 1 if not found else first + found[-1][0].shape[1]
-            found.append((frontier, ids[:, slot].gather(1, index % top), parents))
-        scores, tokens, parents = (torch.cat(part, 1) for part in zip(*found, strict=True))
+            first = 1 if not levels else first + levels[-1][0].shape[1]
+            levels.append((frontier, ids[:, slot].gather(1, index % top), parents))
+        scores, tokens, parents = (torch.cat(part, 1) for part in zip(*levels, strict=True))
         return scores, tokens, parents
 
 
@@ -89,7 +91,7 @@ class TreeLiteSettings(Settings):
     tail: int = Field(1, ge=0, le=32)
     """Tokens of the draft that follow each branch."""
     refine: bool = False
-    """Draft the tail of the likeliest branch again, with that branch in the block."""
+    """Draft the tail of the most probable branch again, with that branch in the block."""
 
 
 class TreeLite(Proposal):
@@ -104,45 +106,48 @@ class TreeLite(Proposal):
     settings: TreeLiteSettings
 
     def nodes(self, count: int) -> int:
-        own = self.settings
-        return count + own.depth * (own.top_k - 1) * (1 + own.tail) + count * own.refine
+        settings = self.settings
+        return count + settings.depth * (settings.top_k - 1) * (1 + settings.tail) + count * settings.refine
 
-    def pack(self, draft: Draft, bench: Bench) -> Tree:
-        own, count, device = self.settings, len(draft), str(draft.tokens.device)
+    def pack(self, draft: Draft, context: DraftContext) -> Tree:
+        settings, count, device = self.settings, len(draft), str(draft.tokens.device)
         parents, slots = list(range(count)), list(range(count))
-        places: list[tuple[int, int]] = []
-        for slot in range(min(own.depth, count)):
-            for rank in range(1, own.top_k):
-                places.append((slot, rank))
+        branches: list[tuple[int, int]] = []
+        for slot in range(min(settings.depth, count)):
+            for rank in range(1, settings.top_k):
+                branches.append((slot, rank))
                 parents += [
                     slot,
-                    *range(len(parents) + 1, len(parents) + 1 + min(own.tail, count - slot - 1)),
+                    *range(len(parents) + 1, len(parents) + 1 + min(settings.tail, count - slot - 1)),
                 ]
-                slots += range(slot, slot + 1 + min(own.tail, count - slot - 1))
-        if not places:
+                slots += range(slot, slot + 1 + min(settings.tail, count - slot - 1))
+        if not branches:
             return Tree(shape_of(tuple(parents), device), draft.tokens)
-        top = draft.chances.topk(min(own.top_k, draft.chances.shape[-1]), -1)
+        top = draft.probabilities.topk(min(settings.top_k, draft.probabilities.shape[-1]), -1)
         # Every node begins as the draft's own token of its slot; then branches take the others.
         tokens = draft.tokens[:, torch.tensor(slots, device=device)]
         heads = [node for node in range(count, len(parents)) if parents[node] == slots[node]]
-        for node, (slot, rank) in zip(heads, places, strict=True):
+        for node, (slot, rank) in zip(heads, branches, strict=True):
             tokens[:, node] = top.indices[:, slot, min(rank, top.indices.shape[-1] - 1)]
-        if not own.refine:
+        if not settings.refine:
             return Tree(shape_of(tuple(parents), device), tokens)
-        return self._refined(draft, bench, tokens, parents, heads, places, top.values)
+        return self._refined(draft, context, tokens, parents, heads, branches, top.values)
 
-    def _refined(self, draft, bench, tokens, parents, heads, places, chances) -> Tree:
-        """The same with one more branch behind the likeliest alternative, drafted with that one in the block."""
+    def _refined(self, draft, context, tokens, parents, heads, branches, probabilities) -> Tree:
+        """The same with one more branch behind the most probable alternative, drafted with that one in the
+        block."""
         device, count = tokens.device, len(draft)
-        prefix = chances[..., 0].log().cumsum(1) - chances[..., 0].log()
-        told = torch.tensor(places, device=device)
-        scores = prefix[:, told[:, 0]] + chances[:, told[:, 0], told[:, 1]].log()
+        prefix = probabilities[..., 0].log().cumsum(1) - probabilities[..., 0].log()
+        branch = torch.tensor(branches, device=device)
+        scores = prefix[:, branch[:, 0]] + probabilities[:, branch[:, 0], branch[:, 1]].log()
         best = scores.argmax(1, keepdim=True)
-        slot = told[:, 0][best]
+        slot = branch[:, 0][best]
         node = torch.tensor(heads, device=device)[best]
         order = torch.arange(count, device=device)
         block = draft.tokens.scatter(1, slot, tokens.gather(1, node))
-        again = bench.drafter.redraft(bench.view, bench.count, bench.choose, Hints(block, order <= slot))
+        again = context.drafter.redraft(
+            context.view, context.count, context.choose, Hints(block, order <= slot)
+        )
         # The new tail: slot + 1, slot + 2, ...; what would stand behind the block does not exist.
         where = slot + 1 + torch.arange(count - 1, device=device)
         tail = again.tokens.gather(1, where.clamp(max=count - 1))
@@ -150,9 +155,9 @@ class TreeLite(Proposal):
         size = len(parents)
         chain = size + 1 + torch.arange(max(count - 2, 0), device=device).expand(len(tokens), -1)
         above = torch.cat([above, node + 1, chain], 1)[:, : size + count]
-        real = torch.cat([torch.ones_like(tokens, dtype=torch.bool), where < count], 1)
+        exists = torch.cat([torch.ones_like(tokens, dtype=torch.bool), where < count], 1)
         shape = shape_from(above, count, self.settings.top_k + 1)
-        return Tree(shape, torch.cat([tokens, tail], 1), real=real)
+        return Tree(shape, torch.cat([tokens, tail], 1), exists=exists)
 
 
 class ConfidenceSettings(Settings):
@@ -175,28 +180,28 @@ class Confidence(Proposal):
     def nodes(self, count: int) -> int:
         return count + self.settings.branches * (1 + self.settings.tail)
 
-    def pack(self, draft: Draft, bench: Bench) -> Tree:
-        own, count, device = self.settings, len(draft), draft.tokens.device
-        branches = min(own.branches, count)
+    def pack(self, draft: Draft, context: DraftContext) -> Tree:
+        settings, count, device = self.settings, len(draft), draft.tokens.device
+        branches = min(settings.branches, count)
         if not branches:
             return Tree(chain_shape(count, str(device)), draft.tokens)
-        values, ids = draft.chances.topk(2, -1)
+        values, ids = draft.probabilities.topk(2, -1)
         slots = (values[..., 0] - values[..., 1]).topk(branches, 1, largest=False).indices
         heads = ids[..., 1].gather(1, slots)
         # Branch by branch: the second choice behind the slot's own parent, then the draft's tail, what there is.
-        steps = torch.arange(1, own.tail + 1, device=device)
+        steps = torch.arange(1, settings.tail + 1, device=device)
         where = slots[..., None] + steps
         tails = draft.tokens[:, None].expand(-1, branches, -1).gather(2, where.clamp(max=count - 1))
         tokens = torch.cat([heads[..., None], tails], 2).flatten(1)
-        real = torch.cat([torch.ones_like(slots, dtype=torch.bool)[..., None], where < count], 2).flatten(1)
-        first = count + 1 + torch.arange(branches, device=device)[:, None] * (1 + own.tail)
+        exists = torch.cat([torch.ones_like(slots, dtype=torch.bool)[..., None], where < count], 2).flatten(1)
+        first = count + 1 + torch.arange(branches, device=device)[:, None] * (1 + settings.tail)
         chains = (first + steps - 1).expand(len(slots), -1, -1)
         above = torch.cat([slots[..., None], chains], 2).flatten(1)
         main = torch.arange(count, device=device).expand(len(slots), -1)
         parents = torch.cat([torch.zeros_like(main[:, :1]), main, above], 1)
-        real = torch.cat([torch.ones_like(main, dtype=torch.bool), real], 1)
+        exists = torch.cat([torch.ones_like(main, dtype=torch.bool), exists], 1)
         shape = shape_from(parents, count, 2)
-        return Tree(shape, torch.cat([draft.tokens, tokens], 1), real=real)
+        return Tree(shape, torch.cat([draft.tokens, tokens], 1), exists=exists)
 
 
 class RankSuffixSettings(Settings):
@@ -207,10 +212,10 @@ class RankSuffixSettings(Settings):
     prefix: int = Field(3, ge=0, le=63)
     """Drafted tokens that all continuations share."""
     ranks: int = Field(2, ge=1, le=16)
-    """Continuations: the r-th takes the r-th likeliest token at its first position, then the draft's own; 1
-    leaves the chain."""
+    """Continuations: the r-th takes the r-th most probable token at its first position, then the draft's own;
+    1 leaves the chain."""
     follow: Literal["draft", "rank"] = "draft"
-    """What follows that token: the draft's own tail, or again the r-th likeliest everywhere."""
+    """What follows that token: the draft's own tail, or again the r-th most probable everywhere."""
 
 
 class RankSuffix(Proposal):
@@ -222,17 +227,21 @@ class RankSuffix(Proposal):
     def nodes(self, count: int) -> int:
         return count * self.settings.ranks
 
-    def pack(self, draft: Draft, bench: Bench) -> Tree:
-        own, count, device = self.settings, len(draft), str(draft.tokens.device)
+    def pack(self, draft: Draft, context: DraftContext) -> Tree:
+        settings, count, device = self.settings, len(draft), str(draft.tokens.device)
         parents, tokens = list(range(count)), [draft.tokens]
-        size = count - own.prefix
-        if size > 0 and own.ranks > 1:
-            top = draft.chances[:, own.prefix :].topk(min(own.ranks, draft.chances.shape[-1]), -1).indices
+        size = count - settings.prefix
+        if size > 0 and settings.ranks > 1:
+            top = (
+                draft.probabilities[:, settings.prefix :]
+                .topk(min(settings.ranks, draft.probabilities.shape[-1]), -1)
+                .indices
+            )
             for rank in range(1, top.shape[-1]):
                 first = len(parents) + 1
-                parents += [own.prefix, *range(first, first + size - 1)]
-                if own.follow == "rank":
+                parents += [settings.prefix, *range(first, first + size - 1)]
+                if settings.follow == "rank":
                     tokens.append(top[..., rank])
                 else:
-                    tokens += [top[:, :1, rank], draft.tokens[:, own.prefix + 1 :]]
+                    tokens += [top[:, :1, rank], draft.tokens[:, settings.prefix + 1 :]]
         return Tree(shape_of(tuple(parents), device), torch.cat(tokens, 1))

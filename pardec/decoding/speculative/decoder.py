@@ -100,14 +100,17 @@ class SpeculativeSettings(Settings):
         if not drafter.redrafts and getattr(self.proposal, "refine", False):
             raise ValueError(f"proposal refine: drafter {self.drafter.name} cannot draft a block again")
         if rule.draws and getattr(self.proposal, "refine", False):
-            raise ValueError("proposal refine reads drawn tokens, so what it drafts has no known law")
+            raise ValueError(
+                "proposal refine reads drawn tokens, so what it drafts has no known distribution"
+            )
         if not drafter.redrafts and (self.seeding.name, self.refinement.name) != (NONE, NONE):
             raise ValueError(
                 f"seeding and refinement draft a block from its own tokens; drafter {self.drafter.name} cannot"
             )
         if rule.draws and self.refinement.name == "selective":
             raise ValueError(
-                "refinement selective keeps tokens that its second pass has read, so a drawn draft has no known law"
+                "refinement selective keeps tokens that its second pass has read, so what a drawn draft was "
+                "drawn from is not known"
             )
         return self
 
@@ -145,8 +148,8 @@ class Speculative(Decoder):
             UserError: the draft was made for another target, or the target cannot read trees.
             RuntimeError: something else than the loop ran the target.
         """
-        from pardec.decoding.speculative.laws import Sampling
         from pardec.decoding.speculative.loop import Loop
+        from pardec.decoding.speculative.sampling import Sampling
 
         settings = self.settings
         banned = model.info.ends if settings.eos == "ban" else ()

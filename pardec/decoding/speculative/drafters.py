@@ -28,8 +28,8 @@ class DFlashSettings(Settings):
     name: Literal["dflash"] = "dflash"
     """The name of the drafter."""
     context: Literal["all", "last"] = "all"
-    """What the draft's cache keeps: all committed tokens, or those of the last cycle only (a control: what a
-    draft without its cache sees)."""
+    """What the draft's cache keeps: all committed tokens, or those of the last cycle only (a control: the
+    input of a draft without its cache)."""
 
 
 class DFlash(Drafter):
@@ -91,9 +91,9 @@ class DFlash(Drafter):
         anchor = torch.nn.functional.embedding(view.anchor, table)
         slots = self.mask.expand(len(anchor), count, -1)
         if hints is not None:
-            told = torch.nn.functional.embedding(hints.tokens, table)
+            hinted = torch.nn.functional.embedding(hints.tokens, table)
             size = min(count, hints.tokens.shape[1])
-            begun = torch.where(hints.where[:, :size, None], told[:, :size], slots[:, :size])
+            begun = torch.where(hints.where[:, :size, None], hinted[:, :size], slots[:, :size])
             slots = torch.cat([begun, slots[:, size:]], 1)
         block = torch.cat([anchor, slots], 1)
         layout = self._layout(view, 1 + count, 0 if context is None else context.shape[1])
@@ -103,11 +103,11 @@ class DFlash(Drafter):
         if view.single and self.settings.context == "all":
             return None
         counts = view.counts if new else [0] * len(view.counts)
-        starts, limit = view.starts(), self.model.config.max_positions
+        starts, limit = view.starts, self.model.config.max_positions
         layout = block_of_many(starts, view.lengths, counts, new, size, view.pad, limit)
         if self.settings.context == "last":
-            own = torch.tensor(view.counts, device=starts.device)[:, None]
-            recent = torch.arange(layout.filled, device=starts.device) >= starts - own
+            counts = torch.tensor(view.counts, device=starts.device)[:, None]
+            recent = torch.arange(layout.filled, device=starts.device) >= starts - counts
             layout.mask = layout.mask & recent[:, None, None]
         return layout
 
@@ -139,24 +139,27 @@ class Ngram(Drafter):
 
     def begin(self, target: Target, companion: Any, batch: int, size: int) -> None:
         self.seen: list[dict[tuple[int, ...], int]] = [{} for _ in range(batch)]
-        """Of each row: where the text behind a few tokens last began."""
+        """For each row: the index behind the last occurrence of a few tokens."""
         self.read = [0] * batch
-        self.found = 0
+        self.matches = 0
 
     def propose(self, view: View, count: int, choose: Choose, hints: Hints | None = None) -> Draft:
-        told = [self._follow(row, tokens, count) for row, tokens in enumerate(view.rows)]
-        self.found = sum(map(bool, told))
-        size = max(map(len, told))
-        # Rows that know less guess their last token again; the target decides.
-        rows = [own + tokens[-1:] * (size - len(own)) for own, tokens in zip(told, view.rows, strict=True)]
+        copies = [self._follow(row, tokens, count) for row, tokens in enumerate(view.rows)]
+        self.matches = sum(map(bool, copies))
+        size = max(map(len, copies))
+        # Rows with fewer tokens to copy guess their last token again; the target decides.
+        rows = [
+            copy + tokens[-1:] * (size - len(copy)) for copy, tokens in zip(copies, view.rows, strict=True)
+        ]
         device = view.anchor.device
         return Draft(torch.tensor(rows, device=device, dtype=torch.long).view(len(rows), size))
 
     def facts(self) -> dict[str, Any]:
-        return {"found": self.found}
+        return {"found": self.matches}
 
     def _follow(self, row: int, tokens: list[int], count: int) -> list[int]:
-        """What followed the longest known end of `tokens`; reads what is new first, the end itself not."""
+        """Return what followed the last occurrence of the longest known suffix of `tokens`, which is not
+        counted itself."""
         known, sizes = self.seen[row], range(self.settings.shortest, self.settings.longest + 1)
         for stop in range(self.read[row] + 1, len(tokens)):
             for size in sizes:
@@ -164,9 +167,9 @@ class Ngram(Drafter):
                     known[tuple(tokens[stop - size : stop])] = stop
         self.read[row] = max(self.read[row], len(tokens) - 1)
         for size in reversed(sizes):
-            place = known.get(tuple(tokens[-size:])) if size <= len(tokens) else None
-            if place is not None:
-                return tokens[place : place + count]
+            start = known.get(tuple(tokens[-size:])) if size <= len(tokens) else None
+            if start is not None:
+                return tokens[start : start + count]
         return []
 
 
@@ -205,20 +208,20 @@ class Small(Drafter):
         """Columns before the anchor of the last draft."""
 
     def propose(self, view: View, count: int, choose: Choose, hints: Hints | None = None) -> Draft:
-        # What was drafted and not committed is forgotten.
+        # Columns of tokens that were drafted and not committed are dropped.
         self.held = [
             min(held, start + 1 + agreed)
             for held, start, agreed in zip(self.held, self.starts, view.agreed, strict=True)
         ]
-        tokens, found, laws = self._unread(view), [], []
+        tokens, drafted, logits_of = self._unread(view), [], []
         for slot in range(count):
             logits = self._step(view, tokens, slot)
-            laws.append(logits)
+            logits_of.append(logits)
             tokens = choose(logits, slot)
-            found.append(tokens)
+            drafted.append(tokens)
         self.starts = list(view.lengths)
         self.held = [length + count for length in view.lengths]
-        return Draft(torch.cat(found, 1), torch.cat(laws, 1))
+        return Draft(torch.cat(drafted, 1), torch.cat(logits_of, 1))
 
     def _unread(self, view: View) -> Tensor:
         """[B, w] long, the last tokens of each row up to its anchor, as many as the row that misses most."""
@@ -239,7 +242,7 @@ class Small(Drafter):
             self.cache.length = view.lengths[0] + slot + 1 - width
             logits = self.model(tokens, pad=view.pad, cache=self.cache, keep=last)
         else:
-            starts = view.starts(width - 1 - slot)
+            starts = view.starts - (width - 1 - slot)
             longest = max(view.lengths) + slot + 1 - width
             limit = self.model.info.max_positions
             shape = chain_shape(width - 1, str(tokens.device))

@@ -1,4 +1,4 @@
-"""Positions, sight and columns of a pass over rows of unequal length."""
+"""Layouts of a pass (positions, attention mask, cache columns) over trees, drafts and rows of unequal length."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ models = lazy("pardec.models.architectures.base")
 
 
 def tree_of_one(shape: Shape, length: int) -> Layout:
-    """A tree behind `length` columns of the only row, which has no padding."""
+    """Layout of a tree behind `length` columns of the only row, which has no padding."""
     size = shape.parents.shape[1]
-    before = shape.seen.new_ones(1, size, length)
-    return models.Layout(shape.depths + length, torch.cat([before, shape.seen], -1)[:, None], length + size)
+    before = shape.mask.new_ones(1, size, length)
+    return models.Layout(shape.depths + length, torch.cat([before, shape.mask], -1)[:, None], length + size)
 
 
 def part_of_one(shape: Shape, length: int, first: int, stop: int) -> Layout:
-    """The nodes first..stop-1 of that tree, those before them being in the cache already."""
-    seen = shape.seen[:, first:stop, :stop]
-    before = seen.new_ones(1, stop - first, length)
+    """Layout of the nodes first..stop-1 of that tree; those before them are in the cache already."""
+    mask = shape.mask[:, first:stop, :stop]
+    before = mask.new_ones(1, stop - first, length)
     return models.Layout(
-        shape.depths[:, first:stop] + length, torch.cat([before, seen], -1)[:, None], length + stop
+        shape.depths[:, first:stop] + length, torch.cat([before, mask], -1)[:, None], length + stop
     )
 
 
@@ -41,26 +41,26 @@ def tree_of_many(
     first: int = 0,
     stop: int | None = None,
 ) -> Layout:
-    """Trees of rows of unequal length, or their nodes first..stop-1.
+    """Layout of the trees of rows of unequal length, or of their nodes first..stop-1.
 
     starts: [B, 1] long, columns of each row before its anchor; longest: the most of them. pad: [B] long or
-    None. limit: positions the model has (rows that are finished may run past them, and are not read).
+    None. limit: positions the model has (finished rows may run past them; their output is not read).
     """
     stop = shape.parents.shape[1] if stop is None else stop
     filled = longest + stop
     order = torch.arange(first, stop, device=starts.device)
     columns = torch.arange(filled, device=starts.device)
-    place = columns - starts
-    before = place < 0
+    node = columns - starts
+    before = node < 0
     if pad is not None:
         before = before & (columns >= pad[:, None])
-    inside = place.clamp(0, stop - 1)[:, None].expand(-1, stop - first, -1)
-    seen = shape.seen[:, first:stop, :stop].expand(len(starts), -1, -1).gather(2, inside)
-    within = ((place >= 0) & (place < stop))[:, None]
+    inside = node.clamp(0, stop - 1)[:, None].expand(-1, stop - first, -1)
+    attends = shape.mask[:, first:stop, :stop].expand(len(starts), -1, -1).gather(2, inside)
+    within = ((node >= 0) & (node < stop))[:, None]
     positions = starts + shape.depths[:, first:stop]
     if pad is not None:
         positions = positions - pad[:, None]
-    mask = before[:, None] | (within & seen)
+    mask = before[:, None] | (within & attends)
     return models.Layout(positions.clamp(0, limit - 1), mask[:, None], filled, starts + order)
 
 
@@ -76,15 +76,28 @@ def block_of_many(
     """A draft pass: `new` columns of context that end at each row's start (`counts` of them its own, the rest
     are written over), then a block of `size`, which sees everything before its own end."""
     device = starts.device
-    own = torch.tensor(counts, device=device)[:, None]
+    fresh = torch.tensor(counts, device=device)[:, None]
     columns = torch.cat(
-        [starts - own + torch.arange(new, device=device), starts + torch.arange(size, device=device)], 1
+        [starts - fresh + torch.arange(new, device=device), starts + torch.arange(size, device=device)], 1
     )
     filled = max(length + max(size, new - count) for length, count in zip(lengths, counts, strict=True))
-    every = torch.arange(filled, device=device)
-    seen = every < starts + size
+    cached = torch.arange(filled, device=device)
+    mask = cached < starts + size
     positions = columns
     if pad is not None:
-        seen = seen & (every >= pad[:, None])
+        mask = mask & (cached >= pad[:, None])
         positions = columns - pad[:, None]
-    return models.Layout(positions.clamp(0, limit - 1), seen[:, None, None], filled, columns)
+    return models.Layout(positions.clamp(0, limit - 1), mask[:, None, None], filled, columns)
+
+
+def widened(layout: Layout, extra: int, limit: int) -> Layout:
+    """The layout with `extra` columns behind the last of each row, which nothing else attends to and which
+    attend to what that last one does. limit: positions the model has."""
+    steps = torch.arange(1, extra + 1, device=layout.positions.device)
+    positions = torch.cat([layout.positions, layout.positions[:, -1:] + steps], 1).clamp(max=limit - 1)
+    mask = torch.nn.functional.pad(layout.mask, (0, extra), value=False)
+    mask = torch.cat([mask, mask[:, :, -1:].expand(-1, -1, extra, -1)], 2)
+    columns = layout.columns
+    if columns is not None:
+        columns = torch.cat([columns, columns[:, -1:] + steps], 1)
+    return models.Layout(positions, mask, layout.filled + extra, columns)

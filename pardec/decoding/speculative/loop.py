@@ -1,9 +1,10 @@
 """The one loop: propose, refine, pack, verify in one target pass, accept, commit, learn.
 
 After Leviathan et al. 2023 (arXiv:2211.17192), Chen et al. 2023 (arXiv:2302.01318), SpecInfer
-(arXiv:2305.09781) for trees, and DFlash (arXiv:2602.06036) for block drafts. The device is waited for once a
-cycle, where the accepted tokens are read; strategies whose tree has a size that depends on the draft wait
-once more, and say so.
+(arXiv:2305.09781) for trees, and DFlash (arXiv:2602.06036) for block drafts. The loop waits for the device
+once per cycle, where it reads the accepted tokens; what the host then knows of the rows is uploaded at once,
+while nothing is queued. Strategies whose tree has a size that depends on the draft wait once more, and say
+so.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pardec.common.lazy import lazy
 from pardec.decoding.base import Decoded, Observer, PromptBatch
-from pardec.decoding.batching import count_useful
+from pardec.decoding.batching import count_useful, filler
 from pardec.decoding.noise import uniform
 from pardec.decoding.speculative import base
-from pardec.decoding.speculative.laws import Sampling
+from pardec.decoding.speculative.sampling import Sampling
 from pardec.decoding.speculative.tree import Tree, chain_shape
 from pardec.decoding.speculative.verifier import Verifier
 
@@ -28,13 +29,13 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 
 STREAMS = 16
-"""Random streams of one cycle, of which the drafter's passes take the first; stream 0 of a row is plain
-decoding's own."""
+"""Random streams of one cycle, the first of them for the drafter's passes; stream 0 of a row is plain
+decoding's."""
 
 
 @dataclass
 class Strategies:
-    """One of each, made for this generation."""
+    """One strategy of each kind, made for this generation; None where a kind is left out."""
 
     drafter: base.Drafter
     schedule: base.Schedule
@@ -62,16 +63,19 @@ class Loop:
         new_tokens: int,
         observer: Observer,
     ):
-        self.with_, self.sampling, self.prompts = strategies, sampling, prompts
-        self.new_tokens, self.observer, self.eos = new_tokens, observer, model.info.eos_id
-        self.ends = model.info.ends
+        self.strategies, self.sampling, self.prompts = strategies, sampling, prompts
+        self.new_tokens, self.observer = new_tokens, observer
+        self.ends, self.fill = model.info.ends, filler(model.info)
         self.stoppers = self.ends if stop_at_eos else ()
-        block = strategies.schedule.largest()
-        size = prompts.length + new_tokens + max(block, 1 + strategies.proposal.nodes(max(block - 1, 0)))
+        # The target adds a token of its own, so one fewer than are left is worth verifying.
+        widths = [1 + strategies.proposal.nodes(block - 1) for block in strategies.schedule.sizes]
+        block = max(strategies.schedule.sizes)
+        size = prompts.length + new_tokens + max(block, *widths)
         taps = strategies.drafter.taps(companion)
-        self.verifier = Verifier(model, prompts, size, taps, sampling.ban)
-        head = lambda hidden: sampling.ban(model.read(hidden))  # noqa: E731
-        target = base.Target(model.embedding, head, sampling.ban, model.info)
+        self.verifier = Verifier(model, prompts, size, taps, sampling.ban, widths)
+        target = base.Target(
+            model.embedding, lambda hidden: sampling.ban(model.read(hidden)), sampling.ban, model.info
+        )
         strategies.drafter.begin(target, companion, prompts.size, size + block)
         pads, tokens = prompts.pad.tolist(), prompts.tokens.tolist()
         self.rows = [row[pad:] for row, pad in zip(tokens, pads, strict=True)]
@@ -91,134 +95,149 @@ class Loop:
 
     def _prefill(self) -> Tensor | None:
         logits, features = self.verifier.prefill()
-        places = torch.zeros_like(self.prompts.pad)[:, None]
-        self.anchor = self.sampling.pick(logits, places)
+        self.anchor = self.sampling.pick(logits, torch.zeros_like(self.prompts.pad)[:, None])
         self.observer.prefill()
         self.observer.phase("prefill")
         self.counts = [self.prompts.length] * self.prompts.size
         self.agreed = [0] * self.prompts.size
         for row, token in enumerate(self.anchor[:, 0].tolist()):
             self._write(row, [token])
-        self.observer.step(1)
-        self.observer.block(self._final())
+        self._upload([1] * len(self.rows))
+        self.observer.step(1, self._final())
         return features
 
     def _cycle(self, fresh: Tensor | None) -> Tensor | None:
-        with_, observer = self.with_, self.observer
+        strategies, observer = self.strategies, self.observer
         began = observer.seconds()
         active = [row for row, done in enumerate(self.done) if not done]
         left = max(self.new_tokens - self._written(row) for row in active)
-        # The target adds a token of its own, so one fewer than are left is worth verifying.
-        block = with_.schedule.block()
+        block = strategies.schedule.block()
         count = min(block, left) - 1
         verifier = self.verifier
         view = base.View(
-            self.rows, self.anchor, verifier.lengths, verifier.pad, fresh, self.counts, self.agreed
-        )
-        self.drawn = 0
-        asked = block - 1 if with_.drafter.whole and count else count
-        draft, bench = self._draft(view, asked, count)
+            self.rows, self.anchor, verifier.lengths, verifier.starts, verifier.pad, fresh, self.counts,
+            self.agreed,
+        )  # fmt: skip
+        self.drafts = 0
+        asked = block - 1 if strategies.drafter.whole and count else count
+        draft, context = self._draft(view, asked, count)
         if len(draft):
-            tree = with_.proposal.pack(draft, bench)
+            tree = strategies.proposal.pack(draft, context)
         else:
             tree = Tree(chain_shape(0, str(self.anchor.device)), draft.tokens)
         observer.phase("pack")
         logits, features = verifier.verify(self.anchor, tree)
         observer.phase("verify")
-        verdict = with_.rule.decide(tree, logits, self._judge(view))
-        accepted, grown, committed, fresh = self._commit(verdict, draft, features, active)
+        accepting = base.AcceptContext(
+            self.sampling.distribution, self._noise, self.position, self.sampling.pick
+        )
+        accepted = strategies.rule.decide(tree, logits, accepting)
+        counts, grown, committed, fresh = self._commit(accepted, draft, features, active)
         observer.phase("accept")
-        ended = observer.seconds()
-        seconds = None if began is None else ended - began
-        outcome = base.Outcome(draft, 1 + len(draft), accepted, active, seconds)
-        with_.schedule.learn(outcome)
-        if with_.seeding is not None:
-            with_.seeding.learn(outcome)
-        self._tell(draft, tree, accepted, committed, active)
+        seconds = None if began is None else observer.seconds() - began
+        outcome = base.Outcome(draft, 1 + len(draft), counts, active, seconds)
+        strategies.schedule.learn(outcome)
+        if strategies.seeding is not None:
+            strategies.seeding.learn(outcome)
+        self._report(draft, tree, counts, committed, active)
         self.counts = grown
         self.cycle += 1
         return fresh
 
-    def _draft(self, view: base.View, count: int, most: int) -> tuple[base.Draft, base.Bench]:
+    def _draft(self, view: base.View, count: int, most: int) -> tuple[base.Draft, base.DraftContext]:
         """Ask for `count` tokens and keep `most` of them."""
-        with_ = self.with_
-        bench = base.Bench(with_.drafter, view, count, self._choose, self._noise, self.sampling.law)
+        strategies = self.strategies
+        context = base.DraftContext(
+            strategies.drafter, view, count, self._choose, self._noise, self.sampling.distribution
+        )
         if count < 1:
-            return base.Draft(self.anchor[:, :0]), bench
-        hints = None if with_.seeding is None else with_.seeding.hints(count)
-        draft = self._with_laws(with_.drafter.propose(view, count, self._choose, hints))
-        if hints is not None and with_.seeding.keeps:
-            draft = draft.holding(hints)
+            return base.Draft(self.anchor[:, :0]), context
+        hints = None if strategies.seeding is None else strategies.seeding.hints(count)
+        draft = self._with_distributions(strategies.drafter.propose(view, count, self._choose, hints))
+        if hints is not None and strategies.seeding.keeps:
+            draft = draft.with_hints(hints)
         self.observer.phase("draft")
-        if with_.refinement is not None and len(draft):
-            draft = self._with_laws(with_.refinement.refine(draft, bench))
+        if strategies.refinement is not None and len(draft):
+            draft = self._with_distributions(strategies.refinement.refine(draft, context))
             self.observer.phase("refine")
         draft = draft.cut(most)
-        if with_.truncation is not None:
-            draft = draft.cut(with_.truncation.keep(draft, self.ends))
-        return draft, bench
+        if strategies.truncation is not None:
+            draft = draft.cut(strategies.truncation.keep(draft, self.ends))
+        return draft, context
 
-    def _with_laws(self, draft: base.Draft) -> base.Draft:
-        if self.with_.rule.draws and draft.logits is not None and draft.laws is None:
-            draft.laws = self.sampling.law(draft.logits)
+    def _with_distributions(self, draft: base.Draft) -> base.Draft:
+        if self.strategies.rule.draws and draft.logits is not None and draft.distributions is None:
+            draft.distributions = self.sampling.distribution(draft.logits)
         return draft
 
     def _choose(self, logits: Tensor, slot: int) -> Tensor:
-        """What a drafter writes: its most likely tokens, or tokens drawn from its law."""
-        if not self.with_.rule.draws:
+        """Return a drafter's tokens: its most probable ones, or tokens drawn from its distribution."""
+        if not self.strategies.rule.draws:
             return logits.argmax(-1)
         # A pass of the drafter begins at slot 0 and gets a stream of its own.
-        self.drawn += slot == 0
-        return self.sampling.draw(logits, self._noise(self.drawn, logits.shape[1:2], slot))
+        self.drafts += slot == 0
+        return self.sampling.draw(logits, self._noise(self.drafts, logits.shape[1:2], slot))
 
     def _noise(self, use: int, shape: tuple[int, ...], offset: int = 0) -> Tensor:
         return uniform(self.prompts.seeds, 1 + self.cycle * STREAMS + use, tuple(shape), offset)
 
-    def _judge(self, view: base.View) -> base.Judge:
-        place = torch.tensor(
-            [min(self._written(row), self.new_tokens - 1) for row in range(len(self.rows))],
-            device=self.anchor.device,
-        )
-        return base.Judge(self.sampling.law, self._noise, place, self.sampling.pick)
-
     def _commit(
-        self, verdict: base.Verdict, draft: base.Draft, features: Tensor | None, active: list[int]
+        self, accepted: base.Accepted, draft: base.Draft, features: Tensor | None, active: list[int]
     ) -> tuple[list[int], list[int], list[int], Tensor | None]:
-        """Read what was accepted, the one wait of a cycle, and write it."""
-        parts = [verdict.counts[:, None], verdict.tokens]
-        if verdict.path is not None:
-            parts += [verdict.path, draft.tokens]
-        told = torch.cat(parts, 1).tolist()
-        width = verdict.tokens.shape[1]
-        accepted, grown = [0] * len(told), [0] * len(told)
-        committed, paths = [0] * len(told), [[] for _ in told]
+        """Read what was accepted, the one wait of a cycle, and write it.
+
+        Returns, for each row, the drafted tokens accepted, the columns it gains and the tokens it committed;
+        and the features of the new columns.
+        """
+        parts = [accepted.counts[:, None], accepted.tokens]
+        if accepted.path is not None:
+            parts += [accepted.path, draft.tokens]
+        table = torch.cat(parts, 1).tolist()
+        width = accepted.tokens.shape[1]
+        counts, grown = [0] * len(table), [0] * len(table)
+        committed, paths = [0] * len(table), [[] for _ in table]
         for row in active:
-            count = told[row][0]
-            tokens = told[row][1 : count + 2]
-            accepted[row], committed[row] = count, self._write(row, tokens)
+            count = table[row][0]
+            tokens = table[row][1 : count + 2]
+            counts[row], committed[row] = count, self._write(row, tokens)
             # A row that has ended needs no more columns; it may have been offered more than it could take.
             grown[row] = 0 if self.done[row] else count + 1
             self.agreed[row] = count
-            if verdict.path is not None:
-                paths[row] = told[row][1 + width : 1 + width + count]
-                own = told[row][1 + width + verdict.path.shape[1] :]
-                pairs = zip(tokens[:count], own, strict=False)
+            if accepted.path is not None:
+                paths[row] = table[row][1 + width : 1 + width + count]
+                drafted = table[row][1 + width + accepted.path.shape[1] :]
+                pairs = zip(tokens[:count], drafted, strict=False)
                 self.agreed[row] = next(
-                    (k for k, (mine, its) in enumerate(pairs) if mine != its), min(count, len(own))
+                    (k for k, (one, other) in enumerate(pairs) if one != other), min(count, len(drafted))
                 )
-        fresh = self.verifier.keep(features, verdict.path, paths, grown)
+        fresh = self.verifier.keep(features, accepted.path, paths, grown)
         if len(self.rows) == 1:
-            self.anchor = verdict.tokens[:, accepted[0] : accepted[0] + 1]
+            self.anchor = accepted.tokens[:, counts[0] : counts[0] + 1]
+            self._upload(grown)
         else:
-            last = verdict.tokens.gather(1, verdict.counts[:, None])
-            moved = torch.tensor(grown, device=last.device)[:, None] > 0
+            moved = self._upload(grown)
+            last = accepted.tokens.gather(1, accepted.counts[:, None])
             self.anchor = torch.where(moved, last, self.anchor)
-        return accepted, grown, committed, fresh
+        return counts, grown, committed, fresh
+
+    def _upload(self, grown: list[int]) -> Tensor | None:
+        """Put on the device the columns of each row before its anchor, and the output position behind it.
+        Returns which rows have grown, [B, 1] bool; None for a single row."""
+        verifier = self.verifier
+        positions = [min(self._written(row), self.new_tokens - 1) for row in range(len(self.rows))]
+        if len(self.rows) == 1:
+            # Fills copy nothing from the host.
+            verifier.starts = self.anchor.new_full((1, 1), verifier.lengths[0])
+            self.position = self.anchor.new_full((1,), positions[0])
+            return None
+        table = torch.tensor([verifier.lengths, positions, grown], device=self.anchor.device)
+        verifier.starts, self.position = table[0, :, None], table[1]
+        return table[2, :, None] > 0
 
     def _write(self, row: int, tokens: list[int]) -> int:
-        """Commit tokens to a row, up to its end. Returns how many were."""
+        """Commit tokens to a row, up to its end; returns how many."""
         tokens = tokens[: self.new_tokens - self._written(row)]
-        end = next((place for place, token in enumerate(tokens) if token in self.stoppers), None)
+        end = next((index for index, token in enumerate(tokens) if token in self.stoppers), None)
         if end is not None:
             tokens = tokens[: end + 1]
             self.done[row] = True
@@ -231,24 +250,20 @@ class Loop:
         return len(self.rows[row]) - self.prompt_sizes[row]
 
     def _final(self) -> int:
-        """Output positions that are final in every row; all, of a row that has ended."""
+        """Return the output positions that are final in every row; a row that has ended counts as whole."""
         return min(self.new_tokens if self.done[row] else self._written(row) for row in range(len(self.rows)))
 
-    def _tell(self, draft, tree, accepted, committed, active) -> None:
+    def _report(self, draft, tree, counts, committed, active) -> None:
         observer = self.observer
-        if len(self.rows) == 1:
-            observer.step(committed[0])
-        else:
-            observer.step(torch.tensor(committed))
-        observer.block(self._final())
+        observer.step(committed[0] if len(self.rows) == 1 else torch.tensor(committed), self._final())
         facts: dict[str, Any] = {}
-        for strategy in self.with_.all():
+        for strategy in self.strategies.all():
             facts |= strategy.facts()
         rows = len(active)
         observer.cycle(
             tau=sum(committed) / rows,
             block=1 + len(draft),
-            accepted=sum(accepted) / rows,
+            accepted=sum(counts) / rows,
             drafted=tree.shape.deepest,
             verified=1 + tree.size,
             rows=rows,
@@ -257,9 +272,8 @@ class Loop:
         )
 
     def _output(self) -> Decoded:
-        fill = self.eos if self.eos is not None else 0
         rows = [row[size:] for row, size in zip(self.rows, self.prompt_sizes, strict=True)]
-        rows = [row + [fill] * (self.new_tokens - len(row)) for row in rows]
+        rows = [row + [self.fill] * (self.new_tokens - len(row)) for row in rows]
         output = torch.tensor(rows, device=self.anchor.device)
         verifier = self.verifier
         return Decoded(output, count_useful(output, self.ends), verifier.passes, verifier.positions)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from itertools import product
+from math import exp
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
-from pardec.decoding.speculative.base import ROUNDS, Bench, Draft, Proposal
-from pardec.decoding.speculative.laws import invert
+from pardec.decoding.speculative.base import ROUNDS, Draft, DraftContext, Proposal
+from pardec.decoding.speculative.sampling import invert
 from pardec.decoding.speculative.tree import Shape, Tree, chain_shape, shape_of
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class Chain(Proposal):
 
     Settings = ChainSettings
 
-    def pack(self, draft: Draft, bench: Bench) -> Tree:
-        return Tree(chain_shape(len(draft), str(draft.tokens.device)), draft.tokens, draft.laws)
+    def pack(self, draft: Draft, context: DraftContext) -> Tree:
+        return Tree(chain_shape(len(draft), str(draft.tokens.device)), draft.tokens, draft.distributions)
 
 
 class CandidatesSettings(Settings):
@@ -43,7 +44,7 @@ class CandidatesSettings(Settings):
     branch_depth: int = Field(3, ge=0, le=8)
     """Positions that may vary, from the first."""
     margin: float = Field(1.0, ge=0, le=1)
-    """A position varies only where its two likeliest tokens differ by less than this; 1 lets all vary."""
+    """A position varies only where its two most probable tokens differ by less than this; 1 lets all vary."""
     top_k: int = Field(2, ge=1, le=4)
     """Tokens tried at a position that varies."""
     most: int = Field(4, ge=1, le=64)
@@ -67,34 +68,41 @@ class Candidates(Proposal):
     def nodes(self, count: int) -> int:
         return max(1, count) * self.settings.most
 
-    def pack(self, draft: Draft, bench: Bench) -> Tree:
-        own, device = self.settings, draft.tokens.device
-        depth = min(own.branch_depth, len(draft))
-        chances, ids = draft.chances[:, :depth].topk(min(own.top_k, draft.chances.shape[-1]), -1)
-        told = torch.cat([chances.log().clamp(min=-1e4), ids.to(chances.dtype)], -1).double().tolist()
+    def pack(self, draft: Draft, context: DraftContext) -> Tree:
+        settings, device = self.settings, draft.tokens.device
+        depth = min(settings.branch_depth, len(draft))
+        probabilities, ids = draft.probabilities[:, :depth].topk(
+            min(settings.top_k, draft.probabilities.shape[-1]), -1
+        )
+        table = (
+            torch.cat([probabilities.log().clamp(min=-1e4), ids.to(probabilities.dtype)], -1)
+            .double()
+            .tolist()
+        )
         rows = [
-            self._blocks(row, tokens, depth) for row, tokens in zip(told, draft.tokens.tolist(), strict=True)
+            self._blocks(row, tokens, depth) for row, tokens in zip(table, draft.tokens.tolist(), strict=True)
         ]
-        tree = _together([trie(blocks) if own.packed else forest(blocks) for blocks in rows], device)
-        if not own.packed:
+        tree = _together([trie(blocks) if settings.packed else forest(blocks) for blocks in rows], device)
+        if not settings.packed:
             size = len(draft)
             stops = [1 + size * (1 + index) for index in range(max(1, tree.size // max(1, size)))]
             tree.parts = list(zip([0, *stops[:-1]], stops, strict=True))
         return tree
 
-    def _blocks(self, told: list[list[float]], tokens: list[int], depth: int) -> list[list[int]]:
-        """Blocks of one row, best first; the draft's own is the first."""
-        own, choices = self.settings, []
+    def _blocks(self, table: list[list[float]], tokens: list[int], depth: int) -> list[list[int]]:
+        """Blocks of one row: the draft itself, then the others, best first. table: for each slot log
+        probabilities, then ids."""
+        settings, choices = self.settings, []
         for slot in range(depth):
-            costs, ids = told[slot][: len(told[slot]) // 2], told[slot][len(told[slot]) // 2 :]
-            first = 2.718281828459045 ** costs[0]
-            varies = len(costs) > 1 and first - 2.718281828459045 ** costs[1] <= own.margin
+            costs, ids = table[slot][: len(table[slot]) // 2], table[slot][len(table[slot]) // 2 :]
+            first = exp(costs[0])
+            varies = len(costs) > 1 and first - exp(costs[1]) <= settings.margin
             pairs = [(cost, int(token)) for cost, token in zip(costs, ids, strict=True)]
             choices.append(pairs if varies else [(costs[0], tokens[slot])])
         scored = [(sum(cost for cost, _ in path), [token for _, token in path]) for path in product(*choices)]
         scored.sort(key=lambda pair: -pair[0])
         blocks = [head + tokens[depth:] for _, head in scored if head + tokens[depth:] != tokens]
-        return [tokens, *blocks[: own.most - 1]]
+        return [tokens, *blocks[: settings.most - 1]]
 
 
 def trie(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
@@ -127,19 +135,19 @@ def _together(made: list[tuple[list[int], list[int]]], device) -> Tree:
     """Trees of rows, the smaller filled up with nodes that do not exist."""
     size = max(len(tokens) for _, tokens in made)
     shapes = [shape_of((*parents, *[0] * (size - len(parents))), str(device)) for parents, _ in made]
-    tokens = torch.tensor([own + [0] * (size - len(own)) for _, own in made], device=device, dtype=torch.long)
+    tokens = torch.tensor([row + [0] * (size - len(row)) for _, row in made], device=device, dtype=torch.long)
     tokens = tokens.view(len(made), size)
     if len(made) == 1:
         return Tree(shapes[0], tokens)
-    real = torch.tensor([[1] * len(own) + [0] * (size - len(own)) for _, own in made], device=device).bool()
+    exists = torch.tensor([[1] * len(row) + [0] * (size - len(row)) for _, row in made], device=device).bool()
     together = Shape(
         torch.cat([shape.parents for shape in shapes]),
         torch.cat([shape.depths for shape in shapes]),
-        torch.cat([shape.seen for shape in shapes]),
+        torch.cat([shape.mask for shape in shapes]),
         max(shape.deepest for shape in shapes),
         max(shape.widest for shape in shapes),
     )
-    return Tree(together, tokens, real=real)
+    return Tree(together, tokens, exists=exists)
 
 
 class RoundsSettings(Settings):
@@ -150,8 +158,9 @@ class RoundsSettings(Settings):
     rounds: int = Field(2, ge=1, le=8)
     """Candidates a position; 1 leaves the chain."""
     source: Literal["same", "branch", "temperature", "top_k", "dropout"] = "same"
-    """Where the later ones come from: the draft's law again; the same without the tokens already offered; a
-    flatter law; its likeliest tokens only; a pass from features of which some are dropped."""
+    """Where the later ones come from: the draft's distribution again; the same without the tokens already
+    offered; a flatter distribution; its most probable tokens only; a pass from features of which some are
+    dropped."""
     heat: float = Field(2.0, gt=0, le=100)
     """For `temperature`: by how much the logits are divided further."""
     keep: int = Field(4, ge=1, le=1024)
@@ -175,39 +184,41 @@ class Rounds(Proposal):
     def nodes(self, count: int) -> int:
         return count * self.settings.rounds
 
-    def pack(self, draft: Draft, bench: Bench) -> Tree:
-        own, count, device = self.settings, len(draft), str(draft.tokens.device)
-        if own.rounds == 1:
-            return Tree(chain_shape(count, device), draft.tokens, draft.laws)
-        tokens, laws = [draft.tokens], [draft.laws]
-        noise = bench.noise(ROUNDS, (own.rounds, count))
-        later = self._later(draft, bench)
-        for number in range(1, own.rounds):
-            law = later
-            if own.source == "branch":
-                law = _without(later, tokens)
-            tokens.append(invert(law, noise[:, number]))
-            laws.append(law)
-        parents = tuple(range(count)) * own.rounds
-        return Tree(shape_of(parents, device), torch.cat(tokens, 1), torch.cat(laws, 1))
+    def pack(self, draft: Draft, context: DraftContext) -> Tree:
+        settings, count, device = self.settings, len(draft), str(draft.tokens.device)
+        if settings.rounds == 1:
+            return Tree(chain_shape(count, device), draft.tokens, draft.distributions)
+        tokens, distributions = [draft.tokens], [draft.distributions]
+        noise = context.noise(ROUNDS, (settings.rounds, count))
+        later = self._later(draft, context)
+        for number in range(1, settings.rounds):
+            distribution = later
+            if settings.source == "branch":
+                distribution = _without(later, tokens)
+            tokens.append(invert(distribution, noise[:, number]))
+            distributions.append(distribution)
+        parents = tuple(range(count)) * settings.rounds
+        return Tree(shape_of(parents, device), torch.cat(tokens, 1), torch.cat(distributions, 1))
 
-    def _later(self, draft: Draft, bench: Bench) -> Tensor:
-        """The law [B, n, V] of the later rounds, before anything is taken out."""
-        own = self.settings
-        if own.source in ("same", "branch"):
-            return draft.laws
-        if own.source == "dropout":
-            varied = bench.drafter.vary(bench.view, bench.count, own.dropout, bench.noise)
-            return bench.law(varied[:, : len(draft)])
-        if own.source == "temperature":
-            return bench.law(draft.logits / own.heat)
-        least = draft.laws.topk(min(own.keep, draft.laws.shape[-1]), -1).values[..., -1:]
-        law = draft.laws.masked_fill(draft.laws < least, 0)
-        return law / law.sum(-1, keepdim=True)
+    def _later(self, draft: Draft, context: DraftContext) -> Tensor:
+        """The distribution [B, n, V] of the later rounds, before anything is taken out."""
+        settings = self.settings
+        if settings.source in ("same", "branch"):
+            return draft.distributions
+        if settings.source == "dropout":
+            varied = context.drafter.vary(context.view, context.count, settings.dropout, context.noise)
+            return context.distribution(varied[:, : len(draft)])
+        if settings.source == "temperature":
+            return context.distribution(draft.logits / settings.heat)
+        least = draft.distributions.topk(min(settings.keep, draft.distributions.shape[-1]), -1).values[
+            ..., -1:
+        ]
+        distribution = draft.distributions.masked_fill(draft.distributions < least, 0)
+        return distribution / distribution.sum(-1, keepdim=True)
 
 
-def _without(law: Tensor, offered: list[Tensor]) -> Tensor:
-    """The law without the tokens already offered; itself where nothing else would be left."""
-    taken = law.scatter(-1, torch.stack(offered, -1), 0.0)
+def _without(distribution: Tensor, offered: list[Tensor]) -> Tensor:
+    """The distribution without the tokens already offered; itself where nothing else would be left."""
+    taken = distribution.scatter(-1, torch.stack(offered, -1), 0.0)
     total = taken.sum(-1, keepdim=True)
-    return torch.where(total > 0, taken / total.clamp(min=1e-300), law)
+    return torch.where(total > 0, taken / total.clamp(min=1e-300), distribution)

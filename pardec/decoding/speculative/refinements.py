@@ -8,7 +8,7 @@ from pydantic import Field
 
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
-from pardec.decoding.speculative.base import Bench, Draft, Hints, Refinement
+from pardec.decoding.speculative.base import Draft, DraftContext, Hints, Refinement
 
 torch = lazy("torch")
 
@@ -19,7 +19,7 @@ class FullSettings(Settings):
     name: Literal["full"] = "full"
     """The name of the refinement."""
     steps: int = Field(2, ge=1, le=8)
-    """Passes of the draft a cycle, the first included; 1 is no refinement."""
+    """Passes of the draft per cycle, the first included; 1 is no refinement."""
 
 
 class Full(Refinement):
@@ -29,10 +29,10 @@ class Full(Refinement):
     Settings = FullSettings
     settings: FullSettings
 
-    def refine(self, draft: Draft, bench: Bench) -> Draft:
+    def refine(self, draft: Draft, context: DraftContext) -> Draft:
         for _ in range(self.settings.steps - 1):
             hints = Hints(draft.tokens, torch.ones_like(draft.tokens, dtype=torch.bool))
-            draft = bench.drafter.redraft(bench.view, len(draft), bench.choose, hints)
+            draft = context.drafter.redraft(context.view, len(draft), context.choose, hints)
         return draft
 
 
@@ -42,9 +42,10 @@ class SelectiveSettings(Settings):
     name: Literal["selective"] = "selective"
     """The name of the refinement."""
     steps: int = Field(2, ge=1, le=8)
-    """Passes of the draft a cycle, the first included."""
+    """Passes of the draft per cycle, the first included."""
     threshold: float = Field(0.7, ge=0, le=1)
-    """Positions whose likeliest token has at least this probability stay; at 0 all do, and nothing changes."""
+    """Positions whose most probable token has at least this probability stay; at 0 all do, and nothing
+    changes."""
 
 
 class Selective(Refinement):
@@ -57,11 +58,11 @@ class Selective(Refinement):
         super().__init__(settings)
         self.again: Any = 0
 
-    def refine(self, draft: Draft, bench: Bench) -> Draft:
+    def refine(self, draft: Draft, context: DraftContext) -> Draft:
         self.again = 0
         for _ in range(self.settings.steps - 1):
-            sure = draft.chances.amax(-1) >= self.settings.threshold
-            new = bench.drafter.redraft(bench.view, len(draft), bench.choose, Hints(draft.tokens, sure))
+            sure = draft.probabilities.amax(-1) >= self.settings.threshold
+            new = context.drafter.redraft(context.view, len(draft), context.choose, Hints(draft.tokens, sure))
             self.again = self.again + (~sure).sum()
             logits = torch.where(sure[..., None], draft.logits, new.logits)
             draft = Draft(torch.where(sure, draft.tokens, new.tokens), logits)

@@ -53,19 +53,28 @@ class Fixed(Schedule):
 
     def __init__(self, settings: FixedSettings, block: int):
         super().__init__(settings)
-        self.size = block
+        self.sizes = (block,)
 
     def block(self) -> int:
-        return self.size
+        return self.sizes[0]
 
 
-class EwmaSettings(Settings):
+class SizesSettings(Settings):
+    sizes: tuple[int, ...] = (4, 6, 8, 12, 16)
+    """Blocks to choose from, ascending, each at least 2; one alone is a fixed block."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> SizesSettings:
+        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes or self.sizes[0] < 2:
+            raise ValueError("sizes must ascend, from 2 at least")
+        return self
+
+
+class EwmaSettings(SizesSettings):
     """Block by running averages of tau and cycle time."""
 
     name: Literal["ewma"] = "ewma"
     """The name of the schedule."""
-    sizes: tuple[int, ...] = (4, 6, 8, 12, 16)
-    """Blocks to choose from, ascending, each at least 2; one alone is a fixed block."""
     decay: float = Field(0.8, ge=0, lt=1)
     """Weight of the past in each average."""
     warm_up: int = Field(1, ge=0, le=100)
@@ -80,12 +89,6 @@ class EwmaSettings(Settings):
     """Cycles after a change before the next."""
     low_accept: float = Field(0.0, ge=0, le=1)
     """Step down where the share of drafted tokens that is accepted falls below this on average; 0 never does."""
-
-    @model_validator(mode="after")
-    def _ascending(self) -> EwmaSettings:
-        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes or self.sizes[0] < 2:
-            raise ValueError("sizes must ascend, from 2 at least")
-        return self
 
 
 class Ewma(Schedule):
@@ -110,9 +113,6 @@ class Ewma(Schedule):
         self.rest = settings.cooldown
         self.better: int | None = None
 
-    def largest(self) -> int:
-        return self.sizes[-1]
-
     def block(self) -> int:
         self.now = self.todo[0] if self.todo else self.at
         return self.sizes[self.now]
@@ -133,13 +133,13 @@ class Ewma(Schedule):
             self.todo = [self._neighbour()]
 
     def _consider(self) -> None:
-        best, own = self._best(), self.averages.score(self.at)
+        best, current = self._best(), self.averages.score(self.at)
         share = self.averages.tau[self.at]
         low = share is not None and (share - 1) / (self.sizes[self.at] - 1) < self.settings.low_accept
         if low and self.at and not self.rest:
             self._move(self.at - 1)
             return
-        wins = own is not None and self.averages.score(best) > own * (1 + self.settings.margin)
+        wins = current is not None and self.averages.score(best) > current * (1 + self.settings.margin)
         self.ahead = self.ahead + 1 if wins and best == self.better else int(wins)
         self.better = best
         if wins and self.ahead >= self.settings.streak and not self.rest:
@@ -163,23 +163,15 @@ class Ewma(Schedule):
         return {"asked": self.sizes[self.now], "changes": self.changes, "probing": int(self.now != self.at)}
 
 
-class BreakEvenSettings(Settings):
+class BreakEvenSettings(SizesSettings):
     """Block by marginal tau against marginal cycle time."""
 
     name: Literal["break_even"] = "break_even"
     """The name of the schedule."""
-    sizes: tuple[int, ...] = (4, 6, 8, 12, 16)
-    """Blocks to choose from, ascending, each at least 2; one alone is a fixed block."""
     decay: float = Field(0.9, ge=0, lt=1)
     """Weight of the past in each average."""
     warm_up: int = Field(1, ge=1, le=100)
     """Cycles at each size to begin with, from which the time of a size is known."""
-
-    @model_validator(mode="after")
-    def _ascending(self) -> BreakEvenSettings:
-        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes or self.sizes[0] < 2:
-            raise ValueError("sizes must ascend, from 2 at least")
-        return self
 
 
 class BreakEven(Schedule):
@@ -204,9 +196,6 @@ class BreakEven(Schedule):
         many."""
         self.todo = [index for _ in range(settings.warm_up) for index in range(len(self.sizes))]
         self.changes = 0
-
-    def largest(self) -> int:
-        return self.sizes[-1]
 
     def block(self) -> int:
         self.now = self.todo[0] if self.todo else self.at
@@ -259,13 +248,11 @@ class BreakEven(Schedule):
         return {"asked": self.sizes[self.now], "changes": self.changes}
 
 
-class ThresholdSettings(Settings):
+class ThresholdSettings(SizesSettings):
     """Block by thresholds on the share of a block that is committed."""
 
     name: Literal["threshold"] = "threshold"
     """The name of the schedule."""
-    sizes: tuple[int, ...] = (4, 6, 8, 12, 16)
-    """Blocks to choose from, ascending, each at least 2; one alone is a fixed block."""
     decay: float = Field(0.8, ge=0, lt=1)
     """Weight of the past in the average of tau."""
     down: float = Field(0.4, ge=0, le=1)
@@ -275,8 +262,6 @@ class ThresholdSettings(Settings):
 
     @model_validator(mode="after")
     def _ordered(self) -> ThresholdSettings:
-        if list(self.sizes) != sorted(set(self.sizes)) or not self.sizes or self.sizes[0] < 2:
-            raise ValueError("sizes must ascend, from 2 at least")
         if self.down >= self.up:
             raise ValueError(f"down ({self.down}) must be below up ({self.up})")
         return self
@@ -298,9 +283,6 @@ class Threshold(Schedule):
         self.at = nearest(self.sizes, block)
         self.share: float | None = None
         self.changes = 0
-
-    def largest(self) -> int:
-        return self.sizes[-1]
 
     def block(self) -> int:
         return self.sizes[self.at]

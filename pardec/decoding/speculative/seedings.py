@@ -22,7 +22,7 @@ class SuffixSettings(Settings):
     """Whether a recycled token is proposed again where it stands; false: the draft only reads it, and writes
     that slot anew."""
     budget: int = Field(64, ge=0, le=64)
-    """Most tokens recycled a cycle, the first ones; 0 recycles none."""
+    """Most tokens recycled per cycle, the first ones; 0 recycles none."""
 
 
 class Suffix(Seeding):
@@ -51,17 +51,18 @@ class Suffix(Seeding):
         draft, device = self.last.draft, self.last.draft.tokens.device
         shift = torch.tensor(self.last.accepted, device=device)[:, None] + 1
         slots = torch.arange(count, device=device)
-        places = slots + shift
-        where = places < len(draft)
-        places = places.clamp(max=len(draft) - 1)
-        where = where & self.chosen(slots, places)
+        sources = slots + shift
+        where = sources < len(draft)
+        sources = sources.clamp(max=len(draft) - 1)
+        where = where & self.chosen(slots, sources)
         where = where & (where.cumsum(1) <= self.settings.budget)
         self.seeded = where.sum()
-        return Hints(draft.tokens.gather(1, places), where)
+        return Hints(draft.tokens.gather(1, sources), where)
 
     @abstractmethod
-    def chosen(self, slots: Tensor, places: Tensor) -> Tensor:
-        """Which of the next block's slots [n] take a token; places: [B, n], where it stood in the last draft."""
+    def chosen(self, slots: Tensor, sources: Tensor) -> Tensor:
+        """Return which of the next block's `slots` [n] take a token. sources: [B, n], its slot in the last
+        draft."""
 
     def facts(self) -> dict[str, Any]:
         return {"seeded": self.seeded}
@@ -79,8 +80,8 @@ class Dense(Suffix):
 
     Settings = DenseSettings
 
-    def chosen(self, slots: Tensor, places: Tensor) -> Tensor:
-        return torch.ones_like(places, dtype=torch.bool)
+    def chosen(self, slots: Tensor, sources: Tensor) -> Tensor:
+        return torch.ones_like(sources, dtype=torch.bool)
 
 
 class SparseSettings(SuffixSettings):
@@ -95,8 +96,8 @@ class Sparse(Suffix):
 
     Settings = SparseSettings
 
-    def chosen(self, slots: Tensor, places: Tensor) -> Tensor:
-        return (slots % 2 == 1).expand_as(places)
+    def chosen(self, slots: Tensor, sources: Tensor) -> Tensor:
+        return (slots % 2 == 1).expand_as(sources)
 
 
 class GatedSettings(SuffixSettings):
@@ -105,9 +106,9 @@ class GatedSettings(SuffixSettings):
     name: Literal["gated"] = "gated"
     """The name of the seeding."""
     threshold: float = Field(0.9, ge=0, le=1)
-    """Least probability that the draft gave its likeliest token there."""
+    """Least probability that the draft gave its most probable token there."""
     budget: int = Field(2, ge=0, le=64)
-    """Most tokens recycled a cycle, the first ones; 0 recycles none."""
+    """Most tokens recycled per cycle, the first ones; 0 recycles none."""
 
 
 class Gated(Suffix):
@@ -116,6 +117,6 @@ class Gated(Suffix):
     Settings = GatedSettings
     settings: GatedSettings
 
-    def chosen(self, slots: Tensor, places: Tensor) -> Tensor:
-        sure = self.last.draft.chances.amax(-1) >= self.settings.threshold
-        return sure.gather(1, places)
+    def chosen(self, slots: Tensor, sources: Tensor) -> Tensor:
+        sure = self.last.draft.probabilities.amax(-1) >= self.settings.threshold
+        return sure.gather(1, sources)

@@ -1,4 +1,9 @@
-"""Token trees: everything proposed is one, and a chain is the tree without branches."""
+"""Token trees: every proposal is one, and a chain is the tree without branches.
+
+What a strategy may assume of a tree: index 0 is the anchor; nodes 1..n stand behind their parents, so that
+parents[:, k] < k; siblings are ordered, and an acceptance rule considers them in that order; the tokens of
+siblings may repeat; a node that does not exist has a token all the same, is verified, and is never accepted,
+nor is anything behind it."""
 
 from __future__ import annotations
 
@@ -16,15 +21,16 @@ torch = lazy("torch")
 
 @dataclass(frozen=True)
 class Shape:
-    """The form of a tree, tokens aside. Index 0 is the anchor; a node stands behind its parent.
+    """The form of a tree without its tokens. Index 0 is the anchor.
 
-    parents: [R, 1 + n] long, of the anchor itself (0); R is 1 where all rows have one form. depths: [R, 1 +
-    n] long. seen: [R, 1 + n, 1 + n] bool, whether the second is the first or an ancestor of it.
+    parents: [R, 1 + n] long, of the anchor itself (0); R is 1 where all rows have one form. depths: [R, 1 + n] long.
+    mask: [R, 1 + n, 1 + n] bool, the attention mask within the tree: whether the second index is the first or an
+    ancestor of it. deepest: a bound on the depth of a node. chain: no node has a sibling, and all rows are alike.
     """
 
     parents: Tensor
     depths: Tensor
-    seen: Tensor
+    mask: Tensor
     deepest: int
     widest: int = 1
     """A bound on the children of a node."""
@@ -36,30 +42,30 @@ class Shape:
         return self.parents.shape[1] - 1
 
     def children(self) -> Tensor:
-        """[R, widest, 1 + n] long: each node's children, elder first; 0 where there are no more."""
+        """[R, widest, 1 + n] long: the children of each node in order; 0 where it has no further child."""
         parents = self.parents[:, 1:]
         order = torch.arange(self.size, device=parents.device)
         elder = (parents[:, :, None] == parents[:, None]) & (order < order[:, None])
         ranks = elder.sum(-1).clamp(max=self.widest - 1)
-        found = parents.new_zeros(len(parents), self.widest * (self.size + 1))
-        found.scatter_(1, ranks * (self.size + 1) + parents, (order + 1).expand_as(parents))
-        return found.view(len(parents), self.widest, self.size + 1)
+        children = parents.new_zeros(len(parents), self.widest * (self.size + 1))
+        children.scatter_(1, ranks * (self.size + 1) + parents, (order + 1).expand_as(parents))
+        return children.view(len(parents), self.widest, self.size + 1)
 
 
 @dataclass
 class Tree:
     """A shape with tokens [B, n] long.
 
-    laws: [B, n, V] float64, the law that each token was drawn from after the elder of its siblings had been
-    refused, or None where tokens are fixed choices. real: [B, n] bool, which nodes exist, or None for all.
-    parts: where branches are verified one after another, the node indices (anchor included in the first) of
-    each pass.
+    distributions: [B, n, V] float64, the distribution that each token was drawn from once its siblings before it had
+    been refused; None where tokens are fixed choices. exists: [B, n] bool, which nodes exist; None for all. parts:
+    where branches are verified one after another, the node indices first..stop of each pass, the anchor (0) in the
+    first.
     """
 
     shape: Shape
     tokens: Tensor
-    laws: Tensor | None = None
-    real: Tensor | None = None
+    distributions: Tensor | None = None
+    exists: Tensor | None = None
     parts: list[tuple[int, int]] = field(default_factory=list)
 
     @property
@@ -69,28 +75,32 @@ class Tree:
 
 @lru_cache(maxsize=256)
 def chain_shape(size: int, device: str) -> Shape:
-    """A chain of `size` nodes."""
+    """Return the shape of a chain of `size` nodes."""
     order = torch.arange(size + 1, device=device)
-    seen = (order[:, None] >= order)[None]
-    return Shape((order - 1).clamp(min=0)[None], order[None], seen, size, chain=True)
+    mask = (order[:, None] >= order)[None]
+    return Shape((order - 1).clamp(min=0)[None], order[None], mask, size, chain=True)
 
 
 @lru_cache(maxsize=256)
 def shape_of(parents: tuple[int, ...], device: str) -> Shape:
-    """The shape whose node i + 1 has parent parents[i] (0 is the anchor), which stands before it."""
+    """Return the shape whose node i + 1 has parent parents[i] (0 is the anchor).
+
+    Raises:
+        ValueError: a parent does not stand before its child.
+    """
     size = len(parents) + 1
-    depths, seen = [0] * size, [[False] * size for _ in range(size)]
-    seen[0][0] = True
+    depths, mask = [0] * size, [[False] * size for _ in range(size)]
+    mask[0][0] = True
     for node, parent in enumerate(parents, 1):
         if not 0 <= parent < node:
             raise ValueError(f"node {node} has parent {parent}, which does not stand before it")
         depths[node] = depths[parent] + 1
-        seen[node] = list(seen[parent])
-        seen[node][node] = True
+        mask[node] = list(mask[parent])
+        mask[node][node] = True
     return Shape(
         torch.tensor([[0, *parents]], device=device),
         torch.tensor([depths], device=device),
-        torch.tensor([seen], device=device),
+        torch.tensor([mask], device=device),
         max(depths),
         max(parents.count(parent) for parent in parents) if parents else 1,
         chain=parents == tuple(range(size - 1)),
@@ -98,38 +108,38 @@ def shape_of(parents: tuple[int, ...], device: str) -> Shape:
 
 
 def shape_from(parents: Tensor, deepest: int, widest: int) -> Shape:
-    """The shape of trees that differ between rows, without waiting for the device.
+    """Return the shape of trees that differ between rows, without waiting for the device.
 
     parents: [B, 1 + n] long, each before its child. deepest: a bound on the depth. Sight is closed by
     squaring: after k rounds a node sees 2^k generations.
     """
     rows, size = parents.shape
-    seen = torch.zeros(rows, size, size, device=parents.device)
-    seen.scatter_(2, parents[..., None], 1.0)
-    seen.diagonal(dim1=1, dim2=2).fill_(1.0)
+    mask = torch.zeros(rows, size, size, device=parents.device)
+    mask.scatter_(2, parents[..., None], 1.0)
+    mask.diagonal(dim1=1, dim2=2).fill_(1.0)
     reach = 1
     while reach < deepest:
-        seen = (seen @ seen).clamp_(max=1.0)
+        mask = (mask @ mask).clamp_(max=1.0)
         reach *= 2
-    sight = seen > 0
-    return Shape(parents, sight.sum(-1) - 1, sight, deepest, widest)
+    attends = mask > 0
+    return Shape(parents, attends.sum(-1) - 1, attends, deepest, widest)
 
 
 def longest_path(tree: Tree, good: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The longest path of nodes that are all good, the first of equals.
+    """Return the longest path of nodes that are all good, the first of equals.
 
     good: [B, n] bool. Returns its length [B], the nodes along it [B, deepest] (what follows its length is not
     to be read), and its last node [B], 0 for the anchor.
     """
     shape, rows = tree.shape, len(good)
-    bad = ~good if tree.real is None else ~(good & tree.real)
-    blocked = (shape.seen[:, 1:, 1:] & bad[:, None]).any(-1)
+    bad = ~good if tree.exists is None else ~(good & tree.exists)
+    blocked = (shape.mask[:, 1:, 1:] & bad[:, None]).any(-1)
     order = torch.arange(1, shape.size + 1, device=good.device)
     rank = (shape.depths[:, 1:] * (shape.size + 1) - order).masked_fill(blocked, -1)
     rank = torch.cat([rank.new_zeros(rows, 1), rank], 1)
     last = rank.argmax(1)
     depths = shape.depths.expand(rows, -1).gather(1, last[:, None])[:, 0]
     index = last[:, None, None].expand(-1, 1, shape.size + 1)
-    above = shape.seen.expand(rows, -1, -1).gather(1, index)[:, 0, 1:]
+    above = shape.mask.expand(rows, -1, -1).gather(1, index)[:, 0, 1:]
     path = order.expand_as(above).masked_fill(~above, shape.size).sort(1).values
     return depths, path[:, : shape.deepest], last

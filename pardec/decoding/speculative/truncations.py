@@ -17,7 +17,7 @@ class EosAwareSettings(Settings):
     name: Literal["eos"] = "eos"
     """The name of the truncation."""
     on: bool = True
-    """False looks and cuts nothing."""
+    """False computes the cut and does not apply it."""
 
 
 class EosAware(Truncation):
@@ -43,7 +43,7 @@ class AdaptiveSettings(Settings):
     name: Literal["adaptive"] = "adaptive"
     """The name of the truncation."""
     threshold: float = Field(0.3, ge=0, le=1)
-    """Least chance, by the draft itself, that all tokens so far are right; 0 cuts nothing."""
+    """Least probability, by the draft itself, that all tokens so far are right; 0 cuts nothing."""
     least: int = Field(1, ge=1, le=63)
     """Drafted tokens that are always kept."""
 
@@ -63,6 +63,6 @@ class Adaptive(Truncation):
         size = len(draft)
         if not size:
             return size
-        belief = draft.chances.amax(-1).cumprod(1)
-        kept = int((belief >= self.settings.threshold).sum(1).max())
+        certainty = draft.probabilities.amax(-1).cumprod(1)
+        kept = int((certainty >= self.settings.threshold).sum(1).max())
         return min(max(kept, self.settings.least), size)

@@ -1,8 +1,8 @@
-"""The target's side of the loop: its cache, one pass over a tree, and what is kept of it."""
+"""The target's side of the loop: its cache, the pass over a tree, and which columns of it are kept."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pardec.common.errors import UserError
@@ -20,7 +20,7 @@ torch = lazy("torch")
 
 
 class Verifier:
-    """Runs the target, and nobody else does: `check` finds out who did."""
+    """Runs the target; `check` refuses a generation in which anything else ran it."""
 
     def __init__(
         self,
@@ -29,15 +29,21 @@ class Verifier:
         size: int,
         taps: tuple[int, ...] | None,
         ban: Callable[[Tensor], Tensor],
+        widths: Sequence[int] = (),
     ):
-        """size: columns of the cache. taps: layers whose hidden states are kept. ban: leaves a token out of
-        logits."""
+        """size: columns of the cache. taps: layers whose hidden states are kept. ban: sets banned logits to
+        -inf. widths: most tokens of a verification, by block size; a target of static shapes runs at these
+        alone."""
         self.model, self.prompts, self.taps, self.ban = model, prompts, taps, ban
         self.pad = prompts.pad if bool(prompts.pad.any()) else None
         self.single = prompts.size == 1 and self.pad is None
-        self.cache = model.new_cache(prompts.size, size)
+        self.widths = sorted({1, *widths}) if model.static_shapes else []
+        # Padding reaches at most a whole width beyond the last column of a tree's part.
+        self.cache = model.new_cache(prompts.size, size + max(self.widths, default=0))
         self.lengths = [prompts.length] * prompts.size
         """Columns of each row before its anchor."""
+        self.starts = prompts.pad.new_full((prompts.size, 1), prompts.length)
+        """The same on the device, [B, 1] long; the loop uploads it anew after each `keep`."""
         self.passes = self.positions = self.seen = 0
         self._hook = model.register_forward_pre_hook(self._count)
 
@@ -45,10 +51,7 @@ class Verifier:
         self._hook.remove()
 
     def check(self) -> None:
-        """
-        Raises:
-            RuntimeError: something else than the loop ran the target.
-        """
+        """Raise RuntimeError if something other than the loop ran the target."""
         if self.seen != self.passes:
             raise RuntimeError(
                 f"the target ran {self.seen} times for {self.passes} verifications: a strategy peeked at it"
@@ -58,57 +61,66 @@ class Verifier:
         self.seen += 1
 
     def prefill(self) -> tuple[Tensor, Tensor | None]:
-        """Run the prompts: logits [B, 1, V] of what follows, and features [B, P, F] of all their columns."""
+        """Run the prompts; returns logits [B, 1, V] of what follows, and features [B, P, F] of all their
+        columns."""
         tokens = self.prompts.tokens
         return self._run(tokens, pad=self.pad, cache=self.cache, keep=slice(-1, None))
 
     def verify(self, anchor: Tensor, tree: Tree) -> tuple[Tensor, Tensor | None]:
-        """Run anchors and trees: logits [B, 1 + n, V] and features [B, 1 + n, F]."""
+        """Run anchors and trees; returns logits [B, 1 + n, V] and features [B, 1 + n, F].
+
+        Raises:
+            UserError: a target with learned positions is given anything but a single chain.
+        """
         tokens = torch.cat([anchor, tree.tokens], 1)
         if tree.parts:
-            found = [
+            results = [
                 self._pass(tokens[:, first:stop], tree, first, stop, packed=False)
                 for first, stop in tree.parts
             ]
-            logits, features = zip(*found, strict=True)
+            logits, features = zip(*results, strict=True)
             return torch.cat(logits, 1), None if features[0] is None else torch.cat(features, 1)
         return self._pass(tokens, tree, 0, tokens.shape[1], packed=True)
 
     def _pass(
         self, tokens: Tensor, tree: Tree, first: int, stop: int, packed: bool
     ) -> tuple[Tensor, Tensor | None]:
-        if self.single and tree.shape.chain and packed:
+        if self.single and tree.shape.chain and packed and not self.widths:
             return self._run(tokens, cache=self.cache)
-        if not getattr(self.model.config, "prompt_positions", 0) == 0:
+        if getattr(self.model.config, "prompt_positions", 0):
             raise UserError(
                 "decoder speculative",
                 "this target has learned positions, which read plain sequences only",
                 "use proposal chain at batch 1, or a target with rotary positions alone",
             )
-        longest = max(self.lengths)
+        longest, limit = max(self.lengths), self.model.info.max_positions
         if not self.single:
-            starts = torch.tensor(self.lengths, device=tokens.device)[:, None]
-            limit = self.model.info.max_positions
-            layout = layouts.tree_of_many(tree.shape, starts, longest, self.pad, limit, first, stop)
+            layout = layouts.tree_of_many(tree.shape, self.starts, longest, self.pad, limit, first, stop)
         elif packed:
             layout = layouts.tree_of_one(tree.shape, longest)
         else:
             layout = layouts.part_of_one(tree.shape, longest, first, stop)
         self.cache.length = longest + first
-        return self._run(tokens, cache=self.cache, layout=layout)
+        count = tokens.shape[1]
+        width = next((width for width in self.widths if width >= count), count)
+        if width > count:
+            tokens = torch.cat([tokens, tokens[:, -1:].expand(-1, width - count)], 1)
+            layout = layouts.widened(layout, width - count, limit)
+        logits, features = self._run(tokens, cache=self.cache, layout=layout)
+        return logits[:, :count], None if features is None else features[:, :count]
 
-    def _run(self, tokens: Tensor, **more) -> tuple[Tensor, Tensor | None]:
-        found = self.model(tokens, canvas_start=self.prompts.length, taps=self.taps, **more)
+    def _run(self, tokens: Tensor, **arguments) -> tuple[Tensor, Tensor | None]:
+        output = self.model(tokens, canvas_start=self.prompts.length, taps=self.taps, **arguments)
         self.passes += 1
         self.positions += tokens.shape[1]
-        logits, features = found if self.taps is not None else (found, None)
+        logits, features = output if self.taps is not None else (output, None)
         return self.ban(logits), features
 
     def keep(
         self, features: Tensor | None, path: Tensor | None, paths: list[list[int]], grown: list[int]
     ) -> Tensor | None:
-        """Keep the columns of the accepted paths, and forget the rest. Returns their features [B, m, F], the
-        anchor's first, m the longest of them.
+        """Keep the columns of the accepted paths and drop the others. Returns their features [B, m, F], the
+        anchor's first, m the length of the longest.
 
         path: [B, D] long on the device, or None where it is a chain. paths: the same, known to the host, cut
         to what was accepted. grown: columns that each row gains, 0 where it is finished.
@@ -116,18 +128,18 @@ class Verifier:
         most = max(grown)
         if not most:
             return None
-        if path is not None and any(own != list(range(1, len(own) + 1)) for own in paths):
+        if path is not None and any(nodes != list(range(1, len(nodes) + 1)) for nodes in paths):
             index = path[:, : most - 1]
             if self.single:
                 self.cache.move(self.lengths[0] + 1, index + self.lengths[0])
             else:
-                starts = torch.tensor(self.lengths, device=path.device)[:, None]
-                # Entries behind a row's own path name no column of its tree; they are moved and never read.
-                self.cache.move(starts + 1, starts + index.clamp(max=self.cache.size - 1 - max(self.lengths)))
+                # Entries behind the end of a row's path are no nodes of its tree; they are moved and never read.
+                bound = self.cache.size - 1 - max(self.lengths)
+                self.cache.move(self.starts + 1, self.starts + index.clamp(max=bound))
             if features is not None:
                 index = torch.cat([torch.zeros_like(index[:, :1]), index], 1).clamp(max=features.shape[1] - 1)
                 features = features.gather(1, index[..., None].expand(-1, -1, features.shape[-1]))
-        self.lengths = [length + more for length, more in zip(self.lengths, grown, strict=True)]
+        self.lengths = [length + gain for length, gain in zip(self.lengths, grown, strict=True)]
         if self.single:
             self.cache.length = self.lengths[0]
         return None if features is None else features[:, :most]

@@ -125,6 +125,8 @@ def kept(x: Tensor, keep: slice | Tensor | None) -> Tensor:
 
 class LanguageModel(nn.Module):
     info: ModelInfo
+    static_shapes: bool = False
+    """Whether each new shape of a pass has to be compiled first."""
     folder: Path | None = None
     """The folder it was loaded from, for peers that read its files themselves."""
 

@@ -219,7 +219,8 @@ class GPT2(LanguageModel):
         length = tokens.shape[1]
         past = 0 if cache is None else cache.length
         filled = past + length if layout is None else layout.filled
-        if filled > self.config.max_positions:
+        # A tree has more columns than positions; those of a layout are in it.
+        if layout is None and filled > self.config.max_positions:
             raise ValueError(f"{filled} positions asked of a model with {self.config.max_positions}")
         if cache is not None and filled > cache.size:
             raise ValueError(f"{filled} positions asked of a cache of {cache.size}")

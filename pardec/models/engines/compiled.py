@@ -85,6 +85,7 @@ class StaticCaches:
 class StaticBackbone(Backbone):
     """A backbone whose layers run compiled; weights, settings and hooks are those of the model it is made from."""
 
+    static_shapes = True
     padded: bool
     """Whether any batch is padded: then all run as if they were, so that they share their graphs."""
 

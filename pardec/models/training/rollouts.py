@@ -23,9 +23,10 @@ def roll_out(
     temperature: float = 0.0,
     ban_eos: bool = False,
 ) -> list[list[int]]:
-    """What `model` writes after each prompt: up to `size` tokens, its end token included.
+    """Return what `model` writes after each prompt: up to `size` tokens, its end token included.
 
-    temperature: 0 takes the most probable token; above, tokens are drawn from `generator`. ban_eos: never end.
+    temperature: 0 takes the most probable token; above, tokens are drawn from `generator`. ban_eos: write no token
+    that ends a text.
     """
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     written: list[list[int]] = [[] for _ in prompts]
@@ -34,9 +35,8 @@ def roll_out(
         chosen = order[first : first + BATCH]
         tokens = _batch(model, [prompts[index] for index in chosen], size, generator, temperature, ban_eos)
         for index, row in zip(chosen, tokens.tolist(), strict=True):
-            eos = model.info.eos_id
-            ends = eos in row and not ban_eos
-            written[index] = row[: row.index(eos) + 1] if ends else row
+            end = next((at for at, token in enumerate(row) if token in model.info.ends), size)
+            written[index] = row[: end + 1]
         progress.update(first + len(chosen), "")
     return written
 
@@ -49,26 +49,24 @@ def _batch(
     temperature: float,
     ban_eos: bool,
 ) -> Tensor:
-    """[B, size] long; what follows an end token is the end token."""
-    eos, width = model.info.eos_id, max(map(len, prompts))
+    """Return [B, size] long, at least up to the end token of each row."""
+    ends, width = model.info.ends, max(map(len, prompts))
     pad = torch.tensor([width - len(prompt) for prompt in prompts])
     tokens = torch.tensor([[model.info.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
     cache = model.new_cache(len(prompts), width + size)
-    found, ended = [], torch.zeros(len(prompts), 1, dtype=torch.bool)
+    written, ended = [], torch.zeros(len(prompts), 1, dtype=torch.bool)
     for _ in range(size):
         padding = pad if pad.any() else None
         logits = model(tokens, pad=padding, cache=cache, keep=slice(-1, None), canvas_start=width)[:, -1]
-        if ban_eos and eos is not None:
-            logits[:, eos] = -torch.inf
+        if ban_eos:
+            logits[:, list(ends)] = -torch.inf
         if temperature > 0:
             tokens = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)
         else:
             tokens = logits.argmax(-1, keepdim=True)
-        if eos is not None and not ban_eos:
-            tokens = tokens.masked_fill(ended, eos)
-            ended |= tokens == eos
-        found.append(tokens)
+        written.append(tokens)
+        for end in ends:
+            ended |= tokens == end
         if bool(ended.all()):
             break
-    found += [torch.full_like(found[0], eos if eos is not None else 0)] * (size - len(found))
-    return torch.cat(found, 1)
+    return torch.cat(written, 1)

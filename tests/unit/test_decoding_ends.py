@@ -1,0 +1,145 @@
+"""One notion of an end: every exact decoder, counter and trainer ends a text at the same tokens."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pardec.decoding.base import Observer
+from pardec.decoding.prepared import build
+from pardec.decoding.registry import DECODERS
+from pardec.models.training.rollouts import roll_out
+from tests.reference.drafts import batch_of, draft_model, plain
+from tests.reference.models import backbone
+
+EXACT = {
+    "autoregressive": {},
+    "transformers_generate": {},
+    "transformers_continuous": {},
+    "jacobi": {"window": 4},
+    "speculative": {"drafter": {"name": "ngram"}},
+}
+"""Decoders that claim the greedy tokens of a causal model, with settings of theirs."""
+OTHER = {
+    "vllm": "is not installed everywhere",
+    "full_passes": "is exact for as many tokens as it makes passes",
+    "masked_diffusion": "needs a bidirectional model",
+    "cached_diffusion": "needs a bidirectional model",
+    "flash_flood": "renders another model's roots",
+    "table_lookup": "runs no model",
+}
+PROMPTS, NEW = [[1, 5, 9], [1, 7]], 12
+RULES = [{"stop": "eos"}, {"eos": "ban"}, {}]
+
+
+class Progress(Observer):
+    """Tokens that each row has committed, and passes told of."""
+
+    def __init__(self):
+        self.total, self.steps = torch.zeros(len(PROMPTS)), 0
+
+    def step(self, committed, final=None):
+        self.total = self.total + torch.as_tensor(committed).float()
+        self.steps += 1
+
+
+def model(seed=0, **ends):
+    return backbone(causal=True, seed=seed, **{"eos_id": 22, "stop_ids": (11,), **ends})
+
+
+def decode(name, chosen, target, prompts=PROMPTS, new=NEW):
+    decoder = build(name, chosen)
+    if name == "speculative" and chosen["drafter"]["name"] == "dflash":
+        decoder.companions = {"draft": draft_model(target)}
+    decoder.prepare(target)
+    progress = Progress()
+    return decoder.decode(target, batch_of(prompts), new, progress), progress
+
+
+def test_every_decoder_claims_exactness_or_says_why_not():
+    assert EXACT.keys() | OTHER.keys() == set(DECODERS) and not EXACT.keys() & OTHER.keys()
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("name", list(EXACT))
+def test_exact_decoders_end_where_the_autoregressive_one_does(name, rule):
+    for seed in range(4):
+        target = model(seed)
+        right, progress = decode("autoregressive", rule, target)
+        found, own = decode(name, EXACT[name] | rule, target)
+        assert found.tokens.tolist() == right.tokens.tolist()
+        assert found.useful.tolist() == right.useful.tolist()
+        assert torch.equal(own.total, progress.total)
+        if "eos" in rule:
+            assert not set(found.tokens.flatten().tolist()) & {22, 11}
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 40),
+    ends=st.sampled_from([(22, (11,)), (22, ()), (None, (11, 4)), (None, ()), (5, (22, 11, 4))]),
+    rule=st.sampled_from(RULES),
+    window=st.sampled_from([None, 1, 3]),
+    block=st.sampled_from([2, 5]),
+)
+def test_whatever_the_ends_are(seed, ends, rule, window, block):
+    target = model(seed, eos_id=ends[0], stop_ids=ends[1])
+    right, progress = decode("autoregressive", rule, target)
+    drafted = {"drafter": {"name": "dflash"}, "block": block}
+    for name, chosen in (("jacobi", {"window": window}), ("speculative", drafted)):
+        found, own = decode(name, chosen | rule, target)
+        assert found.tokens.tolist() == right.tokens.tolist(), name
+        assert found.useful.tolist() == right.useful.tolist(), name
+        assert torch.equal(own.total, progress.total), name
+
+
+def test_full_passes_ban_every_end():
+    found, _ = decode("full_passes", {"passes": NEW, "eos": "ban"}, model())
+    assert found.tokens.tolist() == plain(model(), PROMPTS, NEW, eos="ban").tokens.tolist()
+    free, _ = decode("full_passes", {"passes": NEW}, model())
+    assert free.useful.tolist() == plain(model(), PROMPTS, NEW).useful.tolist()
+
+
+def test_drafts_learn_from_texts_that_end_where_the_target_ends():
+    for seed in range(4):
+        target = model(seed)
+        right = plain(target, PROMPTS, NEW, stop="eos")
+        wanted = [
+            row[: size + 1] for row, size in zip(right.tokens.tolist(), right.useful.tolist(), strict=True)
+        ]
+        assert roll_out(target, PROMPTS, NEW, torch.Generator()) == wanted
+        banned = roll_out(target, PROMPTS, NEW, torch.Generator(), ban_eos=True)
+        assert banned == plain(target, PROMPTS, NEW, eos="ban").tokens.tolist()
+
+
+# The autoregressive decoder is the sequential reference of every drafting ratio.
+
+
+class Scripted(torch.nn.Module):
+    """Makes each row end after its own number of tokens."""
+
+    def __init__(self, target, lengths):
+        super().__init__()
+        self.target, self.lengths, self.info, self.made = target, lengths, target.info, -1
+
+    def new_cache(self, batch, size):
+        self.made = -1
+        return self.target.new_cache(batch, size)
+
+    def forward(self, *args, **rest):
+        logits, self.made = self.target(*args, **rest), self.made + 1
+        for row, length in enumerate(self.lengths):
+            logits[row, -1, [22, 11]] = torch.inf if length == self.made else -torch.inf
+            logits[row, -1, 11] = -torch.inf
+        return logits
+
+
+def test_passes_end_with_the_last_row_and_progress_counts_what_a_row_keeps():
+    target = Scripted(model(), (0, 20))
+    found, progress = decode("autoregressive", {"stop": "eos"}, target, new=40)
+    assert found.useful.tolist() == [0, 20] and found.nfe == progress.steps == 21
+    assert progress.total.tolist() == [1, 21], "the end token of each row and what came before"
+    one, progress = decode("autoregressive", {"stop": "eos"}, Scripted(model(), (0,)), [[1, 5, 9]], 40)
+    assert one.nfe == 1 and float(progress.total[0]) == 1
