@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from pardec.common.files import write_json
+from pardec.study.kinds import asked_of_tables
 
 STEPS = (1, 2, 4, 8)
 NEW = 32
@@ -223,7 +224,9 @@ def write_study(folder: Path) -> dict[str, list[str]]:
         {"workload": "grid", "arm": "mdm", "metric": "exact", "value": 0.9},
         {"workload": "sort", "arm": "mdm", "metric": "exact", "value": 0.6},
     ]
-    write_json(folder / "results/floors.json", {"floors": floors, "likelihood_gap": 1.3})
+    write_json(
+        folder / "results/floors.json", asked_of_tables({"floors": floors, "likelihood": {"gap": 1.3}})
+    )
     paths |= {"machine": ["results/machine.json"], "floors": ["results/floors.json"]}
     return paths
 

@@ -20,6 +20,7 @@ from pardec.audit.run import Run
 from pardec.audit.vouch import MACHINE, Claims, claims, judge, machine_is_newer
 from pardec.common.errors import UserError
 from pardec.evidence.provenance import content, self_hash
+from pardec.study.kinds import asked_of_tables
 
 CHANGED = "is not what its job wrote: its content has another SHA-256"
 STUDY, FLOORS = "results/study.json", "results/floors.json"
@@ -119,10 +120,8 @@ def _study(run: Run, known: dict[str, Origin]) -> Iterator[Fault]:
     if not isinstance(study, dict):
         return
     floors = run.json(FLOORS)
-    if isinstance(floors, dict):
-        likelihood = study.get("likelihood") or {}
-        if floors != {"floors": study.get("floors"), "likelihood_gap": likelihood.get("gap")}:
-            yield Fault(FLOORS, f"does not follow from {STUDY}")
+    if isinstance(floors, dict) and floors != asked_of_tables(study):
+        yield Fault(FLOORS, f"does not follow from {STUDY}")
     given: dict[str, list[tuple[str, bool]]] = {}
     for origin in known.values():
         for key, agrees in _settings(study, origin):

@@ -70,6 +70,9 @@ class Metric(ABC):
     """How tables and figures call it."""
     better: ClassVar[Literal["higher", "lower"]]
     unit: ClassVar[str]
+    margin: ClassVar[float] = 0.05
+    """How much worse still counts as equal where a study says nothing, in `unit`: as much as a user would trade for
+    speed. Five of a hundred for shares. A study that can show less with its prompts should ask for less."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Which of "answer", "scorer", "encoder" it cannot do without."""
 

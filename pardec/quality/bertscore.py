@@ -26,6 +26,8 @@ class BertScore(Metric):
     title = "BERTScore F1"
     better = "higher"
     unit = "cosine"
+    margin = 0.01
+    """Scores of good and middling texts lie within a tenth of one another, so that 0.05 would be most of the scale."""
     needs = frozenset({"answer", "encoder"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:

@@ -52,6 +52,7 @@ class Separation0(Told):
     name = "separation0"
     title = "energy separation, chunks"
     unit = "nats"
+    margin = 0.1
 
 
 class Separation1(Told):
@@ -60,6 +61,7 @@ class Separation1(Told):
     name = "separation1"
     title = "energy separation, characters"
     unit = "nats"
+    margin = 0.1
 
 
 class Invalid(Told):
@@ -69,3 +71,4 @@ class Invalid(Told):
     title = "invalid roots"
     better = "lower"
     unit = "roots"
+    margin = 0.5

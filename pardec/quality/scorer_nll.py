@@ -19,6 +19,8 @@ class ScorerNLL(Metric):
     title = "NLL under the scorer"
     better = "lower"
     unit = "nats/token"
+    margin = 0.1
+    """A tenth more perplexity (e^0.1 = 1.105)."""
     needs = frozenset({"scorer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:

@@ -11,6 +11,7 @@ from pardec.decoding.prepared import companion_trouble
 from pardec.decoding.registry import DECODERS
 from pardec.measure.settings import MeasureSettings
 from pardec.study import paths
+from pardec.study.kinds import kind_of
 from pardec.study.schema import Grid, Study
 
 
@@ -19,6 +20,8 @@ class Cell:
     """One configuration. Lengths in tokens; `prompt_tokens` None means prompts as they are."""
 
     experiment: str
+    experiment_kind: str
+    """Which tables, figures and sections show it."""
     workload: str
     arm: str
     model: str
@@ -168,6 +171,7 @@ def _cell(
         raise UserError(f"arms.{arm}.companions", *wrong)
     return Cell(
         experiment=experiment,
+        experiment_kind=kind_of(experiment, study.experiments[experiment].kind),
         workload=workload,
         arm=arm,
         model=work.models[chosen.model],

@@ -114,8 +114,8 @@ class Files:
 
     @cached_property
     def drafted_models(self) -> list[str]:
-        """Targets that some cell of experiment `draft` runs beside a draft."""
-        cells = [cell for cell in self.cells.values() if cell.experiment == "draft" and cell.companions]
+        """Targets that some cell of an experiment of kind `draft` runs beside a draft."""
+        cells = [cell for cell in self.cells.values() if cell.experiment_kind == "draft" and cell.companions]
         return list(dict.fromkeys(cell.model for cell in cells))
 
     @cached_property

@@ -10,6 +10,7 @@ from typing import Any
 
 from pardec.study.cells import Cell
 from pardec.study.files import Files
+from pardec.study.kinds import asked_of_tables
 
 MODELS_FIRST = 100_000
 """Priority above that of any cell."""
@@ -132,10 +133,8 @@ class Plan(Files):
         return flags(study=self.study.model_dump(mode="json"))
 
     def floor_args(self) -> str:
-        """The study's floors, in the shape that table `models` reads."""
-        floors = [floor.model_dump(mode="json") for floor in self.study.floors]
-        gap = self.study.likelihood.gap if self.study.likelihood else None
-        return flags(study={"floors": floors, "likelihood_gap": gap})
+        """What tables ask of the study."""
+        return flags(study=asked_of_tables(self.study.model_dump(mode="json")))
 
     # Order.
 

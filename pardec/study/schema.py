@@ -19,11 +19,13 @@ from pardec.decoding.registry import DECODERS
 from pardec.measure.settings import MeasureSettings
 from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
+from pardec.study.kinds import KINDS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A name that becomes part of a path: letters, digits, dot, dash, underscore."""
 Precision = Literal["float32", "bfloat16", "float16"]
 Metric = Literal[tuple(METRICS)]  # type: ignore[valid-type]
+Kind = Literal[tuple(KINDS)]  # type: ignore[valid-type]
 FloorMetric = Literal[(*METRICS, "tau")]  # type: ignore[valid-type]
 
 
@@ -130,6 +132,9 @@ class Experiment(Settings):
 
     question: str
     """What it asks, in a sentence."""
+    kind: Kind | None = None
+    """Which tables, figures and sections show it; null takes its name where that is a kind, else `comparison`. Several
+    experiments of one kind are shown side by side."""
     grids: list[Grid] = Field(min_length=1)
     """The cells."""
 
@@ -140,7 +145,8 @@ class Floor(Settings):
     workload: Name
     """Where."""
     arm: Name
-    """Which arm. Of a metric the best over its cells in experiment `steps` counts, of tau all prompts of `draft`."""
+    """Which arm. Of a metric the best over its cells in experiments of kind `steps` counts, of tau all prompts of those
+    of kind `draft`."""
     metric: FloorMetric
     """Which metric of the workload; for an arm that drafts also tau, tokens committed a verification."""
     value: float
@@ -165,6 +171,8 @@ class Study(Settings):
     """Name of the study."""
     title: str
     """Title of the report."""
+    question: str = ""
+    """What the study asks, in a sentence; the title where empty."""
     seed: int = Field(ge=0, lt=2**31)
     """One seed for everything; each rule derives its own from it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -186,6 +194,10 @@ class Study(Settings):
     """What is generated, by name."""
     experiments: dict[Name, Experiment] = Field(min_length=1)
     """Questions, by name."""
+    margins: dict[Metric, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    """By metric, how much worse than its reference an arm may be to count as equal, in the metric's unit. Equal quality
+    means that the 95 % interval of the paired difference lies on the better side of it. Metrics that are not named here
+    take the margin that they declare."""
     floors: list[Floor] = []
     """Qualities the models must reach."""
     likelihood: LikelihoodSettings | None = None
