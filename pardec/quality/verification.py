@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,16 +45,26 @@ def verify(
     body: dict[str, Any] = {"model": name, "examples": [], "sample": None}
     for number, check in enumerate(checks.examples):
         (text,) = generate(check, [check.prompt])
-        if check.expected not in text:
+        if not agrees(text, check.expected):
             raise UserError(
                 f"models.{name}.verify.examples.{number}",
-                f"the authors' output holds {check.expected[:80]!r}, ours is {text[:160]!r}",
+                f"the authors' output gives {check.expected[:80]!r}, ours is {text[:160]!r}",
                 fix,
             )
         body["examples"].append({"prompt": check.prompt, "expected": check.expected, "text": text})
     if checks.sample is not None:
         body["sample"] = _sample(name, checks, generate, questions, shots, fix)
     return body
+
+
+def agrees(text: str, expected: str) -> bool:
+    """Whether an output gives what its authors published: a number as its answer, or a text in whole words."""
+    try:
+        float(expected)
+    except ValueError:
+        words = r"\s+".join(map(re.escape, expected.split())) or re.escape(expected)
+        return re.search(rf"(?<!\w){words}(?!\w)", text) is not None
+    return same_number(text, expected)
 
 
 def _sample(

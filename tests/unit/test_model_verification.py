@@ -18,7 +18,7 @@ from pardec.evidence.claims.practice import judge_examples
 from pardec.models.checkpoints import files as checkpoint
 from pardec.models.sources.verification import VerifySettings
 from pardec.quality.number import last_number
-from pardec.quality.verification import verify, written
+from pardec.quality.verification import agrees, verify, written
 from pardec.study.load import load_study
 from pardec.study.plan import Plan
 from scripts import verify_model
@@ -100,6 +100,23 @@ def test_another_output_stops_with_one_message_and_no_file(folder, tmp_path, mon
     err = capsys.readouterr().err
     assert err.count("error:") == 1 and "models.theirs.verify.examples.0" in err and "something else" in err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "right"),
+    [
+        ("12 * 4 = 48, 6 * 4 = 24, so 48 + 24 = 72 kilometers.", "72", True),
+        ("The answer is \\boxed{72}. It took 8 hours.", "72", True),
+        ("She runs 172 kilometers.", "72", False),
+        ("She runs 72 kilometers in 6 hours, and so 50 in 8.", "72", False),
+        ("7.2", "72", False),
+        ("A recurrent  network is\na loop.", "network is a loop", True),
+        ("networks is a loop", "network is a loop", False),
+        ("outgoing", "going", False),
+    ],
+)
+def test_an_example_agrees_by_its_answer_or_in_whole_words(text, expected, right):
+    assert agrees(text, expected) is right
 
 
 def test_a_sample_is_asked_with_its_shots(folder, tmp_path, monkeypatch):

@@ -28,7 +28,8 @@ class ExampleCheck(GenerationSettings):
     prompt: str
     """What they asked."""
     expected: str = Field(min_length=1)
-    """What the output must hold: their output, or the part of it that precision does not touch."""
+    """Their output, or the part of it that precision does not touch, which ours must hold in whole words. A number is
+    compared with the one that our output gives as its answer."""
 
 
 class ScoreCheck(GenerationSettings):
