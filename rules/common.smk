@@ -1,5 +1,6 @@
 # The study, its cells, and the helpers every rule file uses.
 import os
+import shlex
 import sys
 
 sys.path.insert(0, workflow.basedir)
@@ -36,6 +37,16 @@ workflow.global_resources.setdefault("gpu", 1)
 
 ENVIRONMENT = "../envs/pardec.yaml"
 
+# What the study's claims and drafting ideas are: data that tables and verdicts are made from.
+def beside(path):
+    """A file of the study: in the working directory, else in the project."""
+    there = os.path.join(workflow.basedir, path)
+    return path if os.path.exists(path) or not os.path.exists(there) else there
+
+
+CLAIMS_FILES = list(map(beside, PLAN.study.claims))
+IDEAS_FILE = beside(PLAN.study.ideas)
+
 
 # Used with --sdm apptainer only; built by `apptainer build envs/pardec.sif envs/pardec.def`.
 container: "envs/pardec.sif"
@@ -57,6 +68,7 @@ def table_inputs(wildcards):
         "verify_costs": VERIFY_COSTS,
         "machine": [MACHINE],
         "floors": [FLOORS],
+        "ideas_file": [IDEAS_FILE],
     }
     wanted = needs(wildcards.table)
     found = {kind: available[kind] for kind in FILES if kind in wanted}
@@ -78,6 +90,8 @@ def table_lists(wildcards, input):
         flags.append(f"--machine {MACHINE}")
     if "floors" in needs(wildcards.table):
         flags.append(f"--floors {FLOORS}")
+    if "ideas_file" in needs(wildcards.table):
+        flags.append(f"--ideas-file {shlex.quote(IDEAS_FILE)}")
     if input.tables:
         flags.append("--tables results/tables")
     return " ".join(flags)

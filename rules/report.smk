@@ -1,5 +1,4 @@
 # The paper: values from tables, trails from records, one page.
-from pardec.evidence.claims.registry import JUDGES
 from pardec.evidence.findings.registry import FINDINGS
 
 VALUES = "results/values.json"
@@ -77,10 +76,8 @@ rule judge_claims:
     input:
         tables=[f"results/tables/{name}.parquet" for name in TABLES],
         values=VALUES,
-        code=PLAN.code(
-            "judge_claims",
-            modules=[*map(TABLES.module, TABLES), *map(JUDGES.module, JUDGES)],
-        ),
+        claims=CLAIMS_FILES,
+        code=PLAN.code("judge_claims", modules=[*map(TABLES.module, TABLES)]),
     output:
         json=CLAIMS,
         paper="results/claims.provenance.json",
@@ -90,13 +87,14 @@ rule judge_claims:
         ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/judge_claims.py --values {input.values} --tables results/tables --out {output.json} 2>&1 | tee {log}"
+        "python scripts/judge_claims.py --claims {input.claims:q} --values {input.values} --tables results/tables --out {output.json} 2>&1 | tee {log}"
 
 
 rule judge_ideas:
     input:
         table="results/tables/ideas.parquet",
         values=VALUES,
+        ideas=IDEAS_FILE,
         code=PLAN.code("judge_ideas", modules=[TABLES.module("ideas")]),
     output:
         json=VERDICTS,
@@ -107,7 +105,7 @@ rule judge_ideas:
         ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/judge_ideas.py --values {input.values} --table {input.table} --out {output.json} 2>&1 | tee {log}"
+        "python scripts/judge_ideas.py --ideas {input.ideas:q} --values {input.values} --table {input.table} --out {output.json} 2>&1 | tee {log}"
 
 
 rule collect_jobs:

@@ -1,4 +1,4 @@
-"""Judge every claim of every seed by the published tables and values."""
+"""Judge every claim by the published tables and values."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from pathlib import Path
 
 from pardec.common.cli import main_guard
 from pardec.common.files import read_json, write_json
-from pardec.evidence.claims.judge import judge_all
-from pardec.evidence.claims.registry import JUDGES
+from pardec.evidence.claims import SHIPPED, judge
 from pardec.evidence.provenance import now, write_sidecar
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import publish
@@ -18,6 +17,7 @@ from pardec.evidence.values import publish
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--claims", nargs="+", default=[str(SHIPPED)], help="files of claims, in this order")
     parser.add_argument("--values", required=True, help="results/values.json")
     parser.add_argument("--tables", nargs="+", required=True, help="tables: files, or folders that hold them")
     parser.add_argument("--out", required=True, help="results/claims.json")
@@ -26,11 +26,10 @@ def main() -> None:
     begin = now()
     published = publish(options.tables)
     tables = {name: table.rows for name, table in published.items()}
-    judged = judge_all(tables, read_json(options.values)["values"])
+    judged = judge(tables, read_json(options.values)["values"], options.claims)
     write_json(options.out, judged)
-    read = [options.values, *(table.path for table in published.values())]
-    modules = [*map(TABLES.module, TABLES), *map(JUDGES.module, JUDGES)]
-    write_sidecar([options.out], sys.argv, begin, map(Path, read), modules=modules)
+    read = [*options.claims, options.values, *(table.path for table in published.values())]
+    write_sidecar([options.out], sys.argv, begin, map(Path, read), modules=[*map(TABLES.module, TABLES)])
     counts = Counter(claim["verdict"] for claim in judged["claims"])
     print(f"{options.out}: " + ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items())))
 

@@ -9,14 +9,16 @@ from pathlib import Path
 
 from pardec.common.cli import main_guard
 from pardec.common.files import read_json, write_json
-from pardec.evidence.ideas.judge import judge_ideas
+from pardec.evidence.ideas import SHIPPED
 from pardec.evidence.provenance import now, write_sidecar
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import publish
+from pardec.evidence.verdicts import judge_ideas
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--ideas", default=str(SHIPPED), help="the file of ideas")
     parser.add_argument("--values", required=True, help="results/values.json")
     parser.add_argument("--table", required=True, help="results/tables/ideas.parquet")
     parser.add_argument("--out", required=True, help="results/verdicts.json")
@@ -24,9 +26,9 @@ def main() -> None:
 
     begin = now()
     rows = publish([options.table])["ideas"].rows
-    judged = judge_ideas(rows, read_json(options.values)["values"])
+    judged = judge_ideas(rows, read_json(options.values)["values"], options.ideas)
     write_json(options.out, judged)
-    read = map(Path, (options.values, options.table))
+    read = map(Path, (options.ideas, options.values, options.table))
     write_sidecar([options.out], sys.argv, begin, read, modules=[TABLES.module("ideas")])
     counts = Counter(idea["status"] for idea in judged["ideas"])
     print(f"{options.out}: " + ", ".join(f"{number} {status}" for status, number in sorted(counts.items())))

@@ -25,13 +25,14 @@ def main() -> None:
     )
     parser.add_argument("--machine", help="the machine's description")
     parser.add_argument("--floors", help="the qualities that models must reach")
+    parser.add_argument("--ideas-file", help="the study's drafting ideas; the shipped ones where left out")
     parser.add_argument("--inputs-from", help="a file with one input path a line, of any of these kinds")
     options = parser.parse_args()
 
     paths = sort_paths(options.inputs_from) if options.inputs_from else {}
     for kind in ("records", "scores", "likelihoods", "tables"):
         paths[kind] = paths.get(kind, []) + getattr(options, kind)
-    for kind in ("machine", "floors"):
+    for kind in ("machine", "floors", "ideas_file"):
         if getattr(options, kind):
             paths[kind] = [getattr(options, kind)]
 

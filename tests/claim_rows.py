@@ -1,13 +1,16 @@
-"""Rows, published values and verdicts for tests of the judges."""
+"""Rows, published values and verdicts for tests of claims."""
 
 from __future__ import annotations
 
-from pardec.evidence.claims.base import NOT_TESTABLE, VERDICTS
-from pardec.evidence.claims.judge import judge, text_of
-from pardec.evidence.claims.registry import CLAIMS
+import re
+
+from pardec.evidence.claims import NOT_TESTABLE, VERDICTS, judge_claim, load_claims
+from pardec.evidence.rules import Chooser
+from pardec.evidence.sentences import text_of
 from pardec.evidence.tables.registry import TABLES
 
-BY_ID = {claim.id: claim for claim in CLAIMS}
+CLAIMS = load_claims()
+BY_ID = {claim.id: claim for claim in CLAIMS.claims}
 
 
 def row(table, **content):
@@ -30,11 +33,17 @@ def published(tables):
     return found
 
 
+def judged(ident, tables, values):
+    """(judgement on a claim, its sentence); checks that it rests on published values and types no number."""
+    found = judge_claim(BY_ID[ident], Chooser(CLAIMS.rows, tables, values))
+    assert found.verdict in VERDICTS and set(found.evidence) <= set(values)
+    classes = "precision|quality|sizes|hardware|weights|engine|study"
+    assert found.verdict != NOT_TESTABLE or re.match(classes, found.reason)
+    for said in (found.said, *(part.said for part in found.parts)):
+        assert not any(re.search(r"\d", piece) for piece in said if isinstance(piece, str))
+    return found, text_of(found.said, values)
+
+
 def verdict(ident, tables, values=None):
-    """The judge's verdict on a claim; whatever it rests on is published."""
-    known = {**published(tables), **(values or {})}
-    found = judge(BY_ID[ident], tables, known)
-    assert found.verdict in VERDICTS and set(found.evidence) <= set(known)
-    assert found.verdict != NOT_TESTABLE or found.reason
-    text_of(found.said, known)
-    return found
+    """The verdict on a claim where every number of the rows is published."""
+    return judged(ident, tables, {**published(tables), **(values or {})})[0]

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from pardec.common.files import write_json
-from pardec.evidence.ideas.base import BASELINE, BEST_FIXED
-from pardec.evidence.ideas.registry import IDEAS, REFERENCE, SAMPLED
+from pardec.evidence.ideas import BEST_FIXED, load_ideas
 
+FILE = load_ideas()
+IDEAS, BASELINE, REFERENCE, SAMPLED = FILE.ideas, FILE.baseline, FILE.reference, FILE.sampled
 WORKLOADS = ("grid", "arithmetic", "sort", "text")
 PROMPTS = 8
 NEW = 24
@@ -299,8 +300,8 @@ def experiment() -> list[dict[str, Any]]:
             if setting.control and setting.control not in controls:
                 control = replace(BASE, name=setting.control, temperature=arm.temperature)
                 controls.add(setting.control)
-            base = Arm(setting.against, temperature=arm.temperature)
-            others = [BASE, Arm("draft-16", 1.1, block=16)] if setting.against == BEST_FIXED else [base]
+            base = Arm(FILE.against(setting), temperature=arm.temperature)
+            others = [BASE, Arm("draft-16", 1.1, block=16)] if FILE.against(setting) == BEST_FIXED else [base]
             found += idea_records(arm, control, others)
     ids = [body["cell"]["id"] for body in found]
     assert len(ids) == len(set(ids))

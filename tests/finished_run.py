@@ -12,8 +12,7 @@ import pytest
 from pardec.common.closure import digest
 from pardec.common.files import read_json, sha256, write_json, write_jsonl, write_text
 from pardec.common.folded import fold_json
-from pardec.evidence.claims.judge import judge_all
-from pardec.evidence.ideas.judge import judge_ideas
+from pardec.evidence.claims import judge
 from pardec.evidence.latex import macros
 from pardec.evidence.provenance import ROOT, sealed
 from pardec.evidence.tables.files import write_table
@@ -21,6 +20,7 @@ from pardec.evidence.tables.gather import gather
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.trails import trail
 from pardec.evidence.values import collect, publish
+from pardec.evidence.verdicts import judge_ideas
 from pardec.report.digest import digest as pack
 from tests import factories
 
@@ -62,7 +62,7 @@ def tabulate(paths: dict[str, list[str]]) -> None:
     write_json("results/values.json", collected)
     write_text("results/values.tex", macros(collected))
     rows = {name: table.rows for name, table in publish(["results/tables"]).items()}
-    write_json("results/claims.json", judge_all(rows, collected["values"]))
+    write_json("results/claims.json", judge(rows, collected["values"]))
     write_json("results/verdicts.json", judge_ideas(rows["ideas"], collected["values"]))
     trails = {path: trail(path) for path in _inputs(paths)}
     write_json("results/trails.json", trails)

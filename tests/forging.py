@@ -77,7 +77,7 @@ def _resealed(body: dict) -> dict:
 
 def rebuild(folder: Path) -> None:
     """Make tables, values, claims and trails of the run in `folder`/results anew from its records."""
-    from pardec.evidence.claims.judge import judge_all
+    from pardec.evidence.claims import judge
     from pardec.evidence.latex import macros
     from pardec.evidence.tables.files import write_table
     from pardec.evidence.tables.gather import gather, sort_paths
@@ -95,9 +95,9 @@ def rebuild(folder: Path) -> None:
         write_json("results/values.json", collected)
         Path("results/values.tex").write_text(macros(collected))
         rows = {name: table.rows for name, table in publish(["results/tables"]).items()}
-        write_json("results/claims.json", judge_all(rows, collected["values"]))
+        write_json("results/claims.json", judge(rows, collected["values"]))
         if "ideas" in rows and Path("results/verdicts.json").is_file():
-            from pardec.evidence.ideas.judge import judge_ideas
+            from pardec.evidence.verdicts import judge_ideas
 
             write_json("results/verdicts.json", judge_ideas(rows["ideas"], collected["values"]))
         kept = json.loads(Path("results/trails.json").read_text())

@@ -291,13 +291,13 @@ def _values_again(run: Run) -> list[Fault]:
 
 
 def _judged_again(run: Run, right: dict[str, Any]) -> list[Fault]:
-    from pardec.evidence.claims.judge import judge_all
-    from pardec.evidence.ideas.judge import judge_ideas
+    from pardec.evidence.claims import judge
+    from pardec.evidence.verdicts import judge_ideas
 
     def verdicts(tables: dict, values: dict) -> dict[str, Any]:
         return judge_ideas(tables["ideas"], values)
 
-    ways = {"results/claims.json": judge_all, "results/verdicts.json": verdicts}
+    ways = {"results/claims.json": judge, "results/verdicts.json": verdicts}
     return [fault for name, way in ways.items() for fault in _again(run, name, way, right["values"])]
 
 

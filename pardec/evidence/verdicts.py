@@ -13,11 +13,16 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from pardec.common.errors import UserError
+from pardec.evidence.ideas import BEST_FIXED, Idea, Ideas, load_ideas
+from pardec.evidence.sentences import Piece, Values, cell, ids, name, text_of
 from pardec.evidence.statistics import RESAMPLES, SEED, Estimate
 
 PROPOSED, IMPLEMENTED = "proposed", "implemented"
@@ -27,8 +32,20 @@ LEAST_DELTA = 0.03
 ALPHA = 0.05
 LEAST_PROMPTS, LEAST_WORKLOADS, LEAST_RUNS = 24, 3, 2
 NOT_RUN = "no cell of this study ran it"
+NO_EXPERIMENT = "this study has no experiment on drafting"
 MOST_UNDRAFTED = 0.5
 """An arm that drafts in fewer of its cycles than this has fallen back to sequential decoding."""
+
+PLAIN = {
+    VALIDATED: "Faster", REJECTED: "Not faster", EQUIVALENT: "No difference", INCONCLUSIVE: "Not settled",
+    IMPLEMENTED: "Not judged yet", PROPOSED: "Not run",
+}  # fmt: skip
+TAU = {
+    VALIDATED: "which is a gain", REJECTED: "which is a loss", EQUIVALENT: "which is no difference",
+    INCONCLUSIVE: "which settles nothing",
+}  # fmt: skip
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -238,3 +255,108 @@ def _prompts_of_test(found: Effect, tests: int) -> float:
         return math.inf
     needed, shown = stats.norm.isf(ALPHA / 2 / tests), stats.norm.isf(found.p / 2)
     return found.pooled.n * (needed / shown) ** 2
+
+
+def judge_ideas(rows: list[Row], values: Values, path: str | Path | None = None) -> dict[str, Any]:
+    """Every idea in the order of its file with its verdict.
+
+    rows: table `ideas`, empty where the experiment was not run. values: published values. path: the file of ideas, the
+    shipped one where None.
+
+    Returns {"ideas": [idea]}, an idea being {id, number, title, seed: whether one of the seed's own, what, hope, why,
+    status, sentence, said, settings: [setting], evidence: [value id]}; a setting is {arm, words, deciding, against,
+    status, tau_status, ratio, runs: [interval], tau, tau_ratio, lossless, control, prompts, prompts_needed, sentence,
+    said}, an interval [value, low, high].
+
+    Raises:
+        UserError: the file is wrong, or a sentence names a value that is not published.
+    """
+    ideas = load_ideas(path)
+    judged = [
+        _judged(ideas, idea, [row for row in rows if row["idea"] == idea.id], values) for idea in ideas.ideas
+    ]
+    lost = [ident for idea in judged for ident in idea["evidence"] if ident not in values]
+    if lost:
+        raise UserError(f"idea {lost[0]}", "rests on what is no value", "collect the values again")
+    return {"ideas": judged}
+
+
+def _judged(ideas: Ideas, idea: Idea, rows: list[Row], values: Values) -> dict[str, Any]:
+    settings = [_setting(row, values) for row in rows]
+    unrun = {
+        "status": PROPOSED,
+        "sentence": f"Not run: {NO_EXPERIMENT}.",
+        "said": [f"Not run: {NO_EXPERIMENT}."],
+    }
+    first = next((one for one in settings if one["deciding"]), unrun)
+    number = ideas.number(idea)
+    return {
+        "id": idea.id,
+        "number": number,
+        "title": idea.title,
+        "seed": number <= ideas.seeded,
+        "what": idea.what,
+        "hope": idea.hope,
+        "why": idea.why,
+        **{key: first[key] for key in unrun},
+        "settings": settings,
+        "evidence": sorted({ident for one in settings for ident in ids(one["said"])}),
+    }
+
+
+def _setting(row: Row, values: Values) -> dict[str, Any]:
+    said = sentence(row)
+    same = ("arm", "words", "deciding", "against", "status", "tau_status", "margin", "lossless", "control")
+    return {
+        **{column: row[column] for column in (*same, "prompts", "workloads")},
+        "ratio": _interval(row, "ratio"),
+        "runs": [_interval(row, f"ratio_run{run}") for run in (1, 2) if row[f"ratio_run{run}"] is not None],
+        "tau": [row["tau"], row["reference_tau"]],
+        "tau_ratio": _interval(row, "tau_ratio"),
+        "p": row["speed_p"],
+        "prompts_needed": row["speed_prompts_needed"],
+        "sentence": text_of(said, values),
+        "said": said,
+    }
+
+
+def _interval(row: Row, column: str) -> list[float | None] | None:
+    if row[column] is None:
+        return None
+    return [row[column], row[f"{column}_low"], row[f"{column}_high"]]
+
+
+def sentence(row: Row) -> list[Piece]:
+    """What became of one setting, in pieces that name their values: the plain answer first."""
+    if row["status"] == PROPOSED:
+        return [f"{PLAIN[PROPOSED]}: {row['speed_reason']}."]
+    if row["speed_status"] == row["status"] and row["ratio"] is None:
+        return _instrument(row)
+    said: list[Piece] = [f"{_plain(row)}: throughput is "]
+    said += [cell("ideas", row, "ratio"), " of ", *_against(row), f"; {row['speed_reason']}"]
+    if row["status"] == INCONCLUSIVE and row["speed_prompts_needed"] is not None:
+        said += [" (about ", cell("ideas", row, "speed_prompts_needed"), " would settle it)"]
+    if row["tau_ratio"] is not None:
+        said += ["; tau goes from ", cell("ideas", row, "reference_tau"), " to ", cell("ideas", row, "tau")]
+        spoiled = row["lossless"] is False or row["control"] is False or row["fell_back"] or row["peeked"]
+        said += [] if spoiled or row["tau_status"] not in TAU else [f", {TAU[row['tau_status']]}"]
+    return [*said, "."]
+
+
+def _plain(row: Row) -> str:
+    if row["status"] == REJECTED and row["lossless"] is False:
+        return "Not lossless"
+    if row["status"] == REJECTED and row["ratio_high"] is not None and row["ratio_high"] < 1:
+        return "Slower"
+    return PLAIN[row["status"]]
+
+
+def _against(row: Row) -> list[Piece]:
+    return ["the best fixed block"] if row["against"] == BEST_FIXED else ["arm ", name(row["against"])]
+
+
+def _instrument(row: Row) -> list[Piece]:
+    said: list[Piece] = [f"{row['status'].capitalize()}: {row['speed_reason']}"]
+    if row["accounted_share"] is not None:
+        said += ["; the least share of cycle time in named phases is ", cell("ideas", row, "accounted_share")]
+    return [*said, "."]

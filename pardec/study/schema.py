@@ -202,3 +202,7 @@ class Study(Settings):
     """Qualities the models must reach."""
     likelihood: LikelihoodSettings | None = None
     """Likelihood of held-out text under the models themselves."""
+    claims: list[str] = ["studies/claims.yaml"]
+    """Files of claims that this study is held against, in this order; docs/claims.md says what they hold."""
+    ideas: str = "studies/ideas.yaml"
+    """The file of drafting ideas: which arm is which idea, its control, and what it is held against."""

@@ -11,43 +11,34 @@ from pathlib import Path
 
 import pytest
 
-from pardec.evidence.claims.base import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED, UNDECIDED, VERDICTS
-from pardec.evidence.claims.judge import judge_all
-from pardec.evidence.claims.registry import CLAIMS, JUDGES, SEEDS
+from pardec.evidence.claims import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED, UNDECIDED, VERDICTS, judge
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import collect, publish
 from pardec.report import claims as claims_of
 from pardec.report.render import Material, render
 from pardec.report.rows import load_tables
-from tests import factories
+from tests import claim_rows, factories
 from tests import report_fixtures as made
 
 COUNTS = {"000": 8, "001": 6, "002": 7, "003": 13, "004": 9}
 """How many claims each seed makes; they are numbered from one."""
-BY_ID = {claim.id: claim for claim in CLAIMS}
+BY_ID = claim_rows.BY_ID
+CLAIMS = claim_rows.CLAIMS.claims
+SEEDS = claim_rows.CLAIMS.groups
 
 
 def test_every_claim_is_listed_once():
     expected = [f"{seed}.{number + 1}" for seed, count in COUNTS.items() for number in range(count)]
     assert [claim.id for claim in CLAIMS] == expected
-    assert {claim.seed for claim in CLAIMS} == set(SEEDS) == set(COUNTS)
+    assert {claim.group for claim in CLAIMS} == set(SEEDS) == set(COUNTS)
     assert all(claim.statement and claim.expected and claim.waits for claim in CLAIMS)
-    assert {claim.judge for claim in CLAIMS} - {None} == set(JUDGES)
-    assert all(claim.judge for claim in CLAIMS if claim.seed == "004")
-
-
-def test_judges_are_what_they_say():
-    for name in JUDGES:
-        entry = JUDGES.load(name)
-        assert set(entry.needs) <= set(TABLES) and entry.needs
-        assert re.search("reproduced|not testable here", entry.judge.__doc__)
 
 
 def test_without_tables_nothing_was_run():
-    judged = judge_all({}, {})["claims"]
+    judged = judge({}, {})["claims"]
     assert {claim["verdict"] for claim in judged} == {NOT_RUN}
     assert all(claim["reason"] and not claim["evidence"] for claim in judged)
-    empty = judge_all({name: [] for name in TABLES}, {})["claims"]
+    empty = judge({name: [] for name in TABLES}, {})["claims"]
     assert {claim["verdict"] for claim in empty} == {NOT_RUN}
 
 
@@ -69,7 +60,7 @@ def run(tmp_path_factory):
 
 def test_a_whole_run_is_judged(run):
     _, tables, values = run
-    found = {claim["id"]: claim for claim in judge_all(tables, values)["claims"]}
+    found = {claim["id"]: claim for claim in judge(tables, values)["claims"]}
     assert list(found) == list(BY_ID)
     assert found["004.1"]["verdict"] == CONTRADICTED  # on sort and text, many steps are never good
     assert found["004.3"]["verdict"] == CONTRADICTED  # by the law of the synthetic batches
@@ -85,7 +76,7 @@ def test_a_whole_run_is_judged(run):
 def test_words_hold_no_typed_numbers(run):
     """A sentence's own words have no digit: numbers are values, and what holds one otherwise is a quoted name."""
     _, tables, values = run
-    for claim in judge_all(tables, values)["claims"]:
+    for claim in judge(tables, values)["claims"]:
         for said in (claim["said"], *(part["said"] for part in claim["parts"])):
             assert not any(re.search(r"\d", piece) for piece in said if isinstance(piece, str))
 
@@ -101,7 +92,7 @@ def test_script_writes_the_same_twice(run):
         subprocess.run(command, cwd=folder, check=True, capture_output=True, env=env)
         texts.append((folder / name).read_text())
     assert texts[0] == texts[1]
-    assert json.loads(texts[0]) == json.loads(json.dumps(judge_all(tables, values)))
+    assert json.loads(texts[0]) == json.loads(json.dumps(judge(tables, values)))
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +103,7 @@ def material(tmp_path_factory):
     made.write_tables(folder, frames)
     values = made.values(frames)["values"]
     rows = {n: f.astype(object).where(f.notna(), None).to_dict("records") for n, f in frames.items()}
-    judged = judge_all(rows, values)
+    judged = judge(rows, values)
     return Material(
         values=values, tables=load_tables([folder]), figures={}, study=made.STUDY, trails=made.trails(frames),
         claims=judged,

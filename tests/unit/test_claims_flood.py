@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
-from pardec.evidence.claims.base import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED, UNDECIDED
-from pardec.evidence.claims.judge import judge, text_of
-from pardec.evidence.claims.registry import CLAIMS
+from pardec.evidence.claims import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED, UNDECIDED
+from tests import claim_rows
 from tests import flood_factories as made
 
-BY_ID = {claim.id: claim for claim in CLAIMS}
-IDS = [claim.id for claim in CLAIMS if claim.seed in ("001", "002")]
+IDS = [ident for ident in claim_rows.BY_ID if ident.startswith(("001", "002"))]
 
 
 def judged(number: str, **changes):
     """The claim's judgement on a synthetic run, and its sentence with the values that the tables publish."""
     frames = made.frames(**{"sizes": (20, 50, 200), **changes})
     values = made.values(frames)
-    found = judge(BY_ID[number], made.rows(frames), values)
-    assert set(found.evidence) <= set(values)
-    for said in (found.said, *(part.said for part in found.parts)):
-        assert not any(re.search(r"\d", piece) for piece in said if isinstance(piece, str))
-    return found, text_of(found.said, values)
+    return claim_rows.judged(number, made.rows(frames), values)
 
 
 def verdicts(found):
@@ -174,13 +166,12 @@ def test_other_machines_are_modelled_or_measured():
 
 @pytest.mark.parametrize("number", IDS)
 def test_without_the_experiment_nothing_is_judged(number):
-    assert BY_ID[number].judge
-    assert judge(BY_ID[number], {"flood": [], "flood_growth": []}, {}).verdict == NOT_RUN
+    assert claim_rows.verdict(number, {"flood": [], "flood_growth": []}).verdict == NOT_RUN
 
 
 @pytest.mark.parametrize("number", IDS)
 def test_half_a_run_is_judged_too(number):
     """One size only: every judge says something or that it cannot."""
     frames = made.frames(sizes=(20,))
-    found = judge(BY_ID[number], made.rows(frames), made.values(frames))
+    found, _ = claim_rows.judged(number, made.rows(frames), made.values(frames))
     assert found.verdict in (REPRODUCED, CONTRADICTED, NOT_TESTABLE, NOT_RUN)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pardec.common.errors import UserError
-from pardec.evidence.claims.base import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED
-from pardec.evidence.claims.judge import judge_all
+from pardec.evidence.claims import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED, judge
 from pardec.evidence.findings import sequence, warmup
 from tests.claim_rows import row, verdict
 
@@ -288,4 +287,4 @@ def test_examples(weights, expected):
 
 def test_evidence_must_be_published():
     with pytest.raises(UserError, match=r"claim 004\.1.*no value"):
-        judge_all({"steps": ends()}, {})
+        judge({"steps": ends()}, {})

@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from pardec.evidence.ideas.judge import judge_ideas
-from pardec.evidence.ideas.registry import IDEAS
+from pardec.evidence.verdicts import judge_ideas
 from pardec.report.figures.base import drawn, save
 from pardec.report.figures.registry import FIGURES
 from pardec.report.render import Material, render
 from pardec.report.rows import load_tables
 from tests import draft_factories
 from tests import report_fixtures as made
+from tests.draft_factories import IDEAS
 
 DRAWN = ("draft_speedup", "tau_by_position", "tau_vs_speed", "cycle_profile", "schedule", "verify_cost")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pardec.evidence.ideas.base import BASELINE, BEST_FIXED
-from pardec.evidence.ideas.registry import IDEAS, REFERENCE, SAMPLED
+from pardec.evidence.ideas import BEST_FIXED
 from pardec.evidence.verdicts import LEAST_PROMPTS, LEAST_RUNS, LEAST_WORKLOADS
 from pardec.study.load import lay_over, load_study
+from tests.draft_factories import BASELINE, IDEAS, REFERENCE, SAMPLED
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("schedule", "seeding", "refinement", "truncation", "proposal")
@@ -37,7 +37,7 @@ def test_each_idea_gets_its_runs_workloads_prompts_and_control(told):
     _, cells, _ = told
     for idea in IDEAS:
         setting = idea.settings[0]
-        against = {BEST_FIXED: BASELINE}.get(setting.against, setting.against)
+        against = BASELINE if setting.against in (None, BEST_FIXED) else setting.against
         own = paired(cells, setting.arm, REFERENCE if idea.instrument else against)
         tasks = {cell.workload for cell in own}
         for task in tasks:

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 
 from pardec.common.files import write_json
-from pardec.evidence.claims.judge import judge_all
-from pardec.evidence.ideas.base import BASELINE, BEST_FIXED, SEEDED
-from pardec.evidence.ideas.judge import judge_ideas
-from pardec.evidence.ideas.registry import IDEAS, REFERENCE
+from pardec.evidence.claims import judge
+from pardec.evidence.ideas import BEST_FIXED
 from pardec.evidence.tables import models
 from pardec.evidence.tables.draft import ALL
 from pardec.evidence.tables.files import rows_of
@@ -22,9 +20,17 @@ from pardec.evidence.tables.ideas import best_fixed
 from pardec.evidence.tables.inputs import Inputs, Source
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import collect, publish
-from pardec.evidence.verdicts import EQUIVALENT, IMPLEMENTED, INCONCLUSIVE, PROPOSED, REJECTED, VALIDATED
+from pardec.evidence.verdicts import (
+    EQUIVALENT,
+    IMPLEMENTED,
+    INCONCLUSIVE,
+    PROPOSED,
+    REJECTED,
+    VALIDATED,
+    judge_ideas,
+)
 from tests import draft_factories as made
-from tests.draft_factories import AR, BASE, EFFECTS, Arm, idea_records
+from tests.draft_factories import AR, BASE, BASELINE, EFFECTS, FILE, IDEAS, REFERENCE, Arm, idea_records
 
 ROOT = Path(__file__).parents[2]
 
@@ -180,7 +186,7 @@ def test_the_noise_of_an_arm_against_itself_widens_what_counts_as_no_difference(
 
 def test_the_best_fixed_block_is_chosen_by_workload_on_other_prompts(run):
     prompts = rows_of(run[1]["draft_prompts"])
-    assert best_fixed(prompts) == {
+    assert best_fixed(prompts, BASELINE) == {
         "grid": "draft-16",
         "arithmetic": BASELINE,
         "sort": BASELINE,
@@ -293,8 +299,7 @@ def test_without_the_experiment_every_table_is_empty_and_legal(tmp_path, monkeyp
 
 
 def test_every_idea_of_the_seed_is_there_and_says_what_it_is():
-    assert [idea.number for idea in IDEAS] == list(range(1, len(IDEAS) + 1))
-    assert sum(idea.seeded for idea in IDEAS) == SEEDED == 10 and len(IDEAS) >= 14
+    assert FILE.seeded == 10 and len(IDEAS) >= 14
     assert len({idea.id for idea in IDEAS}) == len(IDEAS)
     for idea in IDEAS:
         assert idea.what and idea.hope and idea.why and idea.settings
@@ -341,7 +346,7 @@ def test_verdicts_as_a_script(run, monkeypatch):
 )
 def test_claims_of_the_seed(run, claim, verdict):
     _, _, values, published = run
-    judged = {one["id"]: one for one in judge_all(published, values)["claims"]}
+    judged = {one["id"]: one for one in judge(published, values)["claims"]}
     assert judged[claim]["verdict"] == verdict
     assert judged[claim]["measured"] or verdict == "not run yet"
 
@@ -353,7 +358,7 @@ def test_claims_of_the_seed(run, claim, verdict):
 def test_an_arm_that_ran_is_never_said_not_to_have_run(run, change, reason):
     _, _, values, published = run
     rows = [row | (change if row["arm"].startswith("tree") else {}) for row in published["ideas"]]
-    judged = {one["id"]: one for one in judge_all(published | {"ideas": rows}, values)["claims"]}
+    judged = {one["id"]: one for one in judge(published | {"ideas": rows}, values)["claims"]}
     assert judged["003.9"]["verdict"] == "not testable here" and reason in judged["003.9"]["reason"]
 
 
@@ -372,13 +377,17 @@ def test_no_gain_is_shown_by_an_interval_that_allows_none(run, high, control, ve
         "ratio_high": high,
     }
     rows = [row | (change if row["arm"] == "multi-round" else {}) for row in published["ideas"]]
-    judged = {one["id"]: one for one in judge_all(published | {"ideas": rows}, values)["claims"]}
+    judged = {one["id"]: one for one in judge(published | {"ideas": rows}, values)["claims"]}
     assert judged["003.7"]["verdict"] == verdict
 
 
 def test_a_rival_that_was_not_timed_is_said_to_be_lacking(run):
     _, _, values, published = run
     ewma = next(row for row in published["ideas"] if row["arm"] == "ewma")
-    rows = [ewma | {"arm": row["arm"]} if row["arm"] == "break-even" else row for row in published["ideas"]]
-    judged = {one["id"]: one for one in judge_all(published | {"ideas": rows}, values)["claims"]}
+    own = ("arm", "idea", "setting", "deciding")
+    rows = [
+        ewma | {column: row[column] for column in own} if row["arm"] == "break-even" else row
+        for row in published["ideas"]
+    ]
+    judged = {one["id"]: one for one in judge(published | {"ideas": rows}, values)["claims"]}
     assert judged["003.6"]["reason"].startswith("study")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -10,17 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pardec.evidence.claims.base import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED, UNDECIDED
-from pardec.evidence.claims.judge import judge, text_of
-from pardec.evidence.claims.registry import CLAIMS
+from pardec.evidence.claims import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED, UNDECIDED
 from pardec.evidence.statistics import linear_slope, loglog_slope
 from pardec.evidence.tables.commits import POINTS, curve, middle
 from pardec.evidence.tables.files import write_table
 from pardec.evidence.tables.grid_growth import FEWEST
 from pardec.evidence.values import publish, table_values
+from tests import claim_rows
 from tests import grid_factories as made
-
-BY_ID = {claim.id: claim for claim in CLAIMS}
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +32,7 @@ def judged(number: str, **changes):
             write_table(frames[name], Path(folder) / f"{name}.csv", Path(folder) / f"{name}.parquet")
         tables = publish([folder])
         values = {v["id"]: v for table in tables.values() for v in table_values(table)}
-    found = judge(BY_ID[number], made.rows(frames), values)
-    assert set(found.evidence) <= set(values)
-    for said in (found.said, *(part.said for part in found.parts)):
-        assert not any(re.search(r"\d", piece) for piece in said if isinstance(piece, str))
-    return found, text_of(found.said, values)
+    return claim_rows.judged(number, made.rows(frames), values)
 
 
 def pick(rows, **wanted):
@@ -180,4 +172,4 @@ def test_learned():
 
 def test_without_the_experiment_nothing_is_judged():
     for number in range(1, 9):
-        assert judge(BY_ID[f"000.{number}"], {"grid": [], "grid_growth": []}, {}).verdict == NOT_RUN
+        assert claim_rows.verdict(f"000.{number}", {"grid": [], "grid_growth": []}).verdict == NOT_RUN

@@ -14,7 +14,6 @@ from pardec.data.load import load_tokenizer
 from pardec.data.tokenizers import byte_tokenizer
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import load_arm
-from pardec.evidence.claims.practice import judge_examples
 from pardec.models.checkpoints import files as checkpoint
 from pardec.models.sources.verification import VerifySettings
 from pardec.quality.number import last_number
@@ -22,6 +21,7 @@ from pardec.quality.verification import agrees, verify, written
 from pardec.study.load import load_study
 from pardec.study.plan import Plan
 from scripts import verify_model
+from tests import claim_rows
 from tests.faults import arms
 from tests.reference.models import backbone
 from tests.tiny_study import STUDY
@@ -181,6 +181,6 @@ def test_only_a_hub_model_with_checks_is_verified_and_its_cells_wait(tmp_path):
 
 
 def test_the_claim_reads_it():
-    row = {"model": "theirs", "weights_mb": 16e3, "verified": None}
-    assert judge_examples({"cells": [row]}, {}).verdict == "not run yet"
-    assert judge_examples({"cells": [{**row, "verified": True}]}, {}).verdict == "reproduced"
+    row = claim_rows.row("cells", cell="c", model="theirs", weights_mb=16e3)
+    assert claim_rows.verdict("004.9", {"cells": [row]}).verdict == "not run yet"
+    assert claim_rows.verdict("004.9", {"cells": [{**row, "verified": True}]}).verdict == "reproduced"

@@ -42,7 +42,8 @@ def message(config):
 
 
 def test_every_study_of_the_project_is_valid(default):
-    studies = sorted((ROOT / "studies").glob("*.yaml"))
+    others = {ROOT / f"studies/{name}.yaml" for name in ("claims", "ideas")}
+    studies = sorted(set((ROOT / "studies").glob("*.yaml")) - others)
     assert studies
     for path in studies:
         load_study(lay_over(default, yaml.safe_load(path.read_text())), [CONFIG, path])

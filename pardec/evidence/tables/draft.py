@@ -10,7 +10,7 @@ from pardec.common.lazy import lazy
 from pardec.evidence import drafting
 from pardec.evidence.columns import SOURCES, Column, count, flag, measured, number, size, text
 from pardec.evidence.drafting import Trial
-from pardec.evidence.ideas.registry import BASELINE, REFERENCE, SAMPLED
+from pardec.evidence.ideas import Ideas
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.inputs import Inputs
@@ -33,22 +33,22 @@ def build(inputs: Inputs) -> list[Row]:
     for arm, tasks in sorted(by_arm.items()):
         own = [row for row in prompts if row["arm"] == arm]
         rows += [
-            _row(arm, task, found, [row for row in own if row["task"] == task])
+            _row(arm, task, found, [row for row in own if row["task"] == task], inputs.ideas)
             for task, found in sorted(tasks.items())
         ]
         if len(tasks) > 1:
             every = [trial for found in tasks.values() for trial in found]
-            rows.append({**_what(arm, ALL, every), **compared(own, every), **_sources(every)})
+            rows.append({**_what(arm, ALL, every), **compared(own, every, inputs.ideas), **_sources(every)})
     return rows
 
 
-def _row(arm: str, task: str, trials: list[Trial], prompts: list[Row]) -> Row:
+def _row(arm: str, task: str, trials: list[Trial], prompts: list[Row], ideas: Ideas) -> Row:
     good = [trial for trial in trials if trial.ok]
     row = {**_what(arm, task, trials), **_sources(trials)}
     if not good:
         return row
     samples = [sample for trial in good for sample in clean(trial.own.samples)]
-    return {**row, **compared(prompts, good), **_times(samples), **_cycles(samples)}
+    return {**row, **compared(prompts, good, ideas), **_times(samples), **_cycles(samples)}
 
 
 def _what(arm: str, task: str, trials: list[Trial]) -> Row:
@@ -77,9 +77,9 @@ def _sources(trials: list[Trial]) -> Row:
     }
 
 
-def compared(prompts: list[Row], trials: list[Trial]) -> Row:
+def compared(prompts: list[Row], trials: list[Trial], ideas: Ideas) -> Row:
     """Ratios, tau and losslessness over prompts."""
-    baseline = SAMPLED if trials[0].own.sampled else BASELINE
+    baseline = ideas.sampled if trials[0].own.sampled else ideas.baseline
     told = [row["lossless"] for row in prompts if row["lossless"] is not None]
     cycles = sum(row["cycles"] for row in prompts)
     taus = {(row["task"], row["prompt"]): row["tau"] for row in prompts if row["tau"] is not None}
@@ -97,7 +97,7 @@ def compared(prompts: list[Row], trials: list[Trial]) -> Row:
     if cycles:
         row |= with_interval("tau", _pooled(prompts))
         row |= with_interval("tau_mean", statistics.mean(list(taus.values())))
-    for name, against in (("ratio_ar", REFERENCE), ("ratio", baseline)):
+    for name, against in (("ratio_ar", ideas.reference), ("ratio", baseline)):
         found = verdicts.effect(ratios(prompts, against))
         if found is not None:
             row |= with_interval(name, found.pooled)
@@ -269,7 +269,7 @@ TABLE = Table(
     name="draft",
     description="One row a drafting arm and workload, and one over all: speed in pairs, tau, losslessness, and where a "
     "cycle's time goes.",
-    needs=("records", "draft_prompts"),
+    needs=("ideas_file", "records", "draft_prompts"),
     key=("arm", "task"),
     columns=COLUMNS,
     build=build,

@@ -76,6 +76,7 @@ def gather(name: str, paths: Paths) -> Inputs:
         },
         machine=_single(given["machine"]) if "machine" in wanted else None,
         floors=_single(given["floors"]) if "floors" in wanted else None,
+        ideas_file=next(iter(given["ideas_file"]), None) if "ideas_file" in wanted else None,
         tables={other: load(other, given["tables"]) for other in wanted if other not in FILES},
     )
 
@@ -83,7 +84,7 @@ def gather(name: str, paths: Paths) -> Inputs:
 def read_paths(name: str, paths: Paths) -> list[Path]:
     """The files among `paths` that `gather` reads for table `name`."""
     wanted = needs(name)
-    single = ("machine", "floors")
+    single = ("machine", "floors", "ideas_file")
     found = [
         Path(path)
         for kind in FILES

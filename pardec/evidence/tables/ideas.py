@@ -7,8 +7,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, count, flag, measured, number, size, text
-from pardec.evidence.ideas.base import BASELINE, BEST_FIXED, Idea, Setting
-from pardec.evidence.ideas.registry import IDEAS, SAMPLED
+from pardec.evidence.ideas import BEST_FIXED, Idea, Ideas, Setting
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.draft import ALL, ratios
@@ -27,11 +26,15 @@ def build(inputs: Inputs) -> list[Row]:
     prompts, draft = inputs.rows("draft_prompts"), inputs.rows("draft")
     if not prompts:
         return []
-    fixed = best_fixed(prompts)
-    noise = verdicts.effect(ratios(_measured(prompts, BASELINE), BASELINE))
+    ideas = inputs.ideas
+    fixed = best_fixed(prompts, ideas.baseline)
+    noise = verdicts.effect(ratios(_measured(prompts, ideas.baseline), ideas.baseline))
     margin = verdicts.delta(noise.reach() if noise else None)
-    judged = [_Judged(idea, setting, place, prompts, draft, fixed) for idea in IDEAS for place, setting in
-              enumerate(idea.settings)]  # fmt: skip
+    judged = [
+        _Judged(ideas, idea, setting, prompts, draft, fixed)
+        for idea in ideas.ideas
+        for setting in idea.settings
+    ]
     for kind in ("speed", "tau"):
         _adjust([one for one in judged if one.place == 0], kind)
         _adjust([one for one in judged if one.place > 0], kind)
@@ -50,15 +53,15 @@ def _measured(prompts: list[Row], arm: str) -> list[Row]:
     return [row for row in prompts if row["arm"] == arm and not row["tuning"]]
 
 
-def best_fixed(prompts: list[Row]) -> dict[str, str]:
+def best_fixed(prompts: list[Row], baseline: str) -> dict[str, str]:
     """By workload the fixed block that was fastest on tuning prompts; the baseline where none was faster."""
     best: dict[str, tuple[float, str]] = {}
-    tuned = [row for row in prompts if row["tuning"] and row["against"] == BASELINE]
+    tuned = [row for row in prompts if row["tuning"] and row["against"] == baseline]
     for task in sorted({row["task"] for row in prompts}):
-        best[task] = (1.0, BASELINE)
-        for arm in sorted({row["arm"] for row in tuned if row["task"] == task} - {BASELINE}):
+        best[task] = (1.0, baseline)
+        for arm in sorted({row["arm"] for row in tuned if row["task"] == task} - {baseline}):
             own = [row for row in tuned if row["task"] == task and row["arm"] == arm]
-            found = verdicts.effect(ratios(own, BASELINE))
+            found = verdicts.effect(ratios(own, baseline))
             if found is not None:
                 best[task] = max(best[task], (found.pooled.value, arm))
     return {task: arm for task, (_, arm) in best.items()}
@@ -69,14 +72,15 @@ class _Judged:
 
     def __init__(
         self,
+        ideas: Ideas,
         idea: Idea,
         setting: Setting,
-        place: int,
         prompts: list[Row],
         draft: list[Row],
         fixed: dict[str, str],
     ):
-        self.idea, self.setting, self.place, self.fixed = idea, setting, place, fixed
+        self.ideas, self.idea, self.setting, self.fixed = ideas, idea, setting, fixed
+        self.place = idea.settings.index(setting)
         self.prompts = _measured(prompts, setting.arm)
         self.control = _measured(prompts, setting.control) if setting.control else []
         self.table = [row for row in draft if row["arm"] == setting.arm and row["task"] != ALL]
@@ -90,7 +94,8 @@ class _Judged:
         self.tests = {"speed": 1, "tau": 1}
 
     def against(self, task: str) -> str:
-        return self.fixed.get(task, BASELINE) if self.setting.against == BEST_FIXED else self.setting.against
+        against = self.ideas.against(self.setting)
+        return self.fixed.get(task, self.ideas.baseline) if against == BEST_FIXED else against
 
     def _effect(self, of: Callable[[Row], float | None]) -> Any:
         values = [(row, of(row)) for row in self.paired]
@@ -113,11 +118,8 @@ class _Judged:
 
     def _control(self) -> bool | None:
         """Whether the machinery with the idea off went as its reference, token by token and cycle by cycle."""
-        held = [
-            row
-            for row in self.control
-            if row["against"] in (self.setting.against, BASELINE, _base_of(self.idea))
-        ]
+        plain = (self.ideas.against(self.setting), self.ideas.baseline, self.ideas.base(self.idea))
+        held = [row for row in self.control if row["against"] in plain]
         if not held or {row["task"] for row in held} < {row["task"] for row in self.paired}:
             return None
         return all(row["same_tokens"] and row["same_taus"] for row in held)
@@ -126,12 +128,13 @@ class _Judged:
         facts = self.facts
         row: Row = {
             "idea": self.idea.id,
-            "number": self.idea.number,
+            "number": self.ideas.number(self.idea),
             "title": self.idea.title,
             "arm": self.setting.arm,
+            "setting": self.setting.name,
             "words": self.setting.words,
             "deciding": self.place == 0,
-            "against": self.setting.against,
+            "against": self.ideas.against(self.setting),
             "control_arm": self.setting.control,
             "control": facts.control,
             "lossless": facts.lossless,
@@ -186,10 +189,6 @@ class _Judged:
         }
 
 
-def _base_of(idea: Idea) -> str:
-    return SAMPLED if idea.by_law else BASELINE
-
-
 def _tau_ratio(row: Row) -> float | None:
     return row["tau"] / row["reference_tau"] if row["tau"] and row["reference_tau"] else None
 
@@ -222,13 +221,14 @@ TABLE = Table(
     name="ideas",
     description="One row a setting of a drafting idea: paired throughput and tau against what it is held against, with "
     "verdicts on both.",
-    needs=("draft_prompts", "draft"),
+    needs=("ideas_file", "draft_prompts", "draft"),
     key=("idea", "arm"),
     columns={
         "idea": text("the idea's name", nullable=False),
         "number": count("its number in the seed; those beyond it count on"),
         "title": text("its title", nullable=False),
         "arm": text("the study's arm that realises it", nullable=False),
+        "setting": text("the setting's name within the idea", nullable=False),
         "words": text("what sets this setting apart"),
         "deciding": flag("whether this setting gives the idea its status"),
         "status": text("proposed, implemented, validated, rejected, equivalent or inconclusive: by speed", False),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
+from pardec.evidence.ideas import Ideas, load_ideas
 from pardec.evidence.tables.files import rows_of
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ class Source:
 class Inputs:
     """Everything a table may read; a table gets what it `needs`, the rest is empty.
 
-    scores: by the path that cells name in `quality`. tables: other tables by name.
+    scores: by the path that cells name in `quality`. ideas_file: the study's drafting ideas, the shipped ones where
+    None. tables: other tables by name.
     """
 
     records: tuple[Source, ...] = ()
@@ -38,7 +40,15 @@ class Inputs:
     verify_costs: tuple[Source, ...] = ()
     machine: Source | None = None
     floors: Source | None = None
+    ideas_file: str | None = None
     tables: dict[str, DataFrame] = field(default_factory=dict)
+
+    @property
+    def ideas(self) -> Ideas:
+        """Raises:
+        UserError: the file of ideas is missing or wrong.
+        """
+        return load_ideas(self.ideas_file)
 
     def hashes(self) -> tuple[tuple[str, str], ...]:
         """(path, SHA-256) of every file, tables aside."""

@@ -41,7 +41,7 @@ TABLES = Registry(
     },
 )
 
-FILES = ("records", "scores", "likelihoods", "verify_costs", "machine", "floors")
+FILES = ("records", "scores", "likelihoods", "verify_costs", "machine", "floors", "ideas_file")
 """What a table may need that is no table."""
 
 

@@ -7,7 +7,6 @@ from typing import Any
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, count, measured, number, size, text
-from pardec.evidence.ideas.registry import BASELINE
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.inputs import Inputs, Source
@@ -19,15 +18,15 @@ CHAIN = 8
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
-    drafts = _draft_ms(inputs.rows("draft"))
+    drafts = _draft_ms(inputs.rows("draft"), inputs.ideas.baseline)
     return [row for source in inputs.verify_costs for row in _rows(source, drafts)]
 
 
-def _draft_ms(rows: list[dict[str, Any]]) -> dict[str, float]:
+def _draft_ms(rows: list[dict[str, Any]], baseline: str) -> dict[str, float]:
     """Time of the baseline's draft in a cycle, mean over the workloads of a target."""
     found: dict[str, list[float]] = {}
     for row in rows:
-        if row["arm"] == BASELINE and row["model"] and row["draft_ms"] is not None:
+        if row["arm"] == baseline and row["model"] and row["draft_ms"] is not None:
             found.setdefault(row["model"], []).append(row["draft_ms"])
     return {model: sum(own) / len(own) for model, own in found.items()}
 
@@ -66,7 +65,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
 TABLE = Table(
     name="verify_cost",
     description="One row a target and number of tokens in its pass: what the pass costs, and the tau at which it pays.",
-    needs=("verify_costs", "draft"),
+    needs=("ideas_file", "verify_costs", "draft"),
     key=("model", "nodes"),
     columns={
         "model": text("the target", nullable=False),

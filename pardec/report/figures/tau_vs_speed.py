@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.ideas.base import BEST_FIXED
+from pardec.evidence.ideas import BEST_FIXED
 from pardec.report.figures.base import Figure, Tables
 from pardec.report.figures.drafts import ALL, BASELINE, controls, looks, workloads
 from pardec.report.rows import Measure, measure, need, number, text, value_id

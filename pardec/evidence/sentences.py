@@ -1,0 +1,139 @@
+"""Sentences in pieces: words, names that are quoted, and published values; made from templates of a YAML file."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from jinja2 import StrictUndefined, Template, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+
+from pardec.common.errors import UserError
+from pardec.evidence.rounding import rounded, unit_words
+from pardec.evidence.statements import Number, Text
+
+Piece = str | dict[str, Any]
+"""Words; {"value": id, "interval": bool}, a published number; {"name": text}, a quoted name."""
+Values = dict[str, dict[str, Any]]
+MARK, END = "\x02", "\x03"
+
+
+def value(ident: str, interval: bool = True) -> Piece:
+    """A published number in a sentence."""
+    return {"value": ident, "interval": interval}
+
+
+def cell(table: str, row: Mapping[str, Any], column: str, interval: bool = True) -> Piece:
+    """The number in a table's cell."""
+    return value(f"{table}/{row['key']}/{column}", interval)
+
+
+def name(text: str) -> Piece:
+    """A name of the study: shown as it is."""
+    return {"name": text}
+
+
+def marked(piece: Piece) -> str:
+    """A piece as text that survives a template; `pieces` undoes it."""
+    return piece if isinstance(piece, str) else f"{MARK}{json.dumps(piece)}{END}"
+
+
+def _finalize(item: Any) -> Any:
+    """What a template prints for an item: a number by its id, a name as a quotation."""
+    if isinstance(item, Number) and item.ident:
+        return marked(value(item.ident))
+    return marked(name(item)) if isinstance(item, Text) else item
+
+
+def _bare(item: Any) -> str:
+    """A number without its interval."""
+    return marked(value(item.ident, False))
+
+
+def _is_known(item: Any) -> bool:
+    return (item.value if isinstance(item, Number) else item) is not None
+
+
+def _plain(item: Any) -> Any:
+    return item.value if isinstance(item, Number) else "" if item is None else item
+
+
+def _whole(item: Any) -> Any:
+    return int(item) if isinstance(item, float) and item.is_integer() else item
+
+
+SENTENCES = SandboxedEnvironment(undefined=StrictUndefined, finalize=_finalize, trim_blocks=True)
+SENTENCES.filters |= {"bare": _bare, "named": Text}
+NAMES = SandboxedEnvironment(undefined=StrictUndefined, finalize=lambda item: _whole(_plain(item)))
+"""Templates of names print numbers as they are."""
+SENTENCES.tests["known"] = NAMES.tests["known"] = _is_known
+
+
+@cache
+def template(text: str, quoting: bool = True) -> Template:
+    """Raises:
+    jinja2.TemplateSyntaxError: `text` is no template.
+    """
+    return (SENTENCES if quoting else NAMES).from_string(text)
+
+
+def sentence(where: str, text: str, scope: Mapping[str, Any]) -> tuple[Piece, ...]:
+    """A sentence in pieces.
+
+    Raises:
+        UserError: the template asks for what is not there, or its own words hold a digit: a number is a value.
+    """
+    try:
+        said = pieces(" ".join(template(text).render(**scope).split()))
+        said = () if said == (".",) else said
+    except TemplateError as error:
+        raise UserError(
+            where, f"cannot be filled in ({error})", "correct the sentence's placeholders"
+        ) from None
+    typed = next((piece for piece in said if isinstance(piece, str) and re.search(r"\d", piece)), None)
+    if typed:
+        raise UserError(where, f"types a number ({typed.strip()!r})", "name the column: {{ rows.column }}")
+    return said
+
+
+def capital(said: tuple[Piece, ...]) -> tuple[Piece, ...]:
+    """A sentence whose first word, unless it is a name or a number, begins with a capital."""
+    first = said[0] if said else ""
+    return (first[:1].upper() + first[1:], *said[1:]) if isinstance(first, str) else said
+
+
+def plain(text: str, scope: Mapping[str, Any]) -> str:
+    """A name or a reason: numbers and names as they are."""
+    return " ".join(template(text, quoting=False).render(**scope).split())
+
+
+def pieces(text: str) -> tuple[Piece, ...]:
+    """What `marked` pieces and words a rendered template holds."""
+    split = re.split(f"({MARK}.*?{END})", text)
+    return tuple(json.loads(part[1:-1]) if part.startswith(MARK) else part for part in split if part)
+
+
+def ids(said: Iterable[Piece]) -> list[str]:
+    """Ids of the values that a sentence prints."""
+    return [piece["value"] for piece in said if isinstance(piece, dict) and "value" in piece]
+
+
+def text_of(said: Iterable[Piece], values: Values) -> str:
+    """A sentence with its values filled in as they are published."""
+    words = [piece if isinstance(piece, str) else _printed(piece, values) for piece in said]
+    return re.sub(r"\s+", " ", "".join(words)).strip()
+
+
+def _printed(piece: dict[str, Any], values: Values) -> str:
+    if "name" in piece:
+        return piece["name"]
+    entry = values[piece["value"]]
+    if entry["value"] is None:
+        return "–"
+    unit = unit_words(entry.get("unit") or "", entry["value"])
+    text, low, high = rounded(entry["value"], entry.get("ci_low"), entry.get("ci_high"))
+    shown = f"{text}{'' if unit in ('', '×') else ' '}{unit}"
+    return shown if low is None or not piece["interval"] else f"{shown} [{low}, {high}]"

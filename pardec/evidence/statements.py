@@ -1,0 +1,343 @@
+"""Statements about rows of tables, with three outcomes: shown (True), shown to be otherwise (False), open (None).
+
+A statement is an expression such as `0.75 <= fit.exponent <= 1.25`. A number with an interval lies below another where
+their intervals do not meet; where they meet, the comparison is open. `and`, `or` and `not` follow Kleene's logic
+(Introduction to Metamathematics, 1952, section 64); arithmetic is interval arithmetic (Moore 1966).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+Truth = bool | None
+
+
+class Text(str):
+    """A name from a table: a sentence quotes it."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a table, or computed from such. value: None where it was not measured. low, high: its interval, both
+    equal to `value` where the number is exact, both None where an interval should be and is none. ident: id of the
+    published value; empty where computed."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    ident: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing can be compared with it."""
+        return self.value is None or self.low is None or self.high is None
+
+
+def exact(value: float | None) -> Number:
+    return Number(value, value, value)
+
+
+class Row(Mapping):
+    """A row whose columns are numbers with their intervals, texts and flags; also read as attributes.
+
+    data: the row as its table has it. table: name of the table, from which ids of values are made. intervals: by
+    column the names of the columns with the ends of its interval.
+    """
+
+    def __init__(self, table: str, data: Mapping[str, Any], intervals: Mapping[str, tuple[str, str]]):
+        self.table, self.data, self.intervals = table, data, intervals
+
+    def __getitem__(self, column: str) -> Any:
+        value = self.data[column]
+        ident = f"{self.table}/{self.data['key']}/{column}" if self.table else self.data.get("id", "")
+        if column in self.intervals:
+            low, high = (self.data[end] for end in self.intervals[column])
+            return Number(value, low, high, ident)
+        if isinstance(value, str):
+            return Text(value)
+        if isinstance(value, bool) or value is None:
+            return value
+        return Number(value, value, value, ident)
+
+    def __getattr__(self, column: str) -> Any:
+        try:
+            return self[column]
+        except KeyError:
+            raise AttributeError(column) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+
+class Rows(list):
+    """Rows of one selection; a column read from it is that of its first row, None where it has none."""
+
+    def __getattr__(self, column: str) -> Any:
+        if column.startswith("__"):
+            raise AttributeError(column)
+        return getattr(self[0], column) if self else None
+
+
+class StatementError(ValueError):
+    """What is wrong with an expression, in words."""
+
+
+@cache
+def parse(text: str) -> ast.expr:
+    """Raises:
+    StatementError: `text` is no expression, or uses what statements do not have.
+    """
+    try:
+        tree = ast.parse(" ".join(text.split()), mode="eval").body
+    except SyntaxError as error:
+        raise StatementError(f"is no statement ({error.msg})") from None
+    for node in ast.walk(tree):
+        if not isinstance(node, ALLOWED):
+            raise StatementError(f"uses {type(node).__name__.lower()}, which statements do not have")
+    return tree
+
+
+def names(text: str) -> Iterator[tuple[str, str, frozenset[str]]]:
+    """(name, column, selections whose columns may be meant) of everything that an expression reads; `column` is empty
+    where a name stands alone.
+
+    Raises:
+        StatementError: see `parse`.
+    """
+    yield from _names(parse(text), frozenset())
+
+
+def _names(node: ast.AST, inside: frozenset[str]) -> Iterator[tuple[str, str, frozenset[str]]]:
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        yield node.value.id, node.attr, inside
+    elif isinstance(node, ast.Name):
+        yield node.id, "", inside
+    elif isinstance(node, ast.Call):
+        name = node.func.id if isinstance(node.func, ast.Name) else "?"
+        if name not in FUNCTIONS and name not in OVER_ROWS:
+            known = ", ".join(sorted([*FUNCTIONS, *OVER_ROWS]))
+            raise StatementError(f"calls {name}(), which is unknown; known: {known}")
+        if name in OVER_ROWS and node.args and isinstance(node.args[0], ast.Name):
+            inside |= {node.args[0].id}
+        for child in node.args:
+            yield from _names(child, inside)
+    else:
+        for child in ast.iter_child_nodes(node):
+            yield from _names(child, inside)
+
+
+class Reader:
+    """Evaluates expressions over selections and notes in `used` the ids of all numbers that it read.
+
+    scope: selections and other names. A bare name that is none of them is a column of the row at hand.
+    """
+
+    def __init__(self, scope: Mapping[str, Any]):
+        self.scope, self.used = scope, {}
+
+    def evaluate(self, text: str, row: Row | None = None) -> Any:
+        return self._value(parse(text), row)
+
+    def holds(self, text: str, row: Row | None = None) -> Truth:
+        return truth(self.evaluate(text, row))
+
+    def _value(self, node: ast.expr, row: Row | None) -> Any:
+        match node:
+            case ast.Constant():
+                return node.value
+            case ast.Name():
+                return self._note(self._named(node.id, row))
+            case ast.Attribute():
+                return self._note(getattr(self._value(node.value, row), node.attr))
+            case ast.BoolOp():
+                return self._both(node, row)
+            case ast.UnaryOp(op=ast.Not()):
+                known = truth(self._value(node.operand, row))
+                return None if known is None else not known
+            case ast.UnaryOp():
+                return arithmetic(ast.Sub, exact(0), number(self._value(node.operand, row)))
+            case ast.BinOp():
+                left, right = (number(self._value(side, row)) for side in (node.left, node.right))
+                return arithmetic(type(node.op), left, right)
+            case ast.Compare():
+                return self._chain(node, row)
+            case ast.Call():
+                return self._call(node, row)
+            case ast.List() | ast.Tuple():
+                return [self._value(item, row) for item in node.elts]
+
+    def _named(self, name: str, row: Row | None) -> Any:
+        if name in self.scope:
+            return self.scope[name]
+        return CONSTANTS[name] if name in CONSTANTS else row[name]
+
+    def _note(self, value: Any) -> Any:
+        if isinstance(value, Number) and value.ident:
+            self.used[value.ident] = None
+        return value
+
+    def _both(self, node: ast.BoolOp, row: Row | None) -> Truth:
+        """Kleene's `and` and `or`; stops at the side that decides."""
+        decides = isinstance(node.op, ast.Or)
+        outcome: Truth = not decides
+        for side in node.values:
+            known = truth(self._value(side, row))
+            if known is decides:
+                return decides
+            outcome = None if known is None else outcome
+        return outcome
+
+    def _chain(self, node: ast.Compare, row: Row | None) -> Truth:
+        left, outcome = self._value(node.left, row), True
+        for op, side in zip(node.ops, node.comparators, strict=True):
+            right = self._value(side, row)
+            known = compare(type(op), left, right)
+            if known is False:
+                return False
+            outcome, left = (None if known is None else outcome), right
+        return outcome
+
+    def _call(self, node: ast.Call, row: Row | None) -> Any:
+        name = node.func.id  # type: ignore[attr-defined]
+        if name not in OVER_ROWS:
+            return FUNCTIONS[name](*(self._value(arg, row) for arg in node.args))
+        rows, *rest = node.args
+        lines = self._value(rows, row)
+        return OVER_ROWS[name]([self._value(rest[0], line) if rest else line for line in lines])
+
+
+def number(value: Any) -> Number:
+    """A number from what an expression yields; an unknown one from anything else."""
+    if isinstance(value, Number):
+        return value
+    return exact(value if isinstance(value, int | float) else None)
+
+
+def truth(value: Any) -> Truth:
+    return value if isinstance(value, bool) else None
+
+
+def compare(op: type[ast.cmpop], left: Any, right: Any) -> Truth:
+    """Two numbers by their intervals, or two names; open where either is unknown (`is null` asks for just that)."""
+    if op in (ast.Is, ast.IsNot):
+        return (_known(left) is _known(right)) is (op is ast.Is)
+    if op in (ast.In, ast.NotIn):
+        known = any(compare(ast.Eq, left, item) for item in right) if _known(left) is not None else None
+        return known if known is None or op is ast.In else not known
+    if isinstance(left, str | bool) or isinstance(right, str | bool):
+        unknown = _known(left) is None or _known(right) is None
+        return None if unknown else (left == right) is (op is ast.Eq)
+    a, b = number(left), number(right)
+    if a.open or b.open:
+        return None
+    if op in (ast.Eq, ast.NotEq):
+        same = (
+            True
+            if a.low == a.high == b.low == b.high
+            else False
+            if a.high < b.low or b.high < a.low
+            else None
+        )
+        return same if same is None or op is ast.Eq else not same
+    return _below(op, a, b) if op in (ast.Lt, ast.LtE) else _below(FLIPPED[op], b, a)
+
+
+def _known(value: Any) -> Any:
+    return value.value if isinstance(value, Number) else value
+
+
+def _below(op: type[ast.cmpop], a: Number, b: Number) -> Truth:
+    if op is ast.Lt:
+        return True if a.high < b.low else False if a.low >= b.high else None
+    return True if a.high <= b.low else False if a.low > b.high else None
+
+
+def arithmetic(op: type[ast.operator], a: Number, b: Number) -> Number:
+    """Interval arithmetic; unknown where either is, or where a divisor may be zero."""
+    combine: Callable[[float, float], float] = OPERATORS[op]
+    if a.value is None or b.value is None or (op is ast.Div and b.value == 0):
+        return exact(None)
+    value = combine(a.value, b.value)
+    if a.open or b.open or (op is ast.Div and b.low <= 0 <= b.high):
+        return Number(value, None, None)
+    corners = [combine(x, y) for x in (a.low, a.high) for y in (b.low, b.high)]
+    return Number(value, min(corners), max(corners))
+
+
+def every(outcomes: Iterable[Any]) -> Truth:
+    known = [truth(outcome) for outcome in outcomes]
+    return False if False in known else None if None in known else True
+
+
+def some(outcomes: Iterable[Any]) -> Truth:
+    known = [truth(outcome) for outcome in outcomes]
+    return True if True in known else None if None in known else False
+
+
+def _total(values: list[Any]) -> Number:
+    result = exact(0)
+    for value in values:
+        result = arithmetic(ast.Add, result, number(value))
+    return result
+
+
+def _without(settings: str | None, *varying: str) -> str:
+    """A decoder's settings without those that vary, in one spelling."""
+    kept = {key: value for key, value in json.loads(settings or "{}").items() if key not in varying}
+    return json.dumps(kept, sort_keys=True)
+
+
+def _series(cell: str | None, against: str) -> str | None:
+    """The series that table `scaling` counts a cell to."""
+    from pardec.evidence.tables.scaling import series_name
+
+    return series_name(cell, against) if cell else None
+
+
+def _first(*values: Any) -> Any:
+    """The first number that has an interval; else the last one."""
+    return next((value for value in values if not number(value).open), values[-1])
+
+
+def _most(*values: Any) -> Number:
+    known = [_known(value) for value in values]
+    return exact(None if None in known else max(known))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "known": lambda value: _known(value) is not None,
+    "point": lambda value: exact(_known(value)),
+    "abs": lambda value: exact(None if _known(value) is None else abs(_known(value))),
+    "first": _first,
+    "without": _without,
+    "series": _series,
+    "max": _most,
+    "begins": lambda text, start: None if text is None else str(text).startswith(start),
+}
+"""What a statement may call: known(x), point(x) and abs(x) without the interval, first(x, y) with an interval,
+without(settings, name) and series(cell, axis) as names, max(x, y), begins(name, start)."""
+OVER_ROWS: dict[str, Callable[[list[Any]], Any]] = {
+    "every": every,
+    "some": some,
+    "count": lambda lines: exact(len(lines)),
+    "sizes": lambda values: exact(len({_known(value) for value in values})),
+    "total": _total,
+}
+"""every(rows, statement), some(rows, statement), count(rows), sizes(rows, column) different values, total(rows, x)."""
+CONSTANTS = {"null": None, "true": True, "false": False}
+OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
+FLIPPED = {ast.Gt: ast.Lt, ast.GtE: ast.LtE}
+ALLOWED = (
+    ast.Constant, ast.Name, ast.Attribute, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp,
+    *OPERATORS, ast.Compare, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn,
+    ast.Call, ast.List, ast.Tuple, ast.Load,
+)  # fmt: skip

@@ -1,0 +1,51 @@
+"""YAML files of the user's that hold more than settings: read, checked, and of a mistake file, line and key named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from pardec.common.errors import UserError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path, kind: type[Model]) -> Model:
+    """What a file holds.
+
+    Raises:
+        UserError: it is missing, no YAML, or not of this kind; the message names the line and key of each mistake.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError:
+        raise UserError(path, "cannot be read", "name a file that exists") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(path, f"is not YAML ({error})", "correct the file") from None
+    try:
+        return kind.model_validate(content)
+    except ValidationError as error:
+        first, count = error.errors()[0], error.error_count()
+        more = f" (and {count - 1} more mistakes)" if count > 1 else ""
+        raise fault(path, list(map(str, first["loc"])), first["msg"].lower() + more) from None
+
+
+def fault(path: Path, keys: list[str], what: str) -> UserError:
+    """A mistake at `keys` of a file that is YAML."""
+    line = 1
+    node = yaml.compose(path.read_text(encoding="utf-8"))
+    for key in keys:
+        if isinstance(node, yaml.MappingNode):
+            pair = next((pair for pair in node.value if pair[0].value == key), None)
+            if pair is None:
+                break
+            line, node = pair[0].start_mark.line + 1, pair[1]
+        elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
+            node = node.value[int(key)]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return UserError(f"{path}:{line}: {'.'.join(keys)}", what, "see docs/claims.md for what it may say")
