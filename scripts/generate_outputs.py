@@ -57,7 +57,7 @@ def main() -> None:
     from pardec.decoding.registry import DECODERS
     from pardec.evidence.provenance import checkpoint_files, now, write_sidecar
     from pardec.measure.device import resolve
-    from pardec.models.architecture import modules_of
+    from pardec.models.checkpoints.configs import modules_of
 
     begin = now()
     torch.set_num_threads(args.threads)

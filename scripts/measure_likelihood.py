@@ -13,7 +13,7 @@ from pardec.data.load import load_tokenizer
 from pardec.data.prompts import load_prompts
 from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
 from pardec.measure.device import resolve
-from pardec.models.architecture import modules_of
+from pardec.models.checkpoints.configs import modules_of
 from pardec.models.load import load_model
 from pardec.quality.likelihood import as_json, bound_likelihood, encoded, exact_likelihood
 

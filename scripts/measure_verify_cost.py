@@ -26,7 +26,7 @@ def main() -> None:
     from pardec.measure.clock import clock_for
     from pardec.measure.device import resolve
     from pardec.measure.verify_cost import CONTEXT, measure_verify_cost
-    from pardec.models.architecture import modules_of
+    from pardec.models.checkpoints.configs import modules_of
     from pardec.models.load import load_model
 
     begin = now()

@@ -49,7 +49,7 @@ def main() -> None:
         context.device = resolve(args.device)
     if args.scorer:
         from pardec.data.load import load_tokenizer
-        from pardec.models.architecture import modules_of
+        from pardec.models.checkpoints.configs import modules_of
         from pardec.models.load import load_model
 
         modules += modules_of(args.scorer)

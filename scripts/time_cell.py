@@ -121,7 +121,7 @@ def write_record(args: argparse.Namespace, facts: dict, begin: str, launch: str)
     from pardec.decoding.prepared import modules_run
     from pardec.evidence.provenance import checkpoint_files, provenance, sealed
     from pardec.evidence.record import record
-    from pardec.models.architecture import modules_of
+    from pardec.models.checkpoints.configs import modules_of
 
     mains = [args.model, *([args.reference_model] if args.reference_model else [])]
     models = dict.fromkeys(

@@ -33,7 +33,7 @@ def train(arguments: argparse.Namespace, this) -> None:
         raise UserError("--init", "disagrees with `init` of the settings", "give both or neither")
 
     from pardec.evidence.provenance import checkpoint_files
-    from pardec.models.architecture import modules_of
+    from pardec.models.checkpoints.configs import modules_of
     from pardec.models.registry import FAMILIES
     from pardec.models.training.train import train_model
 

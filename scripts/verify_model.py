@@ -11,7 +11,7 @@ from pardec.decoding.registry import DECODERS
 from pardec.evidence.provenance import checkpoint_files
 from pardec.jobs import job
 from pardec.measure.device import resolve
-from pardec.models.architecture import modules_of
+from pardec.models.checkpoints.configs import modules_of
 from pardec.models.sources.verification import VerifySettings
 from pardec.quality.verification import generator, verify
 

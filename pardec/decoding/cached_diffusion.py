@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
-models = lazy("pardec.models.architectures.base")
+models = lazy("pardec.models.architectures.attention")
 
 
 class CachedDiffusionSettings(MaskedDiffusionSettings):
@@ -80,7 +80,7 @@ class CachedDiffusion(MaskedDiffusion):
     def _start(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer
     ) -> CachedRun:
-        if self.settings.cache == "dual" and getattr(getattr(model, "config", None), "prompt_positions", 0):
+        if self.settings.cache == "dual" and getattr(getattr(model, "config", None), "positions", None):
             raise UserError(
                 "decoder cached_diffusion",
                 "cache: dual reads a piece of the canvas, which a model with learned positions cannot",

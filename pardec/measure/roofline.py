@@ -15,7 +15,7 @@ from pardec.measure.work import pass_bytes, pass_flops
 
 if TYPE_CHECKING:
     from pardec.decoding.base import Passes
-    from pardec.models.checkpoints.facts import Facts
+    from pardec.models.architectures.config import ModelInfo
 
 
 REACHED_BANDWIDTH, REACHED_MATMUL = 0.75, 0.6
@@ -53,27 +53,27 @@ CARDS = {
 """Data sheets of NVIDIA."""
 
 
-def pass_s(card: Card, facts: Facts, rows: int, length: int, past: int, kept: int, size: int) -> float:
+def pass_s(card: Card, info: ModelInfo, rows: int, length: int, past: int, kept: int, size: int) -> float:
     """Seconds of one forward pass over `rows` x `length` tokens after `past`, logits at `kept` of each row."""
-    work = pass_flops(facts, rows, length, past, kept) / (card.matmul_tflop_s * 1e12 * REACHED_MATMUL)
+    work = pass_flops(info, rows, length, past, kept) / (card.matmul_tflop_s * 1e12 * REACHED_MATMUL)
     if size == 4:
         work *= 2  # tensor cores take float32 as TF32, at half the rate of 16 bits
-    traffic = pass_bytes(facts, rows, length, past, size) + 3 * rows * kept * facts.vocab_size * size
+    traffic = pass_bytes(info, rows, length, past, size) + 3 * rows * kept * info.vocab_size * size
     moved = traffic / (card.bandwidth_gb_s * 1e9 * REACHED_BANDWIDTH)
-    return max(work, moved, facts.layers * LAUNCHES * LAUNCH_S)
+    return max(work, moved, info.layers * LAUNCHES * LAUNCH_S)
 
 
-def generation_s(card: Card, facts: Facts, rows: int, passes: Iterable[Passes], size: int) -> float:
+def generation_s(card: Card, info: ModelInfo, rows: int, passes: Iterable[Passes], size: int) -> float:
     """Seconds of the passes of one generation of a batch of `rows`."""
-    return sum(one.count * pass_s(card, facts, rows, one.length, one.past, one.kept, size) for one in passes)
+    return sum(one.count * pass_s(card, info, rows, one.length, one.past, one.kept, size) for one in passes)
 
 
-def memory_bytes(facts: Facts, rows: int, passes: Iterable[Passes], size: int) -> float:
+def memory_bytes(info: ModelInfo, rows: int, passes: Iterable[Passes], size: int) -> float:
     """Peak bytes of one generation beyond the weights: cache, logits and activations of the largest pass."""
     largest = 0.0
     for one in passes:
-        cache = 2 * facts.layers * facts.kv_heads * facts.head_dim * (one.past + one.length) * size
-        logits = one.kept * facts.vocab_size * size * 2
-        stream = one.length * (STREAM * facts.hidden + 3 * facts.mlp) * size
+        cache = 2 * info.layers * info.kv_heads * info.head_dim * (one.past + one.length) * size
+        logits = one.kept * info.vocab_size * size * 2
+        stream = one.length * (STREAM * info.hidden + 3 * info.mlp) * size
         largest = max(largest, rows * ((cache if one.cached else 0) + logits + stream))
     return largest

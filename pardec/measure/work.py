@@ -66,7 +66,7 @@ class CountingModel:
         self.work.forwards += 1
         self.logits_bytes = max(self.logits_bytes, rows * kept * classes * self.size)
         if cache is not None:
-            self.cache_bytes = max(self.cache_bytes, cache.keys.nbytes + cache.values.nbytes)
+            self.cache_bytes = max(self.cache_bytes, cache.nbytes)
 
 
 def _kept(keep: Any, length: int) -> int:

@@ -17,17 +17,18 @@ FAMILIES = Registry(
 ARCHITECTURES = Registry(
     "model architecture",
     {
-        "LlamaForCausalLM": "pardec.models.architectures.backbone:Backbone",
-        "Qwen2ForCausalLM": "pardec.models.architectures.backbone:Backbone",
-        "Qwen3ForCausalLM": "pardec.models.architectures.backbone:Backbone",
-        "LLaDAModelLM": "pardec.models.architectures.backbone:Backbone",
-        "DreamModel": "pardec.models.architectures.backbone:Backbone",
-        "GPT2LMHeadModel": "pardec.models.architectures.gpt2:GPT2",
-        "DFlashDraftModel": "pardec.models.architectures.draft:DraftModel",
-        "FractalRenderer": "pardec.models.architectures.renderer:Renderer",
+        "LlamaForCausalLM": "pardec.models.checkpoints.backbone:BackboneCheckpoint",
+        "Qwen2ForCausalLM": "pardec.models.checkpoints.backbone:BackboneCheckpoint",
+        "Qwen3ForCausalLM": "pardec.models.checkpoints.backbone:BackboneCheckpoint",
+        "LLaDAModelLM": "pardec.models.checkpoints.backbone:BackboneCheckpoint",
+        "DreamModel": "pardec.models.checkpoints.backbone:BackboneCheckpoint",
+        "GPT2LMHeadModel": "pardec.models.checkpoints.gpt2:GPT2Checkpoint",
+        "DFlashDraftModel": "pardec.models.checkpoints.draft:DraftCheckpoint",
+        "FractalRenderer": "pardec.models.checkpoints.renderer:RendererCheckpoint",
     },
 )
-"""Classes by the first of `architectures` in config.json; each has `load(folder, device, dtype)` and `save(folder)`."""
+"""How the model of a folder is read and written, by the first of `architectures` in its config.json; `model` is its
+class."""
 
 FORMATS = Registry(
     "checkpoint format",
@@ -37,11 +38,14 @@ FORMATS = Registry(
         "qwen3": "pardec.models.checkpoints.formats.qwen3:Qwen3",
         "llada": "pardec.models.checkpoints.formats.llada:Llada",
         "Dream": "pardec.models.checkpoints.formats.dream:Dream",
+        "gpt2": "pardec.models.checkpoints.formats.gpt2:GPT2Format",
+        "DFlashDraftModel": "pardec.models.checkpoints.formats.dflash:DFlash",
+        "FractalRenderer": "pardec.models.checkpoints.formats.renderer:RendererFormat",
     },
 )
-"""Formats that a backbone is read from, by `model_type` in config.json: fields, and names of the weights."""
+"""Formats of config.json, by `model_type`, or by architecture where that alone decides."""
 
-ENGINES = Registry("engine", {"compiled": "pardec.models.engines.compiled:compile_model"})
+ENGINES = Registry("engine", {"compiled": "pardec.models.engines.registry:compile_model"})
 """What runs a loaded model otherwise than as plain modules (engine `eager`), by name: (model, device) -> model."""
 
 QUANTISATIONS = Registry(

@@ -13,7 +13,7 @@ from pardec.common.closure import closure, digest
 from pardec.data.registry import SOURCES as DATA_SOURCES
 from pardec.data.registry import TASKS
 from pardec.decoding.prepared import modules_run
-from pardec.models.architecture import modules_of, modules_of_config
+from pardec.models.checkpoints.configs import modules_of, modules_of_config
 from pardec.models.checkpoints.shapes import shape
 from pardec.models.registry import ARCHITECTURES, FAMILIES, FORMATS, QUANTISATIONS
 from pardec.models.registry import SOURCES as MODEL_SOURCES

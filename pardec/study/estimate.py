@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from pardec.decoding.registry import DECODERS
 from pardec.measure.roofline import RESERVED_BYTES, SIZES, Card, generation_s, memory_bytes
-from pardec.models.checkpoints.facts import Facts, facts_of_settings
+from pardec.models.architectures.config import ModelInfo
+from pardec.models.checkpoints.sizes import info_of_settings, quantised_info
 
 if TYPE_CHECKING:
     from pardec.study.cells import Cell
@@ -66,13 +67,13 @@ def estimate_models(plan: Plan) -> list[ModelEstimate]:
     return found
 
 
-def _facts(plan: Plan) -> dict[str, Facts | None]:
+def _facts(plan: Plan) -> dict[str, ModelInfo | None]:
     """Of every model, quantised where the study wants it so."""
     size, found = SIZES[plan.study.precision], {}
     for name in plan.models:
         settings = plan.study.models[name]
-        facts, how = facts_of_settings(settings), getattr(settings, "quantise", None)
-        found[name] = facts.quantised(how, size) if facts is not None and how else facts
+        facts, how = info_of_settings(settings), getattr(settings, "quantise", None)
+        found[name] = quantised_info(facts, how, size) if facts is not None and how else facts
     return found
 
 
@@ -92,7 +93,7 @@ def estimate_scoring_s(plan: Plan, card: Card) -> float:
     return total
 
 
-def _cell(plan: Plan, card: Card, facts: dict[str, Facts | None], id: str, cell: Cell) -> CellEstimate:
+def _cell(plan: Plan, card: Card, facts: dict[str, ModelInfo | None], id: str, cell: Cell) -> CellEstimate:
     sides = [cell, *([cell.reference] if cell.reference else [])]
     runs = [_generation(card, facts, side, side.batch) for side in sides]
     names = dict.fromkeys(name for side in sides for name in side.models)
@@ -114,7 +115,7 @@ def _cell(plan: Plan, card: Card, facts: dict[str, Facts | None], id: str, cell:
 
 
 def _generation(
-    card: Card, facts: dict[str, Facts | None], cell: Cell, rows: int
+    card: Card, facts: dict[str, ModelInfo | None], cell: Cell, rows: int
 ) -> tuple[float, float] | None:
     """Seconds and bytes beyond the weights of one generation of `rows` prompts, or None."""
     decoder = DECODERS.load(cell.decoder)

@@ -23,7 +23,7 @@ from pardec.evidence.tables.inputs import Inputs, check_record, read_records, re
 from pardec.evidence.tables.registry import TABLES
 from pardec.measure.cell import ArmSpec, Spec, run_cell
 from pardec.measure.settings import MeasureSettings
-from pardec.models.checkpoints import files as checkpoint
+from pardec.models.load import save_model
 from tests.reference.models import WORDS, backbone
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def write_model(folder: Path, causal: bool, eos: int = 2) -> Path:
     """A checkpoint of a random transformer with the tokenizer that fits it. eos: which token ends an output."""
     model = backbone(causal, max_positions=128)
     model.config = replace(model.config, eos_id=eos)
-    checkpoint.save(model, folder)
+    save_model(model, folder)
     task_tokenizer(WORDS_OF_PROMPTS).save(folder / "tokenizer.json")
     return folder
 

@@ -21,7 +21,7 @@ from pardec.common import files
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_json, write_text
 from pardec.evidence.tables.inputs import read_records
-from pardec.models.checkpoints import files as checkpoint
+from pardec.models.load import save_model
 from tests import factories
 from tests.faults import arms
 
@@ -89,7 +89,7 @@ def test_weights_on_a_full_disk_are_told_too(job, small_disk):
 
     fill(small_disk)
     with pytest.raises(UserError, match="disk is full"):
-        checkpoint.save(backbone(True, max_positions=2048), small_disk / "m")
+        save_model(backbone(True, max_positions=2048), small_disk / "m")
     assert not [path for path in (small_disk / "m").rglob("*") if path.stat().st_size]
 
 

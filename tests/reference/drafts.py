@@ -9,8 +9,8 @@ from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left, prompt_seed
 from pardec.decoding.speculative.base import Draft
 from pardec.decoding.speculative.decoder import Speculative
+from pardec.models.architectures.config import DraftConfig
 from pardec.models.architectures.draft import DraftModel
-from pardec.models.architectures.draft_config import DraftConfig
 from tests.reference.models import EOS, MASK, WORDS, backbone
 
 

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from pardec.models.architectures.backbone import Backbone
-from pardec.models.architectures.base import LanguageModel, ModelInfo
-from pardec.models.architectures.config import BackboneConfig
+from pardec.models.architectures.base import LanguageModel
+from pardec.models.architectures.config import BackboneConfig, ModelInfo
 
 WORDS, BOS, EOS, MASK = 23, 1, 2, 3
 

@@ -43,12 +43,8 @@ BUILDS_ON = {
         ("decoder", name): [("decoder", "autoregressive")]
         for name in ("speculative", "transformers_generate", "transformers_continuous", "vllm")
     },
-    # The kinds of draft share a file.
-    **{("drafter", name): [("architecture", "DFlashDraftModel")] for name in KINDS["drafter"]},
-    ("engine", "compiled"): [("architecture", "DFlashDraftModel")],
     ("data source", "fractal"): [("data source", "topics")],
-    ("family", "renderer"): [("architecture", "LlamaForCausalLM"), ("model source", "train")],
-    ("architecture", "GPT2LMHeadModel"): [("architecture", "LlamaForCausalLM")],
+    ("family", "renderer"): [("model source", "train")],
     **{("format", name): [("format", "llama")] for name in ("qwen2", "qwen3", "Dream")},
 }
 """Entries whose files import other entries'."""
@@ -182,7 +178,8 @@ def uses(plan: Plan, script: str, name: str) -> dict[str, set[str]]:
                 used["format"] |= set(FORMATS)
                 continue
             used["architecture"] |= set(config["architectures"])
-            used["format"] |= {config.get("model_type", "llama")} & set(FORMATS)
+            by_name = set(config["architectures"]) & set(FORMATS)
+            used["format"] |= by_name or {config.get("model_type", "llama")} & set(FORMATS)
             used["quantisation"] |= {model.quantise} if getattr(model, "quantise", None) else set()
 
     def decode(*sides) -> None:
@@ -258,7 +255,7 @@ def test_a_record_names_the_code_that_planning_follows(plan):
     """Both ask the same functions; a job asks with what stands on its command line and in its models' folders."""
     from pardec.common.closure import closure
     from pardec.decoding.prepared import modules_run
-    from pardec.models.architecture import modules_of_config
+    from pardec.models.checkpoints.configs import modules_of_config
 
     made = plan("8b-shape")
     for name, cell in made.cells.items():

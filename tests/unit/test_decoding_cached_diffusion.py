@@ -15,6 +15,7 @@ from pardec.common.errors import UserError
 from pardec.decoding.batching import pad_left, prompt_seed
 from pardec.decoding.cached_diffusion import CachedDiffusion, surest
 from pardec.decoding.masked_diffusion import MaskedDiffusion
+from pardec.models.architectures.config import PositionConfig
 from tests.reference.models import EOS, WORDS, Table, backbone
 from tests.unit.test_decoding_masked_diffusion import KINDS, PROMPTS, SEEDS
 
@@ -237,7 +238,7 @@ def test_the_sampler_makes_no_large_copy_of_the_logits(settings, monkeypatch):
 
 
 def test_a_model_with_learned_positions_keeps_its_prefix_only():
-    model = backbone(causal=False, prompt_positions=12, canvas_positions=16)
+    model = backbone(causal=False, positions=PositionConfig(12, 16))
     with pytest.raises(UserError, match="learned positions"):
         decode(Settings(block=4), model)
     exact = decode(Settings(block=4, cache="prefix", refresh=1), model)

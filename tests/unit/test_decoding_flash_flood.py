@@ -24,7 +24,7 @@ from pardec.measure.work import CountingModel
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.config import BackboneConfig
 from pardec.models.architectures.renderer import Renderer
-from pardec.models.load import load_model
+from pardec.models.load import load_model, save_model
 from pardec.models.sources.train import TrainSettings
 from pardec.models.training.objectives.renderer import (
     RenderBatch,
@@ -206,7 +206,7 @@ def test_compact_moves_padding_to_the_end():
 
 
 def test_a_saved_renderer_loads_and_writes_alike(model, tmp_path):
-    model.save(tmp_path)
+    save_model(model, tmp_path)
     loaded = load_model(tmp_path)
     assert torch.equal(
         flood(model, [ROOTS], candidates=3).tokens, flood(loaded, [ROOTS], candidates=3).tokens

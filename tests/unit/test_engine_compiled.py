@@ -15,8 +15,9 @@ from pardec.measure.cell import ArmSpec, run_cell
 from pardec.measure.clock import HostClock
 from pardec.measure.compiling import graphs
 from pardec.models.engines import compiled
-from pardec.models.engines.compiled import COMPILERS, compile_model
+from pardec.models.engines.compiled import COMPILERS
 from pardec.models.engines.quantise import quantise
+from pardec.models.engines.registry import compile_model
 from pardec.study.load import load_study
 from tests.faults import arms
 from tests.reference.drafts import draft_model, speculate
@@ -149,12 +150,12 @@ def test_a_cache_is_lent_again_only_when_nobody_holds_it():
     caches = compiled.StaticCaches()
     make = lambda: model.new_cache(1, 8)  # noqa: E731 (three uses)
     first = caches.take(1, 8, make)
-    address = first.store.data_ptr()
-    assert caches.take(1, 8, make).store.data_ptr() != address
+    address = first.layers[0][0].data_ptr()
+    assert caches.take(1, 8, make).layers[0][0].data_ptr() != address
     first.length = 5
     del first
     again = caches.take(1, 8, make)
-    assert again.store.data_ptr() == address and again.length == 0
+    assert again.layers[0][0].data_ptr() == address and again.length == 0
 
 
 def test_widened_batches_have_one_length():

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256
-from pardec.models.architectures.config import BackboneConfig
+from pardec.models.checkpoints.configs import read_config
 from pardec.models.load import load_model
 from pardec.models.sources import hub, path, random
 from pardec.models.sources.folder import check_whole
@@ -264,7 +264,7 @@ def test_a_random_model_has_a_shape_and_no_weights(tmp_path):
     source = random.fetch(random.RandomSettings(**SHAPE), tmp_path / "m", 7)
     config = read_json(tmp_path / "m" / "config.json")
     assert (config["weights"], config["seed"], source["seed"]) == ("random", 7, 7)
-    shape = BackboneConfig.from_json(config, "config.json")
+    shape = read_config(config, "config.json")
     assert (shape.kv_heads, shape.head_dim, shape.causal, shape.mask_id) == (2, 8, False, 3)
     assert sorted(p.name for p in (tmp_path / "m").iterdir()) == ["config.json", "source.json"]
     assert source["files"]["config.json"]["sha256"] == sha256(tmp_path / "m" / "config.json")

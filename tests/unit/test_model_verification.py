@@ -14,7 +14,7 @@ from pardec.data.load import load_tokenizer
 from pardec.data.tokenizers import byte_tokenizer
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import load_arm
-from pardec.models.checkpoints import files as checkpoint
+from pardec.models.load import save_model
 from pardec.models.sources.verification import VerifySettings
 from pardec.quality.number import last_number
 from pardec.quality.verification import agrees, verify, written
@@ -41,7 +41,7 @@ QUESTIONS = [{"prompt": f"{k} + 1?", "answer": f"It is <<{k}+1={k + 1}>>.\n#### 
 def folder(tmp_path_factory):
     """A small checkpoint in the real format, as one from the hub lies in results/models."""
     folder = tmp_path_factory.mktemp("models") / "theirs"
-    checkpoint.save(backbone(True, vocab_size=300, max_positions=512), folder)
+    save_model(backbone(True, vocab_size=300, max_positions=512), folder)
     byte_tokenizer().save(folder / "tokenizer.json")
     return folder
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pardec.models.architectures.backbone import FEW, Backbone, attention_mask
-from pardec.models.architectures.config import BackboneConfig
-from pardec.models.checkpoints import files as checkpoint
+from pardec.models.architectures.attention import FEW, attention_mask
+from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.config import BackboneConfig, GridConfig, PositionConfig
+from pardec.models.load import save_model
 
 CAUSAL = BackboneConfig(
     vocab_size=40,
@@ -22,8 +23,8 @@ CAUSAL = BackboneConfig(
     max_positions=64,
     causal=True,
 )
-GRID = {"grid_rows": 6, "grid_columns": 8, "grid_width_at": 2, "grid_zero_id": 4}
-MASKED = replace(CAUSAL, causal=False, mask_id=3, prompt_positions=12, canvas_positions=16, **GRID)
+GRID = GridConfig(rows=6, columns=8, width_at=2, zero_id=4)
+MASKED = replace(CAUSAL, causal=False, mask_id=3, positions=PositionConfig(12, 16, GRID))
 
 
 def make(config: BackboneConfig, seed: int = 0) -> Backbone:
@@ -138,7 +139,7 @@ def test_causal_models_see_no_later_token(at):
 
 @pytest.mark.parametrize("at", [0, 4, 8])
 def test_bidirectional_models_see_every_token(at):
-    model, x = make(replace(MASKED, grid_rows=0, grid_columns=0)), tokens(1, 9)
+    model, x = make(replace(MASKED, positions=PositionConfig(12, 16))), tokens(1, 9)
     changed = x.clone()
     changed[0, at] = 4 + (x[0, at] - 3) % 36
     moved = (model.denoise(x, None, 3, 9) - model.denoise(changed, None, 3, 9)).abs().amax(-1)[0]
@@ -174,9 +175,9 @@ def test_grid_positions_follow_the_width_in_the_prompt():
     ranks = torch.arange(16)
     x = tokens(2, 20)
     x[:, 2] = torch.tensor([4 + 2, 4 + 3])
-    size = model._size(x, torch.arange(20)[None], 0, None)
-    vectors = model._grid(*size, ranks[None])
-    rows, columns = model.grid_rows, model.grid_columns
+    size = model.positions._size(x, torch.arange(20)[None], 0, None)
+    vectors = model.positions._grid(*size, ranks[None])
+    rows, columns = model.positions.rows, model.positions.columns
     for row, stride in enumerate([4, 6]):
         for rank in ranks.tolist():
             close(vectors[row, rank], rows[min(rank // stride, 5)] + columns[rank % stride])
@@ -184,8 +185,8 @@ def test_grid_positions_follow_the_width_in_the_prompt():
 
 def test_positions_past_a_table_use_its_last_row():
     model = make(MASKED)
-    vectors = model._learned(tokens(1, 40), None, 0, 4, None, None)
-    close(vectors[0, 4 + 15 - 2] * 0 + model.canvas_positions[15], model.canvas_positions[15])
+    vectors = model.positions(tokens(1, 40), None, 0, 4, None, None)
+    close(vectors[0, 4 + 15 - 2] * 0 + model.positions.canvas[15], model.positions.canvas[15])
     assert vectors.shape == (1, 40, 32)
     assert vectors.isfinite().all()
 
@@ -214,7 +215,7 @@ def test_info_counts_parameters():
 def test_same_logits_as_transformers(tmp_path, tied):
     transformers = pytest.importorskip("transformers")
     model = make(replace(CAUSAL, tied=tied, rope_theta=5000.0))
-    checkpoint.save(model, tmp_path)
+    save_model(model, tmp_path)
     theirs = transformers.LlamaForCausalLM.from_pretrained(tmp_path, dtype=torch.float32).eval()
     x = tokens(2, 20)
     with torch.inference_mode():

@@ -11,16 +11,15 @@ from test_models_backbone import CAUSAL, MASKED, make, tokens
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, write_json
-from pardec.models.checkpoints import files as checkpoint
-from pardec.models.checkpoints import names
-from pardec.models.load import load_model
+from pardec.models.checkpoints import backbone as names
+from pardec.models.load import load_model, save_model
 
 FIRST = "model.layers.0.self_attn.q_proj.weight"
 
 
 @pytest.fixture
 def folder(tmp_path):
-    checkpoint.save(make(CAUSAL), tmp_path)
+    save_model(make(CAUSAL), tmp_path)
     return tmp_path
 
 
@@ -41,7 +40,7 @@ def rewrite(folder, change) -> None:
 )
 def test_round_trip(tmp_path, config):
     model = make(config)
-    checkpoint.save(model, tmp_path)
+    save_model(model, tmp_path)
     again = load_model(tmp_path)
     assert again.config == config
     assert again.info == model.info

@@ -9,11 +9,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pardec.common.errors import UserError
-from pardec.models.architectures.base import Layout
+from pardec.models.architectures.attention import Layout
 from pardec.models.architectures.draft import DraftModel
-from pardec.models.architectures.draft_config import DraftConfig, tapped_layers
 from pardec.models.checkpoints.draft_twin import transformers_draft
-from pardec.models.load import load_model
+from pardec.models.checkpoints.formats.dflash import DFlash, tapped_layers
+from pardec.models.load import load_model, save_model
 from pardec.models.training.batches import Batch
 from pardec.models.training.objectives.draft import Draft, DraftSettings, _sight
 from pardec.models.training.tapped import Tapped
@@ -56,10 +56,10 @@ def published_names(layers: int, norms: bool) -> set[str]:
 
 
 def written(folder, **changes) -> DraftModel:
-    config = DraftConfig.from_json({**PUBLISHED, **changes}, "config.json")
+    config = DFlash.read({**PUBLISHED, **changes}, "config.json")
     model = DraftModel(config)
     model.initialise(torch.Generator().manual_seed(3))
-    model.save(folder)
+    save_model(model, folder)
     return model
 
 
@@ -88,15 +88,15 @@ def test_a_draft_comes_back_as_it_was(tmp_path, kind):
 
 
 def test_a_config_as_published_is_read():
-    config = DraftConfig.from_json(PUBLISHED, "config.json")
+    config = DFlash.read(PUBLISHED, "config.json")
     assert (config.block, config.mask_id, config.taps, config.qk_norm) == (16, 90, (1, 3, 5, 7, 9), True)
     nested = {**PUBLISHED, "rope_parameters": {"rope_type": "default", "rope_theta": 5e5}}
-    assert DraftConfig.from_json(nested, "config.json").rope_theta == 5e5
+    assert DFlash.read(nested, "config.json").rope_theta == 5e5
     llama = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
     llama |= {"original_max_position_embeddings": 16}
-    stretched = DraftConfig.from_json({**PUBLISHED, "rope_scaling": llama}, "config.json")
+    stretched = DFlash.read({**PUBLISHED, "rope_scaling": llama}, "config.json")
     assert stretched.rope_theta == 1e6 and stretched.rope_stretch.factor == 8
-    assert DraftConfig.from_json(stretched.to_json(), "config.json") == stretched
+    assert DFlash.read(DFlash.write(stretched), "config.json") == stretched
     plain_, model = DraftModel(config), DraftModel(stretched)
     assert not torch.equal(plain_.cos[20], model.cos[20]) and torch.equal(plain_.cos[0], model.cos[0])
 
@@ -114,7 +114,7 @@ def test_a_config_as_published_is_read():
 )
 def test_a_draft_of_another_kind_is_refused(changes, message):
     with pytest.raises(UserError, match=message):
-        DraftConfig.from_json({**PUBLISHED, **changes}, "config.json")
+        DFlash.read({**PUBLISHED, **changes}, "config.json")
 
 
 def test_a_missing_weight_is_named(tmp_path):

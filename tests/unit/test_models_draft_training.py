@@ -118,8 +118,7 @@ def test_drawn_outputs_may_be_more_than_prompts(study):
     target, tokenizer = load_model(folder / "target"), load_tokenizer(folder / "data")
     counts = []
     for temperature in (0.0, 1.0):
-        settings = DraftSettings(new_tokens=8, sequences=700, temperature=temperature)
-        rows, _ = draft_rows(folder / "data", tokenizer, target, settings, None)
+        rows, _ = draft_rows(folder / "data", tokenizer, target, None, 700, 8, temperature)
         counts.append(len(rows.parts[0].tokens))
     assert 250 < counts[0] <= 300 and 600 < counts[1] <= 700
 

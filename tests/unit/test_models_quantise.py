@@ -13,7 +13,7 @@ from pardec.measure.cell import ArmSpec, run_cell
 from pardec.measure.memory import weights_mb
 from pardec.measure.work import pass_bytes
 from pardec.models.architectures.gpt2 import GPT2
-from pardec.models.checkpoints.facts import facts_of_backbone
+from pardec.models.checkpoints.sizes import quantised_info
 from pardec.models.engines.quantise import MATRICES, Int4, Int8, quantise
 from pardec.models.load import load_model
 from pardec.models.sources import path
@@ -102,9 +102,9 @@ def test_what_cannot_be_quantised_says_so(tmp_path):
 def test_planning_foresees_the_bytes(how):
     """Scales of int8, one a row, are left out: a thousandth of a real model's weights."""
     made = backbone(True, hidden=256, heads=4, kv_heads=4, head_dim=64, mlp=512)
-    facts = facts_of_backbone(made.config).quantised(how, 4)
+    facts = quantised_info(made.config.info(), how, 4)
     stored = quantise(made, how).info.matmul_bytes
     assert facts.matmul_bytes == pytest.approx(stored, rel=0.02)
     rest = facts.parameters - facts.matmul_parameters
     assert facts.weight_bytes(4) == pytest.approx(stored + 4 * rest, rel=0.02)
-    assert facts.weight_bytes(4) < facts_of_backbone(made.config).weight_bytes(4)
+    assert facts.weight_bytes(4) < made.config.info().weight_bytes(4)

@@ -8,11 +8,7 @@ from pydantic import ValidationError
 
 from pardec.common.files import read_json
 from pardec.data.load import load_tokenizer
-from pardec.models.architecture import modules_of
-from pardec.models.architectures.config import BackboneConfig
-from pardec.models.architectures.draft import DraftModel
-from pardec.models.architectures.draft_config import DraftConfig
-from pardec.models.architectures.gpt2 import GPT2, GPT2Config
+from pardec.models.checkpoints.configs import modules_of, read_config
 from pardec.models.checkpoints.shapes import SHAPES, shape
 from pardec.models.load import load_model
 from pardec.models.registry import ARCHITECTURES
@@ -39,9 +35,9 @@ PUBLISHED = {
 def built(name: str):
     values = shape(name, max_positions=None if name.startswith("gpt2") else 64)
     kind = ARCHITECTURES.load(values["architectures"][0])
-    config = {GPT2: GPT2Config, DraftModel: DraftConfig}.get(kind, BackboneConfig).from_json(values, name)
+    config = read_config(values, name)
     with torch.device("meta"):
-        return kind(config)
+        return kind.model(config)
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -98,9 +94,10 @@ def test_a_model_depends_on_its_class_and_its_format(tmp_path):
     fetch(RandomSettings(source="random", shape="llada-8b"), tmp_path / "a", 0)
     fetch(RandomSettings(source="random", shape="gpt2"), tmp_path / "b", 0)
     assert modules_of(tmp_path / "a", tmp_path / "b") == [
-        "pardec.models.architectures.backbone",
+        "pardec.models.checkpoints.backbone",
         "pardec.models.checkpoints.formats.llada",
-        "pardec.models.architectures.gpt2",
+        "pardec.models.checkpoints.gpt2",
+        "pardec.models.checkpoints.formats.gpt2",
     ]
 
 

@@ -13,26 +13,25 @@ from pydantic import ValidationError
 from test_models_backbone import CAUSAL, close, make, padded, tokens
 
 from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.config import GridConfig, PositionConfig
 from pardec.models.architectures.positions import waves
-from pardec.models.checkpoints import files as checkpoint
-from pardec.models.load import load_model
+from pardec.models.load import load_model, save_model
 from pardec.models.sources.train import TrainSettings
 from pardec.models.training.batches import Batch
 from pardec.models.training.objectives.autoregressive import Autoregressive, AutoregressiveSettings, guess
 from pardec.models.training.objectives.masked_diffusion import MaskedDiffusion, MaskedDiffusionSettings
 from pardec.models.training.subsets import choose_places
 
-TABLE = {"grid_rows": 6, "grid_columns": 8, "grid_right": 3, "grid_below": 3, "grid_cell": 1}
-PLACED = {
-    "rotary": False,
-    "prompt_positions": 6,
-    "canvas_positions": 1,
-    "grid_width_at": 2,
-    "grid_height_at": 1,
-}
-AR = replace(CAUSAL, **TABLE, **PLACED)
+GRID = GridConfig(rows=6, columns=8, ends=3, cell=1, width_at=2, height_at=1)
+AR = replace(CAUSAL, rotary=False, positions=PositionConfig(6, 1, GRID))
 MASKED = replace(AR, causal=False, mask_id=3)
 START = 4
+
+
+def waved(config):
+    """The same shape, its tables of rows and columns beginning as sinusoids."""
+    grid = replace(config.positions.grid, waves=True)
+    return replace(config, positions=replace(config.positions, grid=grid))
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -106,8 +105,10 @@ def test_places_put_tokens_where_they_say():
 
 def test_positions_count_from_both_ends():
     model = make(MASKED)
-    vectors = model._grid(torch.tensor([[4], [2]]), torch.tensor([[3], [5]]), torch.arange(12)[None])
-    tables = (model.grid_rows, model.grid_columns, model.grid_right, model.grid_below)
+    vectors = model.positions._grid(
+        torch.tensor([[4], [2]]), torch.tensor([[3], [5]]), torch.arange(12)[None]
+    )
+    tables = [getattr(model.positions, name) for name in ("rows", "columns", "right", "below")]
     for row, (width, height) in enumerate([(4, 3), (2, 5)]):
         for rank in range(12):
             i, j = divmod(rank, width)
@@ -141,14 +142,14 @@ def test_waves_make_neighbours_alike():
     likeness = torch.nn.functional.cosine_similarity(table[:-1], table[1:])
     far = torch.nn.functional.cosine_similarity(table[:32], table[32:])
     assert table.shape == (64, 32) and likeness.min() > far.max()
-    model = Backbone(replace(MASKED, grid_waves=True))
+    model = Backbone(waved(MASKED))
     model.initialise(generator())
-    close(model.grid_rows, waves(6, 32))
+    close(model.positions.rows, waves(6, 32))
 
 
 def test_positions_survive_the_checkpoint(tmp_path):
-    model, x = make(replace(AR, grid_waves=True)), sequences()
-    checkpoint.save(model, tmp_path)
+    model, x = make(waved(AR)), sequences()
+    save_model(model, tmp_path)
     again = load_model(tmp_path)
     assert again.config == model.config
     close(again(x, canvas_start=START), model(x, canvas_start=START))
@@ -189,7 +190,7 @@ def test_a_small_subset_is_cheap_and_trains():
     loss = MaskedDiffusion(MaskedDiffusionSettings(subset=5)).loss(model, batch(), generator())
     handle.remove()
     loss.backward()
-    assert seen == [(2, START + 5)] and model.grid_right.grad.abs().sum() > 0
+    assert seen == [(2, START + 5)] and model.positions.right.grad.abs().sum() > 0
 
 
 @pytest.mark.parametrize("kind", [Autoregressive, MaskedDiffusion])

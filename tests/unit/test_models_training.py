@@ -16,6 +16,7 @@ from test_models_backbone import CAUSAL, MASKED, make
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_json, write_jsonl
 from pardec.data.prepare import prepare
+from pardec.models.architectures.config import PositionConfig
 from pardec.models.load import load_model
 from pardec.models.registry import FAMILIES, SOURCES
 from pardec.models.sources.train import TrainSettings
@@ -168,7 +169,7 @@ def test_autoregressive_loss_is_the_answers_own():
 def test_masked_loss_is_the_mean_at_the_masks(shift):
     from dataclasses import replace
 
-    model = make(replace(MASKED, shift=shift, grid_rows=0, grid_columns=0))
+    model = make(replace(MASKED, shift=shift, positions=PositionConfig(12, 16)))
     batch = batch_of(answers())
     family = MaskedDiffusion(MaskedDiffusionSettings(shift=shift))
     masked, counts = choose_masks(3, 5, generator(4))
@@ -243,8 +244,8 @@ def test_grid_positions_know_the_vocabulary(tmp_path):
     prepare({"source": "tasks", "tasks": {"grid": {"max_side": 3, "max_cells": 9}}}, 0, tmp_path / "data")
     positions = {"prompt": 6, "canvas": 20, "grid": {"rows": 4, "columns": 6}}
     model = load_model(run(tmp_path, "mdm", {**MDM, "positions": positions}, tmp_path / "data"))
-    assert model.config.grid_rows == 4
-    assert model.config.grid_zero_id == 4
+    assert model.config.positions.grid.rows == 4
+    assert model.config.positions.grid.zero_id == 4
 
 
 def test_unusable_data_is_named(tmp_path, data):

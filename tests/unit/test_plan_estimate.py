@@ -19,11 +19,7 @@ from pardec.decoding.masked_diffusion import MaskedDiffusion
 from pardec.evidence.status import read_plan
 from pardec.measure.roofline import CARDS, REACHED_BANDWIDTH, REACHED_MATMUL, generation_s, pass_s
 from pardec.measure.work import CountingModel, pass_bytes, pass_flops
-from pardec.models.architectures.config import BackboneConfig
-from pardec.models.architectures.draft import DraftModel
-from pardec.models.architectures.draft_config import DraftConfig
-from pardec.models.architectures.gpt2 import GPT2, GPT2Config
-from pardec.models.checkpoints.facts import facts_of_config
+from pardec.models.checkpoints.configs import read_config
 from pardec.models.checkpoints.shapes import SHAPES, shape
 from pardec.models.registry import ARCHITECTURES
 from pardec.study.estimate import estimate_cells, estimate_models
@@ -36,21 +32,21 @@ ROOT = Path(__file__).parents[2]
 def test_facts_are_those_of_the_model_itself(name):
     values = shape(name)
     kind = ARCHITECTURES.load(values["architectures"][0])
-    config = {GPT2: GPT2Config, DraftModel: DraftConfig}.get(kind, BackboneConfig).from_json(values, name)
+    config = read_config(values, name)
     with torch.device("meta"):
-        info = kind(config).info
-    for key, value in vars(facts_of_config(values)).items():
+        info = kind.model(config).info
+    for key, value in vars(read_config(values, "config.json").info()).items():
         assert getattr(info, key) == value, key
 
 
 def test_a_pass_is_bound_by_what_takes_longest():
-    card, facts = CARDS["h200"], facts_of_config(shape("llama-3-8b"))
+    card, facts = CARDS["h200"], read_config(shape("llama-3-8b"), "config.json").info()
     one = pass_s(card, facts, 1, 1, 128, 1, 2)
     traffic = pass_bytes(facts, 1, 1, 128, 2) + 3 * facts.vocab_size * 2
     assert one == pytest.approx(traffic / (4800e9 * REACHED_BANDWIDTH))
     many = pass_s(card, facts, 32, 2048, 0, 1, 2)
     assert many == pytest.approx(pass_flops(facts, 32, 2048, 0, 1) / (989e12 * REACHED_MATMUL))
-    small = facts_of_config(shape("gpt2"))
+    small = read_config(shape("gpt2"), "config.json").info()
     assert pass_s(card, small, 1, 1, 8, 1, 2) == pytest.approx(12 * 14 * 6e-6)
     assert generation_s(card, facts, 1, [Passes(3, 1, 128, 1, True)], 2) == pytest.approx(3 * one)
 

@@ -10,7 +10,7 @@ import pytest
 from pardec.common.errors import UserError
 from pardec.data.load import load_tokenizer
 from pardec.decoding.prepared import load_arm
-from pardec.models.checkpoints import files as checkpoint
+from pardec.models.load import save_model
 from tests import tiny_study
 from tests.faults import arms
 from tests.reference.models import backbone
@@ -22,7 +22,7 @@ THINKS = CHATML.replace("assistant\\n'", "assistant\\n' ~ ('' if enable_thinking
 
 def made(folder, template=CHATML):
     folder.mkdir()
-    checkpoint.save(backbone(True, vocab_size=300, max_positions=512), folder)
+    save_model(backbone(True, vocab_size=300, max_positions=512), folder)
     return write(folder, template)
 
 

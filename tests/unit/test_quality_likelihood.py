@@ -8,7 +8,8 @@ import torch
 
 from pardec.common.errors import UserError
 from pardec.data.tokenizers import task_tokenizer
-from pardec.models.architectures.base import LanguageModel, ModelInfo
+from pardec.models.architectures.base import LanguageModel
+from pardec.models.architectures.config import ModelInfo, PositionConfig
 from pardec.quality.autoregressive import answer_nats
 from pardec.quality.base import Context
 from pardec.quality.diffusion import bound_draws, draw_mask
@@ -27,7 +28,7 @@ CAUSAL, BOTH = backbone(causal=True, scale=3.0), backbone(causal=False, scale=3.
 PROMPTS = [[1, 5, 9], [1, 7, 8, 8, 4], [1, 4]]
 ANSWERS = [[6, 7, 8], [9], [5, 11, 20, 2]]
 NAMES = ["one", "two", "three"]
-SHIFTED = backbone(causal=False, scale=3.0, shift=True, canvas_positions=6, prompt_positions=8)
+SHIFTED = backbone(causal=False, scale=3.0, shift=True, positions=PositionConfig(8, 6))
 """Predicts from the column before, and knows where the canvas starts."""
 
 

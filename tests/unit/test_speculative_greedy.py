@@ -18,6 +18,7 @@ from pardec.decoding.speculative.base import Draft
 from pardec.decoding.speculative.decoder import Speculative
 from pardec.decoding.speculative.drafters import Ngram, Small
 from pardec.decoding.speculative.registry import DRAFTERS
+from pardec.models.architectures.config import PositionConfig
 from tests.reference.drafts import EOS, WORDS, Cycles, backbone, draft_model, plain, speculate
 
 PROMPTS = [[1, 5, 9, 11], [1, 7], [1, 4, 4, 8, 20, 13, 6]]
@@ -273,7 +274,7 @@ def test_a_draft_of_another_target_is_refused():
 
 
 def test_a_target_with_learned_positions_takes_chains_alone():
-    model = backbone(causal=True, prompt_positions=8, canvas_positions=40).double()
+    model = backbone(causal=True, positions=PositionConfig(8, 40)).double()
     draft = draft_model(model).double()
     right = plain(model, PROMPTS[:1], 20).tokens
     assert torch.equal(speculate(model, PROMPTS[:1], 20, draft).tokens, right)

@@ -54,7 +54,7 @@ class DFlash(Drafter):
         Raises:
             UserError: the draft was made for another target.
         """
-        from pardec.models.checkpoints.draft_files import fits
+        from pardec.models.architectures.draft import fits
 
         fits(companion, target.info)
         self.model, self.target = companion, target

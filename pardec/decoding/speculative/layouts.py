@@ -10,10 +10,10 @@ from pardec.decoding.speculative.tree import Shape
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.architectures.base import Layout
+    from pardec.models.architectures.attention import Layout
 
 torch = lazy("torch")
-models = lazy("pardec.models.architectures.base")
+models = lazy("pardec.models.architectures.attention")
 
 
 def tree_of_one(shape: Shape, length: int) -> Layout:

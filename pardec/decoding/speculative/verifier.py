@@ -87,7 +87,7 @@ class Verifier:
     ) -> tuple[Tensor, Tensor | None]:
         if self.single and tree.shape.chain and packed and not self.widths:
             return self._run(tokens, cache=self.cache)
-        if getattr(self.model.config, "prompt_positions", 0):
+        if getattr(self.model.config, "positions", None) is not None:
             raise UserError(
                 "decoder speculative",
                 "this target has learned positions, which read plain sequences only",

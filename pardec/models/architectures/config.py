@@ -1,55 +1,130 @@
-"""The shape of a backbone: read from a `config.json` of any known format, written in the Hugging Face Llama format."""
+"""Configurations of the architectures, and what each says of its model: sizes, token ids, counts of parameters.
+
+Light: planning reads these without torch and before any weights exist.
+"""
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from math import pi
 from typing import TYPE_CHECKING, Any
 
-from pardec.common.errors import UserError
-from pardec.models.checkpoints.formats.rotary import Stretch
-from pardec.models.registry import FORMATS
-
 if TYPE_CHECKING:
-    from pardec.models.checkpoints.formats.base import Format
+    from torch import Tensor
 
-EXTRA = "pardec"
-"""The one key of config.json that holds what Llama has no name for."""
-EXTRA_KEYS = (
-    "family",
-    "shift",
-    "rotary",
-    "prompt_positions",
-    "canvas_positions",
-    "grid_rows",
-    "grid_columns",
-    "grid_right",
-    "grid_below",
-    "grid_waves",
-    "grid_cell",
-    "grid_width_at",
-    "grid_height_at",
-    "grid_zero_id",
-    "qkv_bias",
-    "qk_norm",
-)
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """Facts that a decoder, a plan or a count of operations needs; ids are None where the model has no such token."""
+
+    attention: str
+    """"causal" or "bidirectional"."""
+    vocab_size: int
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp: int
+    max_positions: int
+    bos_id: int | None
+    eos_id: int | None
+    pad_id: int
+    mask_id: int | None
+    parameters: int
+    matmul_parameters: int
+    """Parameters that take part in a matrix product for every token: no embedding lookup, the output head
+    included."""
+    shift: bool
+    """Logits at i - 1 predict position i of the canvas (a masked model that started from autoregressive
+    weights)."""
+    stop_ids: tuple[int, ...] = ()
+    """Further tokens that end a text, beside `eos_id`, such as the end of a turn."""
+    matmul_bytes: int | None = None
+    """Bytes of these parameters as they are stored, where they are quantised; None: as wide as the activations."""
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """Every token that ends a text, `eos_id` first."""
+        return self.stop_ids if self.eos_id is None else (self.eos_id, *self.stop_ids)
+
+    def weight_bytes(self, size: int) -> float:
+        """Bytes of all weights, those that are not quantised `size` bytes each."""
+        if self.matmul_bytes is None:
+            return float(size * self.parameters)
+        return float(self.matmul_bytes + size * (self.parameters - self.matmul_parameters))
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Llama 3.1's scaling of rotary positions (Dubey et al. 2024, arXiv:2407.21783): waves longer than the context
+    that the model was first trained on are slowed by `factor`, short ones stay, those between are blended."""
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original_max_position_embeddings: int
+
+    def apply(self, rates: Tensor) -> Tensor:
+        """Returns the scaled angle per position, [head_dim / 2] float32."""
+        turns = self.original_max_position_embeddings * rates / (2 * pi)
+        blend = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
+        share = blend.clamp(0, 1)
+        return rates * share + rates / self.factor * (1 - share)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"rope_type": "llama3", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class GridConfig:
+    """Row and column positions of a canvas that is a table.
+
+    Token p stands in row p // stride and column p % stride, where the stride is `cell` tokens times the number that
+    the prompt holds at its position `width_at`; the token of number n is `zero_id` + n. `ends` counts the rows of two
+    further tables: columns from the end of a row, and rows from the last, the number of rows standing in the prompt
+    at `height_at` (0: no such tables). waves: the tables of rows and columns begin as sinusoids.
+    """
+
+    rows: int
+    columns: int
+    ends: int = 0
+    waves: bool = False
+    cell: int = 2
+    width_at: int = 0
+    height_at: int = 0
+    zero_id: int = 4
+
+
+@dataclass(frozen=True)
+class PositionConfig:
+    """Learned positions: rows of two tables. The first counts from a row's first real token, the second from the
+    first token of the canvas; a position past a table's end uses its last row."""
+
+    prompt: int
+    canvas: int
+    grid: GridConfig | None = None
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> PositionConfig:
+        """Returns the configuration that `asdict` turned into JSON."""
+        grid = values.get("grid")
+        return cls(**{**values, "grid": None if grid is None else GridConfig(**grid)})
+
+    @property
+    def rows(self) -> int:
+        """Rows of all tables together."""
+        grid = self.grid
+        return self.prompt + self.canvas + (0 if grid is None else grid.rows + grid.columns + 2 * grid.ends)
 
 
 @dataclass(frozen=True)
 class BackboneConfig:
     """Sizes and flags of one decoder-only transformer.
 
-    prompt_positions and canvas_positions are the rows of two learned position tables (0: no table): the
-    first counts from a row's first real token, the second from the first token of the canvas; a position
-    past a table's end uses its last row. grid_rows and grid_columns are two more, for a canvas that is a
-    table: its token p stands in row p // stride and column p % stride, where the stride is `grid_cell`
-    tokens times the number that the prompt holds at its position `grid_width_at` (the token of number n
-    being `grid_zero_id` + n). grid_right and grid_below count a row's columns and the table's rows from their
-    ends, the number of rows standing in the prompt at `grid_height_at`; grid_waves says whether the tables of
-    rows and columns begin as sinusoids. rotary: whether queries and keys are turned by their position. shift: logits
-    at i - 1 predict position i of the canvas. family: the objective it was trained with. qkv_bias: biases on
-    queries, keys and values. qk_norm: a norm on each head's queries and keys. rope_stretch: scaling of the rotary
-    positions. stop_ids: further tokens that end a text, beside `eos_id`, such as the end of a turn.
+    positions: learned positions, if any. rotary: queries and keys are turned by their position. shift: logits at
+    i - 1 predict position i of the canvas. family: the objective it was trained with. qkv_bias: biases on queries,
+    keys and values. qk_norm: a norm on each head's queries and keys. stop_ids: tokens that end a text beside `eos_id`.
     """
 
     vocab_size: int
@@ -68,17 +143,7 @@ class BackboneConfig:
     eos_id: int | None = 2
     pad_id: int = 0
     mask_id: int | None = None
-    prompt_positions: int = 0
-    canvas_positions: int = 0
-    grid_rows: int = 0
-    grid_columns: int = 0
-    grid_right: int = 0
-    grid_below: int = 0
-    grid_waves: bool = False
-    grid_cell: int = 2
-    grid_width_at: int = 0
-    grid_height_at: int = 0
-    grid_zero_id: int = 4
+    positions: PositionConfig | None = None
     rotary: bool = True
     shift: bool = False
     family: str | None = None
@@ -87,59 +152,161 @@ class BackboneConfig:
     rope_stretch: Stretch | None = None
     stop_ids: tuple[int, ...] = ()
 
-    def to_json(self) -> dict[str, Any]:
-        """The content of config.json, in the names of `transformers.LlamaConfig` plus one key of our own."""
-        return {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.kv_heads,
-            "head_dim": self.head_dim,
-            "intermediate_size": self.mlp,
-            "max_position_embeddings": self.max_positions,
-            "is_causal": self.causal,
-            "tie_word_embeddings": self.tied,
-            "rope_parameters": {**self._stretched(), "rope_theta": self.rope_theta},
-            "rope_theta": self.rope_theta,
-            "rms_norm_eps": self.norm_eps,
-            "hidden_act": "silu",
-            "attention_bias": False,
-            "mlp_bias": False,
-            "bos_token_id": self.bos_id,
-            "eos_token_id": [self.eos_id, *self.stop_ids] if self.stop_ids else self.eos_id,
-            "pad_token_id": self.pad_id,
-            "mask_token_id": self.mask_id,
-            "dtype": "float32",
-            EXTRA: {key: getattr(self, key) for key in EXTRA_KEYS},
-        }
-
-    def _stretched(self) -> dict[str, Any]:
-        return {"rope_type": "default"} if self.rope_stretch is None else self.rope_stretch.to_json()
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any], where: str) -> BackboneConfig:
-        """Read config.json, in whichever of the known formats it is.
-
-        Raises:
-            UserError: a key is missing, or the model needs something this backbone does not have; names the
-            key.
-        """
-        return format_of(values, where).read(values, where)
+    def info(self) -> ModelInfo:
+        """Returns the facts of a model of this shape."""
+        vectors = 2 * self.hidden
+        vectors += self.head_dim * (self.heads + 2 * self.kv_heads) if self.qkv_bias else 0
+        vectors += 2 * self.head_dim if self.qk_norm else 0
+        table = self.vocab_size * self.hidden
+        learned = 0 if self.positions is None else self.positions.rows
+        body = self.layers * _matrices(self)
+        outer = table * (1 if self.tied else 2) + self.hidden * (1 + learned)
+        return ModelInfo(
+            attention="causal" if self.causal else "bidirectional",
+            **_shared(self),
+            parameters=body + self.layers * vectors + outer,
+            matmul_parameters=body + table,
+            shift=self.shift,
+            stop_ids=self.stop_ids,
+        )
 
 
-def format_of(values: dict[str, Any], where: str) -> type[Format]:
-    """The format of a checkpoint by its `model_type`.
+@dataclass(frozen=True)
+class DraftConfig:
+    """A block draft of `layers` layers for a target of `target_layers` layers (DFlash, arXiv:2602.06036).
 
-    Raises:
-        UserError: not one that a backbone can hold; names the nearest.
+    hidden is the target's own width: the draft reads the target's embedding and writes through its head. taps:
+    layers of the target, from 0, whose hidden states are its context. block: tokens of a block, the anchor
+    included. qk_norm: whether queries and keys are normed by head, as in Qwen3 (model type "llama": they are not).
     """
-    kind = values.get("model_type", "llama")
-    if kind in FORMATS:
-        return FORMATS.load(kind)
-    near = difflib.get_close_matches(str(kind), FORMATS, 1)
-    hint = f", nearest {near[0]!r}" if near else ""
-    known = ", ".join(map(repr, FORMATS))
-    raise UserError(where, f"describes a {kind!r} model{hint}", f"give a model of type {known}")
+
+    vocab_size: int
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp: int
+    max_positions: int
+    block: int
+    mask_id: int
+    taps: tuple[int, ...]
+    target_layers: int
+    rope_theta: float = 10_000.0
+    rope_stretch: Stretch | None = None
+    norm_eps: float = 1e-6
+    qk_norm: bool = True
+    bos_id: int | None = None
+    eos_id: int | None = None
+    pad_id: int = 0
+
+    def info(self) -> ModelInfo:
+        """Returns the facts of a draft of this shape, which has no table of tokens and no head of its own."""
+        vectors = 2 * self.hidden + (2 * self.head_dim if self.qk_norm else 0)
+        body = self.layers * _matrices(self) + len(self.taps) * self.hidden * self.hidden
+        return ModelInfo(
+            attention="bidirectional",
+            **_shared(self),
+            parameters=body + self.layers * vectors + 2 * self.hidden,
+            matmul_parameters=body,
+            shift=False,
+        )
+
+
+@dataclass(frozen=True)
+class GPT2Config:
+    """Sizes of a GPT-2."""
+
+    vocab_size: int
+    hidden: int
+    layers: int
+    heads: int
+    mlp: int
+    max_positions: int
+    tied: bool = True
+    norm_eps: float = 1e-5
+    bos_id: int | None = None
+    eos_id: int | None = None
+    stop_ids: tuple[int, ...] = ()
+    pad_id: int = 0
+    mask_id: None = None
+
+    @property
+    def kv_heads(self) -> int:
+        return self.heads
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden // self.heads
+
+    def info(self) -> ModelInfo:
+        """Returns the facts of a GPT-2 of this shape."""
+        hidden, table = self.hidden, self.vocab_size * self.hidden
+        body = self.layers * (4 * hidden * hidden + 2 * hidden * self.mlp)
+        vectors = self.layers * (9 * hidden + self.mlp) + 2 * hidden
+        outer = table * (1 if self.tied else 2) + self.max_positions * hidden
+        return ModelInfo(
+            attention="causal",
+            **_shared(self),
+            parameters=body + vectors + outer,
+            matmul_parameters=body + table,
+            shift=False,
+            stop_ids=self.stop_ids,
+        )
+
+
+@dataclass(frozen=True)
+class RendererConfig:
+    """Sizes of a renderer. Ids: specials, characters from `first_character`, chunks from `first_chunk`, roots from
+    `first_root`, `vocab_size` in all. slots: slots of an expansion, by level."""
+
+    first_character: int
+    first_chunk: int
+    first_root: int
+    vocab_size: int
+    slots: tuple[int, int]
+    hidden: int
+    layers: int
+    heads: int
+    mlp: int
+
+    def conditions(self, level: int) -> tuple[int, int]:
+        """Returns the first id, and the one after the last, of what a level expands."""
+        return (self.first_root, self.vocab_size) if level == 0 else (self.first_chunk, self.first_root)
+
+    def written(self, level: int) -> tuple[int, int]:
+        """Returns the same of what a level writes."""
+        return (self.first_chunk, self.first_root) if level == 0 else (self.first_character, self.first_chunk)
+
+    def backbone(self, pad_id: int, eos_id: int, mask_id: int) -> BackboneConfig:
+        """Returns the shape of its layers."""
+        return BackboneConfig(
+            vocab_size=self.vocab_size,
+            hidden=self.hidden,
+            layers=self.layers,
+            heads=self.heads,
+            kv_heads=self.heads,
+            head_dim=self.hidden // self.heads,
+            mlp=self.mlp,
+            max_positions=max(self.slots),
+            causal=False,
+            rotary=False,
+            bos_id=None,
+            pad_id=pad_id,
+            eos_id=eos_id,
+            mask_id=mask_id,
+        )
+
+
+Config = BackboneConfig | DraftConfig | GPT2Config | RendererConfig
+
+
+def _matrices(config: BackboneConfig | DraftConfig) -> int:
+    """Parameters of one layer's matrices: queries, keys, values and output, and a gated feed-forward part."""
+    attention = 2 * config.hidden * config.head_dim * (config.heads + config.kv_heads)
+    return attention + 3 * config.hidden * config.mlp
+
+
+def _shared(config: BackboneConfig | DraftConfig | GPT2Config) -> dict[str, Any]:
+    sizes = ("vocab_size", "layers", "hidden", "heads", "kv_heads", "head_dim", "mlp", "max_positions")
+    return {name: getattr(config, name) for name in (*sizes, "bos_id", "eos_id", "pad_id", "mask_id")}

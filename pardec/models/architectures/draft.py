@@ -9,15 +9,22 @@ and shared by its layers. Within the block attention looks both ways. Embedding 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.models.architectures.backbone import rope_tables
-from pardec.models.architectures.base import Cache, Layout, ModelInfo
-from pardec.models.architectures.draft_config import DraftConfig
+from pardec.common.errors import UserError
+from pardec.models.architectures.attention import (
+    AttentionPlan,
+    Cache,
+    Layout,
+    Pair,
+    attend,
+    rope_tables,
+    rotate,
+)
+from pardec.models.architectures.config import DraftConfig, ModelInfo
 from pardec.models.architectures.norm import rms_norm
 
 
@@ -44,14 +51,13 @@ class DraftLayer(nn.Module):
         context: Tensor | None,
         cos: Tensor,
         sin: Tensor,
-        mask: Tensor | None,
-        store: Tensor | None,
-        span: tuple[int, int],
-        slots: list[tuple] | None,
+        plan: AttentionPlan,
+        pair: Pair | None,
     ) -> Tensor:
-        """x: [B, k, hidden], the block. context: [B, m, hidden] or None where none is new. cos, sin: [B or 1, m +
-        k, 1, head_dim]. store: [2, B, kv_heads, S, head_dim], written at `span`, or at `slots` where each row has
-        columns of its own; None: context and block are all there is."""
+        """Returns the stream behind this layer, [B, k, hidden].
+
+        x: [B, k, hidden], the block. context: [B, m, hidden] or None where none is new. cos, sin: [B or 1, m +
+        k, 1, head_dim]. pair: the layer's cache; None: context and block are all there is."""
         batch, size, _ = x.shape
         normed = rms_norm(x, self.input_norm, self.eps)
         both = normed if context is None else torch.cat([context, normed], 1)
@@ -60,14 +66,9 @@ class DraftLayer(nn.Module):
         if self.query_norm is not None:
             query = rms_norm(query, self.query_norm, self.eps)
             key = rms_norm(key, self.key_norm, self.eps)
-        query, key = _turn(query, cos[..., -size:, :, :], sin[..., -size:, :, :]), _turn(key, cos, sin)
+        query, key = rotate(query, cos[..., -size:, :, :], sin[..., -size:, :, :]), rotate(key, cos, sin)
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-        if store is not None:
-            _write(store, key, value, span, slots)
-            key, value = store[:, :, :, : span[1]].unbind(0)
-        mixed = F.scaled_dot_product_attention(
-            query, key, value, mask, enable_gqa=self.heads != self.kv_heads
-        )
+        mixed = attend(query, key, value, plan, pair)
         x = x + F.linear(mixed.transpose(1, 2).reshape(batch, size, -1), self.out)
         gate, up = F.linear(rms_norm(x, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
         return x + F.linear(F.silu(gate) * up, self.down)
@@ -83,25 +84,8 @@ class DraftModel(nn.Module):
         self.hidden_norm = nn.Parameter(torch.ones(config.hidden))
         self.layers = nn.ModuleList([DraftLayer(config) for _ in range(config.layers)])
         self.norm = nn.Parameter(torch.ones(config.hidden))
-        self.info = _info(self)
+        self.info = config.info()
         self.place_tables("cpu", torch.float32)
-
-    @classmethod
-    def load(cls, folder: Path, device: str, dtype: torch.dtype) -> DraftModel:
-        """The draft in `folder`.
-
-        Raises:
-            UserError: the folder holds no whole draft; names the file and what is wrong.
-        """
-        from pardec.models.checkpoints.draft_files import read
-
-        return read(folder, device, dtype)
-
-    def save(self, folder: str | Path) -> None:
-        """Write config.json and model.safetensors, both whole or not at all."""
-        from pardec.models.checkpoints.draft_files import write
-
-        write(self, folder)
 
     def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
         """Compute the rotary tables on `device`; in float32 first, whatever `dtype` is."""
@@ -141,76 +125,56 @@ class DraftModel(nn.Module):
         block: [B, k, hidden], embeddings of the anchor and what stands behind it. context: [B, m, hidden], fused
         features of the tokens before the anchor that the cache does not hold yet, or None. With a cache they follow
         its `length` columns and are appended to it; the block's own keys and values are written behind them and
-        forgotten. start: the first position where there is no cache. layout: positions, sight, and columns of
+        forgotten. start: the first position where there is no cache. layout: positions, attention mask, and columns of
         [context ; block], where rows are of unequal length or where a training pass packs many blocks. Returns
         normed hidden states [B, k, hidden], ready for the target's head; those at index 0 predict nothing.
         """
         new = 0 if context is None else context.shape[1]
         past = start if cache is None else cache.length
-        span = (past, past + new + block.shape[1])
+        filled = past + new + block.shape[1]
         if layout is None:
-            if span[1] > len(self.cos):
-                raise ValueError(f"{span[1]} positions asked of a draft with {len(self.cos)}")
-            cos, sin = self.cos[span[0] : span[1]], self.sin[span[0] : span[1]]
-            mask = slots = None
+            if filled > len(self.cos):
+                raise ValueError(f"{filled} positions asked of a draft with {len(self.cos)}")
+            cos, sin = self.cos[past:filled], self.sin[past:filled]
+            plan = AttentionPlan(past=past, filled=filled)
         else:
             cos, sin = self.cos[layout.positions], self.sin[layout.positions]
-            mask, slots = layout.mask, _slots(layout, new)
-            span = (past, layout.filled)
+            plan = AttentionPlan(
+                layout.mask, past=past, filled=layout.filled, writes=block_writes(layout, new)
+            )
         x = block
         for index, layer in enumerate(self.layers):
-            x = layer(x, context, cos, sin, mask, None if cache is None else cache.store[index], span, slots)
+            x = layer(x, context, cos, sin, plan, None if cache is None else cache.layers[index])
         if cache is not None:
             cache.length = past + new
         return rms_norm(x, self.norm, self.config.norm_eps)
 
 
-def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: x [B, T, heads, head_dim]; see `rope_tables`."""
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
-
-
-def _slots(layout: Layout, new: int) -> list[tuple] | None:
-    """Where context and block are written; the block last, since a row with little new context has it over what
+def block_writes(layout: Layout, new: int) -> list[tuple[slice, Tensor]] | None:
+    """Returns where context and block are written; the block last, since a row with little new context has it over what
     pads that context."""
     if layout.columns is None:
         return None
-    rows, every, columns = layout.slots()
-    return [
-        (slice(None, new), (rows, every, columns[:, :new])),
-        (slice(new, None), (rows, every, columns[:, new:])),
-    ]
+    return [(slice(None, new), layout.columns[:, :new]), (slice(new, None), layout.columns[:, new:])]
 
 
-def _write(
-    store: Tensor, key: Tensor, value: Tensor, span: tuple[int, int], slots: list[tuple] | None
-) -> None:
-    if slots is None:
-        store[0, :, :, span[0] : span[1]] = key
-        store[1, :, :, span[0] : span[1]] = value
-        return
-    for part, index in slots:
-        store[0][index] = key[:, :, part].transpose(1, 2)
-        store[1][index] = value[:, :, part].transpose(1, 2)
+def fits(draft: DraftModel, info: ModelInfo) -> None:
+    """Check that `draft` can read the target that `info` describes.
 
-
-def _info(model: DraftModel) -> ModelInfo:
-    config = model.config
-    return ModelInfo(
-        attention="bidirectional",
-        vocab_size=config.vocab_size,
-        layers=config.layers,
-        hidden=config.hidden,
-        heads=config.heads,
-        kv_heads=config.kv_heads,
-        head_dim=config.head_dim,
-        mlp=config.mlp,
-        max_positions=config.max_positions,
-        bos_id=config.bos_id,
-        eos_id=config.eos_id,
-        pad_id=config.pad_id,
-        mask_id=config.mask_id,
-        parameters=sum(p.numel() for p in model.parameters()),
-        matmul_parameters=sum(p.numel() for p in model.parameters() if p.dim() == 2),
-        shift=False,
-    )
+    Raises:
+        UserError: another width or vocabulary, or layers that the target does not have.
+    """
+    config = draft.config
+    for what, own, other in (
+        ("width", config.hidden, info.hidden),
+        ("vocabulary", config.vocab_size, info.vocab_size),
+        ("count of target layers", config.target_layers, info.layers),
+    ):
+        if own != other:
+            raise UserError(
+                "companion draft",
+                f"was made for a target whose {what} is {own}, not {other}",
+                "give the draft of this target",
+            )
+    if max(config.taps) >= info.layers:
+        raise UserError("companion draft", f"reads layer {max(config.taps)}", "give the draft of this target")

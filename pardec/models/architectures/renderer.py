@@ -9,46 +9,18 @@ turns roots into chunks, level 1 chunks into characters, with the same layers.
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.common.errors import UserError
-from pardec.common.files import atomic, read_json, write_json
+from pardec.models.architectures.attention import AttentionPlan
 from pardec.models.architectures.backbone import Layer
-from pardec.models.architectures.base import ModelInfo
-from pardec.models.architectures.config import BackboneConfig
+from pardec.models.architectures.config import ModelInfo, RendererConfig
 from pardec.models.architectures.norm import rms_norm
 
-ARCHITECTURE = "FractalRenderer"
 PAD, EOS, MASK = 0, 2, 3
-
-
-@dataclass(frozen=True)
-class RendererConfig:
-    """Sizes. Ids: specials, characters from `first_character`, chunks from `first_chunk`, roots from `first_root`,
-    `vocab_size` in all. slots: slots of an expansion, by level."""
-
-    first_character: int
-    first_chunk: int
-    first_root: int
-    vocab_size: int
-    slots: tuple[int, int]
-    hidden: int
-    layers: int
-    heads: int
-    mlp: int
-
-    def conditions(self, level: int) -> tuple[int, int]:
-        """First id, and the one after the last, of what a level expands."""
-        return (self.first_root, self.vocab_size) if level == 0 else (self.first_chunk, self.first_root)
-
-    def written(self, level: int) -> tuple[int, int]:
-        """The same of what it writes."""
-        return (self.first_chunk, self.first_root) if level == 0 else (self.first_character, self.first_chunk)
 
 
 class Renderer(nn.Module):
@@ -58,7 +30,7 @@ class Renderer(nn.Module):
     def __init__(self, config: RendererConfig):
         super().__init__()
         self.config = config
-        shape = _shape(config)
+        shape = config.backbone(PAD, EOS, MASK)
         self.embedding = nn.Parameter(torch.empty(config.vocab_size, config.hidden))
         self.codes = nn.Parameter(torch.empty(config.vocab_size - config.first_chunk, config.hidden))
         self.places = nn.Parameter(torch.empty(sum(config.slots), config.hidden))
@@ -71,7 +43,7 @@ class Renderer(nn.Module):
         roots, chunks = config.vocab_size - config.first_root, config.first_root - config.first_chunk
         self.register_buffer("expansion0", torch.zeros(roots, config.slots[0], dtype=torch.long))
         self.register_buffer("expansion1", torch.zeros(chunks, config.slots[1], dtype=torch.long))
-        self.info = _info(self)
+        self.info = info_of(self)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers); the codes of
@@ -109,7 +81,7 @@ class Renderer(nn.Module):
         else:
             x = x + (self.times[1] if time is None else time[:, None, None] * self.times[1])
         for layer in self.layers:
-            x = layer(x, None, None, None, False, None, 0, 0)
+            x = layer(x, None, None, AttentionPlan(), None)
         x = rms_norm(x, self.norm, 1e-5)
         if energy:
             return F.linear(x, self.judge)[..., 0].mean(-1)
@@ -131,76 +103,12 @@ class Renderer(nn.Module):
         """Ids that a level writes as classes of `forward`."""
         return torch.where(ids == PAD, 0, ids - (self.config.written(level)[0] - 1))
 
-    def save(self, folder: str | Path) -> None:
-        """Write config.json and model.safetensors, both whole or not at all."""
-        from safetensors.torch import save_file
 
-        folder = Path(folder)
-        state = {name: tensor.detach().contiguous() for name, tensor in self.state_dict().items()}
-        with atomic(folder / "model.safetensors") as temporary:
-            save_file(state, temporary, metadata={"format": "pt"})
-        sizes = asdict(self.config) | {"slots": list(self.config.slots)}
-        write_json(
-            folder / "config.json", {"architectures": [ARCHITECTURE], "model_type": "renderer", **sizes}
-        )
-
-    @classmethod
-    def load(cls, folder: Path, device: str, dtype: torch.dtype) -> Renderer:
-        """The renderer in `folder`.
-
-        Raises:
-            UserError: config.json lacks a size, or the weights are missing, damaged or of another shape.
-        """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        values = read_json(Path(folder) / "config.json")
-        try:
-            sizes = {name: values[name] for name in RendererConfig.__dataclass_fields__}
-        except KeyError as error:
-            raise UserError(Path(folder) / "config.json", f"lacks {error}", "train the model again") from None
-        model = cls(RendererConfig(**{**sizes, "slots": tuple(sizes["slots"])}))
-        file = Path(folder) / "model.safetensors"
-        try:
-            model.load_state_dict(load_file(file))
-        except (SafetensorError, OSError, RuntimeError) as error:
-            raise UserError(file, f"does not hold these weights ({error})", "train the model again") from None
-        return model.to(device=device, dtype=dtype).eval()
-
-
-def _shape(config: RendererConfig) -> BackboneConfig:
-    return BackboneConfig(
-        vocab_size=config.vocab_size,
-        hidden=config.hidden,
-        layers=config.layers,
-        heads=config.heads,
-        kv_heads=config.heads,
-        head_dim=config.hidden // config.heads,
-        mlp=config.mlp,
-        max_positions=max(config.slots),
-        causal=False,
-        rotary=False,
-    )
-
-
-def _info(model: Renderer) -> ModelInfo:
-    config = model.config
+def info_of(model: Renderer) -> ModelInfo:
+    """Returns the facts of a renderer; its matrices are those of its layers and the embedding, which is its head."""
     matrices = sum(p.numel() for layer in model.layers for p in layer.parameters() if p.dim() == 2)
-    return ModelInfo(
-        attention="bidirectional",
-        vocab_size=config.vocab_size,
-        layers=config.layers,
-        hidden=config.hidden,
-        heads=config.heads,
-        kv_heads=config.heads,
-        head_dim=config.hidden // config.heads,
-        mlp=config.mlp,
-        max_positions=max(config.slots),
-        bos_id=None,
-        eos_id=EOS,
-        pad_id=PAD,
-        mask_id=MASK,
+    return replace(
+        model.config.backbone(PAD, EOS, MASK).info(),
         parameters=sum(p.numel() for p in model.parameters()),
         matmul_parameters=matrices + model.embedding.numel(),
-        shift=False,
     )

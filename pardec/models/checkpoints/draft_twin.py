@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from pardec.common.errors import UserError
 from pardec.models.architectures.draft import DraftModel
-from pardec.models.checkpoints.draft_files import split
+from pardec.models.checkpoints import draft
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def transformers_draft(draft: DraftModel) -> PreTrainedModel:
+def transformers_draft(model: DraftModel) -> PreTrainedModel:
     """The draft's weights in the one block-drafting model that transformers 5.23 has, of the same architecture, for
     `generate(assistant_model=..., speculation_type="dflash")`; on the same device and in the same precision.
 
@@ -21,7 +21,7 @@ def transformers_draft(draft: DraftModel) -> PreTrainedModel:
     """
     from transformers import MuseGlimmerAssistantConfig, MuseGlimmerAssistantModel
 
-    config = draft.config
+    config = model.config
     if not config.qk_norm:
         raise UserError(
             "draft", "has no form in transformers: it norms no queries and keys", "use our own loop"
@@ -44,8 +44,8 @@ def transformers_draft(draft: DraftModel) -> PreTrainedModel:
         eos_token_id=config.eos_id,
         pad_token_id=config.pad_id,
     )
-    model = MuseGlimmerAssistantModel(shape)
+    twin = MuseGlimmerAssistantModel(shape)
     renamed = {"fc.weight": "encoder.fc.weight", "hidden_norm.weight": "encoder.output_norm_enc.weight"}
-    state = {renamed.get(name, name): tensor for name, tensor in split(draft.state_dict()).items()}
-    model.load_state_dict(state, strict=True)
-    return model.to(draft.fc.device, draft.fc.dtype).requires_grad_(False).eval()
+    state = {renamed.get(name, name): tensor for name, tensor in draft.split(model.state_dict()).items()}
+    twin.load_state_dict(state, strict=True)
+    return twin.to(model.fc.device, model.fc.dtype).requires_grad_(False).eval()

@@ -1,4 +1,4 @@
-"""The index of weights that lie in several files."""
+"""The index of weights that lie in several files. Light: fetching a model imports no torch."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A model's twin in transformers: the same weights (the same memory, where it can be) behind LlamaForCausalLM,
-or its descendant for Qwen's biases or norms."""
+"""A model's twin in transformers: the same weights (the same memory, where it can be) behind LlamaForCausalLM, or its
+descendant for Qwen's biases or norms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from pardec.common.errors import UserError
 from pardec.models.architectures.base import LanguageModel
 from pardec.models.architectures.config import BackboneConfig
-from pardec.models.checkpoints import names
+from pardec.models.checkpoints import backbone
+from pardec.models.checkpoints.configs import config_json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,13 +31,13 @@ def transformers_twin(model: LanguageModel) -> PreTrainedModel:
         raise _no_twin(model, "only causal Llama models have one")
     if model.info.matmul_bytes is not None:
         raise _no_twin(model, "its weights are quantised")
-    state = names.split(model.state_dict(), config)
-    weight = state[names.OUTER["embedding"]]
+    state = backbone.split(model.state_dict(), config)
+    weight = state[backbone.OUTER["embedding"]]
     if config.tied:
-        state[names.OUTER["head"]] = weight
+        state[backbone.OUTER["head"]] = weight
     name = "Qwen3" if config.qk_norm else "Qwen2" if config.qkv_bias else "Llama"
-    said = {key: value for key, value in config.to_json().items() if key not in ("dtype", "model_type")}
-    shape = getattr(transformers, f"{name}Config")(**said)
+    values = {key: value for key, value in config_json(config).items() if key not in ("dtype", "model_type")}
+    shape = getattr(transformers, f"{name}Config")(**values)
     # Weights are taken as they are, not copied into freshly drawn ones; the rotary table is all that must be
     # computed.
     with torch.device("meta"):

@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pardec.models.architectures.attention import AttentionPlan, Cache, Pair
 from pardec.models.architectures.backbone import Backbone
-from pardec.models.architectures.base import Cache
 
 GRAPHS = 64
 """Shapes that one model may be compiled for: a prompt pass, and a pass for each length that a decoder uses."""
@@ -32,11 +32,7 @@ COMPILERS = ("g++", "clang++", "c++")
 
 
 def refuse_platform(device: str) -> None:
-    """Whether this machine can compile for `device`.
-
-    Raises:
-        NotImplementedError: it cannot; says what is missing.
-    """
+    """Raise NotImplementedError, with what is missing, unless this machine can compile for `device`."""
     kind = device.partition(":")[0]
     if kind not in ("cuda", "cpu"):
         raise NotImplementedError(f"engine compiled: there is none for device {kind}")
@@ -62,23 +58,23 @@ class StaticCaches:
     """Preallocated caches by shape, at addresses that stay, since a captured graph writes where it wrote before."""
 
     def __init__(self) -> None:
-        self.kept: dict[tuple[int, int], list[tuple[Tensor, Any]]] = {}
+        self.kept: dict[tuple[int, int], list[tuple[list[Pair], Any]]] = {}
 
     def take(self, batch: int, size: int, make: Callable[[], Cache]) -> Cache:
-        """A cache that nobody holds any more, forgotten but not cleared, or a new one. What a mask hides of it is
-        multiplied by nought, so it is finite and no more."""
+        """Returns a free cache of this shape (contents stale) or a new one; masked columns get zero weight, so stale
+        values only need to be finite."""
         waiting = self.kept.setdefault((batch, size), [])
-        cache = make() if all(holder() is not None for _, holder in waiting) else None
-        if cache is not None:
-            torch._dynamo.mark_static_address(cache.store)
-            waiting.append((cache.store, weakref.ref(cache)))
+        place = next((k for k, (_, holder) in enumerate(waiting) if holder() is None), None)
+        if place is None:
+            cache = make()
+            for pair in cache.layers:
+                for tensor in pair:
+                    torch._dynamo.mark_static_address(tensor)
+            waiting.append((cache.layers, weakref.ref(cache)))
             return cache
-        place = next(k for k, (_, holder) in enumerate(waiting) if holder() is None)
-        store = waiting[place][0]
-        cache = Cache.__new__(Cache)
-        cache.store, cache.length, cache.table, cache.placed = store, 0, None, None
-        cache.keys, cache.values = store.unbind(1)
-        waiting[place] = (store, weakref.ref(cache))
+        layers = waiting[place][0]
+        cache = Cache.over(layers)
+        waiting[place] = (layers, weakref.ref(cache))
         return cache
 
 
@@ -107,60 +103,64 @@ class StaticBackbone(Backbone):
             pad = tokens.new_zeros(len(tokens))
         return super().forward(tokens, pad, **rest)
 
-    def run_layers(self, x, cos, sin, mask, is_causal, store, past, filled, slots, taps):
+    def run_layers(self, x, cos, sin, plan, cache, taps):
         """As the backbone's, by a graph of the shape of `x` and of the cache's size."""
-        if store is not None and (past > 0 or slots is not None or filled != x.shape[1]):
-            mask, slots = static_view(x, mask, store, past, filled, slots, self.padded)
-            past, filled, is_causal = 0, store.shape[4], False
-            if cos is not None and self.padded:
-                cos, sin = (table.expand(len(x), -1, -1, -1).contiguous() for table in (cos, sin))
+        mask, is_causal, columns, pairs = plan.mask, plan.is_causal, None, None
+        if cache is not None:
+            pairs, is_causal = cache.layers, plan.is_causal and plan.past == 0
+            prompt = plan.past == 0 and plan.writes is None and plan.filled == x.shape[1]
+            if not prompt:
+                mask, columns = static_view(x, plan, cache.size, self.padded)
+                is_causal = False
+                if cos is not None and self.padded:
+                    cos, sin = (table.expand(len(x), -1, -1, -1).contiguous() for table in (cos, sin))
         if self.on_cuda:
             torch.compiler.cudagraph_mark_step_begin()
-        x, tapped = self.graph(x, cos, sin, mask, is_causal, store, past, filled, slots, taps)
+        x, tapped = self.graph(x, cos, sin, mask, is_causal, pairs, columns, taps)
         # A captured graph writes its results where it wrote them before; features outlive the pass, the stream is
         # read at once.
         return x, [part.clone() for part in tapped] if self.on_cuda else tapped
 
-    def _layers(self, x, cos, sin, mask, is_causal, store, past, filled, slots, taps):
-        return Backbone.run_layers(self, x, cos, sin, mask, is_causal, store, past, filled, slots, taps)
+    def _layers(self, x, cos, sin, mask, is_causal, pairs, columns, taps):
+        """The layers, all shapes fixed: `columns` [B, T] where the pass writes, None at the start of a cache."""
+        if columns is None:
+            plan = AttentionPlan(mask, is_causal, 0, x.shape[1])
+        else:
+            plan = AttentionPlan(mask, False, 0, mask_width(mask, pairs), [(slice(None), columns)])
+        tapped = []
+        for index, layer in enumerate(self.layers):
+            x = layer(x, cos, sin, plan, None if pairs is None else pairs[index])
+            if taps is not None and index in taps:
+                tapped.append(x)
+        return x, tapped
 
 
-def static_view(
-    x: Tensor,
-    mask: Tensor | None,
-    store: Tensor,
-    past: int,
-    filled: int,
-    slots: tuple | None,
-    padded: bool,
-) -> tuple[Tensor | None, tuple]:
-    """The mask [B, 1, T, S] over a whole cache of S columns (None where all of it is seen), and the columns that a pass
-    of x [B, T, hidden] writes, as tensors."""
-    batch, length, size = len(x), x.shape[1], store.shape[4]
-    columns = torch.arange(size, device=x.device)
+def mask_width(mask: Tensor | None, pairs: list[Pair]) -> int:
+    """Returns the columns that a pass over a whole cache sees."""
+    return pairs[0][0].shape[2] if mask is None else mask.shape[-1]
+
+
+def static_view(x: Tensor, plan: AttentionPlan, size: int, padded: bool) -> tuple[Tensor | None, Tensor]:
+    """Returns the mask [B, 1, T, S] over a whole cache of `size` columns (None where all of it is seen), and the
+    columns [B, T] that a pass of x [B, T, hidden] writes, as tensors."""
+    batch, length = len(x), x.shape[1]
+    mask = plan.mask
     if mask is not None:
         mask = F.pad(mask, (0, size - mask.shape[-1]), value=False)
-    elif filled < size or padded:
-        mask = (columns < filled)[None, None, None].expand(1, 1, length, size)
+    elif plan.filled < size or padded:
+        mask = (torch.arange(size, device=x.device) < plan.filled)[None, None, None].expand(
+            1, 1, length, size
+        )
     if mask is not None:
         mask = mask.expand(batch, 1, length, size).contiguous()
-    if slots is None:
-        rows = torch.arange(batch, device=x.device)[:, None]
-        slots = rows, slice(None), columns[past : past + length].expand(batch, length).contiguous()
-    return mask, slots
+    if plan.writes is None:
+        columns = torch.arange(plan.past, plan.past + length, device=x.device).expand(batch, length)
+    else:
+        columns = plan.writes[0][1]
+    return mask, columns.contiguous()
 
 
-def compile_model(model: Any, device: str) -> Any:
-    """`model` on the engine `compiled`.
-
-    Raises:
-        NotImplementedError: the machine cannot compile, or the model has no static form.
-    """
-    refuse_platform(device)
-    if type(model) is Backbone:
-        return StaticBackbone.of(model, device)
-    from pardec.models.engines import compiled_draft
-
-    if type(model) is compiled_draft.DraftModel:
-        return compiled_draft.StaticDraft.of(model, device)
-    raise NotImplementedError(f"engine compiled: {type(model).__name__} has no static form")
+def refused(error: BaseException) -> bool:
+    """Whether the compiler says that code or shapes are beyond it: unsupported, rather than a fault."""
+    kinds = ("Unsupported", "FailOnRecompileLimitHit", "RecompileLimitExceeded")
+    return type(error).__module__.startswith("torch._dynamo") and type(error).__name__ in kinds

@@ -6,13 +6,11 @@ padding's keys and values land in columns that the block, written last, overwrit
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pardec.models.architectures.base import Cache, Layout
+from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair
 from pardec.models.architectures.draft import DraftModel
 from pardec.models.architectures.norm import rms_norm
 from pardec.models.engines.compiled import StaticCaches, compiler
@@ -78,7 +76,7 @@ class StaticDraft(DraftModel):
         cos, sin = self.cos[positions], self.sin[positions]
         if self.on_cuda:
             torch.compiler.cudagraph_mark_step_begin()
-        x = self.graph(block, context.contiguous(), cos, sin, mask, cache.store, columns.contiguous())
+        x = self.graph(block, context.contiguous(), cos, sin, mask, cache.layers, columns.contiguous())
         cache.length = past + new
         return x.clone() if self.on_cuda else x
 
@@ -89,17 +87,14 @@ class StaticDraft(DraftModel):
         cos: Tensor,
         sin: Tensor,
         mask: Tensor,
-        store: Tensor,
+        pairs: list[Pair],
         columns: Tensor,
     ) -> Tensor:
         """Normed hidden states [B, k, hidden]; context and its columns padded, all of fixed shape."""
         new = context.shape[1]
-        rows = torch.arange(len(block), device=block.device)[:, None]
-        slots: list[Any] = [
-            (slice(None, new), (rows, slice(None), columns[:, :new])),
-            (slice(new, None), (rows, slice(None), columns[:, new:])),
-        ]
+        writes = [(slice(None, new), columns[:, :new]), (slice(new, None), columns[:, new:])]
+        plan = AttentionPlan(mask, filled=pairs[0][0].shape[2], writes=writes)
         x = block
         for index, layer in enumerate(self.layers):
-            x = layer(x, context, cos, sin, mask, store[index], (0, store.shape[4]), slots)
+            x = layer(x, context, cos, sin, plan, pairs[index])
         return rms_norm(x, self.norm, self.config.norm_eps)

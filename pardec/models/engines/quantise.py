@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from pardec.common.errors import UserError
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.base import LanguageModel
-from pardec.models.checkpoints.facts import GROUP
+from pardec.models.checkpoints.sizes import GROUP
 
 MATRICES = ("qkv", "out", "gate_up", "down")
 """Matrices of a layer; all that a token multiplies but the output head."""

@@ -17,6 +17,7 @@ from pardec.common.files import atomic, sha256, write_json
 from pardec.common.settings import Settings
 from pardec.data.tokenizers import BYTES, byte_tokenizer
 from pardec.models.architectures.config import BackboneConfig
+from pardec.models.checkpoints.configs import config_json
 from pardec.models.checkpoints.shapes import shape
 
 NEEDED = ("family", "vocab_size", "hidden", "layers", "heads", "mlp")
@@ -108,7 +109,7 @@ class RandomSettings(Settings):
         """The content of config.json, weights apart."""
         if self.shape is not None:
             return shape(self.shape, self.layers, self.max_positions)
-        return self.config().to_json()
+        return config_json(self.config())
 
     def config(self) -> BackboneConfig:
         """The shape that its own keys say, as a backbone's configuration."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -14,9 +13,6 @@ from pardec.models.architectures.base import LanguageModel
 from pardec.models.training.batches import AnswerRows, Mixture, Rows
 from pardec.models.training.rollouts import roll_out
 
-if TYPE_CHECKING:
-    from pardec.models.training.objectives.draft import DraftSettings
-
 SEED = 0x5EED
 """Of the choice of prompts and of drawn outputs: the same sequences for every draft of a target."""
 
@@ -25,11 +21,15 @@ def draft_rows(
     folder: str | Path,
     tokenizer: TextTokenizer,
     target: LanguageModel,
-    settings: DraftSettings,
     canvas: int | None,
+    sequences: int,
+    new_tokens: int,
+    temperature: float = 0.0,
     by_length: bool = False,
 ) -> tuple[Rows, int | None]:
-    """The target's own outputs as training rows, tasks apart, and the canvas they fill (None for text).
+    """Returns the target's own outputs as training rows, tasks apart, and the canvas they fill (None for text).
+
+    sequences: outputs in all. new_tokens: length of an output. temperature: 0 is greedy.
 
     Text has no end within a canvas, so its outputs never end.
 
@@ -44,19 +44,19 @@ def draft_rows(
     generator = torch.Generator().manual_seed(SEED)
     order = torch.randperm(len(records), generator=generator).tolist()
     tasks = list(dict.fromkeys(record["task"] for record in records))
-    share = max(1, settings.sequences // len(tasks))
+    share = max(1, sequences // len(tasks))
     parts = []
     for task in tasks:
         chosen = [records[index] for index in order if records[index]["task"] == task][:share]
-        if settings.temperature > 0:
+        if temperature > 0:
             # Drawn outputs differ, so a prompt may be continued more than once.
             chosen = (chosen * -(-share // len(chosen)))[:share]
         prompts = [tokenizer.encode_prompt(record["prompt"]) for record in chosen]
-        size = settings.new_tokens
+        size = new_tokens
         if ends:
             longest = max(len(tokenizer.encode_answer(record["answer"])) for record in chosen)
             size = min(size, canvas or longest)
-        outputs = roll_out(target, prompts, size, generator, settings.temperature, ban_eos=not ends)
+        outputs = roll_out(target, prompts, size, generator, temperature, ban_eos=not ends)
         # An output of one token holds no block to learn.
         kept = [pair for pair in zip(prompts, outputs, strict=True) if len(pair[1]) > 1]
         if not kept:
@@ -66,4 +66,4 @@ def draft_rows(
         prompts, outputs = zip(*kept, strict=True)
         longest = max(map(len, outputs))
         parts.append(AnswerRows(prompts, outputs, longest, tokenizer.pad_id, tokenizer.eos_id, by_length))
-    return Mixture(parts), (canvas or settings.new_tokens) if ends else None
+    return Mixture(parts), (canvas or new_tokens) if ends else None

@@ -14,7 +14,7 @@ from pardec.common.files import write_json
 from pardec.common.progress import Progress
 from pardec.data.load import load_tokenizer
 from pardec.models.architectures.base import LanguageModel
-from pardec.models.load import load_model
+from pardec.models.load import load_model, save_model
 from pardec.models.registry import FAMILIES
 from pardec.models.sources.train import TrainSettings
 from pardec.models.training.muon import Muon
@@ -74,7 +74,7 @@ def train_model(
         "torch": torch.__version__,
     }
     out = Path(out)
-    model.save(out)
+    save_model(model, out)
     tokenizer.save(out / "tokenizer.json")
     write_json(out / "training.json", report)
     return report

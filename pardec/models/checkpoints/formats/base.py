@@ -1,4 +1,4 @@
-"""What a checkpoint format is: a reader of config.json, and its names for the weights of a backbone."""
+"""What a checkpoint format is: how it reads and writes config.json, and its names for the weights of a backbone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pardec.common.errors import UserError
 
 if TYPE_CHECKING:
-    from pardec.models.architectures.config import BackboneConfig
+    from pardec.models.architectures.config import Config
 
 Values = dict[str, Any]
 
@@ -17,12 +17,14 @@ Values = dict[str, Any]
 class Format(ABC):
     """One `model_type`. One file, one registry line."""
 
+    backbone: bool = True
+    """Whether the configuration is a `BackboneConfig`."""
     spare: tuple[str, ...] = ("rotary_emb.inv_freq",)
     """Ends of names that such checkpoints may hold and that are no weights."""
 
     @classmethod
     @abstractmethod
-    def read(cls, values: Values, where: str) -> BackboneConfig:
+    def read(cls, values: Values, where: str) -> Config:
         """The shape that config.json describes.
 
         Raises:
@@ -30,15 +32,20 @@ class Format(ABC):
         """
 
     @classmethod
+    def write(cls, config: Config) -> Values:
+        """Returns the content of config.json; only formats that this project writes have it."""
+        raise TypeError(f"{cls.__name__} is read only")
+
+    @classmethod
     def name(cls, llama: str) -> str:
         """The format's name of the weight that a Llama checkpoint calls `llama`."""
         return llama
 
 
-def reading(read: Callable[[type, Values, str], BackboneConfig]) -> Any:
+def reading(read: Callable[[type, Values, str], Config]) -> Any:
     """A `read` that names the key which config.json lacks."""
 
-    def checked(cls: type, values: Values, where: str) -> BackboneConfig:
+    def checked(cls: type, values: Values, where: str) -> Config:
         try:
             return read(cls, values, where)
         except KeyError as error:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 from pardec.common.errors import UserError
-from pardec.models.architectures.config import EXTRA, BackboneConfig
+from pardec.models.architectures.config import BackboneConfig, PositionConfig
 from pardec.models.checkpoints.formats.base import Format, Values, first, further, reading, refuse
 from pardec.models.checkpoints.formats.rotary import read_rotary
+
+EXTRA = "pardec"
+"""The one key of config.json that holds what Llama has no name for."""
+EXTRA_KEYS = ("family", "shift", "rotary", "qkv_bias", "qk_norm")
 
 
 class Llama(Format):
@@ -14,6 +21,39 @@ class Llama(Format):
         plain = {"attention_bias": (False, None), "mlp_bias": (False, None), "hidden_act": ("silu",)}
         refuse(values, where, plain)
         return backbone(values, where)
+
+    @classmethod
+    def write(cls, config: BackboneConfig) -> Values:
+        """Returns the content of config.json, in the names of `transformers.LlamaConfig` plus one key of our own."""
+        stretched = {"rope_type": "default"} if config.rope_stretch is None else config.rope_stretch.to_json()
+        extra: dict[str, Any] = {key: getattr(config, key) for key in EXTRA_KEYS}
+        extra["positions"] = None if config.positions is None else asdict(config.positions)
+        return {
+            "architectures": ["LlamaForCausalLM"],
+            "model_type": "llama",
+            "vocab_size": config.vocab_size,
+            "hidden_size": config.hidden,
+            "num_hidden_layers": config.layers,
+            "num_attention_heads": config.heads,
+            "num_key_value_heads": config.kv_heads,
+            "head_dim": config.head_dim,
+            "intermediate_size": config.mlp,
+            "max_position_embeddings": config.max_positions,
+            "is_causal": config.causal,
+            "tie_word_embeddings": config.tied,
+            "rope_parameters": {**stretched, "rope_theta": config.rope_theta},
+            "rope_theta": config.rope_theta,
+            "rms_norm_eps": config.norm_eps,
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "mlp_bias": False,
+            "bos_token_id": config.bos_id,
+            "eos_token_id": [config.eos_id, *config.stop_ids] if config.stop_ids else config.eos_id,
+            "pad_token_id": config.pad_id,
+            "mask_token_id": config.mask_id,
+            "dtype": "float32",
+            EXTRA: extra,
+        }
 
 
 def backbone(values: Values, where: str, eps: float = 1e-6, **changes) -> BackboneConfig:
@@ -48,6 +88,9 @@ def backbone(values: Values, where: str, eps: float = 1e-6, **changes) -> Backbo
         "mask_id": values.get("mask_token_id"),
     }
     try:
-        return BackboneConfig(**{**common, **(values.get(EXTRA) or {}), **changes})
+        extra = dict(values.get(EXTRA) or {})
+        positions = extra.pop("positions", None)
+        extra["positions"] = None if positions is None else PositionConfig.of(positions)
+        return BackboneConfig(**{**common, **extra, **changes})
     except TypeError as error:
         raise UserError(where, f"has a bad {EXTRA!r} section ({error})", "train the model again") from None

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from math import pi
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pardec.common.errors import UserError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Llama 3.1's scaling (Dubey et al. 2024, arXiv:2407.21783): waves longer than the context that the model
-    was first trained on are slowed by `factor`, short ones stay, those between are blended."""
-
-    factor: float
-    low_freq_factor: float
-    high_freq_factor: float
-    original_max_position_embeddings: int
-
-    def apply(self, rates: Tensor) -> Tensor:
-        """The scaled angle a position, [head_dim / 2] float32."""
-        turns = self.original_max_position_embeddings * rates / (2 * pi)
-        blend = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
-        kept = blend.clamp(0, 1)
-        return rates * kept + rates / self.factor * (1 - kept)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"rope_type": "llama3", **asdict(self)}
+from pardec.models.architectures.config import Stretch
 
 
 def read_rotary(values: dict[str, Any], where: str, theta: float = 10_000.0) -> tuple[float, Stretch | None]:
-    """The base of the rotary positions and their scaling, if any.
+    """Returns the base of the rotary positions and their scaling, if any.
 
     transformers 5 nests them in `rope_parameters`; older files hold `rope_theta` at the top and a scaling in
     `rope_scaling`.

@@ -49,11 +49,11 @@ class Family(ABC):
     ) -> LanguageModel:
         """A model of this family, its weights not yet drawn.
 
-        It has `info`, `initialise(generator)` and `save(folder)`; matrices of modules called `layers` are optimised by
+        It has `config`, `info` and `initialise(generator)`; matrices of modules called `layers` are optimised by
         Muon, the rest by AdamW.
         """
         from pardec.models.architectures.backbone import Backbone
-        from pardec.models.checkpoints.shape import shape_of
+        from pardec.models.training.shape import shape_of
 
         return Backbone(shape_of(settings, tokenizer))
 

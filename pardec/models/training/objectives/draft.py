@@ -88,8 +88,9 @@ class Draft(Family):
         Raises:
             UserError: a width that is not the target's, layers that it does not have, or no mask token.
         """
+        from pardec.models.architectures.config import DraftConfig
         from pardec.models.architectures.draft import DraftModel
-        from pardec.models.architectures.draft_config import DraftConfig, tapped_layers
+        from pardec.models.checkpoints.formats.dflash import tapped_layers
         from pardec.models.training.tapped import Tapped
 
         self.target, size = teachers["target"], settings.size
@@ -137,11 +138,21 @@ class Draft(Family):
         from pardec.models.training.draft_rows import draft_rows
 
         target = teachers["target"]
-        return draft_rows(folder, tokenizer, target, self.settings, settings.canvas, settings.group_by_length)
+        own = self.settings
+        return draft_rows(
+            folder,
+            tokenizer,
+            target,
+            settings.canvas,
+            own.sequences,
+            own.new_tokens,
+            own.temperature,
+            settings.group_by_length,
+        )
 
     def loss(self, model: DraftModel, batch: Batch, generator: Generator) -> Tensor:
         """Weighted mean cross entropy, in nats, of the tokens behind random anchors."""
-        from pardec.models.architectures.base import Layout
+        from pardec.models.architectures.attention import Layout
 
         size, count = self.settings.block, self.settings.anchors
         stop = batch.start + int(batch.lengths.max())

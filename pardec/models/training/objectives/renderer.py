@@ -85,7 +85,8 @@ class RendererFamily(Family):
         return True
 
     def build(self, settings: TrainSettings, tokenizer: HierarchyTokenizer, teachers: dict) -> Renderer:
-        from pardec.models.architectures.renderer import Renderer, RendererConfig
+        from pardec.models.architectures.config import RendererConfig
+        from pardec.models.architectures.renderer import Renderer
 
         if not hasattr(tokenizer, "expansions") or tokenizer.level != "roots":
             raise UserError(

@@ -1,68 +1,55 @@
-"""A model's folder: config.json, safetensors under the names of its format, tokenizer.json, training.json."""
+"""Weights in a model's folder: one safetensors file or several shards, read and checked by name and shape."""
 
 from __future__ import annotations
 
 import difflib
 import json
 import struct
-from dataclasses import replace
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_json
-from pardec.data.ends import read_ends
-from pardec.models.architectures.backbone import Backbone
-from pardec.models.architectures.config import BackboneConfig, format_of
-from pardec.models.checkpoints import names
+from pardec.models.checkpoints.configs import config_json
 from pardec.models.checkpoints.shards import shard_names
 
 WEIGHTS = "model.safetensors"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
-def save(model: Backbone, folder: str | Path) -> None:
-    """Write config.json and model.safetensors, both whole or not at all."""
-    folder = Path(folder)
-    tensors = names.split(model.state_dict(), model.config)
-    with atomic(folder / WEIGHTS) as temporary:
-        save_file(tensors, temporary, metadata={"format": "pt"})
-    write_json(folder / "config.json", model.config.to_json())
+class Checkpoint(ABC):
+    """How one architecture is read from a folder and written to it. One file, one registry line."""
 
+    model: type[nn.Module]
 
-def read_config(folder: str | Path) -> BackboneConfig:
-    """The shape of the model in `folder`.
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path, device: str, dtype: torch.dtype) -> nn.Module:
+        """Returns the model in `folder`, or one drawn at random where the folder says so.
 
-    Raises:
-        UserError: no such folder, or a config.json that is missing, damaged, or of another kind of model.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise UserError(folder, "is not a folder", "give the folder of a model, with config.json in it")
-    path = folder / "config.json"
-    config = BackboneConfig.from_json(read_json(path), str(path))
-    return replace(config, stop_ids=tuple(sorted(read_ends(folder) - {config.eos_id})))
+        Raises:
+            UserError: the folder holds no whole model; names the file and what is wrong.
+        """
 
+    @classmethod
+    @abstractmethod
+    def tensors(cls, model: nn.Module) -> dict[str, Tensor]:
+        """Returns the weights under their published names."""
 
-def read_weights(folder: str | Path, config: BackboneConfig, device: str = "cpu") -> dict[str, Tensor]:
-    """All weights of the backbone in `folder`, by Llama's names, checked against `config`.
-
-    Raises:
-        UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong
-        shape.
-    """
-    path = Path(folder) / "config.json"
-    form = format_of(read_json(path), str(path))
-    theirs = {form.name(name): name for name in names.shapes(config)}
-    wanted = {form.name(name): shape for name, shape in names.shapes(config).items()}
-    # Tied checkpoints of other tools may carry the head a second time.
-    spare = (*form.spare, form.name(names.OUTER["head"])) if config.tied else form.spare
-    found = read_tensors(folder, wanted, device, spare)
-    return {theirs[name]: found.pop(name) for name in list(found)}
+    @classmethod
+    def save(cls, model: nn.Module, folder: str | Path) -> None:
+        """Write config.json and model.safetensors, both whole or not at all."""
+        folder = Path(folder)
+        tensors = {name: tensor.detach().contiguous() for name, tensor in cls.tensors(model).items()}
+        with atomic(folder / WEIGHTS) as temporary:
+            save_file(tensors, temporary, metadata={"format": "pt"})
+        write_json(folder / "config.json", config_json(model.config))
 
 
 def read_tensors(

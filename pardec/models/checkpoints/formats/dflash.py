@@ -1,76 +1,21 @@
-"""The shape of a block-diffusion draft, as config.json of a published DFlash checkpoint holds it."""
+"""The config.json of a published DFlash draft (arXiv:2602.06036)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from pardec.common.errors import UserError
-from pardec.models.checkpoints.formats.rotary import Stretch, read_rotary
+from pardec.models.architectures.config import DraftConfig
+from pardec.models.checkpoints.formats.base import Format, Values
+from pardec.models.checkpoints.formats.rotary import read_rotary
 
 ARCHITECTURE = "DFlashDraftModel"
 
 
-@dataclass(frozen=True)
-class DraftConfig:
-    """A draft of `layers` layers for a target of `target_layers` layers.
-
-    hidden is the target's own width: the draft reads the target's embedding and writes through its head. taps:
-    layers of the target, from 0, whose hidden states are its context. block: tokens of a block, the anchor
-    included. qk_norm: whether queries and keys are normed by head, as in Qwen3 (model type "llama": they are not).
-    """
-
-    vocab_size: int
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    mlp: int
-    max_positions: int
-    block: int
-    mask_id: int
-    taps: tuple[int, ...]
-    target_layers: int
-    rope_theta: float = 10_000.0
-    rope_stretch: Stretch | None = None
-    norm_eps: float = 1e-6
-    qk_norm: bool = True
-    bos_id: int | None = None
-    eos_id: int | None = None
-    pad_id: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """The content of config.json, in the published names."""
-        return {
-            "architectures": [ARCHITECTURE],
-            "model_type": "qwen3" if self.qk_norm else "llama",
-            "block_size": self.block,
-            "dflash_config": {"mask_token_id": self.mask_id, "target_layer_ids": list(self.taps)},
-            "num_target_layers": self.target_layers,
-            "vocab_size": self.vocab_size,
-            "hidden_size": self.hidden,
-            "num_hidden_layers": self.layers,
-            "num_attention_heads": self.heads,
-            "num_key_value_heads": self.kv_heads,
-            "head_dim": self.head_dim,
-            "intermediate_size": self.mlp,
-            "max_position_embeddings": self.max_positions,
-            "rope_theta": self.rope_theta,
-            **({} if self.rope_stretch is None else {"rope_scaling": self.rope_stretch.to_json()}),
-            "rms_norm_eps": self.norm_eps,
-            "hidden_act": "silu",
-            "attention_bias": False,
-            "tie_word_embeddings": True,
-            "bos_token_id": self.bos_id,
-            "eos_token_id": self.eos_id,
-            "pad_token_id": self.pad_id,
-            "dtype": "float32",
-        }
+class DFlash(Format):
+    backbone = False
 
     @classmethod
-    def from_json(cls, values: dict[str, Any], where: str) -> DraftConfig:
-        """Read config.json.
+    def read(cls, values: Values, where: str) -> DraftConfig:
+        """Returns the shape that config.json describes.
 
         Raises:
             UserError: a key is missing, or the draft needs something this model does not have; names the key.
@@ -82,7 +27,7 @@ class DraftConfig:
         try:
             hidden, heads = values["hidden_size"], values["num_attention_heads"]
             layers, target_layers = values["num_hidden_layers"], values["num_target_layers"]
-            return cls(
+            return DraftConfig(
                 vocab_size=values["vocab_size"],
                 hidden=hidden,
                 layers=layers,
@@ -107,6 +52,35 @@ class DraftConfig:
             fix = "give a config.json in the published DFlash format"
             raise UserError(where, f"has no key {error.args[0]!r}", fix) from None
 
+    @classmethod
+    def write(cls, config: DraftConfig) -> Values:
+        """Returns the content of config.json, in the published names."""
+        return {
+            "architectures": [ARCHITECTURE],
+            "model_type": "qwen3" if config.qk_norm else "llama",
+            "block_size": config.block,
+            "dflash_config": {"mask_token_id": config.mask_id, "target_layer_ids": list(config.taps)},
+            "num_target_layers": config.target_layers,
+            "vocab_size": config.vocab_size,
+            "hidden_size": config.hidden,
+            "num_hidden_layers": config.layers,
+            "num_attention_heads": config.heads,
+            "num_key_value_heads": config.kv_heads,
+            "head_dim": config.head_dim,
+            "intermediate_size": config.mlp,
+            "max_position_embeddings": config.max_positions,
+            "rope_theta": config.rope_theta,
+            **({} if config.rope_stretch is None else {"rope_scaling": config.rope_stretch.to_json()}),
+            "rms_norm_eps": config.norm_eps,
+            "hidden_act": "silu",
+            "attention_bias": False,
+            "tie_word_embeddings": True,
+            "bos_token_id": config.bos_id,
+            "eos_token_id": config.eos_id,
+            "pad_token_id": config.pad_id,
+            "dtype": "float32",
+        }
+
 
 def tapped_layers(target_layers: int, count: int) -> tuple[int, ...]:
     """`count` layers of the target, evenly from its 2nd to its 3rd-last, as published drafts without an explicit
@@ -119,7 +93,7 @@ def tapped_layers(target_layers: int, count: int) -> tuple[int, ...]:
     return tuple(round(first + index * (last - first) / (count - 1)) for index in range(count))
 
 
-def _refuse_unsupported(values: dict[str, Any], where: str) -> None:
+def _refuse_unsupported(values: Values, where: str) -> None:
     kind = values.get("model_type", "qwen3")
     if kind not in ("qwen3", "llama"):
         raise UserError(where, f"describes a draft of type {kind!r}", "give one of type 'qwen3' or 'llama'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pardec.data.tokenizers import TextTokenizer
-from pardec.models.architectures.config import BackboneConfig
+from pardec.models.architectures.config import BackboneConfig, GridConfig, PositionConfig
 from pardec.models.registry import FAMILIES
 from pardec.models.sources.train import TrainSettings
 
@@ -11,18 +11,26 @@ from pardec.models.sources.train import TrainSettings
 def shape_of(settings: TrainSettings, tokenizer: TextTokenizer) -> BackboneConfig:
     """The backbone that `settings` describe, for the vocabulary of `tokenizer`."""
     size, family = settings.size, FAMILIES.load(settings.family)(settings.objective)
-    learned = {}
+    learned, rotary = None, True
     if settings.positions is not None:
-        learned = {
-            "prompt_positions": settings.positions.prompt,
-            "canvas_positions": settings.positions.canvas,
-        }
-        learned["rotary"] = settings.positions.rotary
-        if grid := settings.positions.grid:
-            learned |= {"grid_rows": grid.rows, "grid_columns": grid.columns, "grid_cell": grid.cell_tokens}
-            learned |= {"grid_right": grid.ends, "grid_below": grid.ends, "grid_waves": grid.waves}
-            learned |= {"grid_height_at": grid.height_at}
-            learned |= {"grid_width_at": grid.width_at, "grid_zero_id": tokenizer.encode("0")[0]}
+        rotary = settings.positions.rotary
+        grid = settings.positions.grid
+        learned = PositionConfig(
+            settings.positions.prompt,
+            settings.positions.canvas,
+            None
+            if grid is None
+            else GridConfig(
+                rows=grid.rows,
+                columns=grid.columns,
+                ends=grid.ends,
+                waves=grid.waves,
+                cell=grid.cell_tokens,
+                width_at=grid.width_at,
+                height_at=grid.height_at,
+                zero_id=tokenizer.encode("0")[0],
+            ),
+        )
     return BackboneConfig(
         vocab_size=tokenizer.vocab_size,
         hidden=size.hidden,
@@ -40,5 +48,6 @@ def shape_of(settings: TrainSettings, tokenizer: TextTokenizer) -> BackboneConfi
         mask_id=tokenizer.mask_id if family.masks else None,
         shift=family.shift,
         family=settings.family,
-        **learned,
+        positions=learned,
+        rotary=rotary,
     )

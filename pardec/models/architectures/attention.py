@@ -1,0 +1,205 @@
+"""Attention, shared by every architecture: the cache, what a pass attends to, rotary positions, and `attend`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pardec.models.architectures.config import ModelInfo, Stretch
+
+FEW = 64
+"""Tokens behind a cache up to which a chain's mask is kept and sliced rather than made."""
+Pair = tuple[Tensor, Tensor]
+"""Keys and values of one layer, [B, kv_heads, S, head_dim] each."""
+
+
+class Cache:
+    """Preallocated keys and values, written by position.
+
+    layers: one pair of tensors [B, kv_heads, S, head_dim] per layer, each of its own memory, so that a compiled graph
+    which writes one of them copies no other. length: positions filled so far, the same for every row (left padding
+    aligns rows). `crop` forgets the tail without touching memory.
+    """
+
+    def __init__(self, info: ModelInfo, batch: int, size: int, device, dtype):
+        shape = (batch, info.kv_heads, size, info.head_dim)
+        self.layers: list[Pair] = [
+            (torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype))
+            for _ in range(info.layers)
+        ]
+        self.forget()
+
+    @classmethod
+    def over(cls, layers: list[Pair]) -> Cache:
+        """Returns an empty cache over existing tensors, their contents stale."""
+        cache = cls.__new__(cls)
+        cache.layers = layers
+        cache.forget()
+        return cache
+
+    def forget(self) -> None:
+        """Empty the cache."""
+        self.length = 0
+        self.table: tuple[Tensor, Tensor] | None = None
+        """[B, 1] long each: canvas positions per row of a table, and its rows, for models with row and column
+        positions; known from the prompt, which later passes do not see."""
+        self.placed: Tensor | None = None
+        """[B, S, hidden]: the vectors of those models' canvas positions, from the canvas's start on."""
+
+    @property
+    def size(self) -> int:
+        return self.layers[0][0].shape[2]
+
+    @property
+    def device(self) -> torch.device:
+        return self.layers[0][0].device
+
+    @property
+    def nbytes(self) -> int:
+        return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
+
+    def crop(self, length: int) -> None:
+        if not 0 <= length <= self.length:
+            raise ValueError(f"cannot crop a cache of {self.length} positions to {length}")
+        self.length = length
+
+    def move(self, start: Tensor | int, source: Tensor) -> None:
+        """Copy the columns `source` of each row to `start`, `start` + 1, and so on: the accepted path of a tree,
+        out of all that was verified. The columns behind the path keep stale contents; the caller crops.
+
+        start: [B] long, or one number for all rows. source: [B, n] long, columns of the cache; none before its
+        destination, so rows that have fewer may name any columns behind.
+        """
+        if isinstance(start, int) and len(source) == 1:
+            stop = start + source.shape[1]
+            for pair in self.layers:
+                for tensor in pair:
+                    tensor[:, :, start:stop] = tensor.index_select(2, source[0])
+            return
+        rows = torch.arange(len(source), device=source.device)[:, None]
+        columns = torch.as_tensor(start, device=source.device).view(-1, 1)
+        columns = columns + torch.arange(source.shape[1], device=source.device)
+        for pair in self.layers:
+            for tensor in pair:
+                tensor[rows, :, columns] = tensor[rows, :, source]
+
+
+@dataclass
+class Layout:
+    """Where the tokens of a pass stand, when they do not simply follow one another.
+
+    positions: [B or 1, T] long, for rotary positions. mask: [B or 1, 1, T, filled] bool, the columns of the cache that
+    each token attends to, its own among them; None: all. filled: columns of the cache that take part. columns:
+    [B, T] long, where each row writes its keys and values; None: from the cache's `length` on.
+    """
+
+    positions: Tensor
+    mask: Tensor | None
+    filled: int
+    columns: Tensor | None = None
+
+
+@dataclass
+class AttentionPlan:
+    """What the tokens of a pass attend to, and where the pass writes its keys and values.
+
+    mask: [B or 1, 1, T, filled] bool, or None where all columns are seen, or the causal triangle where `is_causal`.
+    past, filled: columns before the pass, and after it. writes: parts of the pass with the columns [B, n] long of each,
+    written in this order (a later part may overwrite an earlier one); None: from `past` on.
+    """
+
+    mask: Tensor | None = None
+    is_causal: bool = False
+    past: int = 0
+    filled: int = 0
+    writes: list[tuple[slice, Tensor]] | None = None
+
+
+def plan_pass(
+    causal: bool, pad: Tensor | None, past: int, length: int, device: torch.device, layout: Layout | None
+) -> AttentionPlan:
+    """Returns the plan of a pass of `length` tokens behind `past` columns: plain, causal, padded, or by `layout`."""
+    if layout is not None:
+        writes = None if layout.columns is None else [(slice(None), layout.columns)]
+        return AttentionPlan(layout.mask, False, past, layout.filled, writes)
+    mask = attention_mask(causal, pad, past, length, device)
+    return AttentionPlan(mask, causal and mask is None and length > 1, past, past + length)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, pair: Pair | None) -> Tensor:
+    """Returns what each query reads, [B, heads, T, head_dim]; writes keys and values into the layer's cache first.
+
+    query: [B, heads, T, head_dim]. key, value: [B, kv_heads, N, head_dim], N the tokens that the pass writes.
+    pair: the layer's cache; None: `key` and `value` are all there is.
+    """
+    if pair is not None:
+        keys, values = pair
+        if plan.writes is None:
+            keys[:, :, plan.past : plan.past + key.shape[2]] = key
+            values[:, :, plan.past : plan.past + key.shape[2]] = value
+        else:
+            rows = torch.arange(len(key), device=key.device)[:, None]
+            for part, columns in plan.writes:
+                keys[rows, :, columns] = key[:, :, part].transpose(1, 2)
+                values[rows, :, columns] = value[:, :, part].transpose(1, 2)
+        key, value = keys[:, :, : plan.filled], values[:, :, : plan.filled]
+    grouped = query.shape[1] != key.shape[1]
+    return F.scaled_dot_product_attention(
+        query, key, value, plan.mask, is_causal=plan.is_causal, enable_gqa=grouped
+    )
+
+
+def attention_mask(
+    causal: bool, pad: Tensor | None, past: int, length: int, device: torch.device
+) -> Tensor | None:
+    """Returns which columns each query attends to, [B or 1, 1, length, past + length] bool, or None where plain flags
+    suffice.
+
+    A pad token attends to itself, whatever the rest says: a row of the mask without any column would give NaN.
+    """
+    if pad is None and (not causal or past == 0 or length == 1):
+        return None
+    if pad is None and length <= FEW and device.type == "cpu":
+        # As in each verification, where making the mask takes time that counts.
+        width = 1 << (past + length).bit_length()
+        return _stair(length, width)[..., width - past - length :]
+    keys = torch.arange(past + length, device=device)
+    queries = keys[past:, None]
+    allowed = None
+    if causal and length > 1:
+        allowed = (keys <= queries)[None]
+    if pad is not None:
+        real = keys >= pad[:, None, None]
+        allowed = real if allowed is None else allowed & real
+        if length > 1:
+            allowed = allowed | (keys == queries)
+    return allowed[:, None]
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)
+def _stair(length: int, width: int) -> Tensor:
+    """The mask [1, 1, length, width] of the last `length` of `width` tokens; its last columns are that of fewer."""
+    return torch.ones(1, 1, length, width, dtype=torch.bool).tril(width - length)
+
+
+def rope_tables(
+    positions: int, head_dim: int, theta: float, device=None, stretch: Stretch | None = None
+) -> tuple[Tensor, Tensor]:
+    """Returns cosines and signed sines [positions, head_dim] for `rotate` (Su et al. 2021, arXiv:2104.09864)."""
+    half = head_dim // 2
+    rates = 1.0 / theta ** (torch.arange(half, dtype=torch.float32, device=device) * 2 / head_dim)
+    if stretch is not None:
+        rates = stretch.apply(rates)
+    angles = torch.outer(torch.arange(positions, dtype=torch.float32, device=device), rates)
+    cos, sin = angles.cos(), angles.sin()
+    return torch.cat([cos, cos], -1), torch.cat([-sin, sin], -1)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Returns x [B, T, heads, head_dim] turned by its positions; cos, sin: [B or 1, T, 1, head_dim]."""
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)

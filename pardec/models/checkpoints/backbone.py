@@ -1,0 +1,165 @@
+"""A backbone's folder: weights under the names of its format, and under ours, where some matrices are fused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor, cat
+
+from pardec.common.errors import UserError
+from pardec.common.files import read_json
+from pardec.data.ends import read_ends
+from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.config import BackboneConfig
+from pardec.models.checkpoints.configs import format_of
+from pardec.models.checkpoints.drawn import draw_model, is_drawn
+from pardec.models.checkpoints.tensors import Checkpoint, read_tensors
+
+OUTER = {
+    "embedding": "model.embed_tokens.weight",
+    "norm": "model.norm.weight",
+    "head": "lm_head.weight",
+    "positions.prompt": "model.prompt_positions.weight",
+    "positions.canvas": "model.canvas_positions.weight",
+    "positions.rows": "model.grid_rows.weight",
+    "positions.columns": "model.grid_columns.weight",
+    "positions.right": "model.grid_right.weight",
+    "positions.below": "model.grid_below.weight",
+}
+INNER = {
+    "input_norm": ["input_layernorm"],
+    "post_norm": ["post_attention_layernorm"],
+    "qkv": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+    "out": ["self_attn.o_proj"],
+    "gate_up": ["mlp.gate_proj", "mlp.up_proj"],
+    "down": ["mlp.down_proj"],
+}
+BIASED = {"qkv_bias": ["self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"]}
+NORMED = {"query_norm": ["self_attn.q_norm.weight"], "key_norm": ["self_attn.k_norm.weight"]}
+
+
+class BackboneCheckpoint(Checkpoint):
+    model = Backbone
+
+    @classmethod
+    def load(cls, folder: Path, device: str, dtype: torch.dtype) -> Backbone:
+        config = read_backbone_config(folder)
+        if is_drawn(folder):
+            return draw_model(Backbone, folder, config, device, dtype)
+        state = read_weights(folder, config, device)
+        for name in state:
+            state[name] = state[name].to(dtype)
+        with torch.device("meta"):
+            model = Backbone(config)
+        model.load_state_dict(fuse(state, config), assign=True)
+        model.place_tables(device, dtype)
+        return model
+
+    @classmethod
+    def tensors(cls, model: Backbone) -> dict[str, Tensor]:
+        return split(model.state_dict(), model.config)
+
+
+def read_backbone_config(folder: str | Path) -> BackboneConfig:
+    """Returns the shape of the model in `folder`, with every token that ends a text.
+
+    Raises:
+        UserError: no such folder, or a config.json that is missing, damaged, or of another kind of model.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(folder, "is not a folder", "give the folder of a model, with config.json in it")
+    path = folder / "config.json"
+    values = read_json(path)
+    form = format_of(values, str(path))
+    if not form.backbone:
+        kind = values.get("model_type")
+        raise UserError(path, f"describes a {kind!r} model", "name its own architecture in `architectures`")
+    config = form.read(values, str(path))
+    return replace(config, stop_ids=tuple(sorted(read_ends(folder) - {config.eos_id})))
+
+
+def read_weights(folder: str | Path, config: BackboneConfig, device: str = "cpu") -> dict[str, Tensor]:
+    """Returns all weights of the backbone in `folder`, by Llama's names, checked against `config`.
+
+    Raises:
+        UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong
+        shape.
+    """
+    path = Path(folder) / "config.json"
+    form = format_of(read_json(path), str(path))
+    theirs = {form.name(name): name for name in shapes(config)}
+    wanted = {form.name(name): shape for name, shape in shapes(config).items()}
+    # Tied checkpoints of other tools may carry the head a second time.
+    spare = (*form.spare, form.name(OUTER["head"])) if config.tied else form.spare
+    tensors = read_tensors(folder, wanted, device, spare)
+    return {theirs[name]: tensors.pop(name) for name in list(tensors)}
+
+
+def inner(config: BackboneConfig) -> dict[str, list[str]]:
+    """Our name of each weight of a layer to Llama's names of its parts, in the order in which they are fused."""
+    names = {ours: [f"{part}.weight" for part in parts] for ours, parts in INNER.items()}
+    return names | (BIASED if config.qkv_bias else {}) | (NORMED if config.qk_norm else {})
+
+
+def shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
+    """Every weight of a checkpoint of this shape: name to shape."""
+    hidden, mlp = config.hidden, config.mlp
+    query, key = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    rows = {"embedding": config.vocab_size, "head": 0 if config.tied else config.vocab_size}
+    if config.positions is not None:
+        rows |= {"positions.prompt": config.positions.prompt, "positions.canvas": config.positions.canvas}
+        if grid := config.positions.grid:
+            rows |= {"positions.rows": grid.rows, "positions.columns": grid.columns}
+            rows |= {"positions.right": grid.ends, "positions.below": grid.ends}
+    found: dict[str, tuple[int, ...]] = {
+        OUTER[name]: (count, hidden) for name, count in rows.items() if count
+    }
+    found[OUTER["norm"]] = (hidden,)
+    of_layer = {
+        "self_attn.q_proj": (query, hidden),
+        "self_attn.k_proj": (key, hidden),
+        "self_attn.v_proj": (key, hidden),
+        "self_attn.o_proj": (hidden, query),
+        "mlp.gate_proj": (mlp, hidden),
+        "mlp.up_proj": (mlp, hidden),
+        "mlp.down_proj": (hidden, mlp),
+        "input_layernorm": (hidden,),
+        "post_attention_layernorm": (hidden,),
+    }
+    of_layer = {f"{name}.weight": shape for name, shape in of_layer.items()}
+    if config.qkv_bias:
+        of_layer |= dict(zip(BIASED["qkv_bias"], [(query,), (key,), (key,)], strict=True))
+    if config.qk_norm:
+        of_layer |= {part: (config.head_dim,) for parts in NORMED.values() for part in parts}
+    for layer in range(config.layers):
+        found |= {f"model.layers.{layer}.{name}": shape for name, shape in of_layer.items()}
+    return found
+
+
+def split(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
+    """Our weights under Llama's names, fused matrices taken apart."""
+    wanted, of_layer = shapes(config), inner(config)
+    found: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if name in OUTER:
+            found[OUTER[name]] = tensor
+            continue
+        _, layer, ours = name.split(".")
+        names = [f"model.layers.{layer}.{part}" for part in of_layer[ours]]
+        parts = tensor.split([wanted[part][0] for part in names])
+        found |= dict(zip(names, parts, strict=True))
+    return found
+
+
+def fuse(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
+    """Weights under Llama's names as ours; takes them out of `state`, so that two copies of all never
+    exist."""
+    found = {ours: state.pop(theirs) for ours, theirs in OUTER.items() if theirs in state}
+    for layer in range(config.layers):
+        for ours, parts in inner(config).items():
+            tensors = [state.pop(f"model.layers.{layer}.{part}") for part in parts]
+            found[f"layers.{layer}.{ours}"] = tensors[0] if len(tensors) == 1 else cat(tensors)
+    return found
