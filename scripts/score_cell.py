@@ -20,7 +20,7 @@ def arguments() -> argparse.Namespace:
         "--metrics", required=True, help="names with commas between; the first is the main one"
     )
     parser.add_argument("--scorer", help="folder of the autoregressive model that scores text")
-    parser.add_argument("--encoder", help="folder of the encoder for bertscore")
+    parser.add_argument("--encoder", help="folder of the encoder for encoder_similarity")
     parser.add_argument("--run-code", choices=["yes"], help="let metric unit_tests run what models wrote")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto")
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap resampling")

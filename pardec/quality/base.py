@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pardec.common.errors import UserError
@@ -22,8 +22,9 @@ class Scored:
     """A metric's result.
 
     value: over all prompts; None where no output could be scored. low, high: the ends of its 95 % interval,
-    None where there are too few prompts for one. n: prompts that count. per_prompt: one value a prompt, in
-    the order of the outputs; None where an output cannot be scored (an empty text has no likelihood a token).
+    None where there are too few prompts for one. n: prompts that count. per_prompt: one value per prompt, in
+    the order of the outputs; None where an output cannot be scored (an empty text has no likelihood per token, a prompt
+    no answer).
     """
 
     value: float | None
@@ -34,10 +35,10 @@ class Scored:
 
     def as_json(self) -> dict[str, Any]:
         """Plain numbers: libraries hand over numpy's own, which JSON does not know."""
-        found = asdict(self)
+        body = asdict(self)
         for key in ("value", "low", "high"):
-            found[key] = _plain(found[key])
-        return found | {"per_prompt": [_plain(value) for value in self.per_prompt]}
+            body[key] = _plain(body[key])
+        return body | {"per_prompt": [_plain(value) for value in self.per_prompt]}
 
 
 def _plain(value: float | None) -> float | None:
@@ -84,9 +85,10 @@ class Metric(ABC):
         """
         if not outputs:
             raise UserError(f"metric {self.name!r}", "has no output to score", "generate outputs first")
-        if "answer" in self.needs and any(row["answer"] is None for row in outputs):
+        scorable = [row for row in outputs if row["answer"] is not None or "answer" not in self.needs]
+        if not scorable:
             raise UserError(
-                f"metric {self.name!r}", "needs answers, and some prompts have none", "drop this metric"
+                f"metric {self.name!r}", "needs answers, and no prompt has one", "drop this metric"
             )
         if "scorer" in self.needs and (context.scorer is None or context.scorer_tokenizer is None):
             raise UserError(
@@ -94,7 +96,10 @@ class Metric(ABC):
             )
         if "encoder" in self.needs and context.encoder is None:
             raise UserError(f"metric {self.name!r}", "needs an encoder", "give the folder of a local encoder")
-        return self._measure(outputs, context)
+        scored = self._measure(scorable, context)
+        values = iter(scored.per_prompt)
+        kept = {id(row) for row in scorable}
+        return replace(scored, per_prompt=[next(values) if id(row) in kept else None for row in outputs])
 
     @abstractmethod
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:

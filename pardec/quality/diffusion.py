@@ -38,13 +38,13 @@ def bound_draws(
     samples: int,
     seed: int,
     batch: int = 16,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[list[float]]:
     """Draws of an upper bound on each answer's nats: `samples` a record, whose mean estimates the bound.
 
     A draw masks exactly k answer tokens, k uniform in 1..n, and is the cross-entropy summed over them,
     divided by k / n. prompts, answers: token ids, at least one each. names: one a record; its random stream
-    follows from seed and name alone, so neither the batch nor the other records matter. told: hears (done,
+    follows from seed and name alone, so neither the batch nor the other records matter. progress: called with (done,
     total) draws.
 
     Raises:
@@ -65,7 +65,7 @@ def bound_draws(
         for (record, _), nats in zip(part, _masked_nats(model, prompts, answers, part, device), strict=True):
             draws[record].append(nats)
         done += len(part)
-        told(done, len(jobs))
+        progress(done, len(jobs))
     return draws
 
 

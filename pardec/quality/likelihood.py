@@ -101,12 +101,12 @@ def bound_likelihood(
     names: Sequence[str],
     samples: int,
     seed: int,
-    told: Callable[[int, int], None] = lambda done, total: None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BoundLikelihood:
     """Monte-Carlo estimate of the bound on the nats a token of the answers under a masked-diffusion model."""
     from pardec.quality.diffusion import bound_draws
 
-    draws = bound_draws(model, prompts, answers, names, samples, seed, told=told)
+    draws = bound_draws(model, prompts, answers, names, samples, seed, progress=progress)
     nats = [statistics.fmean(row) for row in draws]
     sizes = [len(answer) for answer in answers]
     low, high = intervals.bootstrap_ratio(nats, sizes, seed)

@@ -28,6 +28,6 @@ METRICS = Registry(
         "distinct_2": "pardec.quality.distinct:Distinct2",
         "distinct_3": "pardec.quality.distinct:Distinct3",
         "scorer_nll": "pardec.quality.scorer_nll:ScorerNLL",
-        "bertscore": "pardec.quality.bertscore:BertScore",
+        "encoder_similarity": "pardec.quality.encoder_similarity:EncoderSimilarity",
     },
 )

@@ -1,4 +1,4 @@
-"""How exact a renderer is at each level, and what its energies are worth; from what its decoder told of itself."""
+"""How exact a renderer is at each level, and what its energies are worth; from what its decoder checked."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from collections.abc import Sequence
 from pardec.quality.base import Context, Metric, Scored, mean_of
 
 
-class Told(Metric):
-    """Mean over prompts of a number that the decoder's `check_outputs` told, with a bootstrap interval."""
+class Checked(Metric):
+    """Mean over prompts of a number that the decoder's `check_outputs` returned, with a bootstrap interval."""
 
     better = "higher"
     unit = "fraction"
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        # An arm that is no renderer has nothing to tell; its score is empty.
+        # An arm that is no renderer checks nothing; its score is empty.
         return mean_of(outputs, lambda row: (row.get("checks") or {}).get(self.name), context.seed)
 
 
-class Level0(Told):
+class Level0(Checked):
     """Fraction of roots whose chunks are all right."""
 
     name = "level0"
     title = "roots right"
 
 
-class Level1(Told):
+class Level1(Checked):
     """Fraction of chunks whose characters are all right, given the right chunk."""
 
     name = "level1"
     title = "chunks right"
 
 
-class Rank0(Told):
+class Rank0(Checked):
     """Fraction of pairs (right, wrong) of chunks in which the right one has the lower energy."""
 
     name = "rank0"
     title = "energy rank, chunks"
 
 
-class Rank1(Told):
-    """The same of characters."""
+class Rank1(Checked):
+    """As `Rank0`, for characters."""
 
     name = "rank1"
     title = "energy rank, characters"
 
 
-class Separation0(Told):
+class Separation0(Checked):
     """Energy of wrong chunks less that of the right ones."""
 
     name = "separation0"
@@ -55,8 +55,8 @@ class Separation0(Told):
     margin = 0.1
 
 
-class Separation1(Told):
-    """The same of characters."""
+class Separation1(Checked):
+    """As `Separation0`, for characters."""
 
     name = "separation1"
     title = "energy separation, characters"
@@ -64,8 +64,8 @@ class Separation1(Told):
     margin = 0.1
 
 
-class Invalid(Told):
-    """Tokens of a plan that are no roots, a prompt."""
+class Invalid(Checked):
+    """Tokens of a plan that are no roots, per prompt."""
 
     name = "invalid"
     title = "invalid roots"

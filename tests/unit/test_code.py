@@ -94,7 +94,7 @@ ODD: dict[str, Any] = {
             "run_code": True,
         }
         for name, data, model, metrics in (
-            ("mine", "mine", "small", ["number", "unit_tests", "bertscore"]),
+            ("mine", "mine", "small", ["number", "unit_tests", "encoder_similarity"]),
             ("brackets", "brackets", "four", ["exact"]),
             ("brief", "brackets", "qwen2", ["exact"]),
             ("hub", "mine", "unknown", ["distinct_1", "distinct_3"]),

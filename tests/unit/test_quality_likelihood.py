@@ -158,10 +158,10 @@ def test_draws_depend_on_seed_and_name_only(model):
     assert bound_draws(model, prompts, answers, names, 5, 2) != whole
 
 
-def test_progress_is_told():
+def test_progress_is_reported():
     heard = []
     bound_draws(
-        BOTH, PROMPTS, ANSWERS, NAMES, 5, 1, batch=4, told=lambda done, total: heard.append((done, total))
+        BOTH, PROMPTS, ANSWERS, NAMES, 5, 1, batch=4, progress=lambda done, total: heard.append((done, total))
     )
     assert [done for done, _ in heard] == [4, 5, 9, 10, 14, 15] and {total for _, total in heard} == {15}
 

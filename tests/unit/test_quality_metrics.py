@@ -148,13 +148,22 @@ def test_distinct_does_not_count_outputs_that_have_no_ngram():
     assert (nothing.value, nothing.low, nothing.n) == (None, None, 0)
 
 
+@pytest.mark.parametrize("name", ["exact", "number", "chrf"])
+def test_a_prompt_without_an_answer_has_no_score_and_the_others_have_theirs(name):
+    row = output("copy 1 2", "copy 1 2", "text")
+    alone = measure(name, [row, row])
+    beside = measure(name, [row, row | {"answer": None}, row])
+    assert beside.per_prompt == [alone.per_prompt[0], None, alone.per_prompt[1]]
+    assert (beside.value, beside.n) == (alone.value, 2)
+
+
 @pytest.mark.parametrize(
     ("name", "outputs", "message"),
     [
         ("exact", [], "no output"),
         ("chrf", [output("a", None, "text")], "needs answers"),
         ("scorer_nll", COPIES, "needs a scorer"),
-        ("bertscore", COPIES, "needs an encoder"),
+        ("encoder_similarity", COPIES, "needs an encoder"),
         ("exactt", COPIES, "did you mean 'exact'"),
     ],
 )

@@ -1,4 +1,4 @@
-"""BERTScore: greedy matching of contextual embeddings (Zhang et al. 2020), on a local encoder."""
+"""How alike output and answer are to a local encoder: greedy matching of its embeddings (after Zhang et al. 2020)."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from pardec.common.lazy import lazy
 from pardec.quality.base import Context, Metric, Scored, mean_of
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 torch = lazy("torch")
 
 
-class BertScore(Metric):
-    """F1 of greedy cosine matching between output and answer; no idf weights, no rescaling by a baseline.
+class EncoderSimilarity(Metric):
+    """F1 of greedy cosine matching between the tokens of output and answer.
 
-    The last layer is used, special tokens are left out. An output without a token scores 0.
+    BERTScore's matching with other choices around it, so its values are not BERTScore's: the last layer of whichever
+    encoder is given (bert-score picks a layer per model), no rescaling by a baseline, no idf weights, special tokens
+    left out. An output without a token scores 0.
     """
 
-    name = "bertscore"
-    title = "BERTScore F1"
+    name = "encoder_similarity"
+    title = "encoder similarity"
     better = "higher"
     unit = "cosine"
     margin = 0.01
@@ -59,7 +61,7 @@ class Encoder:
             what = f"is not an encoder ({str(error).splitlines()[0]})"
             raise UserError(path, what, "give a folder with config.json, weights and a tokenizer") from None
         self.device = device
-        self.longest = getattr(self.model.config, "max_position_embeddings", 512)
+        self.longest = min(usable_positions(self.model), self.tokenizer.model_max_length)
 
     def embed(self, text: str) -> Tensor:
         """Unit embeddings [T, hidden] of the tokens of `text`, special ones left out; long texts are cut."""
@@ -74,6 +76,17 @@ class Encoder:
         with torch.inference_mode():
             hidden = self.model(**encoded).last_hidden_state[0][~special]
         return torch.nn.functional.normalize(hidden.float(), dim=-1)
+
+
+def usable_positions(model: nn.Module) -> int:
+    """The most tokens that an encoder takes, special ones included.
+
+    Encoders of RoBERTa's kind number positions from padding_idx + 1 on, so 514 positions hold 512 tokens.
+    """
+    positions = getattr(model.config, "max_position_embeddings", None) or 512
+    tables = (part for name, part in model.named_modules() if name.endswith("position_embeddings"))
+    padding = next((getattr(table, "padding_idx", None) for table in tables), None)
+    return positions if padding is None else positions - padding - 1
 
 
 def greedy_f1(output: Tensor, answer: Tensor) -> float:

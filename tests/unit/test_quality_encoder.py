@@ -1,4 +1,6 @@
-"""BERTScore on a tiny random encoder: identity, symmetry, and greedy matching by hand."""
+"""Similarity by a tiny random encoder: identity, symmetry, greedy matching by hand, and texts of any length."""
+
+import shutil
 
 import pytest
 import torch
@@ -6,7 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from pardec.common.errors import UserError
 from pardec.quality.base import Context
-from pardec.quality.bertscore import Encoder, greedy_f1
+from pardec.quality.encoder_similarity import Encoder, greedy_f1
 from pardec.quality.registry import METRICS
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "dog", "sat", "ran", "mat"]
@@ -48,7 +50,7 @@ def measure(folder, pairs):
         {"id": str(i), "task": "text", "prompt": "", "answer": answer, "tokens": [], "text": text}
         for i, (text, answer) in enumerate(pairs)
     ]
-    return METRICS.load("bertscore")().measure(outputs, Context(encoder=folder))
+    return METRICS.load("encoder_similarity")().measure(outputs, Context(encoder=folder))
 
 
 def test_the_answer_itself_scores_one_and_others_less(folder):
@@ -79,6 +81,28 @@ def test_greedy_matching_by_hand():
     precision, recall = (1.0 + 0.8) / 2, (1.0 + 0.8 + 0.8) / 3
     assert greedy_f1(output, answer) == pytest.approx(2 * precision * recall / (precision + recall))
     assert greedy_f1(output, torch.zeros(0, 2)) == 0.0
+
+
+@pytest.mark.parametrize("kind", ["Roberta", "XLMRoberta", "MPNet"])
+def test_encoders_that_number_positions_behind_the_padding_take_fewer_tokens(folder, tmp_path, kind):
+    """RoBERTa's 514 positions for 512 tokens, on a small scale: 14 positions, padding 1, so 12 tokens with two ends."""
+    import transformers
+
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors"))
+    config = getattr(transformers, f"{kind}Config")(
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=14,
+        pad_token_id=1,
+    )
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(tmp_path)
+    encoder = Encoder(tmp_path, "cpu")
+    assert encoder.longest == 12 and encoder.embed("cat " * 50).shape == (10, 16)
+    (result,) = measure(tmp_path, [("cat " * 50, "the cat sat")]).per_prompt
+    assert 0 < result <= 1
 
 
 def test_a_missing_or_empty_folder_is_told(tmp_path):
