@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
-from pardec.common.files import write_json
-from pardec.evidence.jobs import read_jobs
-from pardec.evidence.provenance import now, write_sidecar
+from pardec.common.files import read_lines, write_json
+from pardec.evidence.crate import describe_jobs, read_blocks
+from pardec.jobs import job
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--papers-from", required=True, help="a file with one path a line: provenance of each job"
+        "--papers-from", required=True, type=Path, help="a file with one path a line: provenance of each job"
     )
     parser.add_argument("--out", required=True, help="results/jobs.json")
     options = parser.parse_args()
-    begin = now()
-    papers = [line for line in Path(options.papers_from).read_text(encoding="utf-8").splitlines() if line]
-    found = read_jobs(papers)
-    write_json(options.out, found)
-    write_sidecar([options.out], sys.argv, begin, papers)
-    print(f"{options.out}: {len(found['jobs'])} jobs of {len(found['stages'])} rules")
+    with job() as this:
+        papers = read_lines(options.papers_from)
+        this.read(*papers)
+        jobs = describe_jobs(read_blocks(papers))
+        write_json(options.out, jobs)
+        this.sign(options.out)
+        print(f"{options.out}: {len(jobs['jobs'])} jobs of {len(jobs['stages'])} rules")
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
+from pathlib import Path
 
-from pardec.common.cli import main_guard
-from pardec.common.files import write_json
+from pardec.common.files import read_lines, write_json
+from pardec.evidence.trails import trail
+from pardec.jobs import job
 
 
 def main() -> None:
@@ -14,21 +15,16 @@ def main() -> None:
     parser.add_argument(
         "--records", nargs="*", default=[], help="JSON files: timing records, scores, likelihoods"
     )
-    parser.add_argument("--inputs-from", help="a file with one path a line")
+    parser.add_argument("--inputs-from", type=Path, help="a file with one path a line")
     parser.add_argument("--out", required=True)
-    args = parser.parse_args()
-
-    from pardec.evidence.provenance import now, write_sidecar
-    from pardec.evidence.trails import trail
-
-    begin = now()
-    paths = list(args.records)
-    if args.inputs_from:
-        with open(args.inputs_from, encoding="utf-8") as lines:
-            paths += [line.strip() for line in lines if line.strip()]
-    write_json(args.out, {path: trail(path) for path in sorted(set(paths))}, indent=None)
-    write_sidecar([args.out], sys.argv, begin, paths)
+    options = parser.parse_args()
+    with job() as this:
+        listed = read_lines(options.inputs_from) if options.inputs_from else []
+        paths = sorted({*options.records, *listed})
+        this.read(*paths)
+        write_json(options.out, {path: trail(path) for path in paths}, indent=None)
+        this.sign(options.out)
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
-from pardec.common.files import atomic, read_json, write_json
+from pardec.common.files import atomic, read_json, read_lines, write_json
 from pardec.common.host import packages
 from pardec.evidence.crate import NAME, WORKFLOW, copy_name, describe, read_blocks
-from pardec.evidence.provenance import now, write_sidecar
+from pardec.jobs import job
 
 UNNAMED = "whoever started this run (PARDEC_AGENT was not set)"
 
@@ -20,7 +18,7 @@ UNNAMED = "whoever started this run (PARDEC_AGENT was not set)"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--papers-from", required=True, help="a file with one path a line: provenance of each job"
+        "--papers-from", required=True, type=Path, help="a file with one path a line: provenance of each job"
     )
     parser.add_argument("--study", required=True, help="the resolved study as JSON")
     parser.add_argument(
@@ -28,29 +26,32 @@ def main() -> None:
     )
     parser.add_argument("--license", default="MIT", help="of the results: an SPDX name")
     parser.add_argument("--agent", default=os.environ.get("PARDEC_AGENT", UNNAMED), help="who ran it")
-    parser.add_argument("--out", required=True, help="the folder of results")
+    parser.add_argument(
+        "--engine", default=packages().get("snakemake", "unknown"), help="Snakemake's version"
+    )
+    parser.add_argument("--out", required=True, type=Path, help="the folder of results")
     options = parser.parse_args()
-
-    begin = now()
-    root = Path(options.out)
-    papers = [line for line in Path(options.papers_from).read_text(encoding="utf-8").splitlines() if line]
-    copies = copy_workflow(options.workflow, root / WORKFLOW)
-    title = read_json(options.study)["title"]
-    about = {
-        "name": title,
-        "description": f"A run of pardec (parallel decoding, measured): {title}. All its jobs, inputs and outputs.",
-        "license": options.license,
-        "agent": options.agent,
-        "engine": packages().get("snakemake", "unknown"),
-    }
-    crate = describe(read_blocks(papers), root, options.workflow, about)
-    write_json(root / NAME, crate)
-    write_sidecar([root / NAME, *copies], sys.argv, begin, [*papers, *options.workflow, options.study])
-    print(f"{root / NAME}: {len(crate['@graph'])} entities, {len(papers)} jobs")
+    with job() as this:
+        papers = read_lines(options.papers_from)
+        this.read(*papers, *options.workflow, options.study)
+        copies = copy_workflow(options.workflow, options.out / WORKFLOW)
+        title = read_json(options.study)["title"]
+        about = {
+            "name": title,
+            "description": f"A run of pardec (parallel decoding, measured): {title}. "
+            "All its jobs, inputs and outputs.",
+            "license": options.license,
+            "agent": options.agent,
+            "engine": options.engine,
+        }
+        crate = describe(read_blocks(papers), options.out, options.workflow, about)
+        write_json(options.out / NAME, crate)
+        this.sign(options.out / NAME, *copies)
+        print(f"{options.out / NAME}: {len(crate['@graph'])} entities, {len(papers)} jobs")
 
 
 def copy_workflow(files: list[str], folder: Path) -> list[Path]:
-    """Bring the workflow's files below `folder`."""
+    """Copy the workflow's files below `folder`; returns the copies."""
     copies = []
     for path in files:
         target = folder / copy_name(path)
@@ -61,4 +62,4 @@ def copy_workflow(files: list[str], folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pardec.common.errors import UserError
 from pardec.common.files import write_text
-from pardec.evidence.jobs import in_order
+from pardec.evidence.crate import in_order
 from pardec.jobs import job
 from pardec.report.diagram import STANDALONE, Box, draw
 

@@ -1,78 +1,81 @@
-"""A whole synthetic run on disk, from data to report, with the provenance that a real one has."""
+"""A whole small run on disk: synthetic data, models and records, and all above them by the workflow's own scripts."""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pardec.audit import remake
+from pardec.audit.run import Run
+from pardec.common import host
 from pardec.common.closure import digest
 from pardec.common.files import read_json, sha256, write_json, write_jsonl, write_text
-from pardec.common.folded import fold_json
-from pardec.evidence.claims import judge
-from pardec.evidence.latex import macros
-from pardec.evidence.provenance import ROOT, sealed
-from pardec.evidence.tables.files import write_table
-from pardec.evidence.tables.gather import gather
-from pardec.evidence.tables.registry import TABLES
-from pardec.evidence.trails import trail
-from pardec.evidence.values import collect, publish
-from pardec.evidence.verdicts import judge_ideas
-from pardec.report.digest import digest as pack
+from pardec.evidence.provenance import ROOT, sealed, signed
 from tests import factories
+from tests.report_constants import STUDY
 
 CODE = ["pardec/common/files.py", "pardec/common/errors.py"]
 """Project files that the synthetic jobs claim to have run."""
-PRINTED = ["cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/latency_ms", "finding/answer/tasks"]
-"""Ids that the synthetic report links."""
+FIGURES = ("pareto",)
 FIGURE = "results/figures/pareto.svg"
+PRINTED = "noise/grid/mdm-grid/mdm/steps~4+new~32+batch~1/ratio"
+"""The id of a value that the page links."""
+WORKFLOW = ("flow/Snakefile", "flow/config.yaml")
 
 
 def finished_run(folder: Path) -> Path:
     """Write a run below `folder`; returns its results."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        paths = factories.write_study(folder) | {"tables": ["results/tables"]}
+        paths = factories.write_study(folder)
         study = _study(paths)
         _data_and_models(study)
         for path in paths["scores"]:
             outputs = Path(path).with_name("outputs.jsonl")
-            write_jsonl(outputs, [{"id": "held0", "text": path}])
-            _seal(path, "score_cell", [str(outputs)], f"--outputs {outputs}")
-        machine = read_json("results/machine.json")
-        write_json("results/machine.json", machine | {"provenance": _origin("describe_machine", [], "")})
+            write_jsonl(outputs, [{"id": "held0", "prompt": "write", "text": path}])
+            _beside(outputs.as_posix(), "generate_outputs", [])
+            _seal(path, "score_cell", [outputs.as_posix()], f"--outputs {outputs}")
+        machine = read_json("results/machine.json") | {"provenance": _origin("describe_machine", [], "")}
+        write_json("results/machine.json", sealed("results/machine.json", machine))
         for path in paths["records"]:
             _record(path, study)
         for path in paths["likelihoods"]:
             _seal(path, "measure_likelihood", _model_files(Path(path).stem), "")
-        write_text("results/lists/inputs.txt", "\n".join(_inputs(paths)) + "\n")
-        tabulate(paths)
+        write_text(remake.INPUTS, _lines([*paths["records"], *paths["scores"], *paths["likelihoods"]]))
+        bring_workflow(folder)
+        for name, body in _studies(study).items():
+            write_json(f"results/{name}.provenance.json", {"params": {"study": body}})
+        make_above(folder)
     return folder / "results"
 
 
-def tabulate(paths: dict[str, list[str]]) -> None:
-    """Everything above the records; the working directory holds the run."""
-    for name in TABLES:
-        frame = TABLES.load(name).make(gather(name, paths))
-        write_table(frame, f"results/tables/{name}.csv", f"results/tables/{name}.parquet")
-    collected = collect(["results/tables"])
-    write_json("results/values.json", collected)
-    write_text("results/values.tex", macros(collected))
-    rows = {name: table.rows for name, table in publish(["results/tables"]).items()}
-    write_json("results/claims.json", judge(rows, collected["values"]))
-    write_json("results/verdicts.json", judge_ideas(rows["ideas"], collected["values"]))
-    trails = {path: trail(path) for path in _inputs(paths)}
-    write_json("results/trails.json", trails)
-    write_text(FIGURE, f"<svg><metadata>{PRINTED[0]}</metadata></svg>")
-    _beside(FIGURE, "draw_figure", ["results/tables/pareto.csv"])
-    links = "".join(f'<a class="v" data-v="{i}">{collected["values"][i]["text"]}</a>' for i in PRINTED)
-    data = fold_json(pack(collected["values"], PRINTED, trails))
-    page = f'<html>{links}<script type="application/octet-stream" id="trail-data">{data}</script></html>'
-    write_text("results/report.html", page)
-    _beside("results/report.html", "render_report", ["results/values.json", "results/study.json"])
+def bring_workflow(folder: Path) -> None:
+    (folder / "flow").mkdir(exist_ok=True)
+    for name in WORKFLOW:
+        shutil.copyfile(ROOT / Path(name).name, folder / name)
+
+
+def make_above(folder: Path) -> None:
+    """Run the workflow's scripts on everything above the records of the run in `folder`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(remake, "unrecorded", remake.contextlib.nullcontext)
+        for stage in remake.stages(Run(Path("results"), "made")):
+            words = list(stage.words)
+            if stage.script == "draw_figure" and words[1] not in FIGURES:
+                continue
+            if stage.script == "collect_jobs":
+                write_text("results/lists/jobs.txt", _lines(_papers("jobs", "report", "ro-crate-metadata")))
+            if stage.script == "describe_run":
+                write_text("results/lists/papers.txt", _lines(_papers("ro-crate-metadata")))
+                words = [*words[: words.index("--workflow") + 1], *WORKFLOW]
+            wrong = remake.run_script(stage.script, words)
+            assert wrong is None, f"{stage.script} {words}: {wrong}"
 
 
 def shifted(source: Path, target: Path, cells: str, factor: float) -> list[str]:
@@ -81,6 +84,7 @@ def shifted(source: Path, target: Path, cells: str, factor: float) -> list[str]:
     Returns the ids of the cells that changed.
     """
     shutil.copytree(source, target / "results")
+    bring_workflow(target)
     changed = []
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(target)
@@ -94,36 +98,36 @@ def shifted(source: Path, target: Path, cells: str, factor: float) -> list[str]:
                         sample[key] = [stamp * factor for stamp in sample[key]]
                 write_json(path, sealed(path.as_posix(), body))
                 changed.append(body["cell"]["id"])
-        tabulate(paths_of())
+    make_above(target)
     return changed
 
 
-def paths_of() -> dict[str, list[str]]:
-    from pardec.evidence.tables.gather import sort_paths
+def _papers(*but: str) -> list[str]:
+    """What holds the provenance of each job so far; but: names of those that come later."""
+    known = Run(Path("results"), "made").origins()
+    return [path for path in known if Path(path).name not in {f"{name}.provenance.json" for name in but}]
 
-    single = {kind: [f"results/{kind}.json"] for kind in ("machine", "floors")}
-    return sort_paths("results/lists/inputs.txt") | single | {"tables": ["results/tables"]}
 
-
-def _inputs(paths: dict[str, list[str]]) -> list[str]:
-    return [*paths["records"], *paths["scores"], *paths["likelihoods"]]
+def _lines(entries: Iterable[str]) -> str:
+    return "\n".join(entries) + "\n"
 
 
 def _study(paths: dict[str, list[str]]) -> dict[str, Any]:
     cells = [read_json(path)["cell"] for path in paths["records"]]
     floors = read_json("results/floors.json")
-    study = {
-        "name": "synthetic",
-        "title": "A synthetic study",
-        "seed": 1,
-        "measure": {"budget_s": 1.0},
+    return {
+        **STUDY,
         "data": {cell["data"]: {"source": "tasks"} for cell in cells},
         "models": {cell["model"]: {"source": "train", "data": cell["data"]} for cell in cells},
         "floors": floors["floors"],
         "likelihood": {"gap": floors["likelihood_gap"]},
     }
-    write_json("results/study.json", study)
-    return study
+
+
+def _studies(study: dict[str, Any]) -> dict[str, Any]:
+    """What the two jobs that record the study are given."""
+    floors = {"floors": study["floors"], "likelihood_gap": study["likelihood"]["gap"]}
+    return {"study": study, "floors": floors}
 
 
 def _data_and_models(study: dict[str, Any]) -> None:
@@ -132,14 +136,14 @@ def _data_and_models(study: dict[str, Any]) -> None:
         for file in files:
             write_jsonl(file, [{"id": f"{file}-{number}"} for number in range(3)])
         said = f"--name {name} --settings '{json.dumps(settings)}'"
-        write_json(f"results/data/{name}/provenance.json", _origin("prepare_data", [], said, files))
+        _write(f"results/data/{name}/provenance.json", _origin("prepare_data", [], said, files))
     for name, settings in study["models"].items():
         files = _model_files(name)
         write_json(files[0], {"name": name})
         write_text(files[1], f"weights of {name}")
         said = f"--name {name} --settings '{json.dumps(settings)}'"
         data = [f"results/data/{settings['data']}/train.jsonl"]
-        write_json(f"results/models/{name}/provenance.json", _origin("train_model", data, said, files))
+        _write(f"results/models/{name}/provenance.json", _origin("train_model", data, said, files))
 
 
 def _model_files(name: str) -> list[str]:
@@ -151,9 +155,7 @@ def _record(path: str, study: dict[str, Any]) -> None:
     cell = body["cell"]
     inputs = [f"results/data/{cell['data']}/heldout.jsonl", *_model_files(cell["model"])]
     said = f"--cell {cell['id']} --measure '{json.dumps(study['measure'])}'"
-    body["provenance"] = _origin("time_cell", inputs, said)
-    body["provenance"]["machine"] = {"cpu": "test", "sha256": sha256("results/machine.json")}
-    write_json(path, sealed(path, body))
+    write_json(path, sealed(path, body | {"provenance": _origin("time_cell", inputs, said)}))
 
 
 def _seal(path: str, rule: str, inputs: list[str], said: str) -> None:
@@ -162,7 +164,11 @@ def _seal(path: str, rule: str, inputs: list[str], said: str) -> None:
 
 
 def _beside(path: str, rule: str, inputs: list[str]) -> None:
-    write_json(Path(path).with_suffix(".provenance.json"), _origin(rule, inputs, "", [path]))
+    _write(str(Path(path).with_suffix(".provenance.json")), _origin(rule, inputs, "", [path]))
+
+
+def _write(path: str, block: dict[str, Any]) -> None:
+    write_json(path, signed(block))
 
 
 def _origin(rule: str, inputs: list[str], said: str, outputs: list[str] | None = None) -> dict[str, Any]:
@@ -171,13 +177,16 @@ def _origin(rule: str, inputs: list[str], said: str, outputs: list[str] | None =
 
     return {
         "rule": rule,
+        "wildcards": {},
+        "params": {},
         "command": f"python scripts/{rule}.py {said}".strip(),
         "inputs": hashed(inputs),
         "outputs": hashed(outputs or []),
         "code_sha256": digest(ROOT, CODE),
         "code": CODE,
         "git": {"commit": "0" * 40, "dirty": False},
-        "machine": None,
+        "environment": host.environment(),
+        "machine": {"cpu": host.cpu_name()},
         "start": "2026-01-01T00:00:00+00:00",
         "end": "2026-01-01T00:00:05+00:00",
         "seed": 1,

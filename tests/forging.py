@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from pathlib import Path
@@ -73,32 +72,3 @@ def _resealed(body: dict) -> dict:
     if "self_sha256" in body:
         body["self_sha256"] = self_hash(body)
     return body
-
-
-def rebuild(folder: Path) -> None:
-    """Make tables, values, claims and trails of the run in `folder`/results anew from its records."""
-    from pardec.evidence.claims import judge
-    from pardec.evidence.latex import macros
-    from pardec.evidence.tables.files import write_table
-    from pardec.evidence.tables.gather import gather, sort_paths
-    from pardec.evidence.tables.registry import TABLES
-    from pardec.evidence.trails import trail
-    from pardec.evidence.values import collect, publish
-
-    with contextlib.chdir(folder):
-        paths = sort_paths("results/lists/inputs.txt")
-        single = {name: [f"results/{name}.json"] for name in ("machine", "floors")}
-        for name in TABLES:
-            frame = TABLES.load(name).make(gather(name, paths | single | {"tables": ["results/tables"]}))
-            write_table(frame, f"results/tables/{name}.csv", f"results/tables/{name}.parquet")
-        collected = collect(["results/tables"])
-        write_json("results/values.json", collected)
-        Path("results/values.tex").write_text(macros(collected))
-        rows = {name: table.rows for name, table in publish(["results/tables"]).items()}
-        write_json("results/claims.json", judge(rows, collected["values"]))
-        if "ideas" in rows and Path("results/verdicts.json").is_file():
-            from pardec.evidence.verdicts import judge_ideas
-
-            write_json("results/verdicts.json", judge_ideas(rows["ideas"], collected["values"]))
-        kept = json.loads(Path("results/trails.json").read_text())
-        write_json("results/trails.json", {path: trail(path) for path in kept})

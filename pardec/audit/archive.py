@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pardec.audit.origins import origins
 from pardec.audit.run import ARCHIVE, LEFT_OUT, Run
 from pardec.common.errors import UserError
 from pardec.common.files import atomic
@@ -71,7 +70,7 @@ def describe(run: Run, names: list[str]) -> dict[str, Any]:
     study = run.json("results/study.json") or {}
     commits = {
         (git.get("commit"), bool(git.get("dirty")))
-        for git in (origin.block.get("git") or {} for origin in origins(run).values())
+        for git in (origin.block.get("git") or {} for origin in run.origins().values())
         if git.get("commit")
     }
     machine = run.json("results/machine.json") or {}

@@ -1,13 +1,13 @@
-"""A finished run, opened: a folder of results, or an archive of one."""
+"""A finished run, opened: its files under the names that they have in records, and the provenance they hold."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import tempfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pardec.common.errors import UserError
@@ -16,13 +16,41 @@ from pardec.common.files import sha256
 ARCHIVE = ".tar.zst"
 LEFT_OUT = ("published", "logs")
 """Folders of results that are no part of a run: archives of other runs, and what jobs printed."""
+COPIES = ("results/values.json", "results/trails.json", "results/study.json", "results/floors.json")
+"""JSON that copies provenance of other files, or has a key of that name by chance."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A provenance block. path: the file that holds it. block: see `pardec.evidence.provenance`."""
+
+    path: str
+    block: dict[str, Any]
+
+    @property
+    def inputs(self) -> list[tuple[str, str]]:
+        """(path, SHA-256) of what the job read."""
+        return _pairs(self.block.get("inputs"))
+
+    @property
+    def outputs(self) -> list[tuple[str, str]]:
+        """(path, SHA-256) of what the job wrote beside the file that holds this block."""
+        return _pairs(self.block.get("outputs"))
+
+
+def _pairs(entries: Any) -> list[tuple[str, str]]:
+    """Entries without a hash of the whole file (a file cannot hold its own) are left out."""
+    listed = entries if isinstance(entries, list) else []
+    return [
+        (e["path"], e["sha256"]) for e in listed if isinstance(e, dict) and {"path", "sha256"} <= e.keys()
+    ]
 
 
 class Run:
     """The files of a run under the names that they have in records: `results/...`.
 
-    folder: the folder that stands for `results`. label: how the run is called in messages. damaged: what an archive's
-    manifest says otherwise, as (name, what is wrong). archived: whether it came out of an archive.
+    folder: the folder that stands for `results`. label: how messages call the run. damaged: files that contradict an
+    archive's manifest, as (name, what is wrong). archived: whether the run came out of an archive.
     """
 
     def __init__(
@@ -34,7 +62,7 @@ class Run:
         self._known: dict[Any, Any] = {}
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What `make` returns; made once for this run, which is taken not to change while it is open."""
+        """The result of `make`, made once: a run is taken not to change while it is open."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
@@ -44,7 +72,7 @@ class Run:
         return self.once("files", self._walk)
 
     def _walk(self) -> list[str]:
-        found = []
+        names_found = []
         for here, folders, names in os.walk(self.folder):
             inside = Path(here).relative_to(self.folder)
             folders[:] = [
@@ -52,8 +80,8 @@ class Run:
                 for name in folders
                 if not name.startswith(".") and not (inside == Path(".") and name in LEFT_OUT)
             ]
-            found += [(Path("results") / inside / name).as_posix() for name in names if name[0] != "."]
-        return sorted(found)
+            names_found += [(Path("results") / inside / name).as_posix() for name in names if name[0] != "."]
+        return sorted(names_found)
 
     def path(self, name: str) -> Path | None:
         """Where the file called `name` lies; None for a file outside of an archived run."""
@@ -101,21 +129,35 @@ class Run:
             )
         return body
 
-    @contextlib.contextmanager
-    def standing(self, tables: Path | None = None) -> Iterator[Path]:
-        """Work in a temporary folder in which `results` is this run, as the table code expects.
+    def origins(self) -> dict[str, Origin]:
+        """Every provenance block by the file that holds it, sorted."""
+        return self.once("origins", self._origins)
 
-        tables: a folder to stand for `results/tables`. Nothing in the run is written to.
-        """
-        with tempfile.TemporaryDirectory(prefix="pardec-") as name:
-            place = Path(name) / "results"
-            if tables is None:
-                place.symlink_to(self.folder, target_is_directory=True)
-            else:
-                place.mkdir()
-                for entry in self.folder.iterdir():
-                    if entry.name != "tables":
-                        (place / entry.name).symlink_to(entry.resolve())
-                (place / "tables").symlink_to(tables.resolve(), target_is_directory=True)
-            with contextlib.chdir(name):
-                yield Path(name)
+    def _origins(self) -> dict[str, Origin]:
+        blocks = {}
+        for name in self.files():
+            body = self.json(name) if name.endswith(".json") and name not in COPIES else None
+            if isinstance(body, dict):
+                block = body if is_sidecar(name) else body.get("provenance")
+                if isinstance(block, dict):
+                    blocks[name] = Origin(name, block)
+        return blocks
+
+    def maker(self, name: str) -> Origin | None:
+        """The provenance of the file `name`: its own, the one that lists it, or the one beside it."""
+        known = self.origins()
+        if name in known:
+            return known[name]
+        listed = self.once(
+            "makers", lambda: {path: origin for origin in known.values() for path, _ in origin.outputs}
+        )
+        if name in listed:
+            return listed[name]
+        pure = PurePosixPath(name)
+        beside = (pure.with_suffix(".provenance.json"), pure.parent / "provenance.json")
+        return next((known[path.as_posix()] for path in beside if path.as_posix() in known), None)
+
+
+def is_sidecar(name: str) -> bool:
+    """Whether a file is nothing but the provenance of others."""
+    return name.endswith(("/provenance.json", ".provenance.json"))

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pardec.audit.embedded import REPORT, embedded
-from pardec.audit.origins import Origin, maker, origins
-from pardec.audit.run import Run
+from pardec.audit.run import Origin, Run
 from pardec.common.errors import UserError
+from pardec.common.folded import unfold_json
 
 VALUES = "results/values.json"
 NEAR = 5
-LINKED = re.compile(r'data-v="([^"]+)"')
+REPORT = "results/report.html"
+LINKED = re.compile(r'\bdata-v="([^"]+)"')
+DRAWN = re.compile(r'\bid="([^"]*/[^"]*)"')
+CARRIED = re.compile(r'<script[^>]*\bid="trail-data"[^>]*>(.*?)</script>', re.S)
 
 
 @dataclass
@@ -52,9 +54,8 @@ def trace(run: Run, ident: str) -> Trace:
         fix = f"did you mean {' or '.join(near)}?" if near else f"ids stand in {VALUES}"
         raise UserError(f"value {ident!r}", f"is not in {run.label}", fix)
     value = values[ident]
-    known = origins(run)
     top = Link(ident, _value_facts(value))
-    chain = _Chain(run, known)
+    chain = _Chain(run)
     records = [chain.record(path, body.get("records", {}).get(path)) for path in value.get("records") or []]
     for source in value.get("source") or []:
         table = chain.table(source, body)
@@ -75,29 +76,41 @@ def nearest(ident: str, known: dict[str, Any]) -> list[str]:
 
 
 def _words(ident: str) -> list[str]:
-    return re.split("[~+_/]", ident)
+    return re.split(r"[=~,+_/]", ident)
 
 
 def printed_in(run: Run, ident: str, body: dict[str, Any]) -> list[str]:
-    """Where a value is printed or drawn, and which conclusions rest on it."""
+    """Where a value is printed or drawn, and which conclusions rest on it. Ids are compared whole."""
     places = []
     if run.has(REPORT):
-        linked = run.once("linked", lambda: Counter(LINKED.findall(run.text(REPORT))))
-        links = linked[html.escape(ident)]
+        links = run.once("linked", lambda: _ids(LINKED, run.text(REPORT)))[ident]
         if links:
             places.append(f"{REPORT}#{ident} (linked {links} {'time' if links == 1 else 'times'})")
-        elif ident in run.once("embedded", lambda: embedded(run.text(REPORT))):
+        elif ident in run.once("carried", lambda: _carried(run.text(REPORT))):
             places.append(f"{REPORT} (carried, for a figure)")
         else:
             places.append(f"{REPORT} does not print it")
     for name in run.files():
-        is_figure = name.startswith("results/figures/") and name.endswith(".svg")
-        if is_figure and html.escape(ident) in run.text(name):
-            places.append(name)
+        if name.startswith("results/figures/") and name.endswith(".svg"):
+            drawn = run.once(("drawn", name), lambda name=name: _ids(DRAWN, run.text(name)))
+            places += [name] if ident in drawn else []
     for word in (body.get("words") or {}).values():
         if ident in (word.get("evidence") or []):
             places.append(f"{word['id']}: {word['word']}")
     return places
+
+
+def _ids(pattern: re.Pattern, text: str) -> Counter:
+    return Counter(html.unescape(ident) for ident in pattern.findall(text))
+
+
+def _carried(page: str) -> set[str]:
+    """Ids of the values whose trails a page carries."""
+    match = CARRIED.search(page)
+    try:
+        return set(unfold_json(match[1])["values"]) if match else set()
+    except (ValueError, KeyError, TypeError):
+        return set()
 
 
 def _value_facts(value: dict[str, Any]) -> list[tuple[str, str]]:
@@ -116,14 +129,14 @@ def _value_facts(value: dict[str, Any]) -> list[tuple[str, str]]:
 class _Chain:
     """Links below a value; every file is opened up once, later mentions are one line."""
 
-    def __init__(self, run: Run, known: dict[str, Origin]):
-        self.run, self.known, self.seen = run, known, set()
+    def __init__(self, run: Run):
+        self.run, self.seen = run, set()
 
     def table(self, source: dict[str, Any], body: dict[str, Any]) -> Link:
         path, rows = source["path"], source.get("rows") or []
         facts = [("rows", ", ".join(map(str, rows))), *self._row_keys(path, rows)]
         link = self._hashed(path, source.get("sha256"), facts)
-        link.facts += _origin_facts(maker(path, self.known))
+        link.facts += _origin_facts(self.run.maker(path))
         return link
 
     def record(self, path: str, sha: str | None) -> Link:
@@ -142,7 +155,7 @@ class _Chain:
     def _under(self, link: Link, path: str) -> None:
         """The provenance of `path`, and the files it read, under `link`."""
         self.seen.add(path)
-        origin = maker(path, self.known)
+        origin = self.run.maker(path)
         if origin is None:
             return
         if origin.path != path:

@@ -1,34 +1,75 @@
-"""Does everything in a run follow from what lies beneath it, down to the data?"""
+"""Whether everything in a run follows from what lies beneath it, down to the data.
+
+Three questions. Is each file the one that the job above it read, and the one that its own job wrote (hashes)? Do all
+files above the records come out again (`pardec.audit.remake`)? Is the code here the code that ran?
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
-import tempfile
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pardec.audit.code_now import changed_code
-from pardec.audit.embedded import check_report
-from pardec.audit.faults import Fault, lowest_first
-from pardec.audit.origins import Origin, origins
-from pardec.audit.rebuild import listed, read_inputs, rebuild_tables, rebuild_trails, rebuild_values
-from pardec.audit.run import Run
-from pardec.audit.vouch import MACHINE, Claims, claims, judge, machine_is_newer
+from pardec.audit.code import changed_code, named
+from pardec.audit.remake import INPUTS, LISTS, remake
+from pardec.audit.run import Origin, Run, is_sidecar
 from pardec.common.errors import UserError
 from pardec.evidence.provenance import content, self_hash
-from pardec.study.kinds import asked_of_tables
+from pardec.evidence.tables.gather import sort_paths
+from pardec.evidence.trails import trail
 
 CHANGED = "is not what its job wrote: its content has another SHA-256"
-STUDY, FLOORS = "results/study.json", "results/floors.json"
+STUDY, TRAILS = "results/study.json", "results/trails.json"
+FLOORS = (
+    ("results/data/", 1),
+    ("results/models/", 2),
+    ("results/machine", 3),
+    ("results/warmup", 3),
+    ("results/study", 3),
+    ("results/floors", 3),
+    ("results/lists/", 3),
+    ("results/quality/", 4),
+    ("results/likelihood/", 5),
+    ("results/verify_cost/", 5),
+    ("results/cells/", 5),
+    ("results/tables/", 6),
+    ("results/values", 7),
+    ("results/trails", 7),
+    ("results/claims", 8),
+    ("results/verdicts", 8),
+    ("results/figures/", 9),
+    ("results/jobs", 9),
+    ("results/report", 10),
+    ("results/", 11),
+)
+"""How far above the data a file lies; code and words, outside of the results, lie below all of it."""
+SCORES = 5
+
+
+def floor(path: str) -> int:
+    """How far above the data the file `path` lies."""
+    if path.endswith("/score.json"):
+        return SCORES
+    return next((number for start, number in FLOORS if path.startswith(start)), 0)
+
+
+@dataclass(frozen=True)
+class Fault:
+    """path: the file. why: one sentence, without the file's name."""
+
+    path: str
+    why: str
 
 
 @dataclass
 class Verdict:
-    """faults: one a file, lowest first. notes: what could not be checked, or need not hold. checked: counts."""
+    """faults: one a file, lowest first. notes: what could not be checked. checked: counts."""
 
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -46,93 +87,141 @@ def verify(run: Run, root: Path | None) -> Verdict:
     names = run.files()
     if not any(name.endswith("/timing.json") for name in names):
         raise UserError(run.label, "holds no records", "name the results of a finished run")
-    known = origins(run)
-    verdict = Verdict()
-    faults = [Fault(path, why) for path, why in run.damaged]
-    faults += _unreadable(run, names)
-    faults += [fault for origin in known.values() for fault in _content(run, origin)]
-    faults += _places(run, names)
-    sound = {path: origin for path, origin in known.items() if path not in {fault.path for fault in faults}}
-    told = claims(run, sound)
-    faults += _lists(run, names, told)
-    voted, absent = judge(run, told, outside=root is not None)
-    faults += voted
-    blamed = {fault.path for fault in faults}
-    trusted = {path: origin for path, origin in known.items() if path not in blamed}
-    faults += _study(run, trusted)
-    if root is not None:
-        faults += changed_code(root, trusted.values())
-    faults += _made_again(run, told)
-    faults += check_report(run)
-    verdict.faults = lowest_first(faults)
-    if absent:
-        more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
-        verdict.notes.append(f"{absent[0]}{more}, outside of the results, is not here to be compared")
-    newer = sum(bool(o.machine_sha) and machine_is_newer(run, o) for o in known.values())
-    if newer:
-        verdict.notes.append(f"{MACHINE} was written again after {newer} jobs had copied it")
+    notes: list[str] = []
+    faults = dict(run.damaged)
+    hashes = _recorded(run)
+    for check in (_own(run, names), _listed(run, names, hashes), _given(run)):
+        for path, why in check:
+            faults.setdefault(path, why)
+    _against_recorded(run, hashes, faults, notes, root is not None)
     if root is None:
-        verdict.notes.append("the code that ran was not compared with the code here")
-    verdict.checked = {"files": len(names), "hashes": sum(map(len, told.values())), "jobs": len(known)}
-    return verdict
+        notes.append("the code that ran was not compared with the code here")
+    else:
+        trusted = [origin for path, origin in run.origins().items() if path not in faults]
+        faults = dict(changed_code(root, trusted)) | faults
+    again = dict(remake(run, notes))
+    faults |= again  # its reasons are the more telling ones
+    for path, why in _edited_records(run, again):
+        faults.setdefault(path, why)
+    ordered = sorted(faults.items(), key=lambda fault: (floor(fault[0]), fault[0]))
+    checked = {
+        "files": len(names),
+        "hashes": sum(map(len, hashes.values())),
+        "jobs": len(run.origins()),
+    }
+    return Verdict([Fault(*fault) for fault in ordered], notes, checked)
 
 
-def _unreadable(run: Run, names: list[str]) -> Iterator[Fault]:
+def _edited_records(run: Run, again: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Records that agree neither with the samples that trails.json copied from them nor with the tables."""
+    trails = run.json(TRAILS)
+    tables = sorted(path for path in again if path.startswith("results/tables/"))
+    if TRAILS in again and tables and isinstance(trails, dict):
+        for path, copied in trails.items():
+            with contextlib.suppress(UserError, KeyError, TypeError, AttributeError):
+                if run.has(path) and trail(run.path(path)) != copied:
+                    yield path, f"was edited after {TRAILS} and {named(tables)} were made from it"
+
+
+def _own(run: Run, names: list[str]) -> Iterator[tuple[str, str]]:
+    """Files that are unreadable, lie in the wrong place, or do not have the hash that they hold of themselves."""
     for name in names:
         if name.endswith(".json") and run.json(name) is None:
-            yield Fault(name, "is not valid JSON")
-
-
-def _content(run: Run, origin: Origin) -> Iterator[Fault]:
-    """A file that holds its own provenance tells there the hash of all the rest of it; a sidecar does too."""
-    for entry in origin.block.get("outputs") or []:
-        own = isinstance(entry, dict) and "content_sha256" in entry and origin.path == entry.get("path")
-        if own and content(run.json(origin.path)) != entry["content_sha256"]:
-            yield Fault(origin.path, CHANGED)
-    if "self_sha256" in origin.block and self_hash(origin.block) != origin.block["self_sha256"]:
-        yield Fault(origin.path, CHANGED)
-
-
-def _places(run: Run, names: list[str]) -> Iterator[Fault]:
-    """A record lies where its cell's id says."""
-    for name in names:
-        if name.startswith("results/cells/") and name.endswith("/timing.json"):
+            yield name, "is not valid JSON"
+        elif name.startswith("results/cells/") and name.endswith("/timing.json"):
             body = run.json(name)
             cell = body.get("cell") if isinstance(body, dict) else None
             ident = cell.get("id") if isinstance(cell, dict) else None
             if ident != PurePosixPath(name).parent.relative_to("results/cells").as_posix():
-                yield Fault(name, f"is the record of another cell ({ident})")
+                yield name, f"is the record of another cell ({ident})"
+    for origin in run.origins().values():
+        for entry in origin.block.get("outputs") or []:
+            own = isinstance(entry, dict) and "content_sha256" in entry and origin.path == entry.get("path")
+            if own and content(run.json(origin.path)) != entry["content_sha256"]:
+                yield origin.path, CHANGED
+        if "self_sha256" in origin.block and self_hash(origin.block) != origin.block["self_sha256"]:
+            yield origin.path, CHANGED
 
 
-def _lists(run: Run, names: list[str], told: Claims) -> Iterator[Fault]:
-    """What the workflow listed lies there, or something tells of it."""
+def _recorded(run: Run) -> dict[str, dict[str, str]]:
+    """Of each file the SHA-256 that jobs recorded: {path: {the file that holds the job's provenance: hash}}."""
+    hashes: dict[str, dict[str, str]] = defaultdict(dict)
+    for origin in run.origins().values():
+        for path, sha in (*origin.inputs, *origin.outputs):
+            hashes[path][origin.path] = sha
+    return hashes
+
+
+def _against_recorded(
+    run: Run, hashes: dict[str, dict[str, str]], faults: dict[str, str], notes: list[str], outside: bool
+) -> None:
+    """Add to `faults` each file that is not the one that a job recorded.
+
+    From the top down: a job whose own file is at fault blames no other. One job that recorded another hash is enough,
+    however many agree, since a forger makes any number agree. outside: whether to look at files outside of the results.
+    """
+    absent = []
+    for path in sorted(hashes, key=lambda name: (-floor(name), not is_sidecar(name), name)):
+        inside = path.startswith("results/")
+        if not inside and not outside:
+            continue
+        actual = run.sha(path)
+        if not inside and actual is None:
+            absent.append(path)
+            continue
+        against = [job for job, sha in hashes[path].items() if sha != actual and job not in faults]
+        if against:
+            what = "is missing" if actual is None else "is not the file it was"
+            faults.setdefault(path, f"{what}: {named(against)} recorded another SHA-256")
+    if absent:
+        notes.append(f"{named(absent)}, outside of the results, is not here to be compared")
+
+
+def _listed(run: Run, names: list[str], hashes: dict[str, dict[str, str]]) -> Iterator[tuple[str, str]]:
+    """The workflow's lists name files that are there, and the records of exactly the study's cells."""
     for name in names:
-        if name.startswith("results/lists/"):
-            lines = run.path(name).read_text(encoding="utf-8", errors="replace").splitlines()
-            lost = [line for line in lines if line and not run.has(line) and line not in told]
-            if lost:
-                yield Fault(name, f"names {lost[0]}, of which nothing else in the run tells")
+        if not (name.startswith(f"{LISTS}/") and name.endswith(".txt")):
+            continue
+        lines = [line for line in run.text(name).splitlines() if line]
+        lost = [line for line in lines if not run.has(line) and line not in hashes]
+        if lost:
+            yield name, f"names {lost[0]}, which no job of the run wrote or read"
+        elif name == INPUTS:
+            try:
+                records = set(sort_paths(run.path(name)).get("records", []))
+            except UserError as error:
+                yield name, error.what
+                continue
+            if odd := sorted(records ^ (_cells(run) or records)):
+                yield name, f"{'names' if odd[0] in records else 'lacks'} {odd[0]}, against {STUDY}"
 
 
-def _study(run: Run, known: dict[str, Origin]) -> Iterator[Fault]:
-    """The study that was recorded is the one that jobs were given."""
+def _cells(run: Run) -> set[str] | None:
+    """The records that the study asks for; None where study.json is none that this version can read."""
+    from pardec.study.load import load_study
+
+    try:
+        _, cells = load_study(run.json(STUDY))
+    except (UserError, ValueError, TypeError, KeyError, AttributeError):
+        return None
+    return {f"results/cells/{ident}/timing.json" for ident in cells}
+
+
+def _given(run: Run) -> Iterator[tuple[str, str]]:
+    """Files whose jobs were given other settings than the recorded study has; the study itself where all were."""
     study = run.json(STUDY)
     if not isinstance(study, dict):
         return
-    floors = run.json(FLOORS)
-    if isinstance(floors, dict) and floors != asked_of_tables(study):
-        yield Fault(FLOORS, f"does not follow from {STUDY}")
-    given: dict[str, list[tuple[str, bool]]] = {}
-    for origin in known.values():
+    given: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    for origin in run.origins().values():
         for key, agrees in _settings(study, origin):
-            given.setdefault(key, []).append((origin.path, agrees))
-    for key, told in given.items():
-        against = [path for path, agrees in told if not agrees]
-        if against and len(against) == len(told):
-            more = f" (and {len(told) - 1} more)" if len(told) > 1 else ""
-            yield Fault(STUDY, f"has another `{key}` than {against[0]}{more} was given")
+            given[key].append((origin.path, agrees))
+    for key, jobs in given.items():
+        against = [path for path, agrees in jobs if not agrees]
+        if against and len(against) == len(jobs):
+            yield STUDY, f"has another `{key}` than {named(against)} was given"
         else:
-            yield from (Fault(path, f"was given another `{key}` than {STUDY} has") for path in against)
+            yield from ((path, f"was given another `{key}` than {STUDY} has") for path in against)
 
 
 def _settings(study: dict[str, Any], origin: Origin) -> Iterator[tuple[str, bool]]:
@@ -152,10 +241,10 @@ def _settings(study: dict[str, Any], origin: Origin) -> Iterator[tuple[str, bool
 
 
 def _measures(study: dict[str, Any], experiment: str | None) -> list[Any]:
-    """What a cell may have been told of timing: the study's own, as some grid of its experiment lays over it."""
-    own = study.get("measure")
+    """How a cell may have been timed: as the study says, with what a grid of its experiment lays over it."""
+    basis = study.get("measure")
     grids = ((study.get("experiments") or {}).get(experiment) or {}).get("grids") or []
-    return [own, *({**(own or {}), **(grid.get("measure") or {})} for grid in grids)]
+    return [basis, *({**(basis or {}), **(grid.get("measure") or {})} for grid in grids)]
 
 
 def _json(text: str) -> Any:
@@ -163,22 +252,3 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return None
-
-
-def _made_again(run: Run, told: Claims) -> list[Fault]:
-    paths, faults = listed(run, told)
-    with tempfile.TemporaryDirectory(prefix="pardec-tables-") as name:
-        shadow = Path(name)
-        with run.standing():
-            inputs, unreadable = read_inputs(paths)
-            faults += unreadable
-            faults += rebuild_tables(run, inputs, shadow)
-            wanted = [
-                p
-                for kind in ("records", "scores", "likelihoods", "verify_costs")
-                for p in paths.get(kind, [])
-            ]
-            faults += rebuild_trails(run, wanted)
-        with run.standing(shadow):
-            faults += rebuild_values(run)
-    return faults

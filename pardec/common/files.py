@@ -115,6 +115,21 @@ def read_json(path: str | Path) -> Any:
         ) from None
 
 
+def read_lines(path: str | Path) -> list[str]:
+    """The lines of a text file without spaces at their ends; empty ones are left out.
+
+    Raises:
+        UserError: it does not exist, or is no UTF-8.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise UserError(path, "does not exist", "name a file with one entry a line") from None
+    except UnicodeDecodeError as error:
+        raise UserError(path, f"is not UTF-8 text ({error})", "write it again") from None
+    return [line.strip() for line in lines if line.strip()]
+
+
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import zlib
 from typing import Any
 
 
@@ -22,13 +23,22 @@ def fold_json(data: Any) -> str:
     return fold_text(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
+def unfold_text(text: str) -> str:
+    """What `fold_text` folded.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return gzip.decompress(base64.b64decode(text, validate=True)).decode()
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(str(error)) from error
+
+
 def unfold_json(text: str) -> Any:
     """What `fold_json` folded.
 
     Raises:
         ValueError: it is damaged.
     """
-    try:
-        return json.loads(gzip.decompress(base64.b64decode(text, validate=True)))
-    except (OSError, EOFError) as error:
-        raise ValueError(str(error)) from error
+    return json.loads(unfold_text(text))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
@@ -79,6 +80,42 @@ def read_blocks(papers: Iterable[str | Path]) -> list[Block]:
         block["outputs"] = [*written, {"path": path, "sha256": sha256(path)}]
         blocks.append(block)
     return sorted(blocks, key=lambda block: (block["end"], block["outputs"][0]["path"]))
+
+
+def describe_jobs(blocks: Sequence[Block]) -> dict[str, Any]:
+    """Jobs in order of their ends, and stages in order of the flow of data.
+
+    Returns:
+        {"jobs": [{rule, paper, outputs: paths, start, end}],
+        "stages": [{rule, script, after: names of the stages whose outputs it read}]}.
+    """
+    makers = {entry["path"]: block["rule"] for block in blocks for entry in block["outputs"]}
+    scripts = {block["rule"]: block["command"].split()[1] for block in blocks}
+    after: dict[str, set[str]] = {rule: set() for rule in scripts}
+    for block in blocks:
+        read = {makers[entry["path"]] for entry in block["inputs"] if entry["path"] in makers}
+        after[block["rule"]] |= read - {block["rule"]}
+    jobs = []
+    for block in blocks:
+        outputs = [entry["path"] for entry in block["outputs"]]
+        kept = {key: block[key] for key in ("rule", "start", "end")}
+        jobs.append({"paper": outputs[-1], "outputs": outputs, **kept})
+    order = in_order(after)
+    return {
+        "jobs": jobs,
+        "stages": [{"rule": r, "script": scripts[r], "after": sorted(after[r])} for r in order],
+    }
+
+
+def in_order(after: Mapping[str, Iterable[str]]) -> list[str]:
+    """Names so that each follows those it is `after`; where rules feed each other in a circle, one link is cut."""
+    graph = {name: sorted(before) for name, before in after.items()}
+    while True:
+        try:
+            return list(TopologicalSorter(graph).static_order())
+        except CycleError as error:
+            first, second = error.args[1][:2]
+            graph[second].remove(first)
 
 
 def describe(

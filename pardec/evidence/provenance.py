@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import hashlib
 import json
 import os
 import shlex
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,19 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
+
+
+_RECORDED = ContextVar("recorded", default=True)
+
+
+@contextlib.contextmanager
+def unrecorded() -> Iterator[None]:
+    """Within: blocks are empty, since what is made is only compared and thrown away."""
+    token = _RECORDED.set(False)
+    try:
+        yield
+    finally:
+        _RECORDED.reset(token)
 
 
 def provenance(
@@ -44,6 +59,8 @@ def provenance(
     facts are copied; without one, what a few small files say. rule: by default the script's name. outputs: files it
     has written; a block that lies inside its own file states that file by `sealed`.
     """
+    if not _RECORDED.get():
+        return {}
     script = Path(argv[0]).resolve()
     if not script.is_relative_to(ROOT):
         raise UserError(

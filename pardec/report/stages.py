@@ -16,7 +16,7 @@ PAGE = "render_report"
 ALT = "The rules of the run from data at the top to this page at the bottom, each with its number of jobs."
 
 Jobs = dict[str, Any]
-"""`results/jobs.json`, see `pardec.evidence.jobs`; empty where there is none."""
+"""`results/jobs.json`, see `pardec.evidence.crate.describe_jobs`; empty where there is none."""
 
 
 def pack(jobs: Jobs) -> dict[str, Any]:

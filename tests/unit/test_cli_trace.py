@@ -1,6 +1,7 @@
 """`pardec trace` shows the whole chain of a number, and says where it is broken."""
 
 import json
+import re
 import shutil
 
 import pytest
@@ -11,8 +12,8 @@ from pardec.audit.trace import trace
 from pardec.cli.main import app
 from tests.finished_run import FIGURE, PRINTED
 
-IDENT = PRINTED[0]
-RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/timing.json"
+IDENT = PRINTED
+RECORD = "results/cells/noise/grid/mdm-grid/mdm/steps~4+new~32+batch~1/timing.json"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,7 @@ def test_the_chain_is_complete(results):
         repr(value["value"]),
         f"{value['ci_low']!r} to {value['ci_high']!r}",
         value["command"],
-        "✓ results/tables/cells.parquet",
+        "✓ results/tables/noise.parquet",
         value["source"][0]["sha256"],
         f"✓ {RECORD}",
         f"{record['samples'][0]['e2e_ms']:.6g}",
@@ -50,7 +51,6 @@ def test_the_chain_is_complete(results):
         "✓ results/models/mdm-grid/model.safetensors",
         "printed in",
         f"results/report.html#{IDENT}",
-        FIGURE,
     ]
     place = 0
     for piece in order:
@@ -82,12 +82,24 @@ def test_a_finding_is_named_with_what_rests_on_it(results):
     assert "finding/answer/verdict" in said(results, "finding/answer/tasks")
 
 
+def test_an_id_is_found_whole_in_figures(results, tmp_path):
+    """A figure that draws `.../quality_difference` does not draw `.../quality`."""
+    with open_run(results) as run:
+        ident = re.search(r'id="([^"]*/[^"]*)"', run.text(FIGURE))[1]
+        assert FIGURE in trace(run, ident).printed
+    copy = shutil.copytree(results, tmp_path / "results")
+    drawing = copy.parent / FIGURE
+    drawing.write_text(drawing.read_text().replace(f"{ident}", f"{ident}_difference"))
+    with open_run(copy) as run:
+        assert FIGURE not in trace(run, ident).printed
+
+
 def test_a_link_of_the_report_can_be_pasted(results):
     assert said(results, f"#{IDENT}") == said(results, IDENT)
 
 
 def test_an_unknown_id_names_the_nearest(results):
-    wrong = IDENT.replace("latency_ms", "latencyms")
+    wrong = IDENT.replace("/ratio", "/ratoi")
     done = CliRunner().invoke(app, ["trace", wrong, "--results", str(results)])
     assert done.exit_code == 2 and done.stderr.startswith("error: ") and f"{IDENT} or" in done.stderr
 

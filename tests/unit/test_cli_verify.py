@@ -1,21 +1,32 @@
-"""`pardec verify` holds on a run as it was made, and names whatever was touched."""
+"""`pardec verify` holds on a run as it was made, and names whatever was touched, however well it was signed."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from pardec.audit import remake
+from pardec.audit import verify as audit
 from pardec.audit.archive import open_run
-from pardec.audit.code_now import changed_code
-from pardec.audit.origins import Origin
+from pardec.audit.code import changed_code
+from pardec.audit.difference import difference
+from pardec.audit.run import Origin
 from pardec.audit.verify import verify
 from pardec.cli.main import app
+from pardec.common import host
 from pardec.common.closure import digest
-from tests.finished_run import CODE
+from pardec.common.files import sha256
+from pardec.evidence.provenance import content, self_hash
+from pardec.evidence.tables.files import write_table
+from tests.finished_run import CODE, FIGURE, make_above
+from tests.forging import edit_json, forge
 
-RECORD = "results/cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/timing.json"
+CELL = "steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1"
+RECORD = f"results/cells/{CELL}/timing.json"
 OTHER = "results/cells/steps/sort/mdm-sort/mdm/steps~4+new~32+batch~1/timing.json"
 SCORE = "results/quality/grid/mdm-grid/mdm/steps~4+new~32/score.json"
 FILES = [
@@ -24,38 +35,94 @@ FILES = [
     "results/models/mdm-grid/config.json",
     "results/models/mdm-grid/model.safetensors",
     "results/machine.json",
-    "results/lists/inputs.txt",
     "results/study.json",
     "results/floors.json",
     "results/quality/grid/mdm-grid/mdm/steps~4+new~32/outputs.jsonl",
     SCORE,
     "results/quality/likelihood/ar-text.json",
-    "results/claims.json",
-    "results/verdicts.json",
     RECORD,
     "results/tables/cells.csv",
-    "results/tables/cells.parquet",
+    "results/tables/cells.provenance.json",
     "results/tables/crossover.parquet",
-    "results/figures/pareto.svg",
-    "results/trails.json",
     "results/values.json",
     "results/values.tex",
+    "results/trails.json",
+    "results/claims.json",
+    "results/verdicts.json",
+    FIGURE,
+    FIGURE.replace(".svg", ".png"),
+    "results/jobs.json",
     "results/report.html",
+    "results/report.packed.html",
+    "results/ro-crate-metadata.json",
+    "results/workflow/flow/config.yaml",
 ]
+
+
+@pytest.fixture(scope="session")
+def memory():
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def remembered(memory, monkeypatch):
+    """A script that is run again on equal files leaves what it left before: most tests disturb one file of many."""
+    run_script = remake.run_script
+
+    def run(script, words):
+        papers = {"collect_values": "tables", "judge_claims": "tables", "judge_ideas": "tables"}.get(
+            script, ""
+        )
+        everything = script in ("collect_jobs", "describe_run")
+        seen = []
+        for link in sorted(Path("results").iterdir()):
+            for path in sorted(link.resolve().rglob("*")) if link.is_dir() else [link]:
+                is_paper = path.name.endswith("provenance.json")
+                if path.is_file() and (not is_paper or everything or (papers and papers in path.parts)):
+                    seen.append((re.sub(r".*results/", "", str(path)), sha256(path)))
+        key = (script, tuple(words), tuple(seen))
+        if key not in memory:
+            before = {path: path.stat().st_mtime_ns for path in Path("results").rglob("*") if path.is_file()}
+            wrong = run_script(script, words)
+            made = [
+                p for p in Path("results").rglob("*") if p.is_file() and p.stat().st_mtime_ns != before.get(p)
+            ]
+            memory[key] = wrong, {path: path.read_bytes() for path in made if not path.is_symlink()}
+            return wrong
+        wrong, files = memory[key]
+        for path, data in files.items():
+            path.unlink(missing_ok=True)
+            path.write_bytes(data)
+        return wrong
+
+    monkeypatch.setattr(remake, "run_script", run)
 
 
 @pytest.fixture
 def results(finished, tmp_path):
-    shutil.copytree(finished, tmp_path / "results")
-    return tmp_path / "results"
+    return shutil.copytree(finished, tmp_path / "results")
 
 
-def named(results, root=None):
+@pytest.fixture
+def by_hashes(monkeypatch):
+    """Nothing is made again: what hashes alone can say."""
+    monkeypatch.setattr(audit, "remake", lambda run, notes: ())
+
+
+def faults(results, root=None):
     with open_run(results) as run:
-        return [fault.path for fault in verify(run, root).faults]
+        return {fault.path: fault.why for fault in verify(run, root).faults}
 
 
-def test_an_untouched_run_holds(finished):
+def forged(results, disturb):
+    """What is named after `disturb` changed files and a forger made every hash in the run fit again."""
+    old = {path: sha256(path) for path in results.rglob("*") if path.is_file()}
+    disturb(results)
+    forge(results, old)
+    return faults(results)
+
+
+def test_an_untouched_run_holds_and_is_left_alone(finished):
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     done = CliRunner().invoke(app, ["verify", str(finished)])
     assert done.exit_code == 0 and "Everything follows" in done.stdout, done.output
@@ -63,90 +130,187 @@ def test_an_untouched_run_holds(finished):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_changed_byte_is_named_first(results, name):
+def test_a_changed_byte_is_named_first_by_hashes_alone(results, name, by_hashes):
     path = results.parent / name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    assert named(results)[0] == name
+    text = bytearray(path.read_bytes())
+    text[len(text) // 2] ^= 1
+    path.write_bytes(text)
+    assert next(iter(faults(results))) == name
 
 
 @pytest.mark.parametrize(
     "name", [RECORD, SCORE, "results/models/mdm-grid/config.json", "results/values.json"]
 )
-def test_a_missing_file_is_named(results, name):
+def test_a_missing_file_is_named(results, name, by_hashes):
     (results.parent / name).unlink()
-    assert name in named(results)
+    assert name in faults(results)
 
 
-def test_one_sample_edited_names_the_record_and_what_no_longer_follows(results):
-    path = results.parent / RECORD
-    body = json.loads(path.read_text())
-    body["samples"][0]["e2e_ms"] *= 100
-    path.write_text(json.dumps(body))
-    done = CliRunner().invoke(app, ["verify", str(results)])
-    assert done.exit_code == 1 and f"First: {RECORD}" in done.stdout
-    found = named(results)
-    assert found[0] == RECORD and "results/tables/cells.parquet" in found and "results/values.json" in found
-    assert not any(name.startswith(("results/data/", "results/models/")) for name in found)
-
-
-def test_one_entry_of_a_table_edited_names_that_table_alone(results):
-    path = results / "tables/steps.csv"
-    rows = path.read_text().splitlines()
-    place = rows[0].split(",").index("device")
-    fields = rows[1].split(",")
-    fields[place] = "cpu2"
-    path.write_text("\n".join([rows[0], ",".join(fields), *rows[2:]]) + "\n")
-    assert named(results) == ["results/tables/steps.csv"]
-
-
-def test_swapped_records_are_both_named(results):
+def test_swapped_records_are_both_named(results, by_hashes):
     first, second = results.parent / RECORD, results.parent / OTHER
     one, two = first.read_bytes(), second.read_bytes()
     first.write_bytes(two), second.write_bytes(one)
-    assert named(results)[:2] == sorted([RECORD, OTHER])
+    assert list(faults(results))[:2] == sorted([RECORD, OTHER])
 
 
-def test_a_record_that_names_a_wrong_input_is_blamed_not_the_input(results):
-    path = results.parent / RECORD
-    body = json.loads(path.read_text())
-    body["provenance"]["inputs"][0]["sha256"] = "0" * 64
-    path.write_text(json.dumps(body))
-    found = named(results)
-    assert found[0] == RECORD and "results/data/grid/heldout.jsonl" not in found
+def test_a_record_that_names_a_wrong_input_is_blamed_not_the_input(results, by_hashes):
+    edit_json(results.parent / RECORD, lambda body: body["provenance"]["inputs"][0].update(sha256="0" * 64))
+    named = faults(results)
+    assert next(iter(named)) == RECORD and "results/data/grid/heldout.jsonl" not in named
 
 
-def test_a_value_edited_in_values_json_is_named_alone(results):
-    path = results / "values.json"
-    body = json.loads(path.read_text())
-    value = body["values"]["cells/noise/grid/ar-grid/ar/new~32+batch~1/latency_ms"]
-    value["value"] = value["value"] * (1 + 1e-15)
-    path.write_text(json.dumps(body))
-    # The report's provenance tells of values.json too, and is right.
-    assert named(results) == ["results/values.json"]
+def slower(body):
+    body["samples"][0]["e2e_ms"] *= 100
 
 
-def test_a_number_printed_otherwise_in_the_report_is_named(results):
-    path = results / "report.html"
-    (results / "report.provenance.json").unlink()  # so that only the number gives it away
-    text = path.read_text()
-    place = text.index("</a>") - 1
-    digit = str((int(text[place]) + 1) % 10)
-    path.write_text(text[:place] + digit + text[place + 1 :])
-    assert named(results) == ["results/report.html"]
+def test_one_agreeing_file_does_not_outvote_the_others(results, by_hashes):
+    """The record signs itself anew, and one sidecar is made to agree; the innocent ones are not named."""
+    path, paper = results.parent / RECORD, results / "tables/samples.provenance.json"
+    was = sha256(path)
+    edit_json(path, slower)
+    paper.write_text(paper.read_text().replace(was, sha256(path)))
+    edit_json(paper, lambda body: None)
+    assert list(faults(results)) == [RECORD, "results/tables/samples.provenance.json"]
 
 
-def test_a_changed_library_file_is_named(results, tmp_path):
+def better_cell(results):
+    paths = [results / f"tables/crossover.{end}" for end in ("csv", "parquet")]
+    frame = pd.read_parquet(paths[1])
+    frame["ratio"] = frame["ratio"] * 2
+    write_table(frame, *paths)
+
+
+def other_interval(results):
+    edit_json(
+        results / "values.json", lambda body: body["values"][f"cells/{CELL}/ratio"].update(ci_high=99.0)
+    )
+
+
+def better_claim(results):
+    def change(body):
+        next(c for c in body["claims"] if c["verdict"] != "reproduced")["verdict"] = "reproduced"
+
+    edit_json(results / "claims.json", change)
+
+
+def other_samples(results):
+    edit_json(results / "trails.json", lambda body: body[RECORD]["samples_ms"].__setitem__(0, 0.1))
+
+
+def edited(name, pattern, text):
+    """Replace the first match of `pattern` in a text file; it must be there."""
+
+    def change(results):
+        path = results.parent / name
+        before = path.read_text()
+        after = re.sub(pattern, text, before, count=1)
+        assert after != before
+        path.write_text(after)
+
+    return change
+
+
+def other_picture(results):
+    path = results.parent / FIGURE.replace(".svg", ".png")
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+PAGE = "results/report.html"
+LINK = r'(<a [^>]*data-v="[^"]*"[^>]*>)'
+FORGERIES = {
+    "a table's entry": (better_cell, "results/tables/crossover.csv", "column ratio"),
+    "a value's interval": (other_interval, "results/values.json", "ci_high: 99.0"),
+    "a claim's verdict": (better_claim, "results/claims.json", "reproduced instead of"),
+    "a sample in the trails": (other_samples, "results/trails.json", "samples_ms 0: 0.1"),
+    "a digit in a figure": (
+        edited(FIGURE, r"(<text[^>]*>)([^<]*)\d", r"\g<1>\g<2>x"),
+        FIGURE,
+        "'x' instead of",
+    ),
+    "a picture": (other_picture, FIGURE.replace(".svg", ".png"), "byte"),
+    "an interval on the page": (edited(PAGE, r'(class="ci">\[)\d', r"\g<1>77"), PAGE, "instead of"),
+    "a digit on the page": (edited(PAGE, LINK + r"([^<\d]*)\d", r"\g<1>\g<2>77"), PAGE, "instead of"),
+    "a word for a number": (edited(PAGE, LINK + r"[\d.]+", r"\1many"), PAGE, "instead of"),
+    "a headline count": (edited(PAGE, r'(data-v="finding/[^"]*"[^>]*>)\d', r"\g<1>77"), PAGE, "instead of"),
+}
+
+
+@pytest.mark.parametrize("kind", FORGERIES)
+def test_what_does_not_follow_is_named_whatever_it_is_signed_with(results, kind):
+    disturb, name, why = FORGERIES[kind]
+    named = forged(results, disturb)
+    assert next(iter(named)) == name and why in named[name], named
+
+
+def test_a_record_with_all_hashes_forged_is_named_by_what_was_made_from_it(results):
+    named = forged(results, lambda results: edit_json(results.parent / RECORD, slower))
+    assert next(iter(named)) == RECORD and "tables/cells.csv" in named[RECORD]
+    assert "results/values.json" in named and OTHER not in named
+
+
+def test_what_cannot_be_seen_a_run_made_anew_from_an_invented_record(results):
+    """A forger who makes everything above anew leaves a consistent run: only a second run shows it."""
+    shutil.copytree(results / "workflow/flow", results.parent / "flow")
+    edit_json(results.parent / RECORD, slower)
+    make_above(results.parent)
+    assert not faults(results)
+
+
+def test_other_libraries_are_compared_by_what_files_say(results, monkeypatch):
+    """Of another version come other bytes; a table within 1e-9 holds, a larger difference does not."""
+    now = host.environment()
+    monkeypatch.setattr(host, "environment", lambda: {**now, "torch": "0.0"})
+    svg = results.parent / FIGURE
+    svg.write_text(re.sub(r' d="M (\d)', r' d="M 9\1', svg.read_text()))
+    paths = [results / f"tables/crossover.{end}" for end in ("csv", "parquet")]
+    frame = pd.read_parquet(paths[1])
+    frame["ratio"] = frame["ratio"] * (1 + 1e-12)
+    write_table(frame, *paths)
+    with open_run(results) as run:
+        notes = []
+        named = dict(remake.remake(run, notes))
+        # Values record the table's hash, which the forger of this test left as it was.
+        assert not any(name.startswith(("results/tables/", "results/figures/")) for name in named), named
+        assert "with other libraries" in notes[0]
+    frame["ratio"] = frame["ratio"] * (1 + 1e-6)
+    write_table(frame, *paths)
+    with open_run(results) as run:
+        assert {"results/tables/crossover.csv", "results/tables/crossover.parquet"} <= dict(
+            remake.remake(run, [])
+        ).keys()
+
+
+@pytest.mark.parametrize("shown", ["123", "1.24 × [1.10, 1.40]", "1.23 × [9.00, 9.99]", "0 ms", "many"])
+@pytest.mark.parametrize("form", ["html", "svg"])
+def test_a_number_printed_otherwise_is_seen_also_with_other_libraries(tmp_path, shown, form):
+    tag = {"html": '<p style="x:1">{}</p>', "svg": '<g id="steps/x/ratio"><text x="1">{}</text></g>'}[form]
+    right, kept = (tmp_path / f"{name}.{form}" for name in ("right", "kept"))
+    right.write_text(tag.format("1.23 × [1.10, 1.40]"))
+    kept.write_text(tag.format("1.23 × [1.10, 1.40]").replace('"1"', '"2"').replace("x:1", "x:2"))
+    assert difference(right, kept, exact=False) is None
+    assert "instead of" in difference(right, kept, exact=True)
+    kept.write_text(tag.format(shown))
+    assert "instead of" in difference(right, kept, exact=False)
+
+
+def test_a_changed_library_file_is_named(results, tmp_path, by_hashes):
     root = Path(__file__).parents[2]
     copy = tmp_path / "project"
-    for file in CODE:
+    used = {file for path in results.rglob("*.json") for file in _code(path)}
+    for file in used:
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / file, copy / file)
-    assert named(results, copy) == []
+    known = [Origin(str(path), {"code": CODE, "code_sha256": digest(copy, CODE)}) for path in range(3)]
+    assert not list(changed_code(copy, known))
     with open(copy / CODE[0], "a") as file:
         file.write("# later\n")
-    assert named(results, copy) == [CODE[0]]
+    assert next(iter(faults(results, copy))) == CODE[0]
+
+
+def _code(path):
+    body = json.loads(path.read_text())
+    block = body.get("provenance", body) if isinstance(body, dict) else {}
+    return block.get("code") or [] if isinstance(block, dict) else []
 
 
 def test_of_many_jobs_only_the_file_that_the_stale_ones_share_is_suspected(tmp_path):
@@ -157,19 +321,13 @@ def test_of_many_jobs_only_the_file_that_the_stale_ones_share_is_suspected(tmp_p
         for files in (["a"], ["a", "b"], ["a", "b", "c"], ["b"])
     ]
     (tmp_path / "b").write_text("edited")
-    assert [fault.path for fault in changed_code(tmp_path, known)] == ["b"]
+    assert [path for path, _ in changed_code(tmp_path, known)] == ["b"]
 
 
-def test_a_machine_described_anew_after_timing_is_only_noted(results):
-    path = results / "machine.json"
-    body = json.loads(path.read_text())
-    body["provenance"]["start"] = "2026-02-01T00:00:00+00:00"
-    path.write_text(json.dumps(body))
-    with open_run(results) as run:
-        verdict = verify(run, None)
-    assert any("written again" in note for note in verdict.notes)
-    # The table `machine` gives the old file's hash, so it is still named as not following.
-    assert "results/machine.json" not in [fault.path for fault in verdict.faults if fault.floor > 3]
+def test_a_list_that_names_what_no_job_wrote_is_named(results, by_hashes):
+    path = results / "lists/inputs.txt"
+    path.write_text(path.read_text().replace("mdm-grid", "mdm-gruf", 1))
+    assert "results/lists/inputs.txt" in faults(results)
 
 
 @pytest.mark.parametrize("what", ["nowhere", "empty"])
@@ -177,3 +335,10 @@ def test_no_run_is_one_message(tmp_path, what):
     (tmp_path / "empty").mkdir()
     done = CliRunner().invoke(app, ["verify", str(tmp_path / what)])
     assert done.exit_code == 2 and done.stderr.startswith("error: ") and "fix: " in done.stderr
+
+
+def test_a_sidecar_signs_all_the_rest_of_itself(results):
+    block = json.loads((results / "values.provenance.json").read_text())
+    assert block["self_sha256"] == self_hash(block)
+    body = json.loads((results.parent / RECORD).read_text())
+    assert body["provenance"]["outputs"][0]["content_sha256"] == content(body)

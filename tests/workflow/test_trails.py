@@ -87,9 +87,7 @@ def commands(run, ident):
 
 def written(run, command):
     """The files that the job of `command` says it wrote, by their hashes."""
-    from pardec.audit.origins import origins
-
-    for origin in origins(run).values():
+    for origin in run.origins().values():
         if origin.block["command"] == command:
             return dict(origin.outputs)
     return {}

@@ -1,0 +1,258 @@
+"""Every file above the records made again in a scratch folder, by the very scripts that the workflow's rules run.
+
+A script runs in this process, with the arguments that its rule gives it; none is taken from the run, so a forged
+command changes nothing. In the scratch folder `results` holds the run's raw files as links. A file that is made again
+and agrees stays there as the run has it; one that does not agree stays as it ought to be, so that files above are
+judged by what they should rest on, and only those that were changed are named.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pardec.audit.difference import UNSEEN, difference
+from pardec.audit.run import Run
+from pardec.common import host
+from pardec.evidence.crate import NAME, WORKFLOW, copy_name
+from pardec.evidence.provenance import ROOT, unrecorded
+from pardec.evidence.tables.registry import FILES, TABLES, needs
+from pardec.report.figures.registry import FIGURES
+
+LISTS = "results/lists"
+INPUTS = f"{LISTS}/inputs.txt"
+SINGLE = ("machine", "floors")
+"""Files that a table's script is given by name."""
+LISTED = [kind for kind in FILES if kind not in SINGLE]
+"""Kinds of files that it finds in a list."""
+PROJECT = ("studies", "report")
+"""Folders of the project that scripts read by relative paths."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One job above the records. outputs: the files it makes; the first one's sidecar is the job's. words: the
+    script's arguments."""
+
+    script: str
+    outputs: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @property
+    def sidecar(self) -> str:
+        return PurePosixPath(self.outputs[0]).with_suffix(".provenance.json").as_posix()
+
+
+def stages(run: Run) -> Iterator[Stage]:
+    """The jobs that made the run's files above its records, each after those it reads from."""
+    for name, rule in (("study", None), ("floors", "record_floors")):
+        path = f"results/{name}.json"
+        said = _params(run, f"results/{name}.provenance.json").get("study")
+        if said is not None:
+            words = ("--study", json.dumps(said), *(("--rule", rule) if rule else ()), "--out", path)
+            yield Stage("record_study", (path,), words)
+    for name in _in_order():
+        files = tuple(f"results/tables/{name}.{end}" for end in ("csv", "parquet"))
+        yield Stage("tabulate", files, ("--table", name, *_table_words(name), *_outs(files)))
+    values = ("results/values.json", "results/values.tex")
+    yield Stage(
+        "collect_values",
+        values,
+        ("--tables", "results/tables", "--out-json", values[0], "--out-tex", values[1]),
+    )
+    yield _single("collect_trails", "trails", "--inputs-from", INPUTS)
+    yield _single("judge_claims", "claims", "--values", values[0], "--tables", "results/tables")
+    ideas = "results/tables/ideas.parquet"
+    yield _single("judge_ideas", "verdicts", "--values", values[0], "--table", ideas)
+    for name in FIGURES:
+        figure = FIGURES.load(name)
+        tables = [f"results/tables/{table}.csv" for table in (*figure.tables, *figure.optional)]
+        files = tuple(f"results/figures/{name}.{end}" for end in ("svg", "png"))
+        yield Stage("draw_figure", files, ("--figure", name, "--tables", *tables, *_outs(files)))
+    yield _single("collect_jobs", "jobs", "--papers-from", f"{LISTS}/jobs.txt")
+    yield _report(run)
+    yield _crate(run)
+
+
+def _single(script: str, name: str, *words: str) -> Stage:
+    path = f"results/{name}.json"
+    return Stage(script, (path,), (*words, "--out", path))
+
+
+def _outs(files: tuple[str, ...]) -> list[str]:
+    return [word for file in files for word in (f"--out{file[file.rindex('.') :].replace('.', '-')}", file)]
+
+
+def _in_order() -> list[str]:
+    """Names of tables, each after those it is made from."""
+    return list(TopologicalSorter({name: _tables_below(name) for name in TABLES}).static_order())
+
+
+def _tables_below(name: str) -> list[str]:
+    return [below for below in needs(name) if below not in FILES]
+
+
+def _table_words(name: str) -> list[str]:
+    wanted = needs(name)
+    words = ["--inputs-from", INPUTS] if set(LISTED) & set(wanted) else []
+    for single in SINGLE:
+        words += [f"--{single}", f"results/{single}.json"] if single in wanted else []
+    return words + (["--tables", "results/tables"] if _tables_below(name) else [])
+
+
+def _report(run: Run) -> Stage:
+    """The page; it quotes from the outputs whose scores the tables are made from."""
+    listed = run.text(INPUTS).splitlines() if run.has(INPUTS) else []
+    scores = [PurePosixPath(line) for line in listed if line.endswith("/score.json")]
+    named = ("values", "study", "claims", "verdicts", "trails", "jobs")
+    words = [word for name in named for word in (f"--{name}", f"results/{name}.json")]
+    words += ["--tables", "results/tables", "--figures", "results/figures"]
+    words += ["--outputs", *(path.with_name("outputs.jsonl").as_posix() for path in scores)]
+    files = ("results/report.html", "results/report.packed.html")
+    return Stage("render_report", files, (*words, "--out", files[0], "--out-packed", files[1]))
+
+
+def _crate(run: Run) -> Stage:
+    """The crate. Who ran it, and with which Snakemake, nothing but the crate itself records."""
+    workflow = _params(run, f"results/{PurePosixPath(NAME).stem}.provenance.json").get("workflow") or []
+    words = ["--papers-from", f"{LISTS}/papers.txt", "--study", "results/study.json", "--out", "results"]
+    body = run.json(f"results/{NAME}")
+    for entity in (body.get("@graph") or []) if isinstance(body, dict) else []:
+        if entity.get("@id") == "#agent":
+            words += ["--agent", str(entity.get("name"))]
+        if entity.get("@type") == "SoftwareApplication":
+            words += ["--engine", str(entity.get("softwareVersion"))]
+    return Stage("describe_run", (f"results/{NAME}",), (*words, "--workflow", *map(str, workflow)))
+
+
+def _params(run: Run, sidecar: str) -> dict[str, Any]:
+    body = run.json(sidecar)
+    params = body.get("params") if isinstance(body, dict) else None
+    return params if isinstance(params, dict) else {}
+
+
+def remake(run: Run, notes: list[str]) -> Iterator[tuple[str, str]]:
+    """(file, what is wrong) of every file above the records that does not follow, those that others rest on first.
+
+    notes: gets a line on what could not be compared byte by byte.
+    """
+    elsewhere = 0
+    with _scratch(run) as folder:
+        for stage in stages(run):
+            names = [name for name in stage.outputs if run.has(name)]
+            if not names and not run.has(stage.sidecar):
+                continue  # this study has none, or every trace of it was removed, which files above would show
+            if stage.script == "describe_run" and not _bring_workflow(run, stage, folder):
+                notes.append("the crate's configuration lay outside of the project: it was not made again")
+                continue
+            wrong = run_script(stage.script, stage.words)
+            exact = _alike(run, stage.sidecar)
+            elsewhere += not exact
+            for name in stage.outputs:
+                made = folder / name
+                if not made.is_file():
+                    yield name, f"cannot be made from the files beneath it ({wrong or 'nothing was written'})"
+                elif why := difference(made, run.path(name), exact):
+                    yield name, why
+                else:
+                    made.unlink()
+                    made.symlink_to(run.path(name))
+            _link(run, stage.sidecar, folder)
+    if elsewhere:
+        unseen = "/".join(UNSEEN).replace(".", "").upper()
+        notes.append(
+            f"{elsewhere} jobs ran on another processor or with other libraries: their files were compared by what "
+            f"they say, not byte by byte, and {unseen} pictures not at all"
+        )
+
+
+@contextlib.contextmanager
+def _scratch(run: Run) -> Iterator[Path]:
+    """A folder to work in whose `results` links the run's raw files and lacks those that are made again."""
+    remade = {name for stage in stages(run) for name in stage.outputs}
+    with tempfile.TemporaryDirectory(prefix="pardec-") as name:
+        folder = Path(name)
+        for inside in PROJECT:
+            if (ROOT / inside).is_dir():
+                (folder / inside).symlink_to(ROOT / inside, target_is_directory=True)
+        kept = {PurePosixPath(name).parts[1] for name in remade if name.count("/") > 1}
+        (folder / "results").mkdir()
+        for entry in run.folder.iterdir():
+            if entry.name not in kept and f"results/{entry.name}" not in remade and entry.name != WORKFLOW:
+                (folder / "results" / entry.name).symlink_to(entry.resolve())
+        for inside in kept:
+            (folder / "results" / inside).mkdir()
+        for stage in stages(run):
+            _link(run, stage.sidecar, folder)
+        with contextlib.chdir(folder):
+            yield folder
+
+
+def _link(run: Run, name: str, folder: Path) -> None:
+    """The run's own file in place of whatever lies in the scratch folder."""
+    (folder / name).unlink(missing_ok=True)
+    if run.has(name):
+        (folder / name).symlink_to(run.path(name))
+
+
+def _bring_workflow(run: Run, stage: Stage, folder: Path) -> bool:
+    """Copy the workflow's files to where the crate's job read them; False where that is outside of the project."""
+    files = stage.words[stage.words.index("--workflow") + 1 :]
+    for path in files:
+        copy = f"results/{WORKFLOW}/{copy_name(path)}"
+        if path != copy_name(path) or not run.has(copy):
+            return False
+        if not (folder / path).exists():
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(run.path(copy), folder / path)
+    return bool(files)
+
+
+def _alike(run: Run, sidecar: str) -> bool:
+    """Whether a job ran on this processor with these libraries; taken for so where nothing says otherwise."""
+    block = run.json(sidecar)
+    block = block if isinstance(block, dict) else {}
+    then, now = block.get("environment") or {}, host.environment()
+    cpu = (block.get("machine") or {}).get("cpu")
+    same = all(then.get(key) in (None, now.get(key)) for key in ("python", "torch", "packages_sha256"))
+    return same and cpu in (None, host.cpu_name())
+
+
+def run_script(script: str, words: Sequence[str]) -> str | None:
+    """Run a script of the workflow in this process and the working directory; the reason where it fails."""
+    printed = io.StringIO()
+    argv, sys.argv = sys.argv, [str(ROOT / "scripts" / f"{script}.py"), *words]
+    try:
+        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), unrecorded():
+            status = _main(script)()
+    except SystemExit as end:
+        status = end.code
+    except Exception as error:  # whatever a damaged input makes the code raise
+        return _line(str(error) or repr(error))
+    finally:
+        sys.argv = argv
+    return _line(printed.getvalue() or f"exit status {status}") if status else None
+
+
+def _line(text: str) -> str:
+    return text.strip().splitlines()[0].removeprefix("error: ")[:160]
+
+
+@cache
+def _main(script: str) -> Callable[[], Any]:
+    path = ROOT / "scripts" / f"{script}.py"
+    spec = importlib.util.spec_from_file_location(f"pardec_script_{script}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.main
