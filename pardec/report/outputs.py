@@ -22,14 +22,14 @@ class Written:
     rows: dict[str, dict]
 
 
-def read_outputs(paths: list[str | Path]) -> list[Written]:
+def read_outputs(files: list[str | Path]) -> list[Written]:
     """Read output files by the words of their path: `<task>/<model>/<decoder>/<settings>/outputs.jsonl`.
 
     Raises:
         UserError: a file is missing or damaged.
     """
     written = []
-    for path in sorted({str(p) for p in paths}):
+    for path in sorted({str(file) for file in files}):
         parts = Path(path).parts
         task, model, decoder, settings = (
             parts[-5:-1] if len(parts) >= 5 else ("", "", "", parts[-2] if parts[1:] else "")
