@@ -308,15 +308,11 @@ class _Crate:
     def _environment(self, block: Block) -> list[Any]:
         """What it ran in and on, as name and value; jobs that agree share them."""
         machine, git = block["machine"] or {}, block["git"] or {}
+        software = ("python", "torch", "driver", "packages_sha256")
+        hardware = ("cpu", "cores", "memory_gb", "governor", "container", "gpu")
         facts = {
-            **{
-                name: block["environment"].get(name)
-                for name in ("python", "torch", "driver", "packages_sha256")
-            },
-            **{
-                name: machine.get(name)
-                for name in ("cpu", "cores", "memory_gb", "governor", "container", "gpu")
-            },
+            **{name: block["environment"].get(name) for name in software},
+            **{name: machine.get(name) for name in hardware},
             "git_commit": git.get("commit"),
             "git_dirty": git.get("dirty"),
             "code_sha256": block["code_sha256"],
@@ -387,13 +383,11 @@ class _Crate:
 
 def _unwrapped(document: dict[str, Any]) -> dict[str, Any]:
     """The same without lists of one, which RO-Crate advises against."""
-    graph = [
-        {
-            key: value[0] if isinstance(value, list) and len(value) == 1 else value
-            for key, value in entity.items()
-        }
-        for entity in document["@graph"]
-    ]
+
+    def plain(value: Any) -> Any:
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+    graph = [{key: plain(value) for key, value in entity.items()} for entity in document["@graph"]]
     return {**document, "@graph": graph}
 
 
