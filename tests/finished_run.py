@@ -16,6 +16,7 @@ from pardec.common import host
 from pardec.common.closure import digest
 from pardec.common.files import read_json, sha256, write_json, write_jsonl, write_text
 from pardec.evidence.provenance import ROOT, sealed, signed
+from pardec.study.kinds import asked_of_tables
 from tests import factories
 from tests.report_constants import STUDY
 
@@ -25,7 +26,7 @@ FIGURES = ("pareto",)
 FIGURE = "results/figures/pareto.svg"
 PRINTED = "noise/grid/mdm-grid/mdm/steps~4+new~32+batch~1/ratio"
 """The id of a value that the page links."""
-WORKFLOW = ("flow/Snakefile", "flow/config.yaml")
+WORKFLOW = ("flow/Snakefile", "flow/config.yaml", "studies/claims.yaml", "studies/ideas.yaml")
 
 
 def finished_run(folder: Path) -> Path:
@@ -55,9 +56,11 @@ def finished_run(folder: Path) -> Path:
 
 
 def bring_workflow(folder: Path) -> None:
-    (folder / "flow").mkdir(exist_ok=True)
+    """The project's files that scripts read, beside the results in `folder`."""
     for name in WORKFLOW:
-        shutil.copyfile(ROOT / Path(name).name, folder / name)
+        (folder / name).parent.mkdir(exist_ok=True)
+        source = ROOT / name
+        shutil.copyfile(source if source.is_file() else ROOT / source.name, folder / name)
 
 
 def make_above(folder: Path) -> None:
@@ -126,8 +129,7 @@ def _study(paths: dict[str, list[str]]) -> dict[str, Any]:
 
 def _studies(study: dict[str, Any]) -> dict[str, Any]:
     """What the two jobs that record the study are given."""
-    floors = {"floors": study["floors"], "likelihood_gap": study["likelihood"]["gap"]}
-    return {"study": study, "floors": floors}
+    return {"study": study, "floors": asked_of_tables(study)}
 
 
 def _data_and_models(study: dict[str, Any]) -> None:

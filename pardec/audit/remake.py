@@ -12,7 +12,6 @@ import contextlib
 import importlib.util
 import io
 import json
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -36,18 +35,17 @@ SINGLE = ("machine", "floors")
 """Files that a table's script is given by name."""
 LISTED = [kind for kind in FILES if kind not in SINGLE]
 """Kinds of files that it finds in a list."""
-PROJECT = ("studies", "report")
-"""Folders of the project that scripts read by relative paths."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """One job above the records. outputs: the files it makes; the first one's sidecar is the job's. words: the
-    script's arguments."""
+    script's arguments. outside: files it reads that are none of the results."""
 
     script: str
     outputs: tuple[str, ...]
     words: tuple[str, ...]
+    outside: tuple[str, ...] = ()
 
     @property
     def sidecar(self) -> str:
@@ -62,9 +60,15 @@ def stages(run: Run) -> Iterator[Stage]:
         if said is not None:
             words = ("--study", json.dumps(said), *(("--rule", rule) if rule else ()), "--out", path)
             yield Stage("record_study", (path,), words)
+    study = run.json("results/study.json")
+    study = study if isinstance(study, dict) else {}
+    claims, ideas = study.get("claims") or ["studies/claims.yaml"], study.get("ideas") or "studies/ideas.yaml"
     for name in _in_order():
         files = tuple(f"results/tables/{name}.{end}" for end in ("csv", "parquet"))
-        yield Stage("tabulate", files, ("--table", name, *_table_words(name), *_outs(files)))
+        asked = "ideas_file" in needs(name)
+        given = ("--ideas-file", ideas) if asked else ()
+        words = ("--table", name, *_table_words(name), *given, *_outs(files))
+        yield Stage("tabulate", files, words, (ideas,) if asked else ())
     values = ("results/values.json", "results/values.tex")
     yield Stage(
         "collect_values",
@@ -72,9 +76,10 @@ def stages(run: Run) -> Iterator[Stage]:
         ("--tables", "results/tables", "--out-json", values[0], "--out-tex", values[1]),
     )
     yield _single("collect_trails", "trails", "--inputs-from", INPUTS)
-    yield _single("judge_claims", "claims", "--values", values[0], "--tables", "results/tables")
-    ideas = "results/tables/ideas.parquet"
-    yield _single("judge_ideas", "verdicts", "--values", values[0], "--table", ideas)
+    words = ("--claims", *claims, "--values", values[0], "--tables", "results/tables")
+    yield _single("judge_claims", "claims", *words, outside=tuple(claims))
+    words = ("--ideas", ideas, "--values", values[0], "--table", "results/tables/ideas.parquet")
+    yield _single("judge_ideas", "verdicts", *words, outside=(ideas,))
     for name in FIGURES:
         figure = FIGURES.load(name)
         tables = [f"results/tables/{table}.csv" for table in (*figure.tables, *figure.optional)]
@@ -85,9 +90,9 @@ def stages(run: Run) -> Iterator[Stage]:
     yield _crate(run)
 
 
-def _single(script: str, name: str, *words: str) -> Stage:
+def _single(script: str, name: str, *words: str, outside: tuple[str, ...] = ()) -> Stage:
     path = f"results/{name}.json"
-    return Stage(script, (path,), (*words, "--out", path))
+    return Stage(script, (path,), (*words, "--out", path), outside)
 
 
 def _outs(files: tuple[str, ...]) -> list[str]:
@@ -126,6 +131,7 @@ def _report(run: Run) -> Stage:
 def _crate(run: Run) -> Stage:
     """The crate. Who ran it, and with which Snakemake, nothing but the crate itself records."""
     workflow = _params(run, f"results/{PurePosixPath(NAME).stem}.provenance.json").get("workflow") or []
+    workflow = tuple(map(str, [workflow] if isinstance(workflow, str) else workflow))
     words = ["--papers-from", f"{LISTS}/papers.txt", "--study", "results/study.json", "--out", "results"]
     body = run.json(f"results/{NAME}")
     for entity in (body.get("@graph") or []) if isinstance(body, dict) else []:
@@ -133,7 +139,7 @@ def _crate(run: Run) -> Stage:
             words += ["--agent", str(entity.get("name"))]
         if entity.get("@type") == "SoftwareApplication":
             words += ["--engine", str(entity.get("softwareVersion"))]
-    return Stage("describe_run", (f"results/{NAME}",), (*words, "--workflow", *map(str, workflow)))
+    return Stage("describe_run", (f"results/{NAME}",), (*words, "--workflow", *workflow), workflow)
 
 
 def _params(run: Run, sidecar: str) -> dict[str, Any]:
@@ -153,8 +159,10 @@ def remake(run: Run, notes: list[str]) -> Iterator[tuple[str, str]]:
             names = [name for name in stage.outputs if run.has(name)]
             if not names and not run.has(stage.sidecar):
                 continue  # this study has none, or every trace of it was removed, which files above would show
-            if stage.script == "describe_run" and not _bring_workflow(run, stage, folder):
-                notes.append("the crate's configuration lay outside of the project: it was not made again")
+            if lost := [path for path in stage.outside if not _bring(run, path, folder)]:
+                notes.append(f"{lost[0]} is not here: {', '.join(names)} were not made again")
+                for name in stage.outputs:
+                    _link(run, name, folder)
                 continue
             wrong = run_script(stage.script, stage.words)
             exact = _alike(run, stage.sidecar)
@@ -183,9 +191,6 @@ def _scratch(run: Run) -> Iterator[Path]:
     remade = {name for stage in stages(run) for name in stage.outputs}
     with tempfile.TemporaryDirectory(prefix="pardec-") as name:
         folder = Path(name)
-        for inside in PROJECT:
-            if (ROOT / inside).is_dir():
-                (folder / inside).symlink_to(ROOT / inside, target_is_directory=True)
         kept = {PurePosixPath(name).parts[1] for name in remade if name.count("/") > 1}
         (folder / "results").mkdir()
         for entry in run.folder.iterdir():
@@ -206,17 +211,17 @@ def _link(run: Run, name: str, folder: Path) -> None:
         (folder / name).symlink_to(run.path(name))
 
 
-def _bring_workflow(run: Run, stage: Stage, folder: Path) -> bool:
-    """Copy the workflow's files to where the crate's job read them; False where that is outside of the project."""
-    files = stage.words[stage.words.index("--workflow") + 1 :]
-    for path in files:
-        copy = f"results/{WORKFLOW}/{copy_name(path)}"
-        if path != copy_name(path) or not run.has(copy):
-            return False
-        if not (folder / path).exists():
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(run.path(copy), folder / path)
-    return bool(files)
+def _bring(run: Run, path: str, folder: Path) -> bool:
+    """Bring a file of the project to the scratch folder: the run's copy, else the one beside the results, else that of
+    this project. False where there is none, or where it lies outside of the project."""
+    if path != copy_name(path):
+        return False
+    here = [run.path(f"results/{WORKFLOW}/{path}"), run.path(path), ROOT / path]
+    source = next((file for file in here if file is not None and file.is_file()), None)
+    if source is not None and not (folder / path).exists():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).symlink_to(source.resolve())
+    return source is not None
 
 
 def _alike(run: Run, sidecar: str) -> bool:

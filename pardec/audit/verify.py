@@ -23,9 +23,11 @@ from pardec.common.errors import UserError
 from pardec.evidence.provenance import content, self_hash
 from pardec.evidence.tables.gather import sort_paths
 from pardec.evidence.trails import trail
+from pardec.study.kinds import asked_of_tables
 
 CHANGED = "is not what its job wrote: its content has another SHA-256"
 STUDY, TRAILS = "results/study.json", "results/trails.json"
+QUALITIES = "results/floors.json"
 FLOORS = (
     ("results/data/", 1),
     ("results/models/", 2),
@@ -212,6 +214,9 @@ def _given(run: Run) -> Iterator[tuple[str, str]]:
     study = run.json(STUDY)
     if not isinstance(study, dict):
         return
+    with contextlib.suppress(KeyError, TypeError, AttributeError):  # a study of another version
+        if run.has(QUALITIES) and run.json(QUALITIES) != asked_of_tables(study):
+            yield QUALITIES, f"does not follow from {STUDY}"
     given: dict[str, list[tuple[str, bool]]] = defaultdict(list)
     for origin in run.origins().values():
         for key, agrees in _settings(study, origin):

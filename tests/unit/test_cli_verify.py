@@ -22,7 +22,7 @@ from pardec.common.closure import digest
 from pardec.common.files import sha256
 from pardec.evidence.provenance import content, self_hash
 from pardec.evidence.tables.files import write_table
-from tests.finished_run import CODE, FIGURE, make_above
+from tests.finished_run import CODE, FIGURE, bring_workflow, make_above
 from tests.forging import edit_json, forge
 
 CELL = "steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1"
@@ -250,7 +250,7 @@ def test_a_record_with_all_hashes_forged_is_named_by_what_was_made_from_it(resul
 
 def test_what_cannot_be_seen_a_run_made_anew_from_an_invented_record(results):
     """A forger who makes everything above anew leaves a consistent run: only a second run shows it."""
-    shutil.copytree(results / "workflow/flow", results.parent / "flow")
+    bring_workflow(results.parent)
     edit_json(results.parent / RECORD, slower)
     make_above(results.parent)
     assert not faults(results)
