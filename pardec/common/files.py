@@ -111,7 +111,9 @@ def read_json(path: str | Path) -> Any:
         raise UserError(path, "does not exist", "check the path, or run `make all` to produce it") from None
     except (ValueError, RecursionError) as error:
         raise UserError(
-            path, f"is not valid JSON ({error})", "delete the file and run `make all` again"
+            path,
+            f"is not valid JSON ({error})",
+            "mend it or fetch it again if it is yours; what a run wrote is made again once it is removed",
         ) from None
 
 

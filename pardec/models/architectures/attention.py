@@ -201,5 +201,9 @@ def rope_tables(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Returns x [B, T, heads, head_dim] turned by its positions; cos, sin: [B or 1, T, 1, head_dim]."""
-    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
+    """Returns x [B, T, heads, head_dim] turned by its positions, in the precision of the tables.
+
+    cos, sin: [B or 1, T, 1, head_dim].
+    """
+    wide = x if x.dtype == cos.dtype else x.to(cos.dtype)
+    return torch.addcmul(wide * cos, wide.roll(x.shape[-1] // 2, -1), sin).to(x.dtype)

@@ -105,6 +105,7 @@ class Backbone(LanguageModel):
         cos, sin = rope_tables(
             config.max_positions, config.head_dim, config.rope_theta, device, config.rope_stretch
         )
+        dtype = torch.float32 if config.rope_float32 else dtype
         self.register_buffer("cos", cos[:, None].to(dtype), persistent=False)
         self.register_buffer("sin", sin[:, None].to(dtype), persistent=False)
 

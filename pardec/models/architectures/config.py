@@ -124,7 +124,9 @@ class BackboneConfig:
 
     positions: learned positions, if any. rotary: queries and keys are turned by their position. shift: logits at
     i - 1 predict position i of the canvas. family: the objective it was trained with. qkv_bias: biases on queries,
-    keys and values. qk_norm: a norm on each head's queries and keys. stop_ids: tokens that end a text beside `eos_id`.
+    keys and values. qk_norm: a norm on each head's queries and keys. rope_float32: queries and keys are turned in
+    float32, whatever the weights' precision (LLaDA's `rope_full_precision`). stop_ids: tokens that end a text beside
+    `eos_id`.
     """
 
     vocab_size: int
@@ -150,6 +152,7 @@ class BackboneConfig:
     qkv_bias: bool = False
     qk_norm: bool = False
     rope_stretch: Stretch | None = None
+    rope_float32: bool = False
     stop_ids: tuple[int, ...] = ()
 
     def info(self) -> ModelInfo:

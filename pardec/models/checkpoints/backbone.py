@@ -15,6 +15,7 @@ from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.config import BackboneConfig
 from pardec.models.checkpoints.configs import format_of
 from pardec.models.checkpoints.drawn import draw_model, is_drawn
+from pardec.models.checkpoints.formats.base import Format
 from pardec.models.checkpoints.tensors import Checkpoint, read_tensors
 
 OUTER = {
@@ -58,6 +59,13 @@ class BackboneCheckpoint(Checkpoint):
         return model
 
     @classmethod
+    def wanted(cls, folder: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+        config, form = read_backbone_config(folder), _format(folder)
+        # Tied checkpoints of other tools may carry the head a second time.
+        spare = (*form.spare, form.name(OUTER["head"])) if config.tied else form.spare
+        return {form.name(name): shape for name, shape in shapes(config).items()}, spare
+
+    @classmethod
     def tensors(cls, model: Backbone) -> dict[str, Tensor]:
         return split(model.state_dict(), model.config)
 
@@ -88,14 +96,15 @@ def read_weights(folder: str | Path, config: BackboneConfig, device: str = "cpu"
         UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong
         shape.
     """
-    path = Path(folder) / "config.json"
-    form = format_of(read_json(path), str(path))
+    form = _format(folder)
     theirs = {form.name(name): name for name in shapes(config)}
-    wanted = {form.name(name): shape for name, shape in shapes(config).items()}
-    # Tied checkpoints of other tools may carry the head a second time.
-    spare = (*form.spare, form.name(OUTER["head"])) if config.tied else form.spare
-    tensors = read_tensors(folder, wanted, device, spare)
+    tensors = read_tensors(folder, *BackboneCheckpoint.wanted(Path(folder)), device)
     return {theirs[name]: tensors.pop(name) for name in list(tensors)}
+
+
+def _format(folder: str | Path) -> type[Format]:
+    path = Path(folder) / "config.json"
+    return format_of(read_json(path), str(path))
 
 
 def inner(config: BackboneConfig) -> dict[str, list[str]]:

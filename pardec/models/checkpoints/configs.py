@@ -50,8 +50,18 @@ def format_of(values: Values, where: str) -> type[Format]:
     """Returns the format of a config.json.
 
     Raises:
-        UserError: not one of this project's; names the nearest.
+        UserError: not one of this project's (names the nearest), or weights that are quantised already.
     """
+    if not isinstance(values, dict):
+        raise UserError(where, "is no JSON object", "give the config.json of a checkpoint")
+    quantised = values.get("quantization_config") or values.get("compression_config")
+    if quantised:
+        how = quantised.get("quant_method", "an unknown method") if isinstance(quantised, dict) else quantised
+        raise UserError(
+            where,
+            f"describes weights that are quantised already ({how})",
+            "give the unquantised checkpoint; for 8 or 4 bits set `quantise: int8` or `int4` of the model",
+        )
     kind = format_name(values)
     if kind in FORMATS:
         return FORMATS.load(kind)

@@ -38,11 +38,17 @@ class DraftCheckpoint(Checkpoint):
             return draw_model(DraftModel, folder, config, device, dtype)
         with torch.device("meta"):
             model = DraftModel(config)
-        wanted = {name: tuple(tensor.shape) for name, tensor in split(model.state_dict()).items()}
-        state = read_tensors(folder, wanted, device)
+        state = read_tensors(folder, *cls.wanted(folder), device)
         model.load_state_dict(fuse({name: tensor.to(dtype) for name, tensor in state.items()}), assign=True)
         model.place_tables(device, dtype)
         return model
+
+    @classmethod
+    def wanted(cls, folder: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+        where = folder / "config.json"
+        with torch.device("meta"):
+            model = DraftModel(DFlash.read(read_json(where), str(where)))
+        return {name: tuple(tensor.shape) for name, tensor in split(model.state_dict()).items()}, ()
 
     @classmethod
     def tensors(cls, model: DraftModel) -> dict[str, Tensor]:

@@ -40,17 +40,22 @@ class GPT2Checkpoint(Checkpoint):
             return draw_model(GPT2, folder, config, device, dtype)
         with torch.device("meta"):
             model = GPT2(config)
-        wanted = shapes(model)
         root = _root(folder)
-        spare = (*SPARE, "lm_head.weight") if config.tied else SPARE
-        theirs = {_with_root(name, root): shape for name, (_, shape) in wanted.items()}
-        found = read_tensors(folder, theirs, device, spare)
+        tensors = read_tensors(folder, *cls.wanted(folder), device)
         state = {}
-        for name, (ours, _) in wanted.items():
-            tensor = found.pop(_with_root(name, root)).to(dtype)
+        for name, (ours, _) in shapes(model).items():
+            tensor = tensors.pop(_with_root(name, root)).to(dtype)
             state[ours] = tensor.T.contiguous() if _turned(ours) else tensor
         model.load_state_dict(state, assign=True)
         return model
+
+    @classmethod
+    def wanted(cls, folder: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+        config, root = read_config(folder), _root(folder)
+        with torch.device("meta"):
+            weights = shapes(GPT2(config))
+        spare = (*SPARE, "lm_head.weight") if config.tied else SPARE
+        return {_with_root(name, root): shape for name, (_, shape) in weights.items()}, spare
 
     @classmethod
     def tensors(cls, model: GPT2) -> dict[str, Tensor]:

@@ -20,9 +20,15 @@ class RendererCheckpoint(Checkpoint):
     def load(cls, folder: Path, device: str, dtype: torch.dtype) -> Renderer:
         where = folder / "config.json"
         model = Renderer(RendererFormat.read(read_json(where), str(where)))
-        wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-        model.load_state_dict(read_tensors(folder, wanted, "cpu"))
+        model.load_state_dict(read_tensors(folder, *cls.wanted(folder), "cpu"))
         return model.to(device=device, dtype=dtype).eval()
+
+    @classmethod
+    def wanted(cls, folder: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+        where = folder / "config.json"
+        with torch.device("meta"):
+            model = Renderer(RendererFormat.read(read_json(where), str(where)))
+        return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}, ()
 
     @classmethod
     def tensors(cls, model: Renderer) -> dict[str, Tensor]:

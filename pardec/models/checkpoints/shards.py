@@ -1,7 +1,8 @@
-"""The index of weights that lie in several files. Light: fetching a model imports no torch."""
+"""The header of a safetensors file, and the index of weights that lie in several. Imports no torch."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from pardec.common.errors import UserError
@@ -22,3 +23,27 @@ def shard_names(index: Path) -> list[str]:
         if Path(name).name != name:
             raise UserError(index, f"names {name!r}, which lies outside of its folder", "do not trust it")
     return sorted(set(named.values()))
+
+
+def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Returns format and shape of each weight in a safetensors file; no weight is read.
+
+    Raises:
+        UserError: the file is cut short or no safetensors file at all.
+    """
+    size = path.stat().st_size
+    try:
+        with open(path, "rb") as handle:
+            length = int.from_bytes(handle.read(8), "little")
+            if length > size:
+                raise ValueError("its header does not fit into it")
+            header = json.loads(handle.read(length))
+        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        promised = 8 + length + max((entry["data_offsets"][1] for entry in entries.values()), default=0)
+        if size != promised:
+            raise ValueError(f"it should have {promised} bytes and has {size}")
+        return {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in entries.items()}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            path, f"is not a whole safetensors file ({error})", "fetch or copy the file again"
+        ) from None

@@ -17,9 +17,11 @@ from torch import Tensor, nn
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_json
 from pardec.models.checkpoints.configs import config_json
-from pardec.models.checkpoints.shards import shard_names
+from pardec.models.checkpoints.shards import read_header, shard_names
 
 WEIGHTS = "model.safetensors"
+DTYPES = ("F64", "F32", "F16", "BF16", "I64")
+"""Formats of stored weights that are plain numbers, as safetensors names them."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -39,6 +41,15 @@ class Checkpoint(ABC):
 
     @classmethod
     @abstractmethod
+    def wanted(cls, folder: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
+        """Returns every weight that `folder` must hold, name to shape, and the ends of names that may stand beside.
+
+        Raises:
+            UserError: config.json is missing, damaged, or of another kind of model.
+        """
+
+    @classmethod
+    @abstractmethod
     def tensors(cls, model: nn.Module) -> dict[str, Tensor]:
         """Returns the weights under their published names."""
 
@@ -53,9 +64,9 @@ class Checkpoint(ABC):
 
 
 def read_tensors(
-    folder: str | Path, wanted: dict[str, tuple[int, ...]], device: str, spare: tuple[str, ...] = ()
+    folder: str | Path, wanted: dict[str, tuple[int, ...]], spare: tuple[str, ...], device: str
 ) -> dict[str, Tensor]:
-    """The weights of `wanted` (name to shape), and nothing else, from one file or several shards in `folder`.
+    """Returns the weights of `wanted` (name to shape), and nothing else, from one file or several shards in `folder`.
 
     spare: ends of names that may stand there and are left out.
 
@@ -72,14 +83,35 @@ def read_tensors(
                 found |= {name: handle.get_tensor(name) for name in kept}
         except (SafetensorError, OSError, json.JSONDecodeError, struct.error, ValueError) as error:
             raise UserError(
-                file, f"is not a whole safetensors file ({error})", "delete it and produce or fetch it again"
+                file, f"is not a whole safetensors file ({error})", "produce, copy or fetch it again"
             ) from None
-    _check(found, wanted, files[0])
+    check_shapes({name: tuple(tensor.shape) for name, tensor in found.items()}, wanted, files[0])
     return found
 
 
+def check_weights(folder: Path, wanted: dict[str, tuple[int, ...]], spare: tuple[str, ...]) -> None:
+    """Hold the headers of the weight files in `folder` against `wanted`, no weight being read.
+
+    Raises:
+        UserError: see `read_tensors`; or a weight that is stored in a format which is no plain number.
+    """
+    files, shapes = weight_files(folder), {}
+    for file in files:
+        for name, (kind, shape) in read_header(file).items():
+            if name.endswith(spare):
+                continue
+            if kind not in DTYPES:
+                raise UserError(
+                    file,
+                    f"stores weight {name!r} as {kind}, a quantised or unknown format",
+                    f"give weights in one of {', '.join(DTYPES)}",
+                )
+            shapes[name] = shape
+    check_shapes(shapes, wanted, files[0])
+
+
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a model.
+    """Returns the safetensors files of a model.
 
     Raises:
         UserError: there are none, or only pickles, which may run code when they are read.
@@ -95,6 +127,13 @@ def weight_files(folder: Path) -> list[Path]:
                     shard, f"does not exist, though {index.name} names it", "fetch the model again"
                 )
         return shards
+    shards = sorted(path.name for path in folder.glob("*.safetensors"))
+    if shards:
+        raise UserError(
+            index,
+            f"does not exist, and the weights lie in other files ({', '.join(shards[:3])})",
+            f"fetch this index too, or rename a single file to {WEIGHTS}",
+        )
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
     if pickles:
         raise UserError(
@@ -105,7 +144,8 @@ def weight_files(folder: Path) -> list[Path]:
     raise UserError(folder / WEIGHTS, "does not exist", "produce it with `make all`, or give another folder")
 
 
-def _check(found: dict[str, Tensor], wanted: dict[str, tuple[int, ...]], file: Path) -> None:
+def check_shapes(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], file: Path) -> None:
+    """Raise UserError unless the weights `found` in `file` (name to shape) are those `wanted`."""
     missing = [name for name in wanted if name not in found]
     unknown = [name for name in found if name not in wanted]
     if missing:
@@ -121,13 +161,13 @@ def _check(found: dict[str, Tensor], wanted: dict[str, tuple[int, ...]], file: P
         raise UserError(
             file,
             f"holds {len(unknown)} unknown weight(s), first {unknown[0]!r}, nearest known {near[0]!r}",
-            "remove it, or give the config.json that belongs to these weights",
+            "give the config.json that belongs to these weights, or weights without it",
         )
     for name, shape in wanted.items():
-        if tuple(found[name].shape) != shape:
+        if found[name] != shape:
             raise UserError(
                 file,
-                f"weight {name!r} has shape {list(found[name].shape)}, config.json asks for {list(shape)}",
+                f"weight {name!r} has shape {list(found[name])}, config.json asks for {list(shape)}",
                 "give the config.json that belongs to these weights",
             )
 

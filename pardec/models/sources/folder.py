@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -13,7 +12,8 @@ from pydantic import Field, model_validator
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, sha256, write_json
 from pardec.common.settings import Settings
-from pardec.models.checkpoints.shards import shard_names
+from pardec.models.checkpoints.checks import check_checkpoint
+from pardec.models.checkpoints.shards import read_header, shard_names
 
 WEIGHTS = ".safetensors"
 TAKEN = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
@@ -71,7 +71,7 @@ def survey(folder: Path) -> list[Path]:
                 folder / shard, f"is missing ({index.name} names it)", "fetch the checkpoint again"
             )
     for path in weights:
-        check_whole(path)
+        read_header(path)
     return found
 
 
@@ -87,28 +87,6 @@ def taken(folder: Path) -> list[Path]:
     )
 
 
-def check_whole(path: Path) -> None:
-    """Compare a safetensors file's size with what its header promises.
-
-    Raises:
-        UserError: the file is cut short or no safetensors file at all.
-    """
-    size = path.stat().st_size
-    try:
-        with open(path, "rb") as handle:
-            length = int.from_bytes(handle.read(8), "little")
-            if length > size:
-                raise ValueError("its header does not fit into it")
-            header = json.loads(handle.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if size != 8 + length + max(ends, default=0):
-            raise ValueError(f"it should have {8 + length + max(ends, default=0)} bytes and has {size}")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            path, f"is not a whole safetensors file ({error})", "fetch or copy the file again"
-        ) from None
-
-
 def install(
     folder: Path, out: Path, settings: ForeignSettings, facts: dict[str, Any], link: bool
 ) -> dict[str, Any]:
@@ -120,11 +98,13 @@ def install(
     Returns it.
 
     Raises:
-        UserError: see `survey`; or `out` is `folder` itself.
+        UserError: see `survey` and `check_checkpoint`; or `out` is `folder` itself.
     """
     files = survey(folder)
     if out.resolve() == folder.resolve():
         raise UserError(folder, "is the folder to be written", "give a checkpoint outside results/models")
+    if not isinstance(read_json(folder / "config.json"), dict):
+        raise UserError(folder / "config.json", "is no JSON object", "give the config.json of a checkpoint")
     out.mkdir(parents=True, exist_ok=True)
     (out / "source.json").unlink(missing_ok=True)
     clear(out, keep={path.name for path in files})
@@ -136,7 +116,9 @@ def install(
         else:
             _copy(path, target)
         record[path.name] = {"sha256": sha256(target), "bytes": target.stat().st_size, "linked": linked}
-    source = {**facts, "config_changes": adapt_config(out / "config.json", settings), "files": record}
+    changes = adapt_config(out / "config.json", settings)
+    check_checkpoint(out, folder)
+    source = {**facts, "config_changes": changes, "files": record}
     write_json(out / "source.json", source)
     return source
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from pardec.models.sources.folder import ForeignSettings, install
 
@@ -14,7 +15,12 @@ class PathSettings(ForeignSettings):
     source: Literal["path"]
     """Where the weights come from."""
     path: str = Field(min_length=1)
-    """The folder with config.json and *.safetensors."""
+    """The folder with config.json and *.safetensors; `~` stands for the home folder."""
+
+    @field_validator("path")
+    @classmethod
+    def _at_home(cls, path: str) -> str:
+        return os.path.expanduser(path)
 
 
 def fetch(settings: PathSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pardec.common.errors import UserError
 from pardec.models.architectures.config import DraftConfig
-from pardec.models.checkpoints.formats.base import Format, Values
+from pardec.models.checkpoints.formats.base import Format, Values, plain_ids, validated
 from pardec.models.checkpoints.formats.rotary import read_rotary
 
 ARCHITECTURE = "DFlashDraftModel"
@@ -20,6 +20,7 @@ class DFlash(Format):
         Raises:
             UserError: a key is missing, or the draft needs something this model does not have; names the key.
         """
+        values = plain_ids(values)
         _refuse_unsupported(values, where)
         theta, stretch = read_rotary(values, where)
         own = values.get("dflash_config") or {}
@@ -27,7 +28,7 @@ class DFlash(Format):
         try:
             hidden, heads = values["hidden_size"], values["num_attention_heads"]
             layers, target_layers = values["num_hidden_layers"], values["num_target_layers"]
-            return DraftConfig(
+            config = DraftConfig(
                 vocab_size=values["vocab_size"],
                 hidden=hidden,
                 layers=layers,
@@ -51,6 +52,7 @@ class DFlash(Format):
         except KeyError as error:
             fix = "give a config.json in the published DFlash format"
             raise UserError(where, f"has no key {error.args[0]!r}", fix) from None
+        return validated(config, where)
 
     @classmethod
     def write(cls, config: DraftConfig) -> Values:

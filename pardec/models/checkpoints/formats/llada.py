@@ -70,6 +70,7 @@ class Llada(Format):
             tied=bool(values.get("weight_tying", False)),
             rope_theta=values.get("rope_theta", 10_000.0),
             norm_eps=values.get("rms_norm_eps", 1e-5),
+            rope_float32=bool(values.get("rope_full_precision", True)),
             bos_id=values.get("bos_token_id"),
             eos_id=first(values.get("eos_token_id")),
             stop_ids=further(values.get("eos_token_id")),

@@ -1,0 +1,184 @@
+"""A checkpoint whose files contradict each other is refused when it is fetched, with file, key, value and fix."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from pardec.common.errors import UserError
+from pardec.common.files import read_json, write_json
+from pardec.data.tokenizers import byte_tokenizer
+from pardec.models.load import load_model, save_model
+from pardec.models.sources import path
+from tests.reference.drafts import draft_model
+from tests.reference.models import backbone
+
+QUERY = "model.layers.0.self_attn.q_proj.weight"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    save_model(backbone(True, vocab_size=300), folder)
+    byte_tokenizer().save(folder / "tokenizer.json")
+    return folder
+
+
+@pytest.fixture
+def brought(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "brought")
+
+
+def fetch(folder, tmp_path, **settings):
+    path.fetch(path.PathSettings(source="path", path=str(folder), **settings), tmp_path / "out", 0)
+    return load_model(tmp_path / "out")
+
+
+def refusal(folder, tmp_path, **settings) -> UserError:
+    with pytest.raises(UserError) as caught:
+        fetch(folder, tmp_path, **settings)
+    assert str(folder) in caught.value.where, "the message names the user's own file"
+    assert "delete" not in caught.value.fix and "remove" not in caught.value.fix
+    return caught.value
+
+
+def change(folder, **keys):
+    write_json(folder / "config.json", {**read_json(folder / "config.json"), **keys})
+
+
+def reweigh(folder, edit):
+    weights = load_file(folder / "model.safetensors")
+    edit(weights)
+    save_file(weights, folder / "model.safetensors")
+
+
+def test_a_sound_checkpoint_is_taken(brought, tmp_path):
+    assert fetch(brought, tmp_path).info.vocab_size == 300
+
+
+@pytest.mark.parametrize("none", [-1, None])
+@pytest.mark.parametrize("key", ["pad_token_id", "eos_token_id", "bos_token_id", "mask_token_id"])
+def test_minus_one_and_null_mean_no_token(brought, tmp_path, key, none):
+    change(brought, **{key: none})
+    info = fetch(brought, tmp_path).info
+    if key == "pad_token_id":
+        assert info.pad_id == 0
+    else:
+        assert getattr(info, key.replace("_token", "")) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("pad_token_id", 300),
+        ("pad_token_id", 301),
+        ("pad_token_id", -2),
+        ("eos_token_id", 999),
+        ("eos_token_id", [2, 300]),
+        ("mask_token_id", 300),
+        ("bos_token_id", "1"),
+    ],
+)
+def test_an_id_outside_of_the_vocabulary_is_named(brought, tmp_path, key, value):
+    change(brought, **{key: value})
+    error = refusal(brought, tmp_path)
+    assert error.where.endswith("config.json") and key in error.what and "vocabulary of 300" in error.what
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("max_position_embeddings", None, "max positions"),
+        ("max_position_embeddings", 0, "max positions"),
+        ("num_hidden_layers", -1, "layers"),
+        ("num_key_value_heads", 3, "do not divide"),
+        ("hidden_size", "16", "hidden"),
+    ],
+)
+def test_a_size_that_cannot_be_is_named(brought, tmp_path, key, value, said):
+    change(brought, **{key: value})
+    error = refusal(brought, tmp_path)
+    assert error.where.endswith("config.json") and said in error.what
+
+
+@pytest.mark.parametrize("how", ["fp8", "awq", "gptq", "bitsandbytes"])
+def test_weights_that_are_quantised_already_are_named_for_what_they_are(brought, tmp_path, how):
+    change(brought, quantization_config={"quant_method": how})
+    error = refusal(brought, tmp_path)
+    assert how in error.what and "unquantised" in error.fix
+
+
+def test_a_weight_in_eight_bits_is_named(brought, tmp_path):
+    reweigh(brought, lambda weights: weights.update({QUERY: weights[QUERY].to(torch.float8_e4m3fn)}))
+    error = refusal(brought, tmp_path)
+    assert QUERY in error.what and "F8_E4M3" in error.what
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda weights: weights.pop(QUERY), "lacks 1 weight(s)"),
+        (lambda weights: weights.update({"model.layers.0.extra": torch.zeros(3)}), "model.layers.0.extra"),
+        (lambda weights: weights.update({QUERY: torch.zeros(8, 16)}), "has shape [8, 16]"),
+    ],
+)
+def test_missing_further_and_misshapen_weights_are_named(brought, tmp_path, edit, said):
+    reweigh(brought, edit)
+    error = refusal(brought, tmp_path)
+    assert error.where.endswith("model.safetensors") and said in error.what
+
+
+def test_shards_without_their_index(brought, tmp_path):
+    weights = load_file(brought / "model.safetensors")
+    names = sorted(weights)
+    for number, part in enumerate((names[:5], names[5:]), 1):
+        save_file(
+            {name: weights[name] for name in part}, brought / f"model-0000{number}-of-00002.safetensors"
+        )
+    (brought / "model.safetensors").unlink()
+    error = refusal(brought, tmp_path)
+    assert error.where.endswith("model.safetensors.index.json") and "model-00001-of-00002" in error.what
+
+
+def test_a_tokenizer_larger_than_the_embedding(brought, tmp_path):
+    body = read_json(brought / "tokenizer.json")
+    body.setdefault("added_tokens", []).append(
+        {
+            "id": 300,
+            "content": "<more>",
+            "single_word": False,
+            "lstrip": False,
+            "rstrip": False,
+            "normalized": False,
+            "special": True,
+        }
+    )
+    write_json(brought / "tokenizer.json", body)
+    error = refusal(brought, tmp_path)
+    assert error.where.endswith("tokenizer.json") and "id 300" in error.what and "300 rows" in error.what
+
+
+@pytest.mark.parametrize("content", ['{"model_type": "llama", "hidden', "", "[1, 2]"])
+def test_a_damaged_config_is_the_users_to_mend(brought, tmp_path, content):
+    (brought / "config.json").write_text(content)
+    with pytest.raises(UserError) as caught:
+        fetch(brought, tmp_path)
+    assert caught.value.where == str(brought / "config.json") and "make all" not in caught.value.fix
+
+
+def test_a_home_folder_is_found(brought, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert path.PathSettings(source="path", path="~/brought").path == str(brought)
+
+
+def test_a_draft_is_checked_too(tmp_path):
+    save_model(draft_model(), tmp_path / "brought")
+    values = json.loads((tmp_path / "brought" / "config.json").read_text())
+    values["dflash_config"]["mask_token_id"] = values["vocab_size"]
+    write_json(tmp_path / "brought" / "config.json", values)
+    error = refusal(tmp_path / "brought", tmp_path)
+    assert "mask_token_id" in error.what
