@@ -170,6 +170,8 @@ def _load(folder: Path) -> Any:
     except Exception as error:  # the libraries raise bare Exception, and what their parsers raise
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         fix = "give the folder a tokenizer.json (AutoTokenizer.save_pretrained writes one)"
+        if whole:
+            fix = 'name its class in tokenizer_config.json: "tokenizer_class": "PreTrainedTokenizerFast" takes any'
         raise UserError(folder, f"holds no tokenizer that can be read ({first})", fix) from None
 
 

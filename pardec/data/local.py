@@ -99,12 +99,18 @@ def _json(path: Path, text: str) -> list[dict[str, Any]]:
         if error.msg == "Extra data" and text[: error.pos].count("\n") == 1:
             return _jsonl(path, text)
     except (ValueError, RecursionError):
-        pass  # told below
+        pass  # reported below
     value = _parsed(text, path, "mend this line")
     if not isinstance(value, list):
-        raise UserError(
-            path, "is not a JSON list of rows", "give a list of objects, or one object a line as .jsonl"
+        fix = "give a list of objects, or one object per line as .jsonl"
+        lists = (
+            [key for key, inner in value.items() if isinstance(inner, list)]
+            if isinstance(value, dict)
+            else []
         )
+        if lists:
+            fix = f"give the list under {lists[0]!r} as a file of its own, or one object per line as .jsonl"
+        raise UserError(path, "is not a JSON list of rows", fix)
     return [_object(row, f"{path}, row {number}") for number, row in enumerate(value, 1)]
 
 

@@ -75,7 +75,7 @@ def measured(prepared: Prepared) -> list[dict]:
 
 
 def count(rows: Iterable[dict]) -> dict[str, int]:
-    """Rows a task, and all of them under "all"."""
+    """Rows per task, and all of them under "all"."""
     by_task: dict[str, int] = {}
     for row in rows:
         by_task[row["task"]] = by_task.get(row["task"], 0) + 1
@@ -90,11 +90,11 @@ def lengths(prepared: Prepared) -> dict[str, Any]:
     def measure(text: str) -> int:
         return len(text) if tokenizer is None else len(tokenizer.encode(text))
 
-    found: dict[str, Any] = {"unit": unit, "shares": list(SHARES)}
+    quantiles: dict[str, Any] = {"unit": unit, "shares": list(SHARES)}
     for key in ("prompt", "answer"):
         sizes = sorted(measure(row[key]) for row in prepared.heldout if row[key] is not None)
-        found[key] = [sizes[round(share * (len(sizes) - 1))] for share in SHARES] if sizes else None
-    return found
+        quantiles[key] = [sizes[round(share * (len(sizes) - 1))] for share in SHARES] if sizes else None
+    return quantiles
 
 
 def remarks(about: dict[str, Any]) -> list[str]:

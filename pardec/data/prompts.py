@@ -60,8 +60,8 @@ def as_prepared(file: Path) -> Path:
     """
     about = file.with_name("about.json")
     if about.is_file():
-        said = read_json(about).get("sha256", {}).get(file.name)
-        if said is not None and file.is_file() and sha256(file) != said:
+        expected = read_json(about).get("sha256", {}).get(file.name)
+        if expected is not None and file.is_file() and sha256(file) != expected:
             fix = f"delete the folder {file.parent} and run `make all` again"
             raise UserError(file, "is damaged: its SHA-256 is not the one in about.json", fix)
     return file
@@ -79,8 +79,8 @@ def _filling(file: Path, rows: list[dict], canvas: int, fill: float) -> list[dic
     return kept
 
 
-def cut_to(tokens: Sequence[int], n: int, more: Iterable[Sequence[int]] = ()) -> list[int]:
-    """Exactly `n` tokens of real text: the last of `tokens`, with `more` texts before them if too few.
+def cut_to(tokens: Sequence[int], n: int, before: Iterable[Sequence[int]] = ()) -> list[int]:
+    """Exactly `n` tokens of real text: the last of `tokens`, with the texts `before` in front of them if too few.
 
     The end of a prompt is kept, since it is what the answer follows. Give tokens without a begin-of-sequence
     token, and put it before the result.
@@ -89,7 +89,7 @@ def cut_to(tokens: Sequence[int], n: int, more: Iterable[Sequence[int]] = ()) ->
         UserError: all texts together have fewer than `n` tokens.
     """
     joined = list(tokens)
-    for other in more:
+    for other in before:
         if len(joined) >= n:
             break
         joined = [*other, *joined]

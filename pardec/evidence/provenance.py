@@ -155,12 +155,27 @@ def _parsed(word: str) -> Any:
         return word
 
 
+CHECKPOINT = (
+    "config.json",
+    "generation_config.json",
+    "model.safetensors.index.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "tokenizer.model",
+    "chat_template.jinja",
+)
+"""Files beside the weights that decide the tokens of a prompt, the text of an output, or where it ends."""
+
+
 def checkpoint_files(folder: str | Path) -> list[Path]:
     """The files of a checkpoint that decide what it computes: not how long its training took."""
     kept = [path for path in Path(folder).iterdir() if path.suffix == ".safetensors"]
-    named = [
-        Path(folder) / name for name in ("config.json", "tokenizer.json", "model.safetensors.index.json")
-    ]
+    named = [Path(folder) / name for name in CHECKPOINT]
     return sorted([*kept, *(path for path in named if path.exists())])
 
 

@@ -103,7 +103,7 @@ class Metric(ABC):
 
     @abstractmethod
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        """Score outputs; all that is needed is there."""
+        """Score outputs; nothing that the metric needs is missing."""
 
 
 def task_score(row: dict, key: str) -> float:

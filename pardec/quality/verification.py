@@ -34,7 +34,7 @@ def verify(
     questions: Sequence[dict] = (),
     shots: Sequence[dict] = (),
 ) -> dict[str, Any]:
-    """Run the checks; returns what was asked, found and expected.
+    """Run the checks; returns each prompt, the text and what was expected.
 
     questions, shots: records with prompt and answer, for the sample.
 
@@ -75,18 +75,18 @@ def _sample(
     if len(questions) < check.prompts or len(shots) < check.shots:
         what = f"data {check.data} holds {len(questions)} questions and {len(shots)} solved ones"
         raise UserError(where, what, "lower prompts or shots, or raise the dataset's limit")
-    asked, solved = questions[: check.prompts], shots[: check.shots]
-    texts = generate(check, [written(row, solved) for row in asked])
-    right = [same_number(text, row["answer"]) for text, row in zip(texts, asked, strict=True)]
+    sample, solved = questions[: check.prompts], shots[: check.shots]
+    texts = generate(check, [written(row, solved) for row in sample])
+    right = [same_number(text, row["answer"]) for text, row in zip(texts, sample, strict=True)]
     low, high = wilson(sum(right), len(right), 0.99)
-    found = {"score": sum(right) / len(right), "low": low, "high": high, "n": len(right)}
+    result = {"score": sum(right) / len(right), "low": low, "high": high, "n": len(right)}
     if not low - check.margin <= check.score <= high + check.margin:
         what = (
             f"{sum(right)} of {len(right)} answers are right, 99 % interval {low:.3f} to {high:.3f}, and the "
             f"authors report {check.score:g}"
         )
         raise UserError(where, what, fix)
-    return {**found, "published": check.score, "margin": check.margin, "right": right}
+    return {**result, "published": check.score, "margin": check.margin, "right": right}
 
 
 def generator(folder: Path, device: str, precision: str, seed: int) -> Generate:

@@ -18,6 +18,7 @@ from tokenizers import (
 )
 
 from pardec.common.errors import UserError
+from pardec.data.encoding import encode_prompts
 from pardec.data.ends import read_ends
 from pardec.data.load import load_tokenizer
 
@@ -239,6 +240,21 @@ def test_a_tokenizer_of_a_checkpoints_own_code_is_refused(tmp_path):
         load_tokenizer(tmp_path)
 
 
+def test_a_class_that_does_not_fit_the_file_is_named(tmp_path):
+    saved(tmp_path, "byte_level", 4, {"tokenizer_class": "T5Tokenizer"})
+    with pytest.raises(UserError, match="(?s)holds no tokenizer.*tokenizer_class"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["LlamaTokenizer", "GPT2Tokenizer", "GemmaTokenizer", "RobertaTokenizer"])
+@pytest.mark.parametrize("kind", ["byte_level", "metaspace_bpe"])
+def test_classes_of_transformers_are_used_where_they_are_named(tmp_path, name, kind):
+    saved(tmp_path, kind, 4, {"tokenizer_class": name, "add_bos_token": True})
+    theirs, ours = transformers.AutoTokenizer.from_pretrained(tmp_path), load_tokenizer(tmp_path)
+    for text in TEXTS:
+        assert ours.encode_prompt(text) == theirs(text, truncation=False, padding=False)["input_ids"]
+
+
 @pytest.mark.parametrize("place", ["config", "list", "file"])
 def test_a_template_is_found_wherever_it_is(tmp_path, place):
     named = [{"name": "tool_use", "template": "no"}, {"name": "default", "template": LLAMA}]
@@ -299,6 +315,30 @@ def test_parts_of_a_content_are_joined(tmp_path, content):
 def test_a_template_that_is_wrong_or_does_what_it_may_not(tmp_path, template, message):
     with pytest.raises(UserError, match=message):
         load_tokenizer(write(tmp_path, template)).render_chat([{"role": "tool", "content": "x"}])
+
+
+def test_a_start_token_that_the_template_writes_comes_once(tmp_path):
+    """A rendered chat holds its special tokens; encoding it must not add another start (vLLM's issue 27486)."""
+    tokenizer = load_tokenizer(write(tmp_path, LLAMA, add_bos_token=True))
+    assert tokenizer.encode_chat(ASKED).count(0) == 1
+
+
+def test_special_tokens_around_a_prompt_are_known_by_their_place(tmp_path):
+    tokenizer = load_tokenizer(saved(tmp_path, "word_piece", 5, {}))
+    starts = tokenizer.start_ids
+    assert starts == [tokenizer.theirs.convert_tokens_to_ids("[CLS]")]
+    rows = [{"id": "a", "prompt": "hello world, how is it going", "answer": "hello"}]
+    (cut,) = encode_prompts(tokenizer, rows, 4)
+    assert cut[:1] == starts and len(cut) == 4
+    (random,) = encode_prompts(tokenizer, rows, 6, 1)
+    assert random[:1] == starts and not set(random[1:]) & tokenizer.special_ids
+
+
+def test_text_ends_where_the_tokenizer_ends_though_generation_config_forgets_it(tmp_path):
+    """As chandra-ocr-2 came: generation_config lists another end only (mlx-vlm's pull request 2112)."""
+    saved(tmp_path, "byte_level", 5, {"eos_token": "<|eot_id|>"})
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": 2}))
+    assert read_ends(tmp_path) == {2, 5}
 
 
 def test_a_checkpoint_without_a_template_has_none(tmp_path):

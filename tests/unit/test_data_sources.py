@@ -113,6 +113,7 @@ BAD = {
     "broken.jsonl": (b'{"text": "a"}\n{"text": \n', r"broken.jsonl:2: is not valid JSON"),
     "list.jsonl": (b'["a"]\n', "is not a JSON object"),
     "object.json": (b'{"text": "a"}', "is not a JSON list"),
+    "squad.json": (b'{"version": 1, "data": [{"text": "a"}]}', r"is not a JSON list.*\n.*under 'data'"),
     "broken.json": (b"[", "is not valid JSON"),
     "wide.csv": (b"text,b\none,2,3\n", "columns"),
     "broken.csv": (b'text\n"a\n', "is not valid CSV"),

@@ -57,7 +57,7 @@ class Hub(RowSource):
             )
         except Exception as error:
             # The library lets the errors of whatever it calls through: its own, the HTTP client's, those of parsers.
-            said = (str(error).splitlines() or [type(error).__name__])[0]
-            what = f"cannot be loaded at {self.revision[:12]} ({said})"
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            what = f"cannot be loaded at {self.revision[:12]} ({first})"
             fix = "check dataset, config, split and revision; the first run needs the network"
             raise UserError(where, what, fix) from None

@@ -41,9 +41,9 @@ class Tasks(Source):
     tasks: TaskChoices
     """The tasks, each with its settings: `{copy: {}, sort: {max_items: 10}}`."""
     train: int = Field(12_000, ge=1, le=1_000_000)
-    """Training examples a task, at most; a task with few prompts gives all that are not held out."""
+    """Training examples per task, at most; a task with few prompts gives all that are not held out."""
     heldout: int = Field(512, ge=1, le=100_000)
-    """Held-out examples a task, at most."""
+    """Held-out examples per task, at most."""
     heldout_share: float = Field(0.25, gt=0, lt=1)
     """Greatest share of a task's distinct prompts that is held out."""
 
@@ -84,11 +84,11 @@ def distinct(task: Task, count: int, rng: Random) -> list[Example]:
     every = task.every()
     if every is not None:
         return rng.sample(every, min(count, len(every)))
-    found: dict[str, Example] = {}
+    examples: dict[str, Example] = {}
     misses = 0
     # A small task is taken to be exhausted once a thousand draws in a row bring nothing new.
-    while len(found) < count and misses < 1000:
+    while len(examples) < count and misses < 1000:
         example = task.example(rng)
-        misses = misses + 1 if example.prompt in found else 0
-        found.setdefault(example.prompt, example)
-    return list(found.values())
+        misses = misses + 1 if example.prompt in examples else 0
+        examples.setdefault(example.prompt, example)
+    return list(examples.values())

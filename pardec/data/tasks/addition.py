@@ -38,11 +38,11 @@ class Addition(Task):
 
     def example(self, rng: Random) -> Example:
         pairs = [(self._number(rng), self._number(rng)) for _ in range(self.settings.sums)]
-        asked = [f"{' '.join(str(a))} + {' '.join(str(b))}" for a, b in pairs]
-        found = [" ".join(str(a + b)) for a, b in pairs]
+        sums = [f"{' '.join(str(a))} + {' '.join(str(b))}" for a, b in pairs]
+        results = [" ".join(str(a + b)) for a, b in pairs]
         if self.settings.restate:
-            found = [f"{sum_} = {result}" for sum_, result in zip(asked, found, strict=True)]
-        return Example(f"{self.name} {' ; '.join(asked)} =", " ; ".join(found))
+            results = [f"{sum_} = {result}" for sum_, result in zip(sums, results, strict=True)]
+        return Example(f"{self.name} {' ; '.join(sums)} =", " ; ".join(results))
 
     def _number(self, rng: Random) -> int:
         digits = rng.randint(self.settings.min_digits, self.settings.max_digits)
