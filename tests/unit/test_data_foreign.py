@@ -242,7 +242,7 @@ def test_a_tokenizer_of_a_checkpoints_own_code_is_refused(tmp_path):
 
 def test_a_class_that_does_not_fit_the_file_is_named(tmp_path):
     saved(tmp_path, "byte_level", 4, {"tokenizer_class": "T5Tokenizer"})
-    with pytest.raises(UserError, match="(?s)holds no tokenizer.*tokenizer_class"):
+    with pytest.raises(UserError, match=r"(?s)holds no tokenizer.*tokenizer_class"):
         load_tokenizer(tmp_path)
 
 
