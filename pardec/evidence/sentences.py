@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -13,12 +14,32 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from pardec.common.errors import UserError
 from pardec.evidence.rounding import rounded, unit_words
-from pardec.evidence.statements import Number, Text
 
 Piece = str | dict[str, Any]
 """Words; {"value": id, "interval": bool}, a published number; {"name": text}, a quoted name."""
 Values = dict[str, dict[str, Any]]
 MARK, END = "\x02", "\x03"
+
+
+class Text(str):
+    """A name from a table: a sentence quotes it."""
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number of a table, or computed from such. value: None where it was not measured. low, high: its interval, both
+    equal to `value` where the number is exact, both None where an interval should be and is none. ident: id of the
+    published value; empty where computed."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    ident: str = ""
+
+    @property
+    def open(self) -> bool:
+        """Whether nothing can be compared with it."""
+        return self.value is None or self.low is None or self.high is None
 
 
 def value(ident: str, interval: bool = True) -> Piece:

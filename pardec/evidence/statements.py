@@ -11,32 +11,12 @@ import ast
 import json
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from pardec.evidence.sentences import Number, Text
+
 Truth = bool | None
-
-
-class Text(str):
-    """A name from a table: a sentence quotes it."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number of a table, or computed from such. value: None where it was not measured. low, high: its interval, both
-    equal to `value` where the number is exact, both None where an interval should be and is none. ident: id of the
-    published value; empty where computed."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    ident: str = ""
-
-    @property
-    def open(self) -> bool:
-        """Whether nothing can be compared with it."""
-        return self.value is None or self.low is None or self.high is None
 
 
 def exact(value: float | None) -> Number:

@@ -6,28 +6,23 @@ from typing import Any
 
 Claim = dict[str, Any]
 
-ANSWERED = ("reproduced", "contradicted")
-NOT_TESTABLE = "not testable here"
 NOT_RUN = "not run yet"
+VERDICTS = ("reproduced", "contradicted", "not testable here")
+"""In the order in which a reader wants them; claims that were not run follow in the table."""
 
 
-def answered(claims: list[Claim]) -> list[Claim]:
-    """Claims that this study's measurements decide."""
-    return [claim for claim in claims if claim["verdict"] in ANSWERED]
-
-
-def untestable(claims: list[Claim]) -> list[Claim]:
-    return [claim for claim in claims if claim["verdict"] == NOT_TESTABLE]
+def by_verdict(claims: list[Claim]) -> list[tuple[str, list[Claim]]]:
+    """(verdict, its claims) of each verdict that some claim has, those not run aside."""
+    groups = [(word, [claim for claim in claims if claim["verdict"] == word]) for word in VERDICTS]
+    return [(word, those) for word, those in groups if those]
 
 
 def by_seed(judged: dict[str, Any]) -> list[tuple[str, str, list[Claim], list[Claim]]]:
-    """(seed, its title, claims looked at, claims not run yet) by seed, those with a claim looked at first."""
-    found = []
-    for seed, title in judged.get("seeds", {}).items():
+    """(group, its title, claims looked at, claims not run yet) by group, those with a claim looked at first."""
+    entries = []
+    for seed in dict.fromkeys(claim["seed"] for claim in judged["claims"]):
         here = [claim for claim in judged["claims"] if claim["seed"] == seed]
-        found.append((
-            seed, title,
-            [claim for claim in here if claim["verdict"] != NOT_RUN],
-            [claim for claim in here if claim["verdict"] == NOT_RUN],
-        ))  # fmt: skip
-    return sorted(found, key=lambda entry: not entry[2])
+        looked = [claim for claim in here if claim["verdict"] != NOT_RUN]
+        waiting = [claim for claim in here if claim["verdict"] == NOT_RUN]
+        entries.append((seed, judged["seeds"].get(seed, ""), looked, waiting))
+    return sorted(entries, key=lambda entry: not entry[2])

@@ -1,38 +1,21 @@
-"""Tables and claims of the Mega-Grid, on synthetic runs whose answers are known."""
+"""Tables of the Mega-Grid, on synthetic runs whose answers are known."""
 
 from __future__ import annotations
 
-import tempfile
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pardec.evidence.claims import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED, UNDECIDED
 from pardec.evidence.statistics import linear_slope, loglog_slope
 from pardec.evidence.tables.commits import POINTS, curve, middle
-from pardec.evidence.tables.files import write_table
 from pardec.evidence.tables.grid_growth import FEWEST
-from pardec.evidence.values import publish, table_values
-from tests import claim_rows
 from tests import grid_factories as made
 
 
 @pytest.fixture(scope="module")
 def rows():
     return made.rows(made.frames())
-
-
-def judged(number: str, **changes):
-    """The claim's judgement on a synthetic run, and its sentence with the values that the tables publish."""
-    frames = made.frames(**changes)
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("grid", "grid_growth"):
-            write_table(frames[name], Path(folder) / f"{name}.csv", Path(folder) / f"{name}.parquet")
-        tables = publish([folder])
-        values = {v["id"]: v for table in tables.values() for v in table_values(table)}
-    return claim_rows.judged(number, made.rows(frames), values)
 
 
 def pick(rows, **wanted):
@@ -110,66 +93,3 @@ def test_the_middle_sample_is_clean_and_median():
     assert middle(samples)["e2e_ms"] == 7
     assert curve({"commit_ms": [1.0, 2.0, 3.0], "committed": [2, 0, 3]}) == [(1.0, 2), (3.0, 5)]
     assert curve({}) == []
-
-
-def test_sequential_time_is_linear():
-    found, said = judged("000.1")
-    assert found.verdict == REPRODUCED and "4096 passes" in said
-    square = judged("000.1", times=lambda arm, tokens: tokens**2 / 64)[0]
-    assert square.verdict == CONTRADICTED
-
-
-def test_passes_whatever_the_size():
-    found, _ = judged("000.2")
-    parts = {part.name: part.verdict for part in found.parts}
-    assert found.verdict == REPRODUCED
-    assert parts == {
-        "diffusion": REPRODUCED,
-        "jacobi": REPRODUCED,
-        "jacobi-plain": CONTRADICTED,
-        "full-passes": CONTRADICTED,
-    }
-    none, _ = judged("000.2", share=lambda arm, side: 1.0 if arm == "ar" else 0.5)
-    assert none.verdict == CONTRADICTED
-
-
-def test_absolute_times_are_told_and_not_judged():
-    for number in ("000.3", "000.4"):
-        found, said = judged(number)
-        assert found.verdict == NOT_TESTABLE and "hardware" in found.reason and "ms" in said
-
-
-def test_speedup():
-    found, said = judged("000.5")
-    assert found.verdict == CONTRADICTED and "timing only" in said and " 0.100" in said
-    fast, _ = judged("000.5", times=lambda arm, tokens: tokens if arm == "ar" else 1.0, sides=(8, 16))
-    assert fast.verdict == REPRODUCED
-    assert judged("000.5", share=lambda arm, side: 0.2)[0].verdict == NOT_TESTABLE
-
-
-def test_sizes_that_can_be_written():
-    found, said = judged("000.6")
-    assert found.verdict == REPRODUCED and "64×64" in said
-    nearly, _ = judged("000.6", share=lambda arm, side: 0.995)
-    assert nearly.verdict == NOT_TESTABLE and {part.verdict for part in nearly.parts} == {UNDECIDED}
-    assert judged("000.6", share=lambda arm, side: 0.9)[0].verdict == CONTRADICTED
-    small, _ = judged("000.6", sides=(8, 16))
-    assert small.verdict == NOT_TESTABLE and "sizes" in small.reason
-
-
-def test_time_is_no_step():
-    assert judged("000.7")[0].verdict == CONTRADICTED
-    flat, _ = judged("000.7", times=lambda arm, tokens: tokens if arm == "ar" else 5.0)
-    assert flat.verdict == REPRODUCED
-
-
-def test_learned():
-    found, said = judged("000.8")
-    assert found.verdict == REPRODUCED and "ar-mega" in said
-    assert {part.name: part.verdict for part in found.parts}["ar-plain"] == CONTRADICTED
-    assert judged("000.8", share=lambda arm, side: 0.5)[0].verdict == CONTRADICTED
-
-
-def test_without_the_experiment_nothing_is_judged():
-    for number in range(1, 9):
-        assert claim_rows.verdict(f"000.{number}", {"grid": [], "grid_growth": []}).verdict == NOT_RUN
