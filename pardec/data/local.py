@@ -96,7 +96,7 @@ def _json(path: Path, text: str) -> list[dict[str, Any]]:
     try:
         json.JSONDecoder().decode(text)
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data" and text[: error.pos].count("\n") == 1:
+        if error.msg == "Extra data" and "\n" not in text[: error.pos].strip():
             return _jsonl(path, text)
     except (ValueError, RecursionError):
         pass  # reported below
@@ -165,7 +165,8 @@ def _csv(path: Path, text: str, delimiter: str) -> list[dict[str, Any]]:
             raise UserError(
                 f"{path}, record {number}", f"has not {count} columns as the header", "mend this record"
             )
-    return rows
+    # A CSV file writes what is missing as nothing.
+    return [{name: value or None for name, value in row.items()} for row in rows]
 
 
 def _parquet(path: Path) -> list[dict[str, Any]]:

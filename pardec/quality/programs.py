@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 
 PYTHON = ("python", "py", "python2", "python3", "py3", "ipython")
 OPENING = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^\n`]*)$")
@@ -19,7 +20,8 @@ STOPS = re.compile(r"^(?:class|def|async def|#|@|if|print|```|~~~|<\|)", re.MULT
 """Lines that end the body of a function that was to be completed: the stop sequences of those harnesses."""
 UNINDENTED = re.compile(r"^(?=\S)", re.MULTILINE)
 CODE = re.compile(r"^(?:from |import |class |@|(?:async )?def )", re.MULTILINE)
-MOST_CUTS = 50
+MOST_CUTS, MOST_READINGS = 50, 300
+"""Bounds on what is tried for one output."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,9 @@ def source_of(prompt: str, text: str, name: str) -> str:
 
     Returns the first of the readings that is Python, or the first where none is.
     """
-    readings = list(dict.fromkeys(_readings(prompt, text.replace("\r\n", "\n"), name)))
-    return next((source for source in readings if is_python(source)), readings[0])
+    readings = islice(_readings(prompt, text.replace("\r\n", "\n"), name), MOST_READINGS)
+    first = next(readings)
+    return next(filter(is_python, chain([first], readings)), first)
 
 
 def _readings(prompt: str, text: str, name: str) -> Iterator[str]:

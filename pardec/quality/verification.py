@@ -15,7 +15,7 @@ from pardec.quality.number import same_number
 
 BATCH = 8
 SHOT = "Question: {prompt}\nAnswer:{answer}"
-"""How a question, and before it solved ones, are written."""
+"""How a question, and before it solved ones, are written: as lm-eval's task `gsm8k` does."""
 
 Generate = Callable[[GenerationSettings, Sequence[str]], list[str]]
 """Texts of the outputs after each of several prompts."""
@@ -113,8 +113,8 @@ def generator(folder: Path, device: str, precision: str, seed: int) -> Generate:
             decoded = decoder.decode(
                 model, pad_left(part, seeds, model.info.pad_id, device), check.new_tokens
             )
-            rows = zip(decoded.tokens.tolist(), decoded.useful.tolist(), strict=True)
-            texts += [tokenizer.decode(row[:useful]) for row, useful in rows]
+            rows = zip(decoded.tokens.tolist(), decoded.useful.tolist(), part, strict=True)
+            texts += [tokenizer.decode(row[:useful], prompt) for row, useful, prompt in rows]
         return texts
 
     return generate

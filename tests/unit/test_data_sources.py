@@ -161,6 +161,7 @@ OTHER = b'{"text": "two"}'
 READ = {
     "capitals.JSONL": ROW + b"\n" + OTHER,
     "lines.json": ROW + b"\n" + OTHER + b"\n",
+    "spaced.json": b"\n" + ROW + b"\n\n" + OTHER + b"\n",
     "other.ndjson": b"\xef\xbb\xbf" + ROW + b"\r\n\r\n" + OTHER + b"\r\n",
     "list.JSON": b"[" + ROW + b", " + OTHER + b"]",
     "packed.jsonl.gz": gzip.compress(ROW + b"\n\n" + OTHER),
@@ -225,6 +226,11 @@ def test_answers_are_texts_or_null_or_refused_with_the_path(tmp_path, field, ans
             build(file, answer_field=field)
     else:
         assert pairs(build(file, answer_field=field)) == [("one", expected)]
+
+
+def test_an_empty_cell_of_a_csv_file_is_no_answer(tmp_path):
+    (tmp_path / "a.csv").write_text("text,a\none,\ntwo,yes\n")
+    assert sorted(pairs(build(tmp_path / "a.csv", answer_field="a"))) == [("one", None), ("two", "yes")]
 
 
 def test_rows_that_lack_a_field_are_skipped_counted_and_reported(tmp_path):

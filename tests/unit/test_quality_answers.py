@@ -111,6 +111,15 @@ def test_a_program_that_hangs_ends_with_all_it_started(monkeypatch, tmp_path):
     assert not mark.exists()
 
 
+@pytest.mark.parametrize(
+    "text", ["```\ndef add(\n```\n" * 3000, f"{OPENS}    return (\n" * 3000, "(" * 100_000, "```\n" * 50_000]
+)
+def test_a_hostile_text_is_read_fast(text):
+    begin = time.monotonic()
+    program(PROMPT, text, TESTS)
+    assert time.monotonic() - begin < 20
+
+
 def test_a_prompt_without_a_function_is_named():
     with pytest.raises(UserError, match="opens no Python function"):
         program("Write a poem", "", TESTS)
