@@ -14,17 +14,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import save
+
+from pardec.models.checkpoints.backbone import BackboneCheckpoint
+from pardec.models.checkpoints.configs import config_json
+from tests.reference.models import backbone
 
 pytestmark = pytest.mark.faults
 
 ROOT = Path(__file__).parents[2]
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+MODEL = backbone(True)
 FILES = {
-    "config.json": json.dumps({"model_type": "llama", "vocab_size": 8, "is_causal": True}).encode(),
+    "config.json": json.dumps(config_json(MODEL.config)).encode(),
     "tokenizer.json": b"{}",
-    "model.safetensors": save({"w": torch.arange(6.0)}),
+    "model.safetensors": save(BackboneCheckpoint.tensors(MODEL)),
     "modeling_evil.py": b"raise SystemExit('run')",
 }
 

@@ -69,6 +69,7 @@ def test_a_random_model_of_a_shape_runs(tmp_path, monkeypatch, name):
     small = {"vocab_size": 64, "embedding_size": 64} if name == "llada-8b" else {"vocab_size": 64}
     small |= {"d_model": 64, "mlp_hidden_size": 96} if name == "llada-8b" else {"n_embd": 48}
     small |= {"hidden_size": 64, "intermediate_size": 96, "mask_token_id": 3, "eos_token_id": 2}
+    small |= {"bos_token_id": 1, "pad_token_id": 0}
     monkeypatch.setitem(SHAPES, name, SHAPES[name] | small)
     settings = RandomSettings(source="random", shape=name, layers=1, max_positions=32)
     source = fetch(settings, tmp_path / "m", 5)
