@@ -46,6 +46,20 @@ def beside(path):
 
 CLAIMS_FILES = list(map(beside, PLAN.study.claims))
 IDEAS_FILE = beside(PLAN.study.ideas)
+try:
+    # A mistake in a user's own file is told before anything runs; the project's are tested.
+    for path in CLAIMS_FILES:
+        if os.path.relpath(path, workflow.basedir) != "studies/claims.yaml":
+            from pardec.evidence.claims import load_claims
+
+            load_claims(path)
+    if os.path.relpath(IDEAS_FILE, workflow.basedir) != "studies/ideas.yaml":
+        from pardec.evidence.ideas import load_ideas
+
+        load_ideas(IDEAS_FILE)
+except UserError as error:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 
 # Used with --sdm apptainer only; built by `apptainer build envs/pardec.sif envs/pardec.def`.

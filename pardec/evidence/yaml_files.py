@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from pardec.common.errors import UserError
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+WORDS = {"extra_forbidden": "is not a known key", "missing": "is missing"}
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -20,7 +22,7 @@ def read_yaml(path: Path, kind: type[Model]) -> Model:
         UserError: it is missing, no YAML, or not of this kind; the message names the line and key of each mistake.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
     except OSError:
         raise UserError(path, "cannot be read", "name a file that exists") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -30,13 +32,15 @@ def read_yaml(path: Path, kind: type[Model]) -> Model:
     except ValidationError as error:
         first, count = error.errors()[0], error.error_count()
         more = f" (and {count - 1} more mistakes)" if count > 1 else ""
-        raise fault(path, list(map(str, first["loc"])), first["msg"].lower() + more) from None
+        raise fault(
+            path, list(map(str, first["loc"])), WORDS.get(first["type"], first["msg"].lower()) + more
+        ) from None
 
 
 def fault(path: Path, keys: list[str], what: str) -> UserError:
     """A mistake at `keys` of a file that is YAML."""
     line = 1
-    node = yaml.compose(path.read_text(encoding="utf-8"))
+    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=LOADER)
     for key in keys:
         if isinstance(node, yaml.MappingNode):
             pair = next((pair for pair in node.value if pair[0].value == key), None)

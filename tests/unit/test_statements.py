@@ -105,7 +105,7 @@ GOOD = {"table": "cells", "where": "status == 'ok'", "pick": "most ratio", "hold
         ({"holds": "row.ratios > 1"}, 6, "holds", "row.ratios"),
         ({"holds": "rows.ratio > 1"}, 6, "holds", "'rows'"),
         ({"holds": "fast(row.ratio)"}, 6, "holds", "fast()"),
-        ({"holds": "row.ratio > 1\n    judge: me"}, 7, "judge", "extra"),
+        ({"holds": "row.ratio > 1\n    judge: me"}, 7, "judge", "is not a known key"),
     ],
 )
 def test_a_mistake_names_file_line_and_key(tmp_path, change, line, key, words):

@@ -91,3 +91,12 @@ def run(project, command):
     words = [sys.executable, *shlex.split(command)[1:]]
     env = {**os.environ, "PYTHONPATH": str(project.folder)}
     return subprocess.run(words, cwd=project.folder, capture_output=True, text=True, env=env)
+
+
+def test_a_wrong_claim_stops_before_any_job(project):
+    claim = "claims:\n  - id: mine.1\n    statement: x\n    expected: y\n"
+    claim += "    rows: { row: { from: cells, pick: most ratios } }\n    holds: row.ratio > 1\n"
+    project.path("my-claims.yaml").write_text(claim)
+    wanted = ["my-claims.yaml:5: claims.0.rows.row", "'ratios'"]
+    assert "Job stats" not in refused(project, 'claims=["my-claims.yaml"]', wanted=wanted)
+    project.path("my-claims.yaml").unlink()

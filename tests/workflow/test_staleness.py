@@ -95,6 +95,14 @@ def test_editing_a_figure_reruns_that_figure(project):
     )
 
 
+def test_editing_a_claim_judges_again_and_an_idea_tabulates_again(project):
+    after = {"collect_jobs", "render_report", "describe_run", "all"}
+    project.change("studies/claims.yaml", read(project, "studies/claims.yaml") + "\n# changed\n")
+    assert {"judge_claims"} <= set(project.planned()) <= {"judge_claims"} | after
+    project.change("studies/ideas.yaml", read(project, "studies/ideas.yaml") + "\n# changed\n")
+    assert {"judge_claims", "judge_ideas", "tabulate"} <= set(project.planned()) <= FOLLOWS
+
+
 def test_editing_a_metric_scores_again_and_decodes_nothing(project):
     name = "pardec/quality/distinct.py"
     project.change(name, read(project, name) + "\n# changed\n")
