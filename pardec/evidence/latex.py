@@ -6,16 +6,10 @@ too, its id in letters: finding/crossover/grid/steps is \\FindingCrossoverGridSt
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-DIGITS = dict(
-    zip(
-        "0123456789",
-        ["Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine"],
-        strict=True,
-    )
-)
+from pardec.common.macros import macro_name
+
 HEAD = r"""% Written by collect_values: \pardecvalue{id}, \pardecinterval{id}, and one macro a finding.
 \makeatletter
 % ~ in an id is a letter here, not a space.
@@ -61,9 +55,3 @@ SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
 def escaped(text: str) -> str:
     """Words as LaTeX prints them."""
     return "".join(SPECIAL.get(character, character) for character in text)
-
-
-def macro_name(ident: str) -> str:
-    """An id in letters only, digits spelt."""
-    spelt = re.sub(r"[0-9]", lambda match: f" {DIGITS[match.group()]} ", ident)
-    return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z]+", spelt))

@@ -6,6 +6,7 @@ import difflib
 import json
 import types
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -15,10 +16,11 @@ from pydantic import BaseModel, ValidationError
 from pardec.common.errors import UserError
 from pardec.decoding.registry import drafts
 from pardec.study.cells import Cell, expand, missing
+from pardec.study.checks import SECTIONS, Problem, problems, repeated_keys
 from pardec.study.schema import Study
 
-SECTIONS = ("data", "models", "arms", "workloads", "experiments")
-"""Parts of a study that hold entries by name."""
+MOST = 20
+"""Mistakes that one message lists."""
 Files = Sequence[str | Path | Mapping[str, Any]]
 """Where a configuration came from, the strongest last: files, and what the command line said."""
 
@@ -33,18 +35,35 @@ def load_study(config: Mapping[str, Any], files: Files = ()) -> tuple[Study, dic
         UserError: one message that lists every mistake found, each with file, line and key.
     """
     config = _plain(config)
+    _refuse([problem for file in files if not isinstance(file, Mapping) for problem in repeated_keys(file)])
     try:
         # JSON mode is strict on numbers and words, and takes a list where a tuple is meant.
         study = Study.model_validate_json(json.dumps(config, default=str))
     except ValidationError as error:
-        raise _explain(error, config, list(files)) from None
+        listed = _explain(error, config, list(files))
+    else:
+        listed = []
+    _refuse(listed)
     try:
         check_names(study)
         cells = expand(study)
     except UserError as error:
         key = error.where.partition(":")[0].partition(" ")[0]
         raise UserError(place(key.split("."), list(files), error.where), error.what, error.fix) from None
+    listed = problems(study, cells.values())
+    _refuse([replace(one, where=place(one.where.split("."), list(files))) for one in listed])
     return study, cells
+
+
+def _refuse(listed: list[Problem]) -> None:
+    """Raise one message of all problems, if there are any."""
+    if not listed:
+        return
+    if len(listed) == 1:
+        raise UserError(listed[0].where, listed[0].what, listed[0].fix)
+    lines = [f"\n  {one.where}: {one.what} (fix: {one.fix})" for one in listed[:MOST]]
+    lines += [f"\n  and {len(listed) - MOST} more"] if len(listed) > MOST else []
+    raise UserError("study", f"{len(listed)} mistakes{''.join(lines)}", "correct these keys and run again")
 
 
 def command_line(entries: Iterable[str]) -> dict[str, Any]:
@@ -83,16 +102,7 @@ def _plain(config: Mapping[str, Any]) -> dict:
 
 
 def check_names(study: Study) -> None:
-    """Every name that one section uses, another defines; no two names of a section differ in case alone."""
-    for section in SECTIONS:
-        lower: dict[str, str] = {}
-        for name in getattr(study, section):
-            if lower.setdefault(name.lower(), name) != name:
-                raise UserError(
-                    f"{section}.{name}",
-                    f"differs from {lower[name.lower()]!r} in case alone",
-                    "rename one: some file systems, and the ids of values, take them for one",
-                )
+    """Every name that one section uses, another defines."""
     for name, work in study.workloads.items():
         where = f"workloads.{name}"
         if work.data not in study.data:
@@ -157,18 +167,15 @@ def _parents(study: Study, name: str) -> list[str]:
     return [*([init] if isinstance(init, str) else []), *teachers.values()]
 
 
-def _explain(error: ValidationError, config: dict, files: list) -> UserError:
-    lines = []
-    for fault in error.errors()[:12]:
+def _explain(error: ValidationError, config: dict, files: list) -> list[Problem]:
+    listed = []
+    for fault in error.errors():
         path = _real_path(fault["loc"], config)
         if fault["type"] == "union_tag_invalid":
             path.append(fault["ctx"]["discriminator"].strip("'"))
         what, fix = _words(fault, path, config)
-        lines.append((place(path, files), what, fix))
-    if len(lines) == 1:
-        return UserError(*lines[0])
-    listed = "".join(f"\n  {where}: {what} (fix: {fix})" for where, what, fix in lines)
-    return UserError("study", f"{error.error_count()} mistakes{listed}", "correct these keys and run again")
+        listed.append(Problem(place(path, files), what, fix))
+    return listed
 
 
 def _real_path(loc: tuple, config: Any) -> list[str]:

@@ -29,6 +29,9 @@ def made(folder, template=CHATML):
 def studied(grid=(), **workload):
     over = deepcopy(tiny_study.overlay())
     over["workloads"]["w"] |= workload
+    # Checkpoints that may bring a template, which the tiny study's own have not.
+    hub = {"source": "hub", "repo": "a/b", "revision": "0" * 40}
+    over["models"] |= {"m-ar": {**hub, "shape": "llama-3-8b"}, "m-diffusion": {**hub, "shape": "llada-8b"}}
     over["experiments"]["steps"]["grids"][0] |= dict(grid)
     return tiny_study.plan(over)
 

@@ -1,0 +1,303 @@
+"""What a study asks for that cannot be had, as far as it can be known before any job runs. Light."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pardec.common.errors import UserError
+from pardec.common.files import read_json
+from pardec.common.macros import macro_name
+from pardec.data.registry import TASKS
+from pardec.decoding.registry import DECODERS
+from pardec.models.architectures.config import BackboneConfig, ModelInfo
+from pardec.models.checkpoints.configs import read_config
+from pardec.models.checkpoints.shapes import shape
+from pardec.models.checkpoints.sizes import info_of_settings
+from pardec.quality.registry import METRICS
+from pardec.quality.task_scores import TaskScore
+from pardec.study.cells import Cell
+from pardec.study.schema import Study
+
+SECTIONS = ("data", "models", "arms", "workloads", "experiments")
+"""Parts of a study that hold entries by name."""
+TRANSFORMERS = ("transformers_generate", "transformers_continuous")
+"""Decoders that need a form of the model in transformers, which only backbones have here."""
+
+
+RENDERING = ("flash_flood", "table_lookup")
+"""Decoders that render a plan, which no other model can."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """where: the key, dots between its parts. Then what is wrong, and the fix."""
+
+    where: str
+    what: str
+    fix: str
+
+
+def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
+    """Everything that a job would stumble over, each once, in the study's order."""
+    sides = [side for cell in cells for side in (cell, cell.reference) if side is not None]
+    facts = cache(lambda name: _facts(study, name))
+    listed = [
+        *_names(study),
+        *_samples(study),
+        *_sweeps(study),
+        *_batches(study),
+        *_metrics(study, facts, {side.workload for side in sides}),
+        *_models(study, facts, sides),
+        *_lengths(study, facts, sides),
+        *_templates(study, sides),
+    ]
+    return list(dict.fromkeys(listed))
+
+
+def repeated_keys(file: str | Path) -> Iterator[Problem]:
+    """Keys that a mapping of a YAML file has twice, of which YAML would keep the last."""
+    try:
+        root = yaml.compose(Path(file).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return
+    waiting: list[tuple[str, Any]] = [("", root)]
+    while waiting:
+        path, node = waiting.pop()
+        if isinstance(node, yaml.SequenceNode):
+            waiting += [(f"{path}.{number}", item) for number, item in enumerate(node.value)]
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        lines: dict[str, int] = {}
+        for key, value in node.value:
+            line, where = key.start_mark.line + 1, f"{path}.{key.value}"
+            first = lines.setdefault(str(key.value), line)
+            if first != line or value is not _first(node, key.value):
+                what = f"stands there a second time; the first is in line {first}"
+                yield Problem(f"{file}:{line}: {where[1:]}", what, "keep one of the two")
+            waiting.append((where, value))
+
+
+def _first(node: Any, key: str) -> Any:
+    return next(value for other, value in node.value if other.value == key)
+
+
+def _facts(study: Study, name: str) -> ModelInfo | None:
+    try:
+        return info_of_settings(study.models[name])
+    except UserError:
+        return None  # whoever fetches the model says what is wrong with it
+
+
+def _is_backbone(settings: Any) -> bool:
+    """Whether a model is a plain decoder-only backbone; true where only its download says so."""
+    try:
+        if settings.source == "random":
+            values = settings.config_json()
+        elif settings.source == "path":
+            values = read_json(Path(settings.path).expanduser() / "config.json")
+        elif settings.source == "hub" and settings.shape is not None:
+            values = shape(settings.shape)
+        else:
+            return getattr(settings, "family", None) not in ("renderer", "draft")
+        return isinstance(read_config(values, "config.json"), BackboneConfig)
+    except UserError:
+        return True
+
+
+def _names(study: Study) -> Iterator[Problem]:
+    for section in SECTIONS:
+        lower: dict[str, str] = {}
+        macros: dict[str, str] = {}
+        for name in getattr(study, section):
+            first = lower.setdefault(name.lower(), name)
+            twin = macros.setdefault(macro_name(name.lower()), name)
+            if first != name:
+                yield Problem(
+                    f"{section}.{name}",
+                    f"differs from {first!r} in case alone",
+                    "rename one: some file systems, and the ids of values, take them for one",
+                )
+            elif twin != name:
+                yield Problem(
+                    f"{section}.{name}",
+                    f"has the LaTeX macro of {twin!r}, \\{macro_name(name)}: macros are of letters only",
+                    "rename one",
+                )
+
+
+def _grids(study: Study) -> Iterator[tuple[str, Any]]:
+    for name, experiment in study.experiments.items():
+        for number, grid in enumerate(experiment.grids):
+            yield f"experiments.{name}.grids.{number}", grid
+
+
+def _samples(study: Study) -> Iterator[Problem]:
+    plain = study.measure.model_dump()
+    asked = [("measure", {}), *((f"{where}.measure", grid.measure) for where, grid in _grids(study))]
+    for where, changes in asked:
+        merged = {**plain, **changes}
+        least, most = merged["min_samples"], merged["max_samples"]
+        if (not where.startswith("experiments") or changes) and least > most:
+            key = "max_samples" if "max_samples" in changes else "min_samples"
+            yield Problem(
+                f"{where}.{key}", f"min_samples is {least}, above max_samples, {most}", "exchange them"
+            )
+
+
+def _sweeps(study: Study) -> Iterator[Problem]:
+    for where, grid in _grids(study):
+        known = {key for arm in grid.arms for key in type(study.arms[arm].settings).model_fields}
+        for key in grid.sweep:
+            if key not in known:
+                near = difflib.get_close_matches(key, sorted(known), 1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                what = "is a setting of none of the grid's arms"
+                yield Problem(
+                    f"{where}.sweep.{key}", what, f"{hint}known: {', '.join(sorted(known)) or 'none'}"
+                )
+
+
+def _batches(study: Study) -> Iterator[Problem]:
+    for where, grid in _grids(study):
+        most = grid.measure.get("prompts", study.measure.prompts)
+        limit, key = most, "measure.prompts"
+        for name in grid.workloads:
+            data = study.workloads[name].data
+            heldout = getattr(study.data[data], "heldout", None) or getattr(study.data[data], "limit", None)
+            if isinstance(heldout, int) and heldout < limit:
+                limit, key = heldout, f"the held-out records of data.{data}"
+        for number, batch in enumerate(grid.batch):
+            if batch > limit:
+                what = f"is {batch}, more than there are different prompts: {key} gives {limit}"
+                yield Problem(f"{where}.batch.{number}", what, f"lower it, or raise {key}")
+
+
+def _metrics(study: Study, facts: Callable[[str], ModelInfo | None], used: set[str]) -> Iterator[Problem]:
+    for name, work in study.workloads.items():
+        if name not in used:
+            continue
+        data, where = study.data[work.data], f"workloads.{name}"
+        scores = _task_scores(data, work.task)
+        for number, called in enumerate(work.metrics):
+            metric, key = METRICS.load(called), f"{where}.metrics.{number}"
+            if "answer" in metric.needs and not _has_answers(data):
+                what = f"{called} needs answers, and data.{work.data} has none"
+                yield Problem(key, what, "name its answer_field, or drop this metric")
+            elif issubclass(metric, TaskScore) and called not in scores:
+                what = f"{called} is no score of task {work.task or getattr(data, 'task', None)!r}"
+                yield Problem(key, what, f"it has: {', '.join(sorted(scores))}")
+            if "scorer" in metric.needs and work.scorer is None:
+                fix = f"set {where}.scorer to an autoregressive model, or drop this metric"
+                yield Problem(key, f"{called} needs a scorer", fix)
+            if "encoder" in metric.needs and work.encoder is None:
+                fix = f"set {where}.encoder to the folder of a local encoder, or drop this metric"
+                yield Problem(key, f"{called} needs an encoder", fix)
+        if work.scorer is not None:
+            known = facts(work.scorer)
+            if known is not None and known.attention != "causal":
+                what = (
+                    f"{work.scorer!r} has {known.attention} attention, and a scorer reads from left to right"
+                )
+                yield Problem(f"{where}.scorer", what, "name an autoregressive model")
+        if work.encoder is not None and not Path(work.encoder).expanduser().is_dir():
+            yield Problem(f"{where}.encoder", f"there is no folder {work.encoder}", "correct the path")
+
+
+def _has_answers(data: Any) -> bool:
+    if not hasattr(data, "answer_field"):
+        return True
+    cut = data.prompt_words is not None
+    return data.answer_field is not None or cut or data.shape == "conversation"
+
+
+def _task_scores(data: Any, task: str | None) -> set[str]:
+    """Scores that every task of the data gives; of data without a task of ours an output is right or wrong."""
+    if getattr(data, "tasks", None) is not None:
+        names = [task] if task else list(data.chosen())
+    else:
+        names = [name for name in (task or getattr(data, "task", None),) if name in TASKS]
+    given = [set(TASKS.load(name)().score("0", "0", "0")) for name in names if name in TASKS]
+    return set.intersection(*given) if given else {"exact"}
+
+
+def _models(study: Study, facts: Callable[[str], ModelInfo | None], sides: list[Cell]) -> Iterator[Problem]:
+    for name in dict.fromkeys(model for side in sides for model in side.models):
+        how = getattr(study.models[name], "quantise", None)
+        if how and not _is_backbone(study.models[name]):
+            what = f"is {how}, and this model has no quantised form"
+            yield Problem(f"models.{name}.quantise", what, "leave it out for this model")
+    for side in sides:
+        decoder, known = DECODERS.load(side.decoder), facts(side.model)
+        where, model = f"arms.{side.arm}.decoder", f"model {side.model!r} of workload {side.workload!r}"
+        family = getattr(study.models[side.model], "family", None)
+        renders = side.decoder in RENDERING
+        if family == "draft":
+            yield Problem(
+                f"arms.{side.arm}.model",
+                f"{model} is a draft, which decodes nothing by itself",
+                "name its target",
+            )
+        elif family is not None and renders != (family == "renderer"):
+            need = "needs a renderer" if renders else "cannot run a renderer"
+            yield Problem(
+                where, f"{side.decoder} {need}; {model} is of family {family}", "change model or decoder"
+            )
+        elif known is not None and known.attention != decoder.needs:
+            what = f"{side.decoder} needs {decoder.needs} attention; {model} has {known.attention}"
+            yield Problem(where, what, "change the arm's model or its decoder")
+        elif side.decoder in TRANSFORMERS and not _is_backbone(study.models[side.model]):
+            what = f"{side.decoder} has no form of {model} in transformers"
+            yield Problem(where, what, "decode it with autoregressive")
+
+
+def _lengths(study: Study, facts: Callable[[str], ModelInfo | None], sides: list[Cell]) -> Iterator[Problem]:
+    for side in sides:
+        known = facts(side.model)
+        prompt = side.prompt_tokens or 1
+        if known is None or prompt + side.new_tokens <= known.max_positions:
+            continue
+        if getattr(study.models[side.model], "family", None) == "renderer":
+            continue  # its roots and characters are no positions of a backbone
+        where = next(
+            (
+                f"{place}.new_tokens"
+                for place, grid in _grids(study)
+                if place.split(".")[1] == side.experiment
+                and side.workload in grid.workloads
+                and side.new_tokens in grid.new_tokens
+            ),
+            f"workloads.{side.workload}.new_tokens",
+        )
+        asked = f"{prompt} prompt and {side.new_tokens} new tokens"
+        what = f"{asked} exceed the {known.max_positions} positions of {side.model!r}"
+        yield Problem(where, what, "ask for less, or name a model of more positions")
+
+
+def _templates(study: Study, sides: list[Cell]) -> Iterator[Problem]:
+    for name, model in dict.fromkeys((side.workload, side.model) for side in sides):
+        settings = study.models[model]
+        if study.workloads[name].prompt_form != "chat" or settings.source == "hub":
+            continue
+        if settings.source != "path" or not _has_template(Path(settings.path).expanduser()):
+            what = f"is chat, and model {model!r} brings no chat template"
+            yield Problem(f"workloads.{name}.prompt_form", what, "use plain, or a model with a template")
+
+
+def _has_template(folder: Path) -> bool:
+    if (
+        not folder.is_dir()
+        or (folder / "chat_template.jinja").is_file()
+        or (folder / "chat_template.json").is_file()
+    ):
+        return True  # a folder that is not there is another problem
+    try:
+        return bool(read_json(folder / "tokenizer_config.json").get("chat_template"))
+    except (UserError, AttributeError):
+        return False

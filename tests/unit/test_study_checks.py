@@ -1,0 +1,154 @@
+"""What cannot be had is refused before any job, all of it in one message with file, line, key and fix."""
+
+import copy
+
+import pytest
+import yaml
+
+from pardec.common.errors import UserError
+from pardec.study.load import lay_over, load_study
+from tests.tiny_study import ROOT, overlay
+
+BASE = lay_over(yaml.safe_load((ROOT / "config.yaml").read_text()), overlay())
+GRID = ["experiments", "steps", "grids", 0]
+WORK = ["workloads", "w"]
+RANDOM = {"source": "random", "vocab_size": 300, "hidden": 32, "layers": 1, "heads": 2, "mlp": 64}
+GPT2 = {"source": "random", "shape": "gpt2-large", "layers": 1}
+
+
+def local(**more):
+    return {"source": "path", "path": str(ROOT / "README.md"), "task": "mine", **more}
+
+
+def refusal(*changes):
+    config = copy.deepcopy(BASE)
+    for path, value in changes:
+        node = config
+        for step in path[:-1]:
+            node = node[step]
+        node[path[-1]] = value
+    with pytest.raises(UserError) as caught:
+        load_study(config)
+    return str(caught.value)
+
+
+MODEL = ["workloads", "w", "models", "ar"]
+KINDS = {
+    "batch above the prompts": [
+        ([([*GRID, "batch"], [1, 8])], ["grids.0.batch.1: is 8", "measure.prompts gives 4"]),
+        ([([*GRID, "batch"], [4]), ([*GRID, "measure"], {"prompts": 3})], ["is 4", "gives 3"]),
+        (
+            [([*GRID, "batch"], [16]), (["measure", "prompts"], 64), (["data", "d", "heldout"], 8)],
+            ["is 16", "held-out records of data.d gives 8"],
+        ),
+    ],
+    "metric without what it needs": [
+        ([([*WORK, "metrics"], ["exact", "scorer_nll"])], ["w.metrics.1: scorer_nll needs a scorer", "w.scorer"]),
+        ([([*WORK, "metrics"], ["bertscore"])], ["bertscore needs an encoder"]),
+        ([([*WORK, "encoder"], "/no/such/encoder")], ["w.encoder: there is no folder /no/such/encoder"]),
+        ([([*WORK, "metrics"], ["rows"])], ["rows is no score of task 'copy'", "it has: exact, tokens"]),
+        ([([*WORK, "scorer"], "m-diffusion")], ["w.scorer", "bidirectional attention"]),
+        (
+            [(["data", "d"], local()), ([*WORK, "task"], None)],
+            ["exact needs answers, and data.d has none", "answer_field"],
+        ),
+        (
+            [(["data", "d"], local(prompt_words=8)), ([*WORK, "task"], None), ([*WORK, "metrics"], ["items"])],
+            ["items is no score of task 'mine'", "it has: exact"],
+        ),
+    ],
+    "two names of one macro or file": [
+        ([(["arms", "one-"], BASE["arms"]["one"])], ["arms.one-: has the LaTeX macro of 'one'", "\\One"]),
+        ([(["workloads", "w2"], BASE["workloads"]["w"]), (["workloads", "w-2"], BASE["workloads"]["w"])], ["\\WTwo"]),
+        ([(["arms", "grid8"], BASE["arms"]["one"]), (["arms", "grid_8"], BASE["arms"]["one"])], ["\\GridEight"]),
+        ([(["models", "M"], BASE["models"]["m-ar"]), (["models", "m"], BASE["models"]["m-ar"])], ["case alone"]),
+    ],
+    "longer than a model's positions": [
+        ([([*WORK, "new_tokens"], 100_000)], ["w.new_tokens", "1 prompt and 100000 new tokens", "positions of 'm-ar'"]),
+        ([([*GRID, "new_tokens"], [100_000])], ["grids.0.new_tokens"]),
+        (
+            [(["models", "m-ar"], {**RANDOM, "family": "autoregressive", "max_positions": 96}),
+             ([*GRID, "prompt_tokens"], [90])],
+            ["90 prompt and 16 new tokens exceed the 96 positions"],
+        ),
+    ],
+    "samples": [
+        ([(["measure", "min_samples"], 20), (["measure", "max_samples"], 10)], ["measure.min_samples", "20, above"]),
+        ([([*GRID, "measure"], {"min_samples": 7})], ["grids.0.measure.min_samples"]),
+        ([([*GRID, "measure"], {"max_samples": 5})], ["grids.0.measure.max_samples"]),
+    ],
+    "model of another kind than its decoder runs": [
+        ([([*MODEL], "m-diffusion")], ["arms.one.decoder: autoregressive needs causal attention", "bidirectional"]),
+        ([(["arms", "many", "model"], "ar")], ["arms.many.decoder: masked_diffusion needs bidirectional"]),
+        ([(["models", "m-ar", "objective"], {"family": "renderer"})], ["cannot run a renderer"]),
+        ([(["arms", "many", "decoder"], "table_lookup"), ([*GRID, "sweep"], {})], ["needs a renderer"]),
+        ([(["models", "m-ar"], {**GPT2, "quantise": "int8"})], ["m-ar.quantise: is int8", "no quantised form"]),
+        (
+            [(["models", "m-ar"], GPT2), (["arms", "one", "decoder"], "transformers_generate")],
+            ["no form of model 'm-ar'"],
+        ),
+    ],
+    "chat where there is no template": [
+        ([([*WORK, "prompt_form"], "chat")], ["w.prompt_form: is chat", "'m-ar' brings no chat template"]),
+        (
+            [([*WORK, "prompt_form"], "chat"), (["models", "m-ar"], {**RANDOM, "family": "autoregressive"})],
+            ["no chat template"],
+        ),
+    ],
+    "sweep of a setting that no arm has": [
+        ([([*GRID, "sweep"], {"stesp": [1]})], ["grids.0.sweep.stesp", "did you mean 'steps'"]),
+        ([([*GRID, "sweep"], {"drafter": [{"name": "ngram"}]})], ["sweep.drafter", "none of the grid's arms"]),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [pytest.param(*case, id=f"{kind} {n}") for kind, cases in KINDS.items() for n, case in enumerate(cases)],
+)
+def test_refused_before_any_job(changes, words):
+    told = refusal(*changes)
+    assert all(word in told for word in words), told
+    assert "fix: " in told
+
+
+def test_all_mistakes_are_told_at_once_with_file_and_line(tmp_path):
+    over = overlay() | {"measure": {"min_samples": 20, "max_samples": 10, "prompts": 4}}
+    over = copy.deepcopy(over)
+    over["experiments"]["steps"]["grids"][0]["batch"] = [8]
+    over["workloads"]["w"]["new_tokens"] = 100_000
+    over["experiments"]["steps"]["grids"][0]["sweep"] = {"temperature": [0.0]}
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump(over))
+    config = lay_over(yaml.safe_load((ROOT / "config.yaml").read_text()), over)
+    with pytest.raises(UserError) as caught:
+        load_study(config, ["config.yaml", str(file)])
+    told = str(caught.value)
+    assert "4 mistakes" in told and told.count(f"{file}:") == 4, told
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("seed: 1\nname: a\nseed: 2\n", [":3: seed: ", "the first is in line 1"]),
+        ("measure:\n  prompts: 3\n  budget_s: 2\n  prompts: 4\n", [":4: measure.prompts: ", "line 2"]),
+        ("measure: {prompts: 3, prompts: 4}\n", [":1: measure.prompts: ", "line 1"]),
+        ("floors:\n- {workload: w, value: 1, value: 2}\n", [":2: floors.0.value: ", "line 2"]),
+        ("a: 1\nb: 1\na: 2\nb: 2\n", ["2 mistakes", ":3: a: ", ":4: b: "]),
+    ],
+)
+def test_a_key_twice_is_refused_with_both_lines(tmp_path, text, words):
+    file = tmp_path / "twice.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_study(BASE, [str(file)])
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "studies").glob("*.yaml")))
+def test_studies_of_the_project_ask_for_nothing_impossible(name):
+    file = ROOT / "studies" / name
+    over = yaml.safe_load(file.read_text())
+    if "experiments" in over:
+        base = yaml.safe_load((ROOT / "config.yaml").read_text())
+        assert load_study(lay_over(base, over), ["config.yaml", file])[1]
