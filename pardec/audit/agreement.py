@@ -1,10 +1,9 @@
-"""Does one published number agree with the same number of another run? Rules by what kind of number it is.
+"""Does one published number agree with the same number of another run? By the kind that its column declares.
 
-A run's interval tells how far its own samples scatter. Two runs differ by more than that: each times a cell in one
-process, and processes of one configuration differ (memory layout, clocks, neighbours). How much they do, a run shows by
-itself, since it times one reference arm in many processes: `process_noise`. So an absolute timing's standard error has
-two parts, its interval and the noise between processes of both runs; a ratio of pairs within one process has its
-interval alone.
+A run's interval covers the scatter of its own samples. Two runs differ by more: each times a cell in one process, and
+processes of one configuration differ (memory layout, clocks, neighbours). A run shows by how much, since it times one
+reference arm in many processes: `process_noise`. So an absolute timing's standard error has two parts, its interval and
+the noise between processes of both runs; a ratio of pairs within one process has its interval alone.
 """
 
 from __future__ import annotations
@@ -13,32 +12,29 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from pardec.common.lazy import lazy
+from pardec.evidence.columns import BY_UNIT
+from pardec.evidence.tables.registry import TABLES
 
 stats = lazy("scipy.stats")
 
 Value = dict[str, Any]
 Z95 = 1.959963984540054
 REPRODUCED, DIFFERS, NOT_COMPARABLE = "reproduced", "differs", "not comparable"
-
-EXACT, SIZE, PRECISION, READING, TAIL = "exact", "sample size", "precision", "reading", "tail"
-MEAN, MEMORY, QUALITY, PAIRED, TIMING = "mean over samples", "memory", "quality", "paired", "timing"
-
-EXACT_UNITS = ("tokens", "passes", "FLOP", "B", "cells", "steps", "texts", "prompts")
-"""Units of numbers that a study decides, not a clock."""
-TIME_UNITS = ("ms", "s", "tokens/s", "GB/s", "GFLOP/s")
-RATES = ("mfu", "mbu")
-"""Columns without a unit that are an amount over a time."""
-PRECISIONS = ("ratio_spread", "half_width", "stop_half_width", "noise_floor", "floor")
-"""Columns that say how precise a run was, not what it measured."""
-SIZES = ("n_all", "samples", "flagged")
-"""Numbers that the stopping rule or the machine's quiet set, beside the columns that tables count by."""
-MEANS = ("useful_tokens", "nfe", "token_forwards", "tokens_per_forward")
-"""Columns that are a mean over the prompts that happened to be timed; so is any count that is no whole number."""
-QUALITIES = ("quality", "reference_quality", "best_quality", "fastest_quality", "distinct")
+NEVER = {
+    "size": "a sample size, which the stopping rule sets",
+    "precision": "states how precise the run was",
+    "reading": "a single reading",
+    "tail": "a tail percentile, without an interval",
+    "tally": "a tally of rows, which are compared one by one",
+}
+"""Kinds that no rule compares, and why. `tally` is a finding's whole number; the others are kinds of columns."""
+CLOCKED = ("time", "rate", "energy")
+"""Kinds that differ between processes of one configuration."""
+FEWEST = 6
+"""Values that an interval of order statistics needs to reach 95 %: the range of five reaches 1 - 2 / 2**5, 94 %."""
 MEMORY_SHARE = 0.01
 """Peaks of memory that lie this close are the same: a resident set is read in pages, once."""
 
@@ -56,9 +52,9 @@ class Opinion:
 class Pair:
     """Both sides of one value, and what is known beside them.
 
-    a, b: as in values.json. latency: the latency of the row that the value stands in, of both runs, or None. noise:
+    a, b: as in values.json. latency: the latency of the row that holds the value, of both runs, or None. noise:
     relative standard deviation between processes of each run, 0 where unknown. same_platform: whether processor and
-    libraries are the same. same_outputs: whether prompts that both timed gave the same counts, None if untold.
+    libraries are the same. same_outputs: whether prompts that both timed gave the same counts, None if unknown.
     """
 
     id: str
@@ -71,112 +67,80 @@ class Pair:
 
 
 def kind(ident: str, value: Value) -> str:
-    """Which rule judges a number."""
-    column, unit = ident.rpartition("/")[2], value.get("unit") or ""
-    table = ident.partition("/")[0]
-    records = value.get("records") or []
-    if column in SIZES or column in _counts() or unit in ("samples", "pairs"):
-        return SIZE
-    if column in PRECISIONS:
-        return PRECISION
-    if column == "ready_s" or (table == "warmup" and column != "pass"):
-        return READING
-    if column.endswith(("_p95_ms", "_p99_ms")):
-        return TAIL
-    if column in MEANS:
-        return MEAN
-    if unit == "MB":
-        return MEMORY
-    if unit in TIME_UNITS or column in RATES:
-        return TIMING
-    if column.startswith(QUALITIES) or (
-        records and not any(path.endswith("timing.json") for path in records)
-    ):
-        return QUALITY
-    whole = value["value"] is not None and float(value["value"]).is_integer()
-    if unit in EXACT_UNITS:
-        return EXACT if whole else MEAN
-    if unit == "" and whole:
-        return EXACT
-    return PAIRED
-
-
-@cache
-def _counts() -> frozenset[str]:
-    """Columns that say how many values stand behind another."""
-    from pardec.evidence.tables.registry import TABLES
-
-    columns = [column for name in TABLES for column in TABLES.load(name).columns.values()]
-    return frozenset(column.count for column in columns if column.count)
+    """The kind of a number: its column's; of a finding, which has no column, by its interval and unit."""
+    table, _, rest = ident.partition("/")
+    column = TABLES.load(table).columns.get(rest.rpartition("/")[2]) if table in TABLES else None
+    if column is not None:
+        return column.kind
+    number = value.get("value")
+    if value.get("ci_low") is None and number is not None and float(number).is_integer():
+        return "tally"
+    return BY_UNIT.get(value.get("unit") or "", "fit")
 
 
 def agree(pair: Pair) -> Opinion:
     """Whether the second side reproduces the first, both having a value."""
     x, y = pair.a["value"], pair.b["value"]
+    of = kind(pair.id, pair.a)
+    ends = [interval(side, of) for side in (pair.a, pair.b)]
     if x == y:
-        return Opinion(REPRODUCED, "equal", 1.0 if _interval(pair.a) and _interval(pair.b) else None)
-    kinds = [kind(pair.id, side) for side in (pair.a, pair.b)]
-    of = kinds[0] if kinds[0] != EXACT else kinds[1]  # a mean, or a ratio, may happen to be whole
-    if of in (EXACT, MEAN) and None not in map(_interval, (pair.a, pair.b)):
-        of = PAIRED
-    if of == SIZE:
-        return Opinion(NOT_COMPARABLE, "a sample size, which the stopping rule sets")
-    if of == PRECISION:
-        return Opinion(NOT_COMPARABLE, "says how precise the run was")
-    if of == READING:
-        return Opinion(NOT_COMPARABLE, "a single reading")
-    if of == TAIL:
-        return Opinion(NOT_COMPARABLE, "a tail percentile, without an interval")
-    if of == MEAN:
-        return _mean(pair)
-    if of == MEMORY:
-        return _memory(x, y)
-    if of == EXACT:
-        return Opinion(DIFFERS, "counts must be equal")
-    if of == QUALITY and pair.same_platform:
+        return Opinion(REPRODUCED, "equal", None if None in ends else 1.0)
+    if of in NEVER:
+        return Opinion(NOT_COMPARABLE, NEVER[of])
+    if of == "memory":
+        near = abs(x - y) <= MEMORY_SHARE * max(abs(x), abs(y))
+        why = f"memory {'within' if near else 'apart by more than'} one percent"
+        return Opinion(REPRODUCED if near else DIFFERS, why)
+    if of == "quality" and pair.same_platform:
         return Opinion(DIFFERS, "the same outputs of the same prompts must score the same")
-    return _measured(pair, of)
+    if of in ("exact", "count") and None in ends:
+        return _counted(pair, of)
+    return _measured(pair, of, ends)
 
 
-def _mean(pair: Pair) -> Opinion:
-    if pair.same_outputs is None:
+def _counted(pair: Pair, of: str) -> Opinion:
+    """A count is a mean over the prompts that happened to be timed: equal prompt by prompt, if not in the mean."""
+    if of == "exact" or pair.same_outputs is None:
         return Opinion(DIFFERS, "counts must be equal")
     if pair.same_outputs:
         return Opinion(REPRODUCED, "equal on every prompt that both runs timed")
     return Opinion(DIFFERS, "a prompt that both runs timed gave another count")
 
 
-def _memory(x: float, y: float) -> Opinion:
-    if abs(x - y) <= MEMORY_SHARE * max(abs(x), abs(y)):
-        return Opinion(REPRODUCED, "memory within one percent")
-    return Opinion(DIFFERS, "memory apart by more than one percent")
-
-
-def _measured(pair: Pair, of: str) -> Opinion:
+def _measured(pair: Pair, of: str, ends: list[tuple[float, float] | None]) -> Opinion:
     x, y = pair.a["value"], pair.b["value"]
-    noise = pair.noise if of == TIMING else (0.0, 0.0)
-    ends = [_interval(side) for side in (pair.a, pair.b)]
+    clocked = of in CLOCKED
     if None not in ends:
-        p = _p_timing(x, y, *ends, noise) if of == TIMING else p_value(x, y, *ends[0], *ends[1])
+        p = _p_timing(x, y, *ends, pair.noise) if clocked else p_value(x, y, *ends[0], *ends[1])
         return Opinion(REPRODUCED, "the interval of the difference covers 0", p)
-    if of == TIMING and pair.latency is not None:
+    if clocked and pair.latency is not None:
         scaled = [_scaled(v, latency) for v, latency in zip((x, y), pair.latency, strict=True)]
         if None not in scaled:
             why = "the interval of the difference, as wide as the latency's, covers 0"
-            return Opinion(REPRODUCED, why, _p_timing(x, y, *scaled, noise))
-    if of == TIMING and x > 0 and y > 0 and abs(math.log(y / x)) <= Z95 * math.hypot(*noise):
+            return Opinion(REPRODUCED, why, _p_timing(x, y, *scaled, pair.noise))
+    if clocked and x > 0 and y > 0 and abs(math.log(y / x)) <= Z95 * math.hypot(*pair.noise):
         return Opinion(REPRODUCED, "within the noise between processes")
-    return Opinion(NOT_COMPARABLE, "measured, without an interval")
+    sides = zip((pair.a, pair.b), ends, strict=True)
+    few = any(end is None and None not in (side.get("ci_low"), side.get("ci_high")) for side, end in sides)
+    why = f"interval unknown: fewer than {FEWEST} values" if few else "measured, without an interval"
+    return Opinion(NOT_COMPARABLE, why)
 
 
-def _interval(value: Value) -> tuple[float, float] | None:
-    low, high = value.get("ci_low"), value.get("ci_high")
-    return None if low is None or high is None else (low, high)
+def interval(value: Value, of: str) -> tuple[float, float] | None:
+    """The 95 % interval of a value; None where it has none, or only the range of too few values to be one.
+
+    The interval of a fit comes from its residuals, and the `n` of a finding counts rows: for these any `n` will do.
+    """
+    low, high, n = (value.get(name) for name in ("ci_low", "ci_high", "n"))
+    of_samples = of != "fit" and not str(value.get("id", "")).startswith("finding/")
+    if low is None or high is None or (of_samples and n is not None and n < FEWEST):
+        return None
+    return low, high
 
 
 def _scaled(x: float, latency: Value) -> tuple[float, float] | None:
     """An interval for x as wide, relative to x, as the latency's."""
-    ends = _interval(latency)
+    ends = interval(latency, "time")
     return None if ends is None or not latency["value"] else tuple(x * end / latency["value"] for end in ends)
 
 
@@ -225,7 +189,7 @@ def process_noise(rows: Iterable[dict[str, Any]]) -> float | None:
     """
     groups: dict[tuple, list[float]] = defaultdict(list)
     for row in rows:
-        # Without a cell of its own, nothing tells a reference's settings, so two of them may be two arms.
+        # Without a cell of its own, nothing records a reference's settings, so two of them may be two arms.
         if row["reference_latency_ms"] is not None and row["reference"] is not None:
             groups[tuple(row[name] for name in SAME_PROCESS_ARM)].append(
                 math.log(row["reference_latency_ms"])

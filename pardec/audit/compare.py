@@ -1,6 +1,6 @@
 """Does a second run reproduce the first? Value by value.
 
-Each value is judged by a rule of its kind (`pardec.audit.agreement`). Those that are measured with an interval, or
+Each value is judged by the kind of its column (`pardec.audit.agreement`). Those that are measured with an interval, or
 can borrow their row's, are tested: the 95 % interval of the difference against 0. Over all distinct numbers so tested p
 is adjusted by Holm's method, and below 0.05 the values differ: of hundreds of honest 95 % intervals one in twenty
 misses, and `Comparison.missed` tells how many did before the adjustment.
@@ -9,27 +9,20 @@ misses, and `Comparison.missed` tells how many did before the adjustment.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pardec.audit.agreement import (
-    DIFFERS,
-    MEAN,
-    NOT_COMPARABLE,
-    REPRODUCED,
-    Pair,
-    agree,
-    kind,
-    process_noise,
-)
+from pardec.audit.agreement import DIFFERS, NOT_COMPARABLE, REPRODUCED, Pair, agree, process_noise
 from pardec.audit.run import Run
+from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 
 statistics = lazy("pardec.evidence.statistics")
 parquet = lazy("pyarrow.parquet")
 
 ALPHA = 0.05
-VERDICTS = (REPRODUCED, DIFFERS, NOT_COMPARABLE)
+VERDICTS = (DIFFERS, NOT_COMPARABLE, REPRODUCED)
 NOTHING = "no value in either"
 SHAPE = (
     "task", "data", "model", "family", "arm", "decoder", "settings", "engine", "precision", "device", "threads",
@@ -41,6 +34,12 @@ PLATFORM = ("cpu", "gpu", "torch", "device", "python")
 SAMPLE_COUNTS = ("useful", "nfe", "token_forwards")
 """Fields of a sample that its prompts decide, not a clock."""
 SECTIONS = ("measure", "models", "data", "arms", "workloads", "likelihood")
+RULE = (
+    "Reproduced: the 95 % interval of the difference covers 0. Its standard error comes from both intervals (normal "
+    "theory, MOVER), for absolute timings also from the noise between processes, which each run measures on its "
+    "reference arms; a timing without an interval uses the relative interval of its row's latency. p is adjusted by "
+    "Holm over all distinct numbers tested. Counts and qualities must be equal, memory within one percent."
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Judged:
 @dataclass
 class Comparison:
     """judged: every value of either run, in order. machine, study, verdicts: {name: (a, b)} that differ, verdicts being
-    those of claims and findings. noise: the larger noise floor of both runs, where measured. processes: of each run,
+    those of claims and answers. noise: the larger noise floor of both runs, where measured. processes: of each run,
     the relative standard deviation between processes of one configuration. raw: p of every distinct number tested,
     before the adjustment."""
 
@@ -76,6 +75,21 @@ class Comparison:
     noise: float | None = None
     processes: tuple[float | None, float | None] = (None, None)
     raw: tuple[float, ...] = ()
+
+    @property
+    def facts(self) -> dict[str, dict[str, tuple[Any, Any]]]:
+        """What differs beside values, by title; empty parts are left out."""
+        titles = {
+            "The machines differ in": self.machine,
+            "The studies differ in": self.study,
+            "Verdicts that turned": self.verdicts,
+        }
+        return {title: facts for title, facts in titles.items() if facts}
+
+    def of(self, verdict: str) -> list[Judged]:
+        """The values of one verdict, those that differ most first."""
+        chosen = [one for one in self.judged if one.verdict == verdict]
+        return sorted(chosen, key=lambda one: (one.p or 0.0, -abs(one.change or 0.0), one.id))
 
     def count(self, verdict: str) -> int:
         return sum(one.verdict == verdict for one in self.judged)
@@ -95,13 +109,41 @@ class Comparison:
         wrong = self.count(DIFFERS)
         return right / (right + wrong) if right + wrong else None
 
+    def sentences(self) -> Iterator[str]:
+        """The whole comparison in a few sentences."""
+        share = "" if self.share is None else f" ({self.share:.2%} of those that can be judged)"
+        yield (
+            f"{self.count(REPRODUCED)} reproduced{share}, {self.count(DIFFERS)} differ, "
+            f"{self.count(NOT_COMPARABLE)} not comparable."
+        )
+        if self.raw:
+            yield (
+                f"{len(self.raw)} distinct numbers were tested, and {self.missed / len(self.raw):.1%} of their "
+                f"intervals exclude 0: by chance alone {ALPHA:.1%} would."
+            )
+        if None not in self.processes:
+            first, second = self.processes
+            yield (
+                f"Processes of one configuration scatter by {first:.1%} in the first run and {second:.1%} in the "
+                "second."
+            )
+        if self.count(DIFFERS) and self.noise is not None:
+            within = sum(abs(one.change or 1.0) <= self.noise for one in self.of(DIFFERS))
+            yield (
+                f"{within} of those that differ do so by less than the runs' own noise floor ({self.noise:.1%})."
+            )
+
 
 def compare(a: Run, b: Run) -> Comparison:
     """Judge every value of `a` and `b`.
 
     Raises:
-        UserError: a run has no values.
+        UserError: a run has no values, or an archive is damaged.
     """
+    for run in (a, b):
+        if run.damaged:
+            name, why = run.damaged[0]
+            raise UserError(f"{run.label}: {name}", why, "fetch or write the archive again")
     first, second = a.values()["values"], b.values()["values"]
     both = _Both(a, b)
     ids = [*first, *(ident for ident in second if ident not in first)]
@@ -125,15 +167,15 @@ def _adjusted(judged: list[Judged]) -> tuple[list[Judged], tuple[float, ...]]:
     keys = [None if one.p is None else _number(one) for one in judged]
     raw = {key: one.p for key, one in zip(keys, judged, strict=True) if key is not None}
     adjusted = dict(zip(raw, statistics.holm(list(raw.values())).tolist(), strict=True))
-    found = []
+    final = []
     for key, one in zip(keys, judged, strict=True):
         if key is not None:
             p = adjusted[key]
             verdict = DIFFERS if p < ALPHA else REPRODUCED
             why = "the interval of the difference excludes 0" if p < ALPHA else one.why
             one = Judged(one.id, verdict, why, one.a, one.b, p)
-        found.append(one)
-    return found, tuple(raw.values())
+        final.append(one)
+    return final, tuple(raw.values())
 
 
 def _number(one: Judged) -> tuple:
@@ -145,22 +187,22 @@ def _number(one: Judged) -> tuple:
 def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, both: _Both) -> Judged:
     """The verdict on one value before the adjustment for many; `p` is raw."""
 
-    def told(verdict: str, why: str, p: float | None = None) -> Judged:
+    def judged(verdict: str, why: str, p: float | None = None) -> Judged:
         return Judged(ident, verdict, why, a, b, p)
 
     if a is None or b is None:
-        return told(NOT_COMPARABLE, "only in the second run" if a is None else "only in the first run")
+        return judged(NOT_COMPARABLE, "only in the second run" if a is None else "only in the first run")
     if (a.get("unit") or "") != (b.get("unit") or ""):
-        return told(NOT_COMPARABLE, "another unit")
+        return judged(NOT_COMPARABLE, "another unit")
     if both.shapes_differ(a, b):
-        return told(NOT_COMPARABLE, "other settings of its cell")
+        return judged(NOT_COMPARABLE, "other settings of its cell")
     x, y = a["value"], b["value"]
     if x is None and y is None:
-        return told(REPRODUCED, NOTHING)
+        return judged(REPRODUCED, NOTHING)
     if x is None or y is None:
-        return told(NOT_COMPARABLE, f"no value in the {'first' if x is None else 'second'} run")
+        return judged(NOT_COMPARABLE, f"no value in the {'first' if x is None else 'second'} run")
     opinion = agree(both.pair(ident, a, b))
-    return told(opinion.verdict, opinion.why, opinion.p)
+    return judged(opinion.verdict, opinion.why, opinion.p)
 
 
 class _Both:
@@ -169,9 +211,8 @@ class _Both:
     def __init__(self, a: Run, b: Run):
         self.a, self.b = a, b
         self.machines = [_facts(run.json("results/machine.json")) for run in (a, b)]
-        self.same_platform = all(
-            self.machines[0].get(name) == self.machines[1].get(name) for name in PLATFORM
-        )
+        first, second = self.machines
+        self.same_platform = all(first.get(name) == second.get(name) for name in PLATFORM)
         self.processes = (_processes(a), _processes(b))
         self.noise = tuple(one or 0.0 for one in self.processes)
         self.shapes: dict[tuple[str, ...], bool] = {}
@@ -182,16 +223,14 @@ class _Both:
         beside = [run.values()["values"].get(f"{row}/latency_ms") for run in (self.a, self.b)]
         timed = all(value is not None and value["value"] is not None for value in beside)
         latency = tuple(beside) if timed else None
-        counts = self.same_counts(a, b) if MEAN in (kind(ident, a), kind(ident, b)) else None
-        return Pair(ident, a, b, latency, self.noise, self.same_platform, counts)
+        return Pair(ident, a, b, latency, self.noise, self.same_platform, self.same_counts(a, b))
 
     def shapes_differ(self, a: dict[str, Any], b: dict[str, Any]) -> bool:
         """Whether a record behind both values is of another configuration in the second run."""
-        key = _records(a, b)
+        key = _shared(a, b)
         if key not in self.shapes:
             # A finding may rest on another cell in the second run; only a cell that both name can be unlike itself.
-            shared = set(a.get("records") or []) & set(b.get("records") or [])
-            self.shapes[key] = any(self._shape(self.a, path) != self._shape(self.b, path) for path in shared)
+            self.shapes[key] = any(self._shape(self.a, path) != self._shape(self.b, path) for path in key)
         return self.shapes[key]
 
     @staticmethod
@@ -201,60 +240,53 @@ class _Both:
 
     def same_counts(self, a: dict[str, Any], b: dict[str, Any]) -> bool | None:
         """Whether prompts that both runs timed gave the same counts; None where none was timed by both."""
-        key = _records(a, b)
+        key = _shared(a, b)
         if key not in self.counts:
             seen = []
-            for path in set(a.get("records") or []) & set(b.get("records") or []):
+            for path in key:
                 first, second = (_counts(run.json(path)) for run in (self.a, self.b))
                 seen += [first[prompts] == second[prompts] for prompts in first.keys() & second.keys()]
             self.counts[key] = all(seen) if seen else None
         return self.counts[key]
 
 
-def _records(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, ...]:
-    return (*(a.get("records") or []), "", *(b.get("records") or []))
+def _shared(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(sorted(set(a.get("records") or []) & set(b.get("records") or [])))
 
 
 def _counts(record: Any) -> dict[tuple, set[tuple]]:
     """Of each batch of prompts: the counts that its samples gave, one set of them unless decoding is random."""
     samples = record.get("samples") if isinstance(record, dict) else None
-    found: dict[tuple, set[tuple]] = {}
+    by_prompts: dict[tuple, set[tuple]] = {}
     for sample in samples if isinstance(samples, list) else []:
         if isinstance(sample, dict) and "prompts" in sample:
             counts = tuple(sample.get(name) for name in SAMPLE_COUNTS)
-            found.setdefault(tuple(sample["prompts"]), set()).add(counts)
-    return found
+            by_prompts.setdefault(tuple(sample["prompts"]), set()).add(counts)
+    return by_prompts
 
 
 def _processes(run: Run) -> float | None:
-    path = run.path("results/tables/cells.parquet")
     try:
-        return process_noise(parquet.read_table(path).to_pylist())
+        return process_noise(parquet.read_table(run.path("results/tables/cells.parquet")).to_pylist())
     except (OSError, ValueError, KeyError):
         return None  # without the table the noise between processes is unknown
 
 
 def _words(run: Run) -> dict[str, Any]:
-    """Verdicts in words: of claims and of findings, by id."""
+    """Verdicts in words, by id: of claims, of ideas, and of each experiment's answer."""
     claims = (run.json("results/claims.json") or {}).get("claims") or []
-    found = {f"claim {claim['id']}": claim["verdict"] for claim in claims}
-    return found | {ident: word["word"] for ident, word in (run.values().get("words") or {}).items()}
+    ideas = (run.json("results/verdicts.json") or {}).get("ideas") or []
+    words = {f"claim {claim['id']}": claim.get("verdict") for claim in claims}
+    words |= {f"idea {idea['id']}": idea.get("status") for idea in ideas if "id" in idea}
+    return words | {ident: word["word"] for ident, word in (run.values().get("words") or {}).items()}
 
 
-def _facts(body: Any) -> dict[str, Any]:
+def _facts(body: Any, name: str = "") -> dict[str, Any]:
     """Leaves by dotted name; provenance left out."""
-    found: dict[str, Any] = {}
-
-    def walk(entry: Any, name: str) -> None:
-        if isinstance(entry, dict):
-            for key, inner in entry.items():
-                if key != "provenance":
-                    walk(inner, f"{name}.{key}" if name else str(key))
-        else:
-            found[name] = entry
-
-    walk(body or {}, "")
-    return found
+    if not isinstance(body, dict):
+        return {name: body} if name else {}
+    inner = ((f"{name}.{key}" if name else str(key), one) for key, one in body.items() if key != "provenance")
+    return {leaf: one for place, part in inner for leaf, one in _facts(part, place).items()}
 
 
 def _unlike(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -1,33 +1,53 @@
 """One study from several machines: a table in which the machine is a column, and a page with a column a machine.
 
-No number is made from two machines: every figure is one run's own, as its table `cells` has it.
+No number is made from two machines: every number is one run's own, as its table `cells` has it.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pardec.audit.pages import plain
 from pardec.audit.run import Run
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
+from pardec.evidence.columns import Column
 from pardec.evidence.tables.files import rows_of
+from pardec.evidence.tables.registry import TABLES
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 pandas = lazy("pandas")
 
 SAME = ("name", "seed", "precision", "data", "models", "arms", "workloads", "experiments")
-"""Sections of a study that runs must have in common, or a row of one would be another thing than the row of another."""
+"""Sections of a study that runs must have in common: otherwise rows of one name are different things."""
 CELLS = "results/tables/cells.parquet"
-MEASURES = {
-    "latency_ms": ("end to end, ms", "latency_low", "latency_high"),
-    "ratio": ("reference / cell", "ratio_low", "ratio_high"),
-    "tokens_per_s": ("useful tokens a second", None, None),
-    "peak_allocated_mb": ("peak memory, MB", None, None),
-    "quality": ("quality", "quality_low", "quality_high"),
-}
-"""What the page shows: column, what it says, and the columns of its 95 % interval."""
+MEASURES = ("latency_ms", "ratio", "tokens_per_s", "peak_allocated_mb", "quality")
+"""The columns of `cells` that the page shows."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A column of `cells` by its name."""
+
+    name: str
+    column: Column
+
+    @property
+    def label(self) -> str:
+        return self.column.label or self.name
+
+    @property
+    def unit(self) -> str:
+        return self.column.unit
+
+    @property
+    def description(self) -> str:
+        return self.column.description
 
 
 @dataclass(frozen=True)
@@ -37,8 +57,17 @@ class Part:
     label: str
     machine: str
     facts: dict[str, Any]
-    frame: Any
+    frame: DataFrame
     rows: dict[str, dict[str, Any]]
+
+    def shown(self, cell: str, measure: Measure) -> str:
+        """A number with its interval; the cell's status where it failed; a dash where this run lacks it."""
+        row = self.rows.get(cell)
+        if row is None or row["status"] != "ok":
+            return plain(row and row["status"])
+        ends = [row.get(end) if end else None for end in (measure.column.low, measure.column.high)]
+        interval = "" if None in ends else f" [{plain(ends[0])}, {plain(ends[1])}]"
+        return plain(row.get(measure.name)) + interval
 
 
 def merge(runs: Sequence[Run]) -> list[Part]:
@@ -52,64 +81,46 @@ def merge(runs: Sequence[Run]) -> list[Part]:
     for run in runs:
         if run.damaged:
             raise UserError(f"{run.label}: {run.damaged[0][0]}", run.damaged[0][1], "write the archive again")
-    first = _study(runs[0])
-    for run in runs[1:]:
-        other = _study(run)
-        different = [key for key in SAME if first.get(key) != other.get(key)]
+    studies = [_json(run, "results/study.json") for run in runs]
+    for run, study in zip(runs[1:], studies[1:], strict=True):
+        different = [key for key in SAME if studies[0].get(key) != study.get(key)]
         if different:
             what = f"is of another study than {runs[0].label}: {', '.join(different)} differ"
             raise UserError(run.label, what, "run the same config on both machines")
-    names = _names([_json(run, "results/machine.json") for run in runs])
-    return [_part(run, name) for run, name in zip(runs, names, strict=True)]
+    machines = [_json(run, "results/machine.json") for run in runs]
+    names = _numbered([_name(machine) for machine in machines])
+    return [_part(*each) for each in zip(runs, names, machines, strict=True)]
 
 
-def long_table(parts: Sequence[Part]) -> Any:
-    """All cells of all runs as one frame, `machine` its first column."""
-    frames = []
-    for part in parts:
-        frame = part.frame.copy()
-        frame.insert(0, "machine", part.machine)
-        frame.insert(1, "run", part.label)
-        frames.append(frame)
-    return pandas.concat(frames, ignore_index=True)
+def long_table(parts: Sequence[Part]) -> DataFrame:
+    """All cells of all runs, `machine` the first column."""
+    frames = [part.frame.assign(machine=part.machine, run=part.label) for part in parts]
+    whole = pandas.concat(frames, ignore_index=True)
+    return whole[["machine", "run", *(name for name in whole.columns if name not in ("machine", "run"))]]
 
 
-def cells(parts: Sequence[Part]) -> list[str]:
-    """Ids of all cells, in the order of the first run that has them."""
-    return list(dict.fromkeys(id for part in parts for id in part.rows))
+def material(parts: Sequence[Part]) -> dict[str, Any]:
+    """What the page's template asks for."""
+    return {
+        "parts": parts,
+        "cells": list(dict.fromkeys(cell for part in parts for cell in part.rows)),
+        "facts": list(dict.fromkeys(key for part in parts for key in part.facts)),
+        "measures": [Measure(name, TABLES.load("cells").columns[name]) for name in MEASURES],
+    }
 
 
-def figures(part: Part, cell: str, measure: str) -> tuple[Any, Any, Any] | str | None:
-    """(value, low, high) of a cell on one machine; its status where it failed; None where the run lacks it."""
-    row = part.rows.get(cell)
-    if row is None:
-        return None
-    if row["status"] != "ok":
-        return str(row["status"])
-    _, low, high = MEASURES[measure]
-    return row.get(measure), row.get(low) if low else None, row.get(high) if high else None
-
-
-def _part(run: Run, machine: str) -> Part:
-    path = run.path(CELLS)
+def _part(run: Run, name: str, machine: dict[str, Any]) -> Part:
     try:
-        frame = pandas.read_parquet(path)
-        rows = rows_of(frame)
-        by_id = {row["cell"]: row for row in rows if row["status"]}
+        frame = pandas.read_parquet(run.path(CELLS))
+        by_id = {row["cell"]: row for row in rows_of(frame) if row["status"]}
     except (OSError, ValueError, KeyError) as error:
         what = f"is missing or damaged ({str(error).splitlines()[0] if str(error) else type(error).__name__})"
         raise UserError(f"{run.label}: {CELLS}", what, "run `make all`, or name another run") from None
-    facts = {key: value for key, value in _json(run, "results/machine.json").items() if _plain(value)}
-    return Part(run.label, machine, facts, frame, by_id)
+    return Part(run.label, name, {key: one for key, one in machine.items() if _is_fact(one)}, frame, by_id)
 
 
-def _plain(value: Any) -> bool:
+def _is_fact(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
-
-
-def _study(run: Run) -> dict[str, Any]:
-    """The study, without what a machine decides."""
-    return json.loads(json.dumps(_json(run, "results/study.json")))
 
 
 def _json(run: Run, name: str) -> dict[str, Any]:
@@ -121,26 +132,22 @@ def _json(run: Run, name: str) -> dict[str, Any]:
     return body
 
 
-def _names(machines: Sequence[dict[str, Any]]) -> list[str]:
-    """What a reader calls each machine: its GPU, else its CPU; numbered where two runs are on a like machine."""
-    plain = [name for machine in machines for name in [_name(machine)]]
-    return list(_numbered(plain))
-
-
 def _name(machine: dict[str, Any]) -> str:
+    """A machine by its GPU where the study ran on it, else by its CPU."""
     gpu = machine.get("gpu")
-    if isinstance(gpu, dict):
-        gpu = gpu.get("name")
-    if isinstance(gpu, list):
-        gpu = gpu[0] if gpu else None
+    gpu = gpu.get("name") if isinstance(gpu, dict) else gpu
+    gpu = (gpu or [None])[0] if isinstance(gpu, list) else gpu
     if gpu and str(machine.get("device", "")).startswith("cuda"):
         return str(gpu)
     cores = machine.get("cores")
     return f"{machine.get('cpu', 'unknown machine')}{f', {cores} cores' if cores else ''}"
 
 
-def _numbered(names: Sequence[str]) -> Iterator[str]:
-    seen: dict[str, int] = {}
+def _numbered(names: Sequence[str]) -> list[str]:
+    """Names with a number behind those that come several times."""
+    times, seen = Counter(names), Counter()
+    numbered = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        yield f"{name} ({seen[name]})" if names.count(name) > 1 else name
+        seen[name] += 1
+        numbered.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
+    return numbered

@@ -19,6 +19,14 @@ def results(finished):
     return finished
 
 
+@pytest.fixture(scope="module")
+def slower(results, tmp_path_factory):
+    """The same run with one record of longer latencies, and everything above it made anew."""
+    folder = tmp_path_factory.mktemp("slower")
+    assert shifted(results, folder, f"cells/{CELL}/", 1.5) == [CELL]
+    return folder / "results"
+
+
 def held(a, b):
     with open_run(a) as first, open_run(b) as second:
         return compare(first, second)
@@ -43,10 +51,8 @@ def test_a_run_reproduces_itself(results):
     assert not found.machine and not found.study
 
 
-def test_shifted_latencies_differ_and_the_rest_does_not(results, tmp_path):
-    [changed] = shifted(results, tmp_path, f"cells/{CELL}/", 1.5)
-    assert changed == CELL
-    found = held(results, tmp_path / "results")
+def test_shifted_latencies_differ_and_the_rest_does_not(results, slower):
+    found = held(results, slower)
     wrong = {one.id for one in found.judged if one.verdict == DIFFERS}
     assert {f"cells/{CELL}/latency_ms", f"cells/{CELL}/ratio", f"{CELL}/latency_ms"} <= wrong
     # Everything that differs rests on the record that was changed, in one run or the other.
@@ -54,9 +60,9 @@ def test_shifted_latencies_differ_and_the_rest_does_not(results, tmp_path):
     behind = {ident: known[ident].a["records"] + known[ident].b["records"] for ident in wrong}
     foreign = [ident for ident, records in behind.items() if not any(CELL in path for path in records)]
     assert not foreign
-    done = CliRunner().invoke(app, ["compare", str(results), str(tmp_path / "results")])
+    done = CliRunner().invoke(app, ["compare", str(results), str(slower)])
     assert done.exit_code == 0 and f"cells/{CELL}/latency_ms" in done.stdout and "+50.0%" in done.stdout
-    strict = ["compare", str(results), str(tmp_path / "results"), "--strict", "--rows", "1"]
+    strict = ["compare", str(results), str(slower), "--strict", "--rows", "1"]
     assert CliRunner().invoke(app, strict).exit_code == 1
 
 
@@ -166,10 +172,9 @@ def test_machines_are_told_apart(results, tmp_path):
     assert held(results, tmp_path / "b").machine == {"cores": (2, 64)}
 
 
-def test_the_page_holds_every_value_and_loads_nothing(results, tmp_path):
-    shifted(results, tmp_path, f"cells/{CELL}/", 1.5)
+def test_the_page_holds_every_value_and_loads_nothing(results, slower, tmp_path):
     out = tmp_path / "page.html"
-    done = CliRunner().invoke(app, ["compare", str(results), str(tmp_path / "results"), "--html", str(out)])
+    done = CliRunner().invoke(app, ["compare", str(results), str(slower), "--html", str(out)])
     assert done.exit_code == 0, done.output
     text = out.read_text()
     values = json.loads((results / "values.json").read_text())["values"]

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pardec.audit.archive import open_run, write_archive
-from pardec.audit.merge import cells, figures, merge
+from pardec.audit.merge import MEASURES, material, merge
 from pardec.cli.main import app
 from pardec.common.errors import UserError
 
@@ -46,24 +46,27 @@ def parts_of(paths):
 
 
 def test_every_number_is_one_runs_own(runs):
-    one, other = parts_of(runs)
-    assert (one.machine, other.machine) == GPUS
-    ids = cells([one, other])
-    assert len(ids) == len(one.rows) == len(other.rows)
-    own = {value for part in (one, other) for row in part.rows.values() for value in [row["latency_ms"]]}
-    for id in ids:
-        for part in (one, other):
-            found = figures(part, id, "latency_ms")
-            if isinstance(found, tuple):
-                assert found[0] in own and found[0] == part.rows[id]["latency_ms"]
+    parts = parts_of(runs)
+    assert tuple(part.machine for part in parts) == GPUS
+    shown = material(parts)
+    assert len(shown["cells"]) == len(parts[0].rows) == len(parts[1].rows)
+    latency = shown["measures"][MEASURES.index("latency_ms")]
+    for cell in shown["cells"]:
+        for part in parts:
+            row = part.rows[cell]
+            if row["status"] == "ok":
+                ends = f"[{row['latency_low']:.4g}, {row['latency_high']:.4g}]"
+                assert part.shown(cell, latency) == f"{row['latency_ms']:.4g} {ends}"
+            else:
+                assert part.shown(cell, latency) == row["status"]
 
 
 def test_the_report_has_a_column_a_machine_and_the_table_names_it(runs, tmp_path):
     done = CliRunner().invoke(app, ["merge", *map(str, runs), "--out", str(tmp_path / "m")])
     assert done.exit_code == 0, done.output
     page = (tmp_path / "m/merged.html").read_text()
-    heads = re.findall(r"<tr><td>((?:<th scope=col>[^<]*)+)", page)
-    assert heads and all(head == "".join(f"<th scope=col>{gpu}" for gpu in GPUS) for head in heads)
+    heads = re.findall(r'<tr><td>((?:<th scope="col">[^<]*)+)', page)
+    assert heads and all(head == "".join(f'<th scope="col">{gpu}' for gpu in GPUS) for head in heads)
     assert ">oom" in page, "a cell that failed on one machine says so there"
     with open(tmp_path / "m/merged.csv", newline="") as file:
         rows = list(csv.DictReader(file))

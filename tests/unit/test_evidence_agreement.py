@@ -19,59 +19,68 @@ from pardec.audit.agreement import (
     process_noise,
 )
 from pardec.evidence.statistics import holm
+from pardec.evidence.tables.registry import TABLES
 
 TIMED = ["results/cells/a/timing.json"]
 
 
-def value(number, low=None, high=None, unit="ms", records=TIMED):
-    return {"value": number, "ci_low": low, "ci_high": high, "unit": unit, "records": records}
+def value(number, low=None, high=None, unit="ms", records=TIMED, n=None):
+    return {"value": number, "ci_low": low, "ci_high": high, "unit": unit, "records": records, "n": n}
 
 
 @pytest.mark.parametrize(
-    ("ident", "unit", "number", "expected"),
+    ("ident", "number", "expected"),
     [
-        ("cells/x/latency_ms", "ms", 1.5, rules.TIMING),
-        ("cells/x/tokens_per_s", "tokens/s", 1.5, rules.TIMING),
-        ("cells/x/mfu", "", 0.5, rules.TIMING),
-        ("machine/copy_gb_per_s/value", "GB/s", 41.5, rules.TIMING),
-        ("cells/x/itl_p50_ms", "ms", 1.5, rules.TIMING),
-        ("cells/x/itl_p99_ms", "ms", 1.5, rules.TAIL),
-        ("cells/x/ratio", "×", 1.5, rules.PAIRED),
-        ("scaling/x/exponent", "", 1.01, rules.PAIRED),
-        ("cells/x/nfe", "passes", 4.0, rules.MEAN),
-        ("cells/x/steps", "", 4, rules.EXACT),
-        ("cells/x/n", "samples", 9, rules.SIZE),
-        ("cells/x/n_pairs", "pairs", 9, rules.SIZE),
-        ("finding/run/flagged", "", 3, rules.SIZE),
-        ("noise/x/half_width", "", 0.03, rules.PRECISION),
-        ("warmup/x/1/latency_ms", "ms", 2.0, rules.READING),
-        ("cells/x/ready_s", "s", 2.0, rules.READING),
-        ("cells/x/rss_mb", "MB", 300.5, rules.MEMORY),
-        ("cells/x/quality", "", 0.5, rules.QUALITY),
-        ("cells/x/reference_quality", "", 0.5, rules.QUALITY),
+        ("cells/x/latency_ms", 1.5, "time"),
+        ("cells/x/tokens_per_s", 1.5, "rate"),
+        ("cells/x/mfu", 0.5, "rate"),
+        ("cells/x/itl_p99_ms", 1.5, "tail"),
+        ("cells/x/ratio", 1.5, "ratio"),
+        ("scaling/x/exponent", 1.01, "fit"),
+        ("cells/x/nfe", 4.0, "count"),
+        ("cells/x/steps", 4, "exact"),
+        ("cells/x/n", 9, "size"),
+        ("cells/x/n_pairs", 9, "size"),
+        ("finding/run/flagged", 3, "tally"),
+        ("noise/x/half_width", 0.03, "precision"),
+        ("cells/x/ready_s", 2.0, "reading"),
+        ("cells/x/rss_mb", 300.5, "memory"),
+        ("cells/x/quality", 0.5, "quality"),
     ],
 )
-def test_kinds(ident, unit, number, expected):
-    assert kind(ident, value(number, unit=unit)) == expected
+def test_kinds_are_what_columns_declare(ident, number, expected):
+    assert kind(ident, value(number)) == expected
 
 
-def test_a_score_is_a_quality_whatever_its_column():
-    assert (
-        kind("quality/x/value", value(0.5, unit="", records=["results/quality/a/score.json"]))
-        == rules.QUALITY
-    )
+def test_every_kind_of_column_has_a_rule():
+    """A number that differs gets a verdict of its kind, whatever the kind."""
+    for name in TABLES:
+        for column, declared in TABLES.load(name).columns.items():
+            if declared.numeric:
+                opinion = agree(Pair(f"{name}/x/{column}", value(1.0, n=20), value(2.0, n=20)))
+                assert opinion.verdict in (DIFFERS, NOT_COMPARABLE) and opinion.why, (name, column)
 
 
-def test_a_count_that_is_no_whole_number_is_a_mean_over_the_timed_prompts():
-    a, b = value(4, unit="tokens"), value(4.2, unit="tokens")
-    assert kind("draft/x/tau", b) == rules.MEAN and kind("draft/x/tau", a) == rules.EXACT
+def test_a_count_is_equal_prompt_by_prompt():
+    a, b = value(4.0, unit="tokens"), value(4.2, unit="tokens")
     for same, expected in ((True, REPRODUCED), (False, DIFFERS), (None, DIFFERS)):
-        assert agree(Pair("draft/x/tau", a, b, same_outputs=same)).verdict == expected
-        assert agree(Pair("draft/x/tau", b, a, same_outputs=same)).verdict == expected
-    wide = [side | {"ci_low": 3.0, "ci_high": 5.0} for side in (a, b)]
-    assert agree(Pair("draft/x/tau", *wide)).p > 0.5
-    assert agree(Pair("cells/x/p", value(1.0, unit=""), value(0.3, unit=""))).verdict == NOT_COMPARABLE
+        assert agree(Pair("cells/x/nfe", a, b, same_outputs=same)).verdict == expected
+        assert agree(Pair("cells/x/nfe", b, a, same_outputs=same)).verdict == expected
+    wide = [side | {"ci_low": 3.0, "ci_high": 5.0, "n": 9} for side in (a, b)]
+    assert agree(Pair("cells/x/nfe", *wide)).p > 0.5
     assert agree(Pair("cells/x/steps", value(4, unit=""), value(8, unit=""))).verdict == DIFFERS
+
+
+def test_the_range_of_few_values_is_no_interval():
+    """The range of five covers the median with 94 %, that of two with 50 %: neither is tested as if it were 95 %."""
+    for n, expected in ((2, NOT_COMPARABLE), (5, NOT_COMPARABLE), (6, DIFFERS)):
+        sides = value(1.0, 0.99, 1.01, "×", n=n), value(1.5, 1.49, 1.51, "×", n=20)
+        opinion = agree(Pair("cells/x/ratio", *sides))
+        assert (opinion.p or 0) < 0.05 and opinion.verdict == (REPRODUCED if n > 5 else NOT_COMPARABLE)
+        assert (opinion.p is None) == (expected == NOT_COMPARABLE)
+        if opinion.p is None:
+            assert "fewer than 6" in opinion.why
+    assert agree(Pair("scaling/x/exponent", *(one | {"n": 4} for one in sides))).p is not None
 
 
 def test_quality_on_another_processor_is_judged_by_its_interval():
