@@ -105,7 +105,8 @@ def _cell(plan: Plan, card: Card, facts: dict[str, ModelInfo | None], id: str, c
         )
         return CellEstimate(id, cell.experiment, cell.batch, unknown=why)
     size = SIZES[cell.precision]
-    weights = sum(facts[name].weight_bytes(size) for name in names)
+    # Each side loads models of its own, also where both run the same one.
+    weights = sum(facts[name].weight_bytes(size) for side in sides for name in side.models)
     once = sum(seconds for seconds, _ in runs)
     rule = cell.measure or plan.study.measure
     samples = max(rule.min_samples, min(rule.max_samples, int(rule.budget_s / max(once, 1e-9))))

@@ -107,3 +107,20 @@ def test_the_large_studies_plan_without_network_or_card(study):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "llada" in done.stdout and "A 24 GB card holds" in done.stdout
+
+
+def test_both_sides_of_a_pair_are_in_memory():
+    """Each side of a ratio loads a model of its own, also where both run the same one."""
+    plan = read_plan(ROOT, [ROOT / "studies/8b-shape.yaml"])
+    card, estimates = CARDS["h200"], {}
+    for one in estimate_cells(plan, card):
+        estimates[one.id] = one
+    weights = {one.name: one.weights for one in estimate_models(plan)}
+    pairs = [
+        (id, cell)
+        for id, cell in plan.cells.items()
+        if cell.reference is not None and cell.model == cell.reference.model and not estimates[id].unknown
+    ]
+    assert pairs
+    for id, cell in pairs:
+        assert estimates[id].memory > 2 * weights[cell.model], id
