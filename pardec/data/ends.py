@@ -1,8 +1,9 @@
 """The tokens that end a text, as one set: what a checkpoint's files say of them, read together.
 
 A checkpoint names them in up to five places: `eos_token_id` of config.json and of generation_config.json (one id or a
-list), `eos_token` of tokenizer_config.json, its special tokens whose name is known to end a turn, and the special token
-that its chat template writes after an answer. Decoders, counting, stopping and decoding of text all use this set.
+list), `eos_token` of tokenizer_config.json (or of special_tokens_map.json, which older ones have), its special tokens
+whose name is known to end a turn, and the special token that its chat template writes after an answer. Decoders,
+counting, stopping and decoding of text all use this set.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def read_ends(folder: str | Path) -> frozenset[int]:
     settings = _content(folder / "tokenizer_config.json")
     if not settings and not (folder / "chat_template.jinja").is_file():
         return frozenset(ids)
+    settings = {**_content(folder / "special_tokens_map.json"), **settings}
     special = special_tokens(folder, settings)
     names = [token_text(settings.get("eos_token")), turn_end(folder, settings, special), *TURN_ENDS]
     return frozenset(ids | {special[name] for name in names if name in special})

@@ -128,6 +128,10 @@ class ForeignTokenizer(TextTokenizer):
         if f"{role}_token" in settings:
             return None
         vocabulary = self.theirs.get_vocab()
+        path = self.folder / "special_tokens_map.json"
+        listed = token_text(read_json(path).get(f"{role}_token")) if path.is_file() else None
+        if listed is not None or role == "bos":
+            return vocabulary.get(listed)
         return next((vocabulary[name] for name in USUAL_NAMES[role] if name in vocabulary), None)
 
 

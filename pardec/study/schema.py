@@ -83,7 +83,7 @@ class Workload(Settings):
     scorer: Name | None = None
     """The autoregressive model that scores generated text, for metrics that need one."""
     encoder: str | None = None
-    """Folder of an encoder for BERTScore, for metrics that need one."""
+    """Folder of a local encoder, for the metric encoder_similarity."""
     prompts: int = Field(48, ge=1)
     """Held-out prompts that quality is scored on."""
     prompt_form: Literal["plain", "chat"] = "plain"

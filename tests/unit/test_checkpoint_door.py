@@ -8,9 +8,11 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, write_json
+from pardec.data.load import load_tokenizer
 from pardec.data.tokenizers import byte_tokenizer
 from pardec.models.load import load_model, save_model
 from pardec.models.sources import path
@@ -160,6 +162,40 @@ def test_a_tokenizer_larger_than_the_embedding(brought, tmp_path):
     write_json(brought / "tokenizer.json", body)
     error = refusal(brought, tmp_path)
     assert error.where.endswith("tokenizer.json") and "id 300" in error.what and "300 rows" in error.what
+
+
+def as_dream(folder, **settings):
+    """The folder as Dream comes: a vocabulary and merges, a class of the checkpoint's own code, no tokenizer.json."""
+    Tokenizer.from_file(str(folder / "tokenizer.json")).model.save(str(folder))
+    (folder / "tokenizer.json").unlink()
+    write_json(
+        folder / "tokenizer_config.json",
+        {
+            "tokenizer_class": "DreamTokenizer",
+            "auto_map": {"AutoTokenizer": ["tokenization_dream.DreamTokenizer", None]},
+            "eos_token": "<eos>",
+            "pad_token": "<pad>",
+            "unk_token": None,
+            **settings,
+        },
+    )
+
+
+def test_a_vocabulary_with_merges_is_taken_and_makes_the_tokenizer(brought, tmp_path):
+    as_dream(brought)
+    fetch(brought, tmp_path)
+    assert len(load_tokenizer(tmp_path / "out").encode_prompt("hi")) == 2
+
+
+def test_a_tokenizer_that_only_the_checkpoints_code_can_make_is_refused(brought, tmp_path):
+    as_dream(brought, tokenizer_class="OtherTokenizer")
+    error = refusal(brought, tmp_path)
+    assert "holds no tokenizer that can be read" in error.what and "tokenizer.json" in error.fix
+
+
+def test_a_vocabulary_larger_than_the_embedding(brought, tmp_path):
+    as_dream(brought, additional_special_tokens=[f"<extra{number}>" for number in range(50)])
+    assert "300 rows" in refusal(brought, tmp_path).what
 
 
 @pytest.mark.parametrize("content", ['{"model_type": "llama", "hidden', "", "[1, 2]"])

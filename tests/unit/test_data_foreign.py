@@ -21,6 +21,8 @@ from pardec.common.errors import UserError
 from pardec.data.encoding import encode_prompts
 from pardec.data.ends import read_ends
 from pardec.data.load import load_tokenizer
+from pardec.models.load import load_model, save_model
+from tests.reference.models import backbone
 
 LLAMA = (
     "{% set loop_messages = messages %}{% for message in loop_messages %}"
@@ -359,6 +361,27 @@ def test_one_set_of_ends(tmp_path, version, kind):
     assert tokenizer.end_ids == {9, 10, 11, 2, 4, 5}
     word = tokenizer.encode("hello")
     assert all(tokenizer.decode([*word, end, *word]) == "hello" for end in tokenizer.end_ids)
+
+
+def test_an_end_in_the_map_of_special_tokens(tmp_path):
+    saved(tmp_path, "byte_level", 4, {})
+    settings = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    del settings["eos_token"]
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps({"eos_token": {"content": "[SEP]"}}))
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.eos_id == 4 and read_ends(tmp_path) == tokenizer.end_ids == {4, 5}
+
+
+@pytest.mark.parametrize("config_ends", [2, [9, 2], None])
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_model_stops_where_its_text_ends(tmp_path, config_ends, version):
+    save_model(backbone(True, vocab_size=600), tmp_path)
+    body = json.loads((tmp_path / "config.json").read_text()) | {"eos_token_id": config_ends}
+    saved(tmp_path, "byte_level", version, {"chat_template": CHATML})
+    (tmp_path / "config.json").write_text(json.dumps(body))
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, 7]}))
+    assert set(load_model(tmp_path).info.ends) == load_tokenizer(tmp_path).end_ids
 
 
 def test_ends_without_a_tokenizer_or_with_null(tmp_path):

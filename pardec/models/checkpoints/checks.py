@@ -7,6 +7,7 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
+from pardec.data.load import FILES, load_tokenizer
 from pardec.models.checkpoints.configs import architecture_of, read_config
 from pardec.models.registry import ARCHITECTURES
 
@@ -17,9 +18,9 @@ def check_checkpoint(folder: Path, brought: Path | None = None) -> None:
     folder: the checkpoint. brought: the user's own folder that it was copied from, which messages name.
 
     Raises:
-        UserError: a config.json that is damaged or of no known model, a size or id that cannot be, a tokenizer with
-        more tokens than the model's embedding has rows, or a weight that is missing, unknown, of another shape or
-        quantised; names file, key and value.
+        UserError: a config.json that is damaged or of no known model, a size or id that cannot be, a tokenizer that
+            cannot be made of its files or has more tokens than the model's embedding has rows, or a weight that is
+            missing, unknown, of another shape or quantised; names file, key and value.
     """
     try:
         values = read_json(folder / "config.json")
@@ -40,6 +41,16 @@ def check_checkpoint(folder: Path, brought: Path | None = None) -> None:
 def _check_tokenizer(folder: Path, config: Any) -> None:
     path = folder / "tokenizer.json"
     if not path.is_file():
+        if not any((folder / name).is_file() for name in FILES):
+            return
+        tokenizer = load_tokenizer(folder)  # made from a vocabulary and merges, or refused
+        if tokenizer.vocab_size > config.vocab_size:
+            raise UserError(
+                folder,
+                f"has a tokenizer of {tokenizer.vocab_size} tokens, and the embedding of config.json has "
+                f"{config.vocab_size} rows",
+                "give the tokenizer that belongs to these weights",
+            )
         return
     body = read_json(path)
     vocabulary = (body.get("model") or {}).get("vocab") or {}
