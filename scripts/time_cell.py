@@ -7,149 +7,91 @@ import time
 STARTED = time.time()
 
 import argparse  # noqa: E402 (the clock of `ready_s` starts before any import)
-import json  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from datetime import UTC, datetime  # noqa: E402
 
-from pardec.common.cli import main_guard  # noqa: E402
+from pardec.jobs import job  # noqa: E402
 from pardec.measure import forkserver  # noqa: E402
-from pardec.measure.supervise import lost_facts, supervise  # noqa: E402
+from pardec.measure.job import CellJob, read_job  # noqa: E402
+from pardec.measure.supervise import lost_facts, starts_fresh, supervise  # noqa: E402
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cell", required=True, help="id of the cell, its path below results/cells")
-    parser.add_argument("--experiment", required=True)
-    for prefix in ("", "reference-"):
-        parser.add_argument(f"--{prefix}model", required=not prefix, help="checkpoint folder")
-        parser.add_argument(f"--{prefix}arm", required=not prefix)
-        parser.add_argument(f"--{prefix}decoder", required=not prefix)
-        parser.add_argument(
-            f"--{prefix}settings", type=json.loads, default={}, help="the decoder's settings, JSON"
-        )
-        parser.add_argument(
-            f"--{prefix}companions", type=json.loads, default={}, help="folders of further models, JSON"
-        )
-        parser.add_argument(f"--{prefix}quality", help="path of the score of this arm's outputs")
-    parser.add_argument("--data", required=True, help="dataset folder")
-    parser.add_argument("--workload", required=True)
-    parser.add_argument("--task")
-    parser.add_argument("--batch", type=int, required=True)
-    parser.add_argument(
-        "--run", type=int, help="which of several separate runs; each has an order of its own"
-    )
-    parser.add_argument(
-        "--prompt-set",
-        choices=["measured", "tuning"],
-        default="measured",
-        help="the prompts that cells are measured on, or the next ones, to choose settings on",
-    )
-    parser.add_argument("--prompt-tokens", type=int)
-    parser.add_argument(
-        "--prompt-text", choices=["real", "random"], default="real", help="what the cell's prompts say"
-    )
-    parser.add_argument(
-        "--prompt-form", choices=["plain", "chat"], default="plain", help="chat: through the chat template"
-    )
-    parser.add_argument("--new-tokens", type=int, required=True)
-    parser.add_argument("--fill", type=float, help="least share of the canvas that a prompt's answer takes")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--precision", default="float32")
-    parser.add_argument(
-        "--engine", default="eager", choices=["eager", "compiled"], help="how models are executed"
-    )
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--measure", type=json.loads, default={}, help="the study's section `measure`, JSON")
-    parser.add_argument("--machine", help="description of this machine")
+    parser.add_argument("--cell", required=True, help="the cell, JSON; see pardec/measure/job.py")
     parser.add_argument("--out", required=True)
     return parser.parse_args()
 
 
-def chosen(load: Callable[..., list[dict]], file: str, count: int, args: argparse.Namespace) -> list[dict]:
+def chosen(load: Callable[..., list[dict]], file: str, count: int, cell: CellJob) -> list[dict]:
     """The first `count` held-out prompts in a seeded order, or for tuning the next `count`."""
-    asked = {"seed": args.seed, "task": args.task, "canvas": args.new_tokens, "fill": args.fill}
-    if args.prompt_set == "measured":
-        return load(file, limit=count, **asked)
-    return load(file, limit=2 * count, **asked)[count:]
+    which = {"seed": cell.seed, "task": cell.task, "canvas": cell.new_tokens, "fill": cell.fill}
+    if cell.prompt_set == "measured":
+        return load(file, limit=count, **which)
+    return load(file, limit=2 * count, **which)[count:]
 
 
-def prompts_file(args: argparse.Namespace) -> str:
-    return os.path.join(args.data, "heldout.jsonl")
+def prompts_file(cell: CellJob) -> str:
+    return os.path.join(cell.data, "heldout.jsonl")
 
 
 def main() -> None:
-    args = arguments()
+    with job() as this:
+        args = arguments()
+        cell = read_job(args.cell)
+        measure(this, cell, args.out)
 
+
+def measure(this, cell: CellJob, out: str) -> None:
     from pardec.data.prompts import load_prompts
-    from pardec.evidence.provenance import now
     from pardec.measure.cell import ArmSpec, Spec, run_cell
-    from pardec.measure.settings import MeasureSettings
 
-    begin = now()
-    limits = MeasureSettings.model_validate(args.measure)
-    arm = ArmSpec(args.model, args.decoder, args.settings, args.companions)
-    reference = None
-    if args.reference_model:
-        reference = ArmSpec(
-            args.reference_model, args.reference_decoder, args.reference_settings, args.reference_companions
-        )
+    arm, reference = (
+        side and ArmSpec(side.model, side.decoder, side.settings, side.companions)
+        for side in (cell, cell.reference)
+    )
     spec = Spec(
         arm=arm,
         reference=reference,
-        prompts=chosen(load_prompts, prompts_file(args), limits.prompts, args),
-        batch=args.batch,
-        prompt_tokens=args.prompt_tokens,
-        new_tokens=args.new_tokens,
-        random_prompts=args.prompt_text == "random",
-        prompt_form=args.prompt_form,
-        device=args.device,
-        precision=args.precision,
-        threads=args.threads,
-        seed=args.seed,
-        engine=args.engine,
-        run=args.run,
+        prompts=chosen(load_prompts, prompts_file(cell), cell.measure.prompts, cell),
+        batch=cell.batch,
+        prompt_tokens=cell.prompt_tokens,
+        new_tokens=cell.new_tokens,
+        random_prompts=cell.prompt_text == "random",
+        prompt_form=cell.prompt_form,
+        device=cell.device,
+        precision=cell.precision,
+        threads=cell.threads,
+        seed=cell.seed,
+        engine=cell.engine,
+        run=cell.run,
     )
-    facts = run_cell(spec, limits, float(os.environ.get("PARDEC_STARTED", STARTED)))
-    write_record(args, facts, begin, os.environ.get(forkserver.LAUNCH, "fresh"))
+    facts = run_cell(spec, cell.measure, float(os.environ.get("PARDEC_STARTED", STARTED)))
+    write_record(this, cell, out, facts, os.environ.get(forkserver.LAUNCH, "fresh"))
 
 
-def write_record(args: argparse.Namespace, facts: dict, begin: str, launch: str) -> None:
-    from pardec.common.files import write_json
+def write_record(this, cell: CellJob, out: str, facts: dict, launch: str) -> None:
     from pardec.decoding.prepared import modules_run
-    from pardec.evidence.provenance import checkpoint_files, provenance, sealed
+    from pardec.evidence.provenance import checkpoint_files
     from pardec.evidence.record import record
     from pardec.models.checkpoints.configs import modules_of
 
-    mains = [args.model, *([args.reference_model] if args.reference_model else [])]
     models = dict.fromkeys(
-        [
-            *mains,
-            *args.companions.values(),
-            *(args.reference_companions.values() if args.reference_model else ()),
-        ]
+        folder for side in cell.sides for folder in (side.model, *side.companions.values())
     )
-    files = [path for model in models for path in checkpoint_files(model)]
-    arms = [(args.decoder, args.settings)]
-    arms += [(args.reference_decoder, args.reference_settings)] if args.reference_model else []
-    run = dict.fromkeys(name for arm in arms for name in modules_run(*arm, args.engine))
-    origin = provenance(
-        sys.argv,
-        begin,
-        [prompts_file(args), *files],
-        modules=[*run, *modules_of(*models)],
-        wildcards={"cell": args.cell},
-        seed=args.seed,
-        machine=args.machine,
-    )
-    facts = {**facts, "verified": verified(args.model)}
-    write_json(args.out, sealed(args.out, record(vars(args), facts, launch, origin)))
+    this.read(prompts_file(cell), *(path for folder in models for path in checkpoint_files(folder)))
+    for side in cell.sides:
+        this.load(*modules_run(side.decoder, side.settings, cell.engine))
+    this.load(*modules_of(*models))
+    this.wildcards, this.seed = {"cell": cell.id}, cell.seed
+    facts = {**facts, "verified": verified(cell.model)}
+    this.seal(out, record(cell, facts, launch))
 
 
 def verified(folder: str) -> dict | None:
-    """What of its authors' results the model gave before it was timed; None where nothing was asked."""
+    """Return which of its authors' results the model reproduced before it was timed; None where none were asked for."""
     from pardec.common.files import read_json, sha256
 
     path = os.path.join(folder, "verified.json")
@@ -161,24 +103,20 @@ def verified(folder: str) -> dict | None:
 
 def supervised() -> int:
     """Measure in a process of its own, and write the record of one that could not; returns the exit status."""
-    args = arguments()
-    if not isinstance(args.measure, dict):
-        args.measure = {}  # the process that measures says what is wrong
-    timeout_s = args.measure.get("timeout_s")
-    if not isinstance(timeout_s, int | float):
-        from pardec.measure.settings import MeasureSettings
-
-        timeout_s = MeasureSettings().timeout_s
-    os.environ["PARDEC_STARTED"] = repr(STARTED)
-    ended = supervise(sys.argv, timeout_s, args.measure.get("isolation") == "fresh")
-    if isinstance(ended, int):
-        return ended
-    print(f"{args.cell}: {ended.reason}", file=sys.stderr)
     begin = datetime.fromtimestamp(STARTED, UTC).isoformat(timespec="milliseconds")
-    facts = lost_facts(ended, args.device, STARTED)
-    return main_guard(lambda: write_record(args, facts, begin, ended.launch))
+    with job(begin=begin) as this:
+        args = arguments()
+        cell = read_job(args.cell)
+        os.environ["PARDEC_STARTED"] = repr(STARTED)
+        fresh = starts_fresh(cell.measure.isolation, cell.device)
+        ended = supervise(sys.argv, cell.measure.timeout_s, fresh)
+        if isinstance(ended, int):
+            return ended
+        print(f"{cell.id}: {ended.reason}", file=sys.stderr)
+        write_record(this, cell, args.out, lost_facts(ended, cell.device, STARTED), ended.launch)
+    return 0
 
 
 if __name__ == "__main__":
     # The process that measures is another: see pardec.measure.supervise.
-    sys.exit(main_guard(main) if forkserver.LAUNCH in os.environ else supervised())
+    sys.exit(main() if forkserver.LAUNCH in os.environ else supervised())

@@ -1,15 +1,16 @@
-"""A decoder and its model, ready to run from what a study names: used alike by timing and by scoring."""
+"""Builds a decoder and its model from what a study names, for timing and for scoring alike."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from pardec.common.errors import UserError
+from pardec.common.errors import UnfitError, UserError, unfit
 from pardec.common.settings import Settings
 from pardec.decoding.base import Decoder
 from pardec.decoding.registry import DECODERS
@@ -32,13 +33,14 @@ def load_arm(
 ) -> tuple[Any, Decoder, Encode]:
     """Load a checkpoint and its tokenizer, build the decoder, give it its companions, and let it prepare.
 
-    companions: folders of further checkpoints, by what the decoder calls them. engine: `eager`, or `compiled`
+    companions: folders of further checkpoints, by the decoder's names for them. engine: `eager`, or `compiled`
     for the model and all its companions. prompt_form: `plain`, or `chat` for the checkpoint's chat template.
 
     Raises:
-        UserError: a missing or damaged checkpoint, settings the decoder refuses, a model whose attention
-            is not what the decoder needs, a companion that it lacks or does not know, or no chat template where
-            prompts are to go through it.
+        UserError: a missing or damaged checkpoint, or settings that the decoder refuses.
+        UnfitError: a model whose attention is not what the decoder needs, a companion that it lacks or does not
+            know, a model that the decoder or another library cannot run, or no chat template where prompts are to go
+            through it.
         NotImplementedError: the engine cannot run one of the models here.
     """
     from pardec.data.encoding import encode_prompts
@@ -48,14 +50,13 @@ def load_arm(
     made = build(decoder, settings)
     trouble = companion_trouble(decoder, made.settings, companions or {})
     if trouble:
-        raise UserError(f"decoder {decoder}", *trouble)
-    made.companions = {
-        name: load_model(folder, device=device, dtype=precision).eval()
-        for name, folder in (companions or {}).items()
-    }
+        raise UnfitError(f"decoder {decoder}", *trouble)
+    for name, folder in (companions or {}).items():
+        with noted(f"in the companion {name}"):
+            made.companions[name] = load_model(folder, device=device, dtype=precision).eval()
     model = load_model(model_dir, device=device, dtype=precision).eval()
     if model.info.attention != made.needs:
-        raise UserError(
+        raise UnfitError(
             model_dir,
             f"has {model.info.attention} attention, but decoder {decoder} needs {made.needs}",
             "give the arm another model or another decoder",
@@ -64,12 +65,15 @@ def load_arm(
     if engine != "eager":
         on_engine = ENGINES.load(engine)
         model = on_engine(model, device)
-        made.companions = {name: on_engine(other, device) for name, other in made.companions.items()}
+        for name, other in made.companions.items():
+            with noted(f"in the companion {name}"):
+                made.companions[name] = on_engine(other, device)
     tokenizer = load_tokenizer(model_dir)
     chat = prompt_form == "chat"
-    if chat:
-        tokenizer.require_chat()
-    made.prepare(model)
+    with unfit():
+        if chat:
+            tokenizer.require_chat()
+        made.prepare(model)
     return (
         model,
         made,
@@ -77,8 +81,18 @@ def load_arm(
     )
 
 
+@contextmanager
+def noted(where: str) -> Iterator[None]:
+    """Add a note to any exception from inside: where it was."""
+    try:
+        yield
+    except BaseException as error:
+        error.add_note(where)
+        raise
+
+
 def companion_trouble(decoder: str, settings: Any, companions: Collection[str]) -> tuple[str, str] | None:
-    """What is wrong with the companions of an arm and how to mend it, or None. Light."""
+    """Return what is wrong with the companions of an arm and how to mend it, or None. Light."""
     kind = DECODERS.load(decoder)
     unknown = [name for name in companions if name not in kind.accompanied]
     lacking = [name for name in kind.wants(settings) if name not in companions]
@@ -104,7 +118,7 @@ def modules_run(decoder: str, settings: dict[str, Any], engine: str = "eager") -
 
 
 def build(decoder: str, settings: dict[str, Any]) -> Decoder:
-    """A decoder from its registry name and plain settings.
+    """Build a decoder from its registry name and plain settings.
 
     Raises:
         UserError: no such decoder, or a setting it refuses.
@@ -113,7 +127,7 @@ def build(decoder: str, settings: dict[str, Any]) -> Decoder:
 
 
 def validated(decoder: str, settings: dict[str, Any]) -> Settings:
-    """The settings of a decoder from plain values.
+    """Return the settings of a decoder from plain values.
 
     Raises:
         UserError: no such decoder, or a setting it refuses.

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, 
 
 from pardec.common.errors import UserError
 from pardec.decoding.registry import DECODERS
+from pardec.measure.job import ArmJob, CellJob
 
 SCHEMA = 1
 """Version of the schema. A record of another version is refused, never guessed at."""
@@ -206,11 +207,11 @@ def check(path: str, body: Any) -> dict[str, Any]:
     return body
 
 
-def record(args: dict[str, Any], facts: dict[str, Any], launch: str, origin: dict) -> dict[str, Any]:
-    """Assemble a record.
+def record(job: CellJob, facts: dict[str, Any], launch: str) -> dict[str, Any]:
+    """Assemble a record, but for its provenance.
 
-    args: the timing job's arguments. facts: what `pardec.measure.cell.run_cell` returned. origin: its provenance.
-    What comes out is a `Record`; readers check it, not the job: a fault of the schema must not cost the measurement.
+    facts: what `pardec.measure.cell.run_cell` returned. What comes out is a `Record`; readers check it, not the job: a
+    fault of the schema must not cost the measurement.
     """
     facts = dict(facts)
     samples = facts.pop("reference_samples", None)
@@ -219,46 +220,37 @@ def record(args: dict[str, Any], facts: dict[str, Any], launch: str, origin: dic
     compile_ms = facts.pop("reference_compile_ms", None)
     device = facts["device"]["name"]
     reference = None
-    if args["reference_model"] is not None:
-        cell = _cell(args, device, "reference_") | {"role": "reference"}
+    if job.reference is not None:
         reference = {
-            "cell": cell,
+            "cell": _cell(job, job.reference, device) | {"role": "reference"},
             "samples": samples or [],
             "warmup_ms": warmup or [],
             "compile_ms": compile_ms,
             "outputs": outputs or [],
         }
-    cell = _cell(args, device) | {"id": args["cell"], "role": "cell"}
-    cell |= {"run": args.get("run"), "tuning": args.get("prompt_set") == "tuning"}
-    return {
-        "schema": SCHEMA,
-        "cell": cell,
-        **facts,
-        "reference": reference,
-        "launch": launch,
-        "provenance": origin,
-    }
+    cell = _cell(job, job, device) | {"id": job.id, "role": "cell"}
+    cell |= {"run": job.run, "tuning": job.prompt_set == "tuning"}
+    return {"schema": SCHEMA, "cell": cell, **facts, "reference": reference, "launch": launch}
 
 
-def _cell(args: dict[str, Any], device: str, prefix: str = "") -> dict[str, Any]:
-    decoder = args[f"{prefix}decoder"]
+def _cell(job: CellJob, side: ArmJob, device: str) -> dict[str, Any]:
     return {
-        "experiment": args["experiment"],
-        "task": args["workload"],
-        "data": Path(args["data"]).name,
-        "model": Path(args[f"{prefix}model"]).name,
-        "arm": args[f"{prefix}arm"],
-        "family": DECODERS.load(decoder).family or decoder,
-        "decoder": decoder,
-        "settings": args[f"{prefix}settings"],
-        "companions": {name: Path(folder).name for name, folder in args[f"{prefix}companions"].items()},
-        "engine": args["engine"],
-        "precision": args["precision"],
+        "experiment": job.experiment,
+        "task": job.workload,
+        "data": Path(job.data).name,
+        "model": Path(side.model).name,
+        "arm": side.arm,
+        "family": DECODERS.load(side.decoder).family or side.decoder,
+        "decoder": side.decoder,
+        "settings": side.settings,
+        "companions": {name: Path(folder).name for name, folder in side.companions.items()},
+        "engine": job.engine,
+        "precision": job.precision,
         "device": device,
-        "threads": args["threads"],
-        "batch": args["batch"],
-        "prompt_tokens": args["prompt_tokens"],
-        "new_tokens": args["new_tokens"],
-        "random_prompts": not prefix and args.get("prompt_text") == "random",
-        "quality": args[f"{prefix}quality"],
+        "threads": job.threads,
+        "batch": job.batch,
+        "prompt_tokens": job.prompt_tokens,
+        "new_tokens": job.new_tokens,
+        "random_prompts": side is job and job.prompt_text == "random",
+        "quality": side.quality,
     }

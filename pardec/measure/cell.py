@@ -8,13 +8,14 @@ import time
 import traceback
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pardec.common.errors import UserError
+from pardec.common.errors import UnfitError, UserError, unfit
 from pardec.common.lazy import lazy
+from pardec.decoding.prepared import noted
 from pardec.measure import device as machine
 from pardec.measure.boundary import largest_batch, tries
 from pardec.measure.clock import clock_for
@@ -30,6 +31,19 @@ from pardec.measure.stopping import Budget, Maximum, Precise
 from pardec.measure.work import CountingModel
 
 torch = lazy("torch")
+
+
+NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "cublas_status_alloc_failed",
+    "cudnn_status_alloc_failed",
+    "cusolver_status_alloc_failed",
+    # What cuBLAS says where a full card leaves its handle no workspace.
+    "cublas_status_not_initialized",
+)
+"""Messages by which torch and CUDA's libraries report exhausted memory without an error type of its own."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +85,18 @@ class CellTimeout(BaseException):
 
 
 def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
-    """Measure one cell; every ending but bad input is a result.
+    """Measure one cell; every ending but bad input is a result: where model, companions, prompts, settings, engine and
+    device of an arm do not fit each other, the cell is `unsupported`.
 
     started: `time.time()` at which the job began. The record says where its seconds went: `ready_s` until it could
-    measure, `measured_s` for warm-up, memory pass, samples and what is told of outputs, `job_s` in all.
+    measure, `measured_s` for warm-up, memory pass, samples and facts of outputs, `job_s` in all.
 
-    Returns the measured part of a record: status (ok, oom, timeout, unsupported, failed), reason, samples, reference
-    samples, warm-up, stop, memory, work, device state, outputs.
+    Returns the measured part of a record: status (ok, oom, timeout, unsupported, failed), reason (which names the side
+    and the companion), samples, reference samples, warm-up, stop, memory, work, device state, outputs.
 
     Raises:
-        UserError: the input is wrong (missing or damaged checkpoint, no prompts, settings a decoder refuses).
+        UserError: the input is wrong (missing or damaged checkpoint, fewer prompts than rows of a batch, settings that
+            a decoder refuses).
     """
     if spec.batch > len(spec.prompts):
         raise UserError(
@@ -95,6 +111,9 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
     try:
         with time_limit(limits.timeout_s):
             _measure(spec, limits, device, facts, started)
+    except UnfitError as error:
+        # The study as a whole is sound: an arm that cannot run is a row of it, and the others go on.
+        facts |= {"status": "unsupported", "reason": f"{error}{_where(error)}", "samples": []}
     except UserError:
         raise
     except CellTimeout as error:
@@ -221,19 +240,21 @@ class Side:
 
         self.spec, self.arm, self.device, self.role = spec, arm, device, role
         self.pad_left, self.widened = pad_left, widened
-        self.model, self.decoder, encode = load_arm(
-            arm.model,
-            arm.decoder,
-            arm.settings,
-            device,
-            spec.precision,
-            arm.companions,
-            spec.engine,
-            spec.prompt_form,
-        )
-        self.weights = torch.nn.ModuleList([self.model, *self.decoder.companions.values()])
-        random = spec.random_prompts and role == "cell"
-        self.tokens = encode(spec.prompts, spec.prompt_tokens, spec.seed if random else None)
+        with self.named():
+            self.model, self.decoder, encode = load_arm(
+                arm.model,
+                arm.decoder,
+                arm.settings,
+                device,
+                spec.precision,
+                arm.companions,
+                spec.engine,
+                spec.prompt_form,
+            )
+            self.weights = torch.nn.ModuleList([self.model, *self.decoder.companions.values()])
+            random = spec.random_prompts and role == "cell"
+            with unfit():
+                self.tokens = encode(spec.prompts, spec.prompt_tokens, spec.seed if random else None)
         self.seeds = prompt_seeds(spec.seed, spec.prompts)
         sizes = [len(tokens) for tokens in self.tokens]
         self.longest = max(sizes) if spec.engine == "compiled" else 0
@@ -275,20 +296,15 @@ class Side:
         with self.named(), refuse_nan(self.model), torch.inference_mode():
             self.model(batch.tokens, pad=batch.pad)
 
-    @contextmanager
-    def named(self) -> Iterator[None]:
-        """Whatever goes wrong inside says which side it was."""
-        try:
-            yield
-        except BaseException as error:
-            error.add_note(f"in the {self.role}")
-            raise
+    def named(self) -> AbstractContextManager[None]:
+        """Note on any exception from inside which side it was."""
+        return noted(f"in the {self.role}")
 
     def run(self, indices: Sequence[int], watch: Any) -> Any:
         from pardec.decoding.base import SILENT
 
         batch = self.batch(indices)
-        with self.named():
+        with self.named(), unfit():
             return self.decoder.decode(self.model, batch, self.spec.new_tokens, watch or SILENT)
 
 
@@ -326,7 +342,7 @@ def out_of_memory(error: Exception) -> bool:
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and ("can't allocate memory" in text or "out of memory" in text)
+    return isinstance(error, RuntimeError) and any(words in text for words in NO_MEMORY)
 
 
 @contextmanager

@@ -52,6 +52,8 @@ POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 sets its own number of torch threads."""
 LAUNCH = "PARDEC_LAUNCH"
 """Set in a child to "forked", so that the record can say how it was started."""
+UNFIT = 250
+"""Exit status of a child that cannot use CUDA, since its parent has touched the driver; it has run nothing."""
 
 
 GONE = "gone"
@@ -76,8 +78,8 @@ def address() -> Path:
 
 
 def run(argv: list[str], limit_s: float | None = None) -> int | None:
-    """Run `argv` (script and arguments) in a forked child of the server; the exit status, 128 and the signal's number
-    for a child that a signal ended, or None without a server.
+    """Run `argv` (script and arguments) in a forked child of the server; returns the exit status, 128 plus the signal's
+    number for a child that a signal ended, or None without a server or where its child cannot use CUDA.
 
     limit_s: a child that takes longer is killed with all that it started, whatever it is doing.
 
@@ -135,7 +137,8 @@ def _ask(connection: socket.socket, argv: list[str], limit_s: float | None) -> i
             with contextlib.suppress(OSError):
                 _read_line(connection)
             raise
-        return answer["status"] if answer else 1
+        status = answer["status"] if answer else 1
+        return None if status == UNFIT else status
 
 
 def _connect(path: Path) -> socket.socket | None:
@@ -163,7 +166,8 @@ def _start(path: Path) -> socket.socket | None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            env={**os.environ, **dict.fromkeys(POOLS, "1")},
+            # Asking NVML whether there is a GPU leaves the driver untouched, which a forked child could not use.
+            env={**os.environ, **dict.fromkeys(POOLS, "1"), "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
         )
         end = time.monotonic() + START_S
         while time.monotonic() < end:
@@ -266,11 +270,19 @@ def safe_to_fork() -> bool:
         return threading.active_count() == 1
 
 
+def cuda_is_lost() -> bool:
+    """True in a forked child whose parent has touched the CUDA driver, with a context or without one."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.cuda._is_in_bad_fork()
+
+
 def _child(request: dict, streams: array.array) -> None:
-    """Become the client's process in all but name, run its script, and leave."""
+    """Take over the client's command line, folder, environment and streams, run its script, and leave."""
     import runpy
 
     status = 1
+    if cuda_is_lost():
+        os._exit(UNFIT)
     try:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)

@@ -1,21 +1,28 @@
-"""What NVML says of the GPU that a cell runs on: its state for the record, and what disturbed it while it was timed."""
+"""The GPU's state by NVML: facts for the record, and flags for samples that something disturbed."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 from pardec.common.lazy import lazy
 
 torch = lazy("torch")
 
-HARMLESS = 0x1 | 0x2
-"""Reasons for a lower clock that are no fault: the GPU is idle, or the clocks are set by the application."""
+SLOWDOWNS = 0x8 | 0x20 | 0x40 | 0x80
+"""Reasons for a lower clock that are faults: hardware slowdown, software and hardware thermal slowdown, power brake. A
+power cap (0x4) is none: a GPU that computes as fast as it can is at its cap by design, on both sides of a ratio. What
+it costs shows in the clock."""
+CLOCK_DROP = 0.9
+"""A sample whose clock is below this share of the cell's median clock is flagged, as nvbench does."""
+GONE = {1, 9, 15, 16}
+"""NVML errors by which no query can be answered: uninitialised, no driver, GPU lost, reset required."""
 
 
 def handle_of(index: int) -> Any:
-    """NVML's handle of torch's device `index`; found by its UUID, since CUDA_VISIBLE_DEVICES numbers anew."""
+    """Return NVML's handle of torch's device `index`, by its UUID, since CUDA_VISIBLE_DEVICES numbers devices anew."""
     import pynvml
 
     uuid = getattr(torch.cuda.get_device_properties(index), "uuid", None)
@@ -26,64 +33,85 @@ def handle_of(index: int) -> Any:
 
 
 def gpu_state(index: int) -> dict:
-    """Clocks (MHz), temperature (C), power (W), throttle reasons, processes and those that are not this one, errors
-    that memory could not correct, MIG, driver; {"error": ...} where NVML fails."""
-    import pynvml
+    """Return clocks (MHz), temperature (C), power (W), throttle reasons, processes and those that are not ours, errors
+    that memory could not correct, ECC, MIG, driver; a field is None where the GPU does not answer for it, and all is
+    {"error": ...} where NVML fails."""
+    import pynvml as nvml
 
     try:
-        pynvml.nvmlInit()
+        nvml.nvmlInit()
         handle = handle_of(index)
+
+        def ask(name: str, *arguments: str) -> Any:
+            """The answer to one query, or None where the GPU or the bindings do not know it."""
+            try:
+                return getattr(nvml, name)(handle, *(getattr(nvml, argument) for argument in arguments))
+            except AttributeError:
+                return None
+            except nvml.NVMLError as error:
+                if getattr(error, "value", None) in GONE:
+                    raise
+                return None
+
+        power, ecc, mig = (
+            ask(name) for name in ("nvmlDeviceGetPowerUsage", "nvmlDeviceGetEccMode", "nvmlDeviceGetMigMode")
+        )
         return {
-            "sm_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM),
-            "memory_mhz": pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_MEM),
-            "temperature_c": pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU),
-            "power_w": pynvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-            "throttle_reasons": pynvml.nvmlDeviceGetCurrentClocksEventReasons(handle),
-            **_processes(pynvml.nvmlDeviceGetComputeRunningProcesses(handle)),
-            **_standing(pynvml, handle),
+            "sm_mhz": ask("nvmlDeviceGetClockInfo", "NVML_CLOCK_SM"),
+            "memory_mhz": ask("nvmlDeviceGetClockInfo", "NVML_CLOCK_MEM"),
+            "temperature_c": ask("nvmlDeviceGetTemperature", "NVML_TEMPERATURE_GPU"),
+            "power_w": None if power is None else power / 1000,
+            "throttle_reasons": ask("nvmlDeviceGetCurrentClocksEventReasons"),
+            **_processes(ask("nvmlDeviceGetComputeRunningProcesses")),
+            "ecc": None if ecc is None else bool(ecc[0]),
+            "ecc_uncorrected": ask(
+                "nvmlDeviceGetTotalEccErrors", "NVML_MEMORY_ERROR_TYPE_UNCORRECTED", "NVML_VOLATILE_ECC"
+            ),
+            "mig": None if mig is None else bool(mig[0]),
+            "driver": _driver(nvml),
         }
-    except (pynvml.NVMLError, RuntimeError) as error:
+    except (nvml.NVMLError, RuntimeError) as error:
         return {"error": str(error)}
 
 
-def _processes(found: list) -> dict:
-    """How many compute there, and the ids of all but this one. A container may hide this one's own id: then the ids
-    tell nothing, and the count alone is judged."""
-    ids = [getattr(process, "pid", None) for process in found]
-    return {"processes": len(found), "foreign_pids": [pid for pid in ids if pid not in (None, os.getpid())]}
+def _processes(computing: list | None) -> dict:
+    """Return how many processes compute there, and the ids of those that are neither this one nor started by it.
+
+    A container may hide ids: then only the count can be judged, against the processes that are ours.
+    """
+    if computing is None:
+        return {"processes": None, "foreign_pids": None}
+    ours = own_pids()
+    pids = [getattr(process, "pid", None) for process in computing]
+    if ours & set(pids):
+        foreign = [pid for pid in pids if pid is not None and pid not in ours]
+    else:
+        foreign = [pid for pid in pids if pid is not None] if len(pids) > len(ours) else []
+        foreign = foreign or [None] * max(0, len(pids) - len(ours))
+    return {"processes": len(pids), "foreign_pids": foreign}
 
 
-def _standing(pynvml: Any, handle: Any) -> dict:
-    """Facts that do not change while a cell runs, and that not every GPU has: null where it says nothing of them."""
+def own_pids() -> set[int]:
+    """Return the ids of this process and of all that it has started, such as another library's engine."""
+    import psutil
 
-    def ask(name: str, *args: Any) -> Any:
-        try:
-            return getattr(pynvml, name)(*args)
-        except (pynvml.NVMLError, AttributeError):
-            return None
-
-    errors = None
-    kinds = [
-        getattr(pynvml, f"NVML_{name}", None) for name in ("MEMORY_ERROR_TYPE_UNCORRECTED", "VOLATILE_ECC")
-    ]
-    if None not in kinds:
-        errors = ask("nvmlDeviceGetTotalEccErrors", handle, *kinds)
-    ecc, mig = ask("nvmlDeviceGetEccMode", handle), ask("nvmlDeviceGetMigMode", handle)
-    return {
-        "ecc": None if ecc is None else bool(ecc[0]),
-        "ecc_uncorrected": errors,
-        "mig": None if mig is None else bool(mig[0]),
-        "driver": _text(ask("nvmlSystemGetDriverVersion")),
-    }
+    try:
+        return {os.getpid(), *(child.pid for child in psutil.Process().children(recursive=True))}
+    except psutil.Error:
+        return {os.getpid()}
 
 
-def _text(said: Any) -> str | None:
-    """Older bindings answer in bytes."""
-    return said.decode() if isinstance(said, bytes) else said
+def _driver(nvml: Any) -> str | None:
+    try:
+        driver = nvml.nvmlSystemGetDriverVersion()
+    except (nvml.NVMLError, AttributeError):
+        return None
+    # Older bindings answer in bytes.
+    return driver.decode() if isinstance(driver, bytes) else driver
 
 
 def energy_counter(index: int) -> Callable[[], float] | None:
-    """A function that reads the GPU's energy counter in millijoules; None where it has none."""
+    """Return a function that reads the GPU's energy counter in millijoules, or None where it has none."""
     import pynvml
 
     try:
@@ -96,29 +124,36 @@ def energy_counter(index: int) -> Callable[[], float] | None:
 
 
 class GpuWatch:
-    """Asks NVML between samples. Where it cannot be asked at the start, nothing is flagged; later, the GPU is gone."""
+    """Asks NVML between samples. Where it does not answer at the start, nothing is flagged; later, the GPU is gone."""
 
     def __init__(self, index: int):
         self.index = index
         self.began_with = gpu_state(index)
+        self.clocks: list[float] = []
+        """SM clocks right after each sample, in MHz."""
+        self.judged = 0
 
     def sample(self) -> dict:
-        """What a sample's record keeps of the state right after it."""
+        """Return what a sample's record keeps of the state right after it."""
         state = gpu_state(self.index)
+        if state.get("sm_mhz") is not None:
+            self.clocks.append(state["sm_mhz"])
         return {key: value for key, value in state.items() if key not in ("ecc", "mig", "driver")}
 
     def flags(self) -> list[str]:
-        """ "gpu_lost", "gpu_memory_error" (one that could not be corrected),
-        "gpu_foreign" (another process computes there), "gpu_throttled" (heat, power, hardware)."""
+        """Return the flags of the samples since the last call: "gpu_lost"; "gpu_foreign" (a process that is not ours
+        computes there); "gpu_memory_error" (one that could not be corrected); "gpu_throttled" (heat or a fault slows
+        it down); "gpu_clock_drop" (a clock well below the cell's median)."""
         if "error" in self.began_with:
             return []
         state = gpu_state(self.index)
         if "error" in state:
             return ["gpu_lost"]
-        # This process is one of them, unless its container hides it; it alone is never foreign.
-        found = ["gpu_foreign"] if state["processes"] > 1 else []
-        if (state["ecc_uncorrected"] or 0) > (self.began_with["ecc_uncorrected"] or 0):
-            found.append("gpu_memory_error")
-        if state["throttle_reasons"] & ~HARMLESS:
-            found.append("gpu_throttled")
-        return found
+        since, self.judged = self.clocks[self.judged :], len(self.clocks)
+        checks = {
+            "gpu_foreign": state["foreign_pids"],
+            "gpu_memory_error": (state["ecc_uncorrected"] or 0) > (self.began_with["ecc_uncorrected"] or 0),
+            "gpu_throttled": (state["throttle_reasons"] or 0) & SLOWDOWNS,
+            "gpu_clock_drop": since and min(since) < CLOCK_DROP * median(self.clocks),
+        }
+        return [flag for flag, disturbed in checks.items() if disturbed]

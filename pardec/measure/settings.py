@@ -33,5 +33,6 @@ class MeasureSettings(Settings):
     largest_batch: int | None = Field(None, ge=1)
     """On a GPU: find the largest batch that fits its memory, up to this one, by doubling and bisection, before the
     reference is loaded. null leaves it out."""
-    isolation: Literal["forked", "fresh"] = "forked"
-    """How a cell's process starts: forked from a helper that has torch loaded, or fresh; the numbers are the same."""
+    isolation: Literal["auto", "forked", "fresh"] = "auto"
+    """How a cell's process starts: `forked` from a helper that has torch loaded, or `fresh`; the numbers are the same.
+    `auto` forks on a CPU, where imports take most of a job, and not on CUDA, whose driver no fork survives."""

@@ -1,8 +1,8 @@
-"""Watch a cell's process from outside: what it cannot say of itself, the process that started it says.
+"""Watch a cell's process from outside and report the endings that it cannot report itself.
 
 A cell that a signal ends (the kernel out of memory, a fault in a library) writes no record, and one that hangs in
 compiled code never runs the handler of its own alarm. So the process that Snakemake started does no measuring: it
-starts the one that does, waits, and tells how it ended.
+starts the one that does, waits, and reports how it ended.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pardec.measure import forkserver
 GRACE_S = 30.0
 """Seconds beyond a cell's own limit before it is ended from outside: imports, and the record's writing."""
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals by which somebody stops a run; they are no result, and the cell runs again."""
+"""Signals by which a user stops a run; they are no result, and the cell runs again."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Lost:
 
 
 def supervise(argv: list[str], timeout_s: float, fresh: bool) -> int | Lost:
-    """Run `argv` (script and arguments) in a process of its own; its exit status, or how it was lost.
+    """Run `argv` (script and arguments) in a process of its own; returns its exit status, or how it was lost.
 
-    timeout_s: the cell's own limit. fresh: start a new interpreter also where a forked child could be had.
+    timeout_s: the cell's own limit. fresh: start a new interpreter even where a forked child could be had.
     """
     kills = oom_kills()
     launch = "fresh" if fresh else "forked"
@@ -46,7 +46,7 @@ def supervise(argv: list[str], timeout_s: float, fresh: bool) -> int | Lost:
             launch = "fresh"
             status = run_fresh(argv, timeout_s + GRACE_S)
     except TimeoutError:
-        reason = f"longer than {timeout_s:g} s, and deaf to its own alarm: ended from outside"
+        reason = f"longer than {timeout_s:g} s; its own alarm did not end it, so it was killed"
         return Lost("timeout", reason, launch)
     number = status - 128
     if number <= 0 or number in INTERRUPTS:
@@ -54,8 +54,15 @@ def supervise(argv: list[str], timeout_s: float, fresh: bool) -> int | Lost:
     name = signal.Signals(number).name if number in list(signal.Signals) else f"signal {number}"
     if number == signal.SIGKILL and oom_kills() > kills:
         return Lost("oom", "its process was killed by the system, which ran out of memory", launch)
-    who = ", by whom is not known" if number == signal.SIGKILL else ""
+    who = "; the sender is not known" if number == signal.SIGKILL else ""
     return Lost("failed", f"its process was ended by {name}{who}", launch)
+
+
+def starts_fresh(isolation: str, device: str) -> bool:
+    """Whether a cell gets a new interpreter. isolation: as in `MeasureSettings`. Light: imports no torch."""
+    if isolation != "auto":
+        return isolation == "fresh"
+    return device.startswith("cuda") or (device == "auto" and Path("/dev/nvidiactl").exists())
 
 
 def run_fresh(argv: list[str], limit_s: float) -> int:
@@ -89,7 +96,7 @@ def _die_with_parent() -> None:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed so far for want of memory; 0 where it does not say."""
+    """Return how many processes the kernel has killed so far for lack of memory; 0 where it does not say."""
     total = 0
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text().splitlines():
@@ -99,7 +106,10 @@ def oom_kills() -> int:
 
 
 def lost_facts(lost: Lost, device: str, started: float) -> dict:
-    """The measured part of a lost cell's record: nothing, and why. started: `time.time()` at the job's begin."""
+    """Return the measured part of a lost cell's record: no samples, and why.
+
+    started: `time.time()` at the job's begin.
+    """
     from pardec.measure import device as machine
 
     name = machine.resolve(device)

@@ -59,14 +59,13 @@ class Plan(Files):
     def machine_args(self) -> str:
         return flags(device=self.study.device, threads=self.study.threads, precision=self.study.precision)
 
-    def _side_args(self, cell: Cell, prefix: str = "") -> dict[str, Any]:
+    def _side_args(self, cell: Cell) -> dict[str, Any]:
         return {
-            f"{prefix}model": f"results/models/{cell.model}",
-            f"{prefix}arm": cell.arm,
-            f"{prefix}decoder": cell.decoder,
-            f"{prefix}settings": cell.settings,
-            f"{prefix}companions": {name: f"results/models/{model}" for name, model in cell.companions}
-            or None,
+            "model": f"results/models/{cell.model}",
+            "arm": cell.arm,
+            "decoder": cell.decoder,
+            "settings": cell.settings,
+            "companions": {name: f"results/models/{model}" for name, model in cell.companions} or None,
         }
 
     def _shape_args(self, cell: Cell) -> dict[str, Any]:
@@ -79,23 +78,24 @@ class Plan(Files):
         return shape | {"seed": self.seed("prompts", cell.workload)}
 
     def cell_args(self, id: str) -> str:
+        return flags(cell=self.cell_job(id))
+
+    def cell_job(self, id: str) -> dict[str, Any]:
+        """What `scripts/time_cell.py` reads as a `CellJob`; what is at its default is left out."""
         cell = self.cells[id]
-        reference = {}
-        if cell.reference:
-            reference = self._side_args(cell.reference, "reference-")
-            reference["reference-quality"] = self.score(cell.reference)
-        return flags(
-            cell=id,
-            experiment=cell.experiment,
-            **self._side_args(cell),
-            **reference,
-            batch=cell.batch,
-            run=cell.run,
-            prompt_set="tuning" if cell.tuning else None,
-            **self._shape_args(cell),
-            measure=(cell.measure or self.study.measure).model_dump(mode="json"),
-            quality=self.score(cell),
+        reference = cell.reference
+        shape = {key.replace("-", "_"): value for key, value in self._shape_args(cell).items()}
+        job = {"id": id, "experiment": cell.experiment, **self._side_args(cell), "quality": self.score(cell)}
+        job["reference"] = reference and without_nulls(
+            self._side_args(reference) | {"quality": self.score(reference)}
         )
+        job |= {
+            "batch": cell.batch,
+            "run": cell.run,
+            "prompt_set": "tuning" if cell.tuning else None,
+            **shape,
+        }
+        return without_nulls(job | {"measure": (cell.measure or self.study.measure).model_dump(mode="json")})
 
     def output_args(self, id: str) -> str:
         cell = self.outputs[id]
@@ -169,6 +169,10 @@ class Plan(Files):
                 for parent in self.parents(name):
                     found[parent] = max(found[parent], found[name] + 1)
         return found
+
+
+def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
 
 
 def flags(**values: Any) -> str:

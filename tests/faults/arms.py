@@ -13,7 +13,6 @@ from typing import ClassVar
 
 import torch
 
-from pardec.common.cli import main_guard
 from pardec.common.files import write_jsonl
 from pardec.common.settings import Settings
 from pardec.data.tokenizers import task_tokenizer
@@ -72,6 +71,20 @@ def run(arm: ArmSpec, reference: ArmSpec | None = None, limits: dict | None = No
     return facts
 
 
+def cell_job(model: Path, data: Path, **changes) -> dict:
+    """What the script of a timing job reads as its cell."""
+    usual = {"id": "steps/t/m/a/w", "experiment": "steps", "model": str(model), "arm": "a", "data": str(data)}
+    usual |= {
+        "decoder": "autoregressive",
+        "workload": "t",
+        "batch": 1,
+        "new_tokens": 6,
+        "device": "cpu",
+        "seed": 3,
+    }
+    return usual | changes
+
+
 class Job:
     """The script of a timing job, in a folder of its own."""
 
@@ -86,19 +99,26 @@ class Job:
     def register(self, name: str, kind: type[Decoder]) -> None:
         self.monkeypatch.setitem(DECODERS.entries, name, f"{kind.__module__}:{kind.__name__}")
 
-    def start(self, *more, decoder: str = "autoregressive", model: Path | None = None, limits=None) -> int:
-        """Run scripts/time_cell.py in this process; returns its exit status."""
+    def start(self, limits: dict | None = None, reference: dict | None = None, **changes) -> int:
+        """Run scripts/time_cell.py in this process; returns its exit status.
+
+        changes: of the cell's job. reference: the same of a reference arm.
+        """
         script = ROOT / "scripts" / "time_cell.py"
-        measure = json.dumps({**FAST, **(limits or {})})
-        words = ["--cell", "steps/t/m/a/w", "--experiment", "steps", "--model", model or self.model]
-        words += ["--arm", "a", "--decoder", decoder, "--data", self.data, "--workload", "t", "--batch", 1]
-        words += ["--new-tokens", 6, "--device", "cpu", "--seed", 3, "--measure", measure, "--out", self.out]
-        self.monkeypatch.setattr(sys, "argv", [str(script), *map(str, words), *map(str, more)])
+        cell = cell_job(**{"model": self.model, "data": self.data, **changes}) | {
+            "measure": {**FAST, **(limits or {})}
+        }
+        if reference is not None:
+            other = {"model": str(self.model), "arm": "r", "decoder": "autoregressive"}
+            cell["reference"] = other | reference
+        words = ["--cell", json.dumps(cell, default=str), "--out", str(self.out)]
+        self.monkeypatch.setattr(sys, "argv", [str(script), *words])
         found = importlib.util.spec_from_file_location("time_cell", script)
         module = importlib.util.module_from_spec(found)
         found.loader.exec_module(module)
         try:
-            return main_guard(module.main)
+            module.main()
+            return 0
         except SystemExit as left:
             return left.code
 

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from pardec.common.files import write_jsonl
+from pardec.measure.cell import out_of_memory
 from tests.faults import arms
 from tests.faults.arms import Job
 
@@ -48,15 +49,69 @@ def test_a_failed_cell_is_a_record_and_a_row(job, kind, status, reason):
 def test_a_reference_that_fails_fails_the_comparison(job, kind, status, reason):
     """No ratio may be formed with a side that did not finish, and the row still names that side."""
     job.register("fake", kind)
-    other = ("--reference-model", job.model, "--reference-arm", "r", "--reference-decoder", "fake")
     limits = {"timeout_s": 1.5} if status == "timeout" else {}
-    assert job.start(*other, limits=limits) == 0
+    assert job.start(reference={"decoder": "fake"}, limits=limits) == 0
     record = job.record()
     assert record["status"] == status and record["samples"] == record["reference"]["samples"] == []
     row = job.row()
     assert row["status"] == status and row["reference_decoder"] == "fake"
     assert row["reason"].endswith("(in the reference)"), "the row must not blame the cell"
     assert row["ratio"] is row["ratio_low"] is row["ratio_geomean"] is None
+
+
+DRAFTED = {"drafter": {"name": "small"}}
+UNFIT = [
+    ({"decoder": "masked_diffusion"}, "unsupported", "causal attention", "cell"),
+    ({"prompt_form": "chat"}, "unsupported", "chat template", "cell"),
+    ({"prompt_tokens": 10_000}, "unsupported", "ask for shorter prompts", "cell"),
+    ({"decoder": "speculative", "settings": DRAFTED, "companions": {"draft": "mdm"}},
+     "unsupported", "bidirectional", "cell"),
+    ({"decoder": "speculative", "settings": DRAFTED}, "unsupported", "needs a companion", "cell"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("side", ["cell", "reference"])
+@pytest.mark.parametrize(("change", "status", "reason", "where"), UNFIT, ids=lambda v: str(v)[:40])
+def test_an_arm_that_cannot_be_loaded_is_a_row_that_names_its_side(job, change, status, reason, where, side):
+    if "companions" in change:
+        change = change | {
+            "companions": {"draft": str(job.folder / "models" / change["companions"]["draft"])}
+        }
+    if side == "reference" and change.keys() & {"prompt_form", "prompt_tokens"}:
+        pytest.skip("both sides read the same prompts")
+    assert (job.start(**change) if side == "cell" else job.start(reference=change)) == 0
+    record = job.record()
+    assert record["status"] == status and reason in record["reason"] and "Traceback" not in record["reason"]
+    assert record["reason"].endswith(f"(in the {where.replace('cell', side)})")
+    assert job.row()["status"] == status
+
+
+def test_memory_that_ends_while_the_reference_is_loaded_is_the_references(job, monkeypatch):
+    from pardec.models import load
+
+    real, calls = load.load_model, []
+
+    def second(*args, **rest):
+        calls.append(args)
+        if len(calls) == 2:
+            raise RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+        return real(*args, **rest)
+
+    monkeypatch.setattr(load, "load_model", second)
+    assert job.start(reference={}) == 0
+    record = job.record()
+    assert record["status"] == "oom" and record["reason"].endswith("(in the reference)")
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["CUDA out of memory", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+     "cuDNN error: CUDNN_STATUS_ALLOC_FAILED", "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling cublasCreate",
+     "[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory"],
+)  # fmt: skip
+def test_what_libraries_say_of_a_full_memory(message):
+    assert out_of_memory(RuntimeError(message)) and not out_of_memory(ValueError(message))
+    assert not out_of_memory(RuntimeError("CUDA error: an illegal memory access was encountered"))
 
 
 def test_a_good_cell_ends_as_a_row_with_measurements(job):
@@ -92,24 +147,16 @@ def no_prompts(job):
     return {}, "holds no prompt"
 
 
-def wrong_attention(job):
-    return {"model": job.diffusion}, "bidirectional attention"
-
-
 def no_batch(job):
-    return {"more": ("--batch", -1)}, "prompts"
+    return {"batch": -1}, "--cell.batch"
 
 
 def bad_setting(job):
-    return {"more": ("--settings", '{"temperature": -1}')}, "temperature"
+    return {"settings": {"temperature": -1}}, "temperature"
 
 
 def unknown_decoder(job):
     return {"decoder": "autoregresive"}, "did you mean 'autoregressive'"
-
-
-def prompts_too_long(job):
-    return {"more": ("--prompt-tokens", 10_000)}, "ask for shorter prompts"
 
 
 def missing_model(job):
@@ -119,11 +166,9 @@ def missing_model(job):
 BAD = [
     corrupt,
     no_prompts,
-    wrong_attention,
     no_batch,
     bad_setting,
     unknown_decoder,
-    prompts_too_long,
     missing_model,
 ]
 
@@ -136,7 +181,7 @@ def test_bad_input_is_one_message_and_nothing_lost(job, capsys, spoil, kept):
         job.out.write_bytes(kept)
     words, said = spoil(job)
     capsys.readouterr()
-    assert job.start(*words.pop("more", ()), **words) == 2
+    assert job.start(**words) == 2
     err = capsys.readouterr().err
     assert err.count("error: ") == 1 and err.count("fix: ") == 1 and said in err
     assert "Traceback" not in err
@@ -147,9 +192,8 @@ def test_bad_input_is_one_message_and_nothing_lost(job, capsys, spoil, kept):
 
 
 def test_bad_input_on_the_reference_side_too(job, capsys):
-    other = ("--reference-model", job.diffusion, "--reference-arm", "r", "--reference-decoder")
-    assert job.start(*other, "autoregressive") == 2
-    assert "bidirectional attention" in capsys.readouterr().err and not job.out.exists()
+    assert job.start(reference={"model": job.folder / "nowhere"}) == 2
+    assert "nowhere" in capsys.readouterr().err and not job.out.exists()
 
 
 def test_an_interrupt_writes_nothing(job, monkeypatch):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pynvml
@@ -81,7 +84,11 @@ def test_a_gpu_is_found_by_its_uuid(nvml):
 
 @pytest.mark.parametrize(
     ("change", "flag"),
-    [({"processes": 2}, "gpu_foreign"), ({"reasons": 0x40}, "gpu_throttled"), ({"lost": True}, "gpu_lost")],
+    [
+        ({"processes": 2}, "gpu_foreign"),
+        *(({"reasons": reason}, "gpu_throttled") for reason in (0x8, 0x20, 0x40, 0x80, 0x84)),
+        ({"lost": True}, "gpu_lost"),
+    ],
 )
 def test_what_disturbs_a_gpu_flags_the_samples_since(nvml, change, flag):
     watch = gpu.GpuWatch(0)
@@ -91,10 +98,54 @@ def test_what_disturbs_a_gpu_flags_the_samples_since(nvml, change, flag):
     assert watch.flags() == [flag]
 
 
-def test_an_idle_gpu_and_set_clocks_are_no_throttling(nvml):
+@pytest.mark.parametrize("reasons", [0x1, 0x2, 0x4, 0x7, 0x10, 0x100])
+def test_idle_set_clocks_and_a_power_cap_are_facts_and_no_flags(nvml, reasons):
     watch = gpu.GpuWatch(0)
-    nvml.reasons = gpu.HARMLESS
-    assert watch.flags() == []
+    nvml.reasons = reasons
+    assert watch.flags() == [] and watch.sample()["throttle_reasons"] == reasons
+
+
+def test_a_clock_below_the_cells_own_median_flags_its_samples(nvml):
+    watch, clocks = gpu.GpuWatch(0), iter([1500, 1480, 1510, 1200, 1490])
+    nvml.nvmlDeviceGetClockInfo = lambda handle, kind: mhz
+    flags = []
+    for mhz in clocks:  # noqa: B007 (read by the pretended query)
+        watch.sample()
+        flags.append(watch.flags())
+    assert flags == [[], [], [], ["gpu_clock_drop"], []]
+
+
+QUERIES = [name for name in vars(FakeNvml) if name.startswith("nvmlDeviceGet") and "Handle" not in name]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_query_that_a_card_does_not_support_loses_its_own_field_only(nvml, query):
+    def refuse(*_):
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    whole = gpu.gpu_state(0)
+    setattr(nvml, query, refuse)
+    state = gpu.gpu_state(0)
+    lost = {key for key in whole if state[key] != whole[key]}
+    assert lost and all(state[key] is None for key in lost) and len(lost) <= 2
+    nvml.reasons = 0x40
+    expected = [] if "Reasons" in query else ["gpu_throttled"]
+    assert gpu.GpuWatch(0).flags() == expected, "what is left still flags"
+
+
+def test_a_process_that_this_one_started_is_not_foreign(nvml, monkeypatch):
+    """As vLLM's engine, which computes in a process of its own."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        pids = [os.getpid(), child.pid]
+        listed = lambda handle: [SimpleNamespace(pid=pid) for pid in pids]  # noqa: E731
+        monkeypatch.setattr(nvml, "nvmlDeviceGetComputeRunningProcesses", listed, raising=False)
+        watch = gpu.GpuWatch(0)
+        assert watch.flags() == [] and gpu.gpu_state(0)["foreign_pids"] == []
+        pids.append(1)
+        assert watch.flags() == ["gpu_foreign"] and gpu.gpu_state(0)["foreign_pids"] == [1]
+    finally:
+        child.communicate(b"\n")
 
 
 def test_without_nvml_nothing_is_flagged(nvml):

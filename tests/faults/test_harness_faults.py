@@ -213,11 +213,11 @@ def test_each_kind_of_device_waits_for_itself(monkeypatch):
 def test_a_compiled_engine_that_cannot_be_had_is_unsupported_not_eager(tmp_path, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     job = arms.Job(tmp_path, monkeypatch)
-    assert job.start("--engine", "compiled") == 0
+    assert job.start(engine="compiled") == 0
     body = check_record(read_source(job.out)).body
     assert body["status"] == "unsupported" and "no C++ compiler" in body["reason"] and not body["samples"]
     assert body["cell"]["engine"] == "compiled"
-    assert job.start("--engine", "eager") == 0
+    assert job.start(engine="eager") == 0
     assert check_record(read_source(job.out)).body["cell"]["engine"] == "eager"
 
 
@@ -320,11 +320,8 @@ COUNTS = [
 def test_tokens_per_forward_is_exact(
     models, tmp_path, monkeypatch, decoder, causal, settings, committed, nfe
 ):
-    import json
-
     job = arms.Job(tmp_path, monkeypatch)
-    more = ("--settings", json.dumps(settings))
-    assert job.start(*more, decoder=decoder, model=models[causal]) == 0
+    assert job.start(settings=settings, decoder=decoder, model=str(models[causal])) == 0
     record = job.record()
     for sample in record["samples"]:
         assert sample["committed"] == committed and sample["nfe"] == nfe

@@ -44,10 +44,8 @@ class Cell:
 
     def start(self, fake, way="forked", **limits):
         measure = {**arms.FAST, "isolation": way, **limits}
-        words = ["--cell", "steps/t/m/a/w", "--experiment", "steps", "--model", self.place / "model"]
-        words += ["--arm", "a", "--decoder", "fake", "--data", self.place / "data", "--workload", "t"]
-        words += ["--batch", 1, "--new-tokens", 6, "--device", "cpu", "--seed", 3, "--out", self.out]
-        words += ["--measure", json.dumps(measure, separators=(",", ":"))]
+        job = arms.cell_job(self.place / "model", self.place / "data", decoder="fake", measure=measure)
+        words = ["--cell", json.dumps(job), "--out", self.out]
         env = {k: v for k, v in os.environ.items() if k != forkserver.LAUNCH}
         env |= {"PARDEC_FAKE": fake, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.place / "tmp")}
         env |= {"PARDEC_GRACE": "4", "PARDEC_PIDS": str(self.out.with_suffix(".pids"))}

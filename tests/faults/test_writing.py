@@ -324,7 +324,6 @@ def test_a_reference_whose_logits_are_no_numbers(tmp_path, monkeypatch, decoder)
     data = bytearray((spoilt / "model.safetensors").read_bytes())
     data[-4:] = np.float32("nan").tobytes()
     (spoilt / "model.safetensors").write_bytes(data)
-    other = ("--reference-model", spoilt, "--reference-arm", "r", "--reference-decoder", decoder)
-    assert job.start(*other) == 0
+    assert job.start(reference={"model": spoilt, "decoder": decoder}) == 0
     assert job.record()["status"] == "failed"
     assert job.record()["reason"].endswith("(in the reference)") and job.row()["ratio"] is None

@@ -45,7 +45,7 @@ def test_each_run_is_a_cell_that_names_run_and_reference(default):
     plan = plan_of(default, GRID)
     stem = "twice/sort/ar-strings/ar-stop/new~16+batch~1+against~ar"
     assert list(own(plan)) == [f"{stem}+run~1", f"{stem}+run~2"]
-    assert "--run 2" in plan.cell_args(f"{stem}+run~2")
+    assert plan.cell_job(f"{stem}+run~2")["run"] == 2
 
 
 def test_one_arm_may_be_paired_with_several_references(default):
@@ -58,15 +58,14 @@ def test_without_runs_nothing_changes(default):
     plan = plan_of(default, {**GRID, "runs": None})
     (ident,) = own(plan)
     assert ident == "twice/sort/ar-strings/ar-stop/new~16+batch~1"
-    args = plan.cell_args(ident)
-    assert "--run" not in args and "--prompt-set" not in args
+    assert not plan.cell_job(ident).keys() & {"run", "prompt_set"}
     assert "run~" not in "".join(id for id in expand(load_study(default)[0]) if not id.startswith("draft/"))
 
 
 def test_tuning_prompts_are_the_next_ones(default, tmp_path):
     plan = plan_of(default, {**GRID, "tuning": True, "runs": [1]})
     (ident,) = own(plan)
-    assert ident.endswith("run~1+prompts~tuning") and "--prompt-set tuning" in plan.cell_args(ident)
+    assert ident.endswith("run~1+prompts~tuning") and plan.cell_job(ident)["prompt_set"] == "tuning"
 
     from scripts.time_cell import chosen
 
@@ -88,12 +87,10 @@ def test_unscored_outputs_are_not_generated_unless_another_cell_wants_them(defau
     fresh = {**GRID, "new_tokens": [13], "scored": False}
     plan = plan_of(default, fresh)
     assert not any("new~13" in name for name in plan.outputs)
-    assert all("--quality" not in plan.cell_args(ident) for ident in own(plan))
+    assert all("quality" not in plan.cell_job(ident) for ident in own(plan))
     shared = plan_of(default, {**GRID, "new_tokens": [16], "scored": False})
     assert set(shared.outputs) <= before
-    assert any("--quality" in shared.cell_args(ident) for ident in own(shared)), (
-        "experiment steps scores these"
-    )
+    assert any("quality" in shared.cell_job(ident) for ident in own(shared)), "experiment steps scores these"
 
 
 def test_runs_walk_in_other_orders(default, tmp_path):
@@ -142,25 +139,17 @@ class Counted(torch.nn.Module):
         return torch.zeros(1, tokens.shape[1], 8)
 
 
-NGRAM = '{"drafter": {"name": "ngram"}}'
+NGRAM = {"drafter": {"name": "ngram"}}
 
 
-def timed_pair(job, decoder, settings, *more):
-    reference = (
-        "--reference-model",
-        job.model,
-        "--reference-arm",
-        "ar",
-        "--reference-decoder",
-        "autoregressive",
-    )
-    assert job.start("--settings", settings, *reference, *more, decoder=decoder) == 0
+def timed_pair(job, decoder, settings, reference=None, **changes):
+    assert job.start(settings=settings, decoder=decoder, reference=reference or {}, **changes) == 0
     body = job.record()
     return [*body["outputs"], *body["reference"]["outputs"]]
 
 
 def test_in_a_shorter_format_a_record_tells_how_close_its_tokens_were(tmp_path, monkeypatch):
-    told = timed_pair(arms.Job(tmp_path, monkeypatch), "speculative", NGRAM, "--precision", "bfloat16")
+    told = timed_pair(arms.Job(tmp_path, monkeypatch), "speculative", NGRAM, precision="bfloat16")
     assert len(told) == 8
     for output in told:
         end = output["tokens"].index(2) + 1 if 2 in output["tokens"] else 6
@@ -172,22 +161,20 @@ def test_in_a_shorter_format_a_record_tells_how_close_its_tokens_were(tmp_path, 
     ("decoder", "settings", "precision"),
     [
         ("speculative", NGRAM, "float32"),
-        ("autoregressive", "{}", "bfloat16"),
+        ("autoregressive", {}, "bfloat16"),
     ],
 )
 def test_elsewhere_rounding_excuses_nothing_and_nothing_is_told(
     tmp_path, monkeypatch, decoder, settings, precision
 ):
-    told = timed_pair(arms.Job(tmp_path, monkeypatch), decoder, settings, "--precision", precision)
+    told = timed_pair(arms.Job(tmp_path, monkeypatch), decoder, settings, precision=precision)
     assert len(told) == 8 and not any("behind_ulp" in output for output in told)
 
 
 def test_drawn_outputs_have_no_best_token(tmp_path, monkeypatch):
-    drawn = '{"drafter": {"name": "ngram"}, "acceptance": {"name": "residual"}, "temperature": 1.0}'
-    told = timed_pair(
-        arms.Job(tmp_path, monkeypatch), "speculative", drawn, "--precision", "bfloat16",
-        "--reference-settings", '{"temperature": 1.0}',
-    )  # fmt: skip
+    drawn = NGRAM | {"acceptance": {"name": "residual"}, "temperature": 1.0}
+    reference = {"settings": {"temperature": 1.0}}
+    told = timed_pair(arms.Job(tmp_path, monkeypatch), "speculative", drawn, reference, precision="bfloat16")
     assert told and not any("behind_ulp" in output for output in told)
 
 

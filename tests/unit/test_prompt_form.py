@@ -69,10 +69,10 @@ def test_a_cell_is_timed_on_conversations(tmp_path):
 
 def test_every_command_says_chat_and_only_where_the_study_does():
     plan = studied(prompt_form="chat")
-    words = [shlex.split(plan.cell_args(id)) for id in plan.cells]
-    words += [shlex.split(plan.output_args(id)) for id in plan.outputs]
+    assert all(plan.cell_job(id)["prompt_form"] == "chat" for id in plan.cells)
+    words = [shlex.split(plan.output_args(id)) for id in plan.outputs]
     assert all(line[line.index("--prompt-form") + 1] == "chat" for line in words)
-    assert all("--prompt-form" not in studied().cell_args(id) for id in plan.cells)
+    assert all("prompt_form" not in studied().cell_job(id) for id in plan.cells)
 
 
 def test_a_conversation_is_not_cut():

@@ -1,5 +1,6 @@
 """Random prompts: right in length, without meaning, and never in the reference."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from pardec.data.prompts import random_tokens
 from pardec.data.tokenizers import BOS
 from pardec.evidence.record import record
 from pardec.evidence.tables.cells import writes
+from pardec.measure.job import read_job
 from pardec.study.load import load_study
 from pardec.study.plan import Plan
 from tests import factories
+from tests.faults.arms import cell_job
 
 CONFIG = Path(__file__).parents[2] / "config.yaml"
 
@@ -71,34 +74,15 @@ def test_only_such_a_cell_is_told_to_draw():
     config = yaml.safe_load(CONFIG.read_text())
     plan = Plan(config, [CONFIG], CONFIG.parent)
     for name, cell in plan.cells.items():
-        assert ("--prompt-text random" in plan.cell_args(name)) is cell.random_prompts
+        assert (plan.cell_job(name).get("prompt_text") == "random") is cell.random_prompts
         if cell.output_id in plan.outputs:
             assert ("--prompt-text random" in plan.output_args(cell.output_id)) is cell.random_prompts
 
 
 def test_the_record_tells_the_sides_apart():
-    arm = {
-        "model": "m",
-        "arm": "ar",
-        "decoder": "autoregressive",
-        "settings": {},
-        "companions": {},
-        "quality": None,
-    }
-    names = (
-        "experiment",
-        "workload",
-        "data",
-        "engine",
-        "precision",
-        "threads",
-        "batch",
-        "prompt_tokens",
-        "new_tokens",
-    )
-    args = {**dict.fromkeys(names, "x"), **arm, **{f"reference_{key}": value for key, value in arm.items()}}
-    args |= {"cell": "c", "prompt_text": "random"}
-    made = record(args, {"device": {"name": "cpu"}}, "fresh", {})
+    job = read_job(json.dumps(cell_job("m", "d", prompt_text="random", reference={
+        "model": "m", "arm": "ar", "decoder": "autoregressive"})))  # fmt: skip
+    made = record(job, {"device": {"name": "cpu"}}, "fresh")
     assert made["cell"]["random_prompts"] is True and made["reference"]["cell"]["random_prompts"] is False
     assert writes(made["cell"]) != writes(made["reference"]["cell"])
 

@@ -207,8 +207,9 @@ def test_typed_by_hand_a_command_gives_the_same_outputs(project, tmp_path):
     record = json.loads(path.read_text())
     words = shlex.split(record["provenance"]["command"])[1:]
     words[words.index("--out") + 1] = str(tmp_path / "again.json")
-    measure = json.loads(words[words.index("--measure") + 1]) | {"isolation": "fresh"}
-    words[words.index("--measure") + 1] = json.dumps(measure, separators=(",", ":"))
+    cell = json.loads(words[words.index("--cell") + 1])
+    cell["measure"]["isolation"] = "fresh"
+    words[words.index("--cell") + 1] = json.dumps(cell)
     env = {**os.environ, "PYTHONPATH": str(project.folder)}
     done = subprocess.run(
         [sys.executable, *words], cwd=project.folder, capture_output=True, text=True, env=env
