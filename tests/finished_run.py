@@ -185,7 +185,7 @@ def _origin(rule: str, inputs: list[str], said: str, outputs: list[str] | None =
         "inputs": hashed(inputs),
         "outputs": hashed(outputs or []),
         "code_sha256": digest(ROOT, CODE),
-        "code": CODE,
+        "code": {file: sha256(ROOT / file) for file in CODE},
         "git": {"commit": "0" * 40, "dirty": False},
         "environment": host.environment(),
         "machine": {"cpu": host.cpu_name()},

@@ -3,7 +3,7 @@
 Each value is judged by the kind of its column (`pardec.audit.agreement`). Those that are measured with an interval, or
 can borrow their row's, are tested: the 95 % interval of the difference against 0. Over all distinct numbers so tested p
 is adjusted by Holm's method, and below 0.05 the values differ: of hundreds of honest 95 % intervals one in twenty
-misses, and `Comparison.missed` tells how many did before the adjustment.
+misses, and `Comparison.missed` counts those before the adjustment.
 """
 
 from __future__ import annotations

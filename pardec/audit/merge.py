@@ -31,26 +31,6 @@ MEASURES = ("latency_ms", "ratio", "tokens_per_s", "peak_allocated_mb", "quality
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A column of `cells` by its name."""
-
-    name: str
-    column: Column
-
-    @property
-    def label(self) -> str:
-        return self.column.label or self.name
-
-    @property
-    def unit(self) -> str:
-        return self.column.unit
-
-    @property
-    def description(self) -> str:
-        return self.column.description
-
-
-@dataclass(frozen=True)
 class Part:
     """One run. machine: what it ran on, different for every run. facts: of the machine. rows: its cells by id."""
 
@@ -60,14 +40,14 @@ class Part:
     frame: DataFrame
     rows: dict[str, dict[str, Any]]
 
-    def shown(self, cell: str, measure: Measure) -> str:
+    def shown(self, cell: str, name: str, column: Column) -> str:
         """A number with its interval; the cell's status where it failed; a dash where this run lacks it."""
         row = self.rows.get(cell)
         if row is None or row["status"] != "ok":
             return plain(row and row["status"])
-        ends = [row.get(end) if end else None for end in (measure.column.low, measure.column.high)]
+        ends = [row.get(end) if end else None for end in (column.low, column.high)]
         interval = "" if None in ends else f" [{plain(ends[0])}, {plain(ends[1])}]"
-        return plain(row.get(measure.name)) + interval
+        return plain(row.get(name)) + interval
 
 
 def merge(runs: Sequence[Run]) -> list[Part]:
@@ -105,7 +85,7 @@ def material(parts: Sequence[Part]) -> dict[str, Any]:
         "parts": parts,
         "cells": list(dict.fromkeys(cell for part in parts for cell in part.rows)),
         "facts": list(dict.fromkeys(key for part in parts for key in part.facts)),
-        "measures": [Measure(name, TABLES.load("cells").columns[name]) for name in MEASURES],
+        "measures": {name: TABLES.load("cells").columns[name] for name in MEASURES},
     }
 
 

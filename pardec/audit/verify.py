@@ -10,16 +10,16 @@ import contextlib
 import json
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pardec.audit.code import changed_code, named
 from pardec.audit.remake import INPUTS, LISTS, remake
 from pardec.audit.run import Origin, Run, is_sidecar
 from pardec.common.errors import UserError
+from pardec.common.files import sha256
 from pardec.evidence.provenance import content, self_hash
 from pardec.evidence.tables.gather import sort_paths
 from pardec.evidence.trails import trail
@@ -99,8 +99,7 @@ def verify(run: Run, root: Path | None) -> Verdict:
     if root is None:
         notes.append("the code that ran was not compared with the code here")
     else:
-        trusted = [origin for path, origin in run.origins().items() if path not in faults]
-        faults = dict(changed_code(root, trusted)) | faults
+        faults |= dict(changed_code(root, (one for path, one in run.origins().items() if path not in faults)))
     again = dict(remake(run, notes))
     faults |= again  # its reasons are the more telling ones
     for path, why in _edited_records(run, again):
@@ -112,6 +111,26 @@ def verify(run: Run, root: Path | None) -> Verdict:
         "jobs": len(run.origins()),
     }
     return Verdict([Fault(*fault) for fault in ordered], notes, checked)
+
+
+def changed_code(root: Path, jobs: Iterable[Origin]) -> Iterator[tuple[str, str]]:
+    """(project file, what is wrong) for each file below `root` that is not the one that some job ran."""
+    ran: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for job in jobs:
+        code = job.block.get("code")
+        for file, sha in code.items() if isinstance(code, dict) else ():
+            ran[file][sha].append(job.path)
+    for file, hashes in sorted(ran.items()):
+        now = sha256(root / file) if (root / file).is_file() else None
+        if others := [path for sha, paths in hashes.items() if sha != now for path in paths]:
+            what = "is missing" if now is None else "has changed"
+            yield file, f"{what} since {named(others)} ran it: run `make all` again"
+
+
+def named(paths: Iterable[str]) -> str:
+    """The first of several files, and how many more there are."""
+    first, *rest = sorted(paths)
+    return first + (f" (and {len(rest)} more)" if rest else "")
 
 
 def _edited_records(run: Run, again: dict[str, str]) -> Iterator[tuple[str, str]]:

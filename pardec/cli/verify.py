@@ -19,7 +19,7 @@ def verify(
         ),
     ] = None,
 ) -> None:
-    """Recompute every hash, table and value of a run, and name each file that does not follow, the lowest first.
+    """Make everything above a run's records again and name each file that does not follow, the lowest first.
 
     Exit status 0 if all hold, 1 if any does not.
     """

@@ -78,7 +78,7 @@ def provenance(
         "inputs": hashed(inputs),
         "outputs": hashed(outputs),
         "code_sha256": digest(ROOT, files),
-        "code": files,
+        "code": {file: sha256(ROOT / file) for file in files},
         "git": git_state(ROOT),
         "environment": host.environment(),
         "machine": machine_digest(machine) or host.host(),

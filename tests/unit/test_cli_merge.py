@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pardec.audit.archive import open_run, write_archive
-from pardec.audit.merge import MEASURES, material, merge
+from pardec.audit.merge import material, merge
 from pardec.cli.main import app
 from pardec.common.errors import UserError
 
@@ -50,15 +50,15 @@ def test_every_number_is_one_runs_own(runs):
     assert tuple(part.machine for part in parts) == GPUS
     shown = material(parts)
     assert len(shown["cells"]) == len(parts[0].rows) == len(parts[1].rows)
-    latency = shown["measures"][MEASURES.index("latency_ms")]
+    latency = shown["measures"]["latency_ms"]
     for cell in shown["cells"]:
         for part in parts:
             row = part.rows[cell]
             if row["status"] == "ok":
                 ends = f"[{row['latency_low']:.4g}, {row['latency_high']:.4g}]"
-                assert part.shown(cell, latency) == f"{row['latency_ms']:.4g} {ends}"
+                assert part.shown(cell, "latency_ms", latency) == f"{row['latency_ms']:.4g} {ends}"
             else:
-                assert part.shown(cell, latency) == row["status"]
+                assert part.shown(cell, "latency_ms", latency) == row["status"]
 
 
 def test_the_report_has_a_column_a_machine_and_the_table_names_it(runs, tmp_path):

@@ -12,13 +12,11 @@ from typer.testing import CliRunner
 from pardec.audit import remake
 from pardec.audit import verify as audit
 from pardec.audit.archive import open_run
-from pardec.audit.code import changed_code
 from pardec.audit.difference import difference
 from pardec.audit.run import Origin
-from pardec.audit.verify import verify
+from pardec.audit.verify import changed_code, verify
 from pardec.cli.main import app
 from pardec.common import host
-from pardec.common.closure import digest
 from pardec.common.files import sha256
 from pardec.evidence.provenance import content, self_hash
 from pardec.evidence.tables.files import write_table
@@ -293,35 +291,31 @@ def test_a_number_printed_otherwise_is_seen_also_with_other_libraries(tmp_path, 
     assert "instead of" in difference(right, kept, exact=False)
 
 
-def test_a_changed_library_file_is_named(results, tmp_path, by_hashes):
+def test_a_changed_or_missing_file_of_code_is_named_exactly(tmp_path):
+    """Of many files that a job ran, a strategy loaded by name among them, the edited one and no other."""
+    for name in ("base.py", "tree.py", "gone.py"):
+        (tmp_path / name).write_text(name)
+    code = {path.name: sha256(path) for path in tmp_path.iterdir()}
+    jobs = [Origin(f"job-{number}", {"code": code}) for number in range(3)]
+    assert not list(changed_code(tmp_path, jobs))
+    (tmp_path / "tree.py").write_text("edited")
+    (tmp_path / "gone.py").unlink()
+    assert [path for path, _ in changed_code(tmp_path, jobs)] == ["gone.py", "tree.py"]
+
+
+def test_code_edited_since_is_named_before_everything(results, tmp_path, by_hashes):
     root = Path(__file__).parents[2]
     copy = tmp_path / "project"
-    used = {file for path in results.rglob("*.json") for file in _code(path)}
+    with open_run(results) as run:
+        used = {file for origin in run.origins().values() for file in origin.block.get("code") or ()}
+    assert "pardec/evidence/tables/noise.py" in used, "loaded by name"
     for file in used:
         (copy / file).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(root / file, copy / file)
-    known = [Origin(str(path), {"code": CODE, "code_sha256": digest(copy, CODE)}) for path in range(3)]
-    assert not list(changed_code(copy, known))
+    assert not faults(results, copy)
     with open(copy / CODE[0], "a") as file:
         file.write("# later\n")
-    assert next(iter(faults(results, copy))) == CODE[0]
-
-
-def _code(path):
-    body = json.loads(path.read_text())
-    block = body.get("provenance", body) if isinstance(body, dict) else {}
-    return block.get("code") or [] if isinstance(block, dict) else []
-
-
-def test_of_many_jobs_only_the_file_that_the_stale_ones_share_is_suspected(tmp_path):
-    for name in "abc":
-        (tmp_path / name).write_text(name)
-    known = [
-        Origin(f"job-{''.join(files)}", {"code": files, "code_sha256": digest(tmp_path, files)})
-        for files in (["a"], ["a", "b"], ["a", "b", "c"], ["b"])
-    ]
-    (tmp_path / "b").write_text("edited")
-    assert [path for path, _ in changed_code(tmp_path, known)] == ["b"]
+    assert list(faults(results, copy)) == [CODE[0]]
 
 
 def test_a_list_that_names_what_no_job_wrote_is_named(results, by_hashes):
