@@ -22,9 +22,13 @@ DIGITS = rf"(?:\d{{1,3}}(?:(?:,\d{{2,3}})*,|(?:[{SPACES}]\d{{3}})*[{SPACES}])\d{
 """Digits with or without separators of thousands (or of lakhs: 12,34,567)."""
 DECIMAL = rf"(?:{DIGITS}(?:\.\d+)?|(?<![\d.])\.\d+)"
 POWER = r"(?:[eE][+\-]?\d{1,3}(?![\d\w])|\s*(?:\\times|\\cdot|[x×*·])\s*10\s*\^\s*(?:\{[+\-]?\d{1,3}\}|[+\-]?\d{1,3}))"
-BEFORE = rf"(?<![\w.)])[{MINUS}]\s?\$?|\$[{MINUS}]?"
+BEFORE = rf"(?<![\w.)])[{MINUS}]\$?|\$[{MINUS}]?"
 """A sign, a currency, or both; a dash behind a digit, a letter or a bracket is no sign."""
-LATEX = r"\\[dtc]?frac\s*(?:\{(?P<top>[^{}]*)\}|(?P<one>\d))\s*(?:\{(?P<bottom>[^{}]*)\}|(?P<other>\d))"
+BRACED = r"[^{}]*(?:\{[^{}]*\}[^{}]*)*"
+WRITTEN = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
+LATEX = (
+    rf"\\[dtc]?frac\s*(?:\{{(?P<top>{BRACED})\}}|(?P<one>\d))\s*(?:\{{(?P<bottom>{BRACED})\}}|(?P<other>\d))"
+)
 NUMBER = re.compile(
     rf"(?P<sign>{BEFORE})?(?:(?P<mixed>\d+)\s*)?{LATEX}"
     rf"|(?P<sign2>{BEFORE})?(?:(?P<whole>\d+)\s+)?(?<![{SLASH}])(?P<a>{DECIMAL})\s*[{SLASH}]\s*(?P<b>{DECIMAL})(?![\d{SLASH}])"
@@ -123,9 +127,10 @@ def _decimal(text: str) -> Fraction:
 
 
 def _inner(text: str) -> Fraction:
-    """A number in the braces of a LaTeX fraction."""
+    """A number in the braces of a LaTeX fraction; ValueError where more than that stands in them."""
+    text = WRITTEN.sub(r"\1", text)
     numbers = _numbers(text)
-    if len(numbers) != 1:
+    if len(numbers) != 1 or re.search(r"\\(?![dtc]?frac)", text):
         raise ValueError(text)
     return Fraction(str(numbers[0]))
 
