@@ -7,11 +7,8 @@ import json
 import os
 import sys
 
-from pardec.common.cli import main_guard
+from pardec.jobs import job
 from pardec.measure import forkserver
-
-BATCH = 16
-"""Prompts decoded together; decoding is batch-invariant, so this changes the time taken and nothing else."""
 
 
 def arguments() -> argparse.Namespace:
@@ -45,63 +42,63 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
+    with job() as this:
+        from pardec.common.files import write_jsonl
+        from pardec.data.prompts import load_prompts
+        from pardec.decoding.prepared import modules_run
+        from pardec.evidence.provenance import checkpoint_files
+        from pardec.models.checkpoints.configs import modules_of
 
+        folders = dict.fromkeys([args.model, *args.companions.values()])
+        path = os.path.join(args.data, "heldout.jsonl")
+        this.wildcards, this.seed = named(args.out), args.seed
+        this.read(path, *(file for folder in folders for file in checkpoint_files(folder)))
+        this.load(*modules_run(args.decoder, args.settings, args.engine), *modules_of(*folders))
+        prompts = load_prompts(
+            path, limit=args.prompts, seed=args.seed, task=args.task, canvas=args.new_tokens, fill=args.fill
+        )
+        rows = written(args, prompts)
+        write_jsonl(args.out, rows)
+        this.sign(args.out)
+        lost = [row for row in rows if "status" in row]
+        if lost:
+            print(
+                f"{args.out}: {len(lost)} of {len(rows)} prompts have no output; {lost[0]['id']}: {lost[0]['reason']}"
+            )
+
+
+def written(args: argparse.Namespace, prompts: list[dict]) -> list[dict]:
+    """A row a prompt; where the arm cannot run, all of them with the reason."""
     import torch
 
-    from pardec.common.files import write_jsonl
     from pardec.common.progress import Progress
     from pardec.data.load import load_tokenizer
-    from pardec.data.prompts import load_prompts
-    from pardec.decoding.batching import pad_left, prompt_seed
+    from pardec.decoding.batching import prompt_seed
     from pardec.decoding.prepared import load_arm
-    from pardec.decoding.registry import DECODERS
-    from pardec.evidence.provenance import checkpoint_files, now, write_sidecar
     from pardec.measure.device import resolve
-    from pardec.models.checkpoints.configs import modules_of
+    from pardec.quality.generate import Writer, ended, ending
 
-    begin = now()
     torch.set_num_threads(args.threads)
     device = resolve(args.device)
-    model, decoder, encode = load_arm(
-        args.model,
-        args.decoder,
-        args.settings,
-        device,
-        args.precision,
-        args.companions,
-        args.engine,
-        args.prompt_form,
-    )
-    tokenizer = load_tokenizer(args.model)
-    path = os.path.join(args.data, "heldout.jsonl")
-    prompts = load_prompts(
-        path, limit=args.prompts, seed=args.seed, task=args.task, canvas=args.new_tokens, fill=args.fill
-    )
-    tokens = encode(prompts, args.prompt_tokens, args.seed if args.prompt_text == "random" else None)
+    try:
+        model, decoder, encode = load_arm(
+            args.model,
+            args.decoder,
+            args.settings,
+            device,
+            args.precision,
+            args.companions,
+            args.engine,
+            args.prompt_form,
+        )
+        tokenizer = load_tokenizer(args.model)
+        tokens = encode(prompts, args.prompt_tokens, args.seed if args.prompt_text == "random" else None)
+    except Exception as error:
+        return [ended(prompt, *ending(error)) for prompt in prompts]
     progress = Progress(f"outputs {args.workload} {args.arm}", len(prompts))
-    rows = []
-    for start in range(0, len(prompts), BATCH):
-        chosen = range(start, min(start + BATCH, len(prompts)))
-        seeds = [prompt_seed(args.seed, prompts[k]["id"]) for k in chosen]
-        batch = pad_left([tokens[k] for k in chosen], seeds, model.info.pad_id, device)
-        decoded = decoder.decode(model, batch, args.new_tokens)
-        told = decoder.check_outputs(model, batch) or [None] * len(chosen)
-        for k, output, checks in zip(chosen, decoded.tokens.tolist(), told, strict=True):
-            text = tokenizer.decode(output, prompt=tokens[k])
-            row = {**prompts[k], "prompt_ids": tokens[k], "tokens": output, "text": text}
-            rows.append(row if checks is None else {**row, "checks": checks})
-        progress.update(len(rows))
-    write_jsonl(args.out, rows)
-    folders = dict.fromkeys([args.model, *args.companions.values()])
-    write_sidecar(
-        [args.out],
-        sys.argv,
-        begin,
-        [path, *(file for folder in folders for file in checkpoint_files(folder))],
-        modules=[DECODERS.module(args.decoder), *modules_of(*folders)],
-        wildcards=named(args.out),
-        seed=args.seed,
-    )
+    seed_of = lambda ident: prompt_seed(args.seed, ident)  # noqa: E731 (one short name for one use)
+    writer = Writer(model, decoder, tokenizer, device, args.new_tokens, seed_of, progress.update)
+    return writer.write(prompts, tokens, args.precision)
 
 
 def named(path: str) -> dict[str, str]:
@@ -112,4 +109,4 @@ def named(path: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     forkserver.hand_over(sys.argv)
-    sys.exit(main_guard(main))
+    main()

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
-from pardec.common.files import read_json, write_json
+from pardec.common.errors import UserError
+from pardec.common.files import read_json
 from pardec.common.progress import Progress
 from pardec.data.load import load_tokenizer
 from pardec.data.prompts import load_prompts
-from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
+from pardec.evidence.provenance import checkpoint_files
+from pardec.jobs import job
 from pardec.measure.device import resolve
 from pardec.models.checkpoints.configs import modules_of
 from pardec.models.load import load_model
+from pardec.quality.generate import ending
 from pardec.quality.likelihood import as_json, bound_likelihood, encoded, exact_likelihood
 
 
@@ -30,37 +31,48 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto")
     parser.add_argument("--out", required=True, help="JSON file to write")
     arguments = parser.parse_args()
-    begin = now()
-    data = Path(arguments.data)
+    with job() as this:
+        data = Path(arguments.data)
+        about = {
+            "model": Path(arguments.model).name,
+            "data": data.name,
+            "seed": arguments.seed,
+            "unit": "nats/token",
+        }
+        this.wildcards, this.seed = {"model": about["model"]}, arguments.seed
+        this.read(*checkpoint_files(arguments.model), data / "heldout.jsonl", data / "about.json")
+        this.load(*modules_of(arguments.model))
+        ends = read_json(data / "about.json")["answers_end"]
+        records = load_prompts(data, arguments.prompts, arguments.seed)
+        try:
+            body = measured(arguments, records, ends)
+        except Exception as error:
+            body = dict(zip(("status", "reason"), ending(error), strict=True))
+            body |= {"kind": None, "nats_per_token": None, "n": 0}
+        origin = this.provenance()
+        this.seal(arguments.out, {**body, **about, "inputs": origin["inputs"]})
+        found = f"{body['kind']} {body['nats_per_token']:.3f} nats/token" if body["n"] else body["reason"]
+        print(f"{about['model']}: {found} over {body['n']} records")
+
+
+def measured(arguments: argparse.Namespace, records: list[dict], ends: bool) -> dict:
+    """The likelihood of the records that the model has room for; those it has none for are counted and named."""
     model = load_model(arguments.model, resolve(arguments.device))
-    ends = read_json(data / "about.json")["answers_end"]
-    records = load_prompts(data, arguments.prompts, arguments.seed)
-    prompts, answers, names = encoded(records, load_tokenizer(arguments.model), ends)
+    pairs = list(zip(*encoded(records, load_tokenizer(arguments.model), ends), strict=True))
+    most = model.info.max_positions
+    lost = [name for prompt, answer, name in pairs if len(prompt) + len(answer) > most]
+    kept = [pair for pair in pairs if pair[2] not in lost]
+    if not kept:
+        raise UserError("likelihood", f"no record fits the {most} positions of the model", "use shorter ones")
+    prompts, answers, names = map(list, zip(*kept, strict=True))
     if model.info.attention == "causal":
         result = exact_likelihood(model, prompts, answers, arguments.seed)
     else:
         progress = Progress("likelihood bound", len(names) * arguments.samples)
-        told = lambda done, total: progress.update(done)  # noqa: E731
+        told = lambda done, total: progress.update(done)  # noqa: E731 (one short name for one use)
         result = bound_likelihood(model, prompts, answers, names, arguments.samples, arguments.seed, told)
-    about = {
-        "model": Path(arguments.model).name,
-        "data": data.name,
-        "seed": arguments.seed,
-        "unit": "nats/token",
-    }
-    files = [*checkpoint_files(arguments.model), data / "heldout.jsonl", data / "about.json"]
-    origin = provenance(
-        sys.argv,
-        begin,
-        files,
-        modules=modules_of(arguments.model),
-        wildcards={"model": about["model"]},
-        seed=arguments.seed,
-    )
-    body = {**as_json(result), **about, "inputs": origin["inputs"], "provenance": origin}
-    write_json(arguments.out, sealed(arguments.out, body))
-    print(f"{about['model']}: {result.kind} {result.nats_per_token:.3f} nats/token over {result.n} records")
+    return {"status": "ok", "reason": None, **as_json(result), "lost": lost}
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

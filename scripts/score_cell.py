@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pardec.common.cli import main_guard
+from pardec.jobs import job
 from pardec.measure import forkserver
+
+if TYPE_CHECKING:
+    from pardec.jobs import Job
+    from pardec.quality.base import Context
 
 
 def arguments() -> argparse.Namespace:
@@ -30,46 +35,64 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     args = arguments()
+    with job() as this:
+        from pardec.data.registry import TASKS
+        from pardec.evidence.provenance import checkpoint_files
+        from pardec.quality.base import Context
+        from pardec.quality.registry import METRICS
+        from pardec.quality.score import read_outputs, score_outputs
 
-    from pardec.common.files import write_json
-    from pardec.data.registry import TASKS
-    from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
-    from pardec.quality.base import Context
-    from pardec.quality.registry import METRICS
-    from pardec.quality.score import read_outputs, score_outputs
+        this.wildcards, this.seed = named(args.outputs), args.seed
+        this.read(args.outputs, *(checkpoint_files(args.scorer) if args.scorer else []))
+        metrics = [name.strip() for name in args.metrics.split(",") if name.strip()]
+        this.load(*map(METRICS.module, metrics), *([TASKS.module(args.task)] if args.task in TASKS else []))
+        outputs = read_outputs(args.outputs, args.task)
+        context = Context(encoder=args.encoder, seed=args.seed, run_code=args.run_code == "yes")
+        # Most tasks need no model to be scored, and loading torch takes longer than scoring them.
+        if args.scorer or args.encoder:
+            from pardec.measure.device import resolve
 
-    begin = now()
-    modules: list[str] = []
-    context = Context(encoder=args.encoder, seed=args.seed, run_code=args.run_code == "yes")
-    outputs = read_outputs(args.outputs, args.task)
-    # Most tasks need no model to be scored, and loading torch takes longer than scoring them.
-    if args.scorer or args.encoder:
-        from pardec.measure.device import resolve
+            context.device = resolve(args.device)
+        if args.scorer:
+            load_scorer(args.scorer, context, this)
+        score = score_outputs(outputs, metrics, context)
+        origin = this.provenance()
+        this.seal(args.out, {**score, "inputs": origin["inputs"]})
+        print(f"{args.out}: {told(score)}")
 
-        context.device = resolve(args.device)
-    if args.scorer:
-        from pardec.data.load import load_tokenizer
-        from pardec.models.checkpoints.configs import modules_of
-        from pardec.models.load import load_model
 
-        modules += modules_of(args.scorer)
-        context.scorer = load_model(args.scorer, context.device)
-        context.scorer_tokenizer = load_tokenizer(args.scorer)
-    metrics = [name.strip() for name in args.metrics.split(",") if name.strip()]
-    score = score_outputs(outputs, metrics, context)
-    files = [Path(args.outputs), *(checkpoint_files(args.scorer) if args.scorer else [])]
-    modules += [METRICS.module(name) for name in metrics]
-    modules += [TASKS.module(args.task)] if args.task in TASKS else []
-    _, known, rest = str(Path(args.outputs).parent.as_posix()).partition("results/quality/")
-    wildcards = {"output_set": rest} if known else {}
-    origin = provenance(sys.argv, begin, files, modules=modules, wildcards=wildcards, seed=args.seed)
-    body = {**score, "inputs": origin["inputs"], "provenance": origin}
-    write_json(args.out, sealed(args.out, body))
-    main_score = score["metrics"][score["main"]]
-    value = "none" if main_score["value"] is None else f"{main_score['value']:.3f}"
-    print(f"{args.out}: {score['main']} {value} over {main_score['n']} prompts")
+def load_scorer(folder: str, context: Context, this: Job) -> None:
+    """Put the scorer into the context; one that cannot be loaded leaves its reason there."""
+    from pardec.data.load import load_tokenizer
+    from pardec.models.checkpoints.configs import modules_of
+    from pardec.models.load import load_model
+    from pardec.quality.generate import ending
+
+    try:
+        this.load(*modules_of(folder))
+        context.scorer = load_model(folder, context.device)
+        context.scorer_tokenizer = load_tokenizer(folder)
+    except Exception as error:
+        error.add_note("in the scorer")
+        context.missing["scorer"] = ending(error)
+
+
+def told(score: dict) -> str:
+    """One line: the main metric, or why there is none, and how many prompts have no output."""
+    lost = f", {len(score['lost'])} without an output" if score["lost"] else ""
+    if score["status"] != "ok":
+        return f"{score['status']}: {score['reason']}{lost}"
+    main = score["metrics"][score["main"]]
+    value = "none" if main["value"] is None else f"{main['value']:.3f}"
+    return f"{score['main']} {value} over {main['n']} prompts{lost}"
+
+
+def named(outputs: str) -> dict[str, str]:
+    """Which set of outputs a file below results/quality is."""
+    _, known, rest = str(Path(outputs).parent.as_posix()).partition("results/quality/")
+    return {"output_set": rest} if known else {}
 
 
 if __name__ == "__main__":
     forkserver.hand_over(sys.argv)
-    sys.exit(main_guard(main))
+    main()

@@ -201,7 +201,7 @@ def _sample_facts(body: dict[str, Any]) -> list[tuple[str, str]]:
             per = metric.get("per_prompt") or []
             listed = " ".join("-" if one is None else f"{one:.4g}" for one in per)
             facts.append((name, f"{metric.get('value')} over {metric.get('n', len(per))}: {listed}"))
-    if "nats_per_token" in body:
+    if body.get("nats_per_token") is not None:
         facts.append((body.get("kind", "likelihood"), f"{body['nats_per_token']} nats/token"))
     return facts
 

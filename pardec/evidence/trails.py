@@ -33,7 +33,7 @@ def trail(path: str | Path) -> dict[str, Any]:
             "flags": sorted({flag for sample in body["samples"] for flag in sample.get("flags", [])}),
         }
     if "metrics" in body:
-        main = body["metrics"][body["main"]]
+        main = body["metrics"].get(body["main"]) or {}
         found |= {
             "metric": body["main"],
             "per_prompt": [_short(value) for value in main.get("per_prompt") or []],

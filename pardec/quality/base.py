@@ -59,6 +59,8 @@ class Context:
     seed: int = 0
     device: str = "cpu"
     run_code: bool = False
+    missing: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Of "scorer" and "encoder", status and reason of what could not be loaded: metrics that need it have no value."""
     facts: dict[str, Any] = field(default_factory=dict)
     """What a metric adds to the score file about how it measured, by metric."""
 

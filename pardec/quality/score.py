@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_jsonl
-from pardec.quality.base import Context
+from pardec.quality.base import Context, Metric, Scored
+from pardec.quality.generate import ending
 from pardec.quality.registry import METRICS
 
 KEYS = ("id", "task", "prompt", "answer", "text")
@@ -39,15 +41,54 @@ def read_outputs(path: str | Path, task: str | None = None) -> list[dict]:
 def score_outputs(outputs: Sequence[dict], metrics: Sequence[str], context: Context) -> dict[str, Any]:
     """What score.json holds, its inputs and provenance left to the caller; the first metric is the main one.
 
+    Prompts without an output are counted and named, and left out. Where no prompt has one, or the main metric cannot be
+    had, `status` and `reason` say why, and there is no value: a score is no reason to end a run.
+
     Raises:
-        UserError: an unknown metric, or one that lacks what it needs.
+        UserError: an unknown metric, or none.
     """
     if not metrics:
         raise UserError("metrics", "names none", f"known: {', '.join(METRICS)}")
-    scored: dict[str, Any] = {}
-    for name in metrics:
-        metric = METRICS.load(name)()
-        result = metric.measure(outputs, context).as_json()
-        about = {"unit": metric.unit, "better": metric.better, "title": metric.title}
-        scored[name] = {**result, **about, **context.facts.get(name, {})}
-    return {"metrics": scored, "main": metrics[0], "prompts": [row["id"] for row in outputs]}
+    kinds = {name: METRICS.load(name) for name in metrics}
+    kept = [row for row in outputs if row.get("status", "ok") == "ok"]
+    score: dict[str, Any] = {"status": "ok", "reason": None, "metrics": {}, "main": metrics[0]}
+    score |= {"prompts": [row["id"] for row in kept], **_lost(outputs), **_alone(kept)}
+    if not kept:
+        return score | {"status": score["lost"][0]["status"], "reason": score["lost"][0]["reason"]}
+    for name, kind in kinds.items():
+        score["metrics"][name] = _measured(kind(), kept, context) | {
+            "unit": kind.unit,
+            "better": kind.better,
+            "title": kind.title,
+            **context.facts.get(name, {}),
+        }
+    main = score["metrics"][metrics[0]]
+    without = "ok" if main["value"] is not None or not main.get("reason") else "unsupported"
+    return score | {"status": main.get("status", without), "reason": main.get("reason")}
+
+
+def _measured(metric: Metric, outputs: Sequence[dict], context: Context) -> dict[str, Any]:
+    """The metric's result, or none with its status and reason."""
+    unheard = next((context.missing[need] for need in sorted(metric.needs) if need in context.missing), None)
+    try:
+        if unheard is None:
+            return metric.measure(outputs, context).as_json()
+        status, reason = unheard
+    except Exception as error:
+        status, reason = ending(error)
+        if status == "failed":
+            traceback.print_exc()
+    nothing = Scored(None, None, None, 0, [None] * len(outputs)).as_json()
+    return nothing | {"status": status, "reason": f"metric {metric.name}: {reason}"}
+
+
+def _lost(outputs: Sequence[dict]) -> dict[str, Any]:
+    """Prompts without an output: each with its status and reason."""
+    lost = [row for row in outputs if row.get("status", "ok") != "ok"]
+    return {"lost": [{key: row[key] for key in ("id", "status", "reason")} for row in lost]}
+
+
+def _alone(outputs: Sequence[dict]) -> dict[str, int]:
+    """How many outputs were decoded once more by themselves, and how many of them came out otherwise."""
+    checked = [row["same_alone"] for row in outputs if "same_alone" in row]
+    return {"batch_checked": len(checked), "batch_differs": checked.count(False)}

@@ -35,7 +35,7 @@ def read_outputs(files: list[str | Path]) -> list[Written]:
             parts[-5:-1] if len(parts) >= 5 else ("", "", "", parts[-2] if parts[1:] else "")
         )
         steps = paths.value_of(settings, "steps")
-        rows = {row["id"]: row for row in read_jsonl(path)}
+        rows = {row["id"]: row for row in read_jsonl(path) if row["text"] is not None}
         written.append(
             Written(
                 path, task, model, decoder, settings, int(steps) if steps and steps.isdigit() else None, rows

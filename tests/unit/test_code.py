@@ -53,7 +53,11 @@ HUB = {"source": "hub", "repo": "a/b", "revision": "0" * 40}
 ODD: dict[str, Any] = {
     "name": "odd",
     "data": {
-        "mine": {"source": "path", "path": str(ROOT / "tests/fixtures/data/wikitext.jsonl")},
+        "mine": {
+            "source": "path",
+            "path": str(ROOT / "tests/fixtures/data/wikitext.jsonl"),
+            "prompt_words": 8,
+        },
         "brackets": {"source": "tasks", "tasks": {"brackets": {}}, "train": 8, "heldout": 8},
     },
     "models": {
@@ -90,7 +94,7 @@ ODD: dict[str, Any] = {
             "new_tokens": 16,
             "models": {"m": model, "d": "dream"},
             "metrics": metrics,
-            "encoder": "encoder",
+            "encoder": str(ROOT / "envs"),
             "run_code": True,
         }
         for name, data, model, metrics in (

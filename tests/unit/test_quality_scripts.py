@@ -77,7 +77,6 @@ def test_bad_settings_exit_with_one_message(settings, message, tmp_path):
         ([{}], ["--metrics", "exact"], "record 1: lacks id"),
         ("good", ["--metrics", "exat"], "did you mean 'exact'"),
         ("good", ["--metrics", "exact", "--task", "sort"], "is of task 'copy'"),
-        ("good", ["--metrics", "scorer_nll"], "needs a scorer"),
     ],
 )
 def test_bad_outputs_exit_with_one_message(rows, arguments, message, tmp_path):

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.evidence.columns import SOURCES, measured, size, text
+from pardec.evidence.columns import SOURCES, count, measured, size, text
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs, Source
 
@@ -19,6 +19,10 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 def _row(source: Source) -> dict[str, Any]:
     body = source.body
+    if body.get("status", "ok") != "ok":
+        ended = {name: body.get(name) for name in ("status", "reason")}
+        trail = {"record": source.path, "record_sha256": source.sha256}
+        return {"model": model_of(source), **ended, "lost": 0, **trail}
     stem = STEM.get(body.get("kind"))
     if stem is None or not isinstance(body.get("nats_per_token"), int | float):
         fix = "move it away and run `make all` again"
@@ -30,6 +34,8 @@ def _row(source: Source) -> dict[str, Any]:
         f"{stem}_low": body.get("low"),
         f"{stem}_high": body.get("high"),
         "n": body.get("n"),
+        "status": "ok",
+        "lost": len(body.get("lost") or ()),
         "record": source.path,
         "record_sha256": source.sha256,
     }
@@ -46,7 +52,7 @@ TABLE = Table(
     key=("model",),
     columns={
         "model": text("name of the model", nullable=False),
-        "kind": text("exact or bound", nullable=False),
+        "kind": text("exact or bound; empty where there is none"),
         **measured(
             "exact_nats_per_token",
             "nats/token",
@@ -62,6 +68,9 @@ TABLE = Table(
             better="lower",
         ),
         "n": size("held-out texts", "texts"),
+        "status": text("how it ended: ok, or why there is no value"),
+        "reason": text("why there is no value"),
+        "lost": count("records longer than the model's positions, which are left out", "texts"),
         **SOURCES,
     },
     build=build,

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.evidence.columns import SOURCES, flag, measured, size, text
+from pardec.evidence.columns import SOURCES, count, flag, measured, size, text
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.compare import lower_is_better
 from pardec.evidence.tables.inputs import Inputs
@@ -15,8 +15,8 @@ from pardec.evidence.tables.inputs import Inputs
 def build(inputs: Inputs) -> list[dict[str, Any]]:
     rows = []
     for score in inputs.scores.values():
-        place = place_of(score.path)
-        for name, content in score.body["metrics"].items():
+        place, body = place_of(score.path), score.body
+        for name, content in (body["metrics"] or {body["main"]: {"value": None}}).items():
             per = content.get("per_prompt")
             rows.append(
                 {
@@ -28,6 +28,11 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
                     "n": content.get("n") or (len(per) if per else None),
                     "main": name == score.body["main"],
                     "better": "lower" if lower_is_better(name, content) else "higher",
+                    "status": content.get("status", "ok") if body["metrics"] else body["status"],
+                    "reason": content.get("reason") if body["metrics"] else body["reason"],
+                    "lost": len(body.get("lost") or ()),
+                    "batch_checked": body.get("batch_checked"),
+                    "batch_differs": body.get("batch_differs"),
                     "record": score.path,
                     "record_sha256": score.sha256,
                 }
@@ -67,6 +72,11 @@ TABLE = Table(
         "n": size("prompts scored", "prompts"),
         "main": flag("whether it is the task's quality"),
         "better": text("higher or lower"),
+        "status": text("how it ended: ok, or why there is no value"),
+        "reason": text("why there is no value, and of which side"),
+        "lost": count("prompts without an output, which are left out", "prompts"),
+        "batch_checked": count("outputs that were decoded once more, alone", "prompts"),
+        "batch_differs": count("of these, how many came out otherwise than in a batch", "prompts"),
         **SOURCES,
     },
     build=build,

@@ -1,0 +1,118 @@
+"""Decode prompts, untimed, with an ending for every one of them: what cannot be decoded keeps its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pardec.common.errors import UserError
+from pardec.common.lazy import lazy
+from pardec.measure.cell import out_of_memory
+from pardec.measure.compiling import refused
+
+torch = lazy("torch")
+
+BATCH = 16
+"""Prompts decoded together; whether that decides tokens is checked, see `ALONE`."""
+ALONE = {"float32": 2}
+"""By precision, how many of the prompts are decoded once more by themselves, to see whether the batch decides tokens.
+In float32 it must not; in shorter formats the sum of a row depends on the shape of the batch."""
+ALONE_ELSEWHERE = 8
+Row = dict[str, Any]
+
+
+def ending(error: BaseException) -> tuple[str, str]:
+    """Status (oom, unsupported, failed) and reason of what an exception ended; notes of the exception name the side."""
+    notes = ", ".join(dict.fromkeys(getattr(error, "__notes__", ())))
+    where = f" ({notes})" if notes else ""
+    if isinstance(error, UserError):
+        return "unsupported", f"{error.where}: {error.what}{where}"
+    if isinstance(error, NotImplementedError):
+        return "unsupported", f"{error or 'not implemented'}{where}"
+    status = "oom" if out_of_memory(error) else "unsupported" if refused(error) else "failed"
+    return status, f"{type(error).__name__}: {error}"[:2000] + where
+
+
+def ended(prompt: Row, status: str, reason: str) -> Row:
+    """The row of a prompt without an output."""
+    return {**prompt, "prompt_ids": None, "tokens": [], "text": None, "status": status, "reason": reason}
+
+
+class Writer:
+    """An arm that is loaded, and the prompts it is to write after.
+
+    seed_of: a record's id to the seed of its samples. told: called with the number of rows that are done.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        decoder: Any,
+        tokenizer: Any,
+        device: str,
+        new_tokens: int,
+        seed_of: Callable[[str], int],
+        told: Callable[[int], None] = lambda done: None,
+    ):
+        self.model, self.decoder, self.tokenizer = model, decoder, tokenizer
+        self.device, self.new_tokens, self.seed_of, self.told = device, new_tokens, seed_of, told
+
+    def write(self, prompts: Sequence[Row], tokens: Sequence[list[int]], precision: str) -> list[Row]:
+        """A row a prompt, in order; one that cannot be decoded has a status and a reason, and an empty text."""
+        rows: list[Row | None] = [self._too_long(*pair) for pair in zip(prompts, tokens, strict=True)]
+        fit = [k for k, row in enumerate(rows) if row is None]
+        for start in range(0, len(fit), BATCH):
+            chosen = fit[start : start + BATCH]
+            for k, row in zip(chosen, self._batch(prompts, tokens, chosen), strict=True):
+                rows[k] = row
+            self.told(len([row for row in rows if row is not None]))
+            if start == 0 and all(rows[k].get("status") == "unsupported" for k in chosen):
+                # What the first prompts cannot have, the others will not.
+                rest = (rows[chosen[0]]["status"], rows[chosen[0]]["reason"])
+                rows = [
+                    ended(prompt, *rest) if row is None else row
+                    for prompt, row in zip(prompts, rows, strict=True)
+                ]
+                break
+        good = [k for k in fit if "status" not in rows[k]]
+        for k in good[: ALONE.get(precision, ALONE_ELSEWHERE)] if len(good) > 1 else ():
+            (alone,) = self._batch(prompts, tokens, [k])
+            rows[k]["same_alone"] = alone["tokens"] == rows[k]["tokens"]
+        return rows
+
+    def _too_long(self, prompt: Row, tokens: list[int]) -> Row | None:
+        from pardec.models.architectures.base import LanguageModel
+
+        if not isinstance(self.model, LanguageModel):
+            return None
+        most = self.model.info.max_positions
+        if len(tokens) + self.new_tokens <= most:
+            return None
+        asked = f"{len(tokens)} prompt and {self.new_tokens} new tokens"
+        return ended(prompt, "too_long", f"{asked} exceed the {most} positions of the model")
+
+    def _batch(self, prompts: Sequence[Row], tokens: Sequence[list[int]], chosen: list[int]) -> list[Row]:
+        """Rows of one batch; where it fails, of each prompt by itself."""
+        try:
+            return self._decoded(prompts, tokens, chosen)
+        except Exception as error:
+            status, reason = ending(error)
+            if len(chosen) == 1 or status == "unsupported":
+                return [ended(prompts[k], status, reason) for k in chosen]
+        if self.device.startswith("cuda"):
+            torch.cuda.empty_cache()
+        return [row for k in chosen for row in self._batch(prompts, tokens, [k])]
+
+    def _decoded(self, prompts: Sequence[Row], tokens: Sequence[list[int]], chosen: list[int]) -> list[Row]:
+        from pardec.decoding.batching import pad_left
+
+        seeds = [self.seed_of(prompts[k]["id"]) for k in chosen]
+        batch = pad_left([tokens[k] for k in chosen], seeds, self.model.info.pad_id, self.device)
+        decoded = self.decoder.decode(self.model, batch, self.new_tokens)
+        checks = self.decoder.check_outputs(self.model, batch) or [None] * len(chosen)
+        rows = []
+        for k, output, own in zip(chosen, decoded.tokens.tolist(), checks, strict=True):
+            text = self.tokenizer.decode(output, prompt=tokens[k])
+            row = {**prompts[k], "prompt_ids": tokens[k], "tokens": output, "text": text}
+            rows.append(row if own is None else {**row, "checks": own})
+        return rows
