@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from pardec.decoding.divergence import parting
 from pardec.decoding.registry import drafts
-from pardec.evidence.tables.cell_row import task_of
-from pardec.evidence.tables.inputs import Source
-from pardec.evidence.tables.pairs import Sample
+from pardec.evidence.comparison import faithful
+from pardec.evidence.tables.inputs import Inputs, Source
+from pardec.evidence.tables.pairs import Sample, kind_of, task_of
 
 EXPERIMENT = "draft"
 SEQUENTIAL = "autoregressive"
@@ -73,12 +74,13 @@ class Trial:
         return sorted({prompt_of(sample) for sample in self.own.samples})
 
 
-def trials(records: Iterable[Source]) -> list[Trial]:
-    """The records of the experiment; those of a batch above one belong to other tables."""
+def trials(inputs: Inputs) -> list[Trial]:
+    """The records of experiments of this kind; those of a batch above one belong to other tables."""
+    kinds = inputs.study("kinds")
     return [
         _trial(record)
-        for record in records
-        if record.body["cell"]["experiment"] == EXPERIMENT and record.body["cell"]["batch"] == 1
+        for record in inputs.records
+        if kind_of(record.body["cell"], kinds) == EXPERIMENT and record.body["cell"]["batch"] == 1
     ]
 
 
@@ -161,3 +163,50 @@ def timed_cycles(sample: Sample) -> Iterator[dict[str, float]]:
             "told_ms": sum(phases.values()),
         }
         end = cycle["at_ms"]
+
+
+@dataclass
+class Greedy:
+    """What sequential decoding of one target wrote on one canvas, by prompt. reach: by how many units in the last place
+    its own worst token lies behind the best of a plain pass."""
+
+    tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    reach: float = 0.0
+
+
+def greedy_outputs(of: Iterable[Trial]) -> dict[tuple, Greedy]:
+    """The target's own greedy outputs by (task, model, canvas, precision), from every sequential arm in `of`."""
+    known: dict[tuple, Greedy] = {}
+    for trial in of:
+        for side in filter(None, (trial.own, trial.other)):
+            if side.cell["decoder"] == SEQUENTIAL and not side.sampled:
+                told = known.setdefault(_shape(trial, side), Greedy())
+                told.tokens = {**side.outputs, **told.tokens}
+                told.reach = max(told.reach, *side.behind.values(), 0.0)
+    return known
+
+
+def held(trial: Trial, prompt: str, greedy: dict[tuple, Greedy]) -> dict[str, Any]:
+    """Columns of one prompt: lossless; parts_at, margin: where its tokens part from the target's, and by how many nats
+    the best logit exceeds the second there; behind: how far its worst token lies behind the best. Empty where outputs
+    are drawn, or no sequential arm wrote any."""
+    target = greedy.get(_shape(trial, trial.own))
+    own = trial.own.outputs.get(prompt)
+    right = target.tokens.get(prompt) if target else None
+    if trial.own.sampled or own is None or right is None:
+        return {}
+    behind = trial.own.behind.get(prompt)
+    at = parting(own, right)
+    if at is None:
+        return {"lossless": True, "behind": behind}
+    margins = trial.own.margins.get(prompt) or []
+    return {
+        "lossless": faithful(own, right, trial.own.cell.get("precision"), behind, target.reach),
+        "parts_at": at,
+        "margin": margins[at] if at < len(margins) else None,
+        "behind": behind,
+    }
+
+
+def _shape(trial: Trial, side: Side) -> tuple:
+    return trial.task, side.cell["model"], side.cell["new_tokens"], side.cell.get("precision")

@@ -17,7 +17,7 @@ SEED = 20260000
 RESAMPLES = 4000
 LEVEL = 0.95
 FEW = 6
-"""Below six values no distribution-free interval of a median reaches 95 %: the range stands instead."""
+"""Below six values no distribution-free interval of a median reaches 95 %: then there is none."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +39,15 @@ def median(values: ArrayLike) -> Estimate | None:
 
     The percentile method, not BCa: the jackknife behind BCa's acceleration fails for a median. Below 20
     values the bootstrap falls short of its level, so the interval is widened to the distribution-free one of
-    order statistics where that is wider. With 2 to 5 values the interval is their range, with one there is
-    none, with no value the result is None.
+    order statistics where that is wider. Below `FEW` values there is no interval (their range would hold the median
+    with 50 % at two and 94 % at five); with no value the result is None.
     """
     x = _finite(values)
     if x.size == 0:
         return None
     middle = float(np.median(x))
     if x.size < FEW:
-        low, high = (float(x.min()), float(x.max())) if x.size > 1 else (None, None)
-        return Estimate(middle, low, high, x.size)
+        return Estimate(middle, None, None, x.size)
     low, high = _bootstrap(x, np.median)
     if x.size < 20:
         rank = int(stats.binom.ppf((1 - LEVEL) / 2, x.size, 0.5))
@@ -91,15 +90,44 @@ def ratio_of_sums(over: ArrayLike, under: ArrayLike) -> Estimate | None:
     return Estimate(middle, middle - reach, middle + reach, n)
 
 
-def paired_difference(a: ArrayLike, b: ArrayLike) -> Estimate | None:
-    """Mean of a - b over prompts, the prompts resampled in pairs.
+def paired_difference(a: ArrayLike, b: ArrayLike, span: float | None = None) -> Estimate | None:
+    """Mean of a - b over prompts; no interval below `FEW` pairs.
 
-    a, b: [P], entry i of both from prompt i. Pairs with a missing side are left out.
+    a, b: [P], entry i of both from prompt i. Pairs with a missing side are left out. span: the farthest that a and b
+    can lie apart, None where nothing bounds them. With a bound the interval is Agresti and Min's (2005) for paired
+    proportions, half a pair added to each of the four outcomes, with Student's t: pairs that are all alike do not prove
+    the next one alike, and it stays as wide as their number allows. Without one it is the bootstrap's (`mean`).
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape:
         raise ValueError(f"paired series differ in length: {a.size} and {b.size}")
-    return mean(a - b)
+    d = _finite(a - b)
+    if d.size < FEW:
+        return Estimate(float(d.mean()), None, None, d.size) if d.size else None
+    if span is None:
+        return mean(d)
+    n, value = d.size + 2, float(d.mean())
+    centre = d.sum() / n
+    spread = np.sqrt(max((np.sum(d**2) + span**2) / n - centre**2, 0.0) / n)
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, d.size - 1) * spread)
+    return Estimate(
+        value, min(value, max(centre - reach, -span)), max(value, min(centre + reach, span)), d.size
+    )
+
+
+def among(estimate: Estimate, candidates: int) -> Estimate:
+    """A positive estimate that was chosen as the largest of `candidates`, its interval widened for the choice.
+
+    Each candidate's interval is taken at level 1 - 0.05 / candidates (Bonferroni), so that all of them hold at once
+    with 95 %, the chosen one among them. A higher level widens an interval, on logarithms, as normal quantiles do.
+    """
+    if estimate.low is None or estimate.high is None or candidates < 2:
+        return estimate
+    tail = (1 - LEVEL) / 2
+    factor = float(stats.norm.isf(tail / candidates) / stats.norm.isf(tail))
+    low = estimate.value * (estimate.low / estimate.value) ** factor
+    high = estimate.value * (estimate.high / estimate.value) ** factor
+    return Estimate(estimate.value, low, high, estimate.n)
 
 
 def ratio_of_medians(
@@ -111,7 +139,7 @@ def ratio_of_medians(
     pair is never split and tokens are never resampled. Where every block holds several prompts and prompts
     recur (a crossed design), prompts and blocks are resampled independently and a pair counts as often as
     both were drawn; where each block belongs to one prompt, prompts are drawn first and then blocks within
-    them. Fewer than six pairs: the interval is the range of the pairwise ratios. n counts pairs.
+    them. Fewer than `FEW` pairs have no interval. n counts pairs.
     """
     x, y = np.asarray(over, float), np.asarray(under, float)
     good = np.isfinite(x) & np.isfinite(y)
@@ -121,9 +149,7 @@ def ratio_of_medians(
         return None
     value = float(np.median(x) / np.median(y))
     if x.size < FEW:
-        pairs = x / y
-        low, high = (float(pairs.min()), float(pairs.max())) if x.size > 1 else (None, None)
-        return Estimate(value, low, high, x.size)
+        return Estimate(value, None, None, x.size)
     weights = _pair_weights(p, b, np.random.default_rng(SEED))
     draws = _weighted_medians(x, weights) / _weighted_medians(y, weights)
     low, high = np.percentile(draws, _tails())

@@ -16,7 +16,7 @@ from pardec.evidence.rounding import rounded
 from pardec.evidence.tables.base import Column, Table
 from pardec.evidence.tables.files import rows_of
 from pardec.evidence.tables.gather import locate
-from pardec.evidence.tables.registry import TABLES
+from pardec.evidence.tables.registry import TABLES, own_columns, value_id
 
 Value = dict[str, Any]
 
@@ -42,7 +42,9 @@ class Published:
         row, column = self.rows[number], self.table.all_columns[name]
         low, high = (None if end is None else row[end] for end in (column.low, column.high))
         return {
-            **stated(f"{self.table.name}/{row['key']}/{name}", row[name], self.unit(row, column), low, high),
+            **stated(
+                value_id(self.table.name, row["key"], name), row[name], self.unit(row, column), low, high
+            ),
             "n": row[column.count] if column.count else row.get("n"),
             "description": column.description,
             "source": [{"path": self.path, "sha256": self.sha256, "rows": [number]}],
@@ -113,7 +115,9 @@ def _names(paths: Iterable[str | Path]) -> list[str]:
 def table_values(published: Published) -> Iterable[Value]:
     """Every numeric cell, empty ones as null; the ends of intervals stand within the value they belong to."""
     ends = {end for column in published.table.columns.values() for end in (column.low, column.high) if end}
-    names = [name for name, column in published.table.columns.items() if column.numeric and name not in ends]
+    names = [
+        name for name, column in own_columns(published.table).items() if column.numeric and name not in ends
+    ]
     for number in range(len(published.rows)):
         for name in names:
             yield published.value(number, name)

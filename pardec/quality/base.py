@@ -76,6 +76,8 @@ class Metric(ABC):
     margin: ClassVar[float] = 0.05
     """How much worse still counts as equal where a study says nothing, in `unit`: as much as a user would trade for
     speed. Five of a hundred for shares. A study that can show less with its prompts should ask for less."""
+    span: ClassVar[float | None] = None
+    """The farthest that two outputs' values can lie apart; None where nothing bounds them."""
     needs: ClassVar[frozenset[str]] = frozenset()
     """Which of "answer", "scorer", "encoder" it cannot do without."""
 

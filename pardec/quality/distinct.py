@@ -18,6 +18,7 @@ class Distinct(Metric):
 
     better = "higher"
     unit = "fraction"
+    span = 1.0
     order: ClassVar[int]
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:

@@ -28,6 +28,7 @@ class EncoderSimilarity(Metric):
     title = "encoder similarity"
     better = "higher"
     unit = "cosine"
+    span = 2.0
     margin = 0.01
     """Scores of good and middling texts lie within a tenth of one another, so that 0.05 would be most of the scale."""
     needs = frozenset({"answer", "encoder"})

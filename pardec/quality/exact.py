@@ -14,6 +14,7 @@ class Exact(Metric):
     title = "exact match"
     better = "higher"
     unit = "fraction"
+    span = 1.0
     needs = frozenset({"answer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:

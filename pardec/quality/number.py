@@ -148,6 +148,7 @@ class Number(Metric):
     title = "right numbers"
     better = "higher"
     unit = "fraction"
+    span = 1.0
     needs = frozenset({"answer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:

@@ -16,6 +16,7 @@ class ReferenceMetric(Metric):
 
     better = "higher"
     unit = "points of 100"
+    span = 100.0
     margin = 2.0
     """About the smallest difference of two systems that readers notice (Kocmi et al. 2024)."""
     needs = frozenset({"answer"})

@@ -12,6 +12,7 @@ class Checked(Metric):
 
     better = "higher"
     unit = "fraction"
+    span = 1.0
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
         # An arm that is no renderer checks nothing; its score is empty.
@@ -52,6 +53,7 @@ class Separation0(Checked):
     name = "separation0"
     title = "energy separation, chunks"
     unit = "nats"
+    span = None
     margin = 0.1
 
 
@@ -61,6 +63,7 @@ class Separation1(Checked):
     name = "separation1"
     title = "energy separation, characters"
     unit = "nats"
+    span = None
     margin = 0.1
 
 
@@ -71,4 +74,5 @@ class Invalid(Checked):
     title = "invalid roots"
     better = "lower"
     unit = "roots"
+    span = None
     margin = 0.5

@@ -12,6 +12,7 @@ class TaskScore(Metric):
 
     better = "higher"
     unit = "fraction"
+    span = 1.0
     needs = frozenset({"answer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:

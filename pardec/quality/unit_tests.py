@@ -38,6 +38,7 @@ class UnitTests(Metric):
     title = "programs that pass"
     better = "higher"
     unit = "fraction"
+    span = 1.0
     needs = frozenset({"answer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:

@@ -13,6 +13,7 @@ from typing import Any
 from pardec.common.errors import UserError
 from pardec.evidence.tables.files import rows_of as plain_rows
 from pardec.evidence.tables.registry import TABLES
+from pardec.evidence.tables.registry import value_id as published_id
 
 DECODERS = {
     "autoregressive": "autoregressive",
@@ -38,7 +39,7 @@ class Row(dict):
 
     def id(self, column: str) -> str:
         """The id of the value in `column`."""
-        return f"{self.table}/{self.get('key') or ''}/{column}"
+        return published_id(self.table, self.get("key") or "", column)
 
     def described(self, name: str) -> Any:
         """The description of column `name`, see `evidence.columns.Column`."""
@@ -139,7 +140,8 @@ def text(row: Any, column: str) -> str:
 
 def value_id(table: str, row: Any, column: str) -> str | None:
     """The id under which this cell of a table is published; None for a row without a key."""
-    return f"{table}/{row['key']}/{column}" if row.get("key") else None
+    key = row.get("key")
+    return published_id(table, key, column) if isinstance(key, str) and key else None
 
 
 def column_words(row: Row, name: str) -> str:

@@ -3,8 +3,8 @@
 import pytest
 
 from pardec.evidence.columns import DIRECTION, KINDS, Column, measured, number
+from pardec.evidence.comparison import lower_is_better
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.compare import lower_is_better
 from pardec.evidence.tables.files import write_table
 from pardec.evidence.tables.inputs import Inputs, Source
 from pardec.evidence.tables.registry import TABLES

@@ -15,10 +15,7 @@ from pardec.common.errors import UserError
 from pardec.common.files import write_json
 from pardec.evidence.columns import measured, text
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.compare import gate
 from pardec.evidence.tables.gather import gather, sort_paths
-from pardec.evidence.tables.inputs import Source
-from pardec.evidence.tables.noise import verdict
 from pardec.evidence.tables.pairs import clean, flags, gaps_ms, pair, tpot_ms
 from pardec.evidence.tables.registry import FILES, TABLES, needs
 from tests import factories
@@ -108,7 +105,8 @@ def test_failed_cells_stay_with_status_and_no_measurement(study):
     assert (
         row["n"] == 0 and row["reason"] == "oom at batch 4" and row["batch"] == 4 and row["new_tokens"] == 128
     )
-    for column in ("latency_ms", "ratio", "tokens_per_s", "peak_allocated_mb", "verdict", "mfu"):
+    assert (row["verdict"], row["verdict_reason"]) == ("not comparable", "the cell did not finish")
+    for column in ("latency_ms", "ratio", "tokens_per_s", "peak_allocated_mb", "speed", "mfu"):
         assert row[column] is pd.NA
     assert only(study[1]["memory"], status="oom")["peak_allocated_mb"] is pd.NA
 
@@ -179,8 +177,6 @@ def test_noise_floor_and_verdicts(study):
     noise = study[1]["noise"]
     assert (noise["ratio"] - 1).abs().max() < 0.05 and (noise["half_width"] > 0).all()
     assert (study[1]["steps"]["noise_floor"] == noise["half_width"].max()).all()
-    assert verdict(1.06, 1.2, 0.05) == "faster" and verdict(1.04, 1.2, 0.05) == "no difference shown"
-    assert verdict(0.8, 0.94, 0.05) == "slower" and verdict(None, None, 0.05) is None
 
 
 def test_warmup_is_relative_to_the_steady_state(study):
@@ -313,29 +309,6 @@ def test_missing_inputs_are_told(tmp_path):
     listing.write_text("results/strange.bin\n")
     with pytest.raises(UserError, match=r"strange\.bin"):
         sort_paths(listing)
-
-
-def _score(per, low, high, name="exact", prompts=None):
-    metric = {"value": sum(per) / len(per), "low": low, "high": high, "n": len(per), "per_prompt": per}
-    return Source(
-        name, "", {"metrics": {name: metric}, "main": name, "prompts": prompts or list(range(len(per)))}
-    )
-
-
-def test_gate_needs_both_intervals_and_pairs():
-    equal = _score([1.0] * 30 + [0.0] * 10, 0.6, 0.9)
-    assert gate(equal, equal)
-    # Intervals meet, yet the same prompts are lost every time: the pairs show it.
-    better = _score([1.0] * 38 + [0.0] * 2, 0.85, 0.99)
-    assert not gate(equal, better) and gate(better, equal)
-    # Where lower is better, the sides swap.
-    low, high = (
-        _score([2.0, 2.1] * 20, 2.0, 2.1, "scorer_nll"),
-        _score([3.0, 3.1] * 20, 3.0, 3.1, "scorer_nll"),
-    )
-    assert gate(low, high) and not gate(high, low)
-    with pytest.raises(UserError, match="other prompts"):
-        gate(equal, _score([1.0] * 40, 0.9, 1.0, prompts=[f"x{k}" for k in range(40)]))
 
 
 def test_pairs_keep_blocks_and_prompts_together():

@@ -10,7 +10,7 @@ import pynvml
 import pytest
 import torch
 
-from pardec.evidence.tables.cell_row import resources
+from pardec.evidence.tables.cells import resources
 from pardec.measure import cell, device, gpu
 from pardec.measure.boundary import largest_batch, tries
 from pardec.measure.cell import out_of_memory

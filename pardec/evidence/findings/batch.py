@@ -40,8 +40,8 @@ def _one(task: str, rows: list[Row]) -> list[Found]:
         for column in ("batch", "ratio", "throughput_ratio", "tokens_per_s", "steps", "quality"):
             if row[column] is not None:
                 found.append(Pick(ident("batch", task, name, column), "batch", (row["key"],), column))
-    faster = [row for row in rows if row["verdict"] == "faster"]
-    slower = [row for row in rows if row["verdict"] == "slower"]
+    faster = [row for row in rows if row["speed"] == "faster"]
+    slower = [row for row in rows if row["speed"] == "slower"]
     if faster:
         found.append(Pick(ident("batch", task, "last_faster"), "batch", (faster[-1]["key"],), "batch"))
     if slower:

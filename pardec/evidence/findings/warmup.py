@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 
 from pardec.common.lazy import lazy
+from pardec.evidence.comparison import delta as margin
 from pardec.evidence.findings.base import Finding, Found, Row, Rows, computed, ident
-from pardec.evidence.tables.noise import margin, noise_floor
 
 statistics = lazy("pardec.evidence.statistics")
 
@@ -34,7 +34,8 @@ def find(tables: Rows) -> list[Found]:
     last = max(passes)
     told = "warm-up passes measured"
     found.append(computed(ident("warmup", "passes"), "warmup", passes[last], last, told, unit="passes"))
-    settled = _settled(medians, margin(noise_floor(tables["noise"])))
+    widths = [row["half_width"] for row in tables["noise"] if row["half_width"] is not None]
+    settled = _settled(medians, margin(max(widths, default=None)))
     if settled is not None:
         told = "warm-up passes after which every pass takes as long as the samples, within the margin of equality"
         found.append(

@@ -30,7 +30,8 @@ class Table:
 
     needs: what `build` reads: "records", "scores", "likelihoods", "machine", "floors", or names of other
     tables. key: the columns that name a row. build: inputs -> rows as dictionaries; a missing column is null.
-    published: whether its numbers become values (raw samples do not: they stand behind values).
+    published: whether its numbers become values (raw samples do not: they stand behind values). view_of: the table
+    whose rows and columns it shows, under the same keys: only columns of its own become values.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Table:
     columns: dict[str, Column]
     build: Callable[[Inputs], list[dict[str, Any]]]
     published: bool = True
+    view_of: str = ""
 
     def __post_init__(self) -> None:
         labelled = {
@@ -121,7 +123,7 @@ class Table:
     def _name(self, row: dict[str, Any]) -> str:
         parts = [slug(str(row[column])) for column in self.key if row.get(column) is not None]
         name = "/".join(part for part in parts if part)
-        return name.removeprefix(f"{self.name}/")
+        return name if self.view_of else name.removeprefix(f"{self.name}/")
 
 
 def slug(text: str) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pardec.evidence.columns import SOURCES, Column, count, flag, measured, number, size, text
+from pardec.evidence.comparison import COLUMNS as COMPARED
 
 WHAT: dict[str, Column] = {
     "cell": text("the cell's id", nullable=False),
     "experiment": text("the question it belongs to", nullable=False),
+    "experiment_kind": text("what kind of question that is"),
     "task": text("what is generated", nullable=False),
+    "task_label": text("how the page calls it"),
     "data": text("the dataset the prompts come from"),
     "model": text("name of the model", nullable=False),
     "family": text("kind of decoding: autoregressive, masked_diffusion, or what its decoder says"),
     "arm": text("the study's name for decoder and settings"),
+    "label": text("how the page calls the arm"),
     "verified": flag(
         "whether the model gave what its authors published before it was timed; empty: not asked"
     ),
@@ -28,6 +32,8 @@ WHAT: dict[str, Column] = {
     "prompt_mean_tokens": number("tokens", "mean length of the prompts as they were", kind="exact"),
     "new_tokens": count("length of the output canvas", "tokens"),
     "random_prompts": flag("whether random tokens stand in place of the prompts"),
+    "run": count("which of several separate runs of one configuration"),
+    "tuning": flag("whether its prompts are those that settings are chosen on"),
     "role": text(
         "reference where it is the arm that the experiment's other cells are paired with, else cell"
     ),
@@ -97,6 +103,7 @@ TIME: dict[str, Column] = {
 
 PAIRED: dict[str, Column] = {
     "reference": text("the cell of the arm that each sample is paired with"),
+    "reference_arm": text("the study's name for it"),
     "reference_model": text("its model"),
     "reference_decoder": text("its decoder"),
     "reference_family": text("its kind of decoding"),
@@ -127,6 +134,7 @@ PAIRED: dict[str, Column] = {
         better="higher",
     ),
     "n_prompts": size("distinct prompts (or batches of prompts) behind it", "prompts"),
+    "one_prompt": flag("whether all pairs are of one prompt, so that no interval covers a change of prompts"),
     "ratio_spread": number(
         "", "standard deviation of the logarithm of the pairs' latency ratios", "n_pairs", kind="precision"
     ),
@@ -179,50 +187,9 @@ WORK: dict[str, Column] = {
 }
 
 QUALITY: dict[str, Column] = {
-    **measured(
-        "quality",
-        "",
-        "the task's main metric on held-out prompts",
-        count="quality_n",
-        kind="quality",
-        better="quality_better",
-    ),
-    "quality_n": size("prompts scored", "prompts"),
-    "quality_metric": text(
-        "which metric: exact (higher is better), scorer_nll in nats/token (lower is better), ..."
-    ),
-    "quality_better": text("higher or lower"),
-    **measured(
-        "reference_quality",
-        "",
-        "the reference's, on the same prompts",
-        count="quality_n",
-        kind="quality",
-        better="quality_better",
-    ),
-    **measured(
-        "quality_difference",
-        "",
-        "cell - reference, mean over the same prompts",
-        count="quality_pairs",
-        kind="quality",
-        better="quality_better",
-    ),
-    "quality_pairs": size("prompts scored for both", "prompts"),
-    **measured(
-        "distinct_2",
-        "",
-        "distinct share of the generated text's bigrams",
-        count="quality_n",
-        kind="quality",
-        better="higher",
-        label="distinct-2",
-    ),
-    "gate": flag(
-        "whether quality is not shown worse than the reference's: the intervals meet, and the paired "
-        "difference does not "
-        "exclude 0 on the worse side; for text also with distinct-2"
-    ),
+    **COMPARED,
+    "quality_status": text("ok, or why its outputs have no score; empty where none was asked for"),
+    "quality_reason": text("what went wrong then"),
     "outputs_agree": flag(
         "every prompt's timed output is the same in all cells that share model, decoder, settings and canvas"
     ),
@@ -251,10 +218,3 @@ RUN: dict[str, Column] = {
 }
 
 CELL: dict[str, Column] = {**WHAT, **TIME, **PAIRED, **MEMORY, **WORK, **QUALITY, **RUN}
-
-VERDICT: dict[str, Column] = {
-    "noise_floor": number(
-        "", "half-width of the A/A ratios; empty where the study measured none", kind="precision"
-    ),
-    "verdict": text("faster, slower or no difference shown: the ratio's interval against 1 ± noise floor"),
-}

@@ -9,7 +9,7 @@ from pardec.evidence.columns import SOURCES, count, number, text
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.grid import EXPERIMENT
 from pardec.evidence.tables.inputs import Inputs
-from pardec.evidence.tables.pairs import Sample, clean
+from pardec.evidence.tables.pairs import Sample, clean, kind_of
 
 POINTS = 200
 """Most commits kept of a sample; of more, evenly spaced ones and the last."""
@@ -19,7 +19,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
     rows = []
     for record in inputs.records:
         cell = record.body["cell"]
-        if cell["experiment"] == EXPERIMENT and record.body["samples"]:
+        if kind_of(cell, inputs.study("kinds")) == EXPERIMENT and record.body["samples"]:
             trail = {"record": record.path, "record_sha256": record.sha256}
             for place, (at, tokens) in enumerate(curve(middle(record.body["samples"]))):
                 rows.append({"cell": cell["id"], "commit": place, "at_ms": at, "tokens": tokens, **trail})
@@ -49,7 +49,7 @@ TABLE = Table(
     name="commits",
     description="Tokens committed against time in one sample of each cell of the grid experiment: the clean sample "
     "of median end to end time, event by event (evenly thinned where there are many).",
-    needs=("records",),
+    needs=("records", "floors"),
     key=("cell", "commit"),
     columns={
         "cell": text("the cell's id", nullable=False),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from pardec.evidence import comparison
 from pardec.evidence.columns import SOURCES, count, flag, measured, number, size, text
+from pardec.evidence.tables.answers import fastest
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.pairs import interval
 from pardec.evidence.tables.series import compares_kinds, names, over_steps
 
 Row = dict[str, Any]
@@ -15,9 +18,8 @@ Row = dict[str, Any]
 def build(inputs: Inputs) -> list[Row]:
     """One row a series: cells of a diffusion arm that differ in steps alone, against an autoregressive reference.
 
-    The crossover is the fewest steps whose cell passes the gate (column `gate` of `steps`): its quality
-    interval reaches the reference's, and the bootstrap over prompts of the paired difference does not exclude
-    0 on the worse side. Ratios are those of that very cell, paired in its own process.
+    The crossover is the fewest steps whose cell passes the gate (column `gate` of `cells`): equal quality, as
+    `pardec.evidence.comparison` decides it. Ratios are those of that very cell, paired in its own process.
     """
     series = over_steps(row for row in inputs.rows("steps") if compares_kinds(row))
     named = names(series)
@@ -37,7 +39,7 @@ def _series(name: str, rows: list[Row]) -> Row:
         "steps_least": min((p for row in judged if (p := passes(row)) is not None), default=None),
         "steps_most": max((p for row in judged if (p := passes(row)) is not None), default=None),
         "observed": bool(equal) if judged else None,
-        "steps_faster": max((passes(r) for r in rows if r["verdict"] == "faster"), default=None),
+        "steps_faster": max((passes(r) for r in rows if r["speed"] == "faster"), default=None),
         "noise_floor": rows[0]["noise_floor"],
         **_sources(rows),
     }
@@ -58,8 +60,11 @@ def _series(name: str, rows: list[Row]) -> Row:
         out |= {c: first[c] for c in FIRST} | {"steps": passes(first)}
         out |= _sources([first, *(row for row in rows if row is not first)])
     if timed:
-        fastest = max(timed, key=lambda row: row["ratio"])
-        out |= {f"fastest_{c}": fastest[c] for c in FASTEST} | {"fastest_steps": passes(fastest)}
+        best = max(timed, key=lambda row: row["ratio"])
+        chosen = fastest(best, len(timed))
+        out |= {f"fastest_{c}": best[c] for c in FASTEST} | {"fastest_steps": passes(best)}
+        out |= {**interval("fastest_ratio", chosen), "fastest_of": len(timed)}
+        out["fastest_verdict"] = comparison.speed(chosen.low, chosen.high, best["delta"])
     return out
 
 
@@ -98,7 +103,7 @@ FIRST = (
     "cell", "status", "verdict", "n_pairs", "quality_n", "nfe", "reference_latency_ms",
     *(column for name, stem, _ in INTERVALS for column in (name, f"{stem}_low", f"{stem}_high")),
 )  # fmt: skip
-FASTEST = ("cell", "verdict", "n_pairs", "quality", "latency_ms", "ratio", "ratio_low", "ratio_high")
+FASTEST = ("cell", "n_pairs", "quality", "latency_ms")
 
 COLUMNS = {
     "task": text("what is generated", nullable=False),
@@ -157,7 +162,7 @@ COLUMNS = {
             **(QUALITY if name.startswith("quality") else {"count": "n_pairs", "better": BETTER.get(name)}),
         ).items()
     },
-    "verdict": text("of the crossover's ratio: faster, slower or no difference shown"),
+    "verdict": text("of the crossover's cell: faster, slower or no difference shown, at equal quality"),
     "fastest_cell": text("the fastest cell of those at equal quality"),
     "fastest_steps": count("its steps", "steps"),
     "fastest_quality": number("", "its quality", "quality_n", kind="quality", better="quality_better"),
@@ -165,10 +170,11 @@ COLUMNS = {
     **measured(
         "fastest_ratio",
         "×",
-        "latency of the reference / of the fastest cell",
+        "latency of the reference / of the fastest cell; its interval holds for the largest of all at once",
         count="fastest_n_pairs",
         better="higher",
     ),
+    "fastest_of": count("cells at equal quality that it is the fastest of", "cells", kind="count"),
     "fastest_n_pairs": count("pairs behind it", "pairs"),
     "fastest_verdict": text("of that ratio"),
     "noise_floor": number("", "half-width of the A/A ratios", kind="precision"),

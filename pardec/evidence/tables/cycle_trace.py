@@ -18,7 +18,7 @@ TIMES = ("cycle_ms", "draft_ms", "verify_ms", "other_ms")
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
-    for trial in drafting.trials(inputs.records):
+    for trial in drafting.trials(inputs):
         if trial.ok and not trial.tuning and any(map(drafting.cycles, trial.own.samples)):
             groups[trial.own.arm, trial.task].append(trial)
     return [row for _, found in sorted(groups.items()) for row in _cycles(representative(found))]
@@ -53,7 +53,7 @@ def _cycles(trial: Trial) -> list[dict[str, Any]]:
 TABLE = Table(
     name="cycle_trace",
     description="One row a cycle: the first visit of each prompt, in one run of each drafting arm.",
-    needs=("records",),
+    needs=("records", "floors"),
     key=("arm", "task", "prompt", "cycle"),
     columns={
         "arm": text("the study's name for decoder and settings", nullable=False),

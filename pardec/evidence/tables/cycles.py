@@ -17,7 +17,7 @@ statistics = lazy("pardec.evidence.statistics")
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
     groups: dict[tuple[str, str], list[Trial]] = defaultdict(list)
-    for trial in drafting.trials(inputs.records):
+    for trial in drafting.trials(inputs):
         if trial.ok and not trial.tuning and any(map(drafting.cycles, trial.own.samples)):
             groups[trial.own.arm, trial.task].append(trial)
     return [
@@ -76,7 +76,7 @@ TABLE = Table(
     name="cycles",
     description="One row a drafting arm, workload and position in the block, over all cycles but the last of "
     "each text, in one run.",
-    needs=("records",),
+    needs=("records", "floors"),
     key=("arm", "task", "position"),
     columns={
         "arm": text("the study's name for decoder and settings", nullable=False),

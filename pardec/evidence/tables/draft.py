@@ -12,9 +12,8 @@ from pardec.evidence.columns import SOURCES, Column, count, flag, measured, numb
 from pardec.evidence.drafting import Trial
 from pardec.evidence.ideas import Ideas
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.inputs import Inputs
-from pardec.evidence.tables.pairs import Sample, clean, flags, tpot_ms
+from pardec.evidence.tables.pairs import Sample, clean, flags, interval, tpot_ms
 
 statistics = lazy("pardec.evidence.statistics")
 verdicts = lazy("pardec.evidence.verdicts")
@@ -24,7 +23,7 @@ Row = dict[str, Any]
 
 
 def build(inputs: Inputs) -> list[Row]:
-    trials = [trial for trial in drafting.trials(inputs.records) if not trial.tuning]
+    trials = [trial for trial in drafting.trials(inputs) if not trial.tuning]
     prompts = [row for row in inputs.rows("draft_prompts") if not row["tuning"]]
     by_arm: dict[str, dict[str, list[Trial]]] = defaultdict(lambda: defaultdict(list))
     for trial in trials:
@@ -95,12 +94,12 @@ def compared(prompts: list[Row], trials: list[Trial], ideas: Ideas) -> Row:
         "impossible": sum(row["impossible"] for row in prompts),
     }
     if cycles:
-        row |= with_interval("tau", _pooled(prompts))
-        row |= with_interval("tau_mean", statistics.mean(list(taus.values())))
+        row |= interval("tau", _pooled(prompts))
+        row |= interval("tau_mean", statistics.mean(list(taus.values())))
     for name, against in (("ratio_ar", ideas.reference), ("ratio", baseline)):
         found = verdicts.effect(ratios(prompts, against))
         if found is not None:
-            row |= with_interval(name, found.pooled)
+            row |= interval(name, found.pooled)
             row[f"{name}_prompts"] = found.pooled.n
     return row
 
@@ -154,8 +153,8 @@ def _times(samples: list[Sample]) -> Row:
     draft = [next(drafting.timed_cycles(sample))["cycle_ms"] for sample in samples if drafting.cycles(sample)]
     return {
         "n": len(samples),
-        **with_interval("tpot_ms", statistics.median([tpot_ms(s) for s in samples]), "tpot"),
-        **with_interval("latency_ms", statistics.median(e2e), "latency"),
+        **interval("tpot_ms", statistics.median([tpot_ms(s) for s in samples]), "tpot"),
+        **interval("latency_ms", statistics.median(e2e), "latency"),
         "ttft_ms": _middle(first),
         "first_draft_ms": _middle(draft),
         "decode_ms": _middle(decode),
@@ -269,7 +268,7 @@ TABLE = Table(
     name="draft",
     description="One row a drafting arm and workload, and one over all: speed in pairs, tau, losslessness, and where a "
     "cycle's time goes.",
-    needs=("ideas_file", "records", "draft_prompts"),
+    needs=("ideas_file", "records", "floors", "draft_prompts"),
     key=("arm", "task"),
     columns=COLUMNS,
     build=build,

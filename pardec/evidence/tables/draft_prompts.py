@@ -7,7 +7,7 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
-from pardec.evidence import drafting, lossless
+from pardec.evidence import drafting
 from pardec.evidence.columns import SOURCES, count, flag, number, text
 from pardec.evidence.drafting import Side, Trial
 from pardec.evidence.tables.base import Table
@@ -18,8 +18,8 @@ np = lazy("numpy")
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
-    trials = [trial for trial in drafting.trials(inputs.records) if trial.ok]
-    greedy = lossless.greedy_outputs(trials)
+    trials = [trial for trial in drafting.trials(inputs) if trial.ok]
+    greedy = drafting.greedy_outputs(trials)
     try:
         return [row for trial in trials for row in _rows(trial, greedy)]
     except (TypeError, ValueError, KeyError) as error:
@@ -28,7 +28,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
         ) from None
 
 
-def _rows(trial: Trial, greedy: dict[tuple, lossless.Greedy]) -> list[dict[str, Any]]:
+def _rows(trial: Trial, greedy: dict[tuple, drafting.Greedy]) -> list[dict[str, Any]]:
     rates = _ratios(trial)
     rows = []
     for prompt in trial.prompts:
@@ -48,7 +48,7 @@ def _rows(trial: Trial, greedy: dict[tuple, lossless.Greedy]) -> list[dict[str, 
                 "ratio": rates.get(prompt),
                 "tau": drafting.tau(own),
                 "cycles": len(cycles),
-                **lossless.held(trial, prompt, greedy),
+                **drafting.held(trial, prompt, greedy),
                 **_beside(trial, prompt),
                 "impossible": sum(map(drafting.impossible, cycles)),
                 "undrafted": sum(map(drafting.undrafted, cycles)),
@@ -101,7 +101,7 @@ TABLE = Table(
     name="draft_prompts",
     description="One row a drafting cell and prompt: throughput ratio to the reference of its process, tau, and "
     "whether tokens and taus are the same.",
-    needs=("records",),
+    needs=("records", "floors"),
     key=("cell", "prompt"),
     columns={
         "cell": text("the cell's id", nullable=False),

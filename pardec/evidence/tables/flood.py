@@ -8,11 +8,10 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import Column, count, measured, number, text
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.cell_columns import CELL, VERDICT
-from pardec.evidence.tables.cell_row import with_interval
-from pardec.evidence.tables.experiment import cut
+from pardec.evidence.tables.cell_columns import CELL
 from pardec.evidence.tables.inputs import Inputs
-from pardec.evidence.tables.pairs import clean
+from pardec.evidence.tables.pairs import clean, interval
+from pardec.evidence.tables.views import of_kind
 
 statistics = lazy("pardec.evidence.statistics")
 
@@ -74,7 +73,7 @@ FLOOD: dict[str, Column] = {
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
     records = {record.path: record for record in inputs.records}
-    rows = cut(inputs, EXPERIMENT)
+    rows = of_kind(inputs, EXPERIMENT)
     for row in rows:
         settings = json.loads(row["settings"] or "{}")
         row |= {name: settings.get(name) for name in ("candidates", "order", "plan", "chunk_batch")}
@@ -118,12 +117,12 @@ def rates(samples: list[dict[str, Any]]) -> dict[str, Any]:
     """Rates, counts and shares of the samples of one cell; nothing of a render where nothing was rendered."""
     seconds = [sample["e2e_ms"] / 1000 for sample in samples]
     written = [sample["useful"] / s for sample, s in zip(samples, seconds, strict=True)]
-    row = dict(with_interval("characters_per_s", statistics.median(written)))
+    row = dict(interval("characters_per_s", statistics.median(written)))
     facts = [sample["cycles"][0] for sample in samples if sample.get("cycles")]
     if len(facts) != len(samples):
         return row
     each = [fact["chunks"] / s for fact, s in zip(facts, seconds, strict=True)]
-    row |= with_interval("chunks_per_s", statistics.median(each))
+    row |= interval("chunks_per_s", statistics.median(each))
     for column, fact in (("chunks", "chunks"), ("characters", "characters"), ("cut", "cut")):
         row[column] = sum(f[fact] for f in facts) / len(facts)
     row["invalid_roots"] = sum(f["invalid"] for f in facts) / len(facts)
@@ -148,8 +147,9 @@ def shares(samples: list[dict[str, Any]]) -> dict[str, float]:
 TABLE = Table(
     name="flood",
     description="One row a cell of Flash Flood: where its time goes, its rates, and how much of it is right.",
-    needs=("cells", "noise", "records", "scores"),
+    needs=("cells", "records", "scores"),
     key=("cell",),
-    columns={**CELL, **VERDICT, **FLOOD},
+    columns={**CELL, **FLOOD},
     build=build,
+    view_of="cells",
 )

@@ -8,9 +8,9 @@ from typing import Any
 
 from pardec.evidence.columns import Column, count, flag, measured
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.cell_columns import CELL, VERDICT
-from pardec.evidence.tables.experiment import cut
+from pardec.evidence.tables.cell_columns import CELL
 from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.views import of_kind
 
 EXPERIMENT = "grid"
 RIGHT = 0.99
@@ -58,7 +58,7 @@ SIZE: dict[str, Column] = {
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
-    rows = cut(inputs, EXPERIMENT)
+    rows = of_kind(inputs, EXPERIMENT)
     for row in rows:
         side = math.isqrt(row["new_tokens"])
         row["side"] = side if side * side == row["new_tokens"] else None
@@ -77,8 +77,9 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 TABLE = Table(
     name="grid",
     description="One row a cell of the Mega-Grid: passes, time and correctness by size.",
-    needs=("cells", "noise", "scores"),
+    needs=("cells", "scores"),
     key=("cell",),
-    columns={**CELL, **VERDICT, **SIZE},
+    columns={**CELL, **SIZE},
     build=build,
+    view_of="cells",
 )

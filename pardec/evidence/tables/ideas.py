@@ -9,9 +9,9 @@ from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, count, flag, measured, number, size, text
 from pardec.evidence.ideas import BEST_FIXED, Idea, Ideas, Setting
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.draft import ALL, ratios
 from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.pairs import interval
 
 statistics = lazy("pardec.evidence.statistics")
 verdicts = lazy("pardec.evidence.verdicts")
@@ -155,14 +155,14 @@ class _Judged:
             row[f"{kind}_p"] = self.adjusted[kind]
             if found is None:
                 continue
-            row |= with_interval(name, found.pooled)
+            row |= interval(name, found.pooled)
             row |= {"prompts": found.pooled.n, "workloads": len(found.workloads), "runs": len(found.runs)}
             if kind == "speed":
                 for run in (1, 2):
-                    row |= with_interval(f"ratio_run{run}", found.runs.get(run))
+                    row |= interval(f"ratio_run{run}", found.runs.get(run))
                 worst = min(found.workloads.items(), key=lambda item: item[1].value)
                 row |= {"worst_task": worst[0], "worst_prompts": worst[1].n}
-                row |= with_interval("worst_ratio", worst[1])
+                row |= interval("worst_ratio", worst[1])
         row |= _taus(self.paired)
         return {**row, "status": row["speed_status"]}
 

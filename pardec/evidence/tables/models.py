@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pardec.evidence.columns import SOURCES, count, flag, measured, number, size, text
+from pardec.evidence.comparison import lower_is_better
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.compare import lower_is_better
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.likelihood import model_of
 

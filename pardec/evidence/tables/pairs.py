@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from pardec.study import kinds as kinds_of_study
+
 Sample = dict[str, Any]
+
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,23 @@ def tpot_ms(sample: Sample) -> float:
     if tokens - first < 0.5:
         return sample["e2e_ms"] / tokens
     return (sample["e2e_ms"] - sample["first_ms"]) / (tokens - first)
+
+
+def kind_of(cell: dict[str, Any], kinds: dict[str, str]) -> str:
+    """The kind of a cell's experiment, by what the study says of each."""
+    return kinds.get(cell["experiment"]) or kinds_of_study.kind_of(cell["experiment"])
+
+
+def task_of(cell: dict[str, Any]) -> str:
+    return cell.get("task") or cell["workload"]
+
+
+def interval(name: str, estimate: Any, stem: str = "") -> dict[str, Any]:
+    """A column and its two bounds; empty for no estimate."""
+    if estimate is None:
+        return {}
+    stem = stem or name
+    return {name: estimate.value, f"{stem}_low": estimate.low, f"{stem}_high": estimate.high}
 
 
 def _key(sample: Sample) -> tuple:

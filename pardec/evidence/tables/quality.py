@@ -7,8 +7,8 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.evidence.columns import SOURCES, count, flag, measured, size, text
+from pardec.evidence.comparison import lower_is_better
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.compare import lower_is_better
 from pardec.evidence.tables.inputs import Inputs
 
 
@@ -26,7 +26,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
                     "value_low": content.get("low"),
                     "value_high": content.get("high"),
                     "n": content.get("n") or (len(per) if per else None),
-                    "main": name == score.body["main"],
+                    "main": name == score.body.get("main"),
                     "better": "lower" if lower_is_better(name, content) else "higher",
                     "status": content.get("status", "ok") if body["metrics"] else body["status"],
                     "reason": content.get("reason") if body["metrics"] else body["reason"],

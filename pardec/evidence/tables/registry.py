@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pardec.common.registry import Registry
+from pardec.evidence.columns import Column
 from pardec.evidence.tables.base import Table
 
 _HERE = "pardec.evidence.tables"
@@ -12,16 +13,17 @@ TABLES = Registry(
     {
         "cells": f"{_HERE}.cells:TABLE",
         "samples": f"{_HERE}.samples:TABLE",
-        "noise": f"{_HERE}.noise:TABLE",
-        "steps": f"{_HERE}.steps:TABLE",
-        "batch": f"{_HERE}.batch:TABLE",
-        "length": f"{_HERE}.length:TABLE",
-        "prompts": f"{_HERE}.prompts:TABLE",
-        "memory": f"{_HERE}.memory:TABLE",
+        "noise": f"{_HERE}.views:NOISE",
+        "steps": f"{_HERE}.views:STEPS",
+        "batch": f"{_HERE}.views:BATCH",
+        "length": f"{_HERE}.views:LENGTH",
+        "prompts": f"{_HERE}.views:PROMPTS",
+        "memory": f"{_HERE}.views:MEMORY_TABLE",
         "quality": f"{_HERE}.quality:TABLE",
         "likelihood": f"{_HERE}.likelihood:TABLE",
+        "answers": f"{_HERE}.answers:ANSWERS",
         "crossover": f"{_HERE}.crossover:TABLE",
-        "pareto": f"{_HERE}.pareto:TABLE",
+        "pareto": f"{_HERE}.views:PARETO",
         "scaling": f"{_HERE}.scaling:TABLE",
         "warmup": f"{_HERE}.warmup:TABLE",
         "stability": f"{_HERE}.stability:TABLE",
@@ -49,3 +51,17 @@ def needs(name: str) -> tuple[str, ...]:
     """What table `name` is built from: some of `FILES`, and names of other tables. Imports no pandas."""
     table: Table = TABLES.load(name)
     return table.needs
+
+
+def own_columns(table: Table) -> dict[str, Column]:
+    """Columns of `table` that are not those of the table that it is a view of."""
+    shared = TABLES.load(table.view_of).columns if table.view_of else {}
+    return {name: column for name, column in table.columns.items() if name not in shared}
+
+
+def value_id(name: str, key: str, column: str) -> str:
+    """The id of the value in row `key`, column `column` of table `name`: one number has one id, that of `cells` where
+    the table is a view of it."""
+    table: Table = TABLES.load(name)
+    shared = table.view_of and column in TABLES.load(table.view_of).columns
+    return f"{table.view_of if shared else name}/{key}/{column}"

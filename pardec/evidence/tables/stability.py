@@ -10,9 +10,8 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, count, measured, number, size, text
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.cell_row import task_of
 from pardec.evidence.tables.inputs import Inputs, Source
-from pardec.evidence.tables.pairs import Sample, clean, flags
+from pardec.evidence.tables.pairs import Sample, clean, flags, task_of
 
 statistics = lazy("pardec.evidence.statistics")
 

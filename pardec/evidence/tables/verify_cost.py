@@ -8,8 +8,8 @@ from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, count, measured, number, size, text
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.cell_row import with_interval
 from pardec.evidence.tables.inputs import Inputs, Source
+from pardec.evidence.tables.pairs import interval
 
 statistics = lazy("pardec.evidence.statistics")
 
@@ -49,8 +49,8 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
             "model": model,
             "nodes": nodes,
             "n": cost.n,
-            **with_interval("verify_ms", cost, "verify"),
-            **with_interval("cost", statistics.ratio_of_medians(samples, taken[1], rounds, rounds)),
+            **interval("verify_ms", cost, "verify"),
+            **interval("cost", statistics.ratio_of_medians(samples, taken[1], rounds, rounds)),
             "draft_ms": draft,
             "record": source.path,
             "record_sha256": source.sha256,

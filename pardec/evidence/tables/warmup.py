@@ -7,9 +7,8 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, count, number, text
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.cell_row import task_of
 from pardec.evidence.tables.inputs import Inputs
-from pardec.evidence.tables.pairs import clean
+from pardec.evidence.tables.pairs import clean, task_of
 
 statistics = lazy("pardec.evidence.statistics")
 

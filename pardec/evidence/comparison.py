@@ -1,0 +1,296 @@
+"""A cell against its reference: how fast, at what quality, and what follows. Decided here and nowhere else.
+
+Equal quality is non-inferiority: the 95 % interval of the paired difference lies above minus the metric's margin, so
+that fewer prompts make it harder to show, never easier. Where a cell wrote its reference's tokens on every prompt, it
+is lossless and needs no metric.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pardec.common.errors import UserError
+from pardec.common.lazy import lazy
+from pardec.evidence.columns import Column, flag, measured, number, size, text
+from pardec.quality.registry import METRICS
+
+if TYPE_CHECKING:
+    from pardec.evidence.statistics import Estimate
+    from pardec.evidence.tables.inputs import Source
+
+statistics = lazy("pardec.evidence.statistics")
+
+Row = dict[str, Any]
+FASTER, SLOWER, EVEN = "faster", "slower", "no difference shown"
+WORSE, NOT_COMPARABLE = "worse", "not comparable"
+VERDICTS = (FASTER, EVEN, SLOWER, WORSE, NOT_COMPARABLE)
+REASONS = {
+    "ratio": "the speed ratio's interval against 1 ± δ",
+    "unfinished": "the cell did not finish",
+    "few pairs": "too few clean pairs for an interval",
+    "worse": "its quality is shown worse than the reference's",
+    "few prompts": "equal quality is not shown: the difference's interval reaches beyond the margin",
+    "not scored": "its quality was not scored, and its tokens are not the reference's",
+    "no reference score": "the reference's quality was not scored, and its tokens are not the cell's",
+    "no candidate": "no arm was paired with this reference",
+}
+"""Why a verdict is what it is, or why there is none."""
+MIN_PAIRS = 6
+"""Fewest clean pairs for a verdict: below six no order-statistic interval of a median reaches 95 %."""
+DELTA = 0.03
+"""A ratio within this of one is no difference of practical meaning, where noise is smaller or was not measured."""
+PAIRED_NOISE, FALLBACK = "A/A pairs", "fallback"
+OTHER_FLOORS = {"tau": "higher", "bound_gap": "lower"}
+"""What a model may be held to beside the metrics of outputs, and which direction is better."""
+ROUNDING_ULP = 2.0
+"""By so many units in the last place two logits change places by the last rounding alone: each of both is off by at
+most half of one, in either of two passes."""
+GUARDS = ("distinct_2",)
+"""Metrics beside a likelihood that may not be worse either: text that repeats itself is likely, not good."""
+
+
+def delta(noise: float | None) -> float:
+    """δ, within which two times are equal for all practical purposes: a quiet machine does not narrow it."""
+    return DELTA if noise is None else max(DELTA, noise)
+
+
+def speed(low: float | None, high: float | None, within: float) -> str | None:
+    """What a ratio's interval says against 1 ± `within`; None without an interval."""
+    if low is None or high is None:
+        return None
+    if low > 1 + within:
+        return FASTER
+    return SLOWER if high < 1 - within else EVEN
+
+
+def verdict(row: Row) -> tuple[str | None, str | None]:
+    """(verdict, key of `REASONS`) of a cell's row; (None, None) for a cell that is paired with nothing.
+
+    Reads status, reference_decoder, n_pairs, ratio_low, ratio_high, delta, lossless, gate, quality, reference_quality,
+    quality_difference_low, quality_difference_high and quality_better.
+    """
+    if row.get("reference_decoder") is None:
+        return None, None
+    if row["status"] != "ok":
+        return NOT_COMPARABLE, "unfinished"
+    shown = speed(row.get("ratio_low"), row.get("ratio_high"), row["delta"])
+    if shown is None or (row.get("n_pairs") or 0) < MIN_PAIRS:
+        return NOT_COMPARABLE, "few pairs"
+    if row.get("gate"):
+        return shown, "ratio"
+    if row.get("quality") is None:
+        return NOT_COMPARABLE, "not scored"
+    if row.get("reference_quality") is None:
+        return NOT_COMPARABLE, "no reference score"
+    return (WORSE, "worse") if row.get("shown_worse") else (NOT_COMPARABLE, "few prompts")
+
+
+def lower_is_better(metric: str, content: Row | None = None) -> bool:
+    """Whether a lower value is the better one: as the scored metric says of itself (`better`), else as its entry of
+    `METRICS` declares.
+
+    Raises:
+        UserError: the score does not say, and there is no such metric.
+    """
+    declared = (content or {}).get("better") or OTHER_FLOORS.get(metric)
+    return (declared or METRICS.load(metric).better) == "lower"
+
+
+def margin(metric: str, margins: dict[str, float]) -> float:
+    """The study's margin of a metric, else the one that the metric declares."""
+    return margins[metric] if metric in margins else METRICS.load(metric).margin
+
+
+def main_metric(score: Source) -> tuple[str, Row]:
+    """Name and content of the metric that is the workload's quality."""
+    name = score.body["main"]
+    if name not in score.body["metrics"]:
+        fix = "score this cell again"
+        raise UserError(score.path, f"has no metric {name!r}, which it calls its main one", fix)
+    return name, score.body["metrics"][name]
+
+
+def per_prompt(score: Source, metric: str) -> dict[Any, float] | None:
+    """Values by prompt id (by place where the score names no prompts); None where the metric has none."""
+    content = score.body["metrics"].get(metric) or {}
+    values = content.get("per_prompt")
+    if not values:
+        return None
+    names = content.get("prompts") or score.body.get("prompts") or range(len(values))
+    if len(names) != len(values):
+        message = f"metric {metric!r} has {len(values)} values for {len(names)} prompts"
+        raise UserError(score.path, message, "score again")
+    return {name: math.nan if v is None else float(v) for name, v in zip(names, values, strict=True)}
+
+
+def difference(score: Source, reference: Source, metric: str) -> Estimate | None:
+    """Estimate of score - reference, paired by prompt; None where either lacks the metric's values per prompt.
+
+    Raises:
+        UserError: the two were scored on different prompts.
+    """
+    a, b = (per_prompt(source, metric) for source in (score, reference))
+    if a is None or b is None:
+        return None
+    # A prompt too long for one side is lost to it, and named; the others are still pairs.
+    lost = score.body.get("lost") or reference.body.get("lost")
+    if a.keys() != b.keys() and not lost:
+        raise UserError(score.path, f"was scored on other prompts than {reference.path}", "score both again")
+    names = sorted(a.keys() & b.keys(), key=str)
+    span = METRICS.load(metric).span if metric in METRICS else None
+    return statistics.paired_difference([a[k] for k in names], [b[k] for k in names], span)
+
+
+def not_worse(gap: Estimate | None, lower: bool, within: float) -> bool | None:
+    """Whether a difference is shown to be no worse than by the margin `within`; None without an interval."""
+    if gap is None or gap.low is None or gap.high is None:
+        return None
+    return bool(gap.high < within if lower else gap.low > -within)
+
+
+def quality(
+    path: str | None,
+    reference_path: str | None,
+    scores: dict[str, Source],
+    margins: dict[str, float],
+    lossless: bool | None = None,
+) -> Row:
+    """The quality columns of a cell whose outputs are scored at `path`, against those at `reference_path`.
+
+    lossless: whether its timed tokens are its reference's; scores that differ on a prompt deny it.
+    """
+    score, reference = scores.get(path or ""), scores.get(reference_path or "")
+    row: Row = {"lossless": lossless, "gate": True if lossless else None, "shown_worse": None}
+    if score is None or score.body.get("status", "ok") != "ok":
+        return row
+    name, content = main_metric(score)
+    lower, per = lower_is_better(name, content), content.get("per_prompt")
+    row |= {
+        "quality": content["value"],
+        "quality_low": content.get("low"),
+        "quality_high": content.get("high"),
+        "quality_n": content.get("n") or (len(per) if per else None),
+        "quality_metric": name,
+        "quality_better": "lower" if lower else "higher",
+    }
+    spread = score.body["metrics"].get("distinct_2")
+    if spread:
+        row |= {f"distinct_2{end}": spread.get(key) for end, key in ENDS}
+    if reference is None or reference.body.get("status", "ok") != "ok":
+        return row
+    if name not in reference.body["metrics"]:
+        raise UserError(reference.path, f"lacks metric {name!r} of {score.path}", "score both again")
+    row |= {f"reference_quality{end}": reference.body["metrics"][name].get(key) for end, key in ENDS}
+    gap, within = difference(score, reference, name), margin(name, margins)
+    row["quality_margin"] = within
+    if gap is None:
+        return row
+    row |= {
+        "quality_difference": gap.value,
+        "quality_difference_low": gap.low,
+        "quality_difference_high": gap.high,
+        "quality_pairs": gap.n,
+    }
+    a, b = per_prompt(score, name), per_prompt(reference, name)
+    if lossless and any(abs(a[k] - b[k]) > 1e-6 * max(1.0, abs(a[k])) for k in a.keys() & b.keys()):
+        row["lossless"] = lossless = False
+    if gap.low is not None:
+        row["shown_worse"] = bool(gap.low > 0 if lower else gap.high < 0)
+    equal = not_worse(gap, lower, within)
+    if equal and lower:
+        guards = [g for g in GUARDS if g in score.body["metrics"] and g in reference.body["metrics"]]
+        equal = all(
+            not_worse(difference(score, reference, g), lower_is_better(g), margin(g, margins)) for g in guards
+        )
+    row["gate"] = True if lossless else equal
+    return row
+
+
+ENDS = (("", "value"), ("_low", "low"), ("_high", "high"))
+
+
+def same_tokens(
+    outputs: Sequence[Row] | None,
+    reference: Sequence[Row] | None,
+    trim: dict[str, int],
+    precision: str | None,
+) -> Row:
+    """{lossless, lossless_prompts}: whether tokens are the reference's on every prompt that both wrote; on how many.
+
+    trim: by prompt how many tokens stand before the end token (what stands behind it is nobody's); a prompt that it
+    lacks is compared whole.
+    """
+    a, b = ({str(one["prompt"]): one for one in side or ()} for side in (outputs, reference))
+    shared = sorted(a.keys() & b.keys())
+    if not shared:
+        return {"lossless": None, "lossless_prompts": None}
+    reach = max((one.get("behind_ulp") or 0.0 for one in b.values()), default=0.0)
+    same = all(
+        faithful(
+            a[p]["tokens"][: trim.get(p)],
+            b[p]["tokens"][: trim.get(p)],
+            precision,
+            a[p].get("behind_ulp"),
+            reach,
+        )
+        for p in shared
+    )
+    return {"lossless": same, "lossless_prompts": len(shared)}
+
+
+def faithful(
+    tokens: Sequence[int], right: Sequence[int], precision: str | None, behind: float | None, reach: float
+) -> bool:
+    """Whether an output holds the tokens that a sequential decoder of the same model writes, up to rounding.
+
+    In float32 tokens are the same or wrong. In a shorter format passes of another shape round differently, and a token
+    may part from the sequential arm's where two logits all but tie (Yuan et al. 2025, arXiv 2506.09501). There an
+    output is faithful whose every token is, given those before it, the model's best up to rounding: no farther
+    `behind` the best, in units in the last place, than `ROUNDING_ULP` or than the sequential outputs' worst, `reach`.
+    """
+    if tuple(tokens) == tuple(right):
+        return True
+    exact = precision in (None, "float32")
+    return not exact and behind is not None and behind <= max(ROUNDING_ULP, reach)
+
+
+def useful_tokens(samples: Iterable[Row], reference: Iterable[Row]) -> dict[str, int]:
+    """By prompt the tokens before the end token, the larger of both sides; of samples of one prompt alone."""
+    kept: dict[str, int] = {}
+    for sample in (*samples, *reference):
+        if len(sample["prompts"]) == 1:
+            prompt = str(sample["prompts"][0])
+            kept[prompt] = max(kept.get(prompt, 0), sample["useful"])
+    return kept
+
+
+COLUMNS: dict[str, Column] = {
+    **measured("quality", "", "the task's main metric on held-out prompts", count="quality_n", kind="quality",
+               better="quality_better"),
+    "quality_n": size("prompts scored", "prompts"),
+    "quality_metric": text("which metric: exact (higher is better), scorer_nll in nats/token (lower is better), ..."),
+    "quality_better": text("higher or lower"),
+    **measured("reference_quality", "", "the reference's, on the same prompts", count="quality_n", kind="quality",
+               better="quality_better"),
+    **measured("quality_difference", "", "cell - reference, mean over the same prompts", count="quality_pairs",
+               kind="quality", better="quality_better"),
+    "quality_pairs": size("prompts scored for both", "prompts"),
+    "quality_margin": number("", "how much worse still counts as equal", kind="exact"),
+    **measured("distinct_2", "", "distinct share of the generated text's bigrams", count="quality_n", kind="quality",
+               better="higher", label="distinct-2"),
+    "gate": flag("whether quality is shown equal: lossless, or the paired difference's interval lies above minus the "
+                 "margin (for a likelihood that of distinct-2 too)", label="equal quality"),
+    "shown_worse": flag("whether the paired difference's interval lies wholly on the worse side of 0"),
+    "lossless": flag("whether its tokens are the reference's on every prompt that both were timed on, and no score "
+                     "differs; empty where none was recorded", label="lossless"),
+    "lossless_prompts": size("prompts whose tokens were compared", "prompts"),
+    "noise_floor": number("", "half-width of the A/A ratios; empty where the study measured none", kind="precision"),
+    "delta": number("", "δ, what counts as no difference: 3 %, or the noise floor where that is wider",
+                    kind="precision", label="δ"),
+    "noise_source": text(f"where δ comes from: {PAIRED_NOISE}, or {FALLBACK} where there are none"),
+    "speed": text("faster, slower or no difference shown: the ratio's interval against 1 ± δ, whatever the quality"),
+    "verdict": text(f"{', '.join(VERDICTS)}: speed at equal quality; empty for a cell that is paired with nothing"),
+    "verdict_reason": text("what decided it"),
+}  # fmt: skip
