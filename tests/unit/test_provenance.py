@@ -37,7 +37,7 @@ def test_a_sidecar_hashes_what_was_read_and_written(here):
         (here / name).write_text(name)
     begin = now()
     argv = [SCRIPT, "--table", "noise", "--out-csv", "out.csv"]
-    more = {"modules": ["pardec.evidence.tables.noise"], "wildcards": {"table": "noise"}}
+    more = {"modules": ["pardec.evidence.tables.views"], "wildcards": {"table": "noise"}}
     write_sidecar(["out.csv", "out.parquet"], argv, begin, ["in.json", here / "in.json"], **more)
     block = read_json("out.provenance.json")
     assert block["inputs"] == [{"path": "in.json", "sha256": sha256("in.json")}]
@@ -45,7 +45,7 @@ def test_a_sidecar_hashes_what_was_read_and_written(here):
     assert block["rule"] == "tabulate" and block["wildcards"] == {"table": "noise"}
     assert block["params"] == {"table": "noise", "out-csv": "out.csv"}
     assert block["command"] == "python scripts/tabulate.py --table noise --out-csv out.csv"
-    assert {"scripts/tabulate.py", "pardec/evidence/tables/noise.py"} <= set(block["code"])
+    assert {"scripts/tabulate.py", "pardec/evidence/tables/views.py"} <= set(block["code"])
     assert begin == block["start"] <= block["end"] and block["seed"] is None
     assert block["self_sha256"] == self_hash(block) != self_hash(block | {"rule": "tabulat"})
     assert block["machine"]["cpu"] and block["machine"]["cores"] and block["machine"]["memory_gb"] > 0
