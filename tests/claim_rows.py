@@ -7,7 +7,7 @@ import re
 from pardec.evidence.claims import NOT_TESTABLE, VERDICTS, judge_claim, load_claims
 from pardec.evidence.rules import Chooser
 from pardec.evidence.sentences import text_of
-from pardec.evidence.tables.registry import TABLES
+from pardec.evidence.tables.registry import TABLES, value_id
 
 CLAIMS = load_claims()
 BY_ID = {claim.id: claim for claim in CLAIMS.claims}
@@ -16,7 +16,9 @@ BY_ID = {claim.id: claim for claim in CLAIMS.claims}
 def row(table, **content):
     """A row of `table` with every column, null where nothing is said."""
     key = "/".join(str(part) for part in content.values() if isinstance(part, str | int))
-    return {**dict.fromkeys(TABLES.load(table).all_columns), "key": key, **content}
+    known = TABLES.load(table).all_columns
+    alone = {"speed": content["verdict"]} if "speed" in known and "verdict" in content else {}
+    return {**dict.fromkeys(known), "key": key, **alone, **content}
 
 
 def published(tables):
@@ -26,7 +28,7 @@ def published(tables):
         columns = TABLES.load(name).all_columns
         for line in rows:
             for column in (c for c in columns if columns[c].numeric):
-                found[f"{name}/{line['key']}/{column}"] = {
+                found[value_id(name, line["key"], column)] = {
                     "value": line[column], "unit": columns[column].unit, "text": str(line[column]),
                     "ci_low": None, "ci_high": None,
                 }  # fmt: skip

@@ -12,7 +12,7 @@ import pandas as pd
 from pardec.common.files import write_json, write_jsonl
 from pardec.evidence.findings.stability import FINDING
 from pardec.evidence.tables.files import rows_of
-from pardec.evidence.tables.registry import TABLES
+from pardec.evidence.tables.registry import TABLES, value_id
 from pardec.report.rows import Row
 from tests import draft_factories, flood_factories, grid_factories
 from tests.report_constants import CLAIMS, JOBS, OTHERS, QUALITY, STEPS, STUDY
@@ -48,7 +48,7 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
     cell = f"{experiment}/{task}/{'mdm' if parallel else 'ar'}-{task}/{decoder}/{words}"
     cell += f"+batch~{batch}+new_tokens~{tokens}" if experiment != "steps" else ""
     record = {
-        "key": cell.split("/", 1)[1],
+        "key": cell,
         "experiment": experiment,
         "task": task,
         "model": f"{'mdm' if parallel else 'ar'}-{task}",
@@ -92,6 +92,7 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
         "weights_mb": 1.4,
         "cell": cell,
         "verdict": None if not parallel else "faster" if latency < 30 else "slower",
+        "speed": None if not parallel else "faster" if latency < 30 else "slower",
         "flags": None,
         "record": f"results/cells/{cell}/timing.json",
     }
@@ -220,7 +221,7 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
                 ):
                     continue
                 base = column if f"{column}_low" in record else column.rsplit("_", 1)[0]
-                ident = f"{name}/{record['key']}/{column}"
+                ident = value_id(name, record["key"], column)
                 found[ident] = {
                     "id": ident,
                     "value": _clean(content),

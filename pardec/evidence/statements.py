@@ -15,6 +15,7 @@ from functools import cache
 from typing import Any
 
 from pardec.evidence.sentences import Number, Text
+from pardec.evidence.tables.registry import value_id
 
 Truth = bool | None
 
@@ -35,7 +36,7 @@ class Row(Mapping):
 
     def __getitem__(self, column: str) -> Any:
         value = self.data[column]
-        ident = f"{self.table}/{self.data['key']}/{column}" if self.table else self.data.get("id", "")
+        ident = value_id(self.table, self.data["key"], column) if self.table else self.data.get("id", "")
         if column in self.intervals:
             low, high = (self.data[end] for end in self.intervals[column])
             return Number(value, low, high, ident)

@@ -15,7 +15,7 @@ from pardec.evidence.findings.base import computed
 from pardec.evidence.findings.registry import FINDINGS
 from pardec.evidence.latex import macro_name
 from pardec.evidence.rounding import rounded
-from pardec.evidence.tables.registry import TABLES
+from pardec.evidence.tables.registry import TABLES, value_id
 from pardec.evidence.values import collect
 from tests import factories
 
@@ -40,7 +40,7 @@ def test_every_numeric_cell_has_a_value(run):
         for column, about in table.columns.items():
             if about.numeric and column not in ends:
                 for key, number in zip(frame["key"], frame[column], strict=True):
-                    value = collected["values"][f"{name}/{key}/{column}"]["value"]
+                    value = collected["values"][value_id(name, key, column)]["value"]
                     assert (
                         value == number
                         or (value is None and number is not number)
@@ -50,10 +50,10 @@ def test_every_numeric_cell_has_a_value(run):
 
 def test_a_value_leads_back_to_its_row_and_record(run):
     folder, frames, collected = run
-    value = collected["values"]["steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/ratio"]
+    value = collected["values"]["cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/ratio"]
     [source] = value["source"]
     assert hashlib.sha256((folder / source["path"]).read_bytes()).hexdigest() == source["sha256"]
-    row = frames["steps"].iloc[source["rows"][0]]
+    row = frames["cells"].iloc[source["rows"][0]]
     assert (row["ratio"], row["ratio_low"], row["ratio_high"]) == (
         value["value"],
         value["ci_low"],

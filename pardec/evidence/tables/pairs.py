@@ -13,7 +13,6 @@ from pardec.study import kinds as kinds_of_study
 Sample = dict[str, Any]
 
 
-
 @dataclass(frozen=True)
 class Pairs:
     """Samples of the cell and of its reference from the same prompts in the same block.
