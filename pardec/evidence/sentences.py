@@ -14,6 +14,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from pardec.common.errors import UserError
 from pardec.evidence.rounding import rounded, unit_words
+from pardec.evidence.tables.registry import value_id
 
 Piece = str | dict[str, Any]
 """Words; {"value": id, "interval": bool}, a published number; {"name": text}, a quoted name."""
@@ -49,7 +50,7 @@ def value(ident: str, interval: bool = True) -> Piece:
 
 def cell(table: str, row: Mapping[str, Any], column: str, interval: bool = True) -> Piece:
     """The number in a table's cell."""
-    return value(f"{table}/{row['key']}/{column}", interval)
+    return value(value_id(table, row["key"], column), interval)
 
 
 def name(text: str) -> Piece:
