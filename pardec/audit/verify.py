@@ -12,18 +12,20 @@ import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pardec.audit.remake import INPUTS, LISTS, remake
 from pardec.audit.run import Origin, Run, is_sidecar
 from pardec.common.errors import UserError
 from pardec.common.files import sha256
-from pardec.evidence.provenance import content, self_hash
+from pardec.evidence.provenance import ROOT, content, flags, self_hash
 from pardec.evidence.tables.gather import sort_paths
 from pardec.evidence.trails import trail
 from pardec.study.kinds import asked_of_tables
+
+if TYPE_CHECKING:
+    from pardec.study.plan import Plan
 
 CHANGED = "is not what its job wrote: its content has another SHA-256"
 STUDY, TRAILS = "results/study.json", "results/trails.json"
@@ -213,66 +215,66 @@ def _listed(run: Run, names: list[str], hashes: dict[str, dict[str, str]]) -> It
             except UserError as error:
                 yield name, error.what
                 continue
-            if odd := sorted(records ^ (_cells(run) or records)):
+            plan = _plan(run)
+            asked = set(map(plan.record, plan.cells)) if plan else records
+            if odd := sorted(records ^ asked):
                 yield name, f"{'names' if odd[0] in records else 'lacks'} {odd[0]}, against {STUDY}"
 
 
-def _cells(run: Run) -> set[str] | None:
-    """The records that the study asks for; None where study.json is none that this version can read."""
-    from pardec.study.load import load_study
+def _plan(run: Run) -> Plan | None:
+    """The recorded study as the workflow plans it; None where this version cannot read it."""
 
-    try:
-        _, cells = load_study(run.json(STUDY))
-    except (UserError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-    return {f"results/cells/{ident}/timing.json" for ident in cells}
+    def read() -> Plan | None:
+        from pardec.study.plan import Plan
+
+        try:
+            return Plan(run.json(STUDY), [], str(ROOT), [])
+        except (UserError, ValueError, TypeError, KeyError, AttributeError):
+            return None
+
+    return run.once("plan", read)
 
 
 def _given(run: Run) -> Iterator[tuple[str, str]]:
-    """Files whose jobs were given other settings than the recorded study has; the study itself where all were."""
+    """Files whose jobs were given other arguments than the recorded study asks for; the study itself where all were."""
     study = run.json(STUDY)
-    if not isinstance(study, dict):
-        return
     with contextlib.suppress(KeyError, TypeError, AttributeError):  # a study of another version
         if run.has(QUALITIES) and run.json(QUALITIES) != asked_of_tables(study):
             yield QUALITIES, f"does not follow from {STUDY}"
-    given: dict[str, list[tuple[str, bool]]] = defaultdict(list)
-    for origin in run.origins().values():
-        for key, agrees in _settings(study, origin):
-            given[key].append((origin.path, agrees))
-    for key, jobs in given.items():
-        against = [path for path, agrees in jobs if not agrees]
-        if against and len(against) == len(jobs):
-            yield STUDY, f"has another `{key}` than {named(against)} was given"
+    jobs: dict[str, list[tuple[str, str | None]]] = defaultdict(list)
+    for path, asked in _asked(run):
+        block = run.origins()[path].block if path in run.origins() else {}
+        given = flags(_words(block.get("command")))
+        wrong = next((name for name, one in flags(_words(asked)).items() if given.get(name) != one), None)
+        if given:
+            jobs[str(block.get("rule"))].append((path, wrong))
+    for rule, entries in jobs.items():
+        against = [path for path, wrong in entries if wrong]
+        if len(against) > 1 and len(against) == len(entries):
+            yield STUDY, f"asks {rule} for another `{entries[0][1]}` than {named(against)} was given"
         else:
-            yield from ((path, f"was given another `{key}` than {STUDY} has") for path in against)
+            yield from (
+                (path, f"was given another `{wrong}` than {STUDY} asks for")
+                for path, wrong in entries
+                if wrong
+            )
 
 
-def _settings(study: dict[str, Any], origin: Origin) -> Iterator[tuple[str, bool]]:
-    """(key of the study, whether the job was given the same) of what a job's command line says."""
-    try:
-        words = shlex.split(origin.block.get("command") or "")
-    except ValueError:
+def _asked(run: Run) -> Iterator[tuple[str, str]]:
+    """(file that holds a job's provenance, the arguments that the study asks its rule to pass)."""
+    plan = _plan(run)
+    if plan is None:
         return
-    said = {flag: text for flag, text in pairwise(words) if flag.startswith("--")}
-    section = {"results/data/": "data", "results/models/": "models"}
-    for start, name in section.items():
-        if origin.path.startswith(start) and "--settings" in said and "--name" in said:
-            expected = (study.get(name) or {}).get(said["--name"])
-            yield f"{name}.{said['--name']}", expected == _json(said["--settings"])
-    if "--measure" in said:
-        yield "measure", _json(said["--measure"]) in _measures(study, said.get("--experiment"))
+    yield from ((plan.record(cell), plan.cell_args(cell)) for cell in plan.cells)
+    for output in plan.outputs:
+        yield f"results/quality/{output}/outputs.provenance.json", plan.output_args(output)
+        yield f"results/quality/{output}/score.json", plan.score_args(output)
+    for name, settings in (run.json(STUDY).get("data") or {}).items():
+        yield f"results/data/{name}/provenance.json", shlex.join(["--settings", json.dumps(settings)])
 
 
-def _measures(study: dict[str, Any], experiment: str | None) -> list[Any]:
-    """How a cell may have been timed: as the study says, with what a grid of its experiment lays over it."""
-    basis = study.get("measure")
-    grids = ((study.get("experiments") or {}).get(experiment) or {}).get("grids") or []
-    return [basis, *({**(basis or {}), **(grid.get("measure") or {})} for grid in grids)]
-
-
-def _json(text: str) -> Any:
+def _words(command: Any) -> list[str]:
     try:
-        return json.loads(text)
+        return shlex.split(command or "")
     except ValueError:
-        return None
+        return []

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from pardec.audit import remake
@@ -17,9 +18,10 @@ from pardec.audit.run import Origin
 from pardec.audit.verify import changed_code, verify
 from pardec.cli.main import app
 from pardec.common import host
-from pardec.common.files import sha256
+from pardec.common.files import sha256, write_json
 from pardec.evidence.provenance import content, self_hash
 from pardec.evidence.tables.files import write_table
+from pardec.study.plan import Plan
 from tests.finished_run import CODE, FIGURE, bring_workflow, make_above
 from tests.forging import edit_json, forge
 
@@ -316,6 +318,53 @@ def test_code_edited_since_is_named_before_everything(results, tmp_path, by_hash
     with open(copy / CODE[0], "a") as file:
         file.write("# later\n")
     assert list(faults(results, copy)) == [CODE[0]]
+
+
+@pytest.fixture
+def planned(tmp_path, monkeypatch):
+    """Results that hold a real study, and of some of its cells what their jobs were given."""
+    root = Path(__file__).parents[2]
+    plan = Plan(yaml.safe_load((root / "config.yaml").read_text()), ["config.yaml"], str(root), [])
+    results = tmp_path / "results"
+    study = plan.study.model_dump(mode="json")
+    write_json(results / "study.json", study)
+    for cell in list(plan.cells)[:3]:
+        command = f"python scripts/time_cell.py {plan.cell_args(cell)} --out x"
+        write_json(tmp_path / plan.record(cell), {"provenance": {"rule": "time_cell", "command": command}})
+    return results, study, [plan.record(cell) for cell in plan.cells]
+
+
+def test_a_study_that_its_jobs_were_not_given_is_named(planned):
+    results, study, records = planned
+
+    def given():
+        with open_run(results) as run:
+            return dict(audit._given(run))
+
+    assert not given()
+    edit_json(
+        results.parent / records[1],
+        lambda body: body["provenance"].update(
+            command=body["provenance"]["command"].replace('"batch":1', '"batch":2')
+        ),
+    )
+    assert list(given()) == [records[1]]
+    study["measure"]["budget_s"] += 1
+    write_json(results / "study.json", study)
+    assert list(given()) == ["results/study.json"]
+
+
+def test_a_list_names_exactly_the_records_of_the_study(planned):
+    results, _, records = planned
+
+    def listed(lines):
+        (results / "lists").mkdir(exist_ok=True)
+        (results / "lists/inputs.txt").write_text("\n".join(lines))
+        with open_run(results) as run:
+            return dict(audit._listed(run, run.files(), dict.fromkeys(records)))
+
+    assert not listed(records)
+    assert "lacks" in listed(records[1:])["results/lists/inputs.txt"]
 
 
 def test_a_list_that_names_what_no_job_wrote_is_named(results, by_hashes):
