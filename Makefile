@@ -7,7 +7,7 @@ FAULTS ?=
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all test test-faults test-cluster lint format bench clean unlock docs env help
+.PHONY: all test test-faults test-cluster lint format bench clean unlock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -49,6 +49,10 @@ docs: env  ## Regenerate the reference of keys, the JSON schema, the conda envir
 	python scripts/write_reference.py
 	python scripts/write_environment.py
 	python scripts/draw_rulegraph.py
+
+docs-site: env  ## Build the documentation site into build/site; links are checked
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/docs.txt
+	mkdocs build --quiet
 
 unlock: env  ## After a killed run: release the folder's lock
 	snakemake --unlock --cores 1
