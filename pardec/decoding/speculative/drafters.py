@@ -62,6 +62,8 @@ class DFlash(Drafter):
         self.mask = target.embedding[companion.config.mask_id][None, None]
 
     def propose(self, view: View, count: int, choose: Choose, hints: Hints | None = None) -> Draft:
+        if self._room(view) < 1:
+            return Draft(view.anchor[:, :0])
         self.context = self.model.fuse(view.fresh)
         logits = self._pass(view, count, hints, self.context)
         return Draft(choose(logits, 0), logits)
@@ -85,8 +87,7 @@ class DFlash(Drafter):
 
     def _pass(self, view: View, count: int, hints: Hints | None, context: Tensor | None) -> Tensor:
         """Logits [B, count, V] of the slots behind the anchor."""
-        # At the end of the model's positions a block is what still has one.
-        count = max(1, min(count, self.model.config.max_positions - max(view.lengths) - 1))
+        count = min(count, self._room(view))
         table = self.target.embedding
         anchor = torch.nn.functional.embedding(view.anchor, table)
         slots = self.mask.expand(len(anchor), count, -1)
@@ -98,6 +99,10 @@ class DFlash(Drafter):
         block = torch.cat([anchor, slots], 1)
         layout = self._layout(view, 1 + count, 0 if context is None else context.shape[1])
         return self.target.head(self.model(block, context, self.cache, layout)[:, 1:])
+
+    def _room(self, view: View) -> int:
+        """Return the positions that the draft has behind the anchor."""
+        return self.model.config.max_positions - max(view.lengths) - 1
 
     def _layout(self, view: View, size: int, new: int) -> Layout | None:
         if view.single and self.settings.context == "all":
@@ -208,6 +213,10 @@ class Small(Drafter):
         """Columns before the anchor of the last draft."""
 
     def propose(self, view: View, count: int, choose: Choose, hints: Hints | None = None) -> Draft:
+        # The last token drafted is not run, so it needs no position.
+        count = min(count, self.model.info.max_positions - max(view.lengths))
+        if count < 1:
+            return Draft(view.anchor[:, :0])
         # Columns of tokens that were drafted and not committed are dropped.
         self.held = [
             min(held, start + 1 + agreed)

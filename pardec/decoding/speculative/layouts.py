@@ -16,20 +16,23 @@ torch = lazy("torch")
 models = lazy("pardec.models.architectures.attention")
 
 
-def tree_of_one(shape: Shape, length: int) -> Layout:
-    """Layout of a tree behind `length` columns of the only row, which has no padding."""
+def tree_of_one(shape: Shape, length: int, limit: int) -> Layout:
+    """Layout of a tree behind `length` columns of the only row, which has no padding.
+
+    limit: positions the model has; nodes that do not exist may lie behind them.
+    """
     size = shape.parents.shape[1]
     before = shape.mask.new_ones(1, size, length)
-    return models.Layout(shape.depths + length, torch.cat([before, shape.mask], -1)[:, None], length + size)
+    positions = (shape.depths + length).clamp(max=limit - 1)
+    return models.Layout(positions, torch.cat([before, shape.mask], -1)[:, None], length + size)
 
 
-def part_of_one(shape: Shape, length: int, first: int, stop: int) -> Layout:
+def part_of_one(shape: Shape, length: int, limit: int, first: int, stop: int) -> Layout:
     """Layout of the nodes first..stop-1 of that tree; those before them are in the cache already."""
     mask = shape.mask[:, first:stop, :stop]
     before = mask.new_ones(1, stop - first, length)
-    return models.Layout(
-        shape.depths[:, first:stop] + length, torch.cat([before, mask], -1)[:, None], length + stop
-    )
+    positions = (shape.depths[:, first:stop] + length).clamp(max=limit - 1)
+    return models.Layout(positions, torch.cat([before, mask], -1)[:, None], length + stop)
 
 
 def tree_of_many(

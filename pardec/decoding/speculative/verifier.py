@@ -97,9 +97,9 @@ class Verifier:
         if not self.single:
             layout = layouts.tree_of_many(tree.shape, self.starts, longest, self.pad, limit, first, stop)
         elif packed:
-            layout = layouts.tree_of_one(tree.shape, longest)
+            layout = layouts.tree_of_one(tree.shape, longest, limit)
         else:
-            layout = layouts.part_of_one(tree.shape, longest, first, stop)
+            layout = layouts.part_of_one(tree.shape, longest, limit, first, stop)
         self.cache.length = longest + first
         count = tokens.shape[1]
         width = next((width for width in self.widths if width >= count), count)

@@ -1,0 +1,230 @@
+"""Random small models, settings and prompts: exact decoders write the autoregressive decoder's tokens, batches write
+what single rows write, and `useful` is what a slow count gives.
+
+PARDEC_DRAWS sets how many cases are drawn (100); PARDEC_DRAW runs one of them by its number.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import traceback
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from pardec.common.errors import UserError
+from pardec.decoding.base import Observer
+from pardec.decoding.batching import pad_left
+from pardec.decoding.registry import DECODERS
+from pardec.decoding.speculative.registry import KINDS
+from pardec.models.architectures.gpt2 import GPT2, GPT2Config
+from tests.reference.drafts import draft_model
+from tests.reference.models import backbone
+
+DRAWS = int(os.environ.get("PARDEC_DRAWS", 100))
+ONE = os.environ.get("PARDEC_DRAW")
+CHUNKS = 5
+
+
+class Case:
+    """One draw: a target, a decoder with settings, and prompts."""
+
+    def __init__(self, number: int):
+        self.number, self.random = number, random.Random(number)
+        pick, chance = self.random.choice, self.random.random
+        self.causal = chance() < 0.8
+        words = pick([13, 23, 40])
+        tokens = self.random.sample(range(2, words), 4)
+        eos = pick([None, tokens[0], tokens[0]])
+        self.ends = {"eos_id": eos, "stop_ids": tuple(tokens[1 : 1 + pick([0, 0, 1, 2])])}
+        self.new = self.random.randint(1, 24)
+        longest = pick([1, 5, 12])
+        rows = pick([1, 1, 2, 3, 5])
+        self.prompts = [
+            [self.random.randrange(1, words) for _ in range(self.random.randint(1, longest))]
+            for _ in range(rows)
+        ]
+        # Often no position more than the text needs.
+        room = max(map(len, self.prompts)) + self.new - self.causal
+        self.positions = max(2, room + pick([0, 0, 1, 40]))
+        shape = {"layers": pick([1, 2, 3]), "max_positions": self.positions, "vocab_size": words, **self.ends}
+        self.gpt2 = self.causal and chance() < 0.25
+        if self.gpt2:
+            self.target = gpt2(number, **shape)
+        else:
+            heads, kv_heads = pick([(4, 4), (4, 2), (4, 1)])
+            shape |= {"heads": heads, "kv_heads": kv_heads, "tied": chance() < 0.3}
+            shape |= {} if self.causal else {"mask_id": tokens[3]}
+            self.target = backbone(self.causal, seed=number, scale=pick([2.0, 8.0]), **shape)
+        self.draft = None
+        self.decoder, self.settings = self.causal_arm() if self.causal else self.diffusion_arm()
+
+    def rules(self) -> dict[str, Any]:
+        banned = {"eos": "ban"} if self.random.random() < 0.3 else {}
+        return banned | self.random.choice([{}, {"stop": "eos"}, {"stop": "eos"}])
+
+    def causal_arm(self) -> tuple[str, dict[str, Any]]:
+        pick = self.random.choice
+        name = pick(["jacobi", "speculative", "speculative", "speculative", "autoregressive", "full_passes"])
+        if name == "jacobi":
+            window, init = pick([None, 1, 3, 8]), pick(["eos", "random", "repeat"])
+            return name, {"window": window, "init": init, **self.rules()}
+        if name == "full_passes":
+            return name, {"passes": self.new, "eos": pick(["free", "ban"])}
+        if name == "autoregressive":
+            return name, self.rules()
+        while True:
+            settings = self.strategies() | self.rules()
+            try:
+                DECODERS.load(name).Settings.model_validate(settings)
+            except ValidationError:
+                continue
+            kind = settings["drafter"]["name"]
+            if kind == "small":
+                room = self.random.choice([self.positions, self.positions, max(2, self.positions // 2)])
+                shape = {"max_positions": room, "vocab_size": self.target.info.vocab_size, **self.ends}
+                self.draft = backbone(True, seed=self.number + 1, layers=1, **shape)
+            elif kind == "dflash":
+                room = self.random.choice([self.positions, self.positions + 9, max(2, self.positions // 2)])
+                changes = {
+                    "mask_id": self.random.randrange(self.target.info.vocab_size),
+                    "max_positions": room,
+                }
+                self.draft = draft_model(self.target, seed=self.number, **changes)
+            return name, settings
+
+    def strategies(self) -> dict[str, Any]:
+        """One of each kind, with settings that its class declares drawn now and then."""
+        settings: dict[str, Any] = {"block": self.random.choice([2, 3, 4, 8, 16])}
+        for kind, entries in KINDS.items():
+            if kind in ("seeding", "refinement", "truncation") and self.random.random() < 0.6:
+                continue
+            name = self.random.choice(
+                [name for name in entries if name not in ("residual", "sampled_match", "rounds")]
+            )
+            chosen: dict[str, Any] = {"name": name}
+            for key, field in entries.load(name).Settings.model_fields.items():
+                if key != "name" and self.random.random() < 0.5:
+                    chosen |= self.value(key, field.default)
+            settings[kind] = chosen
+        return settings
+
+    def value(self, key: str, default: Any) -> dict[str, Any]:
+        if isinstance(default, bool):
+            return {key: not default}
+        if isinstance(default, int):
+            return {key: self.random.randint(0, 5)}
+        if isinstance(default, float):
+            return {key: round(self.random.random(), 2)}
+        if key == "sizes":
+            return {key: tuple(sorted(self.random.sample(range(2, 12), self.random.randint(1, 3))))}
+        return {}
+
+    def diffusion_arm(self) -> tuple[str, dict[str, Any]]:
+        pick = self.random.choice
+        name = pick(["masked_diffusion", "cached_diffusion"])
+        while True:
+            settings = {"block": pick([None, 1, 2, 4, self.new]), "steps": pick([None, 1, 2, self.new])}
+            settings |= {"eos": pick(["free", "ban", "defer"]), "after_eos": pick(["decode", "fill"])}
+            settings |= {"temperature": pick([0.0, 0.0, 0.7]), "threshold": pick([None, None, 0.5])}
+            if name == "cached_diffusion":
+                settings |= {"cache": pick(["none", "prefix", "dual"]), "refresh": pick([None, 1, 3])}
+            if settings["after_eos"] == "fill" and not self.target.info.ends:
+                continue
+            kind = DECODERS.load(name)
+            try:
+                if kind.check(kind.Settings.model_validate(settings), self.new) is None:
+                    return name, settings
+            except ValidationError:
+                continue
+
+    def decode(self, name: str, settings: dict[str, Any], rows: list[int]):
+        kind = DECODERS.load(name)
+        decoder = kind(kind.Settings.model_validate(settings))
+        if self.draft is not None:
+            decoder.companions = {"draft": self.draft}
+        batch = pad_left([self.prompts[row] for row in rows], rows, self.target.info.pad_id)
+        progress = Progress(len(rows))
+        decoded = decoder.decode(self.target, batch, self.new, progress)
+        return decoded, progress.total
+
+    def check(self) -> str | None:
+        """Return what is wrong, or None."""
+        rows = list(range(len(self.prompts)))
+        whole, committed = self.decode(self.decoder, self.settings, rows)
+        ends, tokens = self.target.info.ends, whole.tokens.tolist()
+        slow = [next((at for at, token in enumerate(row) if token in ends), self.new) for row in tokens]
+        if whole.useful.tolist() != slow:
+            return f"useful is {whole.useful.tolist()}, a slow count gives {slow}"
+        if self.settings.get("eos") == "ban" and set(ends) & {token for row in tokens for token in row}:
+            return "a banned token is written"
+        if self.settings.get("stop") == "eos":
+            kept = [min(size + 1, self.new) for size in slow]
+            if committed.tolist() != kept:
+                return f"rows committed {committed.tolist()} tokens and keep {kept}"
+        for row in rows:
+            one, _ = self.decode(self.decoder, self.settings, [row])
+            if trouble := self.differ(row, tokens[row], one.tokens[0].tolist(), "alone"):
+                return trouble
+        if not self.causal:
+            return None
+        keys = ("stop", "eos")
+        rules = {key: self.settings[key] for key in keys if key in self.settings}
+        for row in rows:
+            right, _ = self.decode("autoregressive", rules, [row])
+            if trouble := self.differ(row, tokens[row], right.tokens[0].tolist(), "autoregressive"):
+                return trouble
+        return None
+
+    def differ(self, row: int, mine: list[int], other: list[int], against: str) -> str | None:
+        return None if mine == other else f"row {row}: {mine}, {against}: {other}"
+
+    def trouble(self) -> str | None:
+        """Return what is wrong in float32 and in float64 too: passes of different shapes round differently, so that two
+        tokens of almost one logit may change places in the shorter format; a fault stays a fault in the longer."""
+        if self.check() is None:
+            return None
+        for model in filter(None, (self.target, self.draft)):
+            model.double()
+        return self.check()
+
+
+class Progress(Observer):
+    def __init__(self, rows: int):
+        self.total = torch.zeros(rows)
+
+    def step(self, committed, final=None):
+        self.total = self.total + torch.as_tensor(committed).float()
+
+
+def gpt2(seed: int, **shape) -> GPT2:
+    model = GPT2(GPT2Config(hidden=16, heads=4, mlp=24, **shape))
+    model.initialise(torch.Generator().manual_seed(seed))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.dim() == 2:
+                parameter.mul_(8.0)
+    return model.eval()
+
+
+@pytest.mark.parametrize("chunk", range(1 if ONE else CHUNKS))
+def test_decoders_agree_on_random_models_settings_and_prompts(chunk):
+    wrong = []
+    for number in [int(ONE)] if ONE else range(chunk, DRAWS, CHUNKS):
+        case = None
+        try:
+            case = Case(number)
+            trouble = case.trouble()
+        except UserError as error:
+            trouble = f"refused: {error}"
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            trouble = f"{type(error).__name__}: {error} ({where.filename.split('/')[-1]}:{where.lineno})"
+        if trouble:
+            again = f"PARDEC_DRAW={number} python -m pytest -q tests/faults/test_differential.py"
+            what = f"{case.decoder} {case.settings}" if case else ""
+            wrong.append(f"{again}  # {trouble}; {what}")
+    assert not wrong, "\n".join(wrong)
