@@ -68,48 +68,65 @@ def _texts_below(kind: type) -> dict[str, str]:
 
 
 def reference() -> str:
-    """The reference of keys as Markdown: one table a section, in the order of the schema."""
+    """The reference of keys as Markdown: one table a section, in the order of the schema; keys that all kinds of an
+    entry share once, before the kinds."""
     parts = [HEAD]
-    waiting: list[tuple[str, type[BaseModel]]] = [("", Study)]
+    waiting: list[tuple[str, str, type[BaseModel], set[str]]] = [("", "", Study, set())]
     seen: set[type[BaseModel]] = set()
     while waiting:
-        path, model = waiting.pop(0)
+        path, kind, model, told = waiting.pop(0)
         if model in seen:
             continue
         seen.add(model)
-        parts.append(_section(path, model))
+        rows = {name: row for name, row in _rows(model).items() if name not in told}
+        if rows or not told:
+            parts.append(_section(path, kind, model.__doc__ or "", rows))
         for name, field in model.model_fields.items():
-            for place, inner in _models(field.annotation):
-                waiting.append((f"{path}.{name}{place}".lstrip("."), inner))
+            inner = _models(field.annotation)
+            shared = _shared([below for _, below in inner])
+            place = f"{path}.{name}{inner[0][0] if inner else ''}".lstrip(".")
+            if shared:
+                parts.append(_section(place, kind, "Keys of every kind.", shared))
+            for _, below in inner:
+                waiting.append((place, _kind(below) or kind, below, set(shared)))
     return "\n".join(parts)
 
 
-def _section(path: str, model: type[BaseModel]) -> str:
-    kind = next(
-        (f"{key}: {_literal(model, key)}" for key in ("source", "decoder", "family") if _literal(model, key)),
-        "",
-    )
-    title = f"`{path}`" if path else "Top level"
-    about = (
-        f"\n{_first_paragraph(model.__doc__)}\n"
-        if model.__doc__ and "Settings" not in model.__doc__[:20]
-        else ""
-    )
-    lines = [
-        f"## {title}{f' with `{kind}`' if kind else ''}",
-        about,
-        "| key | value | default | meaning |",
-        "|---|---|---|---|",
-    ]
+def _kind(model: type[BaseModel]) -> str:
+    """What tells a model from the others of its union, as `source: path`."""
+    told = ((key, _literal(model, key)) for key in ("source", "decoder", "family", "name"))
+    return next((f"{key}: {value}" for key, value in told if value), "")
+
+
+def _shared(models: list[type[BaseModel]]) -> dict[str, str]:
+    """Rows that are the same in all of several models, and that of the key which tells them apart."""
+    if len(models) < 2:
+        return {}
+    rows = [_rows(model) for model in models]
+    same = {name: row for name, row in rows[0].items() if all(other.get(name) == row for other in rows)}
+    key = _kind(models[0]).partition(":")[0]
+    values = ", ".join(f"`{_literal(model, key)}`" for model in models)
+    return {key: f"| `{key}` | {values} | required | Which kind it is. |", **same} if same else {}
+
+
+def _rows(model: type[BaseModel]) -> dict[str, str]:
+    """The table's row of each key."""
+    rows = {}
     for name, field in model.model_fields.items():
-        cells = (
-            f"`{name}`",
-            _type(field.annotation, field),
-            _default(field),
-            _first_paragraph(_meaning(model, name)),
-        )
-        lines.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
+        meaning = _first_paragraph(_meaning(model, name))
+        cells = (f"`{name}`", _type(field.annotation, field), _default(field), meaning)
+        rows[name] = "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return rows
+
+
+def _section(path: str, kind: str, about: str, rows: dict[str, str]) -> str:
+    title = f"`{path}`" if path else "Top level"
+    said = f"\n{_first_paragraph(about)}\n" if about and "Settings" not in about[:20] else ""
+    head = f"## {title}{f' with `{kind}`' if kind else ''}"
+    return (
+        "\n".join([head, said, "| key | value | default | meaning |", "|---|---|---|---|", *rows.values()])
+        + "\n"
+    )
 
 
 def _literal(model: type[BaseModel], key: str) -> str | None:

@@ -44,7 +44,7 @@ KINDS = {
     ],
     "metric without what it needs": [
         ([([*WORK, "metrics"], ["exact", "scorer_nll"])], ["w.metrics.1: scorer_nll needs a scorer", "w.scorer"]),
-        ([([*WORK, "metrics"], ["bertscore"])], ["bertscore needs an encoder"]),
+        ([([*WORK, "metrics"], ["encoder_similarity"])], ["encoder_similarity needs an encoder"]),
         ([([*WORK, "encoder"], "/no/such/encoder")], ["w.encoder: there is no folder /no/such/encoder"]),
         ([([*WORK, "metrics"], ["rows"])], ["rows is no score of task 'copy'", "it has: exact, tokens"]),
         ([([*WORK, "scorer"], "m-diffusion")], ["w.scorer", "bidirectional attention"]),
