@@ -84,3 +84,12 @@ def test_every_decoder_is_in_the_table():
 
 def test_the_readme_is_read_in_one_sitting():
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+def test_the_tutorial_reads_a_number(finished, monkeypatch, capsys):
+    """Its Python runs on a finished run and prints an id, an interval, a command and samples."""
+    monkeypatch.chdir(finished.parent)
+    (code,) = blocks("docs/tutorial.md", "python")
+    exec(code, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert "latency_ms" in lines[0] and "python" in lines[1] and lines[2].startswith("[")
