@@ -3,30 +3,34 @@ from pardec.evidence.crate import copy_name
 
 CRATE = "results/ro-crate-metadata.json"
 CRATE_PAPER = "results/ro-crate-metadata.provenance.json"
-# What holds the provenance of each job: the artefact itself, or a file beside it.
-PAPERS = [
-    *DATA_PAPERS,
-    *MODEL_PAPERS,
-    *VERIFIED,
-    MACHINE,
-    WARM_UP,
-    *RECORDS,
-    *OUTPUT_PAPERS,
-    *SCORES,
-    *LIKELIHOODS,
-    *VERIFY_COSTS,
-    FLOORS_PAPER,
-    *TABLE_PAPERS,
-    *FIGURE_PAPERS,
-    *REPORT_PAPERS,
+PAPERS = [*JOB_PAPERS, *REPORT_PAPERS]
+PAPER_LIST = "results/lists/papers.txt"
+WORKFLOW_FILES = PLAN.workflow_files()
+# No inputs: Snakemake takes braces in the name of an input for a wildcard.
+CONFIGS = PLAN.below(workflow.configfiles)
+WORKFLOW_COPIES = [
+    f"results/workflow/{copy_name(path)}" for path in [*WORKFLOW_FILES, *CONFIGS]
 ]
-WORKFLOW_FILES = PLAN.workflow_files(workflow.configfiles)
-WORKFLOW_COPIES = [f"results/workflow/{copy_name(path)}" for path in WORKFLOW_FILES]
+
+
+rule list_papers:
+    output:
+        PAPER_LIST,
+    log:
+        "results/logs/lists/papers.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    params:
+        paths=lambda w: PAPERS,
+    shell:
+        "printf '%s\\n' {params.paths:q} 2> {log:q} > {output:q}"
 
 
 rule describe_run:
     input:
         PAPERS,
+        listed=PAPER_LIST,
         workflow=WORKFLOW_FILES,
         study=STUDY,
         code=PLAN.code("describe_run"),
@@ -39,6 +43,9 @@ rule describe_run:
     conda:
         ENVIRONMENT
     threads: 1
+    params:
+        configs=lambda w: CONFIGS,
+        content=lambda w: PLAN.content(CONFIGS),
     shell:
-        "python scripts/describe_run.py --papers-from results/lists/papers.txt --study {input.study}"
-        " --workflow {input.workflow} --out results 2>&1 | tee {log}"
+        "python scripts/describe_run.py --papers-from {input.listed:q} --study {input.study:q}"
+        " --workflow {input.workflow:q} {params.configs:q} --out results 2>&1 | tee {log:q}"

@@ -23,15 +23,16 @@ rule prepare_data:
         ENVIRONMENT
     threads: 1
     params:
-        args=lambda w: PLAN.data_args(w.data),
+        settings=lambda w: PLAN.data_settings(w.data),
+        seed=lambda w: PLAN.seed("data", w.data),
     shell:
-        "python scripts/prepare_data.py {params.args} 2>&1 | tee {log}"
+        "python scripts/prepare_data.py --name {wildcards.data:q} --settings {params.settings:q} --seed {params.seed:q}"
+        " --out results/data/{wildcards.data:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_prompts:
     input:
         code=lambda w: PLAN.code("prepare_data", w.data),
-        source=lambda w: ancient(PLAN.data_source_files(w.data)),
     output:
         "results/data/{data}/about.json",
         "results/data/{data}/train.jsonl",
@@ -46,8 +47,11 @@ rule fetch_prompts:
         ENVIRONMENT
     threads: 1
     params:
-        args=lambda w: PLAN.data_args(w.data),
-        # The file is the user's: its content decides, whatever its size and its time.
+        settings=lambda w: PLAN.data_settings(w.data),
+        seed=lambda w: PLAN.seed("data", w.data),
+        # The file is the user's: its content decides, whatever its size and its time. Snakemake would take braces in the
+        # name of an input for a wildcard.
         content=lambda w: PLAN.content(PLAN.data_source_files(w.data)),
     shell:
-        "python scripts/prepare_data.py {params.args} 2>&1 | tee {log}"
+        "python scripts/prepare_data.py --name {wildcards.data:q} --settings {params.settings:q} --seed {params.seed:q}"
+        " --out results/data/{wildcards.data:q} 2>&1 | tee {log:q}"

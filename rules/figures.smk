@@ -7,6 +7,16 @@ FIGURE_FILES = [
 FIGURE_PAPERS = [f"results/figures/{name}.provenance.json" for name in FIGURES]
 
 
+def figure_tables(wildcards):
+    figure = FIGURES.load(wildcards.figure)
+    return [f"results/tables/{name}.csv" for name in (*figure.tables, *figure.optional)]
+
+
+def figure_label(form):
+    """How Snakemake's own report names a figure."""
+    return lambda w: {"figure": FIGURES.load(w.figure).title, "form": form}
+
+
 rule draw_figure:
     input:
         tables=figure_tables,
@@ -31,5 +41,5 @@ rule draw_figure:
         ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/draw_figure.py --figure {wildcards.figure} --tables {input.tables}"
-        " --out-svg {output.svg} --out-png {output.png} 2>&1 | tee {log}"
+        "python scripts/draw_figure.py --figure {wildcards.figure:q} --tables {input.tables:q}"
+        " --out-svg {output.svg:q} --out-png {output.png:q} 2>&1 | tee {log:q}"

@@ -1,6 +1,6 @@
 # The machine: what it is, how fast it copies and multiplies, and a burn-in before anything is timed.
-# Both come first by priority. As inputs of the records, even `ancient` ones, they would hide missing records from
-# Snakemake in a run in which they are made again themselves.
+# Both come first by priority and are no input of a record, which states the facts of its own machine. As inputs, even
+# `ancient` ones, they would hide missing records from Snakemake in a run in which they are made again themselves.
 MACHINE = "results/machine.json"
 WARM_UP = "results/warmup.json"
 
@@ -19,9 +19,9 @@ rule describe_machine:
     resources:
         gpu=1,
     params:
-        args=PLAN.machine_args(),
+        device=PLAN.device_words(),
     shell:
-        "python scripts/describe_machine.py {params.args} --out {output} 2>&1 | tee {log}"
+        "python scripts/describe_machine.py {params.device:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule warm_up:
@@ -39,6 +39,6 @@ rule warm_up:
     resources:
         gpu=1,
     params:
-        args=PLAN.machine_args(),
+        device=PLAN.device_words(),
     shell:
-        "python scripts/warm_up.py {params.args} --out {output} 2>&1 | tee {log}"
+        "python scripts/warm_up.py {params.device:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -25,18 +25,21 @@ rule train_model:
         ENVIRONMENT
     threads: 1
     params:
-        args=lambda w: PLAN.model_args(w.model),
+        settings=lambda w: PLAN.model_settings(w.model),
+        data=lambda w: PLAN.training_folder(w.model),
+        parents=lambda w: PLAN.parent_words(w.model),
+        seed=lambda w: PLAN.seed("model", w.model),
     # What a step frees the next takes again; glibc would give it back and have it zeroed, a tenth of the time.
     shell:
         "OMP_NUM_THREADS=1 "
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 "
-        "python scripts/train_model.py {params.args} 2>&1 | tee {log}"
+        "python scripts/train_model.py --name {wildcards.model:q} --settings {params.settings:q} --data {params.data:q}"
+        " {params.parents:q} --seed {params.seed:q} --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_model:
     input:
         code=lambda w: PLAN.code("fetch_model", w.model),
-        source=lambda w: ancient(PLAN.model_source_files(w.model)),
     output:
         "results/models/{model}/config.json",
         "results/models/{model}/source.json",
@@ -50,11 +53,13 @@ rule fetch_model:
         ENVIRONMENT
     threads: 1
     params:
-        args=lambda w: PLAN.model_args(w.model),
+        settings=lambda w: PLAN.model_settings(w.model),
+        seed=lambda w: PLAN.seed("model", w.model),
         # The files are the user's: their content decides, whatever their size and their times.
         content=lambda w: PLAN.content(PLAN.model_source_files(w.model)),
     shell:
-        "python scripts/fetch_model.py {params.args} 2>&1 | tee {log}"
+        "python scripts/fetch_model.py --name {wildcards.model:q} --settings {params.settings:q} --seed {params.seed:q}"
+        " --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
 
 
 rule verify_model:
@@ -74,6 +79,11 @@ rule verify_model:
     resources:
         gpu=1,
     params:
-        args=lambda w: PLAN.verify_args(w.model),
+        checks=lambda w: PLAN.checks(w.model),
+        data=lambda w: PLAN.check_data_words(w.model),
+        seed=lambda w: PLAN.seed("verify", w.model),
+        device=PLAN.study.device,
+        precision=PLAN.study.precision,
     shell:
-        "python scripts/verify_model.py {params.args} --out {output} 2>&1 | tee {log}"
+        "python scripts/verify_model.py --model results/models/{wildcards.model:q} --checks {params.checks:q} {params.data:q}"
+        " --seed {params.seed:q} --device {params.device:q} --precision {params.precision:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -9,7 +9,6 @@ LIKELIHOODS = [f"results/likelihood/{name}.json" for name in PLAN.likelihood_mod
 
 rule generate_outputs:
     input:
-        code=lambda w: PLAN.code("generate_outputs", w.output_set),
         model=lambda w: PLAN.output_model(w.output_set),
         prompts=lambda w: PLAN.output_prompts(w.output_set),
     output:
@@ -21,17 +20,22 @@ rule generate_outputs:
         ENVIRONMENT
     threads: 1
     params:
-        args=lambda w: PLAN.output_args(w.output_set),
+        arm=lambda w: PLAN.arm_words(PLAN.outputs[w.output_set]),
+        workload=lambda w: PLAN.workload_words(PLAN.outputs[w.output_set]),
+        prompts=lambda w: PLAN.prompts(PLAN.outputs[w.output_set]),
+        engine=lambda w: PLAN.engine_words(PLAN.outputs[w.output_set]),
+        # As inputs, the files of the code would make planning five times as slow; a change of any changes this.
+        code=lambda w: PLAN.code_digest("generate_outputs", w.output_set),
     shell:
-        "OMP_NUM_THREADS=1 python scripts/generate_outputs.py {params.args} --out {output.jsonl} 2>&1 | tee {log}"
+        "OMP_NUM_THREADS=1 python scripts/generate_outputs.py {params.arm:q} {params.workload:q}"
+        " --prompts {params.prompts:q} {params.engine:q}"
+        " --out {output.jsonl:q} 2>&1 | tee {log:q}"
 
 
 rule score_cell:
     input:
-        code=lambda w: PLAN.code("score_cell", w.output_set),
         outputs="results/quality/{output_set}/outputs.jsonl",
         scorer=lambda w: PLAN.scorer_files(w.output_set),
-        encoder=lambda w: ancient(PLAN.encoder_files(w.output_set)),
     output:
         "results/quality/{output_set}/score.json",
     log:
@@ -40,10 +44,12 @@ rule score_cell:
         ENVIRONMENT
     threads: 1
     params:
-        args=lambda w: PLAN.score_args(w.output_set),
+        metrics=lambda w: PLAN.metric_words(PLAN.outputs[w.output_set]),
         content=lambda w: PLAN.content(PLAN.encoder_files(w.output_set)),
+        code=lambda w: PLAN.code_digest("score_cell", w.output_set),
     shell:
-        "OMP_NUM_THREADS=1 python scripts/score_cell.py --outputs {input.outputs} {params.args} --out {output} 2>&1 | tee {log}"
+        "OMP_NUM_THREADS=1 python scripts/score_cell.py --outputs {input.outputs:q} {params.metrics:q}"
+        " --out {output:q} 2>&1 | tee {log:q}"
 
 
 rule measure_likelihood:
@@ -59,6 +65,8 @@ rule measure_likelihood:
         ENVIRONMENT
     threads: 1
     params:
-        args=lambda w: PLAN.likelihood_args(w.model),
+        records=PLAN.likelihood_words(),
+        seed=lambda w: PLAN.seed("likelihood", w.model),
     shell:
-        "OMP_NUM_THREADS=1 python scripts/measure_likelihood.py {params.args} --out {output} 2>&1 | tee {log}"
+        "OMP_NUM_THREADS=1 python scripts/measure_likelihood.py --model results/models/{wildcards.model:q}"
+        " {params.records:q} --seed {params.seed:q} --out {output:q} 2>&1 | tee {log:q}"

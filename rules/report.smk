@@ -10,10 +10,33 @@ JOBS = "results/jobs.json"
 REPORT = "results/report.html"
 # The same page folded small: Chromium shows no page above two million characters inside Snakemake's own report.
 PACKED = "results/report.packed.html"
-REPORT_PAPERS = [
+FOUND_PAPERS = [
     f"results/{name}.provenance.json"
-    for name in ("values", "study", "trails", "claims", "verdicts", "jobs", "report")
+    for name in ("values", "study", "trails", "claims", "verdicts")
 ]
+REPORT_PAPERS = [
+    "results/jobs.provenance.json",
+    "results/report.provenance.json",
+]
+# What holds the provenance of each job, the artefact itself or a file beside it; of all jobs but the last ones: that
+# which counts them, the page, and the crate.
+JOB_PAPERS = [
+    *DATA_PAPERS,
+    *MODEL_PAPERS,
+    *VERIFIED,
+    MACHINE,
+    WARM_UP,
+    *RECORDS,
+    *OUTPUT_PAPERS,
+    *SCORES,
+    *LIKELIHOODS,
+    *VERIFY_COSTS,
+    FLOORS_PAPER,
+    *TABLE_PAPERS,
+    *FIGURE_PAPERS,
+    *FOUND_PAPERS,
+]
+JOB_LIST = "results/lists/jobs.txt"
 
 
 rule record_study:
@@ -28,9 +51,9 @@ rule record_study:
         ENVIRONMENT
     threads: 1
     params:
-        args=PLAN.study_args(),
+        study=lambda w: PLAN.study_json(),
     shell:
-        "python scripts/record_study.py {params.args} --out {output.json} 2>&1 | tee {log}"
+        "python scripts/record_study.py --study {params.study:q} --out {output.json:q} 2>&1 | tee {log:q}"
 
 
 rule collect_values:
@@ -50,7 +73,7 @@ rule collect_values:
         ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/collect_values.py --tables results/tables --out-json {output.json} --out-tex {output.tex} 2>&1 | tee {log}"
+        "python scripts/collect_values.py --tables results/tables --out-json {output.json:q} --out-tex {output.tex:q} 2>&1 | tee {log:q}"
 
 
 rule collect_trails:
@@ -59,6 +82,7 @@ rule collect_trails:
         SCORES,
         LIKELIHOODS,
         VERIFY_COSTS,
+        listed=LISTED,
         code=PLAN.code("collect_trails"),
     output:
         json=TRAILS,
@@ -69,15 +93,14 @@ rule collect_trails:
         ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/collect_trails.py --inputs-from results/lists/inputs.txt --out {output.json} 2>&1 | tee {log}"
+        "python scripts/collect_trails.py --inputs-from {input.listed:q} --out {output.json:q} 2>&1 | tee {log:q}"
 
 
 rule judge_claims:
     input:
         tables=[f"results/tables/{name}.parquet" for name in TABLES],
         values=VALUES,
-        claims=CLAIMS_FILES,
-        code=PLAN.code("judge_claims", modules=[*map(TABLES.module, TABLES)]),
+        code=PLAN.code("judge_claims", modules=map(TABLES.module, TABLES)),
     output:
         json=CLAIMS,
         paper="results/claims.provenance.json",
@@ -86,15 +109,17 @@ rule judge_claims:
     conda:
         ENVIRONMENT
     threads: 1
+    params:
+        claims=lambda w: PLAN.claims_files(),
+        content=lambda w: PLAN.content(PLAN.claims_files()),
     shell:
-        "python scripts/judge_claims.py --claims {input.claims:q} --values {input.values} --tables results/tables --out {output.json} 2>&1 | tee {log}"
+        "python scripts/judge_claims.py --claims {params.claims:q} --values {input.values:q} --tables results/tables --out {output.json:q} 2>&1 | tee {log:q}"
 
 
 rule judge_ideas:
     input:
         table="results/tables/ideas.parquet",
         values=VALUES,
-        ideas=IDEAS_FILE,
         code=PLAN.code("judge_ideas", modules=[TABLES.module("ideas")]),
     output:
         json=VERDICTS,
@@ -104,13 +129,31 @@ rule judge_ideas:
     conda:
         ENVIRONMENT
     threads: 1
+    params:
+        ideas=lambda w: PLAN.ideas_file(),
+        content=lambda w: PLAN.content([PLAN.ideas_file()]),
     shell:
-        "python scripts/judge_ideas.py --ideas {input.ideas:q} --values {input.values} --table {input.table} --out {output.json} 2>&1 | tee {log}"
+        "python scripts/judge_ideas.py --ideas {params.ideas:q} --values {input.values:q} --table {input.table:q} --out {output.json:q} 2>&1 | tee {log:q}"
+
+
+rule list_jobs:
+    output:
+        JOB_LIST,
+    log:
+        "results/logs/lists/jobs.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    params:
+        paths=lambda w: JOB_PAPERS,
+    shell:
+        "printf '%s\\n' {params.paths:q} 2> {log:q} > {output:q}"
 
 
 rule collect_jobs:
     input:
-        job_papers,
+        JOB_PAPERS,
+        listed=JOB_LIST,
         code=PLAN.code("collect_jobs"),
     output:
         json=JOBS,
@@ -121,7 +164,7 @@ rule collect_jobs:
         ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/collect_jobs.py --papers-from results/lists/jobs.txt --out {output.json} 2>&1 | tee {log}"
+        "python scripts/collect_jobs.py --papers-from {input.listed:q} --out {output.json:q} 2>&1 | tee {log:q}"
 
 
 rule render_report:
@@ -152,10 +195,10 @@ rule render_report:
         ENVIRONMENT
     threads: 1
     shell:
-        "python scripts/render_report.py --values {input.values} --tables results/tables --figures results/figures"
-        " --study {input.study} --claims {input.claims} --verdicts {input.verdicts} --trails {input.trails} --jobs {input.jobs}"
-        " --outputs {input.outputs} --out {output.html} --out-packed {output.packed} 2>&1 | tee {log}"
+        "python scripts/render_report.py --values {input.values:q} --tables results/tables --figures results/figures"
+        " --study {input.study:q} --claims {input.claims:q} --verdicts {input.verdicts:q} --trails {input.trails:q} --jobs {input.jobs:q}"
+        " --outputs {input.outputs:q} --out {output.html:q} --out-packed {output.packed:q} 2>&1 | tee {log:q}"
 
 
 onsuccess:
-    shell("python scripts/summarise.py --values {VALUES} --report {REPORT}")
+    shell("python scripts/summarise.py --values {VALUES:q} --report {REPORT:q}")

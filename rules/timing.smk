@@ -5,6 +5,7 @@ RECORDS = [PLAN.record(cell) for cell in PLAN.cells]
 rule time_cell:
     input:
         model=lambda w: PLAN.cell_models(w.cell),
+        reference=lambda w: PLAN.reference_models(w.cell),
         prompts=lambda w: PLAN.cell_prompts(w.cell),
     output:
         "results/cells/{cell}/timing.json",
@@ -18,11 +19,11 @@ rule time_cell:
     resources:
         gpu=1,
     params:
-        args=lambda w: PLAN.cell_args(w.cell),
+        cell=lambda w: PLAN.cell_json(w.cell),
         # As inputs, the files of the code would make planning five times as slow; a change of any changes this.
         code=lambda w: PLAN.code_digest("time_cell", w.cell),
     shell:
-        "python scripts/time_cell.py {params.args} --out {output} 2>&1 | tee {log}"
+        "python scripts/time_cell.py --cell {params.cell:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
 # What a pass of a target costs by the tokens in it; only where an experiment drafts.
@@ -45,6 +46,8 @@ rule measure_verify_cost:
     resources:
         gpu=1,
     params:
-        args=lambda w: PLAN.verify_cost_args(w.model),
+        seed=lambda w: PLAN.seed("verify_cost", w.model),
+        device=PLAN.device_words(),
     shell:
-        "python scripts/measure_verify_cost.py {params.args} --out {output} 2>&1 | tee {log}"
+        "python scripts/measure_verify_cost.py --model results/models/{wildcards.model:q} --seed {params.seed:q}"
+        " {params.device:q} --out {output:q} 2>&1 | tee {log:q}"

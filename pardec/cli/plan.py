@@ -26,9 +26,9 @@ def plan(
     """Show a study's cells, hours, memory and disk on a card, modelled from its data sheet; nothing is run or
     downloaded."""
     from pardec.cli.guard import console
-    from pardec.evidence.status import read_plan
     from pardec.measure.roofline import CARDS
     from pardec.study.estimate import estimate_cells, estimate_models, estimate_scoring_s
+    from pardec.study.plan import read_plan
 
     chosen = find_card(card)
     study = read_plan(Path.cwd(), configfile or (), config or ())

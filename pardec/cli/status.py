@@ -24,17 +24,18 @@ def status(
 ) -> None:
     """Show the study's cells (done, stale, failed, missing) and the time left by past durations.
 
-    Reads config.yaml and results/ of the working directory.
+    Asks Snakemake which records it would make again; reads config.yaml and results/ of the working directory.
     """
     from rich.table import Table
     from rich.text import Text
 
     from pardec.cli.guard import console
-    from pardec.evidence.status import DONE, STATES, cell_states, read_plan
+    from pardec.evidence.status import DONE, STATES, cell_states, stale_files
+    from pardec.study.plan import read_plan
 
     root = Path.cwd()
     plan = read_plan(root, configfile or (), config or ())
-    states = cell_states(plan, root)
+    states = cell_states(plan, root, stale_files(root, configfile or (), config or ()))
     screen = console()
     table = Table(title=f"Study {plan.study.name}", title_justify="left")
     table.add_column("experiment")

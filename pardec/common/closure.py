@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
@@ -37,7 +38,8 @@ def closure(root: str | Path, script: str, modules: Iterable[str] = ()) -> list[
         if path not in found:
             found.add(path)
             waiting += imports(root, path)
-    _remembered(root).save()
+    if not sys.dont_write_bytecode:
+        _remembered(root).save()
     return sorted(found)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -36,7 +35,7 @@ class Remembered:
 
     def save(self) -> None:
         """Replace the file by what is known, where that grew; whole, so that no reader sees half of it."""
-        if not self.grew or sys.dont_write_bytecode:
+        if not self.grew:
             return
         self.grew = False
         with suppress(OSError, UserError):

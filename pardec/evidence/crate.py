@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path, PurePosixPath
@@ -58,9 +59,17 @@ Block = dict[str, Any]
 
 
 def copy_name(path: str) -> str:
-    """Where a file of the workflow lies below `workflow/`: its own path; its name alone where that leads outside."""
+    """Where a file of the workflow lies below `workflow/`: its own path, in letters, digits, dots, dashes and
+    underscores; its name alone where the path leads outside. A name that is not the path itself carries a part of the
+    path's hash, so that no two files share one."""
     pure = PurePosixPath(path)
-    return pure.name if pure.is_absolute() or ".." in pure.parts else pure.as_posix()
+    outside = pure.is_absolute() or ".." in pure.parts
+    plain = re.sub(r"[^A-Za-z0-9._/-]", "_", pure.name if outside else pure.as_posix())
+    if plain == pure.as_posix():
+        return plain
+    stem, dot, suffix = plain.rpartition(".")
+    mark = hashlib.sha256(str(path).encode()).hexdigest()[:8]
+    return f"{stem}-{mark}.{suffix}" if dot else f"{plain}-{mark}"
 
 
 def read_blocks(papers: Iterable[str | Path]) -> list[Block]:

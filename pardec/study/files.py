@@ -10,7 +10,6 @@ from typing import Any
 
 from pardec.common.contents import Contents
 from pardec.common.errors import UserError
-from pardec.common.files import write_text
 from pardec.models.sources.folder import taken
 from pardec.study.cells import Cell
 from pardec.study.code import Code, parents
@@ -200,16 +199,22 @@ class Files:
         return [f"results/data/{data}/heldout.jsonl"]
 
     def cell_models(self, id: str) -> list[str]:
-        cell = self.cells[id]
-        names = dict.fromkeys([*cell.models, *(cell.reference.models if cell.reference else [])])
-        return [path for name in names for path in [*self.model_files(name), *self.verified(name)]]
+        """Files of the model and the companions of a cell's own arm."""
+        return self._run_by(self.cells[id])
+
+    def reference_models(self, id: str) -> list[str]:
+        """Those of the arm it is paired with."""
+        reference = self.cells[id].reference
+        return [] if reference is None else self._run_by(reference)
 
     def cell_prompts(self, id: str) -> list[str]:
         return self._prompts(self.cells[id])
 
     def output_model(self, id: str) -> list[str]:
-        names = self.outputs[id].models
-        return [path for name in names for path in [*self.model_files(name), *self.verified(name)]]
+        return self._run_by(self.outputs[id])
+
+    def _run_by(self, cell: Cell) -> list[str]:
+        return [path for name in cell.models for path in [*self.model_files(name), *self.verified(name)]]
 
     def output_prompts(self, id: str) -> list[str]:
         return self._prompts(self.outputs[id])
@@ -236,16 +241,25 @@ class Files:
         folder = self.root / "report"
         return sorted(path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
 
-    def workflow_files(self, configs: Iterable[str | Path]) -> list[str]:
-        """The workflow itself, the Snakefile first: rules, scripts and configuration."""
-        found = [
-            path for pattern in ("rules/*.smk", "scripts/*.py") for path in sorted(self.root.glob(pattern))
-        ]
-        found += [self.root / path for path in configs]
-        below = [path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in found]
-        return list(dict.fromkeys(["Snakefile", *(path.as_posix() for path in below)]))
+    def workflow_files(self) -> list[str]:
+        """The workflow itself, the Snakefile first: rules and scripts."""
+        patterns = ("Snakefile", "rules/*.smk", "scripts/*.py")
+        return self.below(path for pattern in patterns for path in sorted(self.root.glob(pattern)))
 
-    @staticmethod
-    def write_list(path: str, lines: Iterable[str]) -> None:
-        """A list of paths, too long for a command line, in a file."""
-        write_text(path, "".join(f"{line}\n" for line in lines))
+    def claims_files(self) -> list[str]:
+        """The study's claims."""
+        return [self._beside(path) for path in self.study.claims]
+
+    def ideas_file(self) -> str:
+        """The study's drafting ideas."""
+        return self._beside(self.study.ideas)
+
+    def _beside(self, path: str) -> str:
+        """A file of the study: in the working directory, else in the project."""
+        return path if Path(path).exists() or not (self.root / path).exists() else str(self.root / path)
+
+    def below(self, paths: Iterable[str | Path]) -> list[str]:
+        """Each path once; relative to the project's folder where it lies in it."""
+        full = (self.root / path for path in paths)
+        short = (path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in full)
+        return list(dict.fromkeys(path.as_posix() for path in short))

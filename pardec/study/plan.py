@@ -1,65 +1,64 @@
-"""What the workflow's rules ask of a study: which files, which command line, which code each job depends on."""
+"""What the workflow's rules ask of a study beside its files: the words of each job's command line, and the order of
+jobs. Words are plain; the rules quote them (`:q`)."""
 
 from __future__ import annotations
 
 import json
 import random
-import shlex
+from collections.abc import Iterable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
+import yaml
+
+from pardec.common.errors import UserError
 from pardec.study.cells import Cell
 from pardec.study.files import Files
 from pardec.study.kinds import asked_of_tables
+from pardec.study.load import lay_over
 
 MODELS_FIRST = 100_000
 """Priority above that of any cell."""
 
 
 class Plan(Files):
-    """A study as files and commands."""
+    """A study as files and command lines."""
 
     def seed(self, *what: str) -> int:
         """A seed of its own for each use, derived from the study's."""
         return random.Random(f"{self.study.seed}/{'/'.join(what)}").randrange(2**31)
 
-    def data_args(self, name: str) -> str:
-        settings = self.study.data[name].model_dump(mode="json")
-        return flags(name=name, settings=settings, seed=self.seed("data", name), out=f"results/data/{name}")
+    # Data and models.
 
-    def model_args(self, name: str) -> str:
-        model = self.study.models[name]
-        extra = {}
-        if name in self.trained_models:
-            extra = {"data": f"results/data/{model.data}"}
-            if model.init:
-                extra["init"] = f"results/models/{model.init}"
-            if model.teachers:
-                extra["teachers"] = {
-                    called: f"results/models/{teacher}" for called, teacher in model.teachers.items()
-                }
+    def data_settings(self, name: str) -> str:
+        return as_json(self.study.data[name].model_dump(mode="json"))
+
+    def model_settings(self, name: str) -> str:
         # A changed check asks for no new download.
-        settings = model.model_dump(mode="json", exclude={"verify"})
-        return flags(
-            name=name, settings=settings, **extra, seed=self.seed("model", name), out=f"results/models/{name}"
-        )
+        return as_json(self.study.models[name].model_dump(mode="json", exclude={"verify"}))
 
-    def verify_args(self, name: str) -> str:
-        checks = self.study.models[name].verify
-        data = {} if checks.sample is None else {"data": f"results/data/{checks.sample.data}"}
-        return flags(
-            model=f"results/models/{name}",
-            checks=checks.model_dump(mode="json"),
-            **data,
-            seed=self.seed("verify", name),
-            device=self.study.device,
-            precision=self.study.precision,
-        )
+    def training_folder(self, name: str) -> str:
+        return f"results/data/{self.study.models[name].data}"
 
-    def machine_args(self) -> str:
-        return flags(device=self.study.device, threads=self.study.threads, precision=self.study.precision)
+    def parent_words(self, name: str) -> list[str]:
+        """The model that the training of `name` starts from, and its teachers."""
+        model = self.study.models[name]
+        teachers = {called: f"results/models/{teacher}" for called, teacher in model.teachers.items()}
+        return words(init=f"results/models/{model.init}" if model.init else None, teachers=teachers or None)
 
-    def _side_args(self, cell: Cell) -> dict[str, Any]:
+    def checks(self, name: str) -> str:
+        """What a model of the hub must give before any cell runs it."""
+        return as_json(self.study.models[name].verify.model_dump(mode="json"))
+
+    def check_data_words(self, name: str) -> list[str]:
+        sample = self.study.models[name].verify.sample
+        return [] if sample is None else words(data=f"results/data/{sample.data}")
+
+    # Cells and outputs.
+
+    def _arm(self, cell: Cell) -> dict[str, Any]:
+        """A side of a cell: model, decoder, settings, companions."""
         return {
             "model": f"results/models/{cell.model}",
             "arm": cell.arm,
@@ -68,73 +67,78 @@ class Plan(Files):
             "companions": {name: f"results/models/{model}" for name, model in cell.companions} or None,
         }
 
-    def _shape_args(self, cell: Cell) -> dict[str, Any]:
+    def _workload(self, cell: Cell) -> dict[str, Any]:
+        """Which prompts, in what form, and how many tokens after each."""
         work = self.study.workloads[cell.workload]
-        shape = {"data": f"results/data/{work.data}", "workload": cell.workload, "task": work.task}
-        shape |= {"prompt-tokens": cell.prompt_tokens, "new-tokens": cell.new_tokens, "fill": work.fill}
-        shape |= {"prompt-text": "random" if cell.random_prompts else None}
-        shape |= {"prompt-form": "chat" if work.prompt_form == "chat" else None}
-        shape |= {key: getattr(cell, key) for key in ("device", "precision", "threads", "engine")}
-        return shape | {"seed": self.seed("prompts", cell.workload)}
+        return {
+            "data": f"results/data/{work.data}",
+            "workload": cell.workload,
+            "task": work.task,
+            "fill": work.fill,
+            "prompt_tokens": cell.prompt_tokens,
+            "prompt_text": "random" if cell.random_prompts else None,
+            "prompt_form": "chat" if work.prompt_form == "chat" else None,
+            "new_tokens": cell.new_tokens,
+            "seed": self.seed("prompts", cell.workload),
+        }
 
-    def cell_args(self, id: str) -> str:
-        return flags(cell=self.cell_job(id))
+    def _engine(self, cell: Cell) -> dict[str, Any]:
+        """What the models are executed by."""
+        return {name: getattr(cell, name) for name in ("device", "precision", "threads", "engine")}
 
     def cell_job(self, id: str) -> dict[str, Any]:
         """What `scripts/time_cell.py` reads as a `CellJob`; what is at its default is left out."""
-        cell = self.cells[id]
-        reference = cell.reference
-        shape = {key.replace("-", "_"): value for key, value in self._shape_args(cell).items()}
-        job = {"id": id, "experiment": cell.experiment, **self._side_args(cell), "quality": self.score(cell)}
-        job["reference"] = reference and without_nulls(
-            self._side_args(reference) | {"quality": self.score(reference)}
-        )
-        job |= {
-            "batch": cell.batch,
-            "run": cell.run,
-            "prompt_set": "tuning" if cell.tuning else None,
-            **shape,
-        }
+        cell, reference = self.cells[id], self.cells[id].reference
+        other = reference and without_nulls(self._arm(reference) | {"quality": self.score(reference)})
+        job = {"id": id, "experiment": cell.experiment, **self._arm(cell), "quality": self.score(cell)}
+        job |= {"reference": other, "batch": cell.batch, "run": cell.run}
+        job |= {"prompt_set": "tuning" if cell.tuning else None, **self._workload(cell), **self._engine(cell)}
         return without_nulls(job | {"measure": (cell.measure or self.study.measure).model_dump(mode="json")})
 
-    def output_args(self, id: str) -> str:
-        cell = self.outputs[id]
-        prompts = self.study.workloads[cell.workload].prompts
-        return flags(**self._side_args(cell), **self._shape_args(cell), prompts=prompts)
+    def cell_json(self, id: str) -> str:
+        return as_json(self.cell_job(id))
 
-    def score_args(self, id: str) -> str:
-        cell = self.outputs[id]
+    def arm_words(self, cell: Cell) -> list[str]:
+        return words(**self._arm(cell))
+
+    def workload_words(self, cell: Cell) -> list[str]:
+        return words(**self._workload(cell))
+
+    def engine_words(self, cell: Cell) -> list[str]:
+        return words(**self._engine(cell))
+
+    def prompts(self, cell: Cell) -> int:
+        """How many prompts quality is scored on."""
+        return self.study.workloads[cell.workload].prompts
+
+    def metric_words(self, cell: Cell) -> list[str]:
+        """How the outputs of a cell are scored."""
         work = self.study.workloads[cell.workload]
-        scorer = f"results/models/{work.scorer}" if work.scorer else None
-        allowed = "yes" if work.run_code else None
-        return flags(
+        return words(
             task=work.task,
             metrics=",".join(work.metrics),
-            scorer=scorer,
+            scorer=f"results/models/{work.scorer}" if work.scorer else None,
             encoder=work.encoder,
-            run_code=allowed,
+            run_code="yes" if work.run_code else None,
         )
 
-    def likelihood_args(self, name: str) -> str:
-        wanted = self.study.likelihood
-        return flags(
-            model=f"results/models/{name}",
-            data=f"results/data/{wanted.data}",
-            prompts=wanted.prompts,
-            samples=wanted.samples,
-            seed=self.seed("likelihood", name),
-        )
+    # The study as a whole.
 
-    def verify_cost_args(self, name: str) -> str:
-        chosen = {key: getattr(self.study, key) for key in ("device", "threads", "precision")}
-        return flags(model=f"results/models/{name}", seed=self.seed("verify_cost", name), **chosen)
+    def device_words(self) -> list[str]:
+        return words(device=self.study.device, threads=self.study.threads, precision=self.study.precision)
 
-    def study_args(self) -> str:
-        return flags(study=self.study.model_dump(mode="json"))
+    def likelihood_words(self) -> list[str]:
+        asked = self.study.likelihood
+        if asked is None:
+            return []
+        return words(data=f"results/data/{asked.data}", prompts=asked.prompts, samples=asked.samples)
 
-    def floor_args(self) -> str:
+    def study_json(self) -> str:
+        return as_json(self.study.model_dump(mode="json"))
+
+    def floors_json(self) -> str:
         """What tables ask of the study."""
-        return flags(study=asked_of_tables(self.study.model_dump(mode="json")))
+        return as_json(asked_of_tables(self.study.model_dump(mode="json")))
 
     # Order.
 
@@ -171,16 +175,43 @@ class Plan(Files):
         return found
 
 
+def read_plan(root: Path, configfiles: Sequence[str | Path] = (), said: Iterable[str] = ()) -> Plan:
+    """The study of `root`/config.yaml with `configfiles` and `key=value` words laid over it, as the workflow reads it.
+
+    Raises:
+        UserError: a file is missing or the study is wrong.
+    """
+    files = [root / "config.yaml", *map(Path, configfiles)]
+    config: dict[str, Any] = {}
+    for path in files:
+        try:
+            body = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(path, "does not exist", "correct the path") from None
+        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+            raise UserError(path, f"is not a YAML file ({error})", "correct the file") from None
+        if not isinstance(body, dict):
+            raise UserError(path, "holds no keys", "write `key: value` lines")
+        config = lay_over(config, body)
+    said = list(said)
+    wrong = [word for word in said if "=" not in word]
+    if wrong:
+        raise UserError(f"--config {wrong[0]}", "has no value", "write key=value")
+    return Plan(config, files, root, said)
+
+
+def words(**values: Any) -> list[str]:
+    """Words of a command line, `--<name>` before each value; null values are left out, mappings become JSON."""
+    listed: list[str] = []
+    for name, value in without_nulls(values).items():
+        text = as_json(value) if isinstance(value, (dict, list)) else str(value)
+        listed += [f"--{name.replace('_', '-')}", text]
+    return listed
+
+
 def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def flags(**values: Any) -> str:
-    """Command-line flags, quoted for a shell; null values are left out, mappings become JSON."""
-    words = []
-    for key, value in values.items():
-        if value is None:
-            continue
-        text = json.dumps(value, separators=(",", ":")) if isinstance(value, (dict, list)) else str(value)
-        words += [f"--{key.replace('_', '-')}", text]
-    return shlex.join(words)
+def as_json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))

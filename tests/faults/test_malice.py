@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 import zstandard
+from snakemake.utils import format as snakemake_format
 
 from pardec.audit.archive import MANIFEST, unpack
 from pardec.common.errors import UserError
@@ -22,7 +23,7 @@ from pardec.data.prepare import prepare
 from pardec.models.load import load_model
 from pardec.models.sources import path as path_source
 from pardec.study.load import load_study
-from pardec.study.plan import Plan, flags
+from pardec.study.plan import Plan, words
 from tests.faults import arms
 
 ROOT = Path(__file__).parents[2]
@@ -135,7 +136,7 @@ NASTY = [
 
 @pytest.mark.parametrize("word", NASTY)
 def test_words_of_a_study_reach_a_shell_quoted(tmp_path, word):
-    line = flags(settings={"path": word, "deep": [word]}, name=word)
+    line = shlex.join(words(settings={"path": word, "deep": [word]}, name=word))
     done = subprocess.run(
         ["bash", "-c", f"printf '%s\\0' {line}"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
@@ -161,21 +162,26 @@ def test_a_whole_plan_of_a_nasty_study_runs_nothing_in_a_shell(tmp_path, monkeyp
         entry["label"] = NASTY[0]
     plan = Plan(config, [], ROOT)
     monkeypatch.chdir(tmp_path)
-    lines = [plan.study_args(), plan.floor_args(), *map(plan.cell_args, list(plan.cells)[:5])]
-    for line in lines:
-        assert shlex.split(line)
-        subprocess.run(["bash", "-c", f"true {line}"], check=True)
+    for line in (
+        [plan.study_json()],
+        [plan.floors_json()],
+        *([plan.cell_json(id)] for id in [*plan.cells][:5]),
+    ):
+        # As Snakemake's formatter quotes what a rule marks with `:q`.
+        quoted = snakemake_format("{line:q}", line=line)
+        said = subprocess.run(
+            ["bash", "-c", f"printf '%s\\0' {quoted}"], check=True, capture_output=True, text=True
+        )
+        assert said.stdout.split("\0")[:-1] == line
     assert list(tmp_path.iterdir()) == []
 
 
-def test_every_word_of_a_rule_comes_quoted_from_the_plan_or_is_a_path():
-    """A rule's command may hold inputs, outputs, logs and wildcards, whose letters are checked, and params that the
-    plan quotes; nothing of the config itself."""
+def test_every_word_of_a_rule_is_quoted():
+    """A rule's command may hold inputs, outputs, logs, wildcards and params, each marked `:q`; nothing of the config
+    itself."""
     import re
 
-    allowed = re.compile(
-        r"\{(input|output|log|wildcards)(\.\w+)?\}|\{params\.(args)\}|\{(VALUES|REPORT|MACHINE|FLOORS)\}"
-    )
+    allowed = re.compile(r"\{((input|output|log)(\.\w+)?|(wildcards|params)\.\w+|VALUES|REPORT):q\}")
     for file in [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]:
         text = file.read_text()
         for command in re.findall(r'shell:\s*((?:"[^"]*"\s*)+)|shell\(("[^"]*")\)', text):

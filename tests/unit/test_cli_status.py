@@ -1,130 +1,93 @@
-"""`pardec status` tells done, stale, failed and missing cells apart, and what is left to do."""
+"""`pardec status` tells done, stale, failed and missing cells apart as Snakemake does, and what is left to do."""
 
 import json
-import shlex
-import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from pardec.cli.main import app
-from pardec.common.closure import digest
-from pardec.common.files import sha256, write_json, write_text
-from pardec.evidence.status import DONE, FAILED, MISSING, STALE, cell_states, expected, read_plan
+from pardec.common.errors import UserError
+from pardec.common.files import write_json
+from pardec.evidence import status
+from pardec.evidence.status import (
+    BEFORE,
+    DONE,
+    FAILED,
+    MISSING,
+    STALE,
+    cell_states,
+    expected,
+    stale_files,
+)
+from tests import tiny_study
 
 ROOT = Path(__file__).parents[2]
-SMOKE = ["studies/smoke.yaml"]
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The project's code and the smoke study with every cell timed, as far as records tell."""
-    root = tmp_path_factory.mktemp("project")
-    for name in ("pardec", "scripts", "studies", "report"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "config.yaml", root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        plan = read_plan(root, SMOKE)
-        for name in plan.datasets:
-            files = plan.data_files(name)
-            made_by(plan, files, f"results/data/{name}", "prepare_data", plan.data_args(name), data=name)
-        for name in plan.models:
-            files, args = plan.model_files(name), plan.model_args(name)
-            made_by(plan, files, f"results/models/{name}", "train_model", args, model=name)
-        for ident in plan.cells:
-            inputs = [*plan.cell_models(ident), *plan.cell_prompts(ident)]
-            path = plan.record(ident)
-            command = f"python scripts/time_cell.py {plan.cell_args(ident)} --out {path}"
-            code = plan.code("time_cell", ident)
-            body = {"status": "ok", "job_s": 2.0, "ready_s": 0.5}
-            write_json(path, body | {"provenance": origin(root, command, inputs, code)})
-    return root
-
-
-def made_by(plan, files, folder, script, args, **what):
-    for file in files:
-        write_text(file, f"content of {file}")
-    block = origin(plan.root, f"python scripts/{script}.py {args}", [], plan.code(script, *what.values()))
-    write_json(f"{folder}/provenance.json", block)
-
-
-def origin(root, command, inputs, code):
-    return {
-        "command": shlex.join(shlex.split(command)),
-        "inputs": [{"path": path, "sha256": sha256(path)} for path in inputs],
-        "code_sha256": digest(root, code),
-        "code": code,
-    }
+def plan():
+    return tiny_study.plan(tiny_study.overlay())
 
 
 @pytest.fixture
-def project(made, tmp_path, monkeypatch):
-    shutil.copytree(made, tmp_path / "project")
-    monkeypatch.chdir(tmp_path / "project")
-    return tmp_path / "project"
+def records(plan, tmp_path):
+    for record in plan.records():
+        write_json(tmp_path / record, {"status": "ok", "job_s": 2.0, "ready_s": 0.5, "provenance": {}})
+    return [tmp_path / record for record in plan.records()]
 
 
-def states(root):
-    plan = read_plan(root, SMOKE)
-    return plan, {one.id: one for one in cell_states(plan, root)}
+def states(plan, root, stale=None):
+    return [(one.state, one.why, one.left) for one in cell_states(plan, root, stale or {})]
 
 
-def test_every_cell_is_done(project):
-    plan, found = states(project)
-    assert list(found) == list(plan.cells)
-    assert {one.state for one in found.values()} == {DONE} and sum(one.left for one in found.values()) == 0
-    done = CliRunner().invoke(app, ["status", "--configfile", *SMOKE])
-    assert done.exit_code == 0 and "Nothing left to time" in done.stdout, done.output
+def test_each_state_and_the_time_left(plan, records, tmp_path):
+    assert {state for state, _, _ in states(plan, tmp_path)} == {DONE}
+    lost, failed, old, *rest = records
+    lost.unlink()
+    failed.write_text(json.dumps({"status": "oom", "reason": "too large", "job_s": 1.0}))
+    seen = states(plan, tmp_path, {str(old.relative_to(tmp_path)): "params changed"})
+    assert seen[1:3] == [(FAILED, "oom: too large", 0.0), (STALE, "params changed", 2.5)]
+    assert seen[0][0] == MISSING and seen[0][2] > 0
+    assert {state for state, _, _ in seen[3:]} == {DONE} and rest
 
 
-def test_a_missing_a_failed_and_a_stale_cell(project):
-    plan, found = states(project)
-    lost, failed, old = list(found)[:3]
-    (project / plan.record(lost)).unlink()
-    body = json.loads((project / plan.record(failed)).read_text())
-    (project / plan.record(failed)).write_text(json.dumps(body | {"status": "oom", "reason": "too large"}))
-    body = json.loads((project / plan.record(old)).read_text())
-    body["provenance"]["inputs"][0]["sha256"] = "0" * 64
-    (project / plan.record(old)).write_text(json.dumps(body))
-    _, found = states(project)
-    assert [found[ident].state for ident in (lost, failed, old)] == [MISSING, FAILED, STALE]
-    assert found[failed].why == "oom: too large" and "has changed" in found[old].why
-    assert found[lost].left == found[old].left == 2.5 and found[failed].left == 0
-    assert sum(one.state == DONE for one in found.values()) == len(found) - 3
-    done = CliRunner().invoke(app, ["status", "--configfile", *SMOKE])
-    assert done.exit_code == 0 and f"missing {lost}" in done.stdout and "5 s" in done.stdout
+def test_what_snakemake_says_is_read(tmp_path, monkeypatch):
+    """The table of `--summary` in Snakemake 9.27.1; the smoke study asks the real one."""
+    head = "output_file\tdate\trule\tlog-file(s)\tstatus\tplan\n"
+    rows = 'a.json\tnow\tr\t-\tok\tno update\nb "1.json\tnow\tr\t-\tparams changed\tupdate pending\n'
+    rows += "c.json\tnow\tr\t-\tok\tupdate pending\n"
+    asked = []
+
+    def run(command, **options):
+        asked.append(command)
+        return subprocess.CompletedProcess(command, 0, head + rows, "")
+
+    monkeypatch.setattr(status.subprocess, "run", run)
+    stale = stale_files(tmp_path, [Path("my study.yaml")], ["a=1"])
+    assert stale == {'b "1.json': "params changed", "c.json": BEFORE}
+    assert asked[0][3:] == [
+        "all",
+        "--summary",
+        "--nolock",
+        "--configfile",
+        "my study.yaml",
+        "--config",
+        "a=1",
+    ]
 
 
-def test_an_edited_decoder_makes_exactly_its_cells_stale(project):
-    with open(project / "pardec/decoding/masked_diffusion.py", "a") as file:
-        file.write("# edited\n")
-    plan, found = states(project)
-    for ident, one in found.items():
-        cell = plan.cells[ident]
-        sides = [cell, *([cell.reference] if cell.reference else [])]
-        uses = any(side.decoder == "masked_diffusion" for side in sides)
-        assert one.state == (STALE if uses else DONE), ident
+def test_a_study_that_snakemake_refuses(tmp_path):
+    with pytest.raises(UserError, match="snakemake --summary"):
+        stale_files(tmp_path)
 
 
-def test_another_setting_and_another_dataset_make_stale(project):
-    _, found = states(project)
-    said = ["measure={target_half_width: 0.07}"]
-    plan = read_plan(project, SMOKE, said)
-    assert {one.state for one in cell_states(plan, project)} == {STALE}
-    (project / "results/data/text/heldout.jsonl").write_text("other")
-    _, found = states(project)
-    assert {one.state for ident, one in found.items() if "/text/" in ident} == {STALE}
-    assert {one.state for ident, one in found.items() if "/copy/" in ident} == {DONE}
-
-
-def test_time_left_follows_the_most_alike(project):
-    plan, _ = states(project)
-    first, *others = [ident for ident, cell in plan.cells.items() if cell.workload == "copy"]
+def test_time_left_follows_the_most_alike(plan):
+    first, *others = plan.cells
     alike = [ident for ident in others if plan.cells[ident].arm == plan.cells[first].arm]
     past = {ident: 100.0 for ident in plan.cells if ident != first} | dict.fromkeys(alike, 3.0)
-    assert expected(plan.cells, first, past) == 3.0
+    assert expected(plan.cells, first, past) == (3.0 if alike else 100.0)
     assert expected(plan.cells, first, {first: 7.0}) == 7.0
     assert expected(plan.cells, first, {}) is None
 
@@ -138,6 +101,7 @@ def test_time_left_follows_the_most_alike(project):
         (["--config", "measure={budgets: 1}"], "budget_s"),
     ],
 )
-def test_bad_input_is_one_message(project, arguments, text):
+def test_bad_input_is_one_message(monkeypatch, arguments, text):
+    monkeypatch.chdir(ROOT)
     done = CliRunner().invoke(app, ["status", *arguments])
     assert done.exit_code == 2 and text in done.stderr and "fix" in done.stderr, done.output

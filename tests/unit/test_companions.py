@@ -94,10 +94,10 @@ def test_companions_are_inputs_of_every_job_that_runs_them(default, monkeypatch)
     cell = next(id for id, cell in plan.cells.items() if cell.arm == "ar" and cell.workload == "grid")
     weights = "results/models/diffusion-grid/model.safetensors"
     assert weights in plan.cell_models(cell)
-    assert '--companions \'{"draft":"results/models/diffusion-grid"}\'' in plan.cell_args(cell)
+    assert '{"draft":"results/models/diffusion-grid"}' in plan.arm_words(plan.cells[cell])
     outputs = plan.cells[cell].output_id
     assert weights in plan.output_model(outputs)
-    assert "diffusion-grid" in plan.output_args(outputs)
+    assert plan.arm_words(plan.outputs[outputs]) == plan.arm_words(plan.cells[cell])
 
 
 def test_a_grid_may_change_how_its_cells_are_timed(default):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -240,7 +241,23 @@ def test_a_missing_paper_is_named(made):
 
 def test_a_configuration_from_elsewhere_keeps_its_name_alone():
     assert copy_name("studies/8b.yaml") == "studies/8b.yaml"
-    assert copy_name("/home/me/mine.yaml") == copy_name("../mine.yaml") == "mine.yaml"
+    assert re.fullmatch(r"mine-[0-9a-f]{8}\.yaml", copy_name("/home/me/mine.yaml"))
+
+
+def test_no_two_files_of_the_workflow_share_a_copy():
+    names = [
+        "my study.yaml",
+        "my_study.yaml",
+        "a/m{y}.yaml",
+        "../mine.yaml",
+        "/x/mine.yaml",
+        "mine.yaml",
+        "größe.yaml",
+    ]
+    copies = [copy_name(name) for name in names]
+    assert len(set(copies)) == len(names) and all(
+        re.fullmatch(r"[\w./-]+", copy, re.ASCII) for copy in copies
+    )
 
 
 def test_the_script_copies_the_workflow_and_says_where_the_crate_came_from(made, tmp_path):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pardec.evidence.status import read_plan
 from pardec.measure.roofline import CARDS
 from pardec.study.estimate import estimate_cells, estimate_models, estimate_scoring_s
+from pardec.study.plan import read_plan
 
 ROOT = Path(__file__).parents[2]
 SECTION = (ROOT / "docs/8b.md").read_text()

@@ -170,10 +170,10 @@ def test_only_a_hub_model_with_checks_is_verified_and_its_cells_wait(tmp_path):
     plan = Plan(hub_study(verify=checks), [], arms.ROOT)
     assert plan.verified_models == ["theirs"]
     file = "results/models/theirs/verified.json"
-    cells = {id: plan.cell_models(id) for id in plan.cells}
+    cells = {id: [*plan.cell_models(id), *plan.reference_models(id)] for id in plan.cells}
     assert all(file in inputs for inputs in cells.values()), "the reference is theirs in every cell"
     assert all(file in plan.output_model(id) for id, cell in plan.outputs.items() if cell.model == "theirs")
-    assert file not in plan.model_files("theirs") and "verify" not in plan.model_args("theirs")
+    assert file not in plan.model_files("theirs") and "verify" not in plan.model_settings("theirs")
     assert Plan(hub_study(), [], arms.ROOT).verified_models == []
     with pytest.raises(UserError, match="verify"):
         local = {**STUDY["models"]["m-ar"], "verify": checks}

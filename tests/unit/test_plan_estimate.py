@@ -16,13 +16,13 @@ from pardec.decoding.base import Passes
 from pardec.decoding.batching import pad_left
 from pardec.decoding.cached_diffusion import CachedDiffusion
 from pardec.decoding.masked_diffusion import MaskedDiffusion
-from pardec.evidence.status import read_plan
 from pardec.measure.roofline import CARDS, REACHED_BANDWIDTH, REACHED_MATMUL, generation_s, pass_s
 from pardec.measure.work import CountingModel, pass_bytes, pass_flops
 from pardec.models.checkpoints.configs import read_config
 from pardec.models.checkpoints.shapes import SHAPES, shape
 from pardec.models.registry import ARCHITECTURES
 from pardec.study.estimate import estimate_cells, estimate_models
+from pardec.study.plan import read_plan
 from tests.reference.models import backbone
 
 ROOT = Path(__file__).parents[2]

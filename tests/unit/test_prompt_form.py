@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from copy import deepcopy
 
 import pytest
@@ -70,7 +69,7 @@ def test_a_cell_is_timed_on_conversations(tmp_path):
 def test_every_command_says_chat_and_only_where_the_study_does():
     plan = studied(prompt_form="chat")
     assert all(plan.cell_job(id)["prompt_form"] == "chat" for id in plan.cells)
-    words = [shlex.split(plan.output_args(id)) for id in plan.outputs]
+    words = [plan.workload_words(cell) for cell in plan.outputs.values()]
     assert all(line[line.index("--prompt-form") + 1] == "chat" for line in words)
     assert all("prompt_form" not in studied().cell_job(id) for id in plan.cells)
 

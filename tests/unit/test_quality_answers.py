@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from copy import deepcopy
 
@@ -130,7 +129,7 @@ def test_the_key_reaches_the_command():
         over = deepcopy(tiny_study.overlay())
         over["workloads"]["w"] |= workload
         plan = tiny_study.plan(over)
-        return [shlex.split(plan.score_args(id)) for id in plan.outputs]
+        return [plan.metric_words(cell) for cell in plan.outputs.values()]
 
     assert all(words[words.index("--run-code") + 1] == "yes" for words in asked(run_code=True))
     assert all("--run-code" not in words for words in asked())

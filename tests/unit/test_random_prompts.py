@@ -76,7 +76,7 @@ def test_only_such_a_cell_is_told_to_draw():
     for name, cell in plan.cells.items():
         assert (plan.cell_job(name).get("prompt_text") == "random") is cell.random_prompts
         if cell.output_id in plan.outputs:
-            assert ("--prompt-text random" in plan.output_args(cell.output_id)) is cell.random_prompts
+            assert ("random" in plan.workload_words(plan.outputs[cell.output_id])) is cell.random_prompts
 
 
 def test_the_record_tells_the_sides_apart():

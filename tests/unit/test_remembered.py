@@ -1,14 +1,8 @@
 import json
-import sys
 
 import pytest
 
 from pardec.common.remembered import MOST, Remembered
-
-
-@pytest.fixture(autouse=True)
-def writes(monkeypatch):
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
 
 
 def refuse():
@@ -49,11 +43,6 @@ def test_a_damaged_file_is_made_anew(tmp_path, damage):
 def test_nothing_is_written_where_nothing_is_new_or_may_be(tmp_path, monkeypatch):
     path = tmp_path / "known.json"
     Remembered(path).save()
-    assert not path.exists()
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    kept = Remembered(path)
-    kept.get("a", lambda: ["x"])
-    kept.save()
     assert not path.exists()
 
 

@@ -137,4 +137,4 @@ def test_the_readmes_rulegraph_is_the_workflows():
 
     drawn = (ROOT / "docs/images/rulegraph.svg").read_text(encoding="utf-8")
     assert drawn == rulegraph(ask_snakemake()), "run `make docs`"
-    assert "docs/images/rulegraph.svg" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "images/rulegraph.svg" in (ROOT / "docs/architecture.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ import yaml
 
 from pardec.common.errors import UserError
 from pardec.study.load import command_line, lay_over, load_study
-from pardec.study.plan import Plan, flags
+from pardec.study.plan import Plan, words
 from pardec.study.reference import json_schema, reference
 
 ROOT = Path(__file__).parents[2]
@@ -255,15 +255,21 @@ def test_one_key_changes_only_the_command_lines_that_depend_on_it(config):
     before = Plan(copy.deepcopy(config), [CONFIG], ROOT)
     put(config, ["models", "ar-grid", "steps"], 7)
     after = Plan(config, [CONFIG], ROOT)
-    assert before.model_args("ar-grid") != after.model_args("ar-grid")
-    assert before.model_args("ar-text") == after.model_args("ar-text")
-    assert all(before.cell_args(id) == after.cell_args(id) for id in before.cells)
+    assert before.model_settings("ar-grid") != after.model_settings("ar-grid")
+    assert before.model_settings("ar-text") == after.model_settings("ar-text")
+    assert all(before.cell_job(id) == after.cell_job(id) for id in before.cells)
     put(config, ["experiments", "steps", "grids", 0, "sweep", "steps"], [1, 2, 4, 8, 16, 32, 50])
     fewer = Plan(config, [CONFIG], ROOT)
-    assert all(fewer.cell_args(id) == before.cell_args(id) for id in set(fewer.cells) & set(before.cells))
+    assert all(fewer.cell_job(id) == before.cell_job(id) for id in set(fewer.cells) & set(before.cells))
 
 
-def test_config_text_never_reaches_the_shell_unquoted():
-    assert flags(name="a; rm -rf /", settings={"x": "$(boom) '"}, none=None) == (
-        "--name 'a; rm -rf /' --settings " + '\'{"x":"$(boom) \'"\'"\'"}\''
-    )
+def test_words_of_a_command_line_are_plain_and_left_out_where_nothing_is_said():
+    made = words(name="a; rm -rf /", new_tokens=3, settings={"x": "$(boom) '"}, none=None)
+    assert made == [
+        "--name",
+        "a; rm -rf /",
+        "--new-tokens",
+        "3",
+        "--settings",
+        '{"x":"$(boom) \'"}',
+    ]

@@ -1,7 +1,6 @@
 """Names are free: an experiment's kind says what shows it, a label how it is called, a margin what counts as equal."""
 
 import json
-import shlex
 
 import pytest
 import yaml
@@ -19,8 +18,7 @@ def tiny(**changes):
 
 
 def asked(plan):
-    words = shlex.split(plan.floor_args())
-    return json.loads(words[words.index("--study") + 1])
+    return json.loads(plan.floors_json())
 
 
 @pytest.mark.parametrize("name", [*KINDS, "mine", "Steps", "grid-8"])
@@ -75,8 +73,11 @@ def test_tables_are_told_kinds_labels_and_margins_and_nothing_else_changes():
     assert said["margins"] == {"exact": 0.2} and said["kinds"] == {"steps": "comparison"}
     assert asked(plain)["kinds"] == {"steps": "steps"} and asked(plain)["arms"] == {}
     # Neither measured nor scored again for words.
-    assert [*map(changed.cell_args, changed.cells)] == [*map(plain.cell_args, plain.cells)]
-    assert [*map(changed.score_args, changed.outputs)] == [*map(plain.score_args, plain.outputs)]
+    assert [changed.cell_job(cell) for cell in changed.cells] == [
+        plain.cell_job(cell) for cell in plain.cells
+    ]
+    scored = [[*map(one.metric_words, one.outputs.values())] for one in (changed, plain)]
+    assert scored[0] == scored[1]
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_the_plans_of_all_parts_make_up_the_plan(of):
     for part in parts:
         for id in part.cells:
             # The same job, to the letter: what one part made, the whole study need not make again.
-            assert part.cell_args(id) == whole.cell_args(id)
+            assert part.cell_job(id) == whole.cell_job(id)
             assert set(part.cell_models(id)) <= {f for name in part.models for f in part.model_files(name)}
 
 

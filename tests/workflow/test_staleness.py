@@ -159,3 +159,29 @@ def test_a_clone_with_the_results_runs_nothing(project, tmp_path):
     copy = tmp_path / "clone"
     shutil.copytree(project.folder, copy, copy_function=shutil.copyfile)
     assert type(project)(copy).planned() == {}
+
+
+def test_status_calls_stale_what_snakemake_would_run_again(project, monkeypatch):
+    """One decision: on a finished run nothing is stale; after an edit, the very cells that Snakemake plans."""
+    from pardec.evidence.status import DONE, STALE, cell_states, stale_files
+    from pardec.study.plan import read_plan
+
+    monkeypatch.chdir(project.folder)
+    smoke = [project.path("studies/smoke.yaml")]
+    plan = read_plan(project.folder, smoke)
+
+    def states():
+        return {
+            one.id: one.state for one in cell_states(plan, project.folder, stale_files(project.folder, smoke))
+        }
+
+    assert set(states().values()) == {DONE}
+    name = "pardec/decoding/speculative/drafters.py"
+    project.change(name, read(project, name) + "\n# changed\n")
+    stale = {cell for cell, state in states().items() if state == STALE}
+    planned = {
+        line.split("--cell ")[1].split()[0].strip("'")
+        for line in project.commands()
+        if "time_cell.py" in line
+    }
+    assert stale == planned and {cell.split("/")[0] for cell in stale} == {"draft"}
