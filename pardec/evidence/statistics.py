@@ -199,6 +199,60 @@ def loglog_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
     return linear_slope(np.log(x[good]), np.log(y[good]))
 
 
+@dataclass(frozen=True)
+class Growth:
+    """A power law y ~ x^e over points that are each known to some precision.
+
+    exponent: of all points. local: of each pair of neighbours. misfit: the farthest that a point lies from the law, as
+    a share of it: where it is far more than the points' own precision, no single exponent describes them.
+    """
+
+    exponent: Estimate
+    local: tuple[Estimate, ...]
+    misfit: float
+
+
+def power_law(x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Growth | None:
+    """Exponents with intervals from the points' own: medians known to a few percent fix a slope, however few they are.
+
+    x, y: [n] positive, in order of x. low, high: [n] ends of y's 95 % intervals, missing where y was counted, not
+    measured. An exponent is a weighted sum of the logarithms of y, whose errors are independent since each point is a
+    process of its own; a standard error is the half-width of an interval on logarithms over its normal quantile. Where
+    no point has an interval, exponents of neighbours have none and the overall one has that of its residuals. None
+    where fewer than two distinct x remain.
+    """
+    x, y, low, high = (np.asarray(part, float) for part in (x, y, low, high))
+    good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
+    x, y, low, high = (part[good] for part in (x, y, low, high))
+    if np.unique(x).size < 2:
+        return None
+    at, of = np.log(x), np.log(y)
+    known = np.isfinite(low) & np.isfinite(high) & (low > 0)
+    quantile = float(stats.norm.isf((1 - LEVEL) / 2))
+    error = np.zeros_like(y)
+    error[known] = np.log(high[known] / low[known]) / 2 / quantile
+    fit = linear_slope(at, of)
+    centred = at - at.mean()
+    residuals = of - of.mean() - fit.value * centred
+    misfit = float(np.expm1(np.abs(residuals).max()))
+    if known.any():
+        reach = quantile * float(np.sqrt(np.sum((centred / np.sum(centred**2)) ** 2 * error**2)))
+        fit = Estimate(fit.value, fit.value - reach, fit.value + reach, fit.n)
+    return Growth(fit, tuple(_between(at, of, error, known, k, quantile) for k in range(x.size - 1)), misfit)
+
+
+def _between(at: NDArray, of: NDArray, error: NDArray, known: NDArray, k: int, quantile: float) -> Estimate:
+    """The slope from point k to the next one."""
+    gap = at[k + 1] - at[k]
+    if gap <= 0:
+        return Estimate(float("nan"), None, None, 2)
+    slope = float((of[k + 1] - of[k]) / gap)
+    if not (known[k] and known[k + 1]):
+        return Estimate(slope, None, None, 2)
+    reach = quantile * float(np.hypot(error[k], error[k + 1]) / gap)
+    return Estimate(slope, slope - reach, slope + reach, 2)
+
+
 def linear_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
     """Slope of y on x by least squares, with an intercept; Student's t interval from three points on.
 

@@ -174,3 +174,43 @@ def test_holm_known_values():
     assert s.holm([]).size == 0
     with pytest.raises(ValueError):
         s.holm([1.2])
+
+
+def test_medians_known_to_a_few_percent_fix_an_exponent():
+    """Four sizes of linear time: residuals of four points alone gave 1.0 [0.6, 1.3]."""
+    x, factor = np.array([8, 16, 32, 64.0]), np.array([1.0, 1.03, 0.98, 1.01])
+    y = x * factor
+    law = s.power_law(x, y, y * 0.98, y * 1.02)
+    assert law.exponent.low < 1 < law.exponent.high and law.exponent.high - law.exponent.low < 0.06
+    assert [round(e.value, 1) for e in law.local] == [1.0, 0.9, 1.0] and all(
+        e.low < e.high for e in law.local
+    )
+    assert 0 < law.misfit < 0.05
+    wide = s.power_law(x, y, y * 0.8, y * 1.2)
+    assert wide.exponent.high - wide.exponent.low > 5 * (law.exponent.high - law.exponent.low)
+
+
+def test_what_is_no_power_law_says_so():
+    x = np.array([8, 16, 32, 64.0])
+    y = 10 + x**2 / 16
+    law = s.power_law(x, y, y * 0.99, y * 1.01)
+    assert law.misfit > 0.1 and law.local[0].high < law.exponent.value < law.local[-1].low
+
+
+def test_counts_have_the_interval_of_their_residuals():
+    none = [float("nan")] * 4
+    law = s.power_law([1, 2, 4, 8], [3, 6, 12, 24], none, none)
+    assert law.exponent.value == pytest.approx(1) and law.local[0] == s.Estimate(
+        pytest.approx(1), None, None, 2
+    )
+    assert s.power_law([2, 2], [1, 3], none[:2], none[:2]) is None
+
+
+def test_the_interval_of_an_exponent_covers_it():
+    rng, hits = np.random.default_rng(3), 0
+    x = np.array([4, 8, 16, 32.0])
+    for _ in range(300):
+        y = x**0.7 * np.exp(rng.normal(0, 0.02, 4))
+        e = s.power_law(x, y, y * np.exp(-0.0392), y * np.exp(0.0392)).exponent
+        hits += e.low <= 0.7 <= e.high
+    assert 0.92 < hits / 300 < 0.99

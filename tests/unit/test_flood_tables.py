@@ -88,10 +88,11 @@ def test_constant_up_to_a_size():
     assert fit["constant_to"] == 50 and not fit["constant_throughout"]
 
 
-def test_two_sizes_have_no_interval():
+def test_two_sizes_have_the_interval_of_their_samples():
     rows = made.rows(made.frames(sizes=(20, 50)))
     fit = pick(rows["flood_growth"], series="by_root K=1")
-    assert fit["n"] == 2 and fit["exponent"] == pytest.approx(1) and fit["exponent_low"] is None
+    assert fit["n"] == 2 and fit["exponent"] == pytest.approx(1)
+    assert fit["exponent_low"] < 1 < fit["exponent_high"] and fit["slope_ms_low"] is None
 
 
 def test_times_faster_come_from_the_pairs(rows, values):

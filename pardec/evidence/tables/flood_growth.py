@@ -7,19 +7,19 @@ from typing import Any
 
 from pardec.evidence.columns import SOURCES, count, flag, measured, number, text
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.growth import constant_to, grown
+from pardec.evidence.tables.growth import EXPONENTS, constant_to, grown
 from pardec.evidence.tables.inputs import Inputs
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
-    groups: dict[str, dict[int, dict[str, Any]]] = defaultdict(dict)
+    groups: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     for row in inputs.rows("flood"):
         name = row["series"]
         if name and row["latency_ms"] is not None:
             # The first cell of a size stands for it; the same work may be timed on a canvas of another length.
-            groups[name].setdefault(row["roots"], row)
+            groups[row["experiment"], name].setdefault(row["roots"], row)
     found = []
-    for name, sizes in groups.items():
+    for (_, name), sizes in groups.items():
         rows = [sizes[roots] for roots in sorted(sizes)]
         if len(rows) > 1:
             found.append(_growth(name, rows))
@@ -31,10 +31,11 @@ def _growth(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
     constant = constant_to(rows, "roots", _end)
     first = rows[0]
     return {
+        "experiment": first["experiment"],
         "series": name,
         "model": first["model"],
         **{column: first[column] for column in ("decoder", "order", "candidates", "plan", "manager")},
-        **grown(x, y, "slope_ms"),
+        **grown(x, y, [(row["latency_low"], row["latency_high"]) for row in rows], "slope_ms"),
         "from_roots": x[0],
         "to_roots": x[-1],
         "smallest_ms": y[0],
@@ -54,8 +55,9 @@ TABLE = Table(
     description="Growth of the latency with the roots of a plan: y ~ roots^exponent by least squares on logarithms, "
     "y ~ slope x roots by least squares, over the sizes of one order and number of candidates.",
     needs=("flood",),
-    key=("series",),
+    key=("experiment", "series"),
     columns={
+        "experiment": text("which experiment, of kind flood", nullable=False),
         "series": text(
             "order and candidates; lookup; or end to end, the manager's time included", nullable=False
         ),
@@ -65,9 +67,8 @@ TABLE = Table(
         "candidates": count("candidates a condition, K", "candidates"),
         "plan": text("given, or written by the manager"),
         "manager": text("how the manager decodes; empty where the plan is given"),
-        **measured("exponent", "", "the exponent; no interval from two sizes", kind="fit"),
+        **EXPONENTS,
         **measured("slope_ms", "ms/root", "slope of the latency; no interval from two sizes"),
-        "last_exponent": number("", "exponent between the two largest sizes alone", kind="fit"),
         "n": count("sizes in the fit", "sizes"),
         "from_roots": count("roots of the smallest plan", "roots"),
         "to_roots": count("roots of the largest plan", "roots"),

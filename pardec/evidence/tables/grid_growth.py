@@ -7,7 +7,7 @@ from typing import Any
 
 from pardec.evidence.columns import SOURCES, count, flag, measured, number, text
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.growth import constant_to, grown
+from pardec.evidence.tables.growth import EXPONENTS, constant_to, grown
 from pardec.evidence.tables.inputs import Inputs
 from pardec.study import paths
 
@@ -21,12 +21,14 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
     cells = [row for row in inputs.rows("grid") if row["status"] == "ok" and row["batch"] == 1 and row["nfe"]]
     for row in cells:
         row["pass_ms"] = row["latency_ms"] / row["nfe"]
-    found = []
-    for (arm, series), rows in {**_by_settings(cells), **_fewest(cells)}.items():
-        rows = sorted(rows, key=lambda row: row["new_tokens"])
-        if len({row["new_tokens"] for row in rows}) > 1:
-            found += [_growth(arm, series, quantity, rows) for quantity in QUANTITIES]
-    return found
+    grown_rows = []
+    for experiment in dict.fromkeys(row["experiment"] for row in cells):
+        here = [row for row in cells if row["experiment"] == experiment]
+        for (arm, series), rows in {**_by_settings(here), **_fewest(here)}.items():
+            rows = sorted(rows, key=lambda row: row["new_tokens"])
+            if len({row["new_tokens"] for row in rows}) > 1:
+                grown_rows += [_growth(arm, series, quantity, rows) for quantity in QUANTITIES]
+    return grown_rows
 
 
 def _by_settings(cells: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
@@ -54,13 +56,14 @@ def _growth(arm: str, series: str, quantity: str, rows: list[dict[str, Any]]) ->
     x, y = [row["new_tokens"] for row in rows], [row[quantity] for row in rows]
     constant = constant_to(rows, "new_tokens", lambda row, end: _end(row, quantity, end))
     return {
+        "experiment": rows[0]["experiment"],
         "arm": arm,
         "series": series or None,
         "quantity": quantity,
         "decoder": rows[0]["decoder"],
         "model": rows[0]["model"],
         "all_right": all(row["right"] for row in rows),
-        **grown(x, y, QUANTITIES[quantity]),
+        **grown(x, y, [_ends(row, quantity) for row in rows], QUANTITIES[quantity]),
         "from_tokens": x[0],
         "to_tokens": x[-1],
         "smallest": y[0],
@@ -70,6 +73,14 @@ def _growth(arm: str, series: str, quantity: str, rows: list[dict[str, Any]]) ->
         "constant_throughout": constant == x[-1],
         **{name: " ".join(row[name] for row in rows) for name in SOURCES},
     }
+
+
+def _ends(row: dict[str, Any], quantity: str) -> tuple[float | None, float | None]:
+    """The interval of a quantity; passes are counted and have none."""
+    if quantity == "nfe" or row["latency_low"] is None:
+        return None, None
+    per = row["nfe"] if quantity == "pass_ms" else 1
+    return row["latency_low"] / per, row["latency_high"] / per
 
 
 def _end(row: dict[str, Any], quantity: str, end: str) -> float:
@@ -85,8 +96,9 @@ TABLE = Table(
     description="Growth of passes, time and time a pass with the tokens of a table: y ~ tokens^exponent by least "
     "squares on logarithms, y ~ slope x tokens by least squares, over the sizes of one decoder and its settings.",
     needs=("grid",),
-    key=("arm", "series", "quantity"),
+    key=("experiment", "arm", "series", "quantity"),
     columns={
+        "experiment": text("which experiment, of kind grid", nullable=False),
         "arm": text("the study's name for decoder and settings", nullable=False),
         "series": text(
             f"settings that are swept, or '{FEWEST}': at each size the right cell of fewest passes"
@@ -95,10 +107,9 @@ TABLE = Table(
         "decoder": text("how tokens are written", nullable=False),
         "model": text("name of the model", nullable=False),
         "all_right": flag("whether the tables are right at every size of the series"),
-        **measured("exponent", "", "the exponent; no interval from two sizes", kind="fit"),
+        **EXPONENTS,
         **measured("slope_ms", "ms/token", "slope of a time; no interval from two sizes"),
         **measured("slope_passes", "passes/token", "slope of the passes; no interval from two sizes"),
-        "last_exponent": number("", "exponent between the two largest sizes alone", kind="fit"),
         "n": count("sizes in the fit", "sizes"),
         "from_tokens": count("tokens of the smallest size", "tokens"),
         "to_tokens": count("tokens of the largest size", "tokens"),

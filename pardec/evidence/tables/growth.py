@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from pardec.common.lazy import lazy
+from pardec.evidence.columns import measured, number
+from pardec.evidence.tables.pairs import interval
 
 statistics = lazy("pardec.evidence.statistics")
 
 
-def grown(x: Sequence[float], y: Sequence[float], slope: str) -> dict[str, Any]:
-    """Columns that describe y over x, in order of x, two sizes at least. slope: the column of dy/dx."""
-    power, line = statistics.loglog_slope(x, y), statistics.linear_slope(x, y)
+EXPONENTS = {
+    **measured("exponent", "", "the exponent of all sizes, its interval from the scatter of each size's samples",
+               kind="fit"),
+    **measured("last_exponent", "", "exponent between the two largest sizes alone", kind="fit"),
+    **measured("first_exponent", "", "exponent between the two smallest sizes alone", kind="fit"),
+    "misfit": number("", "the farthest that a size lies from the power law, as a share of it", kind="fit"),
+}  # fmt: skip
+"""Where last and first exponent disagree, no single exponent describes the growth; `misfit` says by how much."""
+
+
+def powers(
+    x: Sequence[float], y: Sequence[float], ends: Sequence[tuple[float | None, float | None]]
+) -> dict[str, Any]:
+    """Columns `EXPONENTS` of y over x, in order of x; empty where there are no two sizes."""
+    low, high = ([math.nan if end[k] is None else end[k] for end in ends] for k in (0, 1))
+    law = statistics.power_law(x, y, low, high)
+    if law is None:
+        return {}
     return {
-        "exponent": power.value,
-        "exponent_low": power.low,
-        "exponent_high": power.high,
-        slope: line.value,
-        f"{slope}_low": line.low,
-        f"{slope}_high": line.high,
-        "last_exponent": statistics.loglog_slope(x[-2:], y[-2:]).value,
-        "n": power.n,
-        "growth": y[-1] / y[0],
+        **interval("exponent", law.exponent),
+        **interval("last_exponent", law.local[-1]),
+        **interval("first_exponent", law.local[0]),
+        "misfit": law.misfit,
+        "n": law.exponent.n,
     }
+
+
+def grown(
+    x: Sequence[float], y: Sequence[float], ends: Sequence[tuple[float | None, float | None]], slope: str
+) -> dict[str, Any]:
+    """Columns that describe y over x, in order of x, two sizes at least. slope: the column of dy/dx."""
+    line = statistics.linear_slope(x, y)
+    return {**powers(x, y, ends), **interval(slope, line), "growth": y[-1] / y[0]}
 
 
 def constant_to(rows: list[dict[str, Any]], size: str, end: Callable[[dict[str, Any], str], float]) -> int:

@@ -52,7 +52,7 @@ def _best(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
     metric, lower = floor["metric"], lower_is_better(floor["metric"])
     row = _asked(floor, lower)
     cells = [c for c in inputs.rows("cells") if (c["task"], c["arm"]) == (floor["workload"], floor["arm"])]
-    cells = [c for c in cells if c["experiment"] == "steps"] or cells
+    cells = [c for c in cells if c["experiment_kind"] == "steps"] or cells
     scored = [(c, inputs.scores[c["scores"]]) for c in cells if c["scores"] in inputs.scores]
     scored = [(c, s) for c, s in scored if s.body["metrics"].get(metric, {}).get("value") is not None]
     if not scored:

@@ -6,8 +6,10 @@ from collections import defaultdict
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.columns import SOURCES, count, measured, number, text
+from pardec.evidence.columns import SOURCES, count, number, text
 from pardec.evidence.tables.base import Table
+from pardec.evidence.tables.cell_columns import CELL
+from pardec.evidence.tables.growth import EXPONENTS, powers
 from pardec.evidence.tables.inputs import Inputs
 from pardec.study import paths
 
@@ -36,6 +38,7 @@ QUANTITIES = {
 }
 WORDS = {"batch": "batch", "new_tokens": "new", "prompt_tokens": "prompt"}
 SAME = (
+    "experiment",
     "task",
     "model",
     "arm",
@@ -51,10 +54,10 @@ SAME = (
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
     rows = []
-    for experiment, axes in (("batch", ("batch",)), ("length", ("new_tokens", "prompt_tokens", "batch"))):
+    for kind, axes in (("batch", ("batch",)), ("length", ("new_tokens", "prompt_tokens", "batch"))):
         for against in axes:
-            for cells in _series(inputs.rows(experiment), against):
-                rows += [_fit(experiment, against, name, cells) for name in QUANTITIES[against]]
+            for cells in _series(inputs.rows(kind), against):
+                rows += [_fit(against, name, cells) for name in QUANTITIES[against]]
     return [row for row in rows if row is not None]
 
 
@@ -67,28 +70,32 @@ def _series(cells: list[dict[str, Any]], against: str) -> list[list[dict[str, An
     return [group for group in groups.values() if len({cell[against] for cell in group}) > 1]
 
 
-def _fit(experiment: str, against: str, quantity: str, cells: list[dict[str, Any]]) -> dict[str, Any] | None:
+def _fit(against: str, quantity: str, cells: list[dict[str, Any]]) -> dict[str, Any] | None:
     cells = sorted((c for c in cells if (c[quantity] or 0) > 0), key=lambda c: c[against])
-    slope = statistics.loglog_slope([c[against] for c in cells], [c[quantity] for c in cells])
-    if slope is None:
+    ends = [_ends(quantity, cell) for cell in cells]
+    law = powers([c[against] for c in cells], [c[quantity] for c in cells], ends)
+    if not law:
         return None
     first, last = cells[0], cells[-1]
     return {
-        "experiment": experiment,
+        "experiment": first["experiment"],
         "series": series_name(first["cell"], against),
         "quantity": quantity,
         "against": against,
         **{c: first[c] for c in ("task", "model", "arm", "decoder", "steps", "block")},
         **{c: None if c == against else first[c] for c in ("batch", "prompt_tokens", "new_tokens")},
-        "exponent": slope.value,
-        "exponent_low": slope.low,
-        "exponent_high": slope.high,
-        "n": slope.n,
+        **law,
         "from_x": first[against],
         "to_x": last[against],
         "growth": last[quantity] / first[quantity],
         **{name: " ".join(c[name] for c in cells) for name in SOURCES},
     }
+
+
+def _ends(quantity: str, cell: dict[str, Any]) -> tuple[float | None, float | None]:
+    """The interval of a quantity; what is counted has none."""
+    column = CELL[quantity]
+    return (cell[column.low], cell[column.high]) if column.low and column.high else (None, None)
 
 
 def series_name(cell: str, against: str) -> str:
@@ -104,7 +111,7 @@ TABLE = Table(
     needs=("batch", "length"),
     key=("experiment", "series", "quantity", "against"),
     columns={
-        "experiment": text("batch or length", nullable=False),
+        "experiment": text("which experiment, of kind batch or length", nullable=False),
         "series": text("what is kept the same", nullable=False),
         "quantity": text("y: a column of that experiment's table", nullable=False),
         "against": text("x: batch, new_tokens or prompt_tokens", nullable=False),
@@ -117,7 +124,7 @@ TABLE = Table(
         "batch": count("prompts decoded together, where it does not vary"),
         "prompt_tokens": count("prompt length, where it does not vary", "tokens"),
         "new_tokens": count("canvas length, where it does not vary", "tokens"),
-        **measured("exponent", "", "the exponent; no interval from two points", kind="fit"),
+        **EXPONENTS,
         "n": count("cells in the fit", "cells"),
         "from_x": count("smallest x"),
         "to_x": count("largest x"),

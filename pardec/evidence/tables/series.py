@@ -13,7 +13,7 @@ Row = dict[str, Any]
 
 SEQUENTIAL, DIFFUSION = "autoregressive", "masked_diffusion"
 """The two kinds of decoding (column `family`) that seed 004 compares; other kinds have tables of their own."""
-FIXED = ("batch", "prompt_tokens", "new_tokens", "engine", "precision", "random_prompts")
+FIXED = ("experiment", "batch", "prompt_tokens", "new_tokens", "engine", "precision", "random_prompts")
 """What cells of one series share beside task, model, arm and settings."""
 SHORT = {"prompt_tokens": "prompt", "new_tokens": "new", "random_prompts": "random"}
 
