@@ -1,4 +1,4 @@
-"""What a cell's record tells of its output tokens."""
+"""Output tokens for a cell's record, and how close their choices were."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pardec.measure.sampling import Series
 
 
 def written(side: Any, partner: Any | None, series: Series, ids: Sequence[str]) -> list[dict]:
-    """Output tokens by prompt, each from its last timed generation by a `Side` of a cell, `partner` being the other.
+    """Return the output tokens by prompt, each from its last timed generation by a `Side` of a cell.
 
-    In a format shorter than float32, and where one of both drafts, a plain pass tells of each greedy output, too, how
-    close its choices were and how far the worst lies behind the best: {"margins": nats a token, up to the end token,
-    "behind_ulp": units in the last place}.
+    partner: the other side. In a format shorter than float32, and where one of both drafts, a plain pass adds for each
+    greedy output how close its choices were and how far the worst lies behind the best: {"margins": nats per token, up
+    to the end token, "behind_ulp": units in the last place}.
     """
     near_ties = _rounding_decides(side, partner)
-    found = []
+    outputs = []
     for row, tokens in sorted(series.outputs.items()):
-        told = {"prompt": ids[row], "tokens": tokens.tolist()}
-        found.append(told | (_near_ties(side, row, tokens) if near_ties else {}))
-    return found
+        output = {"prompt": ids[row], "tokens": tokens.tolist()}
+        outputs.append(output | (_near_ties(side, row, tokens) if near_ties else {}))
+    return outputs
 
 
 def _rounding_decides(side: Any, partner: Any | None) -> bool:
@@ -44,7 +44,9 @@ def _near_ties(side: Any, row: int, tokens: Any) -> dict[str, Any]:
 
     info, batch = side.model.info, side.batch([row])
     banned = info.ends if getattr(side.decoder.settings, "eos", "free") == "ban" else ()
-    # Behind the end token stands filling; the end token itself was a choice.
+    # What follows the end token fills the row; the end token itself was a choice.
     stop = int(count_useful(tokens[None], info.ends)[0]) + 1
-    found = plain_pass(side.model, batch.tokens, tokens[:stop].to(batch.tokens.device), banned, batch.pad)
+    # Outputs differ in length: a compiled model would compile a graph for each.
+    model, written = side.model.uncompiled(), tokens[:stop].to(batch.tokens.device)
+    found = plain_pass(model, batch.tokens, written, banned, batch.pad)
     return {"margins": found.margins, "behind_ulp": found.behind_ulp}

@@ -211,3 +211,22 @@ def test_a_decoder_without_phases_leaves_no_trace_of_them():
     facts, _ = timed(FakeTime().clock, lambda watch: watch.step(1))
     assert "phases_ms" not in facts
     assert "cycles" not in facts
+
+
+def test_time_counts_from_the_decoders_start():
+    """Building the batch and copying it to the device belong to nobody's latency."""
+    now = [0]
+    clock = HostClock(lambda: now[0], lambda: now[0] // 2)
+
+    def run(watch):
+        now[0] += 50_000_000
+        watch.start()
+        now[0] += 4_000_000
+        watch.step(1, 1)
+        now[0] += 2_000_000
+
+    facts, _ = timed(clock, run)
+    assert (facts["e2e_ms"], facts["host_ms"], facts["cpu_ms"], facts["first_ms"]) == (6.0, 6.0, 3.0, 4.0)
+    assert facts["block_ms"] == facts["commit_ms"] == [4.0], "one stamp serves both"
+    silent, _ = timed(clock, lambda watch: now.__setitem__(0, now[0] + 7_000_000))
+    assert silent["e2e_ms"] == 7.0, "a decoder that reports no start is timed as a whole"

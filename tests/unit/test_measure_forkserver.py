@@ -1,5 +1,6 @@
 """The fork helper: isolation, fresh code, exit codes, no orphans."""
 
+import array
 import os
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pardec.measure import forkserver
+from pardec.measure import forkserver, supervise
 
 CLIENT = "import sys; from pardec.measure import forkserver; sys.exit(forkserver.run(sys.argv[1:]))"
 
@@ -112,3 +113,44 @@ def test_a_script_hands_itself_over_once(place, tmp_path):
     done = subprocess.run([sys.executable, script], env=env, text=True, capture_output=True, timeout=60)
     assert done.stdout.split("\n")[:-1] == ["seen plain", "seen forked", "worked forked"]
     assert done.returncode == 5
+
+
+def test_a_child_that_cannot_use_cuda_runs_nothing_and_its_cell_starts_afresh(tmp_path, monkeypatch):
+    """Where the server has touched the driver, with a context or without one, CUDA is lost in what it forks."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "_is_in_bad_fork", lambda: True)
+    script = write(tmp_path / "job.py", f"open({str(tmp_path / 'ran')!r}, 'w')")
+    pid = os.fork()
+    if pid == 0:
+        request = {"argv": [str(script)], "cwd": str(tmp_path), "env": dict(os.environ)}
+        forkserver._child(request, array.array("i", [os.dup(1), os.dup(1), os.dup(2)]))
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == forkserver.UNFIT
+    assert not (tmp_path / "ran").exists()
+
+    class Answers:
+        """A connection to a server that accepted, and whose child said so."""
+
+        lines = [b'{"accepted": true}\n', b'{"status": %d}\n' % forkserver.UNFIT]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            return None
+
+        def __getattr__(self, name):
+            return lambda *_: None
+
+        def recv(self, size):
+            return self.lines.pop(0)
+
+    assert forkserver._ask(Answers(), ["job.py"], 1.0) is None
+
+
+@pytest.mark.parametrize(
+    ("isolation", "device", "fresh"),
+    [("auto", "cpu", False), ("auto", "cuda", True), ("auto", "cuda:1", True), ("forked", "cuda", False),
+     ("fresh", "cpu", True)],
+)  # fmt: skip
+def test_cells_on_cuda_start_afresh_unless_told_otherwise(isolation, device, fresh):
+    assert supervise.starts_fresh(isolation, device) is fresh

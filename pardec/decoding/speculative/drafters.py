@@ -235,6 +235,9 @@ class Small(Drafter):
     def _unread(self, view: View) -> Tensor:
         """[B, w] long, the last tokens of each row up to its anchor, as many as the row that misses most."""
         width = max(length + 1 - held for length, held in zip(view.lengths, self.held, strict=True))
+        if self.model.static_shapes and any(self.held):
+            # One token is missing, or two where a whole draft was accepted; one shape serves both.
+            width = max(2, width)
         if width == 1:
             return view.anchor
         # At first that is all, behind its padding; later a row that is shorter than what another one misses is

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.decoding.speculative import layouts
-from pardec.decoding.speculative.tree import Tree
+from pardec.decoding.speculative.tree import Shape, Tree, chain_shape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from pardec.decoding.base import PromptBatch
-    from pardec.models.architectures.base import LanguageModel
+    from pardec.models.architectures.base import LanguageModel, Layout
 
 torch = lazy("torch")
 
@@ -45,6 +45,10 @@ class Verifier:
         self.starts = prompts.pad.new_full((prompts.size, 1), prompts.length)
         """The same on the device, [B, 1] long; the loop uploads it anew after each `keep`."""
         self.passes = self.positions = self.seen = 0
+        shapes = (prompts.size, self.cache.size, self.single, *self.widths)
+        if self.widths and shapes not in model.warmed:
+            self._warm()
+            model.warmed.add(shapes)
         self._hook = model.register_forward_pre_hook(self._count)
 
     def close(self) -> None:
@@ -93,21 +97,35 @@ class Verifier:
                 "this target has learned positions, which read plain sequences only",
                 "use proposal chain at batch 1, or a target with rotary positions alone",
             )
-        longest, limit = max(self.lengths), self.model.info.max_positions
-        if not self.single:
-            layout = layouts.tree_of_many(tree.shape, self.starts, longest, self.pad, limit, first, stop)
-        elif packed:
-            layout = layouts.tree_of_one(tree.shape, longest, limit)
-        else:
-            layout = layouts.part_of_one(tree.shape, longest, limit, first, stop)
-        self.cache.length = longest + first
+        layout = self._layout(tree.shape, first, stop, packed)
+        self.cache.length = max(self.lengths) + first
         count = tokens.shape[1]
         width = next((width for width in self.widths if width >= count), count)
         if width > count:
             tokens = torch.cat([tokens, tokens[:, -1:].expand(-1, width - count)], 1)
-            layout = layouts.widened(layout, width - count, limit)
+            layout = layouts.widened(layout, width - count, self.model.info.max_positions)
         logits, features = self._run(tokens, cache=self.cache, layout=layout)
         return logits[:, :count], None if features is None else features[:, :count]
+
+    def _layout(self, shape: Shape, first: int, stop: int, packed: bool) -> Layout:
+        longest, limit = max(self.lengths), self.model.info.max_positions
+        if not self.single:
+            return layouts.tree_of_many(shape, self.starts, longest, self.pad, limit, first, stop)
+        if packed:
+            return layouts.tree_of_one(shape, longest, limit)
+        return layouts.part_of_one(shape, longest, limit, first, stop)
+
+    def _warm(self) -> None:
+        """Run each width once: a target of static shapes must not compile one in the middle of a later generation,
+        where a text first asks for it."""
+        for width in self.widths:
+            tokens = self.prompts.tokens.new_full((self.prompts.size, width), self.model.info.pad_id)
+            layout = self._layout(chain_shape(width - 1, str(tokens.device)), 0, width, packed=True)
+            self.cache.length = self.prompts.length
+            self.model(
+                tokens, cache=self.cache, layout=layout, canvas_start=self.prompts.length, taps=self.taps
+            )
+        self.cache.length = 0
 
     def _run(self, tokens: Tensor, **arguments) -> tuple[Tensor, Tensor | None]:
         output = self.model(tokens, canvas_start=self.prompts.length, taps=self.taps, **arguments)

@@ -24,6 +24,8 @@ class LanguageModel(nn.Module):
     info: ModelInfo
     static_shapes: bool = False
     """Whether each new shape of a pass has to be compiled first."""
+    warmed: set
+    """Of such a model: which shapes a decoder has run all of before its first generation."""
     folder: Path | None = None
     """The folder it was loaded from, for peers that read its files themselves."""
 
@@ -76,6 +78,10 @@ class LanguageModel(nn.Module):
         first = start if canvas_start is None else canvas_start
         keep = slice(start - by, stop - by) if within is None else within + (start - by)
         return self(canvas, pad=pad, keep=keep, canvas_start=first)
+
+    def uncompiled(self) -> LanguageModel:
+        """Return a model of the same weights that runs any shape at once."""
+        return self
 
     def new_cache(self, batch: int, size: int) -> Cache:
         parameter = next(self.parameters())

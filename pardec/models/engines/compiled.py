@@ -90,10 +90,14 @@ class StaticBackbone(Backbone):
         static = cls.__new__(cls)
         static.__dict__.update(model.__dict__)
         static.padded = False
+        static.__dict__["source"], static.__dict__["warmed"] = model, set()
         static.__dict__["caches"] = StaticCaches()
         static.__dict__["graph"] = compiler(static._layers, device)
         static.__dict__["on_cuda"] = device.startswith("cuda")
         return static
+
+    def uncompiled(self) -> Backbone:
+        return self.source
 
     def new_cache(self, batch: int, size: int) -> Cache:
         return self.caches.take(batch, size, lambda: Backbone.new_cache(self, batch, size))

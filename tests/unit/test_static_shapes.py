@@ -1,0 +1,76 @@
+"""A target whose every new shape is compiled: one generation meets all shapes that later ones ask for."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pardec.decoding.speculative.registry import PROPOSALS
+from pardec.measure.outputs import _near_ties
+from pardec.models.architectures.backbone import Backbone
+from tests.reference.drafts import batch_of, draft_model, plain, speculate
+from tests.reference.models import WORDS, backbone
+
+
+class Static(Backbone):
+    """Notes the shapes of its passes where the engine would compile a graph of each."""
+
+    static_shapes = True
+
+    @classmethod
+    def of(cls, model):
+        static = cls.__new__(cls)
+        static.__dict__.update(model.__dict__)
+        static.__dict__ |= {"warmed": set(), "shapes": set(), "source": model}
+        return static
+
+    def uncompiled(self):
+        return self.source
+
+    def run_layers(self, x, cos, sin, plan, cache, taps):
+        self.shapes.add((tuple(x.shape), cache and cache.size, cos.dim(), bool(cache and cache.length)))
+        return super().run_layers(x, cos, sin, plan, cache, taps)
+
+
+def prompts_of(count, rows, length=6):
+    draw = random.Random(7)
+    return [[[draw.randrange(4, WORDS) for _ in range(length)] for _ in range(rows)] for _ in range(count)]
+
+
+KINDS = [
+    {"drafter": {"name": "ngram"}, "block": 16},
+    {"drafter": {"name": "small"}, "block": 5},
+    *({"drafter": {"name": "dflash"}, "proposal": {"name": name}} for name in PROPOSALS if name != "rounds"),
+    {"drafter": {"name": "dflash"}, "proposal": {"name": "candidates", "packed": False}},
+    {"drafter": {"name": "dflash"}, "truncation": {"name": "adaptive"}},
+    {"drafter": {"name": "dflash"}, "schedule": {"name": "ewma", "sizes": (2, 4, 7)}},
+]
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize("settings", KINDS, ids=str)
+def test_no_generation_but_the_first_meets_a_new_shape(settings, rows):
+    model = backbone(causal=True, max_positions=40)
+    target, draft = Static.of(model), None
+    if settings["drafter"]["name"] == "dflash":
+        draft = draft_model(model)
+    if settings["drafter"]["name"] == "small":
+        draft = Static.of(backbone(causal=True, max_positions=40, layers=1))
+    models, met = [target] + [draft] * isinstance(draft, Static), []
+    for prompts in prompts_of(16, rows):
+        found = speculate(target, prompts, 20, draft, **settings)
+        assert torch.equal(found.tokens, plain(model, prompts, 20).tokens)
+        met.append([frozenset(model.shapes) for model in models])
+    assert all(shapes == met[0] for shapes in met[1:])
+    assert len(met[0][0]) <= 5, "a prompt, a single token, and one width for each block"
+
+
+def test_what_is_told_of_outputs_compiles_nothing():
+    target = Static.of(backbone(causal=True))
+    side = SimpleNamespace(
+        model=target, batch=lambda rows: batch_of([[1, 5, 9]]), decoder=SimpleNamespace(settings=None)
+    )
+    assert len(_near_ties(side, 0, torch.tensor([5, 6, 7]))["margins"]) == 3 and not target.shapes
