@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--init", help="the folder of the model it starts from")
     parser.add_argument("--teachers", type=json.loads, default={}, help="folders of its teachers, JSON")
     parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where it is trained")
     parser.add_argument("--out", required=True, type=Path, help="the folder to write")
     arguments = parser.parse_args()
     with job() as this:
@@ -49,6 +50,7 @@ def train(arguments: argparse.Namespace, this) -> None:
         arguments.out,
         arguments.init,
         arguments.teachers,
+        arguments.device,
     )
     this.load(FAMILIES.module(settings.family), *modules_of(arguments.out, *parents))
     names = ("config.json", "model.safetensors", "tokenizer.json", "training.json")

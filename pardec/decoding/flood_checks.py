@@ -38,7 +38,7 @@ def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> 
             conditions = roots
             for level in (0, 1):
                 right = model.expansion(level)[conditions - model.config.conditions(level)[0]]
-                seeds = seed + torch.arange(len(conditions))
+                seeds = seed + torch.arange(len(conditions), device=conditions.device)
                 out = decoder.expand_level_parallel(conditions, level, decoder.settings.candidates, seeds)
                 facts[f"level{level}"] = _share((out == right).all(-1))
                 generator = torch.Generator().manual_seed(int(seed) % 2**31)

@@ -27,12 +27,17 @@ class Batch:
     source: AnswerRows | None = None
     rows: Tensor | None = None
 
+    def to(self, device: str) -> Batch:
+        """The same rows with all tensors on `device`."""
+        pad, rows = (None if one is None else one.to(device) for one in (self.pad, self.rows))
+        return Batch(self.tokens.to(device), pad, self.start, self.lengths.to(device), self.source, rows)
+
 
 class Rows(Protocol):
     """What a model learns from."""
 
     def draw(self, size: int, generator: Generator) -> list[Batch]:
-        """About `size` rows, as one batch a task; tasks count alike, however many rows each has."""
+        """About `size` rows on the CPU, as one batch per task; tasks count alike, however many rows each has."""
         ...
 
 

@@ -51,17 +51,21 @@ def _batch(
 ) -> Tensor:
     """Return [B, size] long, at least up to the end token of each row."""
     ends, width = model.info.ends, max(map(len, prompts))
-    pad = torch.tensor([width - len(prompt) for prompt in prompts])
-    tokens = torch.tensor([[model.info.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts])
+    device = next(model.parameters()).device
+    rows = [[model.info.pad_id] * (width - len(prompt)) + list(prompt) for prompt in prompts]
+    tokens = torch.tensor(rows, device=device)
+    pad = torch.tensor([width - len(prompt) for prompt in prompts], device=device)
     cache = model.new_cache(len(prompts), width + size)
-    written, ended = [], torch.zeros(len(prompts), 1, dtype=torch.bool)
+    written, ended = [], torch.zeros(len(prompts), 1, dtype=torch.bool, device=device)
     for _ in range(size):
         padding = pad if pad.any() else None
         logits = model(tokens, pad=padding, cache=cache, keep=slice(-1, None), canvas_start=width)[:, -1]
         if ban_eos:
             logits[:, list(ends)] = -torch.inf
         if temperature > 0:
-            tokens = torch.multinomial((logits / temperature).softmax(-1), 1, generator=generator)
+            # Drawn on the CPU, where the generator is: one stream on every device.
+            chances = (logits / temperature).softmax(-1).cpu()
+            tokens = torch.multinomial(chances, 1, generator=generator).to(device)
         else:
             tokens = logits.argmax(-1, keepdim=True)
         written.append(tokens)

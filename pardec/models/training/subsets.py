@@ -25,8 +25,8 @@ def choose_places(lengths: Tensor, count: int, width: int, generator: Generator)
     """
     spans = (lengths + lengths // BEYOND + 1).clamp(max=width)
     count = min(count, width, int(spans.max()))
-    drawn = torch.rand(len(lengths), width, generator=generator)
-    drawn += torch.arange(width) >= spans[:, None]
+    drawn = torch.rand(len(lengths), width, generator=generator).to(lengths.device)
+    drawn += torch.arange(width, device=lengths.device) >= spans[:, None]
     return drawn.topk(count, largest=False).indices.sort(-1).values
 
 

@@ -42,7 +42,7 @@ class Tapped:
         if source not in self._kept:
             # Zeros, since what a mask hides must still be a number.
             kept = self.target.embedding.new_zeros(*source.tokens.shape, self._width())
-            self._kept[source] = kept, torch.zeros(len(source.tokens), dtype=torch.bool)
+            self._kept[source] = kept, kept.new_zeros(len(source.tokens), dtype=torch.bool)
         return self._kept[source]
 
     def _fits(self, source: AnswerRows) -> bool:

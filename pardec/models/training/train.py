@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -32,13 +33,16 @@ def train_model(
     out: str | Path,
     init: str | Path | None = None,
     teachers: Mapping[str, str | Path] | None = None,
+    device: str = "cpu",
 ) -> dict:
     """Train a model on the data set in folder `data` and write its folder `out`; returns what training.json
     holds.
 
-    init: folder of the model it starts from. teachers: folders of the models its training runs.
+    init: folder of the model it starts from. teachers: folders of the models its training runs. device: "cpu" or
+    "cuda"; where the forward and backward passes run.
 
-    The same settings, data, seed, thread count and machine give the same weights, byte for byte.
+    The same settings, data, seed, thread count, device and machine give the same weights, byte for byte on a CPU; on
+    a GPU as far as torch has deterministic kernels. Random choices are those of the CPU on every device.
 
     Raises:
         UserError: unusable data, or an `init` of another shape.
@@ -47,14 +51,16 @@ def train_model(
     generator = Generator().manual_seed(seed)
     family = FAMILIES.load(settings.family)(settings.objective)
     tokenizer = load_tokenizer(data)
-    others = {called: load_model(folder) for called, folder in (teachers or {}).items()}
+    others = {called: load_model(folder, device) for called, folder in (teachers or {}).items()}
     model = family.build(settings, tokenizer, others)
     rows, canvas = family.examples(Path(data), tokenizer, settings, others)
     model.initialise(generator)
     if init is not None:
         start_from(model, init)
+    model.to(device)
     wall, processor = time.monotonic(), time.process_time()
-    losses, tokens = _optimise(name, model, family, rows, settings, generator)
+    with deterministic(device != "cpu"):
+        losses, tokens = _optimise(name, model, family, rows, settings, generator, device)
     report = {
         "name": name,
         "family": settings.family,
@@ -71,13 +77,29 @@ def train_model(
         "cpu_s": time.process_time() - processor,
         "wall_s": time.monotonic() - wall,
         "threads": settings.threads,
+        "device": device,
         "torch": torch.__version__,
     }
     out = Path(out)
-    save_model(model, out)
+    save_model(model.to("cpu"), out)
     tokenizer.save(out / "tokenizer.json")
     write_json(out / "training.json", report)
     return report
+
+
+@contextmanager
+def deterministic(on: bool) -> Iterator[None]:
+    """Take torch's deterministic kernels while `on`; one without a deterministic form runs and warns."""
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    if on:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def start_from(model: LanguageModel, folder: str | Path) -> None:
@@ -110,7 +132,7 @@ def optimisers(model: nn.Module, settings: OptimiserSettings) -> list[torch.opti
     ]
 
 
-def _optimise(name, model, family, rows, settings, generator) -> tuple[list[list[float]], int]:
+def _optimise(name, model, family, rows, settings, generator, device) -> tuple[list[list[float]], int]:
     """Run all steps; the loss curve as [step, mean loss since the last point], and the tokens seen."""
     steps = settings.steps
     optimisers_ = optimisers(model, settings.optimiser)
@@ -124,7 +146,7 @@ def _optimise(name, model, family, rows, settings, generator) -> tuple[list[list
         factor = settings.optimiser.rate(step, steps)
         for group, rate in groups:
             group["lr"] = rate * factor
-        batches = rows.draw(settings.batch, generator)
+        batches = [batch.to(device) for batch in rows.draw(settings.batch, generator)]
         total = 0.0
         for batch in batches:
             loss = family.loss(model, batch, generator) / len(batches)

@@ -58,10 +58,8 @@ class Autoregressive(Family):
         if self.settings.subset is not None:
             return self._subset_loss(model, batch, generator)
         width = batch.tokens.shape[1]
-        columns = torch.arange(width)
-        moved = (
-            torch.zeros(len(batch.tokens), 1, dtype=torch.long) if batch.pad is None else batch.pad[:, None]
-        )
+        columns = torch.arange(width, device=batch.tokens.device)
+        moved = torch.zeros_like(batch.tokens[:, :1]) if batch.pad is None else batch.pad[:, None]
         tokens = batch.tokens.gather(1, (columns + moved).clamp(max=width - 1))
         starts = (batch.start - moved).clamp(min=1)
         stops = batch.start - moved + batch.lengths[:, None]
@@ -90,7 +88,7 @@ def guess(tokens: Tensor, words: int, share: float, generator: Generator) -> Ten
     """Rows of `tokens` [B, n], a `share` of them replaced: half of those by one random token over and over,
     half by a random token at each position. words: size of the vocabulary."""
     rows, size = tokens.shape
-    drawn = torch.randint(words, (rows, size), generator=generator)
-    kind = torch.rand(rows, 1, generator=generator)
+    drawn = torch.randint(words, (rows, size), generator=generator).to(tokens.device)
+    kind = torch.rand(rows, 1, generator=generator).to(tokens.device)
     drawn = torch.where(kind < share / 2, drawn[:, :1], drawn)
     return torch.where(kind < share, drawn, tokens)

@@ -71,4 +71,5 @@ class Family(ABC):
 
     @abstractmethod
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
-        """The mean loss of a batch, in nats; every random choice comes from `generator`."""
+        """The mean loss of a batch, in nats, on the batch's device. Every random choice comes from `generator`, a
+        generator of the CPU: choices are the same on every device."""

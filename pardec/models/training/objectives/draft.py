@@ -156,18 +156,18 @@ class Draft(Family):
 
         size, count = self.settings.block, self.settings.anchors
         stop = batch.start + int(batch.lengths.max())
-        tokens, rows = batch.tokens[:, :stop], len(batch.tokens)
-        pad = torch.zeros(rows, dtype=torch.long) if batch.pad is None else batch.pad
+        tokens, rows, device = batch.tokens[:, :stop], len(batch.tokens), batch.tokens.device
+        pad = torch.zeros_like(batch.lengths) if batch.pad is None else batch.pad
         ends = batch.start + batch.lengths
         with torch.no_grad():
             features = self.tapped.read(batch, stop)
-            drawn = torch.rand(rows, count, generator=generator)
+            drawn = torch.rand(rows, count, generator=generator).to(device)
             anchors = batch.start + (drawn * (batch.lengths - 1).clamp(min=1)[:, None]).long()
-            columns = anchors[..., None] + torch.arange(size)
+            columns = anchors[..., None] + torch.arange(size, device=device)
             right = tokens.gather(1, columns.flatten(1).clamp(max=stop - 1)).view(rows, count, size)
             learned = (columns < ends[:, None, None])[..., 1:]
             mask = _sight(anchors, pad, stop, size)
-            positions = torch.cat([torch.arange(stop).expand(rows, -1), columns.flatten(1)], 1)
+            positions = torch.cat([torch.arange(stop, device=device).expand(rows, -1), columns.flatten(1)], 1)
             positions = (positions - pad[:, None]).clamp(0, model.config.max_positions - 1)
             told = torch.full_like(right, model.config.mask_id)
             told[..., 0] = right[..., 0]
@@ -182,7 +182,7 @@ class Draft(Family):
     def _weights(self, losses: Tensor, learned: Tensor) -> Tensor:
         """What each of `losses` [n] counts, those at `learned` [B, A, block - 1] of all blocks."""
         if self.settings.weights == "decay":
-            order = torch.arange(learned.shape[-1])
+            order = torch.arange(learned.shape[-1], device=learned.device)
             return torch.exp(-order / self.settings.decay()).expand_as(learned)[learned]
         total = losses.new_zeros(learned.shape)
         total[learned] = losses
@@ -194,7 +194,11 @@ def _sight(anchors: Tensor, pad: Tensor, width: int, size: int) -> Tensor:
     """Which keys each token of the blocks sees, [B, 1, A * size, width + A * size] bool: the context strictly before
     its anchor, and its own block both ways. anchors: [B, A] columns. pad: [B]."""
     rows, count = anchors.shape
-    order = torch.arange(width)
+    order = torch.arange(width, device=anchors.device)
     context = (order < anchors[..., None]) & (order >= pad[:, None, None])
-    own = torch.eye(count, dtype=torch.bool).repeat_interleave(size, 1).expand(rows, -1, -1)
+    own = (
+        torch.eye(count, dtype=torch.bool, device=anchors.device)
+        .repeat_interleave(size, 1)
+        .expand(rows, -1, -1)
+    )
     return torch.cat([context, own], -1).repeat_interleave(size, 1)[:, None]

@@ -75,7 +75,8 @@ class MaskedDiffusion(Family):
         if self.settings.subset is not None:
             places = choose_places(batch.lengths, self.settings.subset, answer.shape[1], generator)
             answer = answer.gather(1, places)
-        masked, counts = choose_masks(*answer.shape, generator, self.settings.whole)
+        drawn = choose_masks(*answer.shape, generator, self.settings.whole)
+        masked, counts = (each.to(answer.device) for each in drawn)
         canvas = torch.cat([batch.tokens[:, :start], answer.masked_fill(masked, model.info.mask_id)], 1)
         if places is None:
             logits = model.denoise(canvas, batch.pad, start, size)
@@ -88,7 +89,7 @@ class MaskedDiffusion(Family):
 
 
 def choose_masks(rows: int, size: int, generator: Generator, whole: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Which of `size` positions to mask: ([rows, size] bool, counts [rows] long).
+    """Which of `size` positions to mask: ([rows, size] bool, counts [rows] long), on the CPU.
 
     A row's count k is uniform in 1..size, and each set of k positions is equally likely; with probability
     `whole` the count is `size` instead.

@@ -53,6 +53,9 @@ class RenderBatch:
     conditions: Tensor
     level: int
 
+    def to(self, device: str) -> RenderBatch:
+        return RenderBatch(self.tokens.to(device), self.conditions.to(device), self.level)
+
 
 class RenderRows:
     """Conditions of both levels with their expansions."""
@@ -145,13 +148,14 @@ class RendererFamily(Family):
     def _noise(self, model: Renderer, batch: RenderBatch, generator: Generator) -> tuple[Tensor, Tensor]:
         """Slots of which a share is replaced, by masks in half of the rows and by random tokens in the others; and
         that share."""
-        shape = batch.tokens.shape
+        shape, device = batch.tokens.shape, batch.tokens.device
         time = torch.rand(shape[0], generator=generator)
         time[torch.rand(shape[0], generator=generator) < self.settings.whole] = 1.0
         hidden = torch.rand(shape, generator=generator) < time[:, None]
         noise = random_tokens(model, shape, batch.level, generator)
         masked = torch.rand(shape[0], 1, generator=generator) < 0.5
-        return torch.where(hidden, torch.where(masked, MASK, noise), batch.tokens), time
+        noise = torch.where(masked, MASK, noise).to(device)
+        return torch.where(hidden.to(device), noise, batch.tokens), time.to(device)
 
     def _contrast(self, model: Renderer, batch: RenderBatch, written: Tensor, generator: Generator) -> Tensor:
         """Cross entropy of picking the right expansion among hard negatives; a negative that is right counts not."""
@@ -165,7 +169,7 @@ class RendererFamily(Family):
         same = (options == right[:, None]).all(-1)
         same[:, 0] = False
         scores = (-energies).masked_fill(same, -torch.inf)
-        goal = torch.zeros(count, dtype=torch.long)
+        goal = torch.zeros(count, dtype=torch.long, device=right.device)
         absolute = torch.nn.functional.softplus(energies[:, 0]) + (
             torch.nn.functional.softplus(-energies[:, 1:]).masked_fill(same[:, 1:], 0).mean(-1)
         )
@@ -173,7 +177,7 @@ class RendererFamily(Family):
 
 
 def random_tokens(model: Renderer, shape: tuple, level: int, generator: Generator) -> Tensor:
-    """Tokens that a level writes, drawn uniformly."""
+    """Tokens that a level writes, drawn uniformly, on the CPU."""
     start, stop = model.config.written(level)
     return torch.randint(start, stop, shape, generator=generator)
 
@@ -188,6 +192,6 @@ def truncated(right: Tensor) -> Tensor:
 def substituted(model: Renderer, right: Tensor, level: int, generator: Generator) -> Tensor:
     """Expansions with one token, drawn at random, replaced by a random one: near neighbours."""
     sizes = (right != PAD).sum(-1, keepdim=True).clamp(min=1)
-    place = (torch.rand(len(right), 1, generator=generator) * sizes).long()
-    other = random_tokens(model, right.shape, level, generator)
-    return torch.where(torch.arange(right.shape[1]) == place, other, right)
+    place = (torch.rand(len(right), 1, generator=generator).to(right.device) * sizes).long()
+    other = random_tokens(model, right.shape, level, generator).to(right.device)
+    return torch.where(torch.arange(right.shape[1], device=right.device) == place, other, right)

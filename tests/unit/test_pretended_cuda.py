@@ -1,0 +1,279 @@
+"""Everything that runs a model, on a pretended GPU: no tensor left on the wrong device, and results as on the CPU."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+
+import pytest
+import torch
+
+from pardec.common.files import write_jsonl
+from pardec.data.fractal import learn
+from pardec.data.prepare import prepare
+from pardec.data.tokenizers import task_tokenizer
+from pardec.decoding.base import Observer
+from pardec.decoding.batching import pad_left
+from pardec.decoding.prepared import build
+from pardec.decoding.registry import DECODERS
+from pardec.decoding.speculative.registry import KINDS
+from pardec.models.architectures.config import PositionConfig
+from pardec.models.registry import FAMILIES
+from pardec.models.sources.train import TrainSettings
+from pardec.models.training.objectives.renderer import RendererFamily, RendererSettings
+from pardec.models.training.train import train_model
+from pardec.quality.base import Context
+from pardec.quality.likelihood import bound_likelihood, exact_likelihood
+from pardec.quality.registry import METRICS
+from tests.reference.drafts import draft_model
+from tests.reference.models import backbone
+from tests.reference.pretended import PretendedCuda
+from tests.unit import test_quality_encoder
+from tests.unit.test_speculative_ideas import ON
+
+PROMPTS = [[1, 5, 9, 4, 4], [1, 7, 6], [1, 8, 8, 5]]
+TEXT = "the cat sat on the mat, and the cat ate the rat.\n" * 20
+TOKENIZER = learn([TEXT], "roots", 160, 220, 8, 3)
+DRAWN = {"temperature": 1.0}
+ELSEWHERE = {
+    "vllm": "its engine is a process of its own",
+    "transformers_continuous": "its engine is a thread of its own, and modes belong to threads",
+}
+"""Decoders that the pretended device cannot see into."""
+
+CASES: dict[str, tuple[str, dict]] = {
+    "ar": ("autoregressive", {}),
+    "ar sampled": ("autoregressive", DRAWN | {"stop": "eos"}),
+    "ar ban": ("autoregressive", {"eos": "ban"}),
+    "transformers": ("transformers_generate", {}),
+    "transformers static": ("transformers_generate", {"cache": "static", "stop": "eos"}),
+    "jacobi": ("jacobi", {}),
+    "jacobi eos": ("jacobi", {"stop": "eos", "window": 4}),
+    "full": ("full_passes", {}),
+    "diffusion": ("masked_diffusion", {"steps": 4}),
+    "diffusion blocks": ("masked_diffusion", {"steps": 6, "block": 4} | DRAWN),
+    "diffusion random": ("masked_diffusion", {"steps": 4, "remasking": "random"}),
+    "diffusion threshold": (
+        "masked_diffusion",
+        {"threshold": 0.5, "block": 4, "cfg_scale": 1.0, "eos": "defer"},
+    ),
+    "cached": ("cached_diffusion", {"steps": 6, "block": 4, "refresh": 2}),
+    "cached factor": ("cached_diffusion", {"block": 4, "factor": 0.7, "after_eos": "fill"}),
+    "cached prefix": ("cached_diffusion", {"steps": 6, "block": 4, "cache": "prefix"}),
+    "flood": ("flash_flood", {}),
+    "flood candidates": ("flash_flood", {"candidates": 3}),
+    "flood by root": ("flash_flood", {"order": "by_root", "candidates": 2}),
+    "flood by candidate": ("flash_flood", {"order": "by_candidate", "candidates": 2}),
+    "table": ("table_lookup", {}),
+    "draft": ("speculative", {}),
+    "draft residual": ("speculative", DRAWN | {"acceptance": {"name": "residual"}}),
+    "draft match": ("speculative", DRAWN | {"acceptance": {"name": "sampled_match"}}),
+    "draft ngram": ("speculative", {"drafter": {"name": "ngram"}}),
+    "draft small": ("speculative", {"drafter": {"name": "small"}}),
+    "draft eos": ("speculative", {"truncation": {"name": "eos"}, "stop": "eos"}),
+    **{f"draft {name}": ("speculative", settings) for name, settings in ON.items()},
+}
+
+
+@cache
+def renderer():
+    settings = {"source": "train", "data": "d", "objective": {"family": "renderer"}}
+    settings["size"] = {"hidden": 32, "layers": 1, "heads": 2, "mlp": 32}
+    model = RendererFamily(RendererSettings()).build(TrainSettings.model_validate(settings), TOKENIZER, {})
+    model.initialise(torch.Generator().manual_seed(0))
+    return model.requires_grad_(False).eval()
+
+
+def models(decoder: str, settings: dict):
+    """(model, companions, prompts, new tokens), made afresh on the CPU."""
+    if decoder in ("flash_flood", "table_lookup"):
+        return copy.deepcopy(renderer()), {}, [TOKENIZER.encode(TEXT[:20]), TOKENIZER.encode(TEXT[5:40])], 120
+    if DECODERS.load(decoder).needs == "bidirectional":
+        learned = PositionConfig(8, 16) if decoder == "masked_diffusion" else None
+        return backbone(causal=False, scale=3.0, positions=learned), {}, PROMPTS, 12
+    target = backbone(causal=True, scale=3.0)
+    drafter = settings.get("drafter", {}).get("name", "dflash")
+    draft = {"dflash": lambda: draft_model(target), "small": lambda: backbone(True, seed=1, scale=3.0)}
+    companions = {"draft": draft[drafter]()} if decoder == "speculative" and drafter in draft else {}
+    return target, companions, PROMPTS, 16
+
+
+def run(name: str, device: str, rows: int | None = None, observer: Observer | None = None):
+    decoder, settings = CASES[name]
+    model, companions, prompts, new = models(decoder, settings)
+    made = build(decoder, settings)
+    made.companions = {key: other.to(device) for key, other in companions.items()}
+    model = model.to(device)
+    made.prepare(model)
+    batch = pad_left(prompts[:rows], [7, 8, 9][: len(prompts[:rows])], model.info.pad_id, device)
+    return made, model, batch, lambda: made.decode(model, batch, new, *([observer] if observer else []))
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_a_decoder_keeps_to_its_device(name):
+    made, model, batch, decode = run(name, "cpu")
+    right, checked = decode(), made.check_outputs(model, batch)
+    with PretendedCuda():
+        made, model, batch, decode = run(name, "cuda")
+        found = decode()
+        assert found.tokens.device.type == found.useful.device.type == "cuda"
+        assert found.tokens.tolist() == right.tokens.tolist()
+        checks = made.check_outputs(model, batch)
+        assert checks == (checked and [pytest.approx(facts, rel=1e-3, abs=1e-6) for facts in checked])
+
+
+def test_every_decoder_and_strategy_runs_on_it():
+    named = {decoder for decoder, _ in CASES.values()}
+    assert named | set(ELSEWHERE) == set(DECODERS)
+    for kind, entries in KINDS.items():
+        used = {settings[kind]["name"] for _, settings in CASES.values() if kind in settings}
+        defaults = {"dflash", "fixed", "chain", "match"}
+        assert set(entries) <= used | defaults, kind
+
+
+# Training.
+
+SIZE = {"hidden": 16, "layers": 1, "heads": 2, "mlp": 16, "max_positions": 64}
+GRID = {"prompt": 8, "canvas": 8, "rotary": False}
+OBJECTIVES: dict[str, dict] = {
+    "autoregressive": {},
+    "autoregressive subset": {"subset": 3, "guesses": 0.5},
+    "masked_diffusion": {"shift": True, "whole": 0.3},
+    "masked_diffusion subset": {"subset": 3},
+    "draft": {"block": 4, "new_tokens": 8, "sequences": 24, "anchors": 2},
+    "draft drawn": {"block": 4, "new_tokens": 8, "sequences": 24, "weights": "reached", "temperature": 1.0},
+    "renderer": {},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Data sets `copy` and `fractal`, and a model `target`."""
+    folder = tmp_path_factory.mktemp("training")
+    tasks = {"copy": {"min_items": 2, "max_items": 4}}
+    prepare({"source": "tasks", "tasks": tasks, "train": 40, "heldout": 8}, 0, folder / "copy")
+    (folder / "fractal").mkdir()
+    TOKENIZER.save(folder / "fractal" / "tokenizer.json")
+    write_jsonl(
+        folder / "fractal" / "train.jsonl", [{"text": TEXT, "answer": TEXT, "prompt": "", "task": "t"}]
+    )
+    train(folder, "autoregressive", "target", "cpu")
+    return folder
+
+
+def train(folder, name: str, out: str, device: str) -> dict:
+    family = name.split()[0]
+    recipe = {"source": "train", "data": "copy", "size": SIZE, "steps": 3, "batch": 4}
+    recipe["objective"] = {"family": family, **OBJECTIVES[name]}
+    teachers = {"target": folder / "target"} if family == "draft" else {}
+    if "subset" in name:
+        recipe["positions"] = GRID
+    settings = TrainSettings.model_validate({**recipe, "teachers": {key: key for key in teachers}})
+    data = folder / ("fractal" if family == "renderer" else "copy")
+    return train_model(out, settings, data, 1, folder / out, teachers=teachers, device=device)
+
+
+@pytest.mark.parametrize("name", list(OBJECTIVES))
+def test_training_keeps_to_its_device(folder, name):
+    right = train(folder, name, f"{name} cpu", "cpu")
+    with PretendedCuda() as cuda:
+        found = train(folder, name, f"{name} cuda", "cuda")
+    assert (right["device"], found["device"]) == ("cpu", "cuda")
+    assert cuda.waits["copied to the device"] > 3, "nothing was trained there"
+    assert [loss for _, loss in found["loss"]] == pytest.approx([loss for _, loss in right["loss"]], rel=1e-4)
+
+
+def test_every_objective_is_trained_on_it():
+    assert {name.split()[0] for name in OBJECTIVES} == set(FAMILIES)
+
+
+# Metrics that run a model.
+
+
+encoder = test_quality_encoder.folder
+
+
+def likelihoods(device: str) -> list[float]:
+    pairs = [[1, 5, 9], [1, 7, 8, 8, 4], [1, 4]], [[6, 7, 8], [9], [5, 11, 20, 2]]
+    exact = exact_likelihood(backbone(causal=True, scale=3.0).to(device), *pairs, 0)
+    bound = bound_likelihood(backbone(causal=False, scale=3.0).to(device), *pairs, ["a", "b", "c"], 4, 0)
+    return [exact.nats_per_token, bound.nats_per_token, bound.standard_error]
+
+
+def scored(name: str, encoder, device: str) -> list[float | None]:
+    tokenizer = task_tokenizer("abcdefghijk")
+    model = backbone(causal=True, scale=3.0, vocab_size=tokenizer.vocab_size).to(device)
+    context = Context(scorer=model, scorer_tokenizer=tokenizer, encoder=encoder, device=device)
+    pairs = [("the cat sat", "the cat sat"), ("the dog ran", "the cat sat")]
+    rows = [
+        {"id": str(n), "task": "text", "prompt": "a b", "answer": answer, "tokens": [], "text": text}
+        for n, (text, answer) in enumerate(pairs)
+    ]
+    if name == "scorer_nll":
+        rows = [row | {"text": "b c d"} for row in rows]
+    return METRICS.load(name)().measure(rows, context).per_prompt
+
+
+def test_likelihoods_keep_to_their_device():
+    right = likelihoods("cpu")
+    with PretendedCuda():
+        assert likelihoods("cuda") == pytest.approx(right, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["scorer_nll", "encoder_similarity"])
+def test_a_metric_keeps_to_its_device(name, encoder):
+    right = scored(name, encoder, "cpu")
+    with PretendedCuda() as cuda:
+        assert scored(name, encoder, "cuda") == pytest.approx(right, rel=1e-5)
+    assert cuda.waits["copied to the device"] > 0, "nothing ran there"
+
+
+def test_every_metric_with_a_model_runs_on_it():
+    with_model = {name for name in METRICS if METRICS.load(name).needs & {"scorer", "encoder"}}
+    assert with_model == {"scorer_nll", "encoder_similarity"}
+
+
+# The pretended device itself.
+
+
+def test_the_pretended_device_refuses_what_a_real_one_refuses():
+    with PretendedCuda():
+        there, here = torch.arange(4, device="cuda"), torch.arange(4)
+        assert (there[1:] + torch.tensor(1)).device.type == (there * 2).device.type == "cuda"
+        assert there.new_zeros(2).is_cuda and there.float().is_cuda and not there.cpu().is_cuda
+        assert there[here > 1].tolist() == [2, 3] and here.to(there).is_cuda and not here.is_cuda
+        for refused in (
+            lambda: there + here,
+            lambda: there[0] + here,
+            lambda: here[there],
+            lambda: torch.cat([there, here]),
+            lambda: torch.where(there > 1, here, there),
+            lambda: there.numpy(),
+            lambda: torch.rand(3, device="cuda", generator=torch.Generator()),
+            lambda: torch.multinomial(there + 1.0, 1, generator=torch.Generator()),
+        ):
+            with pytest.raises((RuntimeError, TypeError)):
+                refused()
+
+
+@pytest.mark.parametrize(
+    ("work", "waits"),
+    [
+        (lambda x: x.sum().item(), 1),
+        (lambda x: bool((x > 1).all()), 1),
+        (lambda x: x.tolist(), 1),
+        (lambda x: x.nonzero(), 1),
+        (lambda x: x[x > 1], 1),
+        (lambda x: x.masked_fill(x > 1, 0), 0),
+        (lambda x: torch.tensor([1, 2], device=x.device), 1),
+        (lambda x: x[[0, 1]], 1),
+        (lambda x: x.cpu(), 1),
+        (lambda x: x.to("cuda").to(torch.float32) * 2 + 1, 0),
+        (lambda x: torch.zeros(4, device=x.device).copy_(x), 0),
+    ],
+)
+def test_it_counts_what_waits(work, waits):
+    with PretendedCuda() as cuda:
+        there = torch.arange(4, device="cuda")
+        work(there)
+    assert cuda.waits.total() == waits, cuda.waits
