@@ -91,6 +91,7 @@ def remembered(memory, monkeypatch):
             return wrong
         wrong, files = memory[key]
         for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
             path.write_bytes(data)
         return wrong
