@@ -24,7 +24,7 @@ CODE = ["pardec/common/files.py", "pardec/common/errors.py"]
 """Project files that the synthetic jobs claim to have run."""
 FIGURES = ("pareto",)
 FIGURE = "results/figures/pareto.svg"
-PRINTED = "noise/grid/mdm-grid/mdm/steps~4+new~32+batch~1/ratio"
+PRINTED = "cells/noise/grid/mdm-grid/mdm/steps~4+new~32+batch~1/ratio"
 """The id of a value that the page links."""
 WORKFLOW = ("flow/Snakefile", "flow/config.yaml", "studies/claims.yaml", "studies/ideas.yaml")
 

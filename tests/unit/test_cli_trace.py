@@ -36,7 +36,7 @@ def test_the_chain_is_complete(results):
         repr(value["value"]),
         f"{value['ci_low']!r} to {value['ci_high']!r}",
         value["command"],
-        "✓ results/tables/noise.parquet",
+        "✓ results/tables/cells.parquet",
         value["source"][0]["sha256"],
         f"✓ {RECORD}",
         f"{record['samples'][0]['e2e_ms']:.6g}",
