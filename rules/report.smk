@@ -1,5 +1,4 @@
 # The paper: values from tables, trails from records, one page.
-from pardec.evidence.findings.registry import FINDINGS
 
 VALUES = "results/values.json"
 STUDY = "results/study.json"
@@ -61,7 +60,7 @@ rule collect_values:
         tables=[f"results/tables/{name}.parquet" for name in TABLES],
         code=PLAN.code(
             "collect_values",
-            modules=[*map(TABLES.module, TABLES), *map(FINDINGS.module, FINDINGS)],
+            modules=list(map(TABLES.module, TABLES)),
         ),
     output:
         json=VALUES,

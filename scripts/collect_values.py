@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pardec.common.cli import main_guard
 from pardec.common.files import write_text
-from pardec.evidence.findings.registry import FINDINGS
 from pardec.evidence.latex import macros
 from pardec.evidence.provenance import now, write_sidecar
 from pardec.evidence.tables.registry import TABLES
@@ -27,10 +26,15 @@ def main() -> None:
     collected = collect(options.tables)
     write_text(options.out_json, as_lines(collected))
     write_text(options.out_tex, macros(collected))
-    modules = [*map(TABLES.module, TABLES), *map(FINDINGS.module, FINDINGS)]
     written = [options.out_json, options.out_tex]
-    write_sidecar(written, sys.argv, begin, table_files(options.tables), modules=modules)
-    print(f"{options.out_json}: {len(collected['values'])} values, {len(collected['words'])} words")
+    write_sidecar(
+        written,
+        sys.argv,
+        begin,
+        table_files(options.tables),
+        modules=[TABLES.module(name) for name in TABLES],
+    )
+    print(f"{options.out_json}: {len(collected['values'])} values")
 
 
 def table_files(paths: list[str]) -> list[Path]:

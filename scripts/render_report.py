@@ -32,8 +32,10 @@ def main() -> None:
     parser.add_argument("--out-packed", help="the same page folded small, for Snakemake's own report")
     options = parser.parse_args()
     begin = now()
+    collected = read_json(options.values)
     material = Material(
-        values=read_json(options.values)["values"],
+        values=collected["values"],
+        answers=collected["answers"],
         tables=load_tables(options.tables),
         figures=find_figures(options.figures),
         study=read_json(options.study),

@@ -1,39 +1,33 @@
-"""Say in one line where the report is and what it found."""
+"""Print where the report is, and the answer to each question in one sentence."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from pathlib import Path
 
 from pardec.common.cli import main_guard
 from pardec.common.files import read_json
+from pardec.evidence.answers import spoken
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--values", required=True)
     parser.add_argument("--report", required=True)
-    args = parser.parse_args()
-    if not Path(args.values).exists() or not Path(args.report).exists():
-        return
-    found = read_json(args.values)
-    print(f"\npardec: open {args.report} - {sentence(found['words'], found['values'])}")
+    options = parser.parse_args()
+    if Path(options.values).exists() and Path(options.report).exists():
+        print("\n".join(summary(read_json(options.values), options.report)))
 
 
-def sentence(words: dict, values: dict) -> str:
-    """The study's answer in one sentence, from its findings."""
-    verdict = words.get("finding/answer/verdict")
-    if verdict is None:
-        return "no comparison at equal quality in this study"
-
-    def count(name: str) -> int:
-        return int(values.get(f"finding/answer/{name}", {}).get("value") or 0)
-
-    parts = [(count("faster"), "faster"), (count("even"), "no difference shown"), (count("slower"), "slower")]
-    parts += [(count("unmatched"), "quality not reached"), (count("unjudged"), "not judged")]
-    listed = ", ".join(f"{word} on {number}" for number, word in parts if number)
-    return f"masked diffusion at equal quality: {listed} of {count('tasks')} tasks"
+def summary(collected: dict, report: str) -> list[str]:
+    """Lines for the terminal: one sentence a question, as the page has it."""
+    lines = ["", f"pardec: open {report}"]
+    for experiment, answer in collected["answers"].items():
+        sentence = f"{experiment}: {spoken(answer['said'], collected['values'])}"
+        lines += textwrap.wrap(sentence, 110, initial_indent="  ", subsequent_indent="    ")
+    return lines
 
 
 if __name__ == "__main__":

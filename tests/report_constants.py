@@ -21,6 +21,7 @@ CLAIMS: dict[str, Any] = {
             "seed": "000",
             "statement": statement,
             "expected": "it is measured",
+            "holds": None,
             "verdict": verdict,
             "reason": reason,
             "evidence": [],

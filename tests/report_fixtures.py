@@ -10,9 +10,13 @@ from typing import Any
 import pandas as pd
 
 from pardec.common.files import write_json, write_jsonl
-from pardec.evidence.findings.stability import FINDING
+from pardec.evidence import comparison
+from pardec.evidence.answers import answers
+from pardec.evidence.findings import find
 from pardec.evidence.tables.files import rows_of
+from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.registry import TABLES, value_id
+from pardec.evidence.values import stated
 from pardec.report.rows import Row
 from tests import draft_factories, flood_factories, grid_factories
 from tests.report_constants import CLAIMS, JOBS, OTHERS, QUALITY, STEPS, STUDY
@@ -50,7 +54,19 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
     record = {
         "key": cell,
         "experiment": experiment,
+        "experiment_kind": experiment,
         "task": task,
+        "label": "masked diffusion" if parallel else "autoregressive",
+        "reference": cell.replace(f"mdm-{task}/{decoder}/{words}", f"ar-{task}/autoregressive/temperature~0"),
+        "reference_arm": "ar" if parallel else None,
+        "reference_decoder": "autoregressive" if parallel else None,
+        "random_prompts": False,
+        "tuning": False,
+        "n_pairs": 12,
+        "one_prompt": False,
+        "lossless": False,
+        "noise_source": "A/A pairs",
+        "delta": 0.03,
         "model": f"{'mdm' if parallel else 'ar'}-{task}",
         "family": decoder,
         "decoder": decoder,
@@ -91,12 +107,18 @@ def row(experiment: str, task: str, decoder: str, steps: int | None, **changes: 
         "n_all": 12,
         "weights_mb": 1.4,
         "cell": cell,
-        "verdict": None if not parallel else "faster" if latency < 30 else "slower",
-        "speed": None if not parallel else "faster" if latency < 30 else "slower",
         "flags": None,
         "record": f"results/cells/{cell}/timing.json",
     }
-    return {**record, **changes}
+    return judged({**record, **changes})
+
+
+def judged(record: dict) -> dict:
+    """The row with its verdict, by the rule that decides it in a real run."""
+    verdict, reason = comparison.verdict(record)
+    speed = comparison.speed(record["ratio_low"], record["ratio_high"], record["delta"])
+    words = reason and comparison.REASONS[reason]
+    return {**record, "speed": speed, "verdict": verdict, "verdict_reason": words}
 
 
 def fail(record: dict, status: str = "oom") -> dict:
@@ -106,13 +128,8 @@ def fail(record: dict, status: str = "oom") -> dict:
         for c, v in record.items()
         if isinstance(v, float) and not c.startswith(("quality", "batch", "new", "prompt"))
     ]
-    return {
-        **record,
-        **dict.fromkeys(blank),
-        "n": 0,
-        "status": status,
-        "reason": f"{status} in the reference arm",
-    }
+    lost = {"n": 0, "status": status, "reason": f"{status} in the reference arm"}
+    return judged({**record, **dict.fromkeys(blank), **lost})
 
 
 def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
@@ -181,12 +198,19 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
         "stability": stability([*steps, *noise]),
     }
     made["cells"] = [*steps, *batch, *length, *noise]
+    made["answers"] = answers_of(made["cells"])
     made |= {"crossover": crossover(steps, tasks), "models": floors(tasks), **OTHERS}
     # A table that says nothing here is there and empty, as in a study without its experiment.
     named = {name: filled(name, made.get(name, [])) for name in TABLES}
     return (
         named | draft_factories.page_tables() | grid_factories.page_tables() | flood_factories.page_tables()
     )
+
+
+def answers_of(cells: list[dict]) -> list[dict]:
+    """The answers to these cells, by the table that a real run builds."""
+    rows = [row | {"record_sha256": "0"} for row in rows_of(filled("cells", cells))]
+    return rows_of(TABLES.load("answers").make(Inputs(tables={"cells": pd.DataFrame(rows)})))
 
 
 def filled(name: str, rows: list[dict]) -> pd.DataFrame:
@@ -222,13 +246,11 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
                     continue
                 base = column if f"{column}_low" in record else column.rsplit("_", 1)[0]
                 ident = value_id(name, record["key"], column)
+                unit = TABLES.load(name).all_columns[column].unit
+                low, high = _clean(record.get(f"{base}_low")), _clean(record.get(f"{base}_high"))
                 found[ident] = {
-                    "id": ident,
-                    "value": _clean(content),
-                    "unit": TABLES.load(name).all_columns[column].unit,
+                    **stated(ident, _clean(content), unit, low, high),
                     "n": _clean(record.get("n")),
-                    "ci_low": _clean(record.get(f"{base}_low")),
-                    "ci_high": _clean(record.get(f"{base}_high")),
                     "source": [
                         {"path": f"results/tables/{name}.csv", "sha256": _hash(name), "rows": [number]}
                     ],
@@ -236,27 +258,25 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
                     "command": f"python scripts/tabulate.py --table {name} --out results/tables/{name}.csv",
                     "records": [record["record"]] if record.get("record") else [],
                 }
-    return {"values": found | findings(frames["stability"])}
+    rows = {name: rows_of(frame) for name, frame in frames.items()}
+    return {"values": found | findings(rows), "answers": answers(rows)}
 
 
-def findings(frame: pd.DataFrame) -> dict[str, dict]:
-    """What the run's stability comes to, by the code that says so of a real run."""
-    rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
+def findings(rows: dict[str, list[dict]]) -> dict[str, dict]:
+    """Numbers computed from several rows, by the code that computes them for a real run."""
     return {
-        pick.id: {
-            "id": pick.id,
-            "value": pick.value,
-            "unit": pick.unit,
-            "n": pick.n,
-            "ci_low": pick.low,
-            "ci_high": pick.high,
-            "source": [{"path": "results/tables/stability.csv", "sha256": _hash("stability"), "rows": [0]}],
+        item.id: {
+            **stated(item.id, item.value, item.unit, item.low, item.high),
+            "n": item.n,
+            "source": [
+                {"path": f"results/tables/{item.table}.csv", "sha256": _hash(item.table), "rows": [0]}
+            ],
             "rule": "collect_values",
             "command": "python scripts/collect_values.py",
-            "description": pick.description,
+            "description": item.description,
             "records": [],
         }
-        for pick in FINDING.find({"stability": rows})
+        for item in find(rows)
     }
 
 
@@ -265,7 +285,9 @@ def trails(frames: dict[str, pd.DataFrame]) -> dict:
     found = {}
     for frame in frames.values():
         for record in frame.to_dict("records"):
-            if not {"latency_ms", "prompt_tokens"} <= set(record) or not isinstance(record["record"], str):
+            if not {"latency_ms", "prompt_tokens", "n_all"} <= set(record) or not isinstance(
+                record["record"], str
+            ):
                 continue
             middle = record["latency_ms"] if record["latency_ms"] == record["latency_ms"] else None
             found[record["record"]] = {

@@ -82,7 +82,7 @@ def stages(run: Run) -> Iterator[Stage]:
     yield _single("judge_ideas", "verdicts", *words, outside=(ideas,))
     for name in FIGURES:
         figure = FIGURES.load(name)
-        tables = [f"results/tables/{table}.csv" for table in (*figure.tables, *figure.optional)]
+        tables = [f"results/tables/{table}.parquet" for table in (*figure.tables, *figure.optional)]
         files = tuple(f"results/figures/{name}.{end}" for end in ("svg", "png"))
         yield Stage("draw_figure", files, ("--figure", name, "--tables", *tables, *_outs(files)))
     yield _single("collect_jobs", "jobs", "--papers-from", f"{LISTS}/jobs.txt")

@@ -94,9 +94,9 @@ def printed_in(run: Run, ident: str, body: dict[str, Any]) -> list[str]:
         if name.startswith("results/figures/") and name.endswith(".svg"):
             drawn = run.once(("drawn", name), lambda name=name: _ids(DRAWN, run.text(name)))
             places += [name] if ident in drawn else []
-    for word in (body.get("words") or {}).values():
-        if ident in (word.get("evidence") or []):
-            places.append(f"{word['id']}: {word['word']}")
+    for experiment, answer in (body.get("answers") or {}).items():
+        if any(isinstance(piece, dict) and piece.get("value") == ident for piece in answer["said"]):
+            places.append(f"the answer to experiment {experiment}")
     return places
 
 

@@ -1,13 +1,14 @@
 """Values as LaTeX macros, so that a paper can print them by id.
 
 `\\pardecvalue{id}` prints any value, `\\pardecinterval{id}` its interval; each finding has a macro of its own
-too, its id in letters: finding/crossover/grid/steps is \\FindingCrossoverGridSteps.
+too, its id in letters: finding/memory/ratio is \\FindingMemoryRatio.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from pardec.common.errors import UserError
 from pardec.common.macros import macro_name
 
 HEAD = r"""% Written by collect_values: \pardecvalue{id}, \pardecinterval{id}, and one macro a finding.
@@ -34,13 +35,15 @@ def macros(collected: dict[str, Any]) -> str:
     named = [
         (ident, value["text"]) for ident, value in collected["values"].items() if value["text"] is not None
     ]
-    named += [(ident, word["word"]) for ident, word in collected["words"].items()]
     taken: dict[str, str] = {}
     for ident, text in named:
         if ident.startswith("finding/"):
             name = macro_name(ident)
             if taken.setdefault(name, ident) != ident:
-                raise ValueError(f"{ident} and {taken[name]} share the macro {name}")
+                message = f"and {taken[name]!r} have one LaTeX macro, {name}"
+                raise UserError(
+                    f"value {ident!r}", message, "rename a workload, arm or experiment of the study"
+                )
             lines.append(rf"\newcommand{{\{name}}}{{{escaped(text)}}}")
     return "\n".join(lines) + "\n"
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
-from pardec.evidence.findings.base import Found, Pick, Word
-from pardec.evidence.findings.registry import FINDINGS
+from pardec.evidence.answers import answers
+from pardec.evidence.findings import Finding, find
 from pardec.evidence.rounding import rounded
 from pardec.evidence.tables.base import Column, Table
 from pardec.evidence.tables.files import rows_of
@@ -123,22 +123,17 @@ def table_values(published: Published) -> Iterable[Value]:
             yield published.value(number, name)
 
 
-def finding_value(pick: Pick, tables: dict[str, Published]) -> Value:
-    """A value that a finding points at: a cell of a table, or a number computed from several of its rows."""
-    published = tables[pick.table]
-    numbers = [k for k, row in enumerate(published.rows) if row["key"] in set(pick.keys)]
-    if len(numbers) != len(set(pick.keys)):
-        raise UserError(
-            f"finding {pick.id!r}", f"names a row that table {pick.table!r} lacks", "correct the finding"
-        )
-    if not pick.computed:
-        value = published.value(numbers[0], pick.column) | {"id": pick.id}
-        return value if pick.description is None else value | {"description": pick.description}
+def finding_value(item: Finding, published: Published) -> Value:
+    """The value of a number computed from several rows of a table."""
+    numbers = [k for k, row in enumerate(published.rows) if row["key"] in set(item.keys)]
+    if len(numbers) != len(set(item.keys)):
+        message = f"names a row that table {item.table!r} lacks"
+        raise UserError(f"finding {item.id!r}", message, "correct the finding")
     records = [path for k in numbers for path in (published.rows[k].get("record") or "").split()]
     return {
-        **stated(pick.id, pick.value, pick.unit, pick.low, pick.high),
-        "n": len(numbers) if pick.n is None else pick.n,
-        "description": pick.description,
+        **stated(item.id, item.value, item.unit, item.low, item.high),
+        "n": len(numbers) if item.n is None else item.n,
+        "description": item.description,
         "source": [{"path": published.path, "sha256": published.sha256, "rows": numbers}],
         "records": list(dict.fromkeys(records)),
         "rule": "collect_values",
@@ -147,32 +142,20 @@ def finding_value(pick: Pick, tables: dict[str, Published]) -> Value:
 
 
 def collect(paths: Sequence[str | Path]) -> dict[str, Any]:
-    """All values, words and record hashes: the content of values.json.
+    """All values, answers and record hashes: the content of values.json.
 
-    Returns {"values": {id: value}, "words": {id: {id, word, evidence}}, "records": {path: sha256}}.
+    Returns {"values": {id: value}, "answers": {experiment: {kind, said}}, "records": {path: sha256}}.
 
     Raises:
-        UserError: a table is missing or damaged.
+        UserError: a table is missing or damaged, or two values have one id.
     """
     tables = publish(paths)
+    rows = {name: table.rows for name, table in tables.items()}
     values = [v for table in tables.values() if table.table.published for v in table_values(table)]
-    words: list[Word] = []
-    for name in FINDINGS:
-        finding = FINDINGS.load(name)
-        if all(needed in tables for needed in finding.needs):
-            found: list[Found] = finding.find({needed: tables[needed].rows for needed in finding.needs})
-            values += [finding_value(item, tables) for item in found if isinstance(item, Pick)]
-            words += [item for item in found if isinstance(item, Word)]
-    by_id = _unique(values)
-    for word in words:
-        lost = [ident for ident in word.evidence if ident not in by_id]
-        if lost:
-            raise UserError(
-                f"finding {word.id!r}", f"rests on {lost[0]!r}, which is no value", "correct the finding"
-            )
+    values += [finding_value(item, tables[item.table]) for item in find(rows)]
     return {
-        "values": by_id,
-        "words": {w.id: {"id": w.id, "word": w.word, "evidence": list(w.evidence)} for w in words},
+        "values": _unique(values),
+        "answers": answers(rows),
         "records": dict(sorted(_hashes(tables.values()))),
     }
 

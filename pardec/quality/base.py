@@ -73,6 +73,7 @@ class Metric(ABC):
     """How tables and figures call it."""
     better: ClassVar[Literal["higher", "lower"]]
     unit: ClassVar[str]
+    span: ClassVar[tuple[float, float] | None] = None
     margin: ClassVar[float] = 0.05
     """How much worse still counts as equal where a study says nothing, in `unit`: as much as a user would trade for
     speed. Five of a hundred for shares. A study that can show less with its prompts should ask for less."""

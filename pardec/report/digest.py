@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pardec.report.book import printed
+
 RECORD_KEYS = (
     "rule",
     "command",
@@ -20,6 +22,10 @@ RECORD_KEYS = (
     "seed",
     "sha256",
 )
+
+
+POOLED = ("rule", "command", "source", "description")
+"""Facts of a value that many values share."""
 
 
 class _Pool:
@@ -43,28 +49,20 @@ def digest(values: dict[str, dict], used: list[str], trails: dict[str, dict]) ->
     """Pack the values in `used` with the trails of the records they name.
 
     Returns:
-        {"pool": [...], "values": {id: [value, unit, n, low, high, rule, command, sources, records,
-        description, text]}, "records":
-        {path: {...}}}; repeated texts and objects are indices into `pool`.
+        {"pool": [...], "values": {id: {...}}, "records": {path: {...}}}: of a value its number, what the page prints
+        of it (`pardec.report.book.printed`), n, and where it is from; what `POOLED` and `RECORD_KEYS` name are indices
+        into `pool`, and so are a value's records.
     """
     pool = _Pool()
     packed, records = {}, {}
     for ident in used:
         entry = values[ident]
         paths = list(entry.get("records") or [])
-        packed[ident] = [
-            entry["value"],
-            pool.add(entry.get("unit") or ""),
-            entry.get("n"),
-            entry.get("ci_low"),
-            entry.get("ci_high"),
-            pool.add(entry.get("rule")),
-            pool.add(entry.get("command")),
-            pool.add(entry.get("source") or []),
-            [pool.add(path) for path in paths],
-            pool.add(entry.get("description")),
-            entry.get("text"),
-        ]
+        of = {"value": entry["value"], "n": entry.get("n"), "records": [pool.add(path) for path in paths]}
+        if entry["value"] is not None:
+            of |= printed(entry)
+        of |= {key: pool.add(entry.get(key)) for key in POOLED}
+        packed[ident] = {key: item for key, item in of.items() if item not in (None, "")}
         for path in paths:
             if path in trails and path not in records:
                 records[path] = _record(trails[path], pool)

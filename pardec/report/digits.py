@@ -31,7 +31,9 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = dict(attributes)
         sourced = (
-            self.sourced or tag in SILENT or bool({"data-v", "data-source", "data-values"} & given.keys())
+            self.sourced
+            or tag in SILENT
+            or bool({"data-v", "data-cfg", "data-source", "data-values"} & given.keys())
         )
         if not sourced:
             for name in READ_ALOUD:
@@ -60,7 +62,7 @@ class _Reader(HTMLParser):
 
 
 def bare_digits(html: str) -> list[str]:
-    """Every place in `html` where a digit stands that is no value, config key, count, quoted material or
+    """Every place in `html` where a digit stands that is no value, config key, quoted material or
     named term."""
     reader = _Reader()
     reader.feed(html)
@@ -80,5 +82,5 @@ def check_digits(html: str) -> None:
         raise UserError(
             "report",
             f"{len(found)} digit(s) without a source:\n  {places}",
-            "print it with value(id), cfg(key) or count(list)",
+            "print it with value(id) or cfg(key)",
         )

@@ -18,13 +18,14 @@ from markupsafe import Markup
 
 from pardec.common.errors import UserError
 from pardec.common.folded import fold_json
-from pardec.report import answers, claims, ideas, methods, stages
+from pardec.evidence.tables.registry import TABLES
+from pardec.report import claims, grids, ideas, methods, stages
 from pardec.report.book import Book
 from pardec.report.digest import digest, origin_of
 from pardec.report.digits import check_digits
 from pardec.report.figures.registry import FIGURES
 from pardec.report.outputs import gallery, read_outputs
-from pardec.report.rows import Tables, arm, groups_of, reading_order
+from pardec.report.rows import Tables, arm, columns_of, groups_of, reading_order, task
 from pardec.report.svg import embed
 
 TEMPLATES = Path(__file__).resolve().parents[2] / "report"
@@ -32,6 +33,8 @@ PAGE = "page.html.j2"
 STYLES = ("style.css", "tools.css", "print.css")
 SCRIPTS = ("data", "panel", "marks", "tables", "search", "page")
 """Files of `report/js`, in order; they share one scope."""
+SECTIONS = ("steps", "batch", "length", "grid", "flood", "draft", "noise")
+"""Sections of the page that are of one kind of experiment, and bear its name."""
 LIMIT_BYTES = 5_000_000
 """A page larger than this is slow to open; it is written all the same, since a finished study has only this one."""
 
@@ -40,16 +43,17 @@ LIMIT_BYTES = 5_000_000
 class Material:
     """All that a page is made of.
 
-    values, claims, verdicts, trails: as read from their JSON. figures: SVG files by name. study: resolved
-    configuration. outputs: paths of output files to quote. origin: facts of the run to print on the first page, each
-    with its source. jobs: the run's jobs and stages. files: paths of all files the page is made of, for its own place
-    in the diagram.
+    values, answers: of values.json. claims, verdicts, trails: as read from their JSON. figures: SVG files by name.
+    study: resolved configuration. outputs: paths of output files to quote. origin: facts of the run to print on the
+    first page, each with its source. jobs: jobs and stages of the run. files: paths of all files the page is made of,
+    for its own place in the diagram.
     """
 
     values: dict[str, dict]
     tables: Tables
     figures: dict[str, Path]
     study: dict[str, Any]
+    answers: dict[str, dict] = field(default_factory=dict)
     claims: dict[str, Any] = field(default_factory=dict)
     verdicts: dict[str, Any] = field(default_factory=dict)
     trails: dict[str, dict] = field(default_factory=dict)
@@ -77,7 +81,7 @@ def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) ->
         ) from error
     check_digits(html)
     packed = digest(material.values, list(book.used), material.trails)
-    data = fold_json({**packed, "stages": stages.pack(material.jobs)})
+    data = fold_json({**packed, "config": book.keys, "stages": stages.pack(material.jobs)})
     html = html.replace(
         "<!--trail-data-->", f'<script type="application/octet-stream" id="trail-data">{data}</script>', 1
     )
@@ -95,7 +99,6 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "cell": _with_template(lambda row, column, **how: book.value(row.id(column), **how)),
         "known": book.known,
         "cfg": _with_template(book.cfg),
-        "count": Book.count,
         "raw": Book.raw,
         "rows": functools.cache(lambda name: reading_order(material.tables.get(name, []))),
         "groups": lambda found, column: groups_of(found, column, list(material.study.get("workloads") or ())),
@@ -107,10 +110,14 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "drawn": lambda name: name in material.figures,
         "caption": lambda name: FIGURES.load(name).caption,
         "arm_words": arm,
+        "task_words": task,
+        "columns_of": columns_of,
+        "description_of": lambda name: TABLES.load(name).description,
+        "questions": questions(material),
         "gallery": lambda: gallery(read_outputs(material.outputs)),
         "study": material.study,
         "origin": {**origin_of(material.trails), **material.origin},
-        "answers": answers,
+        "grids": grids,
         "judged": material.claims,
         "verdicts": material.verdicts,
         "idea_words": ideas.STATUSES,
@@ -121,6 +128,18 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
     }
     environment.tests["startswith"] = lambda text, start: str(text).startswith(start)
     return environment
+
+
+def questions(material: Material) -> list[dict[str, Any]]:
+    """Each experiment of the study with its question, the answer to it, and the section that tells more."""
+    asked = material.study.get("experiments") or {}
+    found = []
+    for name, answer in material.answers.items():
+        kind = answer["kind"]
+        section = kind if kind in SECTIONS and material.tables.get(kind) else None
+        question = (asked.get(name) or {}).get("question") or ""
+        found.append({"id": name, "question": question, "said": answer["said"], "section": section})
+    return found
 
 
 def _present(need: str | None, material: Material) -> bool:

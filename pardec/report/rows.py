@@ -157,7 +157,7 @@ def decoder_words(row: Any) -> str:
 
 def arm(row: Any) -> str:
     """How figures and tables call what decoded: the arm's label in the study, else its decoder in words."""
-    return text(row, "arm_label") or decoder_words(row)
+    return text(row, "label") or decoder_words(row) or text(row, "arm")
 
 
 def task(row: Any) -> str:
@@ -224,6 +224,33 @@ def variants(rows: list[Any]) -> dict[Variant, tuple[str, int]]:
         taken = any(words == other for other, _ in named.values())
         named[variant] = (f"{words}, {variant[1]}" if taken else words, index)
     return named
+
+
+@dataclass(frozen=True)
+class Head:
+    """How a table on the page heads a column. kind: "word", "flag" or "number"."""
+
+    name: str
+    label: str
+    unit: str
+    kind: str
+    description: str
+
+
+def columns_of(table: str, names: list[str]) -> list[Head]:
+    """Heads of the named columns of `table`, as the table describes them."""
+    kinds = {"string": "word", "boolean": "flag"}
+    described = TABLES.load(table).all_columns
+    return [
+        Head(
+            name,
+            c.label or name,
+            "" if c.unit == "fraction" else c.unit,
+            kinds.get(c.dtype, "number"),
+            c.description,
+        )
+        for name, c in ((name, described[name]) for name in names if name in described)
+    ]
 
 
 def reading_order(rows: list[Row]) -> list[Row]:

@@ -48,7 +48,7 @@ def diagram(jobs: Jobs, files: Iterable[str]) -> Markup:
 
 def _box(rule: str, count: int) -> Box:
     words = f"{count} {'job' if count == 1 else 'jobs'}"
-    told = {"data-stage": rule, "data-source": "count", "role": "button", "tabindex": "0"}
+    told = {"data-stage": rule, "data-source": "results/jobs.json", "role": "button", "tabindex": "0"}
     return Box(rule, words, {**told, "aria-label": f"{rule}, {words}"})
 
 

@@ -14,33 +14,22 @@ function make(tag, attributes = {}, ...children) {
   return node;
 }
 
-function show(number, digits = 4) {
+// Numbers come rounded: values as the page prints them, samples as they were packed.
+function show(number) {
   if (number === null || number === undefined) return "–";
-  if (typeof number !== "number") return String(number);
-  if (Number.isInteger(number)) return number.toLocaleString("en");
-  const size = Math.floor(Math.log10(Math.abs(number)));
-  const places = Math.min(Math.max(digits - 1 - size, 0), 12);
-  return number.toLocaleString("en", { minimumFractionDigits: 0, maximumFractionDigits: places });
+  return typeof number === "number" ? number.toLocaleString("en", { maximumFractionDigits: 12 }) : String(number);
 }
 
 function unpack(id) {
   const packed = data.values[id];
   if (!packed) return null;
-  const [value, unit, n, low, high, rule, command, sources, records, description, text] = packed;
-  return { id, value, unit: pooled(unit) || "", n, low, high, rule: pooled(rule), command: pooled(command),
-    sources: pooled(sources) || [], records: records.map(pooled), description: pooled(description), text: text || null };
+  return { unit: "", ...packed, id, rule: pooled(packed.rule), command: pooled(packed.command), description: pooled(packed.description),
+    sources: pooled(packed.source) || [], records: packed.records.map(pooled) };
 }
 
-const unitOf = (entry) => (entry.value === 1 && ["steps", "tokens", "prompts", "samples", "cells", "pairs", "texts"].includes(entry.unit) ? entry.unit.slice(0, -1) : entry.unit === "passes" && entry.value === 1 ? "pass" : entry.unit);
-const headline = (entry) => `${entry.text || show(entry.value)}${entry.unit === "×" ? "" : " "}${unitOf(entry)}`.trim();
-
-function sentence(entry) {
-  const parts = [headline(entry)];
-  if (entry.low !== null && entry.high !== null) parts.push(`[${show(entry.low)}, ${show(entry.high)}]`);
-  if (entry.n !== null && entry.n !== undefined) parts.push(`n = ${entry.n}`);
-  return parts.join("  ");
-}
-
+const headline = (entry) => (entry.text === undefined ? "–" : `${entry.text}${["×", "%", ""].includes(entry.unit) ? "" : " "}${entry.unit}`);
+const ends = (entry) => (entry.low === undefined ? "" : `95 % interval ${entry.low} to ${entry.high}`);
+const sized = (entry) => (entry.n === undefined ? "" : `n = ${show(entry.n)}`);
 
 // `table/row/column` -> `table/row`: numbers with the same row belong to one cell, pair or model.
 const rowOf = (id) => id.slice(0, id.lastIndexOf("/"));

@@ -7,10 +7,8 @@ let hot = null;
 function say(mark, x, y) {
   const entry = unpack(mark.dataset.v);
   if (!entry) return hush();
-  const ends = entry.low !== null && entry.high !== null ? `95 % interval ${show(entry.low)} to ${show(entry.high)}` : "";
-  const count = entry.n === null || entry.n === undefined ? "" : `n = ${show(entry.n)}`;
   const where = entry.id.split("/").slice(1, -1).join(" · ");
-  tip.replaceChildren(make("b", {}, headline(entry)), " ", columnOf(entry.id), make("small", {}, [ends, count].filter(Boolean).join(" · ")), make("small", {}, where));
+  tip.replaceChildren(make("b", {}, headline(entry)), " ", columnOf(entry.id), make("small", {}, [ends(entry), sized(entry)].filter(Boolean).join(" · ")), make("small", {}, where));
   tip.hidden = false;
   const below = y + 18 + tip.offsetHeight < innerHeight;
   tip.style.left = `${Math.max(8, Math.min(x + 12, innerWidth - tip.offsetWidth - 8))}px`;

@@ -10,6 +10,7 @@ function strip(groups, unit = " ms") {
   const all = groups.flatMap((group) => group.samples);
   if (!all.length) return null;
   let [low, high] = [Math.min(...all), Math.max(...all)];
+  const [least, most] = [low, high];
   if (low === high) [low, high] = [low * 0.95 - 1e-9, high * 1.05 + 1e-9];
   const x = (value) => 8 + (384 * (value - low)) / (high - low);
   const words = groups.map((group) => `${group.name}: ${group.samples.length} samples from ${show(Math.min(...group.samples))} to ${show(Math.max(...group.samples))}${unit}`);
@@ -28,8 +29,8 @@ function strip(groups, unit = " ms") {
     svg.append(make("line", { x1: x(median), x2: x(median), y1: top + 1, y2: top + 30, stroke: "var(--ink)", "stroke-width": 1.5 }));
   });
   const bottom = groups.length * 46 + 12;
-  svg.append(make("text", { x: 8, y: bottom }, `${show(low)}${unit}`));
-  const end = make("text", { x: 392, y: bottom, "text-anchor": "end" }, `${show(high)}${unit}`);
+  svg.append(make("text", { x: 8, y: bottom }, `${show(least)}${unit}`));
+  const end = make("text", { x: 392, y: bottom, "text-anchor": "end" }, `${show(most)}${unit}`);
   svg.append(end);
   return svg;
 }
@@ -100,9 +101,7 @@ const views = {
   value(id) {
     const entry = unpack(id);
     if (!entry) return null;
-    const interval = entry.low !== null && entry.high !== null ? `95 % interval ${show(entry.low)} to ${show(entry.high)}` : "no interval";
-    const count = entry.n === null || entry.n === undefined ? null : `n = ${show(entry.n)}`;
-    const parts = [make("p", { class: "id" }, entry.id), entry.description && make("p", {}, entry.description), make("p", {}, [interval, count].filter(Boolean).join(" · "))];
+    const parts = [make("p", { class: "id" }, entry.id), entry.description && make("p", {}, entry.description), make("p", {}, [ends(entry) || "no interval", sized(entry)].filter(Boolean).join(" · "))];
     if (entry.records.length) parts.push(...recordPart(entry.records[0]));
     if (entry.records.length > 1) {
       const more = make("details", {}, make("summary", {}, `and ${entry.records.length - 1} more records`));
@@ -113,6 +112,10 @@ const views = {
     parts.push(make("h3", {}, "In the shell"), ...commandBox(`pardec trace ${entry.id}`, "trace"));
     if (!id.startsWith("finding/")) parts.push(...relatives(rows.get(rowOf(id)).filter((other) => other !== id), "Other numbers of this row"));
     return { title: headline(entry), parts };
+  },
+  config(key) {
+    if (!(key in data.config)) return null;
+    return { title: data.config[key], parts: [make("p", { class: "id" }, key), make("p", {}, "A key of the study's configuration, with defaults filled in."), make("h3", {}, "File"), files([{ path: "results/study.json" }])] };
   },
   cell(path) {
     if (!data.records[path]) return null;
@@ -137,7 +140,7 @@ const cellName = (path) => path.replace(/^results\/(cells\/)?/, "").replace(/\/[
 const recordsOf = new Map();
 for (const id of Object.keys(data.values)) {
   if (id.startsWith("finding/")) continue;
-  for (const place of data.values[id][8]) recordsOf.set(data.pool[place], [...(recordsOf.get(data.pool[place]) || []), id]);
+  for (const place of data.values[id].records) recordsOf.set(data.pool[place], [...(recordsOf.get(data.pool[place]) || []), id]);
 }
 
 // A page shown inside another one may not change its address.
@@ -195,10 +198,11 @@ function close() {
 }
 
 document.addEventListener("click", (event) => {
-  const link = event.target.closest("a[data-v]");
+  const link = event.target.closest("a[data-v], a[data-cfg]");
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
-  open("value", link.dataset.v, link);
+  if (link.dataset.v) open("value", link.dataset.v, link);
+  else open("config", link.dataset.cfg, link);
 });
 byId("panel-close").addEventListener("click", close);
 byId("panel-back").addEventListener("click", back);

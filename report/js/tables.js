@@ -4,7 +4,7 @@ const LONG = 12;
 function keyOf(row, column) {
   const cell = row.cells[column];
   const link = cell && cell.querySelector("a[data-v]");
-  const value = link && data.values[link.dataset.v] ? data.values[link.dataset.v][0] : null;
+  const value = link && data.values[link.dataset.v] ? data.values[link.dataset.v].value ?? null : null;
   if (typeof value === "number") return value;
   const words = cell ? cell.textContent.trim() : "";
   return words === "–" || words === "" ? null : words;

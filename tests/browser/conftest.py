@@ -65,7 +65,7 @@ def synthetic(tmp_path_factory) -> Path:
     figures = {name: folder / f"{name}.svg" for name in FIGURES}
     outputs = made.write_outputs(folder)
     material = Material(
-        values=made.values(frames)["values"],
+        **made.values(frames),
         tables=read,
         figures=figures,
         study=made.STUDY,

@@ -40,7 +40,11 @@ def test_every_number_opens_its_trail(visit):
                 const words = document.getElementById("panel-body").textContent;
                 const packed = data.values[link.dataset.v];
                 const open = document.getElementById("panel").classList.contains("open");
-                const rule = packed && data.pool[packed[5]], command = packed && data.pool[packed[6]];
+                if (link.dataset.cfg) {
+                    if (!open || !words.includes(link.dataset.cfg)) wrong.push(link.dataset.cfg);
+                    continue;
+                }
+                const rule = packed && data.pool[packed.rule], command = packed && data.pool[packed.command];
                 if (!open || !rule || !words.includes(link.dataset.v) || !words.includes(rule) ||
                 !words.includes(command)) wrong.push(link.dataset.v);
             }
@@ -60,7 +64,7 @@ def test_no_number_stands_without_a_link(visit):
             const bare = [];
             while (walker.nextNode()) {
                 const node = walker.currentNode;
-                if (node.parentElement.closest("[data-v], [data-source], svg, script, style")) continue;
+                if (node.parentElement.closest("[data-v], [data-cfg], [data-source], svg, script, style")) continue;
                 if (/[0-9]/.test(node.textContent.replace(names, ""))) bare.push(node.textContent.trim());
             }
             return bare;
@@ -81,9 +85,9 @@ def test_panel_shows_samples_hashes_and_machine(visit):
             const data = window.carried;
             const timed = (path) => data.records[path] && data.records[path].samples_ms.length;
             const id = Object.keys(data.values).find((id) => id.endsWith("/latency_ms") &&
-            data.values[id][8].some((p) => timed(data.pool[p])));
+            data.values[id].records.some((p) => timed(data.pool[p])));
             [...document.querySelectorAll("a.v")].find((a) => a.dataset.v === id).click();
-            const record = data.records[data.pool[data.values[id][8][0]]];
+            const record = data.records[data.pool[data.values[id].records[0]]];
             return record.samples_ms.length + record.reference_ms.length;
         }"""
     )

@@ -162,7 +162,7 @@ def exponent(middle, low, high):
     ],
 )
 def test_memory(low, high, expected):
-    ident = f"{sequence.PREFIX}/cache_mb/text/ar"
+    ident = "finding/sequence/cache_mb/text/ar"
     tables = {"length": [row("length", task="text")]}
     assert verdict("004.4", tables, {ident: exponent(1.0, low, high)}).verdict == expected
 
@@ -174,7 +174,7 @@ def test_memory_from_rows(power, expected):
             cache_mb=float((32 + new) ** power))
         for new in (32, 64, 128, 256)
     ]  # fmt: skip
-    [pick] = sequence.find({"length": lines})
+    [pick] = sequence({"length": lines})
     assert pick.value == pytest.approx(power)
     assert (
         verdict("004.4", {"length": lines}, {pick.id: exponent(pick.value, pick.low, pick.high)}).verdict
@@ -238,7 +238,7 @@ def test_warm_up(relative, expected):
         for cell in range(8)
         for number, value in enumerate(relative, 1)
     ]
-    picks = warmup.find({"warmup": lines, "noise": [row("noise", cell="n", half_width=0.03)]})
+    picks = list(warmup({"warmup": lines, "noise": [row("noise", cell="n", half_width=0.03)]}))
     values = {
         pick.id: {"id": pick.id, "value": pick.value, "ci_low": None, "ci_high": None} for pick in picks
     }
@@ -253,13 +253,13 @@ def test_a_quiet_machine_does_not_make_the_claim_harder_to_meet():
         for number, value in enumerate((1.2, 1.02, 1.02), 1)
     ]
     for floor, expected in ((0.005, [1]), (0.25, [0])):
-        found = warmup.find({"warmup": lines, "noise": [row("noise", cell="n", half_width=floor)]})
+        found = warmup({"warmup": lines, "noise": [row("noise", cell="n", half_width=floor)]})
         assert [pick.value for pick in found if pick.id == "finding/warmup/settled"] == expected
 
 
 def test_nothing_settles_without_a_noise_floor():
     lines = [row("warmup", cell=f"c{cell}", **{"pass": 1}, relative=1.0) for cell in range(8)]
-    assert "finding/warmup/settled" not in {pick.id for pick in warmup.find({"warmup": lines, "noise": []})}
+    assert "finding/warmup/settled" not in {pick.id for pick in warmup({"warmup": lines, "noise": []})}
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ def test_a_quality_leads_to_scores(results):
 
 
 def test_a_finding_is_named_with_what_rests_on_it(results):
-    assert "finding/answer/verdict" in said(results, "finding/answer/tasks")
+    assert "the answer to experiment noise" in said(results, "finding/noise/floor")
 
 
 def test_an_id_is_found_whole_in_figures(results, tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from pardec.common.errors import UserError
 from pardec.evidence.latex import SPECIAL, escaped, macro_name, macros
 
 SET = re.compile(r"\\pardec@set\{([vi])\}\{([a-z0-9._~+/-]+)\}\{([^{}\\]*)\}")
@@ -46,7 +47,6 @@ def test_every_line_is_a_macro_and_every_value_has_one(results, collected):
         ident for ident, value in values.items() if None not in (value["text_low"], value["text_high"])
     }
     named = [i for i, value in values.items() if i.startswith("finding/") and value["text"] is not None]
-    named += list(collected["words"])
     assert set(commands) == {macro_name(ident) for ident in named} and len(commands) == len(named)
     assert head.count("{") == head.count("}") + 1  # the one that closes behind the head
 
@@ -56,15 +56,14 @@ def test_words_are_escaped():
     assert escaped(text) == (
         r"50 \% of a\_b \& \{c\} \#1 \$x\$ \textasciitilde{} \textasciicircum{} \textbackslash{}"
     )
-    word = {"id": "finding/a/verdict", "word": text, "evidence": []}
-    assert escaped(text) in macros({"values": {}, "words": {word["id"]: word}})
     assert set(text) & set(SPECIAL) == set(SPECIAL)
 
 
-def test_two_findings_of_one_name_are_refused():
-    words = {ident: {"id": ident, "word": "x", "evidence": []} for ident in ("finding/a-b", "finding/a/b")}
-    with pytest.raises(ValueError, match="share the macro FindingAB"):
-        macros({"values": {}, "words": words})
+def test_two_findings_of_one_name_are_refused_in_one_message():
+    entry = {"text": "1", "text_low": None, "text_high": None}
+    values = {f"finding/sequence/cache_mb/{name}/ar": entry for name in ("grid-8", "grid8")}
+    with pytest.raises(UserError, match=r"grid8.*grid-8.*FindingSequenceCacheMbGridEightAr"):
+        macros({"values": values})
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +95,7 @@ def test_latex_prints_every_value(latex, collected, tmp_path):
     values = {ident: v["text"] for ident, v in collected["values"].items() if v["text"] is not None}
     said = "\n".join(rf"\typeout{{<\detokenize{{{ident}}}>\pardecvalue{{{ident}}}<}}" for ident in values)
     named = [ident for ident in values if ident.startswith("finding/")]
-    used = " ".join(rf"\{macro_name(ident)}" for ident in [*named, *collected["words"]])
+    used = " ".join(rf"\{macro_name(ident)}" for ident in named)
     status, log = latex(tmp_path, f"{said}\n{used}")
     assert status == 0, log[-2000:]
     assert dict(re.findall(r"^<(.+?)>(.*)<$", log, re.M)) == values

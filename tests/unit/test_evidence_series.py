@@ -86,9 +86,9 @@ def test_memory_compares_diffusion_with_autoregression_whatever_else_was_timed()
         row("memory", cell=kind, family=kind, peak_allocated_mb=peak, **shape)
         for kind, peak in (("jacobi", 99.0), (SEQUENTIAL, 10.0), (DIFFUSION, 20.0))
     ]
-    picked = {pick.id: pick for pick in memory.find({"memory": lines})}
+    picked = {pick.id: pick for pick in memory({"memory": lines})}
     assert picked["finding/memory/ratio"].value == 2
-    assert memory.find({"memory": lines[:2]})[1:] == []
+    assert list(memory({"memory": lines[:2]}))[1:] == []
 
 
 def test_growth_with_the_sequence_is_fitted_to_one_setting():
@@ -97,5 +97,5 @@ def test_growth_with_the_sequence_is_fitted_to_one_setting():
             settings=way, cache_mb=float(new + 16) * factor)
         for way, factor in (("a", 1.0), ("b", 7.0)) for new in (16, 48, 112)
     ]  # fmt: skip
-    [pick] = sequence.find({"length": lines})
+    [pick] = sequence({"length": lines})
     assert pick.value == pytest.approx(1) and len(pick.keys) == 3

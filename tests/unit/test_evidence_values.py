@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pardec.evidence.findings.base import computed
-from pardec.evidence.findings.registry import FINDINGS
+from pardec.evidence.answers import answers, spoken
+from pardec.evidence.findings import finding
 from pardec.evidence.latex import macro_name
 from pardec.evidence.rounding import rounded
 from pardec.evidence.tables.registry import TABLES, value_id
@@ -71,30 +71,81 @@ def test_ids_are_readable_and_ascii(run):
 
 def test_findings_rest_on_rows(run):
     folder, frames, collected = run
-    values, words = collected["values"], collected["words"]
-    assert values["finding/crossover/grid/steps"]["value"] == 4
-    assert words["finding/crossover/grid/verdict"]["word"] == "faster"
-    assert words["finding/crossover/sort/verdict"]["word"] == "none observed"
-    assert values["finding/crossover/sort/steps_most"]["value"] == 8
+    values = collected["values"]
     assert values["finding/noise/floor"]["value"] == frames["noise"]["half_width"].max()
-    assert values["finding/answer/tasks"]["value"] == 3 and values["finding/answer/faster"]["value"] == 1
-    assert words["finding/answer/verdict"]["word"] == "faster on some tasks"
-    assert words["finding/batch/grid/lead"]["word"] == "shrinks"
+    assert values["finding/noise/floor"]["n"] == frames["noise"]["half_width"].notna().sum()
     assert values["finding/memory/ratio"]["value"] == pytest.approx(17.8 / 7.56)
     assert values["finding/run/failed"]["value"] == 1 and values["finding/models/met"]["value"] == 2
+    assert values["finding/rows/cells"]["value"] == len(frames["cells"])
     for ident, value in values.items():
         if ident.startswith("finding/"):
             [source] = value["source"]
             assert source["rows"] and (folder / source["path"]).is_file() and value["description"]
-    assert all(ident in values for word in words.values() for ident in word["evidence"])
-    told = {ident.split("/")[1] for ident in values if ident.startswith("finding/")}
-    assert told == set(FINDINGS) - {"flood", "flood_model"}  # this run has no flood
 
 
 def test_a_study_without_some_tables_still_collects(run):
     collected = collect(["results/tables/cells.parquet", "results/tables/noise.csv"])
-    assert "finding/noise/floor" in collected["values"] and not any(
-        "crossover" in i for i in collected["values"]
+    assert "finding/noise/floor" in collected["values"]
+    assert not any("crossover" in ident for ident in collected["values"])
+
+
+def test_an_answer_names_only_published_values(run):
+    collected = run[2]
+    for answer in collected["answers"].values():
+        assert spoken(answer["said"], collected["values"]).endswith(".")
+
+
+def _answer(**content):
+    row = {
+        "key": "k", "experiment": "e", "task": "001", "task_label": None, "arm": "drafts", "label": "drafts of 16",
+        "words": None, "reference_label": "autoregressive", "batch": 1, "prompt_tokens": None, "new_tokens": 64,
+        "candidates": 4, "comparable": 3, "verdict": "faster", "verdict_reason": "the ratio", "ratio": 1.6,
+        "lossless": True, "quality_difference": None, "quality_margin": None, "one_prompt": False,
+        "noise_source": "A/A pairs", "delta": 0.03,
+    }  # fmt: skip
+    return row | content
+
+
+def _spoken(*rows):
+    """What is said of these comparisons, each value as its column's name."""
+    cells = [{"experiment": "e", "experiment_kind": "comparison", "status": "ok"}]
+    said = answers({"cells": cells, "answers": list(rows)})["e"]["said"]
+    return "".join(
+        p if isinstance(p, str) else p.get("name") or f"<{p['value'].split('/')[-1]}>" for p in said
+    )
+
+
+def test_any_study_gets_an_answer():
+    """A study without diffusion, noise or a scored metric: drafts whose tokens are the reference's own."""
+    assert _spoken(_answer()) == (
+        "drafts of 16 is <ratio> as fast as autoregressive on 001, tokens identical, the fastest of <comparable> at "
+        "equal quality."
+    )
+
+
+def test_two_absences_are_two_sentences():
+    """No score is one absence, no noise experiment another: either is said for what it is."""
+    unscored = _spoken(
+        _answer(ratio=None, verdict="not comparable", verdict_reason="its quality was not scored")
+    )
+    assert unscored == (
+        "No arm could be compared with autoregressive at equal quality: its quality was not scored."
+    )
+    matched = _spoken(
+        _answer(noise_source="fallback", lossless=False, quality_difference=0.01, quality_margin=0.02)
+    )
+    assert "quality differing by <quality_difference> (margin <quality_margin>)" in matched
+    assert matched.endswith("measured no A/A pairs: a ratio within <delta> of one counts as no difference.")
+    assert "not scored" not in matched and "A/A" not in unscored
+
+
+def test_comparisons_are_counted_by_verdict_and_told_apart_by_shape():
+    said = _spoken(_answer(key="a"), _answer(key="b", batch=16, ratio=0.9, verdict="slower", one_prompt=True))
+    best = "drafts of 16 is <ratio> as fast as autoregressive on 001, batch <batch>, tokens identical"
+    assert said == (
+        "At equal quality the fastest arm is faster in <faster>, slower in <slower> of <compared> comparisons; "
+        f"on 001 faster at batch <batch>, slower at batch <batch>; at best {best}; at worst {best}. Some pairs are of "
+        "one prompt, so those intervals do not cover a change of prompts."
     )
 
 
@@ -115,7 +166,7 @@ def test_script_is_deterministic_and_writes_macros(run):
         texts.append(((folder / f"{name}.json").read_text(), (folder / f"{name}.tex").read_text()))
     assert texts[0] == texts[1]
     assert json.loads(texts[0][0]) == collected
-    assert r"\newcommand{\FindingCrossoverGridSteps}{4}" in texts[0][1]
+    assert r"\newcommand{\FindingModelsMet}{2}" in texts[0][1]
     names = re.findall(r"\\newcommand\{\\(\w+)\}\{", texts[0][1])
     assert len(set(names)) == len(names) and all(re.fullmatch("[A-Za-z]+", name) for name in names)
 
@@ -162,6 +213,6 @@ def test_macro_names_are_letters_only():
     assert macro_name("finding/batch/grid/top_16") == "FindingBatchGridTopOneSix"
 
 
-def test_a_computed_finding_names_its_rows():
-    pick = computed("finding/x", "cells", [{"key": "a"}, {"key": "b"}], 2, "two", n=2)
-    assert pick.keys == ("a", "b") and pick.computed
+def test_a_finding_names_its_rows():
+    assert finding("x/A b", "cells", [{"key": "a"}, {"key": "b"}], 2, "two").keys == ("a", "b")
+    assert finding("x/A b", "cells", [], 2, "two").id == "finding/x/a-b"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pardec.evidence.findings.flood import more_in_less, times_faster
-from pardec.evidence.findings.flood_model import H100, modelled
+from pardec.evidence.findings import H100
 from pardec.evidence.tables.flood import PHASES, series_of
 from tests import flood_factories as made
 
@@ -97,15 +96,15 @@ def test_two_sizes_have_the_interval_of_their_samples():
 
 def test_times_faster_come_from_the_pairs(rows, values):
     row = pick(rows["flood"], order="by_candidate")
-    found = values[times_faster(row)]
+    found = values[f"finding/flood/times-faster/{row['key']}"]
     assert found["value"] == pytest.approx(1 / row["ratio"]) == pytest.approx(1280 / 14.8, rel=0.01)
     assert found["ci_low"] <= found["value"] <= found["ci_high"]
     own = pick(rows["flood"], series="by_root K=1", roots=20)
-    assert own["reference_order"] is None and times_faster(own) not in values
+    assert own["reference_order"] is None and f"finding/flood/times-faster/{own['key']}" not in values
 
 
 def test_more_roots_in_less_time(values):
-    found = values[more_in_less(1)]
+    found = values["finding/flood/more-in-less/k~1"]
     assert found["value"] == pytest.approx(10 / 200, rel=0.01)
     assert found["ci_low"] < found["value"] < found["ci_high"]
 
@@ -115,6 +114,6 @@ def test_the_model_scales_the_rate_by_measured_rates(rows, values):
     surface = max(
         row["chunks_per_s"] for row in rows["flood"] if row["candidates"] == 1 and row["chunks_per_s"]
     )
-    found = values[modelled("copy_gb_per_s")]
-    assert found["value"] == pytest.approx(max(best, surface) * H100["copy_gb_per_s"] / 10)
+    found = values["finding/flood_model/copy_gb_per_s"]
+    assert found["value"] == pytest.approx(max(best, surface) * H100["copy_gb_per_s"][0] / 10)
     assert found["description"].startswith("modelled")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pardec.evidence.values import stated
 from pardec.report.book import Book, figures, grouped
 
 
@@ -42,8 +43,8 @@ def book():
             "text_high": "1.30",
         },
         "t/a/none": {"value": None, "unit": "ms"},
-        "t/a/one": {"value": 1, "unit": "steps"},
-        "t/a/<b>": {"value": 2.0, "unit": "×"},
+        "t/a/one": stated("t/a/one", 1, "steps", None, None),
+        "t/a/<b>": stated("t/a/<b>", 2.0, "×", None, None),
     }
     return Book(values, {"measure": {"samples": [1, 2]}})
 
@@ -51,7 +52,6 @@ def book():
 def test_book_prints_the_published_rounding(book):
     assert "1.23\N{NO-BREAK SPACE}ms" in book.value("t/a/x")
     assert "[1.10, 1.30]" in book.value("t/a/x", interval=True)
-    assert "123" in book.value("t/a/x", scale=100, suffix="")
 
 
 def test_book_nulls_singulars_and_escapes(book):
@@ -59,5 +59,9 @@ def test_book_nulls_singulars_and_escapes(book):
     assert "1\N{NO-BREAK SPACE}step<" in book.value("t/a/one")
     assert 'data-v="t/a/&lt;b&gt;"' in book.value("t/a/<b>")
     assert ">2×<" in book.value("t/a/<b>")
-    assert ">1, 2<" in book.cfg("measure.samples")
+    assert 'data-cfg="measure.samples">1, 2</a>' in book.cfg("measure.samples"), (
+        "a key opens, as a value does"
+    )
+    assert book.keys == {"measure.samples": "1, 2"}
+    assert not hasattr(book, "count"), "a count is a value"
     assert book.raw("<i>3</i>", "file") == '<code data-source="file">&lt;i&gt;3&lt;/i&gt;</code>'

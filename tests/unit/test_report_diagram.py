@@ -8,6 +8,7 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+import networkx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,8 +16,7 @@ from hypothesis import strategies as st
 from pardec.common.errors import UserError
 from pardec.evidence.crate import describe_jobs, in_order
 from pardec.report import stages
-from pardec.report.diagram import BOX, Box, draw
-from pardec.report.layers import lay_out, reduced
+from pardec.report.diagram import BOX, Box, draw, places_of, reduced, rows_of, stretched
 from tests import report_fixtures as made
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,36 +33,32 @@ def graphs(draw_from):
     }
 
 
-def reach(after):
-    above = {}
-    for name in after:
-        above[name] = set().union(*({other} | above[other] for other in after[name]))
-    return above
-
-
 @given(graphs())
 @settings(max_examples=60, deadline=None)
 def test_nothing_overlaps_and_all_flows_down(after):
-    found = lay_out(reduced(after))
-    assert set(found.columns) == set(found.rows) == set(after)
-    for row in set(found.rows.values()):
-        places = sorted(found.columns[name] for name in after if found.rows[name] == row)
-        assert all(right - left >= 1 for left, right in itertools.pairwise(places))
-    for (low, high), points in found.routes.items():
-        assert [row for _, row in points] == list(range(found.rows[low], found.rows[high] + 1))
-    assert min(found.columns.values()) == 0
-    assert lay_out(reduced(after)) == found
+    graph = stretched(reduced(after))
+    places = places_of(rows_of(graph))
+    assert {node for node in places if isinstance(node, str)} == set(after)
+    for (one, (x, y)), (other, (other_x, other_y)) in itertools.combinations(places.items(), 2):
+        boxes = sum(isinstance(node, str) for node in (one, other))
+        assert y != other_y or abs(x - other_x) > boxes * BOX[0] / 2
+    assert all(places[low][1] + BOX[1] < places[high][1] for low, high in graph.edges)
+    assert places_of(rows_of(stretched(reduced(after)))) == places
 
 
 @given(graphs())
 @settings(max_examples=60, deadline=None)
 def test_reduction_keeps_what_can_be_reached(after):
-    assert reach(reduced(after)) == reach(after)
-    assert sum(map(len, reduced(after).values())) <= sum(map(len, after.values()))
+    graph = networkx.DiGraph([(other, name) for name, near in after.items() for other in near])
+    graph.add_nodes_from(after)
+    kept = reduced(after)
+    assert all(networkx.ancestors(kept, name) == networkx.ancestors(graph, name) for name in after)
+    assert kept.number_of_edges() <= graph.number_of_edges()
 
 
 def test_reduction_drops_the_short_cut_and_the_way_back():
-    assert reduced({"a": ["c"], "b": ["a"], "c": ["a", "b"]}) == {"a": [], "b": ["a"], "c": ["b"]}
+    kept = reduced({"a": ["c"], "b": ["a"], "c": ["a", "b"]})
+    assert set(kept.edges) == {("a", "b"), ("b", "c")}
 
 
 def test_drawing_is_well_formed_and_as_large_as_its_boxes():

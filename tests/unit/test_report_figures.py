@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from pardec.common.errors import UserError
 from pardec.evidence.tables.registry import TABLES
 from pardec.report.figures.base import drawn, save, speaker, spoken
+from pardec.report.figures.choice import ALWAYS, OF_KIND, figures_for
 from pardec.report.figures.pareto import front
 from pardec.report.figures.registry import FIGURES
 from pardec.report.figures.style import LOOKS
@@ -229,3 +231,44 @@ def test_labels_of_marks_that_all_but_coincide_give_way_sideways():
     one, two, three, four = _shifts(rows, span=3.0)
     assert one == 0 and two == pytest.approx(-LABEL / 2)
     assert three > four > -LABEL and _shifts(rows[:1], span=0.0) == [0]
+
+
+def _cell(experiment, kind, steps=None, reference="ar", arm="a"):
+    return SimpleNamespace(
+        experiment=experiment,
+        experiment_kind=kind,
+        workload="t",
+        arm=arm,
+        settings={"steps": steps},
+        reference=reference,
+    )
+
+
+def test_a_study_draws_only_what_it_has_data_for():
+    """Six cells of arms alone draw paired ratios and no sweep, growth, noise or drafting."""
+    arms = [_cell("try", "comparison", arm=f"arm-{number}") for number in range(6)]
+    assert figures_for(arms) == ["answers", "ratios", *ALWAYS]
+    assert figures_for([_cell("s", "steps", 8), _cell("s", "steps", 8, arm="b")]) == [
+        "answers",
+        "ratios",
+        *ALWAYS,
+    ]
+    swept = figures_for([_cell("s", "steps", 8), _cell("s", "steps", 4), _cell("n", "noise", reference=None)])
+    assert swept == ["answers", "pareto", "latency_vs_steps", "quality_vs_steps", "noise", *ALWAYS]
+    everything = {name for names in OF_KIND.values() for name in names} | {"answers", "ratios", *ALWAYS}
+    assert everything == set(FIGURES), "every figure is drawn for some study"
+
+
+def test_arms_alone_are_dots_named_by_their_labels():
+    def arm(name, label, ratio, gate):
+        content = {"key": name, "experiment": "try", "experiment_kind": "comparison", "task": "t", "arm": name,
+                   "label": label, "decoder": "speculative", "status": "ok", "ratio": ratio, "ratio_low": ratio * 0.9,
+                   "ratio_high": ratio * 1.2, "gate": gate}  # fmt: skip
+        return Row("cells", content)
+
+    rows = [arm("d16", "drafts of 16", 1.6, True), arm("j", "Jacobi", 0.8, None)]
+    (axes,) = FIGURES.load("ratios").draw({"cells": rows}).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["t, Jacobi", "t, drafts of 16"]
+    faces = {line.get_gid(): line.get_markerfacecolor() for line in axes.lines if line.get_gid()}
+    assert faces["cells/j/ratio"] == "#ffffff" != faces["cells/d16/ratio"]
+    assert "steps" not in " ".join(label.get_text() for label in axes.get_yticklabels())

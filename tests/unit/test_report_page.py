@@ -11,7 +11,9 @@ import pytest
 
 from pardec.common.errors import UserError
 from pardec.common.folded import fold_json, unfold_json
-from pardec.report import answers, methods
+from pardec.evidence.answers import spoken
+from pardec.evidence.values import stated
+from pardec.report import methods
 from pardec.report.book import Book
 from pardec.report.digest import digest, origin_of
 from pardec.report.digits import bare_digits, check_digits
@@ -22,6 +24,7 @@ from pardec.report.packed import fold
 from pardec.report.render import TEMPLATES, Material, make_environment, render
 from pardec.report.rows import Row, groups_of, load_tables
 from pardec.report.svg import embed
+from scripts.summarise import summary
 from tests import report_fixtures as made
 
 XMLNS = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
@@ -36,7 +39,7 @@ def material(tmp_path_factory):
     for name in FIGURES:
         save(FIGURES.load(name), read, folder / f"{name}.svg", folder / f"{name}.png")
     return Material(
-        values=made.values(frames)["values"],
+        **made.values(frames),
         tables=read,
         figures={name: folder / f"{name}.svg" for name in FIGURES},
         study=made.STUDY,
@@ -73,10 +76,36 @@ def test_every_link_has_a_value(page, material):
     )
 
 
-def test_reports_outcomes(page):
-    words = re.sub(r"<[^>]+>", "", page)
-    assert "faster on 1 of 5 tasks (grid)" in words
-    assert "does not reach that quality on 1 (shuffle)" in words
+def test_the_page_answers_first_in_the_studys_words(page, material):
+    """One sentence for each question, before everything else; the terminal prints the same ones."""
+    words = " ".join(re.sub(r"<[^>]+>", "", page.split('<section id="answer"')[1]).split())
+    places = [words.index(entry["question"]) for entry in made.STUDY["experiments"].values()]
+    assert places == sorted(places) and places[-1] < words.index("Every comparison") < words.index(
+        "Latency against"
+    )
+    assert "masked-diffusion language model" not in page, "the question is the study's own"
+    lines = " ".join(
+        " ".join(summary({"values": material.values, "answers": material.answers}, "r.html")).split()
+    )
+    for name, answer in material.answers.items():
+        assert f"{name}: {spoken(answer['said'], material.values)}" in lines
+
+
+def test_every_number_is_a_link(page):
+    """No count stands bare: a headline's, a section's, a table's."""
+    main = page.split("<main>")[1].split("</main>")[0]
+    assert 'data-source="count"' not in main
+    assert re.search(
+        r'All cells \(<a class="v" href="#finding/rows/steps" data-v="finding/rows/steps">', main
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["has less to gain", "keeps none", "Small models on small tasks", "favours diffusion", "to the letter"],
+)
+def test_templates_hold_no_conclusion(words):
+    assert not [path for path in TEMPLATES.rglob("*.j2") if words in path.read_text(encoding="utf-8")]
 
 
 def test_stands_alone(page):
@@ -149,31 +178,12 @@ def test_missing_variable_names_template(material, tmp_path):
 
 def test_a_study_with_one_experiment_has_fewer_sections(material):
     kept = ("cells", "steps", "crossover", "machine")
-    small = Material(
-        values=material.values, tables={n: material.tables[n] for n in kept}, figures={}, study=material.study
-    )
+    tables = {name: material.tables[name] for name in kept}
+    small = Material(values=material.values, tables=tables, figures={}, study=material.study)
     page = render(small)
     assert 'id="steps"' in page
     assert 'id="length"' not in page
     assert "<figure" not in page
-
-
-def test_no_quality_is_said_plainly(material):
-    crossover = [Row("crossover", {**row, "observed": None}) for row in material.tables["crossover"]]
-    tables = {**material.tables, "crossover": crossover}
-    page = render(Material(material.values, tables, material.figures, material.study))
-    assert "has no quality to hold speed against" in page
-
-
-def test_a_draft_below_its_floor_does_not_make_the_comparison_doubtful(material):
-    said = []
-    for metric in ("exact", "tau"):
-        models = [Row("models", {**row, "met": False, "metric": metric}) for row in material.tables["models"]]
-        tables = {**material.tables, "models": models}
-        page = render(Material(material.values, tables, material.figures, material.study))
-        assert "are missed</b>" in page
-        said.append("may be too weak" in page)
-    assert said == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -188,6 +198,7 @@ def test_a_draft_below_its_floor_does_not_make_the_comparison_doubtful(material)
         ("<style>a{margin:1px}</style><script>1</script>", 0),
         ('<img alt="3 bars">', 1),
         ('<p data-source="config">5<b>6</b></p>7', 1),
+        ('<p><a data-cfg="seed">5</a></p>', 0),
     ],
 )
 def test_bare_digits(html, bare):
@@ -206,20 +217,15 @@ def test_templates_are_strict(material):
 
 
 def test_digest_packs_and_escapes():
-    values = {
-        "a/b/c": {
-            "value": 1,
-            "unit": "ms",
-            "records": ["r"],
-            "source": [],
-            "rule": "x",
-            "command": "</script>",
-        }
-    }
+    shared = {"n": 3, "records": ["r"], "source": [], "rule": "x", "command": "</script>"}
+    values = {"a/b/c": {**stated("a/b/c", 1, "cycles", None, None), **shared}}
     trails = {"r": {"rule": "x", "samples_ms": [1.23456789], "reference_ms": []}, "unused": {}}
     packed = digest(values, ["a/b/c"], trails)
     assert list(packed["records"]) == ["r"]
     assert packed["records"]["r"]["samples_ms"] == [1.2346]
+    assert packed["values"]["a/b/c"]["text"] == "1" and packed["values"]["a/b/c"]["unit"] == "cycle", (
+        "the panel prints what the page prints"
+    )
     assert "<" not in fold_json(packed)
     assert unfold_json(fold_json(packed)) == packed
 
@@ -263,45 +269,6 @@ def test_outputs_show_few_and_many_steps(tmp_path):
     assert [arm.steps for arm, _ in shown[0]["examples"][0]["outputs"]] == [None, 1, 8]
 
 
-def _crossover(**content):
-    base = {"task": "t", "observed": True, "fastest_verdict": "faster", "fastest_ratio": 2.0}
-    return Row("crossover", {**base, **content})
-
-
-def test_outcome_takes_the_best_series_of_a_task():
-    found = answers.outcome(
-        [
-            _crossover(task="a", fastest_ratio=2.0),
-            _crossover(task="a", fastest_ratio=0.5, fastest_verdict="slower"),
-            _crossover(task="b", observed=False, fastest_verdict=None, fastest_ratio=None),
-            _crossover(task="c", observed=None, fastest_verdict=None, fastest_ratio=None),
-            _crossover(task="d", fastest_verdict="no difference shown"),
-        ]
-    )
-    names = [
-        [row["task"] for row in part]
-        for part in (found.faster, found.even, found.slower, found.unmatched, found.unjudged)
-    ]
-    assert names == [["a"], ["d"], [], ["b"], ["c"]]
-
-
-def test_best_by_needs_the_gate():
-    def cell(batch, ratio, gate):
-        return Row("batch", {"decoder": "masked_diffusion", "batch": batch, "ratio": ratio, "gate": gate})
-
-    rows = [cell(1, 3.0, False), cell(1, 2.0, True), cell(4, 1.0, False), cell(8, 0.5, True)]
-    assert [(row["batch"], row["ratio"]) for row in answers.best_by(rows, "batch")] == [(1, 2.0), (8, 0.5)]
-
-
-def test_memory_pair_is_the_largest_shape_both_finished(material):
-    sequential, parallel = answers.memory_pair(material.tables["memory"])
-    assert (sequential["batch"], sequential["new_tokens"]) == (16, 128), (
-        "the largest ran out of memory on one side"
-    )
-    assert not answers.is_parallel(sequential)
-    assert answers.is_parallel(parallel)
-
-
 def test_groups_follow_the_study():
     rows = [Row("t", {"task": name}) for name in ("c", "a", "b", "a")]
     assert [name for name, _ in groups_of(rows, "task", ["b", "a", "unused"])] == ["b", "a", "c"]
@@ -333,13 +300,13 @@ def test_origin_tells_what_the_records_tell():
 
 
 def test_marks_are_buttons_that_say_their_value(tmp_path):
-    values = {"t/a,b/latency_ms": {"value": 3.0, "unit": "ms", "text": "3.00", "ci_low": 2.5, "ci_high": 3.5}}
+    values = {"t/a,b/latency_ms": stated("t/a,b/latency_ms", 3.0, "ms", 2.5, 3.5)}
     book = Book(values, {})
     (tmp_path / "f.svg").write_text(
         f'<svg {XMLNS} viewBox="0 0 1 1"><g id="t/a,b/latency_ms"><title>for viewers</title></g><g id="t/a,b/n"/></svg>'
     )
     out = embed(tmp_path / "f.svg", "one", "", book.draw)
-    assert 'aria-label="latency ms, a,b: 3.00 ms, interval 2.50 to 3.50"' in out
+    assert 'aria-label="latency ms, a,b: 3.0 ms, interval 2.5 to 3.5"' in out
     assert 'role="button" tabindex="0"' in out
     assert "for viewers" not in out
     assert list(book.used) == ["t/a,b/latency_ms"]

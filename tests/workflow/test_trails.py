@@ -101,7 +101,7 @@ def written(run, command):
         ("generate_outputs", "quality/copy/diffusion-copy/diffusion/steps~4+new~16/exact/value"),
         ("score_cell", None),
         ("tabulate", "steps/copy/diffusion-copy/diffusion/steps~4+new~16+batch~1/latency_ms"),
-        ("collect_values", "finding/answer/tasks"),
+        ("collect_values", "finding/run/cells"),
     ],
 )
 def test_a_printed_command_makes_the_same_bytes_again(clone, script, ident):

@@ -34,10 +34,9 @@ def _latency_axis(axes: Any, rows: list[Any]) -> None:
 
 def over_steps(cells: Any, column: str, set_axis: Any) -> Any:
     """One panel a task: `column` of each diffusion variant over its steps, the sequential arms as levels."""
-    names = style.tasks(cells)
-    canvas, panels = style.panels(len(names), height=2.5)
-    for axes, name in zip(panels, names, strict=False):
-        rows = [r for r in cells if text(r, "task") == name]
+    shown = style.by_panel(cells)
+    canvas, panels = style.panels(len(shown), height=2.5)
+    for axes, (name, rows) in zip(panels, shown, strict=False):
         # Quality is scored apart from timing: a cell that was too slow to time may still have one.
         good = [r for r in rows if measure(r, column) and (ok(r) or column == "quality")]
         axes.set_title(name)
@@ -77,7 +76,7 @@ def _explain(rows: list[Any], column: str) -> list[tuple[str, Any]]:
         hollow = Line2D(
             [], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.PAPER, markersize=5
         )
-        entries.append(("quality below the gate", hollow))
+        entries.append(("equal quality is not shown", hollow))
     return entries
 
 

@@ -33,10 +33,9 @@ def draw(tables: Tables) -> Any:
     """One panel a task: diffusion as a curve over its steps, autoregression as points, the Pareto front
     behind."""
     cells = need(tables, "steps")
-    names = style.tasks(cells)
-    canvas, panels = style.panels(len(names), height=2.75)
-    for axes, name in zip(panels, names, strict=False):
-        rows = [row for row in cells if text(row, "task") == name]
+    shown = style.by_panel(cells)
+    canvas, panels = style.panels(len(shown), height=2.75)
+    for axes, (name, rows) in zip(panels, shown, strict=False):
         _panel(axes, name, rows)
     style.key(canvas, _explain(cells))
     return canvas
@@ -50,12 +49,14 @@ def _explain(rows: list[Any]) -> list[tuple[str, Any]]:
     for words, look, parallel in style.arms(rows):
         line = look["line"] if parallel else "none"
         handle = Line2D([], [], color=look["color"], marker=look["marker"], linestyle=line, markersize=5)
-        entries.append((f"{words} (number: steps)" if parallel else words, handle))
+        entries.append((words, handle))
+    if any(is_parallel(row) and text(row, "steps") for row in rows):
+        entries.append(("numbers: steps", Line2D([], [], linestyle="none")))
     if any(gate_failed(r) for r in rows):
         hollow = Line2D(
             [], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.PAPER, markersize=5
         )
-        entries.append(("quality below the gate", hollow))
+        entries.append(("equal quality is not shown", hollow))
     entries.append(("Pareto front", Line2D([], [], color=style.FAILED, linewidth=5, alpha=0.28)))
     return entries
 

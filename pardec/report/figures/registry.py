@@ -7,6 +7,8 @@ _HERE = "pardec.report.figures"
 FIGURES = Registry(
     "figure",
     {
+        "answers": f"{_HERE}.ratios:ANSWERS",
+        "ratios": f"{_HERE}.ratios:RATIOS",
         "pareto": f"{_HERE}.pareto:FIGURE",
         "latency_vs_steps": f"{_HERE}.latency_vs_steps:FIGURE",
         "quality_vs_steps": f"{_HERE}.quality_vs_steps:FIGURE",

@@ -15,6 +15,7 @@ from pardec.report.rows import (
     is_parallel,
     lower_is_better,
     ordered,
+    task,
     text,
     variant_of,
     variants,
@@ -103,10 +104,16 @@ def panels(
     return canvas, axes[:count]
 
 
-def tasks(rows: list[Any]) -> list[str]:
-    """Tasks in a reading order: exact ones first, text last."""
-    names = ordered(row["task"] for row in rows)
-    return sorted(names, key=lambda name: (name == "text", names.index(name)))
+def by_panel(rows: list[Any]) -> list[tuple[str, list[Any]]]:
+    """(title, rows) of each panel: one a workload, exact ones first, text last; several experiments side by side."""
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for row in rows:
+        groups.setdefault((text(row, "experiment"), text(row, "task")), []).append(row)
+    many = len({experiment for experiment, _ in groups}) > 1
+    order = sorted(groups, key=lambda key: key[1] == "text")
+    return [
+        (f"{key[0]}: {task(groups[key][0])}" if many else task(groups[key][0]), groups[key]) for key in order
+    ]
 
 
 def plain(value: float, _: Any = None) -> str:
@@ -222,8 +229,8 @@ def nothing(axes: Axes, words: str = "no finished cell") -> None:
 def arms(rows: list[Any]) -> list[tuple[str, dict, bool]]:
     """Words, look and kind (parallel?) of every arm, for a key; looks are numbered within a task."""
     found: dict[tuple[str, int], tuple[str, bool]] = {}
-    for task in ordered(text(row, "task") for row in rows):
-        here = [row for row in rows if text(row, "task") == task]
+    for name in ordered(text(row, "task") for row in rows):
+        here = [row for row in rows if text(row, "task") == name]
         for variant, (words, index) in variants(here).items():
             row = next(r for r in here if variant_of(r) == variant)
             found.setdefault((variant[0], index), (words if index else arm(row), is_parallel(row)))

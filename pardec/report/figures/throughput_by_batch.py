@@ -16,17 +16,17 @@ def draw(tables: Tables) -> Any:
     from matplotlib.patches import Patch
 
     cells = need(tables, "batch")
-    names = style.tasks(cells)
+    shown = style.by_panel(cells)
     arms = looks(cells)
-    canvas, panels = style.panels(len(names), height=2.7, columns=2)
-    for axes, name in zip(panels, names, strict=False):
-        _panel(axes, name, [r for r in cells if text(r, "task") == name], arms)
+    canvas, panels = style.panels(len(shown), height=2.7, columns=2)
+    for axes, (name, rows) in zip(panels, shown, strict=False):
+        _panel(axes, name, rows, arms)
     entries = [
         (words, Patch(facecolor=look["color"], edgecolor=style.PAPER, hatch=look["hatch"]))
         for words, look in arms.items()
     ]
     if any(gate_failed(r) for r in cells):
-        entries.append(("quality below the gate", Patch(facecolor=style.PAPER, edgecolor=style.INK)))
+        entries.append(("equal quality is not shown", Patch(facecolor=style.PAPER, edgecolor=style.INK)))
     style.key(canvas, entries)
     return canvas
 

@@ -1,0 +1,188 @@
+"""The answer to each question of a study in one sentence: words and published values. It is put together here only;
+the page and the terminal print it.
+
+A sentence is a list of pieces: words, {"value": id, "interval": bool} or {"name": text of the study}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pardec.evidence.findings import Row, Rows, grouped
+from pardec.evidence.rounding import unit_words
+from pardec.evidence.tables.base import slug
+
+Piece = str | dict[str, Any]
+VERDICTS = {
+    "faster": "faster in ",
+    "no difference shown": "with no difference shown in ",
+    "slower": "slower in ",
+    "not comparable": "not comparable in ",
+}
+"""How the verdicts of a question's comparisons are counted, in this order."""
+KEY = ("experiment", "experiment_kind")
+
+
+def answers(tables: Rows) -> dict[str, dict[str, Any]]:
+    """By experiment, in the study's order: {"kind": its kind, "said": pieces}."""
+    rows = grouped(tables.get("answers", ()), "experiment")
+    said = {}
+    for (experiment, kind), cells in grouped(tables.get("cells", ()), *KEY).items():
+        if (experiment,) in rows:
+            pieces = compared(experiment, rows[experiment,])
+        elif kind == "noise":
+            pieces = _noise(tables)
+        else:
+            pieces = _unpaired(cells)
+        said[experiment] = {"kind": kind, "said": pieces}
+    return said
+
+
+def compared(experiment: str, rows: list[Row]) -> list[Piece]:
+    """What the comparisons of one experiment come to."""
+    if len(rows) == 1:
+        return [*_single(rows[0]), *_caveats(rows)]
+    present = {row["verdict"] for row in rows}
+    pieces: list[Piece] = ["At equal quality the fastest arm is "]
+    for place, verdict in enumerate(verdict for verdict in VERDICTS if verdict in present):
+        pieces += [", " if place else "", VERDICTS[verdict], _finding(f"answer/{experiment}/{verdict}")]
+    pieces += [" of ", _finding(f"answer/{experiment}/compared"), " comparisons"]
+    pieces += _by_batch(rows)
+    timed = [row for row in rows if row["ratio"] is not None]
+    if timed:
+        ranked = sorted(timed, key=lambda row: row["ratio"])
+        pieces += ["; at best ", *_clause(ranked[-1], rows)]
+        if len(ranked) > 1:
+            pieces += ["; at worst ", *_clause(ranked[0], rows)]
+    else:
+        pieces += [": ", *_reasons(rows)]
+    return [*pieces, ".", *_caveats(timed)]
+
+
+def _single(row: Row) -> list[Piece]:
+    """One comparison in full."""
+    if row["ratio"] is None:
+        return [
+            "No arm could be compared with ", _name(row, "reference_label"), " at equal quality: ",
+            *_reasons([row]), ".",
+        ]  # fmt: skip
+    pieces = [*_clause(row, [row])]
+    if row["candidates"] > 1:
+        pieces += [", the fastest of ", cell(row, "comparable", False), " at equal quality"]
+    return [*pieces, "."]
+
+
+def _by_batch(rows: list[Row]) -> list[Piece]:
+    """By workload the batch sizes under each verdict, where nothing but the batch varies within a workload."""
+    tasks = grouped(rows, "task")
+    alone = all(len({row["batch"] for row in group}) == len(group) > 1 for group in tasks.values())
+    pieces: list[Piece] = []
+    for group in tasks.values() if alone else ():
+        pieces += ["; on ", _name(group[0], "task_label", "task"), " "]
+        for place, (verdict, these) in enumerate(_in_order(group)):
+            pieces += [", " if place else "", verdict, " at batch "]
+            for number, row in enumerate(these):
+                pieces += [", " if number else "", cell(row, "batch", False)]
+    return pieces
+
+
+def _in_order(rows: list[Row]) -> list[tuple[str, list[Row]]]:
+    """Rows under each verdict, smallest batch first."""
+    ranked = sorted(rows, key=lambda row: row["batch"])
+    groups = [(verdict, [row for row in ranked if row["verdict"] == verdict]) for verdict in VERDICTS]
+    return [(verdict, these) for verdict, these in groups if these]
+
+
+def _clause(row: Row, beside: list[Row]) -> list[Piece]:
+    """X (settings) is 1.6 × [1.2, 2.1] as fast as Y on task, tokens identical. beside: rows it must be told from."""
+    pieces: list[Piece] = [_name(row, "label", "arm")]
+    if row["words"]:
+        pieces += [" (", {"name": row["words"]}, ")"]
+    if row["verdict"] == "no difference shown":
+        pieces += [" shows no difference from ", _name(row, "reference_label"), " (", cell(row, "ratio"), ")"]
+    else:
+        pieces += [" is ", cell(row, "ratio"), " as fast as ", _name(row, "reference_label")]
+    pieces += [" on ", _name(row, "task_label", "task")]
+    for column, words in (("batch", "batch "), ("prompt_tokens", "prompts of "), ("new_tokens", "writing ")):
+        shapes = {other[column] for other in beside if other["task"] == row["task"]}
+        if len(shapes) > 1 and row[column] is not None:
+            pieces += [", ", words, cell(row, column, False)]
+    if row["lossless"]:
+        pieces += [", tokens identical"]
+    elif row["quality_difference"] is not None:
+        pieces += [", quality differing by ", cell(row, "quality_difference")]
+        if row["quality_margin"] is not None:
+            pieces += [" (margin ", cell(row, "quality_margin", False), ")"]
+    return pieces
+
+
+def _reasons(rows: list[Row]) -> list[Piece]:
+    """Why comparisons have no result, each reason once."""
+    reasons = dict.fromkeys(row["verdict_reason"] for row in rows if row["verdict_reason"])
+    return [{"name": "; ".join(reasons) or "no arm was paired with the reference"}]
+
+
+def _caveats(rows: list[Row]) -> list[Piece]:
+    """What limits the comparisons in `rows`: one prompt only, or a δ that no A/A pairs measured."""
+    pieces: list[Piece] = []
+    single = [row for row in rows if row["one_prompt"]]
+    if single:
+        pieces += [" " + ("All pairs are" if len(single) == len(rows) else "Some pairs are")]
+        pieces += [" of one prompt, so those intervals do not cover a change of prompts."]
+    fallback = next((row for row in rows if row["noise_source"] == "fallback"), None)
+    if fallback is not None:
+        pieces += [" The study measured no A/A pairs: a ratio within ", cell(fallback, "delta", False)]
+        pieces += [" of one counts as no difference."]
+    return pieces
+
+
+def _noise(tables: Rows) -> list[Piece]:
+    if not any(row["half_width"] is not None for row in tables.get("noise", ())):
+        return ["No cell was measured against itself often enough to show the noise floor."]
+    return [
+        "An arm measured against itself strays from one by at most ", _finding("noise/floor"), " over ",
+        _finding("noise/cells"), " cells.",
+    ]  # fmt: skip
+
+
+def _unpaired(cells: list[Row]) -> list[Piece]:
+    done = any(row["status"] == "ok" for row in cells)
+    if not done:
+        return ["No cell of this experiment finished."]
+    return ["Cells of this experiment have no reference, so it shows time and memory and compares nothing."]
+
+
+def cell(row: Row, column: str, interval: bool = True) -> Piece:
+    """The value in a cell of the table of answers."""
+    return {"value": f"answers/{row['key']}/{column}", "interval": interval}
+
+
+def _finding(name: str) -> Piece:
+    return {"value": f"finding/{slug(name)}", "interval": False}
+
+
+def _name(row: Row, *columns: str) -> Piece:
+    return {"name": next((str(row[column]) for column in columns if row.get(column)), "")}
+
+
+def spoken(pieces: Iterable[Piece], values: dict[str, dict[str, Any]]) -> str:
+    """A sentence as plain text."""
+    words = []
+    for piece in pieces:
+        if isinstance(piece, str):
+            words.append(piece)
+        elif "name" in piece:
+            words.append(piece["name"])
+        else:
+            value = values[piece["value"]]
+            words.append(printed(value, piece["interval"]))
+    return "".join(words)
+
+
+def printed(value: dict[str, Any], interval: bool = False) -> str:
+    """A value as the terminal prints it: digits, unit, and the interval's ends where asked."""
+    unit = "" if value["unit"] == "fraction" else unit_words(value["unit"], value["value"])
+    words = f"{value['text']} {unit}".rstrip()
+    ends = (value["text_low"], value["text_high"])
+    return f"{words} [{ends[0]}, {ends[1]}]" if interval and None not in ends else words
