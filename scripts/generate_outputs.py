@@ -60,6 +60,10 @@ def main() -> None:
         rows = written(args, prompts)
         write_jsonl(args.out, rows)
         this.sign(args.out)
+        differ = [row["id"] for row in rows if row.get("same_alone") is False]
+        if differ:
+            rule = "; in float32 it must not" if args.precision == "float32" else ""
+            print(f"{args.out}: the batch decides the tokens of {', '.join(differ)}{rule}", file=sys.stderr)
         lost = [row for row in rows if "status" in row]
         if lost:
             print(
