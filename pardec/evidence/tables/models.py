@@ -48,7 +48,7 @@ def _tau(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
 
 
 def _best(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """The best value of the floor's metric over its arm's cells in `steps` (elsewhere, if none there)."""
+    """The best value of the floor's metric over its arm's cells of kind `steps` (elsewhere, if none there)."""
     metric, lower = floor["metric"], lower_is_better(floor["metric"])
     row = _asked(floor, lower)
     cells = [c for c in inputs.rows("cells") if (c["task"], c["arm"]) == (floor["workload"], floor["arm"])]
