@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
+import subprocess
 import sys
 from pathlib import Path
 
 from pardec.common.cli import main_guard
+
+PROCESSES = 5
+"""Processes of one configuration differ by more than their samples scatter, so each model is timed in several."""
 
 
 def main() -> None:
@@ -16,25 +21,51 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=PROCESSES, help="separate processes to measure in")
+    parser.add_argument("--process", type=int, help="measure as this one of them, and print what was timed")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
+    if args.process is None:
+        collect(args)
+    else:
+        measure(args)
 
+
+def measure(args: argparse.Namespace) -> None:
+    """Time every width in this process; prints {device, clock, widths}, one line of JSON."""
     import torch
 
-    from pardec.common.files import write_json
-    from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
     from pardec.measure.clock import clock_for
     from pardec.measure.device import resolve
-    from pardec.measure.verify_cost import CONTEXT, measure_verify_cost
-    from pardec.models.checkpoints.configs import modules_of
+    from pardec.measure.verify_cost import measure_verify_cost
     from pardec.models.load import load_model
 
-    begin = now()
     torch.set_num_threads(args.threads)
     device = resolve(args.device)
     model = load_model(args.model, device=device, dtype=args.precision).eval()
     clock = clock_for(device)
-    taken = measure_verify_cost(model, clock, args.seed)
+    taken = measure_verify_cost(model, clock, args.seed + args.process)
+    widths = [{"nodes": nodes, "samples_ms": samples} for nodes, samples in taken.items()]
+    print(json.dumps({"device": device, "clock": clock.name, "widths": widths}))
+
+
+def collect(args: argparse.Namespace) -> None:
+    """Measure in one fresh process after the other, and write what all of them timed."""
+    from pardec.common.files import write_json
+    from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
+    from pardec.measure.verify_cost import CONTEXT
+    from pardec.models.checkpoints.configs import modules_of
+
+    begin = now()
+    told = [alone(number) for number in range(args.processes)]
+    widths: dict[int, dict] = {}
+    for number, one in enumerate(told):
+        for entry in one["widths"]:
+            kept = widths.setdefault(
+                entry["nodes"], {"nodes": entry["nodes"], "samples_ms": [], "process": []}
+            )
+            kept["samples_ms"] += entry["samples_ms"]
+            kept["process"] += [number] * len(entry["samples_ms"])
     origin = provenance(
         sys.argv,
         begin,
@@ -45,13 +76,26 @@ def main() -> None:
     )
     body = {
         "model": Path(args.model).name,
-        "device": device,
-        "clock": clock.name,
+        "device": told[0]["device"],
+        "clock": told[0]["clock"],
         "context_tokens": CONTEXT,
-        "widths": [{"nodes": nodes, "samples_ms": samples} for nodes, samples in taken.items()],
+        "widths": list(widths.values()),
         "provenance": origin,
     }
     write_json(args.out, sealed(args.out, body))
+
+
+def alone(number: int) -> dict:
+    """What process `number` timed.
+
+    Raises:
+        SystemExit: it failed; its own message stands on stderr.
+    """
+    command = [sys.executable, *sys.argv, "--process", str(number)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(done.returncode)
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 if __name__ == "__main__":

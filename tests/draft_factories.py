@@ -308,14 +308,22 @@ def experiment() -> list[dict[str, Any]]:
     return found
 
 
-def verify_cost(model: str) -> dict[str, Any]:
+def verify_cost(model: str, apart: float = 0.02, processes: int = 5) -> dict[str, Any]:
+    """Passes timed in several processes. apart: of the logarithm of a width's time from process to process."""
     rng = np.random.default_rng(1)
-    widths = [(q, (0.2 + 0.006 * q) * rng.lognormal(sigma=0.02, size=40)) for q in (1, 8, 16, 32, 48, 64)]
+    widths = []
+    for nodes in (1, 8, 16, 32, 48, 64):
+        each = [
+            (0.2 + 0.006 * nodes) * rng.lognormal(sigma=apart) * rng.lognormal(sigma=0.02, size=40)
+            for _ in range(processes)
+        ]
+        of = [number for number in range(processes) for _ in range(40)]
+        widths.append({"nodes": nodes, "samples_ms": np.concatenate(each).tolist(), "process": of})
     return {
         "model": model,
         "device": "cpu",
         "context_tokens": 64,
-        "widths": [{"nodes": q, "samples_ms": s.tolist()} for q, s in widths],
+        "widths": widths,
         "provenance": {"rule": "measure_verify_cost", "command": "python scripts/measure_verify_cost.py"},
     }
 

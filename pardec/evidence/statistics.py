@@ -173,6 +173,24 @@ def geometric_mean_ratio(over: ArrayLike, under: ArrayLike, prompts: Sequence[Ha
     return Estimate(float(np.exp(estimate.value)), low, high, estimate.n)
 
 
+def between(values: ArrayLike) -> Estimate | None:
+    """Geometric mean of positive numbers of which each comes from a process of its own, e.g. its median.
+
+    Student's t on logarithms, so that the interval holds what processes of one configuration differ by. Below three
+    there is none.
+    """
+    logs = np.log(_finite(values))
+    if logs.size == 0:
+        return None
+    middle = float(logs.mean())
+    if logs.size < 3:
+        return Estimate(float(np.exp(middle)), None, None, logs.size)
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, logs.size - 1) * logs.std(ddof=1) / np.sqrt(logs.size))
+    return Estimate(
+        float(np.exp(middle)), float(np.exp(middle - reach)), float(np.exp(middle + reach)), logs.size
+    )
+
+
 def wilson(successes: int, n: int) -> Estimate:
     """Wilson score interval of a proportion (Wilson 1927), right at 0 and 1 too."""
     if not 0 <= successes <= n or n == 0:

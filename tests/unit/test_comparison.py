@@ -272,3 +272,28 @@ def test_answers_are_equal_whatever_the_order_of_records():
     _, other = built(records[::-1])
     keep = ["arm", "ratio", "ratio_low", "verdict", "candidates"]
     assert json.dumps(one[keep].to_dict()) == json.dumps(other[keep].to_dict())
+
+
+def test_the_cost_of_verification_holds_what_processes_differ_by():
+    """Samples of one process scatter by two percent; processes differ by ten, and break-even tau with them."""
+    from tests.draft_factories import verify_cost as made
+
+    table = TABLES.load("verify_cost")
+
+    def widest(**how):
+        rows = [
+            {"arm": "draft-8", "task": "grid", "model": "m", "decoder": "d", "status": "ok", "draft_ms": 0.1}
+        ]
+        source = Source("v.json", "v", made("m", **how))
+        ideas = type("Ideas", (), {"baseline": "draft-8"})()
+        built = table.build(
+            type("In", (), {"verify_costs": (source,), "ideas": ideas, "rows": lambda s, n: rows})()
+        )
+        return next(row for row in built if row["nodes"] == 64)
+
+    near, far = widest(apart=0.005), widest(apart=0.1)
+    for name in ("cost", "break_even_tau", "verify"):
+        spread = [row[f"{name}_high"] / row[f"{name}_low"] for row in (near, far)]
+        assert 1 < spread[0] < 1.05 and spread[1] > 1.1, name
+    assert far["processes"] == 5 and far["n"] == 200
+    assert widest(processes=1)["cost_low"] is None, "one process says nothing of others"

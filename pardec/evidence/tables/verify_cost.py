@@ -33,33 +33,52 @@ def _draft_ms(rows: list[dict[str, Any]], baseline: str) -> dict[str, float]:
 
 def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
     try:
-        model = source.body["model"]
-        taken = {entry["nodes"]: entry["samples_ms"] for entry in source.body["widths"]}
-    except (KeyError, TypeError) as error:
+        model, taken = source.body["model"], _medians(source.body["widths"])
+        total = {entry["nodes"]: len(entry["samples_ms"]) for entry in source.body["widths"]}
+        single = taken[1]
+    except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             source.path, f"is damaged ({error!r})", "move it away and run `make all` again"
         ) from None
-    draft, single = drafts.get(model), statistics.median(taken[1])
-    chain = statistics.median(taken[CHAIN]) if CHAIN in taken else None
+    draft, chain = drafts.get(model), taken.get(CHAIN)
     rows = []
-    for nodes, samples in sorted(taken.items()):
-        cost = statistics.median(samples)
-        rounds = range(len(samples))
+    for nodes, costs in sorted(taken.items()):
         row = {
             "model": model,
             "nodes": nodes,
-            "n": cost.n,
-            **interval("verify_ms", cost, "verify"),
-            **interval("cost", statistics.ratio_of_medians(samples, taken[1], rounds, rounds)),
+            "n": total[nodes],
+            "processes": len(costs),
+            **interval("verify_ms", statistics.between(costs), "verify"),
+            **interval("cost", statistics.between(_over(costs, single))),
             "draft_ms": draft,
             "record": source.path,
             "record_sha256": source.sha256,
         }
         if draft is not None:
-            row["break_even_tau"] = (draft + cost.value) / single.value
-            row["gain_needed"] = (draft + cost.value) / (draft + chain.value) if chain else None
+            whole = [draft + cost for cost in costs]
+            row |= interval("break_even_tau", statistics.between(_over(whole, single)))
+            if chain:
+                base = [draft + cost for cost in chain]
+                row |= interval("gain_needed", statistics.between(_over(whole, base)))
         rows.append(row)
     return rows
+
+
+def _medians(widths: list[dict[str, Any]]) -> dict[int, list[float]]:
+    """By number of tokens the median of each process, in the order of processes."""
+    found = {}
+    for entry in widths:
+        of = entry.get("process") or [0] * len(entry["samples_ms"])
+        by_process: dict[int, list[float]] = {}
+        for process, sample in zip(of, entry["samples_ms"], strict=True):
+            by_process.setdefault(process, []).append(sample)
+        found[entry["nodes"]] = [statistics.percentile(by_process[p], 50) for p in sorted(by_process)]
+    return found
+
+
+def _over(these: list[float], those: list[float]) -> list[float]:
+    """Ratios within each process, whose own speed cancels."""
+    return [a / b for a, b in zip(these, those, strict=True)]
 
 
 TABLE = Table(
@@ -71,18 +90,26 @@ TABLE = Table(
         "model": text("the target", nullable=False),
         "nodes": count("tokens in the pass", "tokens"),
         "n": size("passes timed", "passes"),
-        **measured("verify_ms", "ms", "one cached pass, median", stem="verify"),
-        **measured("cost", "×", "over the pass of a single token, medians of rounds", better="lower"),
+        "processes": size(
+            "separate processes behind them; intervals hold what they differ by, none below three"
+        ),
+        **measured(
+            "verify_ms", "ms", "one cached pass: geometric mean of the processes' medians", stem="verify"
+        ),
+        **measured("cost", "×", "over the pass of a single token, within each process", better="lower"),
         "draft_ms": number("ms", "the baseline's draft in a cycle"),
-        "break_even_tau": number(
+        **measured(
+            "break_even_tau",
             "tokens",
             "tau at which such a cycle is as fast as sequential decoding",
-            "n",
             kind="ratio",
             better="lower",
         ),
-        "gain_needed": number(
-            "×", "factor on tau that pays for it over a chain of the baseline's block", "n", better="lower"
+        **measured(
+            "gain_needed",
+            "×",
+            "factor on tau that pays for it over a chain of the baseline's block",
+            better="lower",
         ),
         **SOURCES,
     },
