@@ -19,6 +19,9 @@ os.environ.update(
 )
 
 from pardec.common.errors import UserError
+from pardec.evidence.tables.registry import FILES, TABLES, needs
+from pardec.report.figures.choice import figures_for
+from pardec.report.figures.registry import FIGURES
 from pardec.study.plan import Plan
 from pardec.study.snakemake_patches import patch_snakemake
 from snakemake.exceptions import WorkflowError
@@ -60,3 +63,41 @@ wildcard_constraints:
     model="[^/]+",
     table="[^/]+",
     figure="[^/]+",
+
+
+def table_inputs(table, given):
+    """What a table is built from, by kind. given: paths by kind, of what is no table."""
+    wanted = needs(table)
+    files = {kind: given[kind] for kind in given if kind in wanted}
+    tables = [f"results/tables/{name}.parquet" for name in wanted if name not in FILES]
+    return {**files, "tables": tables}
+
+
+def table_words(wildcards, input):
+    """The words that name these inputs."""
+    words = ["--inputs-from", *input.listed] if input.listed else []
+    for kind in ("machine", "floors"):
+        words += [f"--{kind}", input.get(kind)] if input.get(kind) else []
+    if "ideas_file" in needs(wildcards.table):
+        words += ["--ideas-file", PLAN.ideas_file()]
+    return [*words, *(["--tables", "results/tables"] if input.tables else [])]
+
+
+def table_label(wildcards):
+    """How Snakemake's own report names a table."""
+    return {
+        "table": wildcards.table,
+        "holds": TABLES.load(wildcards.table).description,
+    }
+
+
+def figure_tables(wildcards):
+    figure = FIGURES.load(wildcards.figure)
+    return [
+        f"results/tables/{name}.parquet" for name in (*figure.tables, *figure.optional)
+    ]
+
+
+def figure_label(form):
+    """How Snakemake's own report names a figure."""
+    return lambda w: {"figure": FIGURES.load(w.figure).title, "form": form}

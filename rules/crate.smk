@@ -13,6 +13,10 @@ WORKFLOW_COPIES = [
 ]
 
 
+localrules:
+    list_papers,
+
+
 rule list_papers:
     output:
         PAPER_LIST,

@@ -1,23 +1,9 @@
 # Figures: SVG and PNG, from tables only; those that this study has data for.
-from pardec.report.figures.choice import figures_for
-from pardec.report.figures.registry import FIGURES
-
 DRAWN = figures_for(PLAN.cells.values())
-
 FIGURE_FILES = [
     f"results/figures/{name}.{kind}" for name in DRAWN for kind in ("svg", "png")
 ]
 FIGURE_PAPERS = [f"results/figures/{name}.provenance.json" for name in DRAWN]
-
-
-def figure_tables(wildcards):
-    figure = FIGURES.load(wildcards.figure)
-    return [f"results/tables/{name}.parquet" for name in (*figure.tables, *figure.optional)]
-
-
-def figure_label(form):
-    """How Snakemake's own report names a figure."""
-    return lambda w: {"figure": FIGURES.load(w.figure).title, "form": form}
 
 
 rule draw_figure:

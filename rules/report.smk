@@ -135,6 +135,10 @@ rule judge_ideas:
         "python scripts/judge_ideas.py --ideas {params.ideas:q} --values {input.values:q} --table {input.table:q} --out {output.json:q} 2>&1 | tee {log:q}"
 
 
+localrules:
+    list_jobs,
+
+
 rule list_jobs:
     output:
         JOB_LIST,

@@ -1,6 +1,4 @@
 # Tables: tidy, checked by a schema; from records, scores, or other tables.
-from pardec.evidence.tables.registry import FILES, TABLES, needs
-
 TABLE_FILES = [
     f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")
 ]
@@ -13,6 +11,7 @@ MEASURED = {
     "likelihoods": LIKELIHOODS,
     "verify_costs": VERIFY_COSTS,
 }
+GIVEN = {**MEASURED, "machine": MACHINE, "floors": FLOORS}
 # Their paths, one a line: more than a command line can hold.
 LISTED = "results/lists/inputs.txt"
 
@@ -34,6 +33,10 @@ rule record_floors:
         "python scripts/record_study.py --study {params.study:q} --rule record_floors --out {output.json:q} 2>&1 | tee {log:q}"
 
 
+localrules:
+    list_inputs,
+
+
 rule list_inputs:
     output:
         LISTED,
@@ -48,39 +51,10 @@ rule list_inputs:
         "printf '%s\\n' {params.paths:q} 2> {log:q} > {output:q}"
 
 
-def table_inputs(wildcards):
-    """What a table is built from, by kind; the list of paths where it reads any of those in it."""
-    wanted = needs(wildcards.table)
-    available = {**MEASURED, "machine": MACHINE, "floors": FLOORS}
-    given = {kind: available[kind] for kind in available if kind in wanted}
-    given["listed"] = [LISTED] if MEASURED.keys() & set(wanted) else []
-    given["tables"] = [
-        f"results/tables/{name}.parquet" for name in wanted if name not in FILES
-    ]
-    return given
-
-
-def table_words(wildcards, input):
-    """The words that name these inputs."""
-    words = ["--inputs-from", *input.listed] if input.listed else []
-    for kind in ("machine", "floors"):
-        words += [f"--{kind}", input.get(kind)] if input.get(kind) else []
-    if "ideas_file" in needs(wildcards.table):
-        words += ["--ideas-file", PLAN.ideas_file()]
-    return [*words, *(["--tables", "results/tables"] if input.tables else [])]
-
-
-def table_label(wildcards):
-    """How Snakemake's own report names a table."""
-    return {
-        "table": wildcards.table,
-        "holds": TABLES.load(wildcards.table).description,
-    }
-
-
 rule tabulate:
     input:
-        unpack(table_inputs),
+        unpack(lambda w: table_inputs(w.table, GIVEN)),
+        listed=lambda w: [LISTED] if MEASURED.keys() & set(needs(w.table)) else [],
         code=lambda w: PLAN.code("tabulate", modules=[TABLES.module(w.table)]),
     output:
         csv=report(

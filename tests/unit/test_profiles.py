@@ -56,6 +56,14 @@ def test_the_profiles_are_these():
     assert PROFILES == ["default", "lambda", "lambda-slurm"]
 
 
+@pytest.mark.parametrize("name", [name for name in PROFILES if name != "default"])
+def test_a_profile_and_its_page_say_the_same_command(name):
+    command = f"snakemake all --workflow-profile profiles/{name}"
+    head = (ROOT / f"profiles/{name}/config.yaml").read_text().partition("\nexecutor:")[0]
+    assert f"#   {command}\n" in head and "--profile" not in head
+    assert f"{command}`" in (ROOT / "docs/cluster.md").read_text()
+
+
 @pytest.mark.parametrize("name", PROFILES)
 def test_a_profile_plans_the_same_run(folder, name):
     if "slurm" in name and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
