@@ -1,5 +1,5 @@
 # Tables: tidy, checked by a schema; from records, scores, or other tables.
-TABLE_FILES = [
+from pardec.evidence.tables.registry import FILES, TABLES, modules as table_modules, needs
     f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")
 ]
 TABLE_PAPERS = [f"results/tables/{name}.provenance.json" for name in TABLES]
@@ -55,7 +55,7 @@ rule tabulate:
     input:
         unpack(lambda w: table_inputs(w.table, GIVEN)),
         listed=lambda w: [LISTED] if MEASURED.keys() & set(needs(w.table)) else [],
-        code=lambda w: PLAN.code("tabulate", modules=[TABLES.module(w.table)]),
+        code=lambda w: PLAN.code("tabulate", modules=table_modules(w.table)),
     output:
         csv=report(
             "results/tables/{table}.csv",

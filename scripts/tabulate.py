@@ -9,7 +9,7 @@ from pardec.common.cli import main_guard
 from pardec.evidence.provenance import now, write_sidecar
 from pardec.evidence.tables.files import write_table
 from pardec.evidence.tables.gather import gather, read_paths, sort_paths
-from pardec.evidence.tables.registry import TABLES
+from pardec.evidence.tables.registry import TABLES, modules
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
         sys.argv,
         begin,
         read_paths(options.table, paths),
-        modules=[TABLES.module(options.table)],
+        modules=modules(options.table),
         wildcards={"table": options.table},
     )
 

@@ -7,7 +7,7 @@ from pardec.evidence.comparison import lower_is_better
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.files import write_table
 from pardec.evidence.tables.inputs import Inputs, Source
-from pardec.evidence.tables.registry import TABLES
+from pardec.evidence.tables.registry import TABLES, modules
 from pardec.quality.registry import METRICS
 
 
@@ -121,3 +121,8 @@ def test_labels_say_what_names_do_not():
     described = TABLES.load("cells").columns
     assert described["latency_ms"].label == "latency" and described["tpot_ms"].label == "TPOT"
     assert isinstance(described["ratio"], Column) and described["ratio"].label == "speed ratio"
+
+
+def test_tables_that_read_scores_depend_on_what_metrics_declare():
+    assert {METRICS.module(name) for name in METRICS} <= set(modules("cells"))
+    assert modules("samples") == ["pardec.evidence.tables.samples"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pardec.common.registry import Registry
 from pardec.evidence.columns import Column
 from pardec.evidence.tables.base import Table
+from pardec.quality.registry import METRICS
 
 _HERE = "pardec.evidence.tables"
 
@@ -51,6 +52,13 @@ def needs(name: str) -> tuple[str, ...]:
     """What table `name` is built from: some of `FILES`, and names of other tables. Imports no pandas."""
     table: Table = TABLES.load(name)
     return table.needs
+
+
+def modules(name: str) -> list[str]:
+    """Modules that building table `name` loads by name: its own, and where it reads scores every metric's, which
+    declares direction, margin and span."""
+    metrics = sorted({METRICS.module(metric) for metric in METRICS}) if "scores" in needs(name) else []
+    return [TABLES.module(name), *metrics]
 
 
 def own_columns(table: Table) -> dict[str, Column]:
