@@ -24,17 +24,20 @@ rule train_model:
     conda:
         ENVIRONMENT
     threads: 1
+    resources:
+        gpu=PLAN.training_gpu,
     params:
         settings=lambda w: PLAN.model_settings(w.model),
         data=lambda w: PLAN.training_folder(w.model),
         parents=lambda w: PLAN.parent_words(w.model),
         seed=lambda w: PLAN.seed("model", w.model),
+        device=PLAN.training_words(),
     # What a step frees the next takes again; glibc would give it back and have it zeroed, a tenth of the time.
     shell:
         "OMP_NUM_THREADS=1 "
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 "
         "python scripts/train_model.py --name {wildcards.model:q} --settings {params.settings:q} --data {params.data:q}"
-        " {params.parents:q} --seed {params.seed:q} --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
+        " {params.parents:q} --seed {params.seed:q} {params.device:q} --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_model:

@@ -19,6 +19,8 @@ rule generate_outputs:
     conda:
         ENVIRONMENT
     threads: 1
+    resources:
+        gpu=PLAN.gpu,
     params:
         arm=lambda w: PLAN.arm_words(PLAN.outputs[w.output_set]),
         workload=lambda w: PLAN.workload_words(PLAN.outputs[w.output_set]),
@@ -43,6 +45,8 @@ rule score_cell:
     conda:
         ENVIRONMENT
     threads: 1
+    resources:
+        gpu=lambda w: PLAN.scoring_gpu(w.output_set),
     params:
         metrics=lambda w: PLAN.metric_words(PLAN.outputs[w.output_set]),
         content=lambda w: PLAN.content(PLAN.encoder_files(w.output_set)),
@@ -64,6 +68,8 @@ rule measure_likelihood:
     conda:
         ENVIRONMENT
     threads: 1
+    resources:
+        gpu=PLAN.gpu,
     params:
         records=PLAN.likelihood_words(),
         seed=lambda w: PLAN.seed("likelihood", w.model),

@@ -29,6 +29,7 @@ def main() -> None:
     )
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto")
+    parser.add_argument("--precision", default="float32", help="of weights and activations")
     parser.add_argument("--out", required=True, help="JSON file to write")
     arguments = parser.parse_args()
     with job() as this:
@@ -57,7 +58,7 @@ def main() -> None:
 
 def measured(arguments: argparse.Namespace, records: list[dict], ends: bool) -> dict:
     """The likelihood of the records that the model has room for; those it has none for are counted and named."""
-    model = load_model(arguments.model, resolve(arguments.device))
+    model = load_model(arguments.model, resolve(arguments.device), arguments.precision)
     pairs = list(zip(*encoded(records, load_tokenizer(arguments.model), ends), strict=True))
     most = model.info.max_positions
     lost = [name for prompt, answer, name in pairs if len(prompt) + len(answer) > most]

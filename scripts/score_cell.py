@@ -28,6 +28,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--encoder", help="folder of the encoder for encoder_similarity")
     parser.add_argument("--run-code", choices=["yes"], help="let metric unit_tests run what models wrote")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto")
+    parser.add_argument("--precision", default="float32", help="of the scorer's weights and activations")
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap resampling")
     parser.add_argument("--out", required=True, help="score.json to write")
     return parser.parse_args()
@@ -54,14 +55,14 @@ def main() -> None:
 
             context.device = resolve(args.device)
         if args.scorer:
-            load_scorer(args.scorer, context, this)
+            load_scorer(args.scorer, args.precision, context, this)
         score = score_outputs(outputs, metrics, context)
         origin = this.provenance()
         this.seal(args.out, {**score, "inputs": origin["inputs"]})
         print(f"{args.out}: {told(score)}")
 
 
-def load_scorer(folder: str, context: Context, this: Job) -> None:
+def load_scorer(folder: str, precision: str, context: Context, this: Job) -> None:
     """Put the scorer into the context; one that cannot be loaded leaves its reason there."""
     from pardec.data.load import load_tokenizer
     from pardec.models.checkpoints.configs import modules_of
@@ -70,7 +71,7 @@ def load_scorer(folder: str, context: Context, this: Job) -> None:
 
     try:
         this.load(*modules_of(folder))
-        context.scorer = load_model(folder, context.device)
+        context.scorer = load_model(folder, context.device, precision)
         context.scorer_tokenizer = load_tokenizer(folder)
     except Exception as error:
         error.add_note("in the scorer")

@@ -21,7 +21,9 @@ def main() -> None:
     parser.add_argument("--init", help="the folder of the model it starts from")
     parser.add_argument("--teachers", type=json.loads, default={}, help="folders of its teachers, JSON")
     parser.add_argument("--seed", required=True, type=int)
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"], help="where it is trained")
+    parser.add_argument(
+        "--device", default="cpu", choices=["cpu", "cuda", "auto"], help="auto: cuda if there"
+    )
     parser.add_argument("--out", required=True, type=Path, help="the folder to write")
     arguments = parser.parse_args()
     with job() as this:
@@ -38,6 +40,11 @@ def train(arguments: argparse.Namespace, this) -> None:
     from pardec.models.registry import FAMILIES
     from pardec.models.training.train import train_model
 
+    device = arguments.device
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     parents = [*([arguments.init] if arguments.init else []), *arguments.teachers.values()]
     this.wildcards, this.seed = {"model": arguments.name}, arguments.seed
     this.read(*(arguments.data / name for name in ("train.jsonl", "tokenizer.json", "about.json")))
@@ -50,7 +57,7 @@ def train(arguments: argparse.Namespace, this) -> None:
         arguments.out,
         arguments.init,
         arguments.teachers,
-        arguments.device,
+        device,
     )
     this.load(FAMILIES.module(settings.family), *modules_of(arguments.out, *parents))
     names = ("config.json", "model.safetensors", "tokenizer.json", "training.json")

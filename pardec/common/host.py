@@ -117,6 +117,12 @@ def gpu_names() -> list[str]:
     return found
 
 
+def may_have_gpu() -> bool:
+    """Whether a GPU is in sight without loading torch: of NVIDIA (also in a container or under Windows), or Apple's."""
+    devices = ("/dev/nvidiactl", "/dev/dxg", DRIVER)
+    return sys.platform == "darwin" or any(os.path.exists(path) for path in devices)
+
+
 def read(path: str) -> str | None:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from pardec.common import host
 from pardec.common.errors import UserError
 from pardec.study.cells import Cell
 from pardec.study.files import Files
@@ -46,6 +47,11 @@ class Plan(Files):
         model = self.study.models[name]
         teachers = {called: f"results/models/{teacher}" for called, teacher in model.teachers.items()}
         return words(init=f"results/models/{model.init}" if model.init else None, teachers=teachers or None)
+
+    def training_words(self) -> list[str]:
+        """Where models are trained: on the CPU, so that weights do not depend on whether the machine has a GPU, unless
+        the study names the GPU as its device; then on it where the job's machine has one."""
+        return words(device="auto") if self.study.device == "cuda" else []
 
     def checks(self, name: str) -> str:
         """What a model of the hub must give before any cell runs it."""
@@ -118,9 +124,18 @@ class Plan(Files):
             task=work.task,
             metrics=",".join(work.metrics),
             scorer=f"results/models/{work.scorer}" if work.scorer else None,
+            **(self._models_run() if work.scorer else {}),
             encoder=work.encoder,
             run_code="yes" if work.run_code else None,
         )
+
+    def _models_run(self) -> dict[str, Any]:
+        """Where models that score run, and in what precision; nothing where that is what they do by themselves."""
+        device, precision = self.study.device, self.study.precision
+        return {
+            "device": None if device == "cpu" else device,
+            "precision": None if precision == "float32" else precision,
+        }
 
     # The study as a whole.
 
@@ -131,7 +146,25 @@ class Plan(Files):
         asked = self.study.likelihood
         if asked is None:
             return []
-        return words(data=f"results/data/{asked.data}", prompts=asked.prompts, samples=asked.samples)
+        data = f"results/data/{asked.data}"
+        return words(data=data, prompts=asked.prompts, samples=asked.samples, **self._models_run())
+
+    # The GPU, which one job has for itself.
+
+    @cached_property
+    def gpu(self) -> int:
+        """How many GPUs a job on the study's device takes: 0 where that is the CPU, so that such jobs run side by
+        side. A batch system says in its profile what its nodes have."""
+        device = self.study.device
+        return int(device in ("cuda", "mps") or (device == "auto" and host.may_have_gpu()))
+
+    @property
+    def training_gpu(self) -> int:
+        return int(self.study.device == "cuda")
+
+    def scoring_gpu(self, output: str) -> int:
+        """Most tasks are scored without a model."""
+        return self.gpu if self.study.workloads[self.outputs[output].workload].scorer else 0
 
     def study_json(self) -> str:
         return as_json(self.study.model_dump(mode="json"))

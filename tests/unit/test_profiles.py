@@ -9,13 +9,18 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
+from pardec.common import host
+from pardec.study.plan import Plan
 from tests.tiny_study import ROOT, overlay
 
 PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/config.yaml"))
+ON_CARD = ("generate_outputs", "measure_likelihood", "score_cell", "train_model")
+"""Rules that time nothing, but run models on the study's device."""
 TIMED = ("describe_machine", "warm_up", "time_cell", "measure_verify_cost", "verify_model")
 PINS = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
 
@@ -90,13 +95,68 @@ def test_every_profile_has_what_an_interrupted_run_needs(name):
     assert body["max-checksum-file-size"] >= 10**9
 
 
+def rules():
+    """The text of every rule, by name."""
+    return {
+        name: text
+        for file in (ROOT / "rules").glob("*.smk")
+        for name, text in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", file.read_text(), re.M)
+    }
+
+
+def test_every_rule_whose_script_takes_a_device_asks_for_the_gpu():
+    asking = set()
+    for name, text in rules().items():
+        scripts = [(ROOT / path).read_text() for path in re.findall(r"python (scripts/\w+\.py)", text)]
+        if any('"--device"' in script or "CellJob" in script for script in scripts):
+            assert re.search(r"^    resources:\n        gpu=", text, re.M), f"{name} shares the GPU"
+            asking.add(name)
+    assert asking == {*TIMED, *ON_CARD}
+    cluster = (ROOT / "docs/cluster.md").read_text()
+    assert all(f"`{name}`" in cluster for name in asking)
+
+
+@pytest.mark.parametrize("scorer", [[], ["results/models/judge/config.json"]])
+def test_on_slurm_models_run_where_a_gpu_is(scorer):
+    asked = profile("lambda-slurm")["set-resources"]
+    names = {"input": SimpleNamespace(scorer=scorer), "attempt": 2}
+    scoring = {key: eval(str(value), names) for key, value in asked["score_cell"].items()}
+    assert (scoring["gpu"], scoring["slurm_partition"]) == ((1, "gpu") if scorer else (0, "cpu"))
+    assert bool(scoring["slurm_extra"]) == bool(scorer)
+    for rule in ("generate_outputs", "measure_likelihood"):
+        assert asked[rule]["gpu"] == 1 and asked[rule]["slurm_partition"] == "gpu"
+    assert asked["train_model"]["gpu"] == 0
+
+
+@pytest.mark.parametrize(
+    ("device", "sight", "wanted"),
+    [
+        ("cpu", True, (0, 0, 0)),
+        ("auto", False, (0, 0, 0)),
+        ("auto", True, (1, 1, 0)),
+        ("cuda", False, (1, 1, 1)),
+    ],
+)
+def test_jobs_take_the_gpu_where_they_use_it(monkeypatch, device, sight, wanted):
+    monkeypatch.setattr(host, "may_have_gpu", lambda: sight)
+    body = overlay()
+    body["device"] = device
+    body["workloads"]["w"] |= {"metrics": ["exact", "scorer_nll"], "scorer": "m-ar"}
+    plan = Plan(body, ["tiny.yaml"], str(ROOT), [])
+    output = next(iter(plan.outputs))
+    assert (plan.gpu, plan.scoring_gpu(output), plan.training_gpu) == wanted
+    scored = plan.metric_words(plan.outputs[output])
+    assert ("--device" in scored) == (device != "cpu")
+    assert plan.training_words() == (["--device", "auto"] if device == "cuda" else [])
+    body["workloads"]["w"] |= {"metrics": ["exact"]}
+    del body["workloads"]["w"]["scorer"]
+    plain = Plan(body, ["tiny.yaml"], str(ROOT), [])
+    assert plain.scoring_gpu(output) == 0 and "--device" not in plain.metric_words(plain.outputs[output])
+
+
 def test_on_slurm_every_timing_job_has_a_node_of_its_own_and_more_with_each_attempt():
     body = profile("lambda-slurm")
-    gpu_rules = set()
-    for file in (ROOT / "rules").glob("*.smk"):
-        for name, text in re.findall(r"^rule (\w+):\n((?:    .*\n|\n)+)", file.read_text(), re.M):
-            if "gpu=1" in text:
-                gpu_rules.add(name)
+    gpu_rules = {name for name, text in rules().items() if "gpu=1" in text}
     assert gpu_rules == set(TIMED)
     for rule in gpu_rules:
         asked = body["set-resources"][rule]
