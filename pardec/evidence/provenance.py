@@ -17,7 +17,7 @@ from typing import Any
 from pardec.common import host
 from pardec.common.closure import closure, digest
 from pardec.common.errors import UserError
-from pardec.common.files import read_json, sha256, write_json
+from pardec.common.files import sha256, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
 """The folder that holds the package, its scripts and the Snakefile."""
@@ -48,16 +48,14 @@ def provenance(
     wildcards: dict[str, str] | None = None,
     params: dict | None = None,
     seed: int | None = None,
-    machine: str | Path | None = None,
     rule: str | None = None,
     outputs: Iterable[str | Path] = (),
 ) -> dict:
     """The provenance block of one result.
 
     argv: the script and its arguments. start: `now()` at its beginning. inputs: files it read. modules: project
-    modules it loaded by name. params: by default the flags of `argv`. machine: the machine's description, whose
-    facts are copied; without one, what a few small files say. rule: by default the script's name. outputs: files it
-    has written; a block that lies inside its own file states that file by `sealed`.
+    modules it loaded by name. params: by default the flags of `argv`. rule: by default the
+    script's name. outputs: files it has written; a block that lies inside its own file states that file by `sealed`.
     """
     if not _RECORDED.get():
         return {}
@@ -81,7 +79,7 @@ def provenance(
         "code": {file: sha256(ROOT / file) for file in files},
         "git": git_state(ROOT),
         "environment": host.environment(),
-        "machine": machine_digest(machine) or host.host(),
+        "machine": host.host(),
         "start": start,
         "end": now(),
         "seed": seed,
@@ -193,24 +191,3 @@ def _git(root: Path, *words: str) -> str:
     return subprocess.run(
         ["git", "-C", str(root), *words], check=True, capture_output=True, text=True, env=environment
     ).stdout.strip()
-
-
-def machine_digest(path: str | Path | None) -> dict | None:
-    """The facts of the machine that a reader of one number wants, from its description; packages stay there."""
-    if path is None:
-        return None
-    facts = read_json(path)
-    kept = (
-        "device",
-        "cpu",
-        "cores",
-        "memory_gb",
-        "system",
-        "clock_mhz",
-        "governor",
-        "container",
-        "python",
-        "torch",
-        "gpu",
-    )
-    return {key: facts[key] for key in kept if facts.get(key) is not None} | {"sha256": sha256(path)}
