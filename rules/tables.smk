@@ -1,5 +1,5 @@
 # Tables: tidy, checked by a schema; from records, scores, or other tables.
-from pardec.evidence.tables.registry import FILES, TABLES, modules as table_modules, needs
+TABLE_FILES = [
     f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")
 ]
 TABLE_PAPERS = [f"results/tables/{name}.provenance.json" for name in TABLES]
