@@ -71,11 +71,11 @@ class CachedDiffusion(MaskedDiffusion):
         full = blocks if settings.refresh is None else -(-steps // settings.refresh)
         # A suffix is half of the canvas long on average.
         length = block if settings.cache == "dual" else (new_tokens + block) // 2
-        found = [
+        passes = [
             Passes(full, whole, 0, block, True),
             Passes(steps - full, length, whole - length, block, True),
         ]
-        return [one for one in found if one.count > 0]
+        return [one for one in passes if one.count > 0]
 
     def _start(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer

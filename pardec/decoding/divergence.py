@@ -27,7 +27,7 @@ ROWS = 64
 
 @dataclass(frozen=True)
 class PlainPass:
-    """What one plain pass of a model over an output says of each of its tokens, in the model's own precision.
+    """Facts of each token of an output from one plain pass of a model, in the model's own precision.
 
     margins: by how much the best logit exceeds the second, in nats. behind_ulp: by how much the worst token
     written lies behind the best, in units in the last place (of the largest logit there); nought where each
@@ -65,11 +65,11 @@ def plain_pass(
         raise ValueError(f"no output of a decoder that bans {list(banned)}: {output.tolist()}")
     tokens, start = torch.cat([prompt, output[None, :-1]], 1), prompt.shape[1]
     with torch.inference_mode():
-        told = model(tokens, pad=pad, keep=slice(start - 1, None), canvas_start=start)[0]
+        logits = model(tokens, pad=pad, keep=slice(start - 1, None), canvas_start=start)[0]
         # Wide copies of few rows at a time: at a large vocabulary those of all would outweigh what was measured.
         parts = [
-            _choices(logits.float(), chosen, banned, torch.finfo(told.dtype).eps)
-            for logits, chosen in zip(told.split(ROWS), output.split(ROWS), strict=True)
+            _choices(part.float(), chosen, banned, torch.finfo(logits.dtype).eps)
+            for part, chosen in zip(logits.split(ROWS), output.split(ROWS), strict=True)
         ]
         margins, behind = (torch.cat(part) for part in zip(*parts, strict=True))
     return PlainPass(margins.tolist(), float(behind.max()))
@@ -99,7 +99,7 @@ def divergence(
     other: Sequence[int],
     banned: Sequence[int] = (),
 ) -> Divergence | None:
-    """The first difference of two outputs [N] of a causal `model` after `prompt` [P]; None where they are the
+    """Return the first difference of two outputs [N] of a causal `model` after `prompt` [P]; None where they are the
     same.
 
     banned: tokens that neither may write.

@@ -134,19 +134,19 @@ class FlashFloodDecoder(Decoder):
         chunks[valid] = self.expand_level_parallel(roots[valid], 0, self.settings.candidates, keys[valid])
         observer.phase("level0")
         flat = chunks.flatten()
-        there = (flat != PAD).nonzero()[:, 0]
-        inner = (keys[:, None] + 1 + torch.arange(wide, device=roots.device)).flatten()[there]
+        written = (flat != PAD).nonzero()[:, 0]
+        inner = (keys[:, None] + 1 + torch.arange(wide, device=roots.device)).flatten()[written]
         characters = roots.new_full((flat.numel(), long), PAD)
-        steps = [slice(0, len(there))]
+        steps = [slice(0, len(written))]
         if self.settings.order != "parallel":
-            steps = [slice(k, k + 1) for k in range(len(there))]
+            steps = [slice(k, k + 1) for k in range(len(written))]
         for step in steps:
-            rows = there[step]
+            rows = written[step]
             characters[rows] = self.expand_level_parallel(
                 flat[rows], 1, self.settings.candidates, inner[step]
             )
         observer.phase("level1")
-        return characters.view(len(roots), wide * long), (len(roots) - len(valid), len(there))
+        return characters.view(len(roots), wide * long), (len(roots) - len(valid), len(written))
 
     def expand_level_parallel(self, conditions: Tensor, level: int, k: int, seeds: Tensor) -> Tensor:
         """The chosen expansion of each condition: [N] ids -> [N, slots] ids, padded.
@@ -174,16 +174,16 @@ class FlashFloodDecoder(Decoder):
         """
         size = len(conditions) if self.settings.chunk_batch is None else self.settings.chunk_batch
         size = 1 if self.settings.order == "by_candidate" else size
-        found = []
+        nats = []
         for start in range(0, len(conditions), size):
             rows = slice(start, start + size)
             masks = written[rows, 0].new_full(written[rows, 0].shape, MASK)
             likely = self.model(masks, conditions[rows], level).log_softmax(-1)
             classes = self.model.classes(written[rows], level).transpose(1, 2)
-            found.append(-likely.gather(-1, classes).sum(1))
+            nats.append(-likely.gather(-1, classes).sum(1))
             self.passes += 1
         self.positions += conditions.numel() * written.shape[-1]
-        return torch.cat(found)
+        return torch.cat(nats)
 
     def _starts(self, seeds: Tensor, level: int, k: int, slots: int) -> Tensor:
         """What the slots hold before the pass: [N, K, slots] ids."""
@@ -199,14 +199,14 @@ class FlashFloodDecoder(Decoder):
         size = len(tokens) if self.settings.chunk_batch is None else self.settings.chunk_batch
         if self.settings.order == "by_candidate":
             size = 1
-        found = []
+        parts = []
         for start in range(0, len(tokens), size):
             rows = slice(start, start + size)
             out = self.model(tokens[rows], conditions[rows], level, energy=energy)
-            found.append(out if energy else self.model.ids(out.argmax(-1), level))
+            parts.append(out if energy else self.model.ids(out.argmax(-1), level))
             self.passes += 1
         self.positions += tokens.numel()
-        return found[0] if len(found) == 1 else torch.cat(found)
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def check_outputs(self, model: Renderer, prompts: PromptBatch) -> list[dict] | None:
         from pardec.decoding.flood_checks import check
@@ -248,9 +248,9 @@ def choose(candidates: Tensor, energies: Tensor) -> Tensor:
 def compact(grid: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Rows [B, W] without their padding, cut or filled with the end token to [B, size]; and their lengths
     before."""
-    there = grid != PAD
-    places = there.cumsum(1) - 1
+    written = grid != PAD
+    columns = written.cumsum(1) - 1
     out = grid.new_full((len(grid), size + 1), EOS)
     # What is padding or past the canvas lands in one spare column.
-    out.scatter_(1, torch.where(there, places, size).clamp(max=size), grid)
-    return out[:, :size].contiguous(), there.sum(1)
+    out.scatter_(1, torch.where(written, columns, size).clamp(max=size), grid)
+    return out[:, :size].contiguous(), written.sum(1)

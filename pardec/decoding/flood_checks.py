@@ -29,7 +29,7 @@ def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> 
     from pardec.models.training.objectives.renderer import substituted, truncated
 
     decoder.model, decoder.passes, decoder.positions = model, 0, 0
-    found = []
+    facts_of = []
     with torch.inference_mode():
         for row, seed in zip(prompts.tokens, prompts.seeds, strict=True):
             start, stop = model.config.conditions(0)
@@ -42,13 +42,15 @@ def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> 
                 out = decoder.expand_level_parallel(conditions, level, decoder.settings.candidates, seeds)
                 facts[f"level{level}"] = _share((out == right).all(-1))
                 generator = torch.Generator().manual_seed(int(seed) % 2**31)
-                wrong = [truncated(right), substituted(model, right, level, generator)]
+                # The generator is the host's, so that the same wrong expansions are drawn on any device.
+                near = substituted(model, right.cpu(), level, generator).to(right.device)
+                wrong = [truncated(right), near]
                 gaps = [_gap(model, conditions, right, other, level) for other in wrong]
                 facts[f"rank{level}"] = _share(torch.cat([gap > 0 for gap in gaps]))
                 facts[f"separation{level}"] = _share(torch.cat(gaps))
                 conditions = right.flatten()[right.flatten() != PAD]
-            found.append(facts)
-    return found
+            facts_of.append(facts)
+    return facts_of
 
 
 def _gap(model: Renderer, conditions: Tensor, right: Tensor, wrong: Tensor, level: int) -> Tensor:

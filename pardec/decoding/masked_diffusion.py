@@ -39,7 +39,7 @@ of a whole canvas would need more memory than the model's own activations."""
 CPU_PART = 1 << 20
 """The same on a processor, where a part that fits its caches is also faster."""
 WIDE = 512
-"""Words of a vocabulary from which it pays to leave committed positions out of the output head and the
+"""Size of a vocabulary from which it pays to leave committed positions out of the output head and the
 ranking."""
 DEFERRED = 1e30
 """Nats of surprisal added to an end token that is to be committed last; finite, so that a masked position
@@ -48,7 +48,7 @@ still ranks before one that is not masked."""
 
 class MaskedDiffusionSettings(Settings):
     steps: int | None = Field(None, ge=1)
-    """Forward passes for the whole canvas; null means one a token. With a threshold it is the most there can
+    """Forward passes for the whole canvas; null means one per token. With a threshold it is the most there can
     be."""
     block: int | None = Field(None, ge=1)
     """Tokens of a block; blocks are filled from left to right. null means one block, the full canvas."""
@@ -134,8 +134,8 @@ class MaskedDiffusion(Decoder):
 def schedule(length: int, steps: int) -> list[int]:
     """Tokens to commit in each of `steps` passes over `length` masks: equal shares, one more in the first
     remainder."""
-    share, more = divmod(length, steps)
-    return [share + (step < more) for step in range(steps)]
+    share, remainder = divmod(length, steps)
+    return [share + (step < remainder) for step in range(steps)]
 
 
 class Run:
@@ -257,9 +257,9 @@ class Run:
 
     def _predict(self, logits: Tensor, ranked: bool) -> tuple[Tensor, Tensor | None]:
         """The token chosen at each position [B, L] and, if asked, its rank key [B, L]: smaller goes first."""
-        rows, length, words = logits.shape
+        rows, length, vocabulary = logits.shape
         part = min(PART, CPU_PART) if logits.device.type == "cpu" else PART
-        size = max(1, part // (rows * words))
+        size = max(1, part // (rows * vocabulary))
         parts = [self._predict_part(logits[:, k : k + size], k, ranked) for k in range(0, length, size)]
         if len(parts) == 1:
             return parts[0]
@@ -269,10 +269,12 @@ class Run:
     def _predict_part(self, logits: Tensor, first: int, ranked: bool) -> tuple[Tensor, Tensor | None]:
         """`_predict` for the positions of the block from `first` on."""
         settings, seeds = self.settings, self.prompts.seeds
-        _, length, words = logits.shape
+        _, length, vocabulary = logits.shape
         choice = None
         if settings.temperature > 0:
-            noise = gumbel(seeds, self.stream, (length, words), first * words).mul_(settings.temperature)
+            noise = gumbel(seeds, self.stream, (length, vocabulary), first * vocabulary).mul_(
+                settings.temperature
+            )
             choice = noise.add_(logits).argmax(-1)
         if not ranked:
             return (logits.argmax(-1) if choice is None else choice), None

@@ -113,8 +113,8 @@ def modules_run(decoder: str, settings: dict[str, Any], engine: str = "eager") -
     Raises:
         UserError: no such decoder or engine, or a setting it refuses.
     """
-    own = DECODERS.load(decoder).modules(validated(decoder, settings))
-    return own if engine == "eager" else (*own, ENGINES.module(engine))
+    modules = DECODERS.load(decoder).modules(validated(decoder, settings))
+    return modules if engine == "eager" else (*modules, ENGINES.module(engine))
 
 
 def build(decoder: str, settings: dict[str, Any]) -> Decoder:

@@ -12,14 +12,14 @@ from pardec.measure.gpu import GpuWatch, gpu_state
 torch = lazy("torch")
 
 FOREIGN_SHARE = 0.25
-"""Share of one core that other processes may use during a sample before it is flagged: a quarter core is more than
-the background of an idle desktop and enough to move a single-threaded timing."""
+"""Share of one core that other processes may use during a sample before it is flagged: a quarter core is more
+than the background of an idle desktop and enough to move a single-threaded timing."""
 CLOCK_DROP = 0.9
 """A sample whose CPU clock fell below this share of the clock before it is flagged."""
 
 
 def resolve(device: str) -> str:
-    """ "auto" takes cuda, then mps, then cpu; anything else stands."""
+    """ "auto" takes cuda, then mps, then cpu; anything else is taken as it is."""
     if device != "auto":
         return device
     if torch.cuda.is_available():
@@ -41,8 +41,8 @@ class Watch:
         self.best_mhz = self.before["mhz"]
 
     def flags(self, last: bool = False) -> list[str] | None:
-        """What went wrong since the last answer: "foreign_load", "clock_drop", "swap", and what `GpuWatch` says; None
-        while too soon to tell.
+        """Return what disturbed the machine since the last answer: "foreign_load", "clock_drop", "swap", and
+        what `GpuWatch` says; None while too soon to tell.
 
         last: answer whatever the time, but judge no share of a core over less than half a window.
         """
@@ -51,19 +51,20 @@ class Watch:
         if wall < WINDOW_S and not last:
             return None
         self.before = now
-        found = []
+        flags = []
         others = (now["busy"] - then["busy"]) - (now["own"] - then["own"])
         if wall > WINDOW_S / 2 and others / wall > FOREIGN_SHARE:
-            found.append("foreign_load")
+            flags.append("foreign_load")
         if now["swap"] > then["swap"]:
-            found.append("swap")
+            flags.append("swap")
         if self.best_mhz and now["mhz"] and now["mhz"] < CLOCK_DROP * self.best_mhz:
-            found.append("clock_drop")
+            flags.append("clock_drop")
         self.best_mhz = max(filter(None, (self.best_mhz, now["mhz"])), default=None)
-        return found + (self.gpu.flags() if self.gpu else [])
+        return flags + (self.gpu.flags() if self.gpu else [])
 
     def sample(self) -> dict | None:
-        """The GPU's state, for the sample that has just been taken; None on a CPU, whose state is judged by block."""
+        """The GPU's state, for the sample that has just been taken; None on a CPU, whose state is judged by
+        block."""
         return self.gpu.sample() if self.gpu else None
 
     @staticmethod
@@ -79,7 +80,8 @@ class Watch:
 
 
 def state(device: str) -> dict:
-    """A snapshot for the record: load, clock, memory, and the GPU's clocks and temperature where there is one."""
+    """A snapshot for the record: load, clock, memory, and the GPU's clocks and temperature where there is
+    one."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     facts = {"load_1min": load, "cpu_mhz": _clock_mhz(), "available_mb": _available_mb()}
     if device.startswith("cuda"):
@@ -88,7 +90,8 @@ def state(device: str) -> dict:
 
 
 def _busy_seconds() -> float:
-    """CPU seconds all processes have used since boot (user, nice, system, irq, softirq); 0 where /proc is absent."""
+    """CPU seconds all processes have used since boot (user, nice, system, irq, softirq); 0 where /proc is
+    absent."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     except OSError:

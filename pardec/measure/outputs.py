@@ -48,5 +48,5 @@ def _near_ties(side: Any, row: int, tokens: Any) -> dict[str, Any]:
     stop = int(count_useful(tokens[None], info.ends)[0]) + 1
     # Outputs differ in length: a compiled model would compile a graph for each.
     model, written = side.model.uncompiled(), tokens[:stop].to(batch.tokens.device)
-    found = plain_pass(model, batch.tokens, written, banned, batch.pad)
-    return {"margins": found.margins, "behind_ulp": found.behind_ulp}
+    facts = plain_pass(model, batch.tokens, written, banned, batch.pad)
+    return {"margins": facts.margins, "behind_ulp": facts.behind_ulp}

@@ -19,10 +19,10 @@ from pardec.common.errors import UserError
 from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left
 from pardec.decoding.registry import DECODERS
-from pardec.decoding.speculative.registry import KINDS
+from pardec.decoding.speculative.registry import KINDS, PROPOSALS
 from pardec.models.architectures.gpt2 import GPT2, GPT2Config
-from tests.reference.drafts import draft_model
-from tests.reference.models import backbone
+from tests.reference.drafts import draft_model, plain, speculate
+from tests.reference.models import WORDS, backbone
 
 DRAWS = int(os.environ.get("PARDEC_DRAWS", 100))
 ONE = os.environ.get("PARDEC_DRAW")
@@ -228,3 +228,14 @@ def test_decoders_agree_on_random_models_settings_and_prompts(chunk):
             what = f"{case.decoder} {case.settings}" if case else ""
             wrong.append(f"{again}  # {trouble}; {what}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("new", [52, 61])
+@pytest.mark.parametrize("prompts", [[[1, 5, 9, 11]], [[1, 5, 9, 11], [1, 7]]], ids=["one", "two"])
+@pytest.mark.parametrize("name", [name for name in PROPOSALS if name != "rounds"])
+def test_a_tree_ends_where_the_targets_positions_end(name, prompts, new):
+    """A tree has more columns than positions; neither may end a run in its middle."""
+    target = gpt2(3, layers=2, max_positions=64, vocab_size=WORDS)
+    settings = {"drafter": {"name": "dflash"}, "proposal": {"name": name}}
+    found = speculate(target, prompts, new, draft_model(target), **settings)
+    assert found.tokens.tolist() == plain(target, prompts, new).tokens.tolist()

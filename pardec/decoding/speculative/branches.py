@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -111,26 +112,17 @@ class TreeLite(Proposal):
 
     def pack(self, draft: Draft, context: DraftContext) -> Tree:
         settings, count, device = self.settings, len(draft), str(draft.tokens.device)
-        parents, slots = list(range(count)), list(range(count))
-        branches: list[tuple[int, int]] = []
-        for slot in range(min(settings.depth, count)):
-            for rank in range(1, settings.top_k):
-                branches.append((slot, rank))
-                parents += [
-                    slot,
-                    *range(len(parents) + 1, len(parents) + 1 + min(settings.tail, count - slot - 1)),
-                ]
-                slots += range(slot, slot + 1 + min(settings.tail, count - slot - 1))
-        if not branches:
-            return Tree(shape_of(tuple(parents), device), draft.tokens)
+        parents, slots, heads, branches = _branching(
+            count, settings.depth, settings.top_k, settings.tail, device
+        )
+        if not len(heads):
+            return Tree(shape_of(parents, device), draft.tokens)
         top = draft.probabilities.topk(min(settings.top_k, draft.probabilities.shape[-1]), -1)
         # Every node begins as the draft's own token of its slot; then branches take the others.
-        tokens = draft.tokens[:, torch.tensor(slots, device=device)]
-        heads = [node for node in range(count, len(parents)) if parents[node] == slots[node]]
-        for node, (slot, rank) in zip(heads, branches, strict=True):
-            tokens[:, node] = top.indices[:, slot, min(rank, top.indices.shape[-1] - 1)]
+        tokens = draft.tokens[:, slots]
+        tokens[:, heads] = top.indices[:, branches[:, 0], branches[:, 1].clamp(max=top.indices.shape[-1] - 1)]
         if not settings.refine:
-            return Tree(shape_of(tuple(parents), device), tokens)
+            return Tree(shape_of(parents, device), tokens)
         return self._refined(draft, context, tokens, parents, heads, branches, top.values)
 
     def _refined(self, draft, context, tokens, parents, heads, branches, probabilities) -> Tree:
@@ -138,11 +130,9 @@ class TreeLite(Proposal):
         block."""
         device, count = tokens.device, len(draft)
         prefix = probabilities[..., 0].log().cumsum(1) - probabilities[..., 0].log()
-        branch = torch.tensor(branches, device=device)
-        scores = prefix[:, branch[:, 0]] + probabilities[:, branch[:, 0], branch[:, 1]].log()
+        scores = prefix[:, branches[:, 0]] + probabilities[:, branches[:, 0], branches[:, 1]].log()
         best = scores.argmax(1, keepdim=True)
-        slot = branch[:, 0][best]
-        node = torch.tensor(heads, device=device)[best]
+        slot, node = branches[:, 0][best], heads[best]
         order = torch.arange(count, device=device)
         block = draft.tokens.scatter(1, slot, tokens.gather(1, node))
         again = context.drafter.redraft(
@@ -151,13 +141,36 @@ class TreeLite(Proposal):
         # The new tail: slot + 1, slot + 2, ...; what would stand behind the block does not exist.
         where = slot + 1 + torch.arange(count - 1, device=device)
         tail = again.tokens.gather(1, where.clamp(max=count - 1))
-        above = torch.tensor([[0, *parents]], device=device).expand(len(tokens), -1)
+        above = shape_of(parents, str(device)).parents.expand(len(tokens), -1)
         size = len(parents)
         chain = size + 1 + torch.arange(max(count - 2, 0), device=device).expand(len(tokens), -1)
         above = torch.cat([above, node + 1, chain], 1)[:, : size + count]
         exists = torch.cat([torch.ones_like(tokens, dtype=torch.bool), where < count], 1)
         shape = shape_from(above, count, self.settings.top_k + 1)
         return Tree(shape, torch.cat([tokens, tail], 1), exists=exists)
+
+
+@lru_cache(maxsize=64)
+def _branching(
+    count: int, depth: int, top_k: int, tail: int, device: str
+) -> tuple[tuple[int, ...], Tensor, Tensor, Tensor]:
+    """Return parents, the slot of each node [n], the nodes that begin a branch [m], and their slots and ranks [m, 2].
+
+    Kept for each size, so that nothing is copied to the device while a draft runs on it.
+    """
+    parents, slots = list(range(count)), list(range(count))
+    heads: list[int] = []
+    branches: list[tuple[int, int]] = []
+    for slot in range(min(depth, count)):
+        follow = min(tail, count - slot - 1)
+        for rank in range(1, top_k):
+            heads.append(len(parents))
+            branches.append((slot, rank))
+            parents += [slot, *range(len(parents) + 1, len(parents) + 1 + follow)]
+            slots += range(slot, slot + 1 + follow)
+    numbers = (torch.tensor(values, dtype=torch.long, device=device) for values in (slots, heads))
+    pairs = torch.tensor(branches, dtype=torch.long, device=device).view(-1, 2)
+    return (tuple(parents), *numbers, pairs)
 
 
 class ConfidenceSettings(Settings):

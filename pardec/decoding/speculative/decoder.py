@@ -116,7 +116,7 @@ class SpeculativeSettings(Settings):
 
 
 class Speculative(Decoder):
-    """A draft proposes, the target verifies; the output is the target's own."""
+    """A draft proposes, the target verifies; the output is the target's settings."""
 
     Settings = SpeculativeSettings
     settings: SpeculativeSettings
@@ -165,17 +165,17 @@ class Speculative(Decoder):
         """New ones, for one generation."""
         from pardec.decoding.speculative.loop import Strategies
 
-        own = self.settings
+        settings = self.settings
 
-        def made(entries: Registry, settings: Any) -> Any:
-            return None if settings.name == NONE else entries.load(settings.name)(settings)
+        def made(entries: Registry, chosen: Any) -> Any:
+            return None if chosen.name == NONE else entries.load(chosen.name)(chosen)
 
         return Strategies(
-            drafter=made(registry.DRAFTERS, own.drafter),
-            schedule=registry.SCHEDULES.load(own.schedule.name)(own.schedule, own.block),
-            proposal=made(registry.PROPOSALS, own.proposal),
-            refinement=made(registry.REFINEMENTS, own.refinement),
-            seeding=made(registry.SEEDINGS, own.seeding),
-            truncation=made(registry.TRUNCATIONS, own.truncation),
-            rule=made(registry.RULES, own.acceptance),
+            drafter=made(registry.DRAFTERS, settings.drafter),
+            schedule=registry.SCHEDULES.load(settings.schedule.name)(settings.schedule, settings.block),
+            proposal=made(registry.PROPOSALS, settings.proposal),
+            refinement=made(registry.REFINEMENTS, settings.refinement),
+            seeding=made(registry.SEEDINGS, settings.seeding),
+            truncation=made(registry.TRUNCATIONS, settings.truncation),
+            rule=made(registry.RULES, settings.acceptance),
         )
