@@ -7,7 +7,6 @@ files above the records come out again (`pardec.audit.remake`)? Is the code here
 from __future__ import annotations
 
 import contextlib
-import json
 import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -245,7 +244,7 @@ def _given(run: Run) -> Iterator[tuple[str, str]]:
     for path, asked in _asked(run):
         block = run.origins()[path].block if path in run.origins() else {}
         given = flags(_words(block.get("command")))
-        wrong = next((name for name, one in flags(_words(asked)).items() if given.get(name) != one), None)
+        wrong = next((name for name, one in flags(asked).items() if given.get(name) != one), None)
         if given:
             jobs[str(block.get("rule"))].append((path, wrong))
     for rule, entries in jobs.items():
@@ -260,17 +259,18 @@ def _given(run: Run) -> Iterator[tuple[str, str]]:
             )
 
 
-def _asked(run: Run) -> Iterator[tuple[str, str]]:
-    """(file that holds a job's provenance, the arguments that the study asks its rule to pass)."""
+def _asked(run: Run) -> Iterator[tuple[str, list[str]]]:
+    """(file that holds a job's provenance, words that the study asks its rule to pass to the script)."""
     plan = _plan(run)
     if plan is None:
         return
-    yield from ((plan.record(cell), plan.cell_args(cell)) for cell in plan.cells)
-    for output in plan.outputs:
-        yield f"results/quality/{output}/outputs.provenance.json", plan.output_args(output)
-        yield f"results/quality/{output}/score.json", plan.score_args(output)
-    for name, settings in (run.json(STUDY).get("data") or {}).items():
-        yield f"results/data/{name}/provenance.json", shlex.join(["--settings", json.dumps(settings)])
+    yield from ((plan.record(cell), ["--cell", plan.cell_json(cell)]) for cell in plan.cells)
+    for output, cell in plan.outputs.items():
+        words = [*plan.arm_words(cell), *plan.workload_words(cell), *plan.engine_words(cell)]
+        yield f"results/quality/{output}/outputs.provenance.json", words
+        yield f"results/quality/{output}/score.json", plan.metric_words(cell)
+    for name in plan.study.data:
+        yield f"results/data/{name}/provenance.json", ["--settings", plan.data_settings(name)]
 
 
 def _words(command: Any) -> list[str]:
