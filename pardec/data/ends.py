@@ -3,7 +3,8 @@
 A checkpoint names them in up to five places: `eos_token_id` of config.json and of generation_config.json (one id or a
 list), `eos_token` of tokenizer_config.json (or of special_tokens_map.json, which older ones have), its special tokens
 whose name is known to end a turn, and the special token that its chat template writes after an answer. Decoders,
-counting, stopping and decoding of text all use this set.
+counting, stopping and decoding of text all use this set. Where no file names an end, it is the vocabulary's token
+with a usual name.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from pardec.common.files import read_json
 
 TURN_ENDS = ("<|eot_id|>", "<|eom_id|>", "<|im_end|>", "<end_of_turn>")
 """Names of tokens that end a turn (Llama 3 and LLaDA, Llama 3's tool calls, Qwen and Dream, Gemma)."""
+USUAL_ENDS = ("<eos>", "</s>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "[SEP]")
+"""Names of end tokens in published tokenizers, tried in order where no file names one."""
 ANSWER = "an answer"
 
 
 def read_ends(folder: str | Path) -> frozenset[int]:
-    """Ids of all tokens that end a text in the checkpoint `folder`; empty where no file names one.
+    """Ids of all tokens that end a text in the checkpoint `folder`; empty where it has none.
 
     Raises:
         UserError: a file is damaged JSON.
@@ -28,20 +31,29 @@ def read_ends(folder: str | Path) -> frozenset[int]:
     folder = Path(folder)
     ids: set[int] = set()
     for name in ("config.json", "generation_config.json"):
-        ids |= as_ids(_content(folder / name).get("eos_token_id"))
-    settings = _content(folder / "tokenizer_config.json")
-    if not settings and not (folder / "chat_template.jinja").is_file():
-        return frozenset(ids)
-    settings = {**_content(folder / "special_tokens_map.json"), **settings}
+        ids |= as_ids(read_object(folder / name).get("eos_token_id"))
+    settings = read_object(folder / "tokenizer_config.json")
+    settings = {**read_object(folder / "special_tokens_map.json"), **settings}
     special = special_tokens(folder, settings)
     names = [token_text(settings.get("eos_token")), turn_end(folder, settings, special), *TURN_ENDS]
-    return frozenset(ids | {special[name] for name in names if name in special})
+    ids |= {special[name] for name in names if name in special}
+    if not ids:
+        vocabulary = {**_vocabulary(folder), **special}
+        ids = {vocabulary[name] for name in [n for n in USUAL_ENDS if n in vocabulary][:1]}
+    return frozenset(ids)
+
+
+def first_end(folder: Path) -> int | None:
+    """The end that config.json names, the first of several; else the smallest of all; None where there is none."""
+    named = read_object(folder / "config.json").get("eos_token_id")
+    listed = [index for index in (named if isinstance(named, list) else [named]) if as_ids(index)]
+    return listed[0] if listed else min(read_ends(folder), default=None)
 
 
 def as_ids(value: Any) -> set[int]:
     """The ids of an `eos_token_id`: none, one or several; a negative id means none."""
     listed = value if isinstance(value, list) else [value]
-    return {index for index in listed if isinstance(index, int) and index >= 0}
+    return {index for index in listed if type(index) is int and index >= 0}
 
 
 def token_text(token: Any) -> str | None:
@@ -60,18 +72,24 @@ def special_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
         for index, token in (settings.get("added_tokens_decoder") or {}).items()
         if isinstance(token, dict) and "content" in token
     }
-    body = _content(folder / "tokenizer.json")
+    body = read_object(folder / "tokenizer.json")
     tokens |= {
         token["content"]: token["id"] for token in body.get("added_tokens") or [] if token.get("special")
     }
-    tokens |= _content(folder / "added_tokens.json")
+    tokens |= read_object(folder / "added_tokens.json")
     eos = token_text(settings.get("eos_token"))
-    vocabulary = (body.get("model") or {}).get("vocab") or _content(folder / "vocab.json")
-    if isinstance(vocabulary, list):  # Unigram: pieces with their scores, in the order of their ids
-        vocabulary = {piece[0]: index for index, piece in enumerate(vocabulary)}
-    if eos is not None and eos not in tokens and eos in vocabulary:
+    if eos is not None and eos not in tokens and eos in (vocabulary := _vocabulary(folder)):
         tokens[eos] = vocabulary[eos]
     return tokens
+
+
+def _vocabulary(folder: Path) -> dict[str, int]:
+    """Every ordinary token of tokenizer.json or vocab.json with its id."""
+    model = read_object(folder / "tokenizer.json").get("model")
+    vocabulary = (model if isinstance(model, dict) else {}).get("vocab") or read_object(folder / "vocab.json")
+    if isinstance(vocabulary, list):  # Unigram: pieces with their scores, in the order of their ids
+        vocabulary = {piece[0]: index for index, piece in enumerate(vocabulary)}
+    return vocabulary
 
 
 def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) -> str | None:
@@ -94,8 +112,16 @@ def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) ->
     return max((name for name in special if tail.startswith(name)), key=len, default=None)
 
 
-def _content(path: Path) -> dict[str, Any]:
-    body = read_json(path) if path.is_file() else {}
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file of a checkpoint; {} where there is no such file.
+
+    Raises:
+        UserError: damaged JSON, or no object.
+    """
+    try:
+        body = read_json(path) if path.is_file() else {}
+    except UserError as error:
+        raise UserError(path, error.what, "fetch the checkpoint again") from None
     if not isinstance(body, dict):
         raise UserError(path, "is not a JSON object", "fetch the checkpoint again")
     return body

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.common.files import read_json
-from pardec.data.ends import token_text
+from pardec.data.ends import USUAL_ENDS, first_end, read_ends, read_object, token_text
 from pardec.data.tokenizers import TextTokenizer
 
 USUAL_NAMES = {
     "pad": ("<pad>", "[PAD]", "<|finetune_right_pad_id|>", "<|endoftext|>"),
     "bos": (),
-    "eos": ("<eos>", "</s>", "<|end_of_text|>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "[SEP]"),
+    "eos": USUAL_ENDS,
     "mask": ("<mask>", "<|mdm_mask|>", "<|mask|>", "<|MASK|>", "[MASK]"),
 }
 """Names of special tokens in published tokenizers, tried in order where no file names one; a start token is never
@@ -43,11 +42,17 @@ class ForeignTokenizer(TextTokenizer):
         self.theirs = _load(folder)
         self.tokenizer = self.theirs.backend_tokenizer
         ids = {role: self._special_id(role) for role in USUAL_NAMES}
+        if (ends := read_ends(folder)) and ids["eos"] not in ends:
+            ids["eos"] = first_end(folder)
         super().__init__(self.tokenizer, ids, self.where)
 
     @property
     def vocab_size(self) -> int:
         return len(self.theirs)
+
+    @property
+    def largest_id(self) -> int:
+        return max(self.theirs.get_vocab().values(), default=-1)
 
     @property
     def special_ids(self) -> frozenset[int]:
@@ -124,12 +129,11 @@ class ForeignTokenizer(TextTokenizer):
         index = getattr(self.theirs, f"{role}_token_id")
         if index is not None:
             return index
-        settings = _settings(self.folder)
+        settings = read_object(self.folder / "tokenizer_config.json")
         if f"{role}_token" in settings:
             return None
         vocabulary = self.theirs.get_vocab()
-        path = self.folder / "special_tokens_map.json"
-        listed = token_text(read_json(path).get(f"{role}_token")) if path.is_file() else None
+        listed = token_text(read_object(self.folder / "special_tokens_map.json").get(f"{role}_token"))
         if listed is not None or role == "bos":
             return vocabulary.get(listed)
         return next((vocabulary[name] for name in USUAL_NAMES[role] if name in vocabulary), None)
@@ -144,15 +148,10 @@ def joined(content: Any) -> Any:
     return content
 
 
-def _settings(folder: Path) -> dict[str, Any]:
-    path = folder / "tokenizer_config.json"
-    return read_json(path) if path.is_file() else {}
-
-
 def _load(folder: Path) -> Any:
     import transformers
 
-    settings = _settings(folder)
+    settings = read_object(folder / "tokenizer_config.json")
     _check_names(folder, settings)
     own_code = CLASSES.get(str(settings.get("tokenizer_class")).removesuffix("Fast"))
     whole = (folder / "tokenizer.json").is_file()

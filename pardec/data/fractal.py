@@ -65,6 +65,10 @@ class HierarchyTokenizer(TextTokenizer):
         return self.first_root + (len(self.roots) if self.level == "roots" else 0)
 
     @property
+    def largest_id(self) -> int:
+        return self.vocab_size - 1
+
+    @property
     def chunk_size(self) -> int:
         """Most characters in a chunk."""
         return self.body["chunk_size"]

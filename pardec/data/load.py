@@ -29,7 +29,7 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
     if file.name != "tokenizer.json" or not any((folder / name).is_file() for name in FILES):
         raise UserError(file, "does not exist", "give a folder that holds tokenizer.json")
     tokenizer = _load(folder, file)
-    tokenizer.end_ids |= read_ends(folder)
+    tokenizer.end_ids = read_ends(folder) or tokenizer.end_ids
     return tokenizer
 
 

@@ -50,6 +50,11 @@ class TextTokenizer:
         return self.tokenizer.get_vocab_size(with_added_tokens=True)
 
     @property
+    def largest_id(self) -> int:
+        """The largest id of a token."""
+        return max(self.tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+
+    @property
     def special_ids(self) -> frozenset[int]:
         """Ids of added tokens, which ordinary text does not hold."""
         return frozenset(self.tokenizer.get_added_tokens_decoder())

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from safetensors.torch import save
 
+from pardec.data.tokenizers import task_tokenizer
 from pardec.models.checkpoints.backbone import BackboneCheckpoint
 from pardec.models.checkpoints.configs import config_json
 from tests.reference.models import backbone
@@ -27,7 +28,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 MODEL = backbone(True)
 FILES = {
     "config.json": json.dumps(config_json(MODEL.config)).encode(),
-    "tokenizer.json": b"{}",
+    "tokenizer.json": task_tokenizer("abc").tokenizer.to_str().encode(),
     "model.safetensors": save(BackboneCheckpoint.tensors(MODEL)),
     "modeling_evil.py": b"raise SystemExit('run')",
 }

@@ -14,6 +14,8 @@ from pardec.common.errors import UserError
 from pardec.common.files import read_json, write_json
 from pardec.data.load import load_tokenizer
 from pardec.data.tokenizers import byte_tokenizer
+from pardec.models.architectures.config import GPT2Config
+from pardec.models.architectures.gpt2 import GPT2
 from pardec.models.load import load_model, save_model
 from pardec.models.sources import path
 from tests.reference.drafts import draft_model
@@ -83,6 +85,8 @@ def test_minus_one_and_null_mean_no_token(brought, tmp_path, key, none):
         ("eos_token_id", [2, 300]),
         ("mask_token_id", 300),
         ("bos_token_id", "1"),
+        ("eos_token_id", 2.0),
+        ("eos_token_id", True),
     ],
 )
 def test_an_id_outside_of_the_vocabulary_is_named(brought, tmp_path, key, value):
@@ -99,12 +103,75 @@ def test_an_id_outside_of_the_vocabulary_is_named(brought, tmp_path, key, value)
         ("num_hidden_layers", -1, "layers"),
         ("num_key_value_heads", 3, "do not divide"),
         ("hidden_size", "16", "hidden"),
+        ("num_attention_heads", 0, "0 as heads"),
+        ("head_dim", 0, "head dim"),
+        ("head_dim", 5, "pairs"),
+        ("rms_norm_eps", None, "norm_eps"),
+        ("is_causal", "yes", "causal"),
+        ("rope_parameters", "linear", "rotary positions"),
     ],
 )
 def test_a_size_that_cannot_be_is_named(brought, tmp_path, key, value, said):
     change(brought, **{key: value})
     error = refusal(brought, tmp_path)
     assert error.where.endswith("config.json") and said in error.what
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("eos_token_id", [2, 900]), ("eos_token_id", "2"), ("pad_token_id", 300)]
+)
+def test_an_id_of_the_generation_config_outside_of_the_vocabulary_is_named(brought, tmp_path, key, value):
+    write_json(brought / "generation_config.json", {key: value})
+    error = refusal(brought, tmp_path)
+    assert error.where.endswith("generation_config.json") and key in error.what and "300" in error.what
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "tokenizer_config.json", "generation_config.json"])
+@pytest.mark.parametrize("content", ["{", "[]"])
+def test_a_damaged_file_beside_the_weights_is_named_when_it_is_fetched(brought, tmp_path, name, content):
+    (brought / name).write_text(content)
+    assert name in refusal(brought, tmp_path).where
+
+
+@pytest.mark.parametrize("named", [{"pad_token": "[PAD]"}, {"eos_token": "<nope>"}])
+def test_a_special_token_that_the_tokenizer_lacks_is_named_when_it_is_fetched(brought, tmp_path, named):
+    write_json(brought / "tokenizer_config.json", {"eos_token": "<eos>", **named})
+    assert next(iter(named)) in refusal(brought, tmp_path).where
+
+
+@pytest.mark.parametrize("config_end", [None, [], 7])
+@pytest.mark.parametrize("beside", [{}, {"tokenizer_config.json": {"eos_token": None}}])
+def test_a_model_and_its_text_end_alike_whatever_file_names_the_end(brought, tmp_path, config_end, beside):
+    change(brought, eos_token_id=config_end)
+    for name, body in beside.items():
+        write_json(brought / name, body)
+    ends = set(fetch(brought, tmp_path).info.ends)
+    tokenizer = load_tokenizer(tmp_path / "out")
+    assert ends == tokenizer.end_ids == ({7} if config_end else {2})
+    assert beside == {} or tokenizer.eos_id in ends
+
+
+@pytest.mark.parametrize("suffix", ["qweight", "qzeros", "weight_scale_inv", "SCB"])
+def test_quantised_weights_that_no_config_tells_of_are_named(brought, tmp_path, suffix):
+    name = QUERY.replace("weight", suffix)
+    reweigh(brought, lambda weights: weights.update({name: torch.zeros(2)}))
+    error = refusal(brought, tmp_path)
+    assert name in error.what and "unquantised" in error.fix
+
+
+def test_a_family_that_the_architecture_cannot_be(tmp_path):
+    config = GPT2Config(vocab_size=300, hidden=16, layers=1, heads=2, mlp=32, max_positions=64)
+    torch.manual_seed(0)
+    save_model(GPT2(config), tmp_path / "brought")
+    error = refusal(tmp_path / "brought", tmp_path, family="masked_diffusion", mask_id=3)
+    assert "causal" in error.what and "family" in error.fix
+    change(tmp_path / "brought", n_head=3)
+    assert "do not divide" in refusal(tmp_path / "brought", tmp_path).what
+
+
+def test_a_mask_token_of_minus_one_is_none(brought, tmp_path):
+    change(brought, mask_token_id=-1)
+    assert "no mask_token_id" in refusal(brought, tmp_path, family="masked_diffusion").what
 
 
 @pytest.mark.parametrize("how", ["fp8", "awq", "gptq", "bitsandbytes"])

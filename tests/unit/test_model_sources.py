@@ -14,6 +14,8 @@ from pydantic import ValidationError
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256
+from pardec.data.load import load_tokenizer
+from pardec.data.tokenizers import byte_tokenizer, task_tokenizer
 from pardec.models.checkpoints.configs import read_config
 from pardec.models.checkpoints.shards import read_header
 from pardec.models.load import load_model, save_model
@@ -39,7 +41,7 @@ SHAPE = {
 def checkpoint(tmp_path):
     folder = tmp_path / "from"
     save_model(backbone(True, vocab_size=40), folder)
-    (folder / "tokenizer.json").write_text("{}")
+    task_tokenizer("abc").save(folder / "tokenizer.json")
     (folder / "modeling.py").write_text("raise SystemExit('run')")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
     return folder
@@ -210,6 +212,7 @@ def test_a_file_that_changed_is_refused(fake, checkpoint, tmp_path):
     cached.write_text("{ }")
     with pytest.raises(UserError, match=r"tokenizer.json.*has SHA-256"):
         hub.fetch(hub_settings(), tmp_path / "m", 0)
+    shutil.copy(checkpoint / "tokenizer.json", cached)
     right = {"model.safetensors": sha256(checkpoint / "model.safetensors")}
     assert hub.fetch(hub_settings(checksums=right), tmp_path / "n", 0)["files"]
     with pytest.raises(UserError, match="should have 0000"):
@@ -220,7 +223,7 @@ def test_a_file_that_changed_is_refused(fake, checkpoint, tmp_path):
 
 def test_another_commit_ignores_the_lock(fake, checkpoint, tmp_path):
     hub.fetch(hub_settings(), tmp_path / "m", 0)
-    (checkpoint / "tokenizer.json").write_text('{"new": 1}')
+    task_tokenizer("abcd").save(checkpoint / "tokenizer.json")
     other = hub.fetch(hub_settings(revision="f" * 40), tmp_path / "m", 0)
     assert other["revision"] == "f" * 40 and fake.downloads == 2
 
@@ -299,12 +302,36 @@ def test_shapes_that_cannot_be_are_refused(changes, says):
 
 
 def test_a_tokenizer_goes_with_it(tmp_path):
-    (tmp_path / "t.json").write_text("{}")
+    task_tokenizer("abc").save(tmp_path / "t.json")
     settings = random.RandomSettings(**SHAPE, tokenizer=str(tmp_path / "t.json"))
     random.fetch(settings, tmp_path / "m", 0)
-    assert (tmp_path / "m" / "tokenizer.json").read_text() == "{}"
+    assert (tmp_path / "m" / "tokenizer.json").read_bytes() == (tmp_path / "t.json").read_bytes()
     with pytest.raises(UserError, match="does not exist"):
         random.fetch(random.RandomSettings(**SHAPE, tokenizer=str(tmp_path / "u.json")), tmp_path / "m", 0)
+
+
+def test_what_stands_beside_a_tokenizer_goes_with_it(tmp_path):
+    (tmp_path / "t").mkdir()
+    task_tokenizer("abc").save(tmp_path / "t" / "tokenizer.json")
+    about = {"eos_token": "a", "bos_token": "b", "tokenizer_class": "PreTrainedTokenizerFast"}
+    (tmp_path / "t" / "tokenizer_config.json").write_text(json.dumps(about))
+    (tmp_path / "t" / "chat_template.jinja").write_text("{{ messages[0].content }} c")
+    settings = random.RandomSettings(**SHAPE, tokenizer=str(tmp_path / "t" / "tokenizer.json"))
+    source = random.fetch(settings, tmp_path / "m", 0)
+    tokenizer = load_tokenizer(tmp_path / "m")
+    names = ["a", "c"]
+    assert [tokenizer.eos_id, tokenizer.encode_chat([{"role": "user", "content": "b"}])[-1]] == [
+        tokenizer.tokenizer.token_to_id(name) for name in names
+    ]
+    assert {"tokenizer_config.json", "chat_template.jinja"} < source["files"].keys()
+    assert set(load_model(tmp_path / "m").info.ends) == tokenizer.end_ids
+
+
+def test_a_tokenizer_that_a_random_model_cannot_have_is_refused(tmp_path):
+    byte_tokenizer().save(tmp_path / "t.json")
+    settings = random.RandomSettings(**SHAPE, tokenizer=str(tmp_path / "t.json"))
+    with pytest.raises(UserError, match=r"of id 259.*64 rows"):
+        random.fetch(settings, tmp_path / "m", 0)
 
 
 def run_script(settings, out):

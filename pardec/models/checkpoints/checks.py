@@ -7,8 +7,10 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
+from pardec.data.ends import read_object
 from pardec.data.load import FILES, load_tokenizer
 from pardec.models.checkpoints.configs import architecture_of, read_config
+from pardec.models.checkpoints.formats.base import IDS, check_id, plain_ids
 from pardec.models.registry import ARCHITECTURES
 
 
@@ -19,12 +21,15 @@ def check_checkpoint(folder: Path, brought: Path | None = None) -> None:
 
     Raises:
         UserError: a config.json that is damaged or of no known model, a size or id that cannot be, a tokenizer that
-            cannot be made of its files or has more tokens than the model's embedding has rows, or a weight that is
-            missing, unknown, of another shape or quantised; names file, key and value.
+            cannot be made of its files or has more tokens than the model's embedding has rows, a family that its
+            architecture cannot be, or a weight that is missing, unknown, of another shape or quantised; names file, key
+            and value.
     """
     try:
         values = read_json(folder / "config.json")
         config = read_config(values, str(folder / "config.json"))
+        _check_family(values, config, str(folder / "config.json"))
+        _check_generation(folder / "generation_config.json", config)
         _check_tokenizer(folder, config)
         if values.get("weights") != "random":
             # Heavy: only a job that fetches a model comes here.
@@ -38,27 +43,34 @@ def check_checkpoint(folder: Path, brought: Path | None = None) -> None:
         raise UserError(where, error.what, error.fix) from None
 
 
+def _check_family(values: dict[str, Any], config: Any, where: str) -> None:
+    """Refuse a family that a study or a section of our own asks for and the architecture cannot be."""
+    family = (values.get("pardec") or {}).get("family")
+    if family == "masked_diffusion" and getattr(config, "causal", True):
+        what = (
+            f"describes a {values.get('model_type')!r} model, which is causal and no masked-diffusion model"
+        )
+        raise UserError(where, what, "set the model's family to autoregressive, or leave it out")
+
+
+def _check_generation(path: Path, config: Any) -> None:
+    for key, entry in plain_ids(read_object(path)).items():
+        if key not in IDS or entry is None:
+            continue
+        for index in entry if isinstance(entry, list) else [entry]:
+            check_id(key, index, config.vocab_size, path)
+
+
 def _check_tokenizer(folder: Path, config: Any) -> None:
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        if not any((folder / name).is_file() for name in FILES):
-            return
-        tokenizer = load_tokenizer(folder)  # made from a vocabulary and merges, or refused
-        if tokenizer.vocab_size > config.vocab_size:
-            raise UserError(
-                folder,
-                f"has a tokenizer of {tokenizer.vocab_size} tokens, and the embedding of config.json has "
-                f"{config.vocab_size} rows",
-                "give the tokenizer that belongs to these weights",
-            )
+    if not any((folder / name).is_file() for name in FILES):
         return
-    body = read_json(path)
-    vocabulary = (body.get("model") or {}).get("vocab") or {}
-    ids = vocabulary.values() if isinstance(vocabulary, dict) else range(len(vocabulary))
-    largest = max([*ids, *(token["id"] for token in body.get("added_tokens") or [])], default=-1)
+    path = folder / "tokenizer.json"
+    # The library renumbers added tokens that leave a gap, so that their written ids are looked at as well.
+    added = read_object(path).get("added_tokens") or []
+    largest = max([load_tokenizer(folder).largest_id, *(token["id"] for token in added)])
     if largest >= config.vocab_size:
         raise UserError(
-            path,
+            path if path.is_file() else folder,
             f"has a token of id {largest}, and the embedding of config.json has {config.vocab_size} rows",
             "give the tokenizer that belongs to these weights",
         )

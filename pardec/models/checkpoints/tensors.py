@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import struct
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -22,6 +23,10 @@ from pardec.models.checkpoints.shards import read_header, shard_names
 WEIGHTS = "model.safetensors"
 DTYPES = ("F64", "F32", "F16", "BF16", "I64")
 """Formats of stored weights that are plain numbers, as safetensors names them."""
+QUANTISED = re.compile(
+    r"\.(qweight|qzeros|scales|g_idx|SCB|weight_scale(_inv)?|input_scale|weight_packed|weight\.(absmax|quant_map))$"
+)
+"""Ends of names that AWQ, GPTQ, bitsandbytes, FP8 and compressed-tensors give to what they store."""
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -148,6 +153,13 @@ def check_shapes(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int,
     """Raise UserError unless the weights `found` in `file` (name to shape) are those `wanted`."""
     missing = [name for name in wanted if name not in found]
     unknown = [name for name in found if name not in wanted]
+    packed = next(filter(QUANTISED.search, unknown), None)
+    if packed is not None:
+        raise UserError(
+            file,
+            f"holds weights that are quantised already ({packed!r})",
+            "give the unquantised checkpoint; for 8 or 4 bits set `quantise: int8` or `int4` of the model",
+        )
     if missing:
         near = difflib.get_close_matches(missing[0], unknown, 1, cutoff=0.0)
         hint = f"; the nearest of the unknown ones is {near[0]!r}" if near else ""

@@ -116,16 +116,18 @@ def install(
         else:
             _copy(path, target)
         record[path.name] = {"sha256": sha256(target), "bytes": target.stat().st_size, "linked": linked}
-    changes = adapt_config(out / "config.json", settings)
+    changes = adapt_config(out / "config.json", settings, folder)
     check_checkpoint(out, folder)
     source = {**facts, "config_changes": changes, "files": record}
     write_json(out / "source.json", source)
     return source
 
 
-def adapt_config(path: Path, settings: ForeignSettings) -> dict[str, Any]:
+def adapt_config(path: Path, settings: ForeignSettings, brought: Path) -> dict[str, Any]:
     """Write into config.json what the study says of the model and the file does not. Returns the changed
     keys.
+
+    brought: the user's own folder that it was copied from.
 
     Raises:
         UserError: a masked-diffusion model without a mask token.
@@ -137,11 +139,12 @@ def adapt_config(path: Path, settings: ForeignSettings) -> dict[str, Any]:
         extra = config.get("pardec") or {}
         changes["pardec"] = {**extra, "family": settings.family}
     if settings.family == "masked_diffusion":
-        changes["mask_token_id"] = (
-            settings.mask_id if settings.mask_id is not None else config.get("mask_token_id")
-        )
-        if changes["mask_token_id"] is None:
-            raise UserError(path, "has no mask_token_id", "set mask_id in the model's settings")
+        mask = settings.mask_id if settings.mask_id is not None else config.get("mask_token_id")
+        if mask is None or mask == -1:
+            raise UserError(
+                brought / path.name, "has no mask_token_id", "set mask_id in the model's settings"
+            )
+        changes["mask_token_id"] = mask
     changes["quantise"] = settings.quantise
     changes = {key: value for key, value in changes.items() if config.get(key) != value}
     if changes:

@@ -25,6 +25,14 @@ NEEDED = ("family", "vocab_size", "hidden", "layers", "heads", "mlp")
 BESIDE = {"source", "shape", "layers", "max_positions", "tokenizer", "quantise"}
 """What a model may say that does."""
 
+BESIDE_TOKENIZER = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+"""Files that say more of a tokenizer: its special tokens and its chat template."""
+
 
 class RandomSettings(Settings):
     source: Literal["random"]
@@ -68,7 +76,8 @@ class RandomSettings(Settings):
     quantise: Literal["int8", "int4"] | None = None
     """Weight-only quantisation when the model is loaded; null keeps the weights as they are."""
     tokenizer: str | None = None
-    """A tokenizer.json to go with it; null: every byte is a token, where the vocabulary has room for them."""
+    """A tokenizer.json to go with it, and what its folder says of it beside; null: every byte is a token, where the
+    vocabulary has room for them."""
 
     @model_validator(mode="after")
     def _fits(self):
@@ -131,14 +140,31 @@ def words(config: dict[str, Any]) -> int:
     return config.get("embedding_size") or config["vocab_size"]
 
 
+def bring_tokenizer(file: Path, out: Path) -> list[str]:
+    """Copy a tokenizer's file into `out`, with the files beside it that belong to it; returns their names.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    if not file.is_file():
+        raise UserError(file, "does not exist", "check the path of the tokenizer")
+    brought = {"tokenizer.json": file}
+    brought |= {name: file.with_name(name) for name in BESIDE_TOKENIZER if file.with_name(name).is_file()}
+    for name, path in brought.items():
+        with atomic(out / name) as temporary:
+            shutil.copyfile(path, temporary)
+    return list(brought)
+
+
 def fetch(settings: RandomSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:
     """Write the folder of a random model; returns what source.json says.
 
     Raises:
-        UserError: the tokenizer's file does not exist.
+        UserError: the tokenizer's file does not exist, or it is none that this model can have.
     """
     out = Path(out_dir)
     out.mkdir(parents=True, exist_ok=True)
+    from pardec.models.checkpoints.checks import check_checkpoint
     from pardec.models.sources.folder import clear
 
     clear(out)
@@ -150,15 +176,13 @@ def fetch(settings: RandomSettings, out_dir: str | Path, seed: int) -> dict[str,
         byte_tokenizer().save(out / "tokenizer.json")
         names.append("tokenizer.json")
     elif settings.tokenizer is not None:
-        if not Path(settings.tokenizer).is_file():
-            raise UserError(settings.tokenizer, "does not exist", "check the path of the tokenizer")
-        with atomic(out / "tokenizer.json") as temporary:
-            shutil.copyfile(settings.tokenizer, temporary)
-        names.append("tokenizer.json")
+        names += bring_tokenizer(Path(settings.tokenizer), out)
     files = {
         name: {"sha256": sha256(out / name), "bytes": (out / name).stat().st_size, "linked": False}
         for name in names
     }
+    if settings.tokenizer is not None:
+        check_checkpoint(out, Path(settings.tokenizer).parent)
     source = {"source": "random", "seed": seed, "revision": None, "files": files}
     write_json(out / "source.json", source)
     return source

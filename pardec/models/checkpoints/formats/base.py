@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
@@ -43,7 +44,7 @@ class Format(ABC):
 
 
 def reading(read: Callable[[type, Values, str], Config]) -> Any:
-    """A `read` that names the key which config.json lacks."""
+    """A `read` that names the key which config.json lacks, and refuses values of no use with one message."""
 
     def checked(cls: type, values: Values, where: str) -> Config:
         try:
@@ -52,8 +53,13 @@ def reading(read: Callable[[type, Values, str], Config]) -> Any:
             raise UserError(
                 where, f"has no key {error.args[0]!r}", "fetch the config.json of this checkpoint again"
             ) from None
+        except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+            raise UserError(where, f"holds a value of the wrong kind ({error})", FIX) from None
 
     return classmethod(checked)
+
+
+FIX = "give the config.json that belongs to these weights"
 
 
 IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id")
@@ -76,26 +82,56 @@ def validated(config: Config, where: str) -> Config:
     """Returns `config` if its sizes and token ids can be those of a model.
 
     Raises:
-        UserError: a size that is no positive number, heads that do not divide, or an id outside of the vocabulary;
-        names the file, the value and what is allowed.
+        UserError: a size that is no positive number, heads that do not divide, a number or flag of another kind, or an
+        id outside of the vocabulary; names the file, the value and what is allowed.
     """
-    fix = "give the config.json that belongs to these weights"
     for name in SIZES:
         size = getattr(config, name)
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise UserError(
-                where, f"gives {size!r} as {name.replace('_', ' ')}, which must be a number above 0", fix
+                where, f"gives {size!r} as {name.replace('_', ' ')}, which must be a number above 0", FIX
             )
     if config.heads % config.kv_heads:
         what = f"has {config.heads} query heads, which {config.kv_heads} key-value heads do not divide"
-        raise UserError(where, what, fix)
+        raise UserError(where, what, FIX)
+    if getattr(config, "rotary", False) and config.head_dim % 2:
+        raise UserError(where, f"has heads of width {config.head_dim}; rotary positions need pairs", FIX)
+    for name in ("norm_eps", "rope_theta"):
+        number = getattr(config, name, 1.0)
+        if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
+            raise UserError(where, f"gives {number!r} as {name}, which must be a number above 0", FIX)
+    for name in ("causal", "tied"):
+        if not isinstance(flag := getattr(config, name, True), bool):
+            raise UserError(where, f"gives {flag!r} as {name}, which must be true or false", FIX)
     named = {f"{name}_token_id": getattr(config, f"{name}_id") for name in ("bos", "eos", "pad", "mask")}
     ends = [("eos_token_id", index) for index in getattr(config, "stop_ids", ())]
     for key, index in [*named.items(), *ends]:
-        if index is not None and not (type(index) is int and 0 <= index < config.vocab_size):
-            what = f"sets {key} to {index!r}, outside of the vocabulary of {config.vocab_size} tokens"
-            raise UserError(where, what, "give an id below the vocabulary's size, or null for none")
+        if index is not None:
+            check_id(key, index, config.vocab_size, where)
     return config
+
+
+def check_id(key: str, index: Any, vocab_size: int, where: str | Path) -> None:
+    """Raise UserError unless `index` is the id of a token in a vocabulary of `vocab_size`."""
+    if not (type(index) is int and 0 <= index < vocab_size):
+        what = f"sets {key} to {index!r}, outside of the vocabulary of {vocab_size} tokens"
+        raise UserError(where, what, "give an id below the vocabulary's size, or null for none")
+
+
+def head_width(values: Values, hidden: int, heads: int, where: str) -> int:
+    """The width of a head: `head_dim` of config.json, or the hidden size shared among the heads.
+
+    Raises:
+        UserError: there is no `head_dim`, and the heads do not divide the hidden size.
+    """
+    if (width := values.get("head_dim")) is not None:
+        return width
+    if not all(type(size) is int and size > 0 for size in (hidden, heads)):
+        what = f"gives {hidden!r} as hidden size and {heads!r} as heads, which must be numbers above 0"
+        raise UserError(where, what, FIX)
+    if hidden % heads:
+        raise UserError(where, f"has {heads} heads, which do not divide the hidden size {hidden}", FIX)
+    return hidden // heads
 
 
 def refuse(values: Values, where: str, wanted: dict[str, tuple[Any, ...]]) -> None:
@@ -113,11 +149,9 @@ def refuse(values: Values, where: str, wanted: dict[str, tuple[Any, ...]]) -> No
             raise UserError(where, f"sets {key} to {found!r}", f"only {known} is supported here")
 
 
-def first(ids: int | Iterable[int] | None) -> int | None:
+def first(ids: int | list[int] | None) -> int | None:
     """An id where config.json gives one or a list of several."""
-    if ids is None or isinstance(ids, int):
-        return ids
-    return next(iter(ids), None)
+    return next(iter(ids), None) if isinstance(ids, list) else ids
 
 
 def further(ids: int | list[int] | None) -> tuple[int, ...]:

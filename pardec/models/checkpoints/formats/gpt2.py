@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pardec.models.architectures.config import GPT2Config
-from pardec.models.checkpoints.formats.base import Format, Values, first, further, reading, refuse
+from pardec.models.checkpoints.formats.base import Format, Values, first, further, head_width, reading, refuse
 
 PLAIN = {
     "model_type": ("gpt2",),
@@ -22,6 +22,7 @@ class GPT2Format(Format):
     def read(cls, values: Values, where: str) -> GPT2Config:
         refuse(values, where, PLAIN)
         hidden, eos = values["n_embd"], values.get("eos_token_id")
+        head_width({}, hidden, values["n_head"], where)
         return GPT2Config(
             vocab_size=values["vocab_size"],
             hidden=hidden,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pardec.models.checkpoints.formats.base import Format, Values, first, further, reading, refuse
+from pardec.models.checkpoints.formats.base import Format, Values, first, further, head_width, reading, refuse
 
 if TYPE_CHECKING:
     from pardec.models.architectures.config import BackboneConfig
@@ -63,7 +63,7 @@ class Llada(Format):
             layers=values["n_layers"],
             heads=heads,
             kv_heads=values.get("n_kv_heads") or by_query,
-            head_dim=hidden // heads,
+            head_dim=head_width({}, hidden, heads, where),
             mlp=mlp,
             max_positions=values["max_sequence_length"],
             causal=False,

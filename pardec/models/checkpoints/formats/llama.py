@@ -7,7 +7,7 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.models.architectures.config import BackboneConfig, PositionConfig
-from pardec.models.checkpoints.formats.base import Format, Values, first, further, reading, refuse
+from pardec.models.checkpoints.formats.base import Format, Values, first, further, head_width, reading, refuse
 from pardec.models.checkpoints.formats.rotary import read_rotary
 
 EXTRA = "pardec"
@@ -73,11 +73,11 @@ def backbone(values: Values, where: str, eps: float = 1e-6, **changes) -> Backbo
         "layers": values["num_hidden_layers"],
         "heads": heads,
         "kv_heads": values.get("num_key_value_heads") or heads,
-        "head_dim": values.get("head_dim") or hidden // heads,
+        "head_dim": head_width(values, hidden, heads, where),
         "mlp": values["intermediate_size"],
         "max_positions": values.get("max_position_embeddings", 2048),
-        "causal": values.get("is_causal", True),
-        "tied": values.get("tie_word_embeddings", False),
+        "causal": True if values.get("is_causal") is None else values["is_causal"],
+        "tied": values.get("tie_word_embeddings") or False,
         "rope_theta": theta,
         "rope_stretch": stretch,
         "norm_eps": values.get("rms_norm_eps", eps),

@@ -18,6 +18,8 @@ def read_rotary(values: dict[str, Any], where: str, theta: float = 10_000.0) -> 
         UserError: a scaling that is not supported or lacks a key.
     """
     nested = values.get("rope_parameters") or values.get("rope_scaling") or {}
+    if not isinstance(nested, dict):
+        raise UserError(where, f"gives {nested!r} as rotary positions", "give an object with rope_type")
     base = nested.get("rope_theta", values.get("rope_theta", theta))
     kind = nested.get("rope_type") or nested.get("type") or "default"
     if kind == "default":
