@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pardec.study.estimate import CellEstimate, ModelEstimate
+    from pardec.study.estimate import CellEstimate, ModelEstimate, QualityEstimate
 
 SMALL_GB = 24
 """A card that many have; the plan says what of the study fits it."""
@@ -27,7 +27,7 @@ def plan(
     downloaded."""
     from pardec.cli.guard import console
     from pardec.measure.roofline import CARDS
-    from pardec.study.estimate import estimate_cells, estimate_models, estimate_scoring_s
+    from pardec.study.estimate import estimate_cells, estimate_models, estimate_quality
     from pardec.study.plan import read_plan
 
     chosen = find_card(card)
@@ -37,10 +37,13 @@ def plan(
     screen.print(f"Study {study.study.name} on one {card} ({chosen.memory_gb:g} GB), modelled, not measured")
     screen.print(cell_table(cells, CARDS[card].memory_gb))
     screen.print(model_table(models))
-    scoring = estimate_scoring_s(study, chosen)
+    quality = estimate_quality(study, chosen)
+    if quality:
+        screen.print(quality_table(quality))
+    scoring = sum(one.seconds for one in quality)
     timing = sum(one.seconds for one in cells)
     screen.print(
-        f"Timing {hours(timing)}, outputs to score {hours(scoring)}, together {hours(timing + scoring)}"
+        f"Timing {hours(timing)}, outputs and their scores {hours(scoring)}, together {hours(timing + scoring)}"
     )
     download = sum(one.download or 0 for one in models)
     screen.print(f"Disk: {download / 1e9:.0f} GB of weights from the hub, and about 1 MB a cell")
@@ -89,6 +92,19 @@ def cell_table(cells: list[CellEstimate], memory_gb: float) -> Table:
             f"{largest.memory / 1e9:.1f}" if largest else "",
             largest.id if largest else "",
         )
+    return table
+
+
+def quality_table(estimates: list[QualityEstimate]) -> Table:
+    """One line per rule that runs models untimed."""
+    from rich.table import Table
+
+    table = Table(title="Outputs and scores", title_justify="left")
+    for name in ("rule", "jobs", "without an estimate", "card hours", "largest, GB"):
+        table.add_column(name, justify="left" if name == "rule" else "right")
+    for one in estimates:
+        row = (one.jobs, one.unknown, f"{one.seconds / 3600:.2f}", f"{one.memory / 1e9:.1f}")
+        table.add_row(one.rule, *map(str, row))
     return table
 
 

@@ -24,6 +24,8 @@ class HostClock:
     """
 
     name = "perf_counter"
+    on_device = False
+    """Whether stamps are taken by the device, in the order of its work."""
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class CudaClock(HostClock):
     """CUDA events for phases; `synchronize` makes the host clock honest at both ends."""
 
     name = "cuda_event"
+    on_device = True
 
     def synchronize(self) -> None:
         torch.cuda.synchronize()

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 
 from pardec.common import host
 from pardec.common.lazy import lazy
@@ -13,8 +14,12 @@ from pardec.measure.device import gpu_state, resolve
 
 torch = lazy("torch")
 
-COPY_BYTES = 256 * 2**20
-"""Size of the buffer copied to find the bandwidth: far beyond any cache."""
+COPY_BYTES = 2**30
+"""Size of the buffer copied to find the bandwidth, in a machine with memory enough: far beyond any cache."""
+COPY_SHARE = 16
+"""The buffer takes at most one part in so many of the memory."""
+COPIES, COPIES_ON_CPU = 20, 2
+"""Copies timed together. On a GPU one takes half a millisecond, and the launch of one alone would show."""
 MATMUL_SIDE = 1024
 """Side of the square product that finds the matmul rate on a CPU; on a GPU it is eight times larger."""
 
@@ -61,11 +66,23 @@ def describe(device: str, threads: int, precision: str) -> dict:
 
 
 def copy_rate(device: str, repeats: int = 5) -> float:
-    """Gigabytes a second of a large device copy, read plus written; the best of `repeats`."""
-    source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
+    """Gigabytes per second of large device copies, read plus written; the best of `repeats` series of copies."""
+    size, count = copy_bytes(device), COPIES_ON_CPU if device == "cpu" else COPIES
+    source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    seconds = _best(lambda: target.copy_(source), device, repeats)
-    return 2 * COPY_BYTES / seconds / 1e9
+
+    def copies() -> None:
+        for _ in range(count):
+            target.copy_(source)
+
+    return 2 * size * count / _best(copies, device, repeats) / 1e9
+
+
+def copy_bytes(device: str) -> int:
+    """Size of the buffer that is copied: `COPY_BYTES`, or a share of a small memory."""
+    on_gpu = device.startswith("cuda")
+    memory = torch.cuda.mem_get_info()[0] if on_gpu else (host.memory_gb() or 4) * 1e9
+    return min(COPY_BYTES, int(memory / COPY_SHARE))
 
 
 def matmul_rate(device: str, precision: str, repeats: int = 5) -> float:
@@ -76,7 +93,8 @@ def matmul_rate(device: str, precision: str, repeats: int = 5) -> float:
     return 2 * side**3 / seconds / 1e9
 
 
-def _best(work, device: str, repeats: int) -> float:
+def _best(work: Callable[[], object], device: str, repeats: int) -> float:
+    """Least seconds of `work`, once it has run unmeasured; by events of the device where it has them."""
     from pardec.measure.clock import clock_for
 
     clock = clock_for(device)
@@ -84,10 +102,13 @@ def _best(work, device: str, repeats: int) -> float:
     times = []
     for _ in range(repeats):
         clock.synchronize()
-        begin = time.perf_counter()
+        begin = clock.stamp()
         work()
+        if not clock.on_device:
+            clock.synchronize()
+        end = clock.stamp()
         clock.synchronize()
-        times.append(time.perf_counter() - begin)
+        times.append(clock.elapsed_ms(begin, end) / 1e3)
     return min(times)
 
 

@@ -34,30 +34,34 @@ RESERVED_BYTES = 1e9
 
 @dataclass(frozen=True)
 class Card:
-    """A card as its data sheet has it: dense 16-bit matmul rate, no sparsity."""
+    """A card as its data sheet has it: dense 16-bit matmul rate, no sparsity; float32 rate of the cores beside the
+    tensor cores, since torch does not use TF32 unless it is told to."""
 
     memory_gb: float
     bandwidth_gb_s: float
     matmul_tflop_s: float
+    float32_tflop_s: float
+
+    def matmul_flop_s(self, size: int) -> float:
+        """Operations per second of matmuls of numbers of `size` bytes."""
+        return 1e12 * (self.float32_tflop_s if size == 4 else self.matmul_tflop_s)
 
 
 CARDS = {
-    "h200": Card(141, 4800, 989),
-    "h100": Card(80, 3350, 989),
-    "a100-80gb": Card(80, 2039, 312),
-    "a100-40gb": Card(40, 1555, 312),
-    "l40s": Card(48, 864, 362),
-    "rtx-4090": Card(24, 1008, 165),
-    "a10": Card(24, 600, 125),
+    "h200": Card(141, 4800, 989, 67),
+    "h100": Card(80, 3350, 989, 67),
+    "a100-80gb": Card(80, 2039, 312, 19.5),
+    "a100-40gb": Card(40, 1555, 312, 19.5),
+    "l40s": Card(48, 864, 362, 91.6),
+    "rtx-4090": Card(24, 1008, 165, 82.6),
+    "a10": Card(24, 600, 125, 31.2),
 }
 """Data sheets of NVIDIA."""
 
 
 def pass_s(card: Card, info: ModelInfo, rows: int, length: int, past: int, kept: int, size: int) -> float:
     """Seconds of one forward pass over `rows` x `length` tokens after `past`, logits at `kept` of each row."""
-    work = pass_flops(info, rows, length, past, kept) / (card.matmul_tflop_s * 1e12 * REACHED_MATMUL)
-    if size == 4:
-        work *= 2  # tensor cores take float32 as TF32, at half the rate of 16 bits
+    work = pass_flops(info, rows, length, past, kept) / (card.matmul_flop_s(size) * REACHED_MATMUL)
     traffic = pass_bytes(info, rows, length, past, size) + 3 * rows * kept * info.vocab_size * size
     moved = traffic / (card.bandwidth_gb_s * 1e9 * REACHED_BANDWIDTH)
     return max(work, moved, info.layers * LAUNCHES * LAUNCH_S)

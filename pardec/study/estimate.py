@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from pardec.decoding.base import Passes
 from pardec.decoding.registry import DECODERS
 from pardec.measure.roofline import RESERVED_BYTES, SIZES, Card, generation_s, memory_bytes
 from pardec.models.architectures.config import ModelInfo
 from pardec.models.checkpoints.sizes import info_of_settings, quantised_info
+from pardec.quality.generate import BATCH
 
 if TYPE_CHECKING:
     from pardec.study.cells import Cell
@@ -83,14 +85,66 @@ def estimate_cells(plan: Plan, card: Card) -> list[CellEstimate]:
     return [_cell(plan, card, facts, id, cell) for id, cell in plan.cells.items()]
 
 
-def estimate_scoring_s(plan: Plan, card: Card) -> float:
-    """Seconds of writing the outputs that are scored; those of cells without an estimate are left out."""
-    facts = _facts(plan)
-    total = 0.0
+@dataclass(frozen=True)
+class QualityEstimate:
+    """Jobs of one rule that run models untimed. seconds: of all together. memory: bytes at the peak of the largest.
+    unknown: jobs without an estimate."""
+
+    rule: str
+    jobs: int
+    seconds: float
+    memory: float
+    unknown: int
+
+
+def estimate_quality(plan: Plan, card: Card) -> list[QualityEstimate]:
+    """Time and memory on `card` of writing outputs, of scoring them by a model, and of likelihoods.
+
+    Their batches are those of the scripts. Likelihoods are modelled with answers as long as guessed prompts.
+    """
+    facts, size = _facts(plan), SIZES[plan.study.precision]
+    jobs: dict[str, list[tuple[float, float] | None]] = {"generate_outputs": [], "score_cell": []}
     for cell in plan.outputs.values():
-        once = _generation(card, facts, cell, 1)
-        total += 0.0 if once is None else STARTED_S + plan.study.workloads[cell.workload].prompts * once[0]
-    return total
+        work = plan.study.workloads[cell.workload]
+        batches = -(-work.prompts // BATCH)
+        once = _generation(card, facts, cell, BATCH)
+        weights = sum(facts[name].weight_bytes(SIZES[cell.precision]) for name in cell.models if facts[name])
+        jobs["generate_outputs"].append(once and _job(weights, batches * once[0], once[1]))
+        if work.scorer:
+            read = (cell.prompt_tokens or GUESSED_PROMPT, cell.new_tokens)
+            jobs["score_cell"].append(_scored(card, facts[work.scorer], size, batches, *read))
+    if plan.likelihood_models:
+        asked, read = plan.study.likelihood, (GUESSED_PROMPT, GUESSED_PROMPT)
+        jobs["measure_likelihood"] = []
+        for name in plan.likelihood_models:
+            draws = asked.prompts * (
+                1 if facts[name] is None or facts[name].attention == "causal" else asked.samples
+            )
+            jobs["measure_likelihood"].append(_scored(card, facts[name], size, -(-draws // BATCH), *read))
+    return [_together(rule, each) for rule, each in jobs.items() if each]
+
+
+def _scored(
+    card: Card, facts: ModelInfo | None, size: int, batches: int, prompt: int, answer: int
+) -> tuple[float, float] | None:
+    """Seconds and bytes of reading `batches` of answers behind prompts in one pass each, or None."""
+    if facts is None:
+        return None
+    passes = [Passes(1, prompt + answer, 0, answer, False)]
+    # Losses are computed in float32, from a copy of the logits.
+    copied = BATCH * answer * facts.vocab_size * 4
+    extra = memory_bytes(facts, BATCH, passes, size) + copied
+    return _job(facts.weight_bytes(size), batches * generation_s(card, facts, BATCH, passes, size), extra)
+
+
+def _job(weights: float, seconds: float, extra: float) -> tuple[float, float]:
+    return STARTED_S + weights / READ_BYTES_S + seconds, weights + extra + RESERVED_BYTES
+
+
+def _together(rule: str, jobs: list[tuple[float, float] | None]) -> QualityEstimate:
+    known = [job for job in jobs if job is not None]
+    seconds, memory = sum(job[0] for job in known), max((job[1] for job in known), default=0.0)
+    return QualityEstimate(rule, len(jobs), seconds, memory, len(jobs) - len(known))
 
 
 def _cell(plan: Plan, card: Card, facts: dict[str, ModelInfo | None], id: str, cell: Cell) -> CellEstimate:

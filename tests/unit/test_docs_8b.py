@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pardec.measure.roofline import CARDS
-from pardec.study.estimate import estimate_cells, estimate_models, estimate_scoring_s
+from pardec.study.estimate import estimate_cells, estimate_models, estimate_quality
 from pardec.study.plan import read_plan
 
 ROOT = Path(__file__).parents[2]
@@ -33,7 +33,8 @@ def plans():
 def test_hours_are_those_of_the_plan(plans, row, card):
     def hours(plan):
         cells = sum(one.seconds for one in estimate_cells(plan, CARDS[card]))
-        return f"{(cells + estimate_scoring_s(plan, CARDS[card])) / 3600:.1f}"
+        quality = sum(one.seconds for one in estimate_quality(plan, CARDS[card]))
+        return f"{(cells + quality) / 3600:.1f}"
 
     assert said(row) == [hours(plan) for plan in plans]
 

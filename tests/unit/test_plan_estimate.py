@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,12 +17,14 @@ from pardec.decoding.base import Passes
 from pardec.decoding.batching import pad_left
 from pardec.decoding.cached_diffusion import CachedDiffusion
 from pardec.decoding.masked_diffusion import MaskedDiffusion
+from pardec.measure import machine
+from pardec.measure.clock import HostClock
 from pardec.measure.roofline import CARDS, REACHED_BANDWIDTH, REACHED_MATMUL, generation_s, pass_s
 from pardec.measure.work import CountingModel, pass_bytes, pass_flops
 from pardec.models.checkpoints.configs import read_config
 from pardec.models.checkpoints.shapes import SHAPES, shape
 from pardec.models.registry import ARCHITECTURES
-from pardec.study.estimate import estimate_cells, estimate_models
+from pardec.study.estimate import estimate_cells, estimate_models, estimate_quality
 from pardec.study.plan import read_plan
 from tests.reference.models import backbone
 
@@ -46,6 +49,9 @@ def test_a_pass_is_bound_by_what_takes_longest():
     assert one == pytest.approx(traffic / (4800e9 * REACHED_BANDWIDTH))
     many = pass_s(card, facts, 32, 2048, 0, 1, 2)
     assert many == pytest.approx(pass_flops(facts, 32, 2048, 0, 1) / (989e12 * REACHED_MATMUL))
+    # Torch multiplies float32 without tensor cores unless it is told otherwise.
+    whole = pass_s(card, facts, 32, 2048, 0, 1, 4)
+    assert whole == pytest.approx(pass_flops(facts, 32, 2048, 0, 1) / (67e12 * REACHED_MATMUL))
     small = read_config(shape("gpt2"), "config.json").info()
     assert pass_s(card, small, 1, 1, 8, 1, 2) == pytest.approx(12 * 14 * 6e-6)
     assert generation_s(card, facts, 1, [Passes(3, 1, 128, 1, True)], 2) == pytest.approx(3 * one)
@@ -124,3 +130,51 @@ def test_both_sides_of_a_pair_are_in_memory():
     assert pairs
     for id, cell in pairs:
         assert estimates[id].memory > 2 * weights[cell.model], id
+
+
+def test_outputs_and_scores_have_hours_and_memory():
+    plan = read_plan(ROOT, [ROOT / "studies/8b.yaml"])
+    weights = {one.name: one.weights for one in estimate_models(plan)}
+    outputs, scores = estimate_quality(plan, CARDS["h200"])
+    assert (outputs.rule, scores.rule) == ("generate_outputs", "score_cell")
+    by_model = [cell for cell in plan.outputs.values() if plan.study.workloads[cell.workload].scorer]
+    assert outputs.jobs == len(plan.outputs) and scores.jobs == len(by_model) > 0
+    assert outputs.memory > max(weights[cell.model] for cell in plan.outputs.values())
+    assert scores.memory > max(weights[plan.study.workloads[cell.workload].scorer] for cell in by_model)
+    assert outputs.unknown < outputs.jobs and scores.seconds > 15 * scores.jobs
+    slower = estimate_quality(plan, CARDS["a100-80gb"])
+    assert slower[0].seconds > outputs.seconds
+
+
+def test_the_bandwidth_is_of_many_copies_by_the_devices_clock(monkeypatch):
+    """Large ones, all of them between two stamps of the device, and the best series counts."""
+    now, copied = [0.0], []
+
+    class Stamps(HostClock):
+        on_device = True
+
+        def stamp(self):
+            return now[0]
+
+        def elapsed_ms(self, begin, end):
+            return end - begin
+
+    class Buffer:
+        def copy_(self, source):
+            copied.append(1)
+            now[0] += 0.5 + (len(copied) <= 60)  # milliseconds; the first series are slow
+
+    made = []
+    fake = SimpleNamespace(
+        ones=lambda size, **_: made.append(size) or Buffer(),
+        empty_like=lambda source: source,
+        uint8=None,
+        cuda=SimpleNamespace(mem_get_info=lambda: (100e9, 141e9)),
+    )
+    monkeypatch.setattr(machine, "torch", fake)
+    monkeypatch.setattr("pardec.measure.clock.clock_for", lambda device: Stamps())
+    rate = machine.copy_rate("cuda")
+    assert made == [2**30] and len(copied) == 6 * machine.COPIES >= 100
+    assert rate == pytest.approx(2 * 2**30 / 0.5e-3 / 1e9)
+    fake.cuda.mem_get_info = lambda: (8e9, 24e9)
+    assert machine.copy_bytes("cuda") == 500_000_000
