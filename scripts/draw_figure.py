@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from pardec.common.cli import main_guard
-from pardec.evidence.provenance import now, write_sidecar
+from pardec.jobs import job
 from pardec.report.figures.base import save
 from pardec.report.figures.registry import FIGURES
 from pardec.report.rows import load_tables, table_files
@@ -19,17 +17,13 @@ def main() -> None:
     parser.add_argument("--out-svg", required=True)
     parser.add_argument("--out-png", required=True)
     options = parser.parse_args()
-    begin = now()
-    save(FIGURES.load(options.figure), load_tables(options.tables), options.out_svg, options.out_png)
-    write_sidecar(
-        [options.out_svg, options.out_png],
-        sys.argv,
-        begin,
-        table_files(options.tables),
-        modules=[FIGURES.module(options.figure)],
-        wildcards={"figure": options.figure},
-    )
+    with job() as this:
+        this.wildcards = {"figure": options.figure}
+        this.read(*table_files(options.tables))
+        save(FIGURES.load(options.figure), load_tables(options.tables), options.out_svg, options.out_png)
+        this.load(FIGURES.module(options.figure))
+        this.sign(options.out_svg, options.out_png)
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
-from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.files import read_json, write_json
 from pardec.evidence.ideas import SHIPPED
-from pardec.evidence.provenance import now, write_sidecar
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import publish
 from pardec.evidence.verdicts import judge_ideas
+from pardec.jobs import job
 
 
 def main() -> None:
@@ -24,15 +21,16 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="results/verdicts.json")
     options = parser.parse_args()
 
-    begin = now()
-    rows = publish([options.table])["ideas"].rows
-    judged = judge_ideas(rows, read_json(options.values)["values"], options.ideas)
-    write_json(options.out, judged)
-    read = map(Path, (options.ideas, options.values, options.table))
-    write_sidecar([options.out], sys.argv, begin, read, modules=[TABLES.module("ideas")])
+    with job() as this:
+        this.read(options.ideas, options.values, options.table)
+        rows = publish([options.table])["ideas"].rows
+        judged = judge_ideas(rows, read_json(options.values)["values"], options.ideas)
+        write_json(options.out, judged)
+        this.load(TABLES.module("ideas"))
+        this.sign(options.out)
     counts = Counter(idea["status"] for idea in judged["ideas"])
     print(f"{options.out}: " + ", ".join(f"{number} {status}" for status, number in sorted(counts.items())))
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
-from pardec.common.cli import main_guard
-from pardec.evidence.provenance import now, write_sidecar
 from pardec.evidence.tables.files import write_table
 from pardec.evidence.tables.gather import gather, read_paths, sort_paths
 from pardec.evidence.tables.registry import TABLES, modules
+from pardec.jobs import job
 
 
 def main() -> None:
@@ -29,6 +27,12 @@ def main() -> None:
     parser.add_argument("--inputs-from", help="a file with one input path a line, of any of these kinds")
     options = parser.parse_args()
 
+    with job() as this:
+        build(options, this)
+
+
+def build(options: argparse.Namespace, this) -> None:
+    this.wildcards = {"table": options.table}
     paths = sort_paths(options.inputs_from) if options.inputs_from else {}
     for kind in ("records", "scores", "likelihoods", "tables"):
         paths[kind] = paths.get(kind, []) + getattr(options, kind)
@@ -36,18 +40,12 @@ def main() -> None:
         if getattr(options, kind):
             paths[kind] = [getattr(options, kind)]
 
-    begin = now()
+    this.read(*read_paths(options.table, paths))
     table = TABLES.load(options.table)
     write_table(table.make(gather(options.table, paths)), options.out_csv, options.out_parquet)
-    write_sidecar(
-        [options.out_csv, options.out_parquet],
-        sys.argv,
-        begin,
-        read_paths(options.table, paths),
-        modules=modules(options.table),
-        wildcards={"table": options.table},
-    )
+    this.load(*modules(options.table))
+    this.sign(options.out_csv, options.out_parquet)
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()
