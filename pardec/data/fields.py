@@ -6,17 +6,20 @@ import difflib
 import json
 import math
 import re
+from decimal import Decimal
 from typing import Any
 
 from pardec.common.errors import UserError
 
 ANSWERING = ("gpt", "chatgpt", "bing", "bard", "assistant", "model")
-ASKING = ("human", "user")
+ASKING = ("human", "user", "prompter")
+TEXT_PARTS = ("text", "input_text", "output_text")
+"""Kinds of text in a message's content, by OpenAI's interfaces."""
 TEXT_KEYS = ("text", "value", "answer", "content")
 
 
 class Missing(UserError):
-    """A row that lacks a field; other rows may have it."""
+    """A row that lacks a field, or holds no conversation in it; other rows may."""
 
 
 def parts(field: str) -> list[str]:
@@ -74,12 +77,16 @@ def text_of(value: Any, field: str, where: str, numbers: bool = False) -> str | 
     """
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, float) and math.isnan(value):
+    if isinstance(value, float | Decimal) and math.isnan(value):
         return None
-    if numbers and isinstance(value, int | float) and not isinstance(value, bool):
+    if numbers and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        if math.isinf(value):
+            what = "holds an infinite number, not text"
+            raise UserError(f"{where}, field {field!r}", what, "name a field that holds text")
         return str(value)
-    if is_content(value):
-        return "".join(part["text"] for part in value)
+    texts = texts_of(value)
+    if texts is not None:
+        return "".join(texts)
     path = path_to_text(value)
     fix = "name a field that holds text"
     if path is not None:
@@ -87,16 +94,12 @@ def text_of(value: Any, field: str, where: str, numbers: bool = False) -> str | 
     raise UserError(f"{where}, field {field!r}", f"holds {type(value).__name__}, not text", fix)
 
 
-def is_content(value: Any) -> bool:
-    """Whether a value is the content of a message in parts: [{"type": "text", "text": ...}, ...]."""
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(
-            isinstance(part, dict) and part.get("type") == "text" and isinstance(part.get("text"), str)
-            for part in value
-        )
-    )
+def texts_of(value: Any) -> list[str] | None:
+    """The texts of a message's content in parts, [{"type": "text", "text": ...}, ...]; None for any other value."""
+    if not isinstance(value, list) or not value or not all(isinstance(part, dict) for part in value):
+        return None
+    texts = [part.get("text") if part.get("type") in TEXT_PARTS else None for part in value]
+    return texts if all(isinstance(text, str) for text in texts) else None
 
 
 def path_to_text(value: Any) -> str | None:

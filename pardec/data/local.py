@@ -19,13 +19,14 @@ from pardec.common.errors import UserError
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
 ALIASES = {".ndjson": ".jsonl", ".raw": ".txt", ".tokens": ".txt"}
 """Other endings in use: of JSON Lines, and of wikitext's files."""
+SPACE = re.compile(r"\s*")
 
 
 def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
     """The rows of a file, by the ending of its name in any case, `.gz` behind it or not.
 
     A plain text (.txt, or .raw and .tokens as wikitext calls its files) gives one row {"text"} per paragraph,
-    or one per line if `lines`. A .json file holds a list of objects, or one object per line.
+    or one per line if `lines`. A .json or .jsonl file holds a list of objects, or objects one behind the other.
 
     Raises:
         UserError: a missing, empty, binary, damaged or unknown file, or one that names a column twice; names it and, if
@@ -46,9 +47,9 @@ def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
     if kind == ".parquet":
         return _parquet(path)
     text = read_text(path)
-    if kind == ".jsonl":
+    if kind == ".jsonl" and not text.lstrip().startswith("["):
         return _jsonl(path, text)
-    if kind == ".json":
+    if kind in (".json", ".jsonl"):
         return _json(path, text)
     if kind in (".csv", ".tsv"):
         return _csv(path, text, "," if kind == ".csv" else "\t")
@@ -96,8 +97,9 @@ def _json(path: Path, text: str) -> list[dict[str, Any]]:
     try:
         json.JSONDecoder().decode(text)
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data" and "\n" not in text[: error.pos].strip():
-            return _jsonl(path, text)
+        if error.msg == "Extra data":
+            lines = "\n" not in text[: error.pos].strip()
+            return _jsonl(path, text) if lines else _values(path, text)
     except (ValueError, RecursionError):
         pass  # reported below
     value = _parsed(text, path, "mend this line")
@@ -112,6 +114,22 @@ def _json(path: Path, text: str) -> list[dict[str, Any]]:
             fix = f"give the list under {lists[0]!r} as a file of its own, or one object per line as .jsonl"
         raise UserError(path, "is not a JSON list of rows", fix)
     return [_object(row, f"{path}, row {number}") for number, row in enumerate(value, 1)]
+
+
+def _values(path: Path, text: str) -> list[dict[str, Any]]:
+    """The objects of a file that holds one behind the other, each over several lines."""
+    rows, place, decoder = [], SPACE.match(text).end(), json.JSONDecoder()
+    while place < len(text):
+        try:
+            _, end = decoder.raw_decode(text, place)
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path}:{error.lineno}", f"is not valid JSON ({error.msg})", "mend this line"
+            ) from None
+        where = f"{path}, row {len(rows) + 1}"
+        rows.append(_object(_parsed(text[place:end], where, "mend this row"), where))
+        place = SPACE.match(text, end).end()
+    return rows
 
 
 def _parsed(text: str, where: str | Path, mend: str) -> Any:

@@ -81,8 +81,7 @@ class RowSource(Source):
         """Prompt and answer of each text; `lacking` counts the rows without a field."""
         values = self.values(rows, where, lacking)
         if self.shape == "conversation":
-            for place, turns, _ in values:
-                yield first_exchange(turns, self.field, place)
+            yield from self.exchanges(values, lacking)
             return
         texts = ((place, text_of(value, self.field, place), answer) for place, value, answer in values)
         if self.shape == "wikitext":
@@ -95,6 +94,27 @@ class RowSource(Source):
                     if cut
                     else (text, text_of(answer, self.answer_field or "", place, numbers=True))
                 )
+
+    def exchanges(
+        self, values: Iterable[tuple[str, Any, Any]], lacking: Counter[str]
+    ) -> Iterator[tuple[str, str | None]]:
+        """The first exchange of each conversation; rows that hold none in their field are counted as without it.
+
+        Raises:
+            UserError: no row at all holds one.
+        """
+        none, error = True, None
+        for place, turns, _ in values:
+            try:
+                exchange = first_exchange(turns, self.field, place)
+            except UserError as refusal:
+                lacking[self.field] += 1
+                error = error or refusal
+                continue
+            none = False
+            yield exchange
+        if none and error is not None:
+            raise error
 
     def values(
         self, rows: Iterable[dict[str, Any]], where: str, lacking: Counter[str]

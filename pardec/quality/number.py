@@ -17,8 +17,15 @@ BOXES = 8
 """How many boxes from the last one back may hold no number, as an empty one does."""
 MINUS = "-\N{MINUS SIGN}\N{EN DASH}\N{SMALL HYPHEN-MINUS}\N{FULLWIDTH HYPHEN-MINUS}"
 SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
+APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
 SLASH = "/\N{FRACTION SLASH}\N{DIVISION SLASH}"
-DIGITS = rf"(?:\d{{1,3}}(?:(?:,\d{{2,3}})*,|(?:[{SPACES}]\d{{3}})*[{SPACES}])\d{{3}}(?!\d)|\d+)"
+MARKS = ",", f"[{SPACES}]", f"[{APOSTROPHES}]", "_", r"\."
+"""Separators of thousands; a full stop only where it comes twice (1.000.000), since 1.000 is a decimal."""
+GROUPS = "|".join(
+    rf"(?:{mark}\d{{{'2,3' if mark == ',' else '3'}}}){'+' if mark == MARKS[-1] else '*'}{mark}\d{{3}}(?!\d)"
+    for mark in MARKS
+)
+DIGITS = rf"(?:\d{{1,3}}(?:{GROUPS})|\d+)"
 """Digits with or without separators of thousands (or of lakhs: 12,34,567)."""
 DECIMAL = rf"(?:{DIGITS}(?:\.\d+)?|(?<![\d.])\.\d+)"
 POWER = r"(?:[eE][+\-]?\d{1,3}(?![\d\w])|\s*(?:\\times|\\cdot|[x×*·])\s*10\s*\^\s*(?:\{[+\-]?\d{1,3}\}|[+\-]?\d{1,3}))"
@@ -45,6 +52,7 @@ def last_number(text: str) -> float | None:
     beyond it as fractions (`3/4`, `\\frac{3}{4}`, `1 3/4`), powers of ten (`1e3`, `1.2 \\times 10^3`), with any minus.
     A percentage is the number before its sign.
     """
+    text = text.rpartition("</think>")[2]
     for stop in NEXT_QUESTION:
         text = text.partition(stop)[0]
     text = _plain(text)
@@ -123,7 +131,8 @@ def _value(match: re.Match[str]) -> float | None:
 
 
 def _decimal(text: str) -> Fraction:
-    return Fraction(re.sub(rf"[,{SPACES}]", "", text))
+    text = re.sub(rf"[,_{APOSTROPHES}{SPACES}]", "", text)
+    return Fraction(text.replace(".", "") if text.count(".") > 1 else text)
 
 
 def _inner(text: str) -> Fraction:

@@ -6,20 +6,21 @@ defines the function is taken, as in bigcode's HumanEvalPack and EvalPlus; of se
 
 from __future__ import annotations
 
-import ast
 import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
+from textwrap import indent
 
 PYTHON = ("python", "py", "python2", "python3", "py3", "ipython")
 OPENING = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^\n`]*)$")
-FUNCTION = re.compile(r"^(?:async )?def (\w+)\(", re.MULTILINE)
+FUNCTION = re.compile(r"^(?:async )?def +(\w+) *[(\[]", re.MULTILINE)
 STOPS = re.compile(r"^(?:class|def|async def|#|@|if|print|```|~~~|<\|)", re.MULTILINE)
 """Lines that end the body of a function that was to be completed: the stop sequences of those harnesses."""
 UNINDENTED = re.compile(r"^(?=\S)", re.MULTILINE)
 CODE = re.compile(r"^(?:from |import |class |@|(?:async )?def )", re.MULTILINE)
+INDENT = "    "
 MOST_CUTS, MOST_READINGS = 50, 300
 """Bounds on what is tried for one output."""
 
@@ -67,9 +68,12 @@ def _block(opening: re.Match[str], lines: list[str], start: int) -> Block:
 def source_of(prompt: str, text: str, name: str) -> str:
     """The program that an output makes of a prompt which opens the function `name`.
 
+    What a model thinks aloud before it answers is left out, as lm-eval does.
+
     Returns the first of the readings that is Python, or the first where none is.
     """
-    readings = islice(_readings(prompt, text.replace("\r\n", "\n"), name), MOST_READINGS)
+    text = text.rpartition("</think>")[2]
+    readings = islice(_readings(prompt, re.sub(r"\r\n?", "\n", text), name), MOST_READINGS)
     first = next(readings)
     return next(filter(is_python, chain([first], readings)), first)
 
@@ -88,7 +92,12 @@ def _readings(prompt: str, text: str, name: str) -> Iterator[str]:
         yield from (whole for block in kind for whole in _again(prompt, block.text, name))
     for block in [*python, *plain]:
         yield from _reading(prompt, block.text, name)
+    # A body whose own indentation was the fence's, or was left out.
+    for block in [*python, *plain]:
+        if not block.text[:1].isspace():
+            yield prompt + indent(block.text, INDENT)
     yield from _reading(prompt, head if blocks and not python else text, name)
+    yield prompt + text  # a fence within the function's own text
 
 
 def _reading(prompt: str, written: str, name: str) -> Iterator[str]:
@@ -123,7 +132,9 @@ def is_python(source: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ast.parse(source)
+            compile(
+                source, "output", "exec", dont_inherit=True
+            )  # finds a return outside of any function, too
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

@@ -3,6 +3,7 @@
 import gzip
 import json
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -163,6 +164,8 @@ READ = {
     "lines.json": ROW + b"\n" + OTHER + b"\n",
     "spaced.json": b"\n" + ROW + b"\n\n" + OTHER + b"\n",
     "other.ndjson": b"\xef\xbb\xbf" + ROW + b"\r\n\r\n" + OTHER + b"\r\n",
+    "spread.json": json.dumps({"text": "one"}, indent=1).encode() + b"\n" + OTHER + b"\n",
+    "list.jsonl": b"[\n" + ROW + b",\n" + OTHER + b"]",
     "list.JSON": b"[" + ROW + b", " + OTHER + b"]",
     "packed.jsonl.gz": gzip.compress(ROW + b"\n\n" + OTHER),
     "packed.csv.GZ": gzip.compress(b"\xef\xbb\xbftext,id\r\none,1\r\n\r\ntwo,2\r\n"),
@@ -175,6 +178,15 @@ READ = {
 def test_files_are_read_however_they_are_called_and_packed(name, tmp_path):
     (tmp_path / name).write_bytes(READ[name])
     assert sorted(pairs(build(tmp_path / name))) == [("one", None), ("two", None)]
+
+
+def test_decimal_numbers_of_a_parquet_file_are_answers(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    answers = [Decimal("1.50"), None]
+    parquet.write_table(pyarrow.table({"text": ["one", "two"], "a": answers}), tmp_path / "a.parquet")
+    assert sorted(pairs(build(tmp_path / "a.parquet", answer_field="a"))) == [("one", "1.50"), ("two", None)]
 
 
 def test_a_parquet_file_with_one_column_twice_is_refused(tmp_path):
@@ -214,6 +226,8 @@ def write_lines(path, rows):
         ("a.text.0", {"a": {"text": []}}, None),
         ("a", {"a": float("nan")}, None),
         ("a", {"a": None}, None),
+        ("a", {"a": float("inf")}, "holds an infinite number"),
+        ("a", {"a": [{"type": "output_text", "text": "in "}, {"type": "text", "text": "two"}]}, "in two"),
         ("a", {"a": 72}, "72"),
         ("a", {"a": 0.5}, "0.5"),
         ("a", {"a": [{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]}, "in parts"),
@@ -256,12 +270,15 @@ def test_conversations_in_the_forms_they_come_in(tmp_path):
         {"conversations": [*turns, answer]},
         {"conversations": json.dumps([{"from": "human", "value": "Hey"}, {"from": "gpt", "value": "Yes"}])},
         {"conversations": [{"role": "user", "content": asked}, {"role": "assistant", "content": None}]},
+        {"conversations": [{"role": "prompter", "content": "Oh"}]},
         {"conversations": None},
         {"conversation": "no"},
+        {"conversations": "[{cut"},
+        {"conversations": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]},
     ]
     prepared = build(write_lines(tmp_path / "a.jsonl", rows), shape="conversation", field="conversations")
-    assert sorted(pairs(prepared)) == [("Hey", "Yes"), ("Hi", "Hello"), ("Ho", None)]
-    assert prepared.facts["text"]["rows_without_conversations"] == 1
+    assert sorted(pairs(prepared)) == [("Hey", "Yes"), ("Hi", "Hello"), ("Ho", None), ("Oh", None)]
+    assert prepared.facts["text"]["rows_without_conversations"] == 3
 
 
 @pytest.mark.parametrize("turns", ["a text", {"role": "user"}, [{"role": "user", "content": {"text": "x"}}]])

@@ -64,6 +64,12 @@ def test_the_last_number_decides():
         (f"```python\n{OPENS}{RIGHT}\nif __name__ == '__main__':\n    input()\n```", True),
         ("    return total(a, b)\n\ntotal = lambda a, b: a + b\n", True),  # no stop of the harnesses
         ("```python\n    return a + b\n```", True),
+        ("```python\nreturn a + b\n```", True),  # without its indentation
+        ("    ```python\n    return a + b\n    ```", True),  # which is the fence's own
+        ('    """\n    ```\n    >>> add(1, 2)\n    ```\n    """\n    return a + b\n', True),
+        (f"```python\n{OPENS.replace('add(', 'add (')}{RIGHT}```", True),
+        (f"```python\n{OPENS}{RIGHT}```".replace("\n", "\r"), True),
+        (f"<think>\n```python\n{OPENS}    return 0\n```\n</think>\n```python\n{OPENS}{RIGHT}```", True),
         ("```\nNothing to see here\n```", False),
         ("```bash\nadd 2 3\n```", False),
         ("\ud800", False),
