@@ -42,7 +42,9 @@ WAITING = {
 MOVES = {Tensor.to, Tensor.cuda, Tensor.cpu, torch.as_tensor, torch.asarray}
 _TAGS: dict[int, StorageWeakRef] = {}
 """Storages on the pretended device, by address; kept between contexts, as what a program keeps on its device is."""
-READS = {Tensor.tolist, Tensor.numpy, Tensor.__array__}
+ITEMS = {Tensor.item, Tensor.__bool__, Tensor.__int__, Tensor.__float__, Tensor.__index__, Tensor.tolist}
+"""Reads of values; counted where they are called, since in inference mode their operator passes no mode."""
+HOST_ONLY = {Tensor.numpy, Tensor.__array__}
 
 
 class PretendedCuda(TorchFunctionMode):
@@ -81,10 +83,12 @@ class PretendedCuda(TorchFunctionMode):
             return self._asked(owner, args[0])
         if func is Tensor.get_device:
             return 0 if self.has(args[0]) else -1
-        if func in READS and self.has(args[0]):
-            if func is not Tensor.tolist:
-                raise TypeError("can't convert cuda:0 device type tensor to numpy")
-            self.waits["tolist"] += 1
+        if func in HOST_ONLY and self.has(args[0]):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy")
+        if func in ITEMS and self.has(args[0]):
+            self.waits["values read"] += 1
+            with _disable_current_modes():
+                return func(*args, **kwargs)
         kwargs.pop("pin_memory", None)  # needs a driver
         if func is Tensor.pin_memory:
             return args[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from functools import cache
+from itertools import pairwise
 
 import pytest
 import torch
@@ -120,6 +121,67 @@ def test_a_decoder_keeps_to_its_device(name):
         assert found.tokens.tolist() == right.tokens.tolist()
         checks = made.check_outputs(model, batch)
         assert checks == (checked and [pytest.approx(facts, rel=1e-3, abs=1e-6) for facts in checked])
+
+
+WAITS = {
+    "ar": (0, 0),
+    "ar ban": (0, 0),
+    "transformers": (1, 2),
+    "full": (0, 0),
+    "diffusion": (0, 0),
+    "diffusion blocks": (0, 0),
+    "diffusion random": (0, 0),
+    "cached": (0, 0),
+    "cached prefix": (0, 0),
+    "draft small": (1, 2),
+    "draft ngram": (2, 3),
+    "draft eos": (2, 4),
+    "draft adaptive": (2, 4),
+    "draft dense": (2, 4),
+    "draft sparse": (2, 4),
+    "draft gated": (2, 4),
+    "draft refine selective": (1, 4),
+    "draft refine full": (1, 4),
+    "draft tree_lite": (7, 9),
+    "draft candidates": (7, 16),
+    "draft rank_suffix": (4, 6),
+    "draft rounds": (4, 6),
+}
+"""How often the host waits for the device at most in a pass, or in a cycle where tokens are drafted: one prompt, and
+several. What is not named here waits once a pass; a cycle of several prompts waits three times, for what was accepted
+and for lengths and places of the next one."""
+WHOLE = {"flood": 4, "flood candidates": 4, "flood by root": 26, "flood by candidate": 26, "table": 4}
+"""The same of decoders whose generation is one step."""
+
+
+class Waits(Observer):
+    """The waits until each pass or cycle ended."""
+
+    def __init__(self, cuda: PretendedCuda, cycles: bool):
+        self.cuda, self.cycles, self.until = cuda, cycles, []
+
+    def step(self, committed, final=None):
+        self.until += [] if self.cycles else [self.cuda.waits.total()]
+
+    def cycle(self, **facts):
+        self.until += [self.cuda.waits.total()] if self.cycles else []
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("name", list(CASES))
+def test_the_host_waits_for_the_device_no_more_often_than_this(name, rows):
+    drafts = CASES[name][0] == "speculative"
+    with PretendedCuda() as cuda:
+        observer = Waits(cuda, drafts)
+        decode = run(name, "cuda", rows, observer)[-1]
+        cuda.waits.clear()
+        decode()
+    if name in WHOLE:
+        assert cuda.waits.total() <= WHOLE[name], cuda.waits
+        return
+    each = [after - before for before, after in pairwise(observer.until)]
+    most = WAITS.get(name, (1, 3 if drafts else 1))[rows > 1]
+    assert max(each, default=0) <= most, (each, cuda.waits)
 
 
 def test_every_decoder_and_strategy_runs_on_it():
@@ -272,8 +334,9 @@ def test_the_pretended_device_refuses_what_a_real_one_refuses():
         (lambda x: torch.zeros(4, device=x.device).copy_(x), 0),
     ],
 )
-def test_it_counts_what_waits(work, waits):
-    with PretendedCuda() as cuda:
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_it_counts_what_waits(work, waits, mode):
+    with PretendedCuda() as cuda, mode():
         there = torch.arange(4, device="cuda")
         work(there)
     assert cuda.waits.total() == waits, cuda.waits
