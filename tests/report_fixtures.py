@@ -198,6 +198,7 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
         "stability": stability([*steps, *noise]),
     }
     made["cells"] = [*steps, *batch, *length, *noise]
+    made["cells"] += [row("arms", "grid", "masked_diffusion", steps=8)]
     made["answers"] = answers_of(made["cells"])
     made |= {"crossover": crossover(steps, tasks), "models": floors(tasks), **OTHERS}
     # A table that says nothing here is there and empty, as in a study without its experiment.

@@ -166,7 +166,7 @@ def test_interval_and_unit_come_from_the_columns_description():
 
 def test_labels_of_the_study_name_the_arms():
     def cell(name, label, role="cell"):
-        return Row("steps", {"decoder": "autoregressive", "arm": name, "arm_label": label, "role": role})
+        return Row("steps", {"decoder": "autoregressive", "arm": name, "label": label, "role": role})
 
     rows = [cell("ar-stop", "stops at the end"), cell("ar", None, "reference"), cell("ar-too", None)]
     assert variants(rows) == {
@@ -209,7 +209,7 @@ def test_marks_tell_their_values_in_any_viewer(name, svgs):
 
 def test_title_has_name_value_unit_and_interval():
     row = Row("steps", {"key": "a/b<", "latency_ms": 3.21, "latency_low": 3.0, "latency_high": 3.5})
-    marks = '<g id="steps/a/b&lt;/latency_ms"><path/></g><g id="steps/gone/latency_ms"/><g id="axes_1"/>'
+    marks = '<g id="cells/a/b&lt;/latency_ms"><path/></g><g id="cells/gone/latency_ms"/><g id="axes_1"/>'
     content = f'<svg xmlns="http://www.w3.org/2000/svg">{marks}</svg>'.encode()
     svg = titled(content, speaker({"steps": [row]})).decode()
     assert "<title>latency, a, b&lt;: 3.21 ms [3, 3.50]</title>" in svg

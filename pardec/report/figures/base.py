@@ -51,14 +51,13 @@ def drawn(canvas: Canvas) -> list[str]:
 
 def speaker(tables: Tables) -> Callable[[str], str | None]:
     """What says the id of a value in `tables` in words: the row, the number, its interval; None where no row has it."""
-    rows: dict[str, dict[str, Row]] = {}
+    rows = {name: {row["key"]: row for row in table} for name, table in tables.items()}
 
     def words(ident: str) -> str | None:
-        table, _, rest = ident.partition("/")
-        key, _, column = rest.rpartition("/")
-        if table not in rows:
-            rows[table] = {row["key"]: row for row in tables.get(table, ())}
-        row = rows[table].get(key)
+        key, _, column = ident.partition("/")[2].rpartition("/")
+        # A view's marks have the ids of the table that it is a view of.
+        near = (table[key] for table in rows.values() if key in table and column in table[key])
+        row = next((row for row in near if row.id(column) == ident), None)
         return None if row is None else spoken(row, key, column)
 
     return words
