@@ -49,7 +49,7 @@ class Suffix(Seeding):
         if self.last is None or not len(self.last.draft):
             return None
         draft, device = self.last.draft, self.last.draft.tokens.device
-        shift = torch.tensor(self.last.accepted, device=device)[:, None] + 1
+        shift = _column(self.last.accepted, device) + 1
         slots = torch.arange(count, device=device)
         sources = slots + shift
         where = sources < len(draft)
@@ -120,3 +120,10 @@ class Gated(Suffix):
     def chosen(self, slots: Tensor, sources: Tensor) -> Tensor:
         sure = self.last.draft.probabilities.amax(-1) >= self.settings.threshold
         return sure.gather(1, sources)
+
+
+def _column(values: list[int], device: torch.device) -> Tensor:
+    """Return [B, 1] long on `device`; for a single row by a fill, which copies nothing from the host."""
+    if len(values) == 1:
+        return torch.full((1, 1), values[0], device=device)
+    return torch.tensor(values, device=device)[:, None]
