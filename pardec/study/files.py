@@ -13,7 +13,7 @@ from pardec.common.errors import UserError
 from pardec.models.sources.folder import taken
 from pardec.study.cells import Cell
 from pardec.study.code import Code, parents
-from pardec.study.load import command_line, lay_over, load_study, place
+from pardec.study.load import command_line, lay_over, load_study, place, without_replaced
 from pardec.study.shard import Shard
 
 OWN_SOURCES = ("tasks", "topics", "fractal")
@@ -39,7 +39,7 @@ class Files:
     ):
         typed = command_line(said)
         sources = [*files, typed]
-        whole = lay_over(config, typed)
+        whole = lay_over(without_replaced(config, sources), typed)
         part = whole.pop("shard", None)
         self.shard = None if part is None else Shard.parse(part)
         self.study, self.cells = load_study(whole, sources)

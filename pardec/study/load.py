@@ -92,6 +92,31 @@ def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     return merged
 
 
+def without_replaced(config: Mapping[str, Any], files: Iterable[str | Path | Mapping]) -> dict[str, Any]:
+    """Returns `config` without what a file's `replace` drops: these sections as the files below it fill them.
+
+    config: the merged configuration. files: where it came from, the lowest first.
+    """
+    merged = dict(config)
+    layers = [_read(file) for file in files if not isinstance(file, Mapping)]
+    for number, layer in enumerate(layers):
+        for section in layer.get("replace") or []:
+            merged.pop(section, None)
+            for above in layers[number:]:
+                if section in above:
+                    merged = lay_over(merged, {section: above[section]})
+    return merged
+
+
+def _read(file: str | Path) -> dict[str, Any]:
+    """A study file's content; {} where it is none, which is told elsewhere."""
+    try:
+        body = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
 def _plain(config: Mapping[str, Any]) -> dict:
     """A plain copy without entries that an overlay removed by null."""
     copy = {key: value for key, value in config.items()}

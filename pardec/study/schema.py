@@ -166,11 +166,17 @@ class LikelihoodSettings(Settings):
     """How many nats a token the diffusion bound may lie above the autoregressive likelihood."""
 
 
+Section = Literal["data", "models", "arms", "workloads", "experiments", "floors", "likelihood", "margins"]
+"""Sections that a study may fill anew."""
+
+
 class Study(Settings):
     name: Name
     """Name of the study."""
     title: str
     """Title of the report."""
+    replace: list[Section] = []
+    """Sections of the files below this one that it does not keep, such as the experiments of the default study."""
     question: str = ""
     """What the study asks, in a sentence; the title where empty."""
     seed: int = Field(ge=0, lt=2**31)

@@ -12,7 +12,7 @@ from pardec.cli.main import app
 from pardec.decoding.batching import pad_left
 from pardec.decoding.registry import DECODERS
 from pardec.decoding.speculative.registry import TRUNCATIONS
-from pardec.study.load import lay_over, load_study
+from pardec.study.load import lay_over, load_study, without_replaced
 from tests.reference.models import backbone
 
 ROOT = Path(__file__).parents[2]
@@ -23,11 +23,14 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(), re.S)
 
 
-def test_the_example_study_is_valid():
+def test_the_example_study_is_valid(tmp_path):
     (overlay,) = blocks("README.md", "yaml")
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    study, cells = load_study(lay_over(config, yaml.safe_load(overlay)))
+    file = tmp_path / "my-study.yaml"
+    file.write_text(overlay)
+    config = lay_over(yaml.safe_load((ROOT / "config.yaml").read_text()), yaml.safe_load(overlay))
+    study, cells = load_study(without_replaced(config, [ROOT / "config.yaml", file]))
     assert set(study.experiments) == {"lookup"} and [cell.arm for cell in cells.values()] == ["lookup"]
+    assert not study.floors and study.likelihood is None
 
 
 def test_the_example_decoder_decodes(monkeypatch):
