@@ -57,10 +57,12 @@ class Encoder:
             raise UserError(path, "does not exist", "give the folder of a local encoder")
         try:
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-            self.model = transformers.AutoModel.from_pretrained(path, local_files_only=True).eval().to(device)
-        except (OSError, ValueError) as error:
-            what = f"is not an encoder ({str(error).splitlines()[0]})"
+            model = transformers.AutoModel.from_pretrained(path, local_files_only=True)
+        except Exception as error:  # what the library and its readers of files raise
+            what = f"is not an encoder ({(str(error).splitlines() or [type(error).__name__])[0]})"
             raise UserError(path, what, "give a folder with config.json, weights and a tokenizer") from None
+        whole = getattr(model.config, "is_encoder_decoder", False)  # of T5's or BART's kind
+        self.model = (model.get_encoder() if whole else model).eval().to(device)
         self.device = device
         self.longest = min(usable_positions(self.model), self.tokenizer.model_max_length)
 

@@ -105,6 +105,31 @@ def test_encoders_that_number_positions_behind_the_padding_take_fewer_tokens(fol
     assert 0 < result <= 1
 
 
+@pytest.mark.parametrize("kind", ["T5", "Bart"])
+def test_of_a_model_with_a_decoder_the_encoder_is_taken(folder, tmp_path, kind):
+    import transformers
+
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    small = {"vocab_size": len(WORDS), "d_model": 16, "pad_token_id": 0, "decoder_start_token_id": 0}
+    layers = {"num_layers": 1, "num_heads": 2, "d_kv": 8, "d_ff": 16}
+    if kind == "Bart":
+        layers = {
+            f"{side}_{key}": 2 for side in ("encoder", "decoder") for key in ("layers", "attention_heads")
+        }
+        layers |= {"encoder_ffn_dim": 16, "decoder_ffn_dim": 16, "max_position_embeddings": 12}
+    config = getattr(transformers, f"{kind}Config")(**small, **layers)
+    getattr(transformers, f"{kind}Model")(config).save_pretrained(tmp_path)
+    result = measure(tmp_path, [("the cat sat", "the cat sat")])
+    assert result.value == pytest.approx(1.0, abs=1e-5)
+
+
+def test_damaged_weights_are_one_message(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(UserError, match="is not an encoder"):
+        Encoder(tmp_path, "cpu")
+
+
 def test_a_missing_or_empty_folder_is_told(tmp_path):
     with pytest.raises(UserError, match="does not exist"):
         Encoder(tmp_path / "none", "cpu")
