@@ -68,8 +68,12 @@ def repeated_keys(file: str | Path) -> Iterator[Problem]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return
     waiting: list[tuple[str, Any]] = [("", root)]
+    seen: set[int] = set()  # an alias names a node again, even one around itself
     while waiting:
         path, node = waiting.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
             waiting += [(f"{path}.{number}", item) for number, item in enumerate(node.value)]
         if not isinstance(node, yaml.MappingNode):

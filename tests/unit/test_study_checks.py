@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from pardec.common.errors import UserError
+from pardec.study.checks import repeated_keys
 from pardec.study.load import lay_over, load_study
 from tests.tiny_study import ROOT, overlay
 
@@ -143,6 +144,13 @@ def test_a_key_twice_is_refused_with_both_lines(tmp_path, text, words):
     with pytest.raises(UserError) as caught:
         load_study(BASE, [str(file)])
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_an_alias_of_what_is_around_it_ends(tmp_path):
+    (tmp_path / "round.yaml").write_text("a: &a [*a]\nb: 1\nb: 2\n")
+    assert [problem.where for problem in repeated_keys(tmp_path / "round.yaml")] == [
+        f"{tmp_path}/round.yaml:3: b"
+    ]
 
 
 @pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "studies").glob("*.yaml")))
