@@ -7,7 +7,7 @@ FAULTS ?=
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all test test-faults test-cluster lint format bench clean unlock docs docs-site env help
+.PHONY: all test test-all test-faults test-cluster lint format bench clean unlock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -18,8 +18,10 @@ test: env  ## All tests: units, the smoke study through the real workflow, the r
 	$(SIDE_BY_SIDE) -m "not faults" tests/unit tests/faults
 	$(SIDE_BY_SIDE) tests/browser tests/workflow
 
-test-faults: env  ## Faults: kills, full disks, a hub of our own, malicious inputs, 100,000 random ones (docs/faults.md)
-	PARDEC_FUZZ=100000 pytest tests/faults $(FAULTS)
+test-faults: env  ## Faults: kills, full disks, a hub of our own, malicious inputs, 100,000 random ones, 2,000 random decodings (docs/faults.md)
+	PARDEC_FUZZ=100000 PARDEC_DRAWS=2000 pytest tests/faults $(FAULTS)
+
+test-all: test test-faults test-cluster  ## Everything
 
 test-cluster: env  ## The Slurm profile on a real Slurm started on this machine; wants root and Debian's slurm packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/slurm.txt
