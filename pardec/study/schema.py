@@ -106,7 +106,7 @@ class Grid(Settings):
     reference: Name | None
     """The arm each cell is paired with at the same workload and shape; null pairs each cell with itself on real
     prompts (A/A)."""
-    sweep: dict[str, list[Any]] = Field(default_factory=dict)
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
     """Settings of the arms' decoders and the values each takes; an arm without a setting is run once."""
     batch: list[Annotated[int, Field(gt=0)]] = Field([1], min_length=1)
     """Prompts decoded together."""

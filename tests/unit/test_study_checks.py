@@ -73,6 +73,7 @@ KINDS = {
             ["90 prompt and 16 new tokens exceed the 96 positions"],
         ),
     ],
+    "a sweep of nothing": [([([*GRID, "sweep"], {"steps": []})], ["grids.0.sweep.steps", "at least 1"])],
     "samples": [
         ([(["measure", "min_samples"], 20), (["measure", "max_samples"], 10)], ["measure.min_samples", "20, above"]),
         ([([*GRID, "measure"], {"min_samples": 7})], ["grids.0.measure.min_samples"]),
