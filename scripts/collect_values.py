@@ -39,14 +39,14 @@ def main() -> None:
 
 def table_files(paths: list[str]) -> list[Path]:
     """The files that tables are read from: a folder's Parquet, else its CSV."""
-    found: list[Path] = []
+    files: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir():
-            found.append(path)
+            files.append(path)
             continue
         held = {file.stem: file for end in ("csv", "parquet") for file in sorted(path.glob(f"*.{end}"))}
-        found += [held[name] for name in TABLES if name in held]
-    return found
+        files += [held[name] for name in TABLES if name in held]
+    return files
 
 
 def as_lines(collected: dict) -> str:

@@ -107,8 +107,8 @@ def written(args: argparse.Namespace, prompts: list[dict]) -> list[dict]:
 
 def named(path: str) -> dict[str, str]:
     """Which set of outputs a file below results/quality belongs to."""
-    _, found, rest = os.path.dirname(path).partition("results/quality/")
-    return {"output_set": rest} if found else {}
+    _, separator, rest = os.path.dirname(path).partition("results/quality/")
+    return {"output_set": rest} if separator else {}
 
 
 if __name__ == "__main__":

@@ -52,8 +52,8 @@ def main() -> None:
             body |= {"kind": None, "nats_per_token": None, "n": 0}
         origin = this.provenance()
         this.seal(arguments.out, {**body, **about, "inputs": origin["inputs"]})
-        found = f"{body['kind']} {body['nats_per_token']:.3f} nats/token" if body["n"] else body["reason"]
-        print(f"{about['model']}: {found} over {body['n']} records")
+        summary = f"{body['kind']} {body['nats_per_token']:.3f} nats/token" if body["n"] else body["reason"]
+        print(f"{about['model']}: {summary} over {body['n']} records")
 
 
 def measured(arguments: argparse.Namespace, records: list[dict], ends: bool) -> dict:
@@ -70,8 +70,8 @@ def measured(arguments: argparse.Namespace, records: list[dict], ends: bool) -> 
         result = exact_likelihood(model, prompts, answers, arguments.seed)
     else:
         progress = Progress("likelihood bound", len(names) * arguments.samples)
-        told = lambda done, total: progress.update(done)  # noqa: E731 (one short name for one use)
-        result = bound_likelihood(model, prompts, answers, names, arguments.samples, arguments.seed, told)
+        advance = lambda done, total: progress.update(done)  # noqa: E731 (one short name for one use)
+        result = bound_likelihood(model, prompts, answers, names, arguments.samples, arguments.seed, advance)
     return {"status": "ok", "reason": None, **as_json(result), "lost": lost}
 
 

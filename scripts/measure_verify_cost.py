@@ -57,9 +57,9 @@ def collect(args: argparse.Namespace) -> None:
     from pardec.models.checkpoints.configs import modules_of
 
     begin = now()
-    told = [alone(number) for number in range(args.processes)]
+    runs = [alone(number) for number in range(args.processes)]
     widths: dict[int, dict] = {}
-    for number, one in enumerate(told):
+    for number, one in enumerate(runs):
         for entry in one["widths"]:
             kept = widths.setdefault(
                 entry["nodes"], {"nodes": entry["nodes"], "samples_ms": [], "process": []}
@@ -76,8 +76,8 @@ def collect(args: argparse.Namespace) -> None:
     )
     body = {
         "model": Path(args.model).name,
-        "device": told[0]["device"],
-        "clock": told[0]["clock"],
+        "device": runs[0]["device"],
+        "clock": runs[0]["clock"],
         "context_tokens": CONTEXT,
         "widths": list(widths.values()),
         "provenance": origin,

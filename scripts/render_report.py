@@ -86,12 +86,12 @@ def files_read(options: argparse.Namespace, material: Material) -> list[Path]:
 
 def find_figures(paths: list[str]) -> dict[str, Path]:
     """SVG files by figure name."""
-    found: dict[str, Path] = {}
+    figures: dict[str, Path] = {}
     for path in map(Path, paths):
         for file in sorted(path.glob("*.svg")) if path.is_dir() else [path]:
             if file.suffix == ".svg":
-                found[file.stem] = file
-    return found
+                figures[file.stem] = file
+    return figures
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
         UserError: no archive of a run, damaged, or unsafe.
     """
     mend = "fetch or write the archive again"
-    found: dict[str, str] = {}
+    unpacked: dict[str, str] = {}
     try:
         with (
             open(path, "rb") as raw,
@@ -107,28 +107,28 @@ def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
                 raise UserError(path, "unpacks to more than the disk holds", "set TMPDIR to a larger disk")
             for member in members:
                 name = _safe(path, member)
-                if name in found:
+                if name in unpacked:
                     raise UserError(path, f"holds {name} twice", mend)
                 known = manifest["files"].get(name)
                 if known is None or member.size != known["bytes"]:
-                    found[name] = ""  # not as the manifest says: named, and never written
+                    unpacked[name] = ""  # not as the manifest says: named, and never written
                     continue
-                found[name] = _write(tar.extractfile(member), to / name)
+                unpacked[name] = _write(tar.extractfile(member), to / name)
             while packed.read(CHUNK):  # the checksum stands at the very end
                 pass
     except (zstandard.ZstdError, tarfile.TarError, EOFError, OSError) as error:
         raise UserError(path, f"is not a readable archive of a run ({error})", mend) from None
     (to / "results").mkdir(exist_ok=True)
-    return list(_differences(manifest["files"], found))
+    return list(_differences(manifest["files"], unpacked))
 
 
-def _differences(files: dict[str, dict], found: dict[str, str]):
-    for name in sorted({*files, *found}):
+def _differences(files: dict[str, dict], unpacked: dict[str, str]):
+    for name in sorted({*files, *unpacked}):
         if name not in files:
             yield name, "is not in the archive's manifest"
-        elif name not in found:
+        elif name not in unpacked:
             yield name, "is in the archive's manifest and not in the archive"
-        elif found[name] != files[name]["sha256"]:
+        elif unpacked[name] != files[name]["sha256"]:
             yield name, "has not the SHA-256 that the archive's manifest gives"
 
 

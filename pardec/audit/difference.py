@@ -190,12 +190,12 @@ def printed(text: str) -> list[Any]:
 
 
 def _pages(right: str, actual: str, slack: float) -> str | None:
-    for expected, said in zip_longest(printed(right), printed(actual)):
-        if isinstance(expected, dict | list) and isinstance(said, dict | list):
-            if where := unlike(expected, said, slack):
+    for expected, shown in zip_longest(printed(right), printed(actual)):
+        if isinstance(expected, dict | list) and isinstance(shown, dict | list):
+            if where := unlike(expected, shown, slack):
                 return f"in the data that it carries, {where}"
-        elif expected != said:
-            return _texts(str(expected), str(said))
+        elif expected != shown:
+            return _texts(str(expected), str(shown))
     return None
 
 

@@ -56,9 +56,15 @@ def stages(run: Run) -> Iterator[Stage]:
     """The jobs that made the run's files above its records, each after those it reads from."""
     for name, rule in (("study", None), ("floors", "record_floors")):
         path = f"results/{name}.json"
-        said = _params(run, f"results/{name}.provenance.json").get("study")
-        if said is not None:
-            words = ("--study", json.dumps(said), *(("--rule", rule) if rule else ()), "--out", path)
+        recorded_study = _params(run, f"results/{name}.provenance.json").get("study")
+        if recorded_study is not None:
+            words = (
+                "--study",
+                json.dumps(recorded_study),
+                *(("--rule", rule) if rule else ()),
+                "--out",
+                path,
+            )
             yield Stage("record_study", (path,), words)
     study = run.json("results/study.json")
     study = study if isinstance(study, dict) else {}

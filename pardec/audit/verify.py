@@ -158,8 +158,10 @@ def _own(run: Run, names: list[str]) -> Iterator[tuple[str, str]]:
                 yield name, f"is the record of another cell ({ident})"
     for origin in run.origins().values():
         for entry in origin.block.get("outputs") or []:
-            own = isinstance(entry, dict) and "content_sha256" in entry and origin.path == entry.get("path")
-            if own and content(run.json(origin.path)) != entry["content_sha256"]:
+            seals_itself = (
+                isinstance(entry, dict) and "content_sha256" in entry and origin.path == entry.get("path")
+            )
+            if seals_itself and content(run.json(origin.path)) != entry["content_sha256"]:
                 yield origin.path, CHANGED
         if "self_sha256" in origin.block and self_hash(origin.block) != origin.block["self_sha256"]:
             yield origin.path, CHANGED

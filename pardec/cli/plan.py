@@ -128,11 +128,13 @@ def small_card(cells: list[CellEstimate]) -> str:
     """What of the study a card of `SMALL_GB` holds."""
     known = [one for one in cells if not one.unknown]
     fit = [one for one in known if one.memory <= SMALL_GB * 1e9]
-    said = f"A {SMALL_GB} GB card holds {len(fit)} of {len(known)} cells"
+    sentence = f"A {SMALL_GB} GB card holds {len(fit)} of {len(known)} cells"
     if not fit:
         least = min((one.memory for one in known), default=0.0)
-        return f"{said}: two models side by side need {least / 1e9:.0f} GB at least" if known else said
-    return f"{said}, up to batch {max(one.batch for one in fit)}"
+        return (
+            f"{sentence}: two models side by side need {least / 1e9:.0f} GB at least" if known else sentence
+        )
+    return f"{sentence}, up to batch {max(one.batch for one in fit)}"
 
 
 def hours(seconds: float) -> str:

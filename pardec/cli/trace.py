@@ -30,13 +30,13 @@ def trace(
     from pardec.cli.guard import console
 
     with open_run(results) as run:
-        found = follow(run, value.removeprefix("#"))
+        chain = follow(run, value.removeprefix("#"))
     page = console()
-    page.print(grown(Tree("", hide_root=True), found.value), soft_wrap=True)
-    page.print("printed in" if found.printed else "printed nowhere", style="bold")
-    for place in found.printed:
+    page.print(grown(Tree("", hide_root=True), chain.value), soft_wrap=True)
+    page.print("printed in" if chain.printed else "printed nowhere", style="bold")
+    for place in chain.printed:
         page.print(f"  {place}", markup=False, soft_wrap=True)
-    if broken(found.value):
+    if broken(chain.value):
         page.print("A file above is not the one that was recorded: see `pardec verify`.", style="bold red")
         raise typer.Exit(1)
 

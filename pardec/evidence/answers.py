@@ -27,7 +27,7 @@ KEY = ("experiment", "experiment_kind")
 def answers(tables: Rows) -> dict[str, dict[str, Any]]:
     """By experiment, in the study's order: {"kind": its kind, "said": pieces}."""
     rows = grouped(tables.get("answers", ()), "experiment")
-    said = {}
+    by_experiment = {}
     for (experiment, kind), cells in grouped(tables.get("cells", ()), *KEY).items():
         if (experiment,) in rows:
             pieces = compared(experiment, rows[experiment,])
@@ -35,8 +35,8 @@ def answers(tables: Rows) -> dict[str, dict[str, Any]]:
             pieces = _noise(tables)
         else:
             pieces = _unpaired(cells)
-        said[experiment] = {"kind": kind, "said": pieces}
-    return said
+        by_experiment[experiment] = {"kind": kind, "said": pieces}
+    return by_experiment
 
 
 def compared(experiment: str, rows: list[Row]) -> list[Piece]:

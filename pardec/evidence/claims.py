@@ -93,8 +93,8 @@ def _mistake(claims: Claims, claim: Claim) -> tuple[list[str], str] | None:
         if words := checker.statement(getattr(claim, key), claim.rows, set()):
             return [key], words
     for number, parts in enumerate(claim.parts):
-        if found := _mistake_of_parts(checker, claim, parts):
-            return ["parts", str(number), *found[0]], found[1]
+        if mistake := _mistake_of_parts(checker, claim, parts):
+            return ["parts", str(number), *mistake[0]], mistake[1]
     texts = {("said",): claim.said}
     for number, parts in enumerate(claim.parts):
         texts |= {("parts", str(number), key): getattr(parts, key) for key in ("name", "said", "short")}
@@ -226,9 +226,9 @@ def judge_claim(claim: Claim, chooser: Chooser) -> Judgement:
     reader.scope.update(_tallies(parts))
     verdict = _verdict(claim, parts, reader)
     scope = {**chosen.rows, **_words(parts), "parts": parts}
-    said = capital(sentence(f"claim {claim.id}: said", claim.said, scope)) if claim.said else ()
+    measured = capital(sentence(f"claim {claim.id}: said", claim.said, scope)) if claim.said else ()
     reason = claim.reasons.open if verdict == NOT_TESTABLE else claim.reasons.decided
-    return Judgement(verdict, said, plain(reason, scope), tuple(parts), tuple(reader.used))
+    return Judgement(verdict, measured, plain(reason, scope), tuple(parts), tuple(reader.used))
 
 
 def _of_parts(parts: Parts) -> Any:
@@ -251,10 +251,12 @@ def _part(
     chosen = chooser.chosen(spec.rows, {**rows, PART: group}, group)
     if chosen.lacking:
         return None
-    own = Reader(chosen.rows)
+    part_reader = Reader(chosen.rows)
     row = group[0] if group else None
-    outcome = _outcome(own.holds(spec.holds, row) if spec.holds else None, own, spec.fails, row)
-    reader.used.update(own.used)
+    outcome = _outcome(
+        part_reader.holds(spec.holds, row) if spec.holds else None, part_reader, spec.fails, row
+    )
+    reader.used.update(part_reader.used)
     scope = {**(row or {}), **chosen.rows}
     where = f"claim {claim.id}: parts"
     short = sentence(where, spec.short, scope) if spec.short else ()
@@ -289,8 +291,8 @@ def tally(way: str, verdicts: Sequence[str]) -> str:
 def _tallies(parts: list[Part]) -> dict[str, Truth]:
     """parts_every, parts_some: what these tallies give, for statements."""
     truths = {REPRODUCED: True, CONTRADICTED: False}
-    found = {way: truths.get(tally(way, [part.verdict for part in parts])) for way in ("every", "some")}
-    return {f"parts_{way}": truth if parts else None for way, truth in found.items()}
+    tallies = {way: truths.get(tally(way, [part.verdict for part in parts])) for way in ("every", "some")}
+    return {f"parts_{way}": truth if parts else None for way, truth in tallies.items()}
 
 
 def _words(parts: list[Part]) -> dict[str, Any]:
@@ -307,12 +309,12 @@ def _words(parts: list[Part]) -> dict[str, Any]:
         return "".join(map(marked, pieces))
 
     def tallied(holds: str = "", fails: str = "", open: str = "") -> str:
-        said = [
+        counts = [
             f"{words} {listed(verdict)}"
             for verdict, words in ((REPRODUCED, holds), (CONTRADICTED, fails), (UNDECIDED, open))
             if words and any(part.verdict == verdict for part in parts)
         ]
-        text = "; ".join(said)
+        text = "; ".join(counts)
         return text[:1].upper() + text[1:]
 
     return {"listed": listed, "tally": tallied}

@@ -82,10 +82,10 @@ class Column:
 
     def lower_is_better(self, row: dict | None = None) -> bool | None:
         """Whether a lower number is the better one in `row`; None where neither direction is, or none is known."""
-        said = self.better
-        if said not in ("higher", "lower", None):
-            said = (row or {}).get(said)
-        return {"lower": True, "higher": False}.get(said)
+        direction = self.better
+        if direction not in ("higher", "lower", None):
+            direction = (row or {}).get(direction)
+        return {"lower": True, "higher": False}.get(direction)
 
 
 def text(description: str, nullable: bool = True, label: str = "") -> Column:
@@ -161,8 +161,8 @@ def plain(name: str, unit: str = "") -> str:
     return name.removesuffix(ends.get(unit, "")).replace("_", " ")
 
 
-def _better(kind: str, said: str | None) -> str | None:
-    return None if said == NEITHER else said or DIRECTION.get(kind)
+def _better(kind: str, direction: str | None) -> str | None:
+    return None if direction == NEITHER else direction or DIRECTION.get(kind)
 
 
 KEY = Column(

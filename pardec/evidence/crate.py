@@ -359,10 +359,10 @@ class _Crate:
         if inside is None and Path(path).is_relative_to(self.root):
             inside = Path(path).relative_to(self.root).as_posix()
         ident = quote(inside, safe="/=,+") if inside else f"#outside/{quote(path, safe='/=,+')}"
-        if (found := self.added.get(ident)) is not None:
-            if types and found.type == "File":
-                found.properties()["@type"] = ["File", *types]
-            return found
+        if (entity := self.added.get(ident)) is not None:
+            if types and entity.type == "File":
+                entity.properties()["@type"] = ["File", *types]
+            return entity
         facts: dict[str, Any] = {"@type": ["File", *types] if types else "File", "name": path}
         if not inside:
             facts = {
@@ -381,8 +381,8 @@ class _Crate:
 
     def _thing(self, ident: str, kind: str, **facts: Any) -> Any:
         """A contextual entity, once by its id."""
-        found = self.added.get(ident)
-        return found or self._add(model.ContextEntity(self.crate, ident, {"@type": kind, **facts}))
+        entity = self.added.get(ident)
+        return entity or self._add(model.ContextEntity(self.crate, ident, {"@type": kind, **facts}))
 
     def _add(self, entity: Any) -> Any:
         # The library's own look-up by id goes through every entity.

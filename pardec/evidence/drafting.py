@@ -94,14 +94,14 @@ def _trial(record: Source) -> Trial:
 
 def _side(cell: dict[str, Any], samples: list[Sample], outputs: list[dict] | None) -> Side:
     useful = {prompt_of(sample): sample["useful"] for sample in samples}
-    told = {str(output["prompt"]): output for output in outputs or ()}
+    by_prompt = {str(output["prompt"]): output for output in outputs or ()}
     return Side(
         cell["arm"],
         cell,
         samples,
-        {prompt: tuple(output["tokens"][: useful.get(prompt)]) for prompt, output in told.items()},
-        {prompt: output["margins"] for prompt, output in told.items() if output.get("margins")},
-        {p: output["behind_ulp"] for p, output in told.items() if output.get("behind_ulp") is not None},
+        {prompt: tuple(output["tokens"][: useful.get(prompt)]) for prompt, output in by_prompt.items()},
+        {prompt: output["margins"] for prompt, output in by_prompt.items() if output.get("margins")},
+        {p: output["behind_ulp"] for p, output in by_prompt.items() if output.get("behind_ulp") is not None},
     )
 
 
@@ -119,8 +119,8 @@ def taus(samples: Iterable[Sample]) -> list[float]:
 
 def tau(samples: list[Sample]) -> float | None:
     """Tokens over verifications."""
-    found = taus(samples)
-    return sum(found) / len(found) if found else None
+    lengths = taus(samples)
+    return sum(lengths) / len(lengths) if lengths else None
 
 
 def depth(cycle: dict[str, Any]) -> int | None:
@@ -180,9 +180,9 @@ def greedy_outputs(of: Iterable[Trial]) -> dict[tuple, Greedy]:
     for trial in of:
         for side in filter(None, (trial.own, trial.other)):
             if side.cell["decoder"] == SEQUENTIAL and not side.sampled:
-                told = known.setdefault(_shape(trial, side), Greedy())
-                told.tokens = {**side.outputs, **told.tokens}
-                told.reach = max(told.reach, *side.behind.values(), 0.0)
+                target = known.setdefault(_shape(trial, side), Greedy())
+                target.tokens = {**side.outputs, **target.tokens}
+                target.reach = max(target.reach, *side.behind.values(), 0.0)
     return known
 
 
@@ -191,17 +191,17 @@ def held(trial: Trial, prompt: str, greedy: dict[tuple, Greedy]) -> dict[str, An
     the best logit exceeds the second there; behind: how far its worst token lies behind the best. Empty where outputs
     are drawn, or no sequential arm wrote any."""
     target = greedy.get(_shape(trial, trial.own))
-    own = trial.own.outputs.get(prompt)
+    tokens = trial.own.outputs.get(prompt)
     right = target.tokens.get(prompt) if target else None
-    if trial.own.sampled or own is None or right is None:
+    if trial.own.sampled or tokens is None or right is None:
         return {}
     behind = trial.own.behind.get(prompt)
-    at = parting(own, right)
+    at = parting(tokens, right)
     if at is None:
         return {"lossless": True, "behind": behind}
     margins = trial.own.margins.get(prompt) or []
     return {
-        "lossless": faithful(own, right, trial.own.cell.get("precision"), behind, target.reach),
+        "lossless": faithful(tokens, right, trial.own.cell.get("precision"), behind, target.reach),
         "parts_at": at,
         "margin": margins[at] if at < len(margins) else None,
         "behind": behind,

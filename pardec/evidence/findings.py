@@ -45,16 +45,18 @@ class Finding:
 
 
 def finding(
-    name: str, table: str, rows: Iterable[Row], value: float, description: str, **more: Any
+    name: str, table: str, rows: Iterable[Row], value: float, description: str, **fields: Any
 ) -> Finding:
     """The finding `finding/<name>`, from `rows` of `table`; more: fields of `Finding`."""
     keys = tuple(row["key"] for row in rows)
-    return Finding(f"finding/{slug(name)}", table, keys, value, description, **more)
+    return Finding(f"finding/{slug(name)}", table, keys, value, description, **fields)
 
 
-def counted(name: str, table: str, of: list[Row], kept: list[Row], description: str, **more: Any) -> Finding:
+def counted(
+    name: str, table: str, of: list[Row], kept: list[Row], description: str, **fields: Any
+) -> Finding:
     """How many `of` the rows are `kept`; it rests on the kept ones, or on all where none is."""
-    return finding(name, table, kept or of, len(kept), description, n=len(of), **more)
+    return finding(name, table, kept or of, len(kept), description, n=len(of), **fields)
 
 
 def sizes(tables: Rows) -> Iterator[Finding]:

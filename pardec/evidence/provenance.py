@@ -92,13 +92,13 @@ def sidecar(path: str | Path) -> Path:
 
 
 def write_sidecar(
-    paths: Sequence[str | Path], argv: Sequence[str], begin: str, inputs: Iterable[str | Path], **more: Any
+    paths: Sequence[str | Path], argv: Sequence[str], begin: str, inputs: Iterable[str | Path], **facts: Any
 ) -> None:
     """Write beside the first of `paths` where all of them came from.
 
     paths: files this script has just written. argv, begin, inputs, more: see `provenance`.
     """
-    write_json(sidecar(paths[0]), signed(provenance(argv, begin, inputs, outputs=paths, **more)))
+    write_json(sidecar(paths[0]), signed(provenance(argv, begin, inputs, outputs=paths, **facts)))
 
 
 def signed(block: dict[str, Any]) -> dict[str, Any]:
@@ -136,14 +136,14 @@ def hashed(paths: Iterable[str | Path]) -> list[dict[str, str]]:
 
 def flags(words: Sequence[str]) -> dict[str, Any]:
     """Arguments as {name: value}: a list where several follow one flag; JSON objects and lists are read."""
-    found: dict[str, list[Any]] = {}
+    arguments: dict[str, list[Any]] = {}
     for word in map(str, words):
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
-            found.setdefault(name, []).extend([_parsed(value)] if equals else [])
-        elif found:
-            found[next(reversed(found))].append(_parsed(word))
-    return {name: values[0] if len(values) == 1 else values or True for name, values in found.items()}
+            arguments.setdefault(name, []).extend([_parsed(value)] if equals else [])
+        elif arguments:
+            arguments[next(reversed(arguments))].append(_parsed(word))
+    return {name: values[0] if len(values) == 1 else values or True for name, values in arguments.items()}
 
 
 def _parsed(word: str) -> Any:

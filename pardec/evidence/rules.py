@@ -286,19 +286,21 @@ def divided(rows: Rows, parts: Parts, scope: Mapping[str, Any]) -> list[Rows]:
     for row in rows:
         key = tuple(_plain(reader.evaluate(one, row)) for one in parts.by)
         groups.setdefault(key, []).append(row)
-    found = [Rows(sort(group, parts.order)) for group in groups.values()]
+    kept_groups = [Rows(sort(group, parts.order)) for group in groups.values()]
     if parts.keep:
-        found = [group for group in found if Reader({**scope, PART: group}).holds(parts.keep, group[0])]
+        kept_groups = [
+            group for group in kept_groups if Reader({**scope, PART: group}).holds(parts.keep, group[0])
+        ]
     if parts.longest:
         best: dict[Any, Rows] = {}
-        for group in found:
+        for group in kept_groups:
             name = group[0].data[parts.longest]
             if len(group) > len(best.get(name, ())):
                 best[name] = group
-        found = list(best.values())
-    if parts.pick and found:
-        found = [max(found, key=lambda group: _rank(group[0], *parts.pick.split()))]
-    return sorted(found, key=lambda group: [_sortable(group[0].data[c]) for c in parts.sort])
+        kept_groups = list(best.values())
+    if parts.pick and kept_groups:
+        kept_groups = [max(kept_groups, key=lambda group: _rank(group[0], *parts.pick.split()))]
+    return sorted(kept_groups, key=lambda group: [_sortable(group[0].data[c]) for c in parts.sort])
 
 
 def _plain(value: Any) -> Any:
@@ -365,8 +367,8 @@ class Checker:
                     if column not in self.columns(name, among, part):
                         return f"reads {name}.{column}, but {name!r} has no such column"
                     continue
-                own = columns.union(*(self.columns(one, among, part) for one in inside))
-                if not (selected or name in own or name in CONSTANTS or name.startswith("parts_")):
+                inner_columns = columns.union(*(self.columns(one, among, part) for one in inside))
+                if not (selected or name in inner_columns or name in CONSTANTS or name.startswith("parts_")):
                     return f"reads {name!r}, which is neither a selection nor a column"
         except StatementError as error:
             return str(error)

@@ -109,16 +109,16 @@ def sentence(where: str, text: str, scope: Mapping[str, Any]) -> tuple[Piece, ..
         UserError: the template asks for what is not there, or its own words hold a digit: a number is a value.
     """
     try:
-        said = pieces(" ".join(template(text).render(**scope).split()))
-        said = () if said == (".",) else said
+        parts = pieces(" ".join(template(text).render(**scope).split()))
+        parts = () if parts == (".",) else parts
     except TemplateError as error:
         raise UserError(
             where, f"cannot be filled in ({error})", "correct the sentence's placeholders"
         ) from None
-    typed = next((piece for piece in said if isinstance(piece, str) and re.search(r"\d", piece)), None)
+    typed = next((piece for piece in parts if isinstance(piece, str) and re.search(r"\d", piece)), None)
     if typed:
         raise UserError(where, f"types a number ({typed.strip()!r})", "name the column: {{ rows.column }}")
-    return said
+    return parts
 
 
 def capital(said: tuple[Piece, ...]) -> tuple[Piece, ...]:

@@ -348,9 +348,11 @@ def _pair_weights(p: NDArray, b: NDArray, rng: np.random.Generator) -> NDArray[n
         return weights[weights.sum(axis=1) > 0]
     weights = np.zeros((RESAMPLES, p.size), dtype=np.int64)
     for prompt in range(prompt_count):
-        own = np.flatnonzero(p == prompt)
+        of_prompt = np.flatnonzero(p == prompt)
         # A prompt drawn k times contributes k times as many draws among its own blocks.
-        weights[:, own] = rng.multinomial(drawn[:, prompt] * own.size, np.full(own.size, 1 / own.size))
+        weights[:, of_prompt] = rng.multinomial(
+            drawn[:, prompt] * of_prompt.size, np.full(of_prompt.size, 1 / of_prompt.size)
+        )
     return weights
 
 

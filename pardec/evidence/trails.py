@@ -21,10 +21,10 @@ def trail(path: str | Path) -> dict[str, Any]:
     """
     body = read_json(path)
     origin = body.get("provenance") or {}
-    found: dict[str, Any] = {key: origin[key] for key in KEPT if key in origin}
-    found["sha256"] = sha256(path)
+    entry: dict[str, Any] = {key: origin[key] for key in KEPT if key in origin}
+    entry["sha256"] = sha256(path)
     if "cell" in body:
-        found |= {
+        entry |= {
             "status": body["status"],
             "launch": body["launch"],
             "stop": body.get("stop"),
@@ -34,11 +34,11 @@ def trail(path: str | Path) -> dict[str, Any]:
         }
     if "metrics" in body:
         main = body["metrics"].get(body["main"]) or {}
-        found |= {
+        entry |= {
             "metric": body["main"],
             "per_prompt": [_short(value) for value in main.get("per_prompt") or []],
         }
-    return found
+    return entry
 
 
 def _latencies(samples: list[dict]) -> list[float]:

@@ -83,21 +83,21 @@ def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
     Raises:
         UserError: a file is missing, damaged, or no table of this project.
     """
-    found = {}
+    published = {}
     for name in _names(paths):
         path = locate(name, list(map(str, paths)))
         frame = TABLES.load(name).read(path)
         rows = rows_of(frame)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        found[name] = Published(TABLES.load(name), str(path), digest, rows, _command(path))
-    return found
+        published[name] = Published(TABLES.load(name), str(path), digest, rows, _command(path))
+    return published
 
 
 def _command(path: Path) -> str:
     """What its sidecar says; without one what Snakemake is told in a study of its own."""
     paper = path.with_suffix(".provenance.json")
-    told = read_json(paper).get("command") if paper.is_file() else None
-    return told or f"snakemake --cores 1 {path}"
+    command = read_json(paper).get("command") if paper.is_file() else None
+    return command or f"snakemake --cores 1 {path}"
 
 
 def _names(paths: Iterable[str | Path]) -> list[str]:

@@ -108,12 +108,12 @@ def effect(ratios: Iterable[Ratio]) -> Effect | None:
     for ratio in good:
         by_run[ratio.run].append(ratio)
         by_workload[ratio.workload].append(ratio)
-    runs = {run: _estimate(_strata(own)) for run, own in sorted(by_run.items())}
-    chances = [_no_effect(_strata(own)) for own in by_run.values()]
+    runs = {run: _estimate(_strata(group)) for run, group in sorted(by_run.items())}
+    chances = [_no_effect(_strata(group)) for group in by_run.values()]
     return Effect(
         _estimate(_strata(good)),
         runs,
-        {name: _estimate(_strata(own)) for name, own in sorted(by_workload.items())},
+        {name: _estimate(_strata(group)) for name, group in sorted(by_workload.items())},
         None if None in chances else max(chances),
     )
 
@@ -123,7 +123,7 @@ def _strata(ratios: Sequence[Ratio]) -> list[NDArray[np.float64]]:
     logs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for ratio in ratios:
         logs[ratio.workload][ratio.prompt].append(math.log(ratio.value))
-    return [np.array([np.mean(own) for own in prompts.values()]) for _, prompts in sorted(logs.items())]
+    return [np.array([np.mean(values) for values in prompts.values()]) for _, prompts in sorted(logs.items())]
 
 
 def _estimate(strata: list[NDArray]) -> Estimate:
@@ -177,13 +177,13 @@ def decide(found: Effect | None, facts: Facts, margin: float, p: float | None, t
     return _by_interval(found, margin, p, tests)
 
 
-def _lacking(found: Effect, facts: Facts) -> str | None:
+def _lacking(effect: Effect, facts: Facts) -> str | None:
     """What the evidence still lacks, or None."""
-    if len(found.runs) < LEAST_RUNS:
+    if len(effect.runs) < LEAST_RUNS:
         return "its evidence is incomplete: there are no two separate runs"
-    if found.pooled.n < LEAST_PROMPTS or len(found.workloads) < LEAST_WORKLOADS:
+    if effect.pooled.n < LEAST_PROMPTS or len(effect.workloads) < LEAST_WORKLOADS:
         return "its evidence is incomplete: too few prompts or workloads"
-    if found.pooled.low is None or any(run.low is None for run in found.runs.values()):
+    if effect.pooled.low is None or any(run.low is None for run in effect.runs.values()):
         return "its evidence is incomplete: some workload has a single prompt"
     if facts.lossless is None and not facts.by_law:
         return "its evidence is incomplete: its outputs were held against no greedy ones"
@@ -192,31 +192,31 @@ def _lacking(found: Effect, facts: Facts) -> str | None:
     return None
 
 
-def _by_interval(found: Effect, margin: float, p: float | None, tests: int) -> Decision:
-    pooled, runs = found.pooled, found.runs.values()
+def _by_interval(effect: Effect, margin: float, p: float | None, tests: int) -> Decision:
+    pooled, runs = effect.pooled, effect.runs.values()
     sure = p is not None and p < ALPHA
     if 1 - margin < pooled.low and pooled.high < 1 + margin:
         return Decision(EQUIVALENT, "its interval lies within what counts as no difference")
-    hurt = _hurt(found)
+    hurt = _hurt(effect)
     if sure and all(run.low > 1 + margin for run in runs):
         if not hurt:
             return Decision(VALIDATED, "its interval lies above one by more than noise in every run")
         return Decision(INCONCLUSIVE, f"it gains on the whole and loses on {', '.join(hurt)}")
     if sure and all(run.high < 1 for run in runs):
         return Decision(REJECTED, "its interval lies below one in every run")
-    return Decision(INCONCLUSIVE, _left_open(found, sure), prompts_needed(found, margin, tests))
+    return Decision(INCONCLUSIVE, _left_open(effect, sure), prompts_needed(effect, margin, tests))
 
 
-def _hurt(found: Effect) -> list[str]:
+def _hurt(effect: Effect) -> list[str]:
     """Workloads on which the idea surely loses."""
-    return [name for name, own in found.workloads.items() if own.high is not None and own.high < 1]
+    return [name for name, ratio in effect.workloads.items() if ratio.high is not None and ratio.high < 1]
 
 
-def _left_open(found: Effect, sure: bool) -> str:
+def _left_open(effect: Effect, sure: bool) -> str:
     """Why neither a gain nor a loss nor equality is shown."""
-    if found.pooled.low < 1 < found.pooled.high:
+    if effect.pooled.low < 1 < effect.pooled.high:
         return "its interval allows a gain and a loss"
-    if any(run.low <= 1 <= run.high for run in found.runs.values()):
+    if any(run.low <= 1 <= run.high for run in effect.runs.values()):
         return "one run's own interval includes one"
     if not sure:
         return "among so many ideas such a difference may be chance"
@@ -238,23 +238,23 @@ def prompts_needed(found: Effect, margin: float, tests: int = 1) -> int | None:
     same = _prompts(found.pooled, min(above - middle, middle - below))
     gain = max(_prompts(run, math.log(run.value) - above) for run in found.runs.values())
     loss = max(_prompts(run, -math.log(run.value)) for run in found.runs.values())
-    told = _prompts_of_test(found, tests)
-    fewest = min(same, math.inf if _hurt(found) else max(gain, told), max(loss, told))
+    by_test = _prompts_of_test(found, tests)
+    fewest = min(same, math.inf if _hurt(found) else max(gain, by_test), max(loss, by_test))
     return None if math.isinf(fewest) else max(found.pooled.n + 1, math.ceil(fewest))
 
 
-def _prompts(found: Estimate, room: float) -> float:
+def _prompts(estimate: Estimate, room: float) -> float:
     """Prompts at which an interval's half-width, in logarithms, is `room`; infinite where there is none."""
-    half = (math.log(found.high) - math.log(found.low)) / 2
-    return found.n * (half / room) ** 2 if room > 1e-6 else math.inf
+    half = (math.log(estimate.high) - math.log(estimate.low)) / 2
+    return estimate.n * (half / room) ** 2 if room > 1e-6 else math.inf
 
 
-def _prompts_of_test(found: Effect, tests: int) -> float:
+def _prompts_of_test(effect: Effect, tests: int) -> float:
     """Prompts at which p would be small enough among `tests` ideas, by the normal law that Student's t approaches."""
-    if found.p is None or found.p >= 1:
+    if effect.p is None or effect.p >= 1:
         return math.inf
-    needed, shown = stats.norm.isf(ALPHA / 2 / tests), stats.norm.isf(found.p / 2)
-    return found.pooled.n * (needed / shown) ** 2
+    needed, shown = stats.norm.isf(ALPHA / 2 / tests), stats.norm.isf(effect.p / 2)
+    return effect.pooled.n * (needed / shown) ** 2
 
 
 def judge_ideas(rows: list[Row], values: Values, path: str | Path | None = None) -> dict[str, Any]:
@@ -305,7 +305,7 @@ def _judged(ideas: Ideas, idea: Idea, rows: list[Row], values: Values) -> dict[s
 
 
 def _setting(row: Row, values: Values) -> dict[str, Any]:
-    said = sentence(row)
+    pieces = sentence(row)
     same = ("arm", "words", "deciding", "against", "status", "tau_status", "margin", "lossless", "control")
     return {
         **{column: row[column] for column in (*same, "prompts", "workloads")},
@@ -315,8 +315,8 @@ def _setting(row: Row, values: Values) -> dict[str, Any]:
         "tau_ratio": _interval(row, "tau_ratio"),
         "p": row["speed_p"],
         "prompts_needed": row["speed_prompts_needed"],
-        "sentence": text_of(said, values),
-        "said": said,
+        "sentence": text_of(pieces, values),
+        "said": pieces,
     }
 
 
@@ -332,15 +332,15 @@ def sentence(row: Row) -> list[Piece]:
         return [f"{PLAIN[PROPOSED]}: {row['speed_reason']}."]
     if row["speed_status"] == row["status"] and row["ratio"] is None:
         return _instrument(row)
-    said: list[Piece] = [f"{_plain(row)}: throughput is "]
-    said += [cell("ideas", row, "ratio"), " of ", *_against(row), f"; {row['speed_reason']}"]
+    pieces: list[Piece] = [f"{_plain(row)}: throughput is "]
+    pieces += [cell("ideas", row, "ratio"), " of ", *_against(row), f"; {row['speed_reason']}"]
     if row["status"] == INCONCLUSIVE and row["speed_prompts_needed"] is not None:
-        said += [" (about ", cell("ideas", row, "speed_prompts_needed"), " would settle it)"]
+        pieces += [" (about ", cell("ideas", row, "speed_prompts_needed"), " would settle it)"]
     if row["tau_ratio"] is not None:
-        said += ["; tau goes from ", cell("ideas", row, "reference_tau"), " to ", cell("ideas", row, "tau")]
+        pieces += ["; tau goes from ", cell("ideas", row, "reference_tau"), " to ", cell("ideas", row, "tau")]
         spoiled = row["lossless"] is False or row["control"] is False or row["fell_back"] or row["peeked"]
-        said += [] if spoiled or row["tau_status"] not in TAU else [f", {TAU[row['tau_status']]}"]
-    return [*said, "."]
+        pieces += [] if spoiled or row["tau_status"] not in TAU else [f", {TAU[row['tau_status']]}"]
+    return [*pieces, "."]
 
 
 def _plain(row: Row) -> str:
@@ -356,7 +356,10 @@ def _against(row: Row) -> list[Piece]:
 
 
 def _instrument(row: Row) -> list[Piece]:
-    said: list[Piece] = [f"{row['status'].capitalize()}: {row['speed_reason']}"]
+    pieces: list[Piece] = [f"{row['status'].capitalize()}: {row['speed_reason']}"]
     if row["accounted_share"] is not None:
-        said += ["; the least share of cycle time in named phases is ", cell("ideas", row, "accounted_share")]
-    return [*said, "."]
+        pieces += [
+            "; the least share of cycle time in named phases is ",
+            cell("ideas", row, "accounted_share"),
+        ]
+    return [*pieces, "."]

@@ -31,9 +31,9 @@ def read_yaml(path: Path, kind: type[Model]) -> Model:
         return kind.model_validate(content)
     except ValidationError as error:
         first, count = error.errors()[0], error.error_count()
-        more = f" (and {count - 1} more mistakes)" if count > 1 else ""
+        others = f" (and {count - 1} more mistakes)" if count > 1 else ""
         raise fault(
-            path, list(map(str, first["loc"])), WORDS.get(first["type"], first["msg"].lower()) + more
+            path, list(map(str, first["loc"])), WORDS.get(first["type"], first["msg"].lower()) + others
         ) from None
 
 

@@ -55,9 +55,9 @@ class _Reader(HTMLParser):
 
     def _check(self, words: str, place: str) -> None:
         left = TERMS.sub("", words)
-        found = re.search(r"\d", left)
-        if found:
-            around = " ".join(left[max(found.start() - 40, 0) : found.end() + 40].split())
+        digit = re.search(r"\d", left)
+        if digit:
+            around = " ".join(left[max(digit.start() - 40, 0) : digit.end() + 40].split())
             self.bare.append(f"<{place}> … {around} …")
 
 
@@ -76,11 +76,11 @@ def check_digits(html: str) -> None:
     Raises:
         UserError: lists the first places.
     """
-    found = bare_digits(html)
-    if found:
-        places = "\n  ".join(found[:10])
+    digits = bare_digits(html)
+    if digits:
+        places = "\n  ".join(digits[:10])
         raise UserError(
             "report",
-            f"{len(found)} digit(s) without a source:\n  {places}",
+            f"{len(digits)} digit(s) without a source:\n  {places}",
             "print it with value(id) or cfg(key)",
         )

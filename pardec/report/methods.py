@@ -42,7 +42,7 @@ def _models(study: Study) -> set[str]:
     scorers = {workload["scorer"] for workload in workloads if workload.get("scorer")}
     likelihood = (study.get("likelihood") or {}).get("models") or []
     # A model may start from another one's weights.
-    found = written | scorers | set(likelihood)
-    return found | {
-        entry["init"] for name, entry in study["models"].items() if name in found and entry.get("init")
+    names = written | scorers | set(likelihood)
+    return names | {
+        entry["init"] for name, entry in study["models"].items() if name in names and entry.get("init")
     }

@@ -101,7 +101,7 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "cfg": _with_template(book.cfg),
         "raw": Book.raw,
         "rows": functools.cache(lambda name: reading_order(material.tables.get(name, []))),
-        "groups": lambda found, column: groups_of(found, column, list(material.study.get("workloads") or ())),
+        "groups": lambda rows, column: groups_of(rows, column, list(material.study.get("workloads") or ())),
         "present": lambda need: _present(need, material),
         "jobs": material.jobs,
         "diagram": lambda: stages.diagram(material.jobs, material.files),
@@ -133,13 +133,13 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
 def questions(material: Material) -> list[dict[str, Any]]:
     """Each experiment of the study with its question, the answer to it, and the section that tells more."""
     asked = material.study.get("experiments") or {}
-    found = []
+    listed = []
     for name, answer in material.answers.items():
         kind = answer["kind"]
         section = kind if kind in SECTIONS and material.tables.get(kind) else None
         question = (asked.get(name) or {}).get("question") or ""
-        found.append({"id": name, "question": question, "said": answer["said"], "section": section})
-    return found
+        listed.append({"id": name, "question": question, "said": answer["said"], "section": section})
+    return listed
 
 
 def _present(need: str | None, material: Material) -> bool:

@@ -34,8 +34,8 @@ def pack(jobs: Jobs) -> dict[str, Any]:
 def graph(jobs: Jobs, files: Iterable[str]) -> dict[str, list[str]]:
     """Rule -> rules it reads from, this page included: it reads from the makers of `files`."""
     makers = {path: job["rule"] for job in jobs["jobs"] for path in job["outputs"]}
-    found = {stage["rule"]: list(stage["after"]) for stage in jobs["stages"]}
-    return {**found, PAGE: sorted({makers[path] for path in files if path in makers} - {PAGE})}
+    after = {stage["rule"]: list(stage["after"]) for stage in jobs["stages"]}
+    return {**after, PAGE: sorted({makers[path] for path in files if path in makers} - {PAGE})}
 
 
 def diagram(jobs: Jobs, files: Iterable[str]) -> Markup:
@@ -48,8 +48,8 @@ def diagram(jobs: Jobs, files: Iterable[str]) -> Markup:
 
 def _box(rule: str, count: int) -> Box:
     words = f"{count} {'job' if count == 1 else 'jobs'}"
-    told = {"data-stage": rule, "data-source": "results/jobs.json", "role": "button", "tabindex": "0"}
-    return Box(rule, words, {**told, "aria-label": f"{rule}, {words}"})
+    attributes = {"data-stage": rule, "data-source": "results/jobs.json", "role": "button", "tabindex": "0"}
+    return Box(rule, words, {**attributes, "aria-label": f"{rule}, {words}"})
 
 
 def _seconds(job: dict[str, Any]) -> float:

@@ -50,33 +50,33 @@ class ModelEstimate:
 
 def estimate_models(plan: Plan) -> list[ModelEstimate]:
     """Every model that the study uses."""
-    size, known, found = SIZES[plan.study.precision], _facts(plan), []
+    size, known, sizes = SIZES[plan.study.precision], _facts(plan), []
     fetched: set[tuple[str, str]] = set()
     for name in plan.models:
         settings = plan.study.models[name]
         facts = known[name]
         if facts is None:
-            found.append(ModelEstimate(name, settings.source, None, None, None))
+            sizes.append(ModelEstimate(name, settings.source, None, None, None))
             continue
         # Published checkpoints of this size are stored in 16 bits.
         download = 0.0
         if settings.source == "hub" and (commit := (settings.repo, settings.revision)) not in fetched:
             fetched.add(commit)
             download = 2.0 * facts.parameters
-        found.append(
+        sizes.append(
             ModelEstimate(name, settings.source, facts.parameters, facts.weight_bytes(size), download)
         )
-    return found
+    return sizes
 
 
 def _facts(plan: Plan) -> dict[str, ModelInfo | None]:
     """Of every model, quantised where the study wants it so."""
-    size, found = SIZES[plan.study.precision], {}
+    size, by_model = SIZES[plan.study.precision], {}
     for name in plan.models:
         settings = plan.study.models[name]
         facts, how = info_of_settings(settings), getattr(settings, "quantise", None)
-        found[name] = quantised_info(facts, how, size) if facts is not None and how else facts
-    return found
+        by_model[name] = quantised_info(facts, how, size) if facts is not None and how else facts
+    return by_model
 
 
 def estimate_cells(plan: Plan, card: Card) -> list[CellEstimate]:

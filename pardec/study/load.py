@@ -72,14 +72,14 @@ def command_line(entries: Iterable[str]) -> dict[str, Any]:
     Raises:
         UserError: a value is no YAML.
     """
-    said: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for entry in entries:
         key, _, text = entry.partition("=")
         try:
-            said[key] = yaml.safe_load(text)
+            values[key] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise UserError(f"--config: {key}", f"is not YAML ({error})", "quote the value") from None
-    return said
+    return values
 
 
 def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -292,15 +292,15 @@ def place(path: list[str], files: list, shown: str | None = None) -> str:
     return f"{best[1]}: {shown}"
 
 
-def _has(said: Any, path: list[str]) -> bool:
+def _has(config: Any, path: list[str]) -> bool:
     """Whether what the command line said reaches `path`, or a value that holds it."""
     for step in path:
-        if isinstance(said, Mapping) and step in said:
-            said = said[step]
-        elif isinstance(said, list) and step.isdigit() and int(step) < len(said):
-            said = said[int(step)]
+        if isinstance(config, Mapping) and step in config:
+            config = config[step]
+        elif isinstance(config, list) and step.isdigit() and int(step) < len(config):
+            config = config[int(step)]
         else:
-            return not isinstance(said, (Mapping, list))
+            return not isinstance(config, (Mapping, list))
     return True
 
 

@@ -200,12 +200,12 @@ class Plan(Files):
     @cached_property
     def _heirs(self) -> dict[str, int]:
         """How long a chain of models waits for each."""
-        found = dict.fromkeys(self.models, 0)
+        heirs = dict.fromkeys(self.models, 0)
         for _ in self.models:
             for name in self.models:
                 for parent in self.parents(name):
-                    found[parent] = max(found[parent], found[name] + 1)
-        return found
+                    heirs[parent] = max(heirs[parent], heirs[name] + 1)
+        return heirs
 
 
 def read_plan(root: Path, configfiles: Sequence[str | Path] = (), said: Iterable[str] = ()) -> Plan:

@@ -36,11 +36,11 @@ class _Documented(GenerateJsonSchema):
     """Each key described by the text below it in the source."""
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
-        found = super().model_schema(schema)
-        for name, entry in found.get("properties", {}).items():
+        schema_of_model = super().model_schema(schema)
+        for name, entry in schema_of_model.get("properties", {}).items():
             if meaning := _meaning(schema["cls"], name):
                 entry.setdefault("description", meaning)
-        return found
+        return schema_of_model
 
 
 def _meaning(model: type[BaseModel], name: str) -> str:
@@ -74,12 +74,12 @@ def reference() -> str:
     waiting: list[tuple[str, str, type[BaseModel], set[str]]] = [("", "", Study, set())]
     seen: set[type[BaseModel]] = set()
     while waiting:
-        path, kind, model, told = waiting.pop(0)
+        path, kind, model, key = waiting.pop(0)
         if model in seen:
             continue
         seen.add(model)
-        rows = {name: row for name, row in _rows(model).items() if name not in told}
-        if rows or not told:
+        rows = {name: row for name, row in _rows(model).items() if name not in key}
+        if rows or not key:
             parts.append(_section(path, kind, model.__doc__ or "", rows))
         for name, field in model.model_fields.items():
             inner = _models(field.annotation)
@@ -94,8 +94,8 @@ def reference() -> str:
 
 def _kind(model: type[BaseModel]) -> str:
     """What tells a model from the others of its union, as `source: path`."""
-    told = ((key, _literal(model, key)) for key in ("source", "decoder", "family", "name"))
-    return next((f"{key}: {value}" for key, value in told if value), "")
+    literals = ((key, _literal(model, key)) for key in ("source", "decoder", "family", "name"))
+    return next((f"{key}: {value}" for key, value in literals if value), "")
 
 
 def _shared(models: list[type[BaseModel]]) -> dict[str, str]:
@@ -121,10 +121,12 @@ def _rows(model: type[BaseModel]) -> dict[str, str]:
 
 def _section(path: str, kind: str, about: str, rows: dict[str, str]) -> str:
     title = f"`{path}`" if path else "Top level"
-    said = f"\n{_first_paragraph(about)}\n" if about and "Settings" not in about[:20] else ""
+    paragraph = f"\n{_first_paragraph(about)}\n" if about and "Settings" not in about[:20] else ""
     head = f"## {title}{f' with `{kind}`' if kind else ''}"
     return (
-        "\n".join([head, said, "| key | value | default | meaning |", "|---|---|---|---|", *rows.values()])
+        "\n".join(
+            [head, paragraph, "| key | value | default | meaning |", "|---|---|---|---|", *rows.values()]
+        )
         + "\n"
     )
 
@@ -187,13 +189,13 @@ def _type(annotation: Any, field: FieldInfo | None = None) -> str:
 
 def _bounds(metadata: Any) -> str:
     signs = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤"}
-    found = [
+    bounds = [
         f"{sign} {getattr(item, name):g}"
         for item in metadata
         for name, sign in signs.items()
         if getattr(item, name, None) is not None
     ]
-    return f" {', '.join(found)}" if found else ""
+    return f" {', '.join(bounds)}" if bounds else ""
 
 
 def _default(field: FieldInfo) -> str:

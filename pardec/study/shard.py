@@ -24,10 +24,10 @@ class Shard:
         Raises:
             UserError: no two whole numbers, or a part that does not exist.
         """
-        found = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", said) if isinstance(said, str) else None
-        if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", said) if isinstance(said, str) else None
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise UserError("--config: shard", f"is {said!r}", "say which of how many, as in shard=2/8")
-        return cls(int(found[1]), int(found[2]))
+        return cls(int(match[1]), int(match[2]))
 
     def of_cells(self, ids: Iterable[str], model: Callable[[str], str]) -> list[str]:
         """The ids of this part, in the order they came: every id is in exactly one part, parts differ by one at most.

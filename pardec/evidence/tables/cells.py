@@ -54,8 +54,8 @@ def reach(row: dict[str, Any]) -> float | None:
 
 def noise_floor(rows: list[dict[str, Any]]) -> float | None:
     """The farthest that any A/A cell among `rows` lies from 1; None without A/A cells."""
-    found = [reach(row) for row in rows if row["experiment_kind"] == "noise"]
-    return max((one for one in found if one is not None), default=None)
+    reaches = [reach(row) for row in rows if row["experiment_kind"] == "noise"]
+    return max((one for one in reaches if one is not None), default=None)
 
 
 def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> dict[str, Any]:
@@ -95,11 +95,11 @@ def scored(record: Source, reference_path: str | None, inputs: Inputs) -> dict[s
     path = cell.get("quality")
     row = comparison.quality(path, reference_path, inputs.scores, inputs.study("margins"), tokens["lossless"])
     score = inputs.scores[path].body if path in inputs.scores else {}
-    told = {
+    score_columns = {
         "quality_status": score.get("status", "ok") if score else None,
         "quality_reason": score.get("reason"),
     }
-    return {**row, **told, "lossless_prompts": tokens["lossless_prompts"]}
+    return {**row, **score_columns, "lossless_prompts": tokens["lossless_prompts"]}
 
 
 class Arms:
@@ -233,22 +233,26 @@ def paired(record: Source, reference_id: str | None) -> dict[str, Any]:
 
 
 def _ratios(pairs: Pairs) -> dict[str, Any]:
-    own, other = (np.array(_field(side, "e2e_ms")) for side in (pairs.cell, pairs.reference))
-    own_useful, other_useful = (np.array(_field(side, "useful")) for side in (pairs.cell, pairs.reference))
+    latency, reference_latency = (np.array(_field(side, "e2e_ms")) for side in (pairs.cell, pairs.reference))
+    useful, reference_useful = (np.array(_field(side, "useful")) for side in (pairs.cell, pairs.reference))
     keys = pairs.prompts, pairs.blocks
-    geometric = statistics.geometric_mean_ratio(other, own, keys[0])
+    geometric = statistics.geometric_mean_ratio(reference_latency, latency, keys[0])
     throughput = None
-    if np.all(own_useful > 0) and np.all(other_useful > 0):
-        throughput = statistics.ratio_of_medians(own_useful / own, other_useful / other, *keys)
+    if np.all(useful > 0) and np.all(reference_useful > 0):
+        throughput = statistics.ratio_of_medians(
+            useful / latency, reference_useful / reference_latency, *keys
+        )
     return {
         "n_pairs": len(pairs),
         "n_prompts": geometric.n,
         "one_prompt": geometric.n == 1,
-        "reference_latency_ms": float(np.median(other)),
-        **interval("ratio", bounded(statistics.ratio_of_medians(other, own, *keys))),
+        "reference_latency_ms": float(np.median(reference_latency)),
+        **interval("ratio", bounded(statistics.ratio_of_medians(reference_latency, latency, *keys))),
         **interval("throughput_ratio", bounded(throughput)),
         **interval("ratio_geomean", bounded(geometric)),
-        "ratio_spread": float(np.std(np.log(other / own), ddof=1)) if len(pairs) > 1 else None,
+        "ratio_spread": float(np.std(np.log(reference_latency / latency), ddof=1))
+        if len(pairs) > 1
+        else None,
     }
 
 
@@ -284,9 +288,9 @@ def resources(record: Source, machine: Source | None, latency_ms: float | None) 
 
 def phases(samples: list[dict[str, Any]]) -> dict[str, float | None]:
     """Medians of the shares of a generation that its forward passes and its sampler take, where it tells of both."""
-    told = [s for s in clean(samples) if {"forward", "sampler"} <= (s.get("phases_ms") or {}).keys()]
+    phased = [s for s in clean(samples) if {"forward", "sampler"} <= (s.get("phases_ms") or {}).keys()]
     return {
-        f"{phase}_share": _middle([s["phases_ms"][phase] / s["e2e_ms"] for s in told]) if told else None
+        f"{phase}_share": _middle([s["phases_ms"][phase] / s["e2e_ms"] for s in phased]) if phased else None
         for phase in ("forward", "sampler")
     }
 

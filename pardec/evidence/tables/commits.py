@@ -35,14 +35,14 @@ def middle(samples: list[Sample]) -> Sample:
 def curve(sample: Sample) -> list[tuple[float, float]]:
     """(milliseconds, tokens a row committed so far) after each pass that committed some; at most POINTS + 1."""
     stamps, committed = sample.get("commit_ms") or [], sample.get("committed") or []
-    told = [
+    points = [
         (at, total)
         for at, new, total in zip(stamps, committed, accumulate(committed), strict=True)
         if new > 0
     ]
-    every = -(-len(told) // POINTS) if told else 1
-    kept = told[::every]
-    return kept if not told or kept[-1] == told[-1] else [*kept, told[-1]]
+    every = -(-len(points) // POINTS) if points else 1
+    kept = points[::every]
+    return kept if not points or kept[-1] == points[-1] else [*kept, points[-1]]
 
 
 TABLE = Table(

@@ -21,14 +21,14 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
     for trial in drafting.trials(inputs):
         if trial.ok and not trial.tuning and any(map(drafting.cycles, trial.own.samples)):
             groups[trial.own.arm, trial.task].append(trial)
-    return [row for _, found in sorted(groups.items()) for row in _cycles(representative(found))]
+    return [row for _, trials in sorted(groups.items()) for row in _cycles(representative(trials))]
 
 
 def _cycles(trial: Trial) -> list[dict[str, Any]]:
     rows = []
     for sample in once(trial):
         written = sample.get("first_tokens") or 0
-        for place, (told, times) in enumerate(
+        for place, (cycle, times) in enumerate(
             zip(drafting.cycles(sample), drafting.timed_cycles(sample), strict=True)
         ):
             rows.append(
@@ -38,15 +38,15 @@ def _cycles(trial: Trial) -> list[dict[str, Any]]:
                     "prompt": drafting.prompt_of(sample),
                     "cycle": place,
                     "token": round(written),
-                    "at_ms": told["at_ms"],
-                    **{name: told.get(name) for name in FACTS},
-                    "nodes": drafting.nodes(told),
+                    "at_ms": cycle["at_ms"],
+                    **{name: cycle.get(name) for name in FACTS},
+                    "nodes": drafting.nodes(cycle),
                     **{name: times[name] for name in TIMES},
                     "record": trial.record.path,
                     "record_sha256": trial.record.sha256,
                 }
             )
-            written += told["tau"]
+            written += cycle["tau"]
     return rows
 
 

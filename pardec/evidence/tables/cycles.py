@@ -22,8 +22,8 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
             groups[trial.own.arm, trial.task].append(trial)
     return [
         row
-        for (arm, task), found in sorted(groups.items())
-        for row in _positions(arm, task, representative(found))
+        for (arm, task), trials in sorted(groups.items())
+        for row in _positions(arm, task, representative(trials))
     ]
 
 
@@ -34,19 +34,19 @@ def representative(trials: list[Trial]) -> Trial:
 
 def _positions(arm: str, task: str, trial: Trial) -> list[dict[str, Any]]:
     # The end of a text cuts its last cycle short, which is no rejection.
-    told = [cycle for sample in once(trial) for cycle in drafting.cycles(sample)[:-1]]
-    deepest = max((drafting.depth(cycle) or 0 for cycle in told), default=0)
+    cycles = [cycle for sample in once(trial) for cycle in drafting.cycles(sample)[:-1]]
+    deepest = max((drafting.depth(cycle) or 0 for cycle in cycles), default=0)
     rows = []
     for position in range(1, deepest + 2):
-        reached = [c for c in told if (drafting.depth(c) or 0) >= position and c["tau"] >= position]
+        reached = [c for c in cycles if (drafting.depth(c) or 0) >= position and c["tau"] >= position]
         accepted = sum(c["tau"] > position for c in reached)
         rows.append(
             {
                 "arm": arm,
                 "task": task,
                 "position": position,
-                "cycles": len(told),
-                "share": sum(c["tau"] == position for c in told) / len(told),
+                "cycles": len(cycles),
+                "share": sum(c["tau"] == position for c in cycles) / len(cycles),
                 **_acceptance(accepted, len(reached)),
                 "record": trial.record.path,
                 "record_sha256": trial.record.sha256,
@@ -63,12 +63,12 @@ def once(trial: Trial) -> list[dict[str, Any]]:
 def _acceptance(accepted: int, reached: int) -> dict[str, Any]:
     if not reached:
         return {"reached": 0}
-    found = statistics.wilson(accepted, reached)
+    acceptance = statistics.wilson(accepted, reached)
     return {
         "reached": reached,
-        "acceptance": found.value,
-        "acceptance_low": found.low,
-        "acceptance_high": found.high,
+        "acceptance": acceptance.value,
+        "acceptance_low": acceptance.low,
+        "acceptance_high": acceptance.high,
     }
 
 

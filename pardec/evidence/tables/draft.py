@@ -30,14 +30,16 @@ def build(inputs: Inputs) -> list[Row]:
         by_arm[trial.own.arm][trial.task].append(trial)
     rows = []
     for arm, tasks in sorted(by_arm.items()):
-        own = [row for row in prompts if row["arm"] == arm]
+        of_arm = [row for row in prompts if row["arm"] == arm]
         rows += [
-            _row(arm, task, found, [row for row in own if row["task"] == task], inputs.ideas)
-            for task, found in sorted(tasks.items())
+            _row(arm, task, of_task, [row for row in of_arm if row["task"] == task], inputs.ideas)
+            for task, of_task in sorted(tasks.items())
         ]
         if len(tasks) > 1:
-            every = [trial for found in tasks.values() for trial in found]
-            rows.append({**_what(arm, ALL, every), **compared(own, every, inputs.ideas), **_sources(every)})
+            every = [trial for of_task in tasks.values() for trial in of_task]
+            rows.append(
+                {**_what(arm, ALL, every), **compared(of_arm, every, inputs.ideas), **_sources(every)}
+            )
     return rows
 
 
@@ -79,14 +81,14 @@ def _sources(trials: list[Trial]) -> Row:
 def compared(prompts: list[Row], trials: list[Trial], ideas: Ideas) -> Row:
     """Ratios, tau and losslessness over prompts."""
     baseline = ideas.sampled if trials[0].own.sampled else ideas.baseline
-    told = [row["lossless"] for row in prompts if row["lossless"] is not None]
+    known = [row["lossless"] for row in prompts if row["lossless"] is not None]
     cycles = sum(row["cycles"] for row in prompts)
     taus = {(row["task"], row["prompt"]): row["tau"] for row in prompts if row["tau"] is not None}
     undrafted = sum(row["undrafted"] for row in prompts) / cycles if cycles else None
     row: Row = {
         "prompts": len({(row["task"], row["prompt"]) for row in prompts}),
-        "lossless": sum(told) / len(told) if told else None,
-        "lossless_n": len(told) or None,
+        "lossless": sum(known) / len(known) if known else None,
+        "lossless_n": len(known) or None,
         **_parted(prompts),
         "cycles": cycles or None,
         "undrafted_share": undrafted,
@@ -97,10 +99,10 @@ def compared(prompts: list[Row], trials: list[Trial], ideas: Ideas) -> Row:
         row |= interval("tau", _pooled(prompts))
         row |= interval("tau_mean", statistics.mean(list(taus.values())))
     for name, against in (("ratio_ar", ideas.reference), ("ratio", baseline)):
-        found = verdicts.effect(ratios(prompts, against))
-        if found is not None:
-            row |= interval(name, found.pooled)
-            row[f"{name}_prompts"] = found.pooled.n
+        effect = verdicts.effect(ratios(prompts, against))
+        if effect is not None:
+            row |= interval(name, effect.pooled)
+            row[f"{name}_prompts"] = effect.pooled.n
     return row
 
 
@@ -168,15 +170,15 @@ def _middle(values: list[float]) -> float | None:
 
 def _cycles(samples: list[Sample]) -> Row:
     """Means over all cycles, and where their time goes."""
-    told = [cycle for sample in samples for cycle in drafting.cycles(sample)]
-    if not told:
+    cycles = [cycle for sample in samples for cycle in drafting.cycles(sample)]
+    if not cycles:
         return {}
     times = [part for sample in samples for part in drafting.timed_cycles(sample)]
     whole = sum(part["cycle_ms"] for part in times)
-    row: Row = {name: _mean([cycle.get(name) for cycle in told]) for name in ("block", "seeded", "passes")}
-    row["nodes"] = _mean([drafting.nodes(cycle) for cycle in told])
+    row: Row = {name: _mean([cycle.get(name) for cycle in cycles]) for name in ("block", "seeded", "passes")}
+    row["nodes"] = _mean([drafting.nodes(cycle) for cycle in cycles])
     offered = [
-        (c["accepted"], c["drafted"]) for c in told if c.get("accepted") is not None and c.get("drafted")
+        (c["accepted"], c["drafted"]) for c in cycles if c.get("accepted") is not None and c.get("drafted")
     ]
     if offered:
         row["accepted_share"] = sum(a for a, _ in offered) / sum(d for _, d in offered)

@@ -32,8 +32,8 @@ def _rows(trial: Trial, greedy: dict[tuple, drafting.Greedy]) -> list[dict[str, 
     rates = _ratios(trial)
     rows = []
     for prompt in trial.prompts:
-        own = trial.own.of(prompt)
-        cycles = [cycle for sample in own for cycle in drafting.cycles(sample)]
+        samples = trial.own.of(prompt)
+        cycles = [cycle for sample in samples for cycle in drafting.cycles(sample)]
         rows.append(
             {
                 "cell": trial.record.body["cell"]["id"],
@@ -43,10 +43,10 @@ def _rows(trial: Trial, greedy: dict[tuple, drafting.Greedy]) -> list[dict[str, 
                 "run": trial.run,
                 "tuning": trial.tuning,
                 "prompt": prompt,
-                "visits": len(own),
-                "tokens": own[0]["useful"],
+                "visits": len(samples),
+                "tokens": samples[0]["useful"],
                 "ratio": rates.get(prompt),
-                "tau": drafting.tau(own),
+                "tau": drafting.tau(samples),
                 "cycles": len(cycles),
                 **drafting.held(trial, prompt, greedy),
                 **_beside(trial, prompt),
@@ -71,8 +71,8 @@ def _beside(trial: Trial, prompt: str) -> dict[str, Any]:
     }
 
 
-def _same(own: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool | None:
-    return None if own is None or other is None else own == other
+def _same(tokens: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool | None:
+    return None if tokens is None or other is None else tokens == other
 
 
 def _traces(side: Side, prompt: str) -> list[tuple[float, ...]]:
@@ -86,11 +86,11 @@ def _ratios(trial: Trial) -> dict[str, float]:
         return {}
     pairs = pair(trial.own.samples, trial.other.samples)
     logs: dict[str, list[float]] = {}
-    for own, other in zip(pairs.cell, pairs.reference, strict=True):
-        if own["useful"] > 0 and other["useful"] > 0:
-            ratio = math.log(_rate(own)) - math.log(_rate(other))
-            logs.setdefault(drafting.prompt_of(own), []).append(ratio)
-    return {prompt: math.exp(float(np.median(own))) for prompt, own in logs.items()}
+    for sample, other in zip(pairs.cell, pairs.reference, strict=True):
+        if sample["useful"] > 0 and other["useful"] > 0:
+            ratio = math.log(_rate(sample)) - math.log(_rate(other))
+            logs.setdefault(drafting.prompt_of(sample), []).append(ratio)
+    return {prompt: math.exp(float(np.median(ratios))) for prompt, ratios in logs.items()}
 
 
 def _rate(sample: Sample) -> float:

@@ -54,8 +54,8 @@ def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
     """A table's rows as dictionaries, null as None."""
     columns = []
     for _, column in frame.items():
-        found = column.to_numpy(dtype=object, copy=True)
-        found[column.isna().to_numpy()] = None
-        columns.append(found.tolist())
+        objects = column.to_numpy(dtype=object, copy=True)
+        objects[column.isna().to_numpy()] = None
+        columns.append(objects.tolist())
     names = list(frame.columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

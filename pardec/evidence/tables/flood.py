@@ -89,10 +89,10 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
             row |= rates(samples)
         score = inputs.scores.get(row["scores"])
         for metric in SCORES:
-            found = score.body["metrics"].get(metric) if score else None
-            if found and found["value"] is not None:
+            scored = score.body["metrics"].get(metric) if score else None
+            if scored and scored["value"] is not None:
                 row[metric], row[f"{metric}_low"], row[f"{metric}_high"] = (
-                    found[key] for key in ("value", "low", "high")
+                    scored[key] for key in ("value", "low", "high")
                 )
     return rows
 
@@ -132,15 +132,15 @@ def rates(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 def shares(samples: list[dict[str, Any]]) -> dict[str, float]:
     """Mean share of each phase and of the rest, which sum to one; and the sums that a reader asks for."""
-    found = {
+    parts = {
         f"{phase}_share": sum(s.get("phases_ms", {}).get(phase, 0.0) / s["e2e_ms"] for s in samples)
         / len(samples)
         for phase in PHASES
     }
-    found["other_share"] = 1 - sum(found.values())
-    return found | {
-        "render_share": found["level0_share"] + found["level1_share"],
-        "overhead_share": found["transfer_share"] + found["other_share"],
+    parts["other_share"] = 1 - sum(parts.values())
+    return parts | {
+        "render_share": parts["level0_share"] + parts["level1_share"],
+        "overhead_share": parts["transfer_share"] + parts["other_share"],
     }
 
 

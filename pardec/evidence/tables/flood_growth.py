@@ -18,12 +18,12 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
         if name and row["latency_ms"] is not None:
             # The first cell of a size stands for it; the same work may be timed on a canvas of another length.
             groups[row["experiment"], name].setdefault(row["roots"], row)
-    found = []
+    growths = []
     for (_, name), sizes in groups.items():
         rows = [sizes[roots] for roots in sorted(sizes)]
         if len(rows) > 1:
-            found.append(_growth(name, rows))
-    return found
+            growths.append(_growth(name, rows))
+    return growths
 
 
 def _growth(name: str, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -29,10 +29,10 @@ def sort_paths(listing: str | Path) -> Paths:
         lines = [line.strip() for line in Path(listing).read_text(encoding="utf-8").splitlines()]
     except FileNotFoundError:
         raise UserError(listing, "does not exist", "pass a file with one path a line") from None
-    found: Paths = {}
+    by_kind: Paths = {}
     for line in filter(None, lines):
-        found.setdefault(_kind(listing, line), []).append(line)
-    return found
+        by_kind.setdefault(_kind(listing, line), []).append(line)
+    return by_kind
 
 
 def _kind(listing: str | Path, line: str) -> str:
@@ -85,13 +85,13 @@ def read_paths(name: str, paths: Paths) -> list[Path]:
     """The files among `paths` that `gather` reads for table `name`."""
     wanted = needs(name)
     single = ("machine", "floors", "ideas_file")
-    found = [
+    located = [
         Path(path)
         for kind in FILES
         if kind in wanted
         for path in (paths.get(kind) or [])[: 1 if kind in single else None]
     ]
-    return found + [locate(other, paths.get("tables") or []) for other in wanted if other not in FILES]
+    return located + [locate(other, paths.get("tables") or []) for other in wanted if other not in FILES]
 
 
 def load(name: str, paths: Sequence[str]) -> DataFrame:

@@ -65,10 +65,10 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
         row["passes_set"] = json.loads(row["settings"] or "{}").get("passes")
         score = inputs.scores.get(row["scores"])
         for metric, column in SCORES.items():
-            found = score.body["metrics"].get(metric) if score else None
-            if found:
-                row[column] = found["value"]
-                row[f"{column}_low"], row[f"{column}_high"] = found.get("low"), found.get("high")
+            scored = score.body["metrics"].get(metric) if score else None
+            if scored:
+                row[column] = scored["value"]
+                row[f"{column}_low"], row[f"{column}_high"] = scored.get("low"), scored.get("high")
         if row.get("cells_right") is not None:
             row["right"] = row["cells_right"] >= RIGHT
     return rows

@@ -87,8 +87,8 @@ def _end(row: dict[str, Any], quantity: str, end: str) -> float:
     """One end of a quantity's interval; passes are counted and have none."""
     if quantity == "nfe":
         return row["nfe"]
-    found = row[f"latency_{end}"] if row[f"latency_{end}"] is not None else row["latency_ms"]
-    return found if quantity == "latency_ms" else found / row["nfe"]
+    latency = row[f"latency_{end}"] if row[f"latency_{end}"] is not None else row["latency_ms"]
+    return latency if quantity == "latency_ms" else latency / row["nfe"]
 
 
 TABLE = Table(

@@ -60,10 +60,10 @@ def best_fixed(prompts: list[Row], baseline: str) -> dict[str, str]:
     for task in sorted({row["task"] for row in prompts}):
         best[task] = (1.0, baseline)
         for arm in sorted({row["arm"] for row in tuned if row["task"] == task} - {baseline}):
-            own = [row for row in tuned if row["task"] == task and row["arm"] == arm]
-            found = verdicts.effect(ratios(own, baseline))
-            if found is not None:
-                best[task] = max(best[task], (found.pooled.value, arm))
+            of_arm = [row for row in tuned if row["task"] == task and row["arm"] == arm]
+            effect = verdicts.effect(ratios(of_arm, baseline))
+            if effect is not None:
+                best[task] = max(best[task], (effect.pooled.value, arm))
     return {task: arm for task, (_, arm) in best.items()}
 
 
@@ -107,9 +107,9 @@ class _Judged:
 
     @property
     def facts(self) -> Any:
-        told = [row["lossless"] for row in self.prompts if row["lossless"] is not None]
+        known = [row["lossless"] for row in self.prompts if row["lossless"] is not None]
         return verdicts.Facts(
-            lossless=all(told) if told else None,
+            lossless=all(known) if known else None,
             control=self._control(),
             by_law=self.idea.by_law,
             fell_back=any(row["fell_back"] for row in self.table),
@@ -148,19 +148,19 @@ class _Judged:
         if self.idea.instrument:
             return {**row, **self._instrument()}
         for kind, least in (("speed", margin), ("tau", verdicts.LEAST_DELTA)):
-            found, name = self.effects[kind], "ratio" if kind == "speed" else "tau_ratio"
-            decision = verdicts.decide(found, facts, least, self.adjusted[kind], self.tests[kind])
+            effect, name = self.effects[kind], "ratio" if kind == "speed" else "tau_ratio"
+            decision = verdicts.decide(effect, facts, least, self.adjusted[kind], self.tests[kind])
             row |= {f"{kind}_status": decision.status, f"{kind}_reason": decision.reason}
             row[f"{kind}_prompts_needed"] = decision.prompts
             row[f"{kind}_p"] = self.adjusted[kind]
-            if found is None:
+            if effect is None:
                 continue
-            row |= interval(name, found.pooled)
-            row |= {"prompts": found.pooled.n, "workloads": len(found.workloads), "runs": len(found.runs)}
+            row |= interval(name, effect.pooled)
+            row |= {"prompts": effect.pooled.n, "workloads": len(effect.workloads), "runs": len(effect.runs)}
             if kind == "speed":
                 for run in (1, 2):
-                    row |= interval(f"ratio_run{run}", found.runs.get(run))
-                worst = min(found.workloads.items(), key=lambda item: item[1].value)
+                    row |= interval(f"ratio_run{run}", effect.runs.get(run))
+                worst = min(effect.workloads.items(), key=lambda item: item[1].value)
                 row |= {"worst_task": worst[0], "worst_prompts": worst[1].n}
                 row |= interval("worst_ratio", worst[1])
         row |= _taus(self.paired)
@@ -169,8 +169,8 @@ class _Judged:
     def _instrument(self) -> Row:
         """An instrument is validated where it names the time of the cycles it measured, whatever they cost."""
         shares = [row["accounted_share"] for row in self.table if row["accounted_share"] is not None]
-        told = bool(self.table) and len(shares) == len(self.table)
-        good = told and min(shares) >= ACCOUNTED
+        complete = bool(self.table) and len(shares) == len(self.table)
+        good = complete and min(shares) >= ACCOUNTED
         status = verdicts.VALIDATED if good else verdicts.IMPLEMENTED if self.prompts else verdicts.PROPOSED
         reason = {
             verdicts.VALIDATED: "each cycle is there, and its named phases hold nearly all of its time",
@@ -199,14 +199,14 @@ def _taus(rows: list[Row]) -> Row:
     if not known:
         return {}
     cycles = sum(row["cycles"] for row in known)
-    found: Row = {"tau": sum(row["tau"] * row["cycles"] for row in known) / cycles, "cycles": cycles}
+    columns: Row = {"tau": sum(row["tau"] * row["cycles"] for row in known) / cycles, "cycles": cycles}
     other = [row for row in known if row["reference_tau"]]
     if other:
         tokens = sum(row["tau"] * row["cycles"] for row in other)
-        found["reference_tau"] = tokens / sum(
+        columns["reference_tau"] = tokens / sum(
             row["tau"] * row["cycles"] / row["reference_tau"] for row in other
         )
-    return found
+    return columns
 
 
 def _sources(rows: list[Row]) -> Row:

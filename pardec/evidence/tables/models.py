@@ -39,11 +39,15 @@ def _asked(floor: dict[str, Any], lower: bool = False) -> dict[str, Any]:
 def _tau(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
     """What a draft commits a verification, pooled over the prompts of its workload."""
     row = _asked(floor)
-    for found in inputs.rows("draft"):
-        if (found["task"], found["arm"]) == (floor["workload"], floor["arm"]) and found["tau"] is not None:
-            row |= {name: found[name] for name in ("model", "record", "record_sha256")}
-            row |= {"value": found["tau"], "value_low": found["tau_low"], "value_high": found["tau_high"]}
-            row |= {"n": found["prompts"], "met": found["tau"] >= floor["value"]}
+    for draft in inputs.rows("draft"):
+        if (draft["task"], draft["arm"]) == (floor["workload"], floor["arm"]) and draft["tau"] is not None:
+            row |= {name: draft[name] for name in ("model", "record", "record_sha256")}
+            row |= {
+                "value": draft["tau"],
+                "value_low": draft["tau_low"],
+                "value_high": draft["tau_high"],
+            }
+            row |= {"n": draft["prompts"], "met": draft["tau"] >= floor["value"]}
     return row
 
 
@@ -58,16 +62,16 @@ def _best(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
     if not scored:
         return row
     cell, score = (min if lower else max)(scored, key=lambda pair: pair[1].body["metrics"][metric]["value"])
-    found = score.body["metrics"][metric]
+    content = score.body["metrics"][metric]
     return {
         **row,
         "model": cell["model"],
-        "value": found["value"],
-        "value_low": found.get("low"),
-        "value_high": found.get("high"),
-        "n": found.get("n"),
+        "value": content["value"],
+        "value_low": content.get("low"),
+        "value_high": content.get("high"),
+        "n": content.get("n"),
         "steps": cell["steps"],
-        "met": found["value"] <= floor["value"] if lower else found["value"] >= floor["value"],
+        "met": content["value"] <= floor["value"] if lower else content["value"] >= floor["value"],
         "record": score.path,
         "record_sha256": score.sha256,
     }

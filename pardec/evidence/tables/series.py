@@ -44,13 +44,17 @@ def names(groups: dict[tuple[Hashable, ...], list[Row]]) -> dict[tuple[Hashable,
     """
     facts = {key: _facts(rows[0]) for key, rows in groups.items()}
     named = {}
-    for key, own in facts.items():
+    for key, traits in facts.items():
         twins = [
-            other for other in facts.values() if other["task"] == own["task"] and other["arm"] == own["arm"]
+            other
+            for other in facts.values()
+            if other["task"] == traits["task"] and other["arm"] == traits["arm"]
         ]
-        varying = [word for word in own if any(other.get(word) != own[word] for other in twins)]
-        words = [paths.word(SHORT.get(word, word), own[word]) for word in varying if own[word] is not None]
-        named[key] = paths.join([str(own["arm"]), *words])
+        varying = [word for word in traits if any(other.get(word) != traits[word] for other in twins)]
+        words = [
+            paths.word(SHORT.get(word, word), traits[word]) for word in varying if traits[word] is not None
+        ]
+        named[key] = paths.join([str(traits["arm"]), *words])
     return named
 
 

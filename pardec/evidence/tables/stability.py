@@ -36,14 +36,14 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 def _row(record: Source, side: str, holder: dict[str, Any], offset: float | None) -> dict[str, Any]:
     body, stop = record.body, record.body.get("stop") or {}
-    cell, own = {**body["cell"], **(holder.get("cell") or {})}, body["cell"]
+    cell, record_cell = {**body["cell"], **(holder.get("cell") or {})}, body["cell"]
     good = clean(holder["samples"])
     middle = statistics.median([sample["e2e_ms"] for sample in good]) if good else None
     return {
-        "cell": own["id"],
+        "cell": record_cell["id"],
         "side": side,
-        "experiment": own["experiment"],
-        "task": task_of(own),
+        "experiment": record_cell["experiment"],
+        "task": task_of(record_cell),
         **{name: cell.get(name) for name in ("model", "arm", "decoder", "batch", "new_tokens")},
         "steps": (cell.get("settings") or {}).get("steps"),
         "work": json.dumps({name: cell.get(name) for name in (*WORK, *SHAPE)}, sort_keys=True),
@@ -67,9 +67,9 @@ def _row(record: Source, side: str, holder: dict[str, Any], offset: float | None
 
 
 def _start(record: Source) -> datetime.datetime | None:
-    said = (record.body.get("provenance") or {}).get("start")
+    start = (record.body.get("provenance") or {}).get("start")
     try:
-        return datetime.datetime.fromisoformat(said)
+        return datetime.datetime.fromisoformat(start)
     except (TypeError, ValueError):
         return None
 

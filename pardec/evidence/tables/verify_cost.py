@@ -24,11 +24,11 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 def _draft_ms(rows: list[dict[str, Any]], baseline: str) -> dict[str, float]:
     """Time of the baseline's draft in a cycle, mean over the workloads of a target."""
-    found: dict[str, list[float]] = {}
+    by_model: dict[str, list[float]] = {}
     for row in rows:
         if row["arm"] == baseline and row["model"] and row["draft_ms"] is not None:
-            found.setdefault(row["model"], []).append(row["draft_ms"])
-    return {model: sum(own) / len(own) for model, own in found.items()}
+            by_model.setdefault(row["model"], []).append(row["draft_ms"])
+    return {model: sum(times) / len(times) for model, times in by_model.items()}
 
 
 def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
@@ -66,14 +66,14 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
 
 def _medians(widths: list[dict[str, Any]]) -> dict[int, list[float]]:
     """By number of tokens the median of each process, in the order of processes."""
-    found = {}
+    medians = {}
     for entry in widths:
         of = entry.get("process") or [0] * len(entry["samples_ms"])
         by_process: dict[int, list[float]] = {}
         for process, sample in zip(of, entry["samples_ms"], strict=True):
             by_process.setdefault(process, []).append(sample)
-        found[entry["nodes"]] = [statistics.percentile(by_process[p], 50) for p in sorted(by_process)]
-    return found
+        medians[entry["nodes"]] = [statistics.percentile(by_process[p], 50) for p in sorted(by_process)]
+    return medians
 
 
 def _over(these: list[float], those: list[float]) -> list[float]:

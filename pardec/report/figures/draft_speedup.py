@@ -20,8 +20,8 @@ def draw(tables: Tables) -> Any:
     from matplotlib.figure import Figure as Canvas
 
     draft, ideas = need(tables, "draft"), need(tables, "ideas")
-    told = [(words, column, [r for r in draft if measure(r, column)]) for column, words in SIDES]
-    sides = [(words, column, rows, arms_in_order(ideas, rows)) for words, column, rows in told if rows]
+    drawn = [(words, column, [r for r in draft if measure(r, column)]) for column, words in SIDES]
+    sides = [(words, column, rows, arms_in_order(ideas, rows)) for words, column, rows in drawn if rows]
     heights = [len(names) + 1.2 for *_, names in sides]
     canvas = Canvas(figsize=(style.WIDTH, 0.27 * max(sum(heights), 3) + 0.9), layout="constrained")
     if not sides:
@@ -47,15 +47,15 @@ def draw(tables: Tables) -> Any:
 
 def _row(axes: Any, y: float, rows: list[Any], column: str, signs: dict[str, dict]) -> None:
     for row in rows:
-        found, task = measure(row, column), text(row, "task")
-        if not found:
+        ratio, task = measure(row, column), text(row, "task")
+        if not ratio:
             continue
         gid = value_id("draft", row, column)
         if task == ALL:
             whole = {"color": style.INK, "marker": "s"}
-            style.mark(axes, found, Measure(y), whole, gid, size=5.5)
+            style.mark(axes, ratio, Measure(y), whole, gid, size=5.5)
         else:
-            style.mark(axes, Measure(found.value), Measure(y), signs[task], gid, hollow=True, size=4)
+            style.mark(axes, Measure(ratio.value), Measure(y), signs[task], gid, hollow=True, size=4)
 
 
 def _key(canvas: Any, signs: dict[str, dict]) -> None:

@@ -41,11 +41,11 @@ def draw(tables: Tables) -> Any:
 
 def series(rows: list[Any]) -> dict[str, list[Any]]:
     """Cells of each series by size, series in the order of `KINDS`; a size timed twice is drawn once."""
-    found: dict[str, dict[float, Any]] = {}
+    lines: dict[str, dict[float, Any]] = {}
     for row in rows:
         if text(row, "series") and number(row, "latency_ms") > 0:
-            found.setdefault(text(row, "series"), {}).setdefault(number(row, "roots"), row)
-    several = {name: [sizes[x] for x in sorted(sizes)] for name, sizes in found.items() if len(sizes) > 1}
+            lines.setdefault(text(row, "series"), {}).setdefault(number(row, "roots"), row)
+    several = {name: [sizes[x] for x in sorted(sizes)] for name, sizes in lines.items() if len(sizes) > 1}
     order = list(KINDS)
     places = sorted(several, key=lambda name: (order.index(_first(name)), len(name), name))
     return {name: several[name] for name in places}

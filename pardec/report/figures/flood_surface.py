@@ -52,11 +52,11 @@ def surface(rows: list[Any]) -> list[Any]:
         and number(row, "characters_per_s") > 0
     ]  # fmt: skip
     limited = [number(row, "roots") for row in rows if text(row, "chunk_batch")]
-    found: dict[tuple[str, str], Any] = {}
+    cells: dict[tuple[str, str], Any] = {}
     for row in rows:
         if limited and number(row, "roots") == max(limited):
-            found.setdefault((text(row, "chunk_batch"), text(row, "candidates")), row)
-    return list(found.values())
+            cells.setdefault((text(row, "chunk_batch"), text(row, "candidates")), row)
+    return list(cells.values())
 
 
 def _size(words: str) -> float:

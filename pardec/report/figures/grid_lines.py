@@ -37,7 +37,7 @@ def lines(rows: Any) -> list[Line]:
             continue
         groups.setdefault((text(row, "decoder"), text(row, "arm"), text(row, "steps")), []).append(row)
     kept = {name: group for name, group in groups.items() if not name[2] or _ends(name, groups, sizes)}
-    found, seen = [], {}
+    drawn, seen = [], {}
     spare = iter(style.SPARE * len(kept))
     for name in sorted(kept, key=_order):
         decoder, arm, steps = name
@@ -46,8 +46,8 @@ def lines(rows: Any) -> list[Line]:
         words = decoder_words({"decoder": decoder})
         words += f", {steps} {'pass' if steps == '1' else 'passes'}" if steps else f", {arm}" if index else ""
         order = sorted(kept[name], key=lambda row: number(row, "new_tokens"))
-        found.append(Line(words, look, tuple(order), further=bool(index) and not steps))
-    return found
+        drawn.append(Line(words, look, tuple(order), further=bool(index) and not steps))
+    return drawn
 
 
 def _ends(name: tuple[str, str, str], groups: dict, sizes: set[float]) -> bool:

@@ -71,8 +71,8 @@ def _dots(table: str, groups: dict[str, list[Row]], hollow: Callable[[Row], bool
         style.nothing(panels[0], "no arm was compared")
         return canvas
     for axes, (name, rows) in zip(panels, shown.items(), strict=True):
-        more = len(groups[name]) - len(rows)
-        axes.set_title(f"{name} (the {MOST} fastest; {more} more in the table)" if more else name)
+        hidden = len(groups[name]) - len(rows)
+        axes.set_title(f"{name} (the {MOST} fastest; {hidden} more in the table)" if hidden else name)
         axes.axvline(1, color=style.INK, linewidth=0.9, zorder=1)
         for y, row in enumerate(rows):
             look = style.look(text(row, "decoder"))

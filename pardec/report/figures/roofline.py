@@ -20,8 +20,8 @@ def draw(tables: Tables) -> Any:
     """One panel an experiment: counted operations a byte against achieved operations a second, a mark a cell."""
     from matplotlib.lines import Line2D
 
-    found = {name: _rows(need(tables, name)) for name in EXPERIMENTS}
-    shown = {name: rows for name, rows in found.items() if rows}
+    by_experiment = {name: _rows(need(tables, name)) for name in EXPERIMENTS}
+    shown = {name: rows for name, rows in by_experiment.items() if rows}
     canvas, panels = style.panels(len(shown), height=3.2, columns=2)
     arms = {arm(row): style.look(text(row, "decoder")) for rows in shown.values() for row in rows}
     bandwidth, matmul = (_fact(tables, name) for name in ("copy_gb_per_s", "matmul_gflop_per_s"))

@@ -24,9 +24,9 @@ def draw(tables: Tables) -> Any:
     for axes, arm in zip(panels, arms, strict=False):
         axes.set_title(arm)
         for name in names:
-            own = [r for r in rows if text(r, "arm") == arm and text(r, "task") == name]
-            if own:
-                _line(axes, own, signs[name])
+            of_arm = [r for r in rows if text(r, "arm") == arm and text(r, "task") == name]
+            if of_arm:
+                _line(axes, of_arm, signs[name])
                 _mean(axes, means.get((arm, name)), signs[name])
         axes.set_xlabel("cycle of a text")
         axes.set_ylabel("block asked for (tokens)")
@@ -45,7 +45,7 @@ def _line(axes: Any, rows: list[Any], sign: dict) -> None:
     by_cycle: dict[float, list[float]] = {}
     for row in rows:
         by_cycle.setdefault(number(row, "cycle"), []).append(number(row, "asked"))
-    points = [(place, sum(own) / len(own)) for place, own in sorted(by_cycle.items())]
+    points = [(place, sum(values) / len(values)) for place, values in sorted(by_cycle.items())]
     axes.plot(*zip(*points, strict=True), color=sign["color"], linestyle=sign["line"], linewidth=1.2)
 
 

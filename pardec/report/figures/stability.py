@@ -69,20 +69,20 @@ def _same_work(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
         style.nothing(axes, "no work was timed in two processes")
         return []
     axes.axhline(1, color=style.INK, linewidth=0.9, zorder=1)
-    found: dict[str, Any] = {}
+    signs: dict[str, Any] = {}
     for row in sorted(rows, key=lambda r: (text(r, "decoder") != "autoregressive", text(r, "decoder"))):
         look = style.look(text(row, "decoder"))
         place = value_id("stability", row, "relative")
         style.mark(axes, Measure(minutes(row)), measure(row, "relative"), look, place, size=3.6)
-        found.setdefault(arm(row), _sign(look["marker"], look["color"]))
+        signs.setdefault(arm(row), _sign(look["marker"], look["color"]))
     axes.set_ylabel("latency /\nits median in the run")
-    return list(found.items())
+    return list(signs.items())
 
 
 def _repetitions(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
     """A stem reaches from the clean samples to all of them where some were flagged."""
     axes.set_title("samples a cell took")
-    found: dict[str, Any] = {}
+    signs: dict[str, Any] = {}
     for row in rows:
         reason = text(row, "stop_reason")
         words, marker, color = REASONS.get(reason, (reason, *OTHER))
@@ -92,11 +92,11 @@ def _repetitions(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
         if number(row, "flagged") > 0:
             ends = [number(row, "n_all") - number(row, "flagged"), number(row, "n_all")]
             axes.plot([minutes(row)] * 2, ends, color=style.INK, linewidth=1.6, zorder=5)
-            found["flagged samples"] = _sign("|", style.INK)
-        found.setdefault(words, _sign(marker, color))
+            signs["flagged samples"] = _sign("|", style.INK)
+        signs.setdefault(words, _sign(marker, color))
     axes.set_ylim(0, max(number(r, "n_all") for r in rows) * 1.08)
     axes.set_ylabel("samples")
-    return sorted(found.items(), key=lambda entry: entry[0] == "flagged samples")
+    return sorted(signs.items(), key=lambda entry: entry[0] == "flagged samples")
 
 
 def _sign(marker: str, color: str) -> Any:

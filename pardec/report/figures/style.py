@@ -228,14 +228,14 @@ def nothing(axes: Axes, words: str = "no finished cell") -> None:
 
 def arms(rows: list[Any]) -> list[tuple[str, dict, bool]]:
     """Words, look and kind (parallel?) of every arm, for a key; looks are numbered within a task."""
-    found: dict[tuple[str, int], tuple[str, bool]] = {}
+    drawn: dict[tuple[str, int], tuple[str, bool]] = {}
     for name in ordered(text(row, "task") for row in rows):
         here = [row for row in rows if text(row, "task") == name]
         for variant, (words, index) in variants(here).items():
             row = next(r for r in here if variant_of(r) == variant)
-            found.setdefault((variant[0], index), (words if index else arm(row), is_parallel(row)))
-    order = sorted(found, key=lambda k: (k[0] != "autoregressive", found[k][1], k))
-    return [(found[k][0], look(*k), found[k][1]) for k in order]
+            drawn.setdefault((variant[0], index), (words if index else arm(row), is_parallel(row)))
+    order = sorted(drawn, key=lambda k: (k[0] != "autoregressive", drawn[k][1], k))
+    return [(drawn[k][0], look(*k), drawn[k][1]) for k in order]
 
 
 def key(canvas: Canvas, entries: list[tuple[str, Any]]) -> None:

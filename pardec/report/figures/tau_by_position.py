@@ -22,14 +22,14 @@ def draw(tables: Tables) -> Any:
     signs = looks(names)
     width = 0.84 / len(names)
     for place, name in enumerate(names):
-        own = sorted((r for r in rows if text(r, "task") == name), key=lambda r: number(r, "position"))
-        for row in own:
+        of_task = sorted((r for r in rows if text(r, "task") == name), key=lambda r: number(r, "position"))
+        for row in of_task:
             x = number(row, "position") + (place - (len(names) - 1) / 2) * width
             share = number(row, "share")
             color = signs[name]["color"]
             panels[0].bar(x, share, width, color=color, gid=value_id("cycles", row, "share"), zorder=3)
             _acceptance(panels[1], row, signs[name])
-        known = [r for r in own if measure(r, "acceptance")]
+        known = [r for r in of_task if measure(r, "acceptance")]
         points = [(number(r, "position"), number(r, "acceptance")) for r in known]
         if points:
             color, line = signs[name]["color"], signs[name]["line"]
@@ -48,10 +48,10 @@ def draw(tables: Tables) -> Any:
 
 
 def _acceptance(axes: Any, row: Any, sign: dict) -> None:
-    found = measure(row, "acceptance")
-    if found:
+    acceptance = measure(row, "acceptance")
+    if acceptance:
         gid = value_id("cycles", row, "acceptance")
-        style.mark(axes, Measure(number(row, "position")), found, sign, gid, size=4)
+        style.mark(axes, Measure(number(row, "position")), acceptance, sign, gid, size=4)
 
 
 def _key(canvas: Any, signs: dict[str, dict]) -> None:

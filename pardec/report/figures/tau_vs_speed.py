@@ -25,20 +25,20 @@ def draw(tables: Tables) -> Any:
     canvas, panels = style.panels(len(names), height=2.8, columns=2)
     signs = looks(names)
     for axes, name in zip(panels, names, strict=False):
-        own = [r for r in rows if text(r, "task") == name]
+        of_task = [r for r in rows if text(r, "task") == name]
         axes.set_title(name)
         axes.axhline(1, color=style.INK, linewidth=0.9)
-        base = next((r for r in own if text(r, "arm") == BASELINE), None)
+        base = next((r for r in of_task if text(r, "arm") == BASELINE), None)
         if base is not None and number(base, "tau") > 0:
-            top = max(number(r, "tau") for r in own)
+            top = max(number(r, "tau") for r in of_task)
             worth = [0, top / number(base, "tau")]
             axes.plot([0, top], worth, color=style.SOFT, linestyle=":", linewidth=1)
-        for row in own:
+        for row in of_task:
             bad = 0 <= number(row, "lossless") < 1
             gid = value_id("draft", row, "ratio")
             tau = Measure(number(row, "tau"))
             style.mark(axes, tau, measure(row, "ratio"), signs[name], gid, hollow=bad, size=4.5)
-        _names(axes, own)
+        _names(axes, of_task)
         axes.set_xlim(0, None)
         axes.set_ylim(0, None)
         axes.set_xlabel("tau (tokens a verification)")
@@ -58,10 +58,13 @@ def _names(axes: Any, rows: list[Any]) -> None:
         if text(row, "arm") == BASELINE:
             ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": style.INK}
             axes.plot([tau(row)], [speed(row)], linestyle="none", **ring)
-    said = {text(row, "arm"): (row, 6, -13, "right") for row in rows if _alone_in_front(row, rows)}
+    named = {text(row, "arm"): (row, 6, -13, "right") for row in rows if _alone_in_front(row, rows)}
     slowest, fastest = min(rows, key=speed), max(rows, key=speed)
-    said |= {text(slowest, "arm"): (slowest, 8, -4, "left"), text(fastest, "arm"): (fastest, -6, 11, "right")}
-    for name, (row, dx, dy, side) in said.items():
+    named |= {
+        text(slowest, "arm"): (slowest, 8, -4, "left"),
+        text(fastest, "arm"): (fastest, -6, 11, "right"),
+    }
+    for name, (row, dx, dy, side) in named.items():
         style.label(axes, name, tau(row), speed(row), dx=dx, dy=dy, ha=side)
 
 

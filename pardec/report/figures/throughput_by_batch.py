@@ -45,14 +45,14 @@ def arm_of(row: Any) -> str:
 def looks(rows: list[Any]) -> dict[str, dict]:
     """Each arm's look: shades of the parallel family by steps, the sequential arms first."""
     rows = sorted(rows, key=lambda r: (is_parallel(r), text(r, "decoder"), number(r, "steps")))
-    found: dict[str, dict] = {}
+    by_arm: dict[str, dict] = {}
     variants: dict[str, int] = {}
     for row in rows:
-        if arm_of(row) not in found:
+        if arm_of(row) not in by_arm:
             decoder = text(row, "decoder")
-            found[arm_of(row)] = style.look(decoder, variants.get(decoder, 0))
+            by_arm[arm_of(row)] = style.look(decoder, variants.get(decoder, 0))
             variants[decoder] = variants.get(decoder, 0) + 1
-    return found
+    return by_arm
 
 
 def _panel(axes: Any, name: str, rows: list[Any], arms: dict[str, dict]) -> None:

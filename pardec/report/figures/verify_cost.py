@@ -27,15 +27,15 @@ def draw(tables: Tables) -> Any:
     signs = looks(names)
     for axes, (column, words) in zip(panels, SIDES, strict=True):
         for name in names:
-            own = [r for r in rows if text(r, "model") == name and measure(r, column)]
-            own.sort(key=lambda r: number(r, "nodes"))
-            points = [(number(r, "nodes"), number(r, column)) for r in own]
+            of_model = [r for r in rows if text(r, "model") == name and measure(r, column)]
+            of_model.sort(key=lambda r: number(r, "nodes"))
+            points = [(number(r, "nodes"), number(r, column)) for r in of_model]
             sign = signs[name]
             if points:
                 axes.plot(
                     *zip(*points, strict=True), color=sign["color"], linestyle=sign["line"], linewidth=1.1
                 )
-            for row in own:
+            for row in of_model:
                 gid = value_id("verify_cost", row, column)
                 style.mark(axes, Measure(number(row, "nodes")), measure(row, column), sign, gid, size=4.5)
         if not any(measure(r, column) for r in rows):
