@@ -26,17 +26,16 @@ class AutoregressiveSettings(Settings):
     top_k: int | None = Field(None, ge=1)
     """Draw from this many most probable tokens only; null means all."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Draw from the smallest set of most probable tokens that holds this much probability; 1 means all."""
+    """Draw from the smallest set of most probable tokens with at least this total probability; 1 means all."""
     stop: Literal["length", "eos"] = "length"
-    """`length` writes the same number of tokens on every row, the fair choice where speed is compared; `eos`
-    stops in the pass in which the last row writes its end token, which waits for the device once per pass."""
+    """`length` writes the same number of tokens on every row, the fair choice for comparing speed; `eos` stops
+    once every row has written its end token, and waits for the device once per pass."""
     eos: Literal["free", "ban"] = "free"
     """`ban` never writes an end token (for continuations of one length)."""
 
 
 class Sequential(Decoder):
-    """One token per pass by a causal model: our own loop, or another library's on the same weights and
-    settings."""
+    """One token per pass by a causal model: our loop, or another library's on the same weights and settings."""
 
     needs: ClassVar[str] = "causal"
     family: ClassVar[str] = "autoregressive"
@@ -67,7 +66,7 @@ class Autoregressive(Sequential):
         last = slice(-1, None)
         observer.start()
         cache = model.new_cache(prompts.size, prompts.length + new_tokens - 1)
-        # One row of memory per step, so that a pass reads its input and writes its output without a copy.
+        # One row of memory per step: a pass reads its input and writes its output without a copy.
         written = prompts.tokens.new_empty(new_tokens, prompts.size, 1)
         noise = uniform(prompts.seeds, 0, (new_tokens,)).T if settings.temperature > 0 else None
         banned = ends if settings.eos == "ban" else ()
@@ -101,7 +100,7 @@ class Autoregressive(Sequential):
 
 
 def one_by_one(prompt: int, new_tokens: int) -> list[Passes]:
-    """Return the prompt in one pass, then one token per pass, each counted with half of the output before it."""
+    """Return one pass over the prompt, then one pass per token, each with half of the output as its past."""
     first = Passes(1, prompt, 0, 1, True)
     return (
         [first, Passes(new_tokens - 1, 1, prompt + new_tokens // 2, 1, True)] if new_tokens > 1 else [first]
@@ -109,7 +108,7 @@ def one_by_one(prompt: int, new_tokens: int) -> list[Passes]:
 
 
 def check_sampling(settings, new_tokens: int) -> str | None:
-    """Return why sampling settings cannot work, or None."""
+    """Return the reason why sampling settings cannot work, or None."""
     if new_tokens < 1:
         return f"new_tokens is {new_tokens}; at least 1 is needed"
     if settings.temperature == 0 and (settings.top_k is not None or settings.top_p < 1):
@@ -118,9 +117,9 @@ def check_sampling(settings, new_tokens: int) -> str | None:
 
 
 def draw(logits: Tensor, settings: AutoregressiveSettings, noise: Tensor) -> Tensor:
-    """Draw one token per row by inverting the cumulative distribution.
+    """Return one drawn token per row, [B] long, by inverting the cumulative distribution.
 
-    logits: [B, V]. noise: [B] float64 in (0, 1). Temperature, then top-k, then top-p. Returns [B] long.
+    logits: [B, V]. noise: [B] float64 in (0, 1). Applies temperature, then top-k, then top-p.
     """
     scaled = logits.double() / settings.temperature
     if settings.top_k is None and settings.top_p >= 1:
@@ -128,17 +127,16 @@ def draw(logits: Tensor, settings: AutoregressiveSettings, noise: Tensor) -> Ten
     scaled, order = scaled.sort(dim=-1, descending=True, stable=True)
     probabilities = scaled[:, : settings.top_k].softmax(-1)
     if settings.top_p < 1:
-        # A token stays where the more probable ones before it do not yet hold top_p; so the first always
-        # stays.
+        # A token is kept while the more probable ones sum to less than top_p, so the first is always kept.
         before = probabilities.cumsum(-1) - probabilities
         probabilities = probabilities.masked_fill(before >= settings.top_p, 0)
     return order.gather(-1, _invert(probabilities, noise)[:, None])[:, 0]
 
 
 def _invert(probabilities: Tensor, noise: Tensor) -> Tensor:
-    """Return the index [B] of the outcome in whose share of [0, sum] each number of `noise` [B] falls.
+    """Return for each row the index [B] whose interval of the cumulative sum contains the row's noise.
 
-    probabilities: [B, K] float64.
+    probabilities: [B, K] float64, not normalised. noise: [B] float64 in (0, 1), a fraction of their sum.
     """
     reached = probabilities.cumsum(-1)
     index = torch.searchsorted(reached, (noise * reached[:, -1])[:, None], right=True)[:, 0]

@@ -1,12 +1,12 @@
 """Masked-diffusion decoding that reuses keys and values between passes.
 
 A bidirectional model's keys and values change whenever any token does, so every cache here is an
-approximation, except at `refresh: 1`. What is kept: the prefix (all before the current block) or the prefix
-and the suffix (all but the block), as in Wu et al., "Fast-dLLM" (2025), arXiv:2505.22618. A pass over
-everything refreshes them at the start of each block, or every so many passes, whatever the blocks are. In
-the second case a block's tokens are forwarded once more after the last of them was committed, so that no
-key or value of a mask stays in the prefix: the delayed caching of Ma et al., "dKV-Cache" (2025),
-arXiv:2505.15781, by blocks rather than by tokens. The factor rule is Fast-dLLM's too.
+approximation, except at `refresh: 1`. The cache keeps the prefix (all before the current block) or the prefix
+and the suffix (all but the block), as in Wu et al., "Fast-dLLM" (2025), arXiv:2505.22618. A full pass
+refreshes it at the start of each block, or every `refresh` passes. In the second case a block's tokens are
+forwarded once more after the last of them was committed, so no key or value of a mask stays in the prefix:
+the delayed caching of Ma et al., "dKV-Cache" (2025), arXiv:2505.15781, by blocks instead of tokens. The factor
+rule is Fast-dLLM's too.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ models = lazy("pardec.models.architectures.attention")
 
 class CachedDiffusionSettings(MaskedDiffusionSettings):
     cache: Literal["none", "prefix", "dual"] = "dual"
-    """Keys and values kept between passes: of all before the current block (`prefix`), of all but the block
-    (`dual`), or none."""
+    """Keys and values kept between passes: of all positions before the current block (`prefix`), of all but the
+    block (`dual`), or none."""
     refresh: int | None = Field(None, ge=1)
-    """Passes from one over everything to the next; 1 keeps nothing and equals no cache. null: one at the
+    """Passes from one full pass to the next; 1 keeps nothing and equals no cache. null: one full pass at the
     start of each block."""
     factor: float | None = Field(None, gt=0, le=100)
-    """Commit the n surest tokens for the largest n at which (n + 1) (1 - probability of the n-th) is below
-    this, and at least the schedule's share. Instead of a threshold."""
+    """Commit the n most confident tokens for the largest n at which (n + 1) (1 - probability of the n-th) is
+    below this, and at least the schedule's share. Replaces a threshold."""
 
 
 class CachedDiffusion(MaskedDiffusion):
-    """The same sampler on fewer positions a pass; its quality cost is measured, not assumed."""
+    """The same sampler on fewer positions per pass; its loss of quality is measured, not assumed."""
 
     Settings = CachedDiffusionSettings
     name: ClassVar[str] = "cached_diffusion"
@@ -69,7 +69,7 @@ class CachedDiffusion(MaskedDiffusion):
         whole, block = prompt + new_tokens, settings.block or new_tokens
         blocks, steps = new_tokens // block, settings.steps or new_tokens
         full = blocks if settings.refresh is None else -(-steps // settings.refresh)
-        # A suffix is half of the canvas long on average.
+        # The suffix has half of the canvas on average.
         length = block if settings.cache == "dual" else (new_tokens + block) // 2
         passes = [
             Passes(full, whole, 0, block, True),
@@ -100,15 +100,15 @@ class CachedRun(Run):
         if settings.cache != "none":
             self.cache = model.new_cache(prompts.size, self.canvas.shape[1])
         self.block = -1
-        """Where the block of the last pass began."""
+        """First output position of the last pass's block."""
         self.since = 0
-        """Passes since the last one over everything, that one included; 0: none yet."""
+        """Passes since the last full pass, that one included; 0 before the first."""
         self.settled = 0
-        """Columns before this one hold keys and values of tokens that are final."""
+        """Columns before this one have keys and values of final tokens."""
         self.by = 1 if model.info.shift else 0
 
     def _due(self, start: int) -> bool:
-        """Whether the next pass is over everything."""
+        """Return whether the next pass is a full pass."""
         if self.since == 0:
             return True
         return start != self.block if self.settings.refresh is None else self.since >= self.settings.refresh
@@ -131,7 +131,7 @@ class CachedRun(Run):
         return logits
 
     def _pass(self, begin: int, end: int, keep: slice | Tensor) -> Tensor:
-        """Forward the columns begin..end-1, whose keys and values are replaced; they see every column."""
+        """Forward the columns begin..end-1 and replace their keys and values; they attend to every column."""
         cache, width = self.cache, self.canvas.shape[1]
         cache.crop(begin)
         tokens = self.canvas[:, begin:end]
@@ -154,11 +154,11 @@ class CachedRun(Run):
 
 
 def surest(rank: Tensor, factor: float) -> Tensor:
-    """Which positions [B, L] Fast-dLLM's factor rule commits.
+    """Return the positions [B, L] bool that Fast-dLLM's factor rule commits.
 
-    rank: surprisal in nats, infinite where there is nothing to commit. With the n-th smallest, p the
-    probability: the first n for the largest n with (n + 1) (1 - p) < factor. Both factors grow with n, so
-    each position is judged by itself.
+    rank: [B, L] surprisal in nats, infinite where nothing can be committed. The rule commits the first n for
+    the largest n with (n + 1) (1 - p) < factor, p the probability of the n-th smallest rank. Both factors grow
+    with n, so each position can be tested separately.
     """
     ordered, order = rank.sort(dim=1, stable=True)
     places = torch.arange(2, rank.shape[1] + 2, device=rank.device)

@@ -1,11 +1,11 @@
 """Jacobi decoding of a causal model: guess the whole output, correct all of it in every pass.
 
-Greedy decoding is a triangular system of equations, token i = f(tokens before i). Solved by Jacobi iteration
-(Song et al. 2021, arXiv:2002.03629; for language models Santilli et al. 2023, arXiv:2305.10427) every pass
-replaces each token by the model's greedy choice after the guesses before it. A token whose whole prefix did
-not change is final, so each pass fixes one token at least, the fixed point is the greedy output exactly, and
-no more passes are needed than tokens. Here final tokens are never run again: their keys and values stay in
-the cache, and what a wrong guess left there is cropped.
+Greedy decoding is a triangular system of equations, token i = f(tokens before i). Jacobi iteration (Song et
+al. 2021, arXiv:2002.03629; for language models Santilli et al. 2023, arXiv:2305.10427) replaces each token in
+every pass by the model's greedy choice after the guesses before it. A token whose whole prefix did not change
+is final, so each pass finalises at least one token, the fixed point is exactly the greedy output, and the
+passes never outnumber the tokens. Final tokens are never run again: their keys and values stay in the cache,
+and the entries of wrong guesses are cropped.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Guess = Literal["eos", "random", "repeat"]
 
 class JacobiSettings(Settings):
     passes: int | None = Field(None, ge=1)
-    """Forward passes after which the guesses are taken as they are; null continues to the fixed point, which
-    is greedy decoding's output."""
+    """Forward passes after which the guesses become the output; null continues to the fixed point, which is the
+    output of greedy decoding."""
     init: Guess = "eos"
-    """First guess: end tokens, random tokens, or the prompt's last token over and over."""
+    """First guess: end tokens, random tokens, or the prompt's last token repeated."""
     window: int | None = Field(None, ge=1)
-    """Tokens that a pass corrects, counted from the first that is not final; null means all that are left."""
+    """Tokens that a pass corrects, counted from the first that is not final; null means all remaining ones."""
     stop: Literal["length", "eos"] = "length"
     """`length` writes the same number of tokens on every row; `eos` ends a row at its end token."""
     eos: Literal["free", "ban"] = "free"
@@ -62,8 +62,8 @@ class Jacobi(Decoder):
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
-        """Write `new_tokens` tokens after each prompt; waits for the device once per pass, to learn how much
-        of the output is final."""
+        """Return the `new_tokens` tokens written after each prompt; waits for the device once per pass, to read
+        how many tokens are final."""
         with torch.inference_mode():
             return _Run(self.settings, model, prompts, new_tokens, observer).run()
 
@@ -79,7 +79,7 @@ def first_guess(kind: Guess, model: LanguageModel, prompts: PromptBatch, new_tok
 
 
 class _Run:
-    """One generation: the canvas, and how much of each row is final."""
+    """One generation: the canvas and the number of final tokens per row."""
 
     def __init__(self, settings, model, prompts, new_tokens, observer):
         self.settings, self.model, self.prompts, self.observer = settings, model, prompts, observer
@@ -89,7 +89,7 @@ class _Run:
         self.banned = self.ends if settings.eos == "ban" else ()
         self.stoppers = self.ends if settings.stop == "eos" else ()
         self.fixed = torch.zeros_like(prompts.pad)
-        """[B] long: how many tokens of each row are final."""
+        """[B] long: the number of final tokens per row."""
 
     def run(self) -> Decoded:
         settings, length, size = self.settings, self.prompts.length, self.new_tokens
@@ -99,7 +99,7 @@ class _Run:
         first = passes = forwards = 0
         while first < size and passes != settings.passes:
             stop = min(size, first + (settings.window or size))
-            # The last final token is run too: the cache does not hold it, and its logits predict the first guess.
+            # The last final token runs too: it is not in the cache yet, and its logits predict the first guess.
             tokens = self.canvas[:, first - 1 : stop - 1] if first else self._opening(stop)
             logits = self.model(
                 tokens, pad=self.pad, cache=cache, keep=slice(first - stop, None), canvas_start=length
@@ -108,7 +108,7 @@ class _Run:
             forwards += tokens.shape[1]
             written = self._correct(ban(logits, self.banned).argmax(-1), first, stop)
             if passes == settings.passes:
-                # The guesses are taken as they are. Rows that have ended are complete already.
+                # The guesses become the output. Rows that have ended are complete already.
                 written, first = self._take_guesses(written), size
             else:
                 first = int(self.fixed.min())
@@ -118,8 +118,8 @@ class _Run:
         return Decoded(self.canvas, useful, nfe=passes, token_forwards=forwards)
 
     def _take_guesses(self, written: Tensor) -> Tensor:
-        """End each row at its first end among the guesses; returns `written` [B] with the guesses that rows
-        keep."""
+        """End each row at the first end token among its guesses; return `written` [B] plus the guesses that each
+        row keeps."""
         left = self.new_tokens - self.fixed
         if self.stoppers:
             position = torch.arange(self.new_tokens, device=self.canvas.device)
@@ -131,20 +131,21 @@ class _Run:
         return written + left
 
     def _opening(self, stop: int) -> Tensor:
-        """Return the tokens of the first pass: the prompt and the guesses but the last."""
+        """Return the tokens of the first pass: the prompt and all guesses except the last."""
         return torch.cat([self.prompts.tokens, self.canvas[:, : stop - 1]], 1)
 
     def _correct(self, choice: Tensor, first: int, stop: int) -> Tensor:
         """Write the choices for positions first..stop-1 and advance `fixed`.
 
-        choice: [B, stop - first] long. Returns [B] long, the tokens that became final, ends included.
+        choice: [B, stop - first] long. Returns [B] long, the number of tokens that became final, end tokens
+        included.
         """
         old = self.canvas[:, first:stop]
         position = torch.arange(first, stop, device=old.device)
-        # A row ahead of the others was run again on the same prefix; rounding must not change it.
+        # A row ahead of the others ran again on the same prefix; rounding must not change it.
         choice = torch.where(position < self.fixed[:, None], old, choice)
         same = (choice == old).long().cumprod(1).sum(1)
-        # The first that changed is final too: it was chosen after a final prefix.
+        # The first token that changed is final too: it was chosen after a final prefix.
         fixed = (first + same + 1).clamp(max=stop).maximum(self.fixed)
         old.copy_(choice)
         written = fixed - self.fixed

@@ -1,15 +1,15 @@
-"""Masked-diffusion decoding as LLaDA does it: a canvas of masks, filled over a fixed number of passes.
+"""Masked-diffusion decoding as in LLaDA: a canvas of masks, filled over a fixed number of passes.
 
-Each pass forwards prompt and whole canvas, predicts every masked position of the current block, and commits
-the share of the schedule that the remasking rule ranks first; a committed token never changes. Semantics of
-the reference sampler of Nie et al., "Large Language Diffusion Models" (2025); the confidence threshold is
-that of Wu et al., "Fast-dLLM" (2025). What differs from the reference, and why:
+Each pass forwards the prompt and the whole canvas, predicts every masked position of the current block, and
+commits the schedule's share of them, those ranked first by the remasking rule; a committed token never
+changes. Semantics of the reference sampler of Nie et al., "Large Language Diffusion Models" (2025); the
+confidence threshold is that of Wu et al., "Fast-dLLM" (2025). Differences from the reference:
 
-- A confidence is ranked by the probability outside the chosen token, in float32. The softmax itself saturates
-  at 1.0, where all ties would go to an arbitrary position. Ties that remain go to the leftmost position.
-- Gumbel noise stays in log space, so no temperature overflows, and comes from the prompt's own seed and
-  position.
-- The mask token itself is never written, so every pass of the schedule commits what it promises.
+- Confidence is ranked by the probability outside the chosen token, in float32: the softmax saturates at 1.0,
+  where ties would go to an arbitrary position. Remaining ties go to the leftmost position.
+- Gumbel noise stays in log space, so no temperature overflows, and depends on the prompt's seed and the
+  position alone.
+- The mask token is never written, so every pass commits its full share.
 """
 
 from __future__ import annotations
@@ -34,40 +34,37 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 
 PART = 1 << 24
-"""Logits that are ranked or drawn from at a time. With a vocabulary of 10^5, the float32 and float64 copies
-of a whole canvas would need more memory than the model's own activations."""
+"""Number of logits that are ranked or drawn from at once. With a vocabulary of 10^5, the float32 and float64
+copies of a whole canvas would need more memory than the model's activations."""
 CPU_PART = 1 << 20
-"""The same on a processor, where a part that fits its caches is also faster."""
+"""The same on a CPU, where a part that fits its caches is also faster."""
 WIDE = 512
-"""Size of a vocabulary from which it pays to leave committed positions out of the output head and the
-ranking."""
+"""Vocabulary size from which leaving committed positions out of the output head and the ranking saves time."""
 DEFERRED = 1e30
-"""Nats of surprisal added to an end token that is to be committed last; finite, so that a masked position
-still ranks before one that is not masked."""
+"""Nats of surprisal added to a deferred end token; finite, so a masked position still ranks before one that is
+not masked."""
 
 
 class MaskedDiffusionSettings(Settings):
     steps: int | None = Field(None, ge=1)
-    """Forward passes for the whole canvas; null means one per token. With a threshold it is the most there can
-    be."""
+    """Forward passes for the whole canvas; null means one per token. With a threshold, their upper bound."""
     block: int | None = Field(None, ge=1)
-    """Tokens of a block; blocks are filled from left to right. null means one block, the full canvas."""
+    """Tokens per block; blocks are filled from left to right. null means one block, the full canvas."""
     remasking: Literal["low_confidence", "random"] = "low_confidence"
-    """Which predictions a pass commits: the most confident ones, or random ones."""
+    """The predictions that a pass commits: the most confident ones, or random ones."""
     temperature: float = Field(0.0, ge=0, le=100)
-    """Gumbel noise of this scale is added to the logits before the token is chosen; 0 takes the most
-    probable."""
+    """Scale of the Gumbel noise added to the logits before the token is chosen; 0 takes the most probable."""
     cfg_scale: float = Field(0.0, ge=0, le=100)
-    """Classifier-free guidance: logits move this many times the distance from those without the prompt. 0 is
-    off and costs nothing; above, every pass runs twice, the second time with the prompt masked."""
+    """Classifier-free guidance: logits move away from those without the prompt by this multiple of their
+    distance. 0 is off; above 0 every pass runs twice, the second time with the prompt masked."""
     eos: Literal["free", "ban", "defer"] = "free"
-    """End token: `free` like any other; `ban` never written; `defer` committed only when nothing else is left
-    in the block (a model that fills its canvas with end tokens is surest of those)."""
+    """End token: `free` treats it like any other; `ban` never writes it; `defer` commits it only when nothing
+    else is left in the block (a model that fills its canvas with end tokens is most confident of those)."""
     after_eos: Literal["decode", "fill"] = "decode"
-    """`fill`: once a finished block holds an end token, the rest of that row is end tokens, and decoding
-    stops when this holds for every row. `decode`: every block is decoded."""
+    """`fill`: once a finished block contains an end token, the rest of that row becomes end tokens, and decoding
+    stops when every row is filled. `decode`: every block is decoded."""
     threshold: float | None = Field(None, ge=0, le=1)
-    """Commit every token whose probability is above this, and at least the schedule's share; null means the
+    """Commit every token with a probability above this, and at least the schedule's share; null commits the
     share alone. Low-confidence remasking only."""
 
 
@@ -104,15 +101,14 @@ class MaskedDiffusion(Decoder):
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
-        """Write `new_tokens` tokens after each prompt.
+        """Return the `new_tokens` tokens written after each prompt.
 
-        The number of passes is known beforehand, so nothing waits for the device, but for one look a pass
-        with a `threshold` (is anything masked?) and one look a block with `after_eos: fill` (has every row
-        ended?).
+        The number of passes is known beforehand, so decoding waits for the device only once per pass with a
+        `threshold` (is anything masked?) and once per block with `after_eos: fill` (has every row ended?).
 
         Raises:
-            UserError: the settings do not fit `new_tokens`, or the model has no mask token or no end token to
-                fill.
+            UserError: the settings do not fit `new_tokens`, or the model has no mask token, or no end token to
+                fill with.
         """
         self._refuse(model, new_tokens)
         with torch.inference_mode():
@@ -132,14 +128,14 @@ class MaskedDiffusion(Decoder):
 
 
 def schedule(length: int, steps: int) -> list[int]:
-    """Tokens to commit in each of `steps` passes over `length` masks: equal shares, one more in the first
-    remainder."""
+    """Return the number of tokens to commit in each of `steps` passes over `length` masks: equal shares, the
+    remainder spread over the first passes."""
     share, remainder = divmod(length, steps)
     return [share + (step < remainder) for step in range(steps)]
 
 
 class Run:
-    """One generation: the canvas and what is counted over it."""
+    """One generation: the canvas and its counters."""
 
     def __init__(self, settings, model, prompts, new_tokens, observer):
         self.settings, self.model, self.prompts, self.observer = settings, model, prompts, observer
@@ -151,12 +147,12 @@ class Run:
         self.output = self.canvas[:, prompts.length :]
         self.passes = 0
         self.forwarded = 0
-        """Positions a row that all passes have processed."""
+        """Positions per row that all passes have processed."""
         self.early = settings.threshold is not None
         """A block may be full before its schedule ends."""
         drawn = settings.temperature > 0 or settings.remasking == "random"
         self.sparse = not drawn and settings.cfg_scale == 0 and model.info.vocab_size >= WIDE
-        """Logits are asked for masked positions only; random numbers belong to places, and are drawn for all."""
+        """Compute logits at masked positions only; not with random numbers, which are drawn for all positions."""
         self.uneven = self.early or settings.after_eos == "fill"
         """Rows may commit different numbers of tokens in one pass."""
         self.bound = (
@@ -188,8 +184,8 @@ class Run:
                 left = int((region == self.mask).sum(1).max())
                 if left == 0:
                     return
-            # Counted by block and place in the schedule, not by passes made: a row's noise must not depend on
-            # how long the other rows of its batch took to fill a block.
+            # Numbered by block and step of the schedule, not by passes made: a row's noise must not depend on
+            # the passes that other rows of its batch needed.
             self.stream = 2 * (start // (stop - start) * len(shares) + step)
             within = self._masked_places(region, left) if self.sparse and left < stop - start else None
             self._step(region, start, stop, share, step == len(shares) - 1, within)
@@ -197,14 +193,17 @@ class Run:
             self.passes += 1
 
     def _masked_places(self, region: Tensor, count: int) -> Tensor:
-        """Places [B, count] of the masks of each row, left to right, filled up by others where it has fewer."""
+        """Return the positions [B, count] of each row's masks, left to right; rows with fewer masks are filled up
+        with other positions."""
         return (region != self.mask).byte().sort(dim=1, stable=True).indices[:, :count]
 
     def _step(
         self, region: Tensor, start: int, stop: int, share: int, last: bool, within: Tensor | None
     ) -> None:
-        """One pass: predict, rank, commit. region: [B, L] view of the canvas, changed in place. within: [B,
-        K], the places of the block that hold all its masks, or None: any may."""
+        """Run one pass: predict, rank, commit.
+
+        region: [B, L] view of the canvas, changed in place. within: [B, K], positions of the block that include
+        all its masks; None means all positions."""
         masked = region == self.mask
         logits = self._logits(start, stop, within)
         choice, rank = self._predict(logits, ranked=not last)
@@ -213,7 +212,7 @@ class Run:
             rank = None if last else rank.new_full(region.shape, inf).scatter_(1, within, rank)
         choice = torch.where(masked, choice, region)
         if last:
-            # The shares sum to the block, so whatever is masked now is committed.
+            # The shares sum to the block, so everything still masked is committed.
             commit = masked
             region.copy_(choice)
         else:
@@ -228,19 +227,19 @@ class Run:
         self.observer.step(commit.sum(1) if self.uneven else share)
 
     def _sure(self, rank: Tensor, masked: Tensor) -> Tensor:
-        """Which positions [B, L] are committed beyond the schedule's share; the others do not matter."""
+        """Return the positions [B, L] bool to commit beyond the schedule's share; only masked ones are used."""
         return rank < self.bound
 
     def _logits(self, start: int, stop: int, within: Tensor | None) -> Tensor:
-        """Logits [B, L or K, V] of the block, or its places `within`; guidance applied, the mask token (and
-        banned end tokens) excluded."""
+        """Return logits [B, L or K, V] of the block, or of its positions `within`; guidance applied, the mask
+        token (and banned end tokens) at -inf."""
         logits = self._forward(start, stop, within)
         self.observer.phase("forward")
         logits[..., self.mask] = -inf
         return ban(logits, self.ends) if self.settings.eos == "ban" else logits
 
     def _forward(self, start: int, stop: int, within: Tensor | None) -> Tensor:
-        """One pass of the model, or two where there is guidance: logits [B, L or K, V] of the block."""
+        """Return logits [B, L or K, V] of the block from one pass of the model, or two with guidance."""
         first = self.prompts.length
         self.forwarded += self.canvas.shape[1] * (2 if self.settings.cfg_scale > 0 else 1)
         scale = self.settings.cfg_scale
@@ -256,7 +255,7 @@ class Run:
         return self.model.denoise(self.canvas, self.pad, first + start, first + stop, first, within)
 
     def _predict(self, logits: Tensor, ranked: bool) -> tuple[Tensor, Tensor | None]:
-        """The token chosen at each position [B, L] and, if asked, its rank key [B, L]: smaller goes first."""
+        """Return the token chosen at each position [B, L] and, if `ranked`, its rank key [B, L]: smallest first."""
         rows, length, vocabulary = logits.shape
         part = min(PART, CPU_PART) if logits.device.type == "cpu" else PART
         size = max(1, part // (rows * vocabulary))
@@ -267,7 +266,7 @@ class Run:
         return torch.cat(choices, 1), torch.cat(ranks, 1) if ranked else None
 
     def _predict_part(self, logits: Tensor, first: int, ranked: bool) -> tuple[Tensor, Tensor | None]:
-        """`_predict` for the positions of the block from `first` on."""
+        """Return `_predict` of one part of the block, which begins at position `first`."""
         settings, seeds = self.settings, self.prompts.seeds
         _, length, vocabulary = logits.shape
         choice = None
@@ -288,19 +287,18 @@ class Run:
         return choice, rank
 
     def _fill_ended(self, stop: int) -> bool:
-        """Fill rows that hold an end token before `stop`; whether that is all of them (waits for the
-        device)."""
+        """Fill rows with an end token before `stop`; return whether all rows are filled (waits for the device)."""
         ended = is_end(self.output[:, :stop], self.ends).any(1)
         self.output[:, stop:].masked_fill_(ended[:, None], self.fill)
         return bool(ended.all())
 
 
 def surprisal(logits: Tensor, choice: Tensor | None) -> tuple[Tensor, Tensor]:
-    """-log probability of the chosen tokens in nats, without saturation.
+    """Return -log probability of the chosen tokens in nats, without saturation, and the chosen tokens.
 
-    logits: [..., V] float32. choice: [...] long, or None for the most probable token. Returns (surprisal,
-    choice). With m the top logit and t = sum over the *other* tokens of exp(l - m), it is log1p(t) + (m -
-    l[choice]); t keeps its digits when 1 + t rounds to 1.
+    logits: [..., V] float32. choice: [...] long, or None for the most probable token. With m the top logit and
+    t = sum over the *other* tokens of exp(l - m), surprisal is log1p(t) + (m - l[choice]); t keeps its digits
+    when 1 + t rounds to 1.
     """
     top, best = logits.max(-1, keepdim=True)
     tail = (logits - top).exp_().scatter_(-1, best, 0).sum(-1).log1p_()
@@ -311,7 +309,8 @@ def surprisal(logits: Tensor, choice: Tensor | None) -> tuple[Tensor, Tensor]:
 
 
 def leftmost_smallest(rank: Tensor, count: int) -> Tensor:
-    """Indices [B, count] of the smallest entries of each row of [B, L]; among equals the leftmost."""
+    """Return the indices [B, count] of the smallest entries of each row of `rank` [B, L]; ties go to the
+    leftmost."""
     if count == 1:
         return rank.argmin(1, keepdim=True)
     return rank.sort(dim=1, stable=True).indices[:, :count]

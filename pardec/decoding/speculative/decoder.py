@@ -1,4 +1,4 @@
-"""Speculative decoding as a decoder: which strategies, by name."""
+"""Speculative decoding as a decoder: the settings that choose its strategies by name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 
 NONE = "none"
-"""The name that stands for no strategy of a kind."""
+"""The name in settings that leaves a kind of strategy out."""
 
 
 class NoStrategy(Settings):
@@ -32,7 +32,7 @@ class NoStrategy(Settings):
 
 
 def _any_of(entries: Registry, *others: type[Settings]) -> Any:
-    """The settings of any entry, told apart by their name."""
+    """Return the union type of the settings of all entries, discriminated by name."""
     kinds = [*others, *(entries.load(name).Settings for name in entries)]
     return Annotated[reduce(or_, kinds), Field(discriminator="name")]
 
@@ -46,31 +46,31 @@ ASKING = {"tree", "tree_lite", "candidates", "confidence", "rank_suffix", "round
 
 
 class SpeculativeSettings(Settings):
-    """One strategy of each kind; none knows the others."""
+    """One strategy per kind; strategies are independent of each other."""
 
     drafter: _any_of(registry.DRAFTERS) = _first(registry.DRAFTERS)
-    """Who writes the draft."""
+    """The model or rule that writes the draft."""
     block: int = Field(8, ge=2, le=64)
-    """Tokens of a block, the anchor included: one fewer are drafted. Where a schedule chooses, its first
+    """Tokens per block, the anchor included: one fewer are drafted. With an adaptive schedule, its first
     choice."""
     schedule: _any_of(registry.SCHEDULES) = _first(registry.SCHEDULES)
-    """How large each block is."""
+    """The size of each block."""
     seeding: _any_of(registry.SEEDINGS, NoStrategy) = NoStrategy()
-    """What becomes of drafted tokens behind a rejected one; `none` forgets them."""
+    """The use of drafted tokens behind a rejected one; `none` discards them."""
     refinement: _any_of(registry.REFINEMENTS, NoStrategy) = NoStrategy()
-    """Further passes of the draft over its own block; `none` makes one pass only."""
+    """Further passes of the draft over its block; `none` makes one pass only."""
     truncation: _any_of(registry.TRUNCATIONS, NoStrategy) = NoStrategy()
-    """Where the draft is cut before it is verified; `none` verifies all of it."""
+    """The rule that cuts the draft before it is verified; `none` verifies all of it."""
     proposal: _any_of(registry.PROPOSALS) = _first(registry.PROPOSALS)
-    """What is made of the draft: a chain, or a tree."""
+    """The form in which the draft is verified: a chain, or a tree."""
     acceptance: _any_of(registry.RULES) = _first(registry.RULES)
-    """Which drafted tokens are accepted; every rule is exact."""
+    """The rule that accepts drafted tokens; every rule is exact."""
     temperature: float = Field(0.0, ge=0, le=100)
     """Logits are divided by this before a token is drawn; 0 takes the most probable token."""
     top_k: int | None = Field(None, ge=1)
     """Draw from this many most probable tokens only; null means all."""
     top_p: float = Field(1.0, gt=0, le=1)
-    """Draw from the smallest set of most probable tokens that holds this much probability; 1 means all."""
+    """Draw from the smallest set of most probable tokens with at least this total probability; 1 means all."""
     stop: Literal["length", "eos"] = "length"
     """`length` writes the same number of tokens on every row; `eos` ends a row at its end token."""
     eos: Literal["free", "ban"] = "free"
@@ -116,7 +116,7 @@ class SpeculativeSettings(Settings):
 
 
 class Speculative(Decoder):
-    """A draft proposes, the target verifies; the output is the target's settings."""
+    """A draft proposes and the target verifies; the output is that of the target at these settings."""
 
     Settings = SpeculativeSettings
     settings: SpeculativeSettings
@@ -142,11 +142,11 @@ class Speculative(Decoder):
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
-        """Write `new_tokens` tokens after each prompt.
+        """Return the `new_tokens` tokens written after each prompt.
 
         Raises:
             UserError: the draft was made for another target, or the target cannot read trees.
-            RuntimeError: something else than the loop ran the target.
+            RuntimeError: something other than the loop ran the target.
         """
         from pardec.decoding.speculative.loop import Loop
         from pardec.decoding.speculative.sampling import Sampling
@@ -162,7 +162,7 @@ class Speculative(Decoder):
             return loop.run()
 
     def strategies(self):
-        """New ones, for one generation."""
+        """Return new strategies for one generation."""
         from pardec.decoding.speculative.loop import Strategies
 
         settings = self.settings

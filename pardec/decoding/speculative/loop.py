@@ -2,9 +2,8 @@
 
 After Leviathan et al. 2023 (arXiv:2211.17192), Chen et al. 2023 (arXiv:2302.01318), SpecInfer
 (arXiv:2305.09781) for trees, and DFlash (arXiv:2602.06036) for block drafts. The loop waits for the device
-once per cycle, where it reads the accepted tokens; what the host then knows of the rows is uploaded at once,
-while nothing is queued. Strategies whose tree has a size that depends on the draft wait once more, and say
-so.
+once per cycle, when it reads the accepted tokens; it then uploads the new row lengths at once, while nothing
+is queued. Strategies whose tree size depends on the draft wait once more per cycle; their docstrings say so.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 
 STREAMS = 16
-"""Random streams of one cycle, the first of them for the drafter's passes; stream 0 of a row is plain
-decoding's."""
+"""Random streams per cycle, the first ones for the drafter's passes; stream 0 of a row belongs to plain
+decoding."""
 
 
 @dataclass
 class Strategies:
-    """One strategy of each kind, made for this generation; None where a kind is left out."""
+    """One strategy per kind, made for one generation; None where a kind is left out."""
 
     drafter: base.Drafter
     schedule: base.Schedule
@@ -67,7 +66,7 @@ class Loop:
         self.new_tokens, self.observer = new_tokens, observer
         self.ends, self.fill = model.info.ends, filler(model.info)
         self.stoppers = self.ends if stop_at_eos else ()
-        # The target adds a token of its own, so one fewer than are left is worth verifying.
+        # The target adds one token itself, so at most one fewer than are left are worth verifying.
         widths = [1 + strategies.proposal.nodes(block - 1) for block in strategies.schedule.sizes]
         block = max(strategies.schedule.sizes)
         size = prompts.length + new_tokens + max(block, *widths)
@@ -145,7 +144,7 @@ class Loop:
         return fresh
 
     def _draft(self, view: base.View, count: int, most: int) -> tuple[base.Draft, base.DraftContext]:
-        """Ask for `count` tokens and keep `most` of them."""
+        """Return a draft of at most `most` tokens, out of `count` that the drafter proposes, and its context."""
         strategies = self.strategies
         context = base.DraftContext(
             strategies.drafter, view, count, self._choose, self._noise, self.sampling.distribution
@@ -171,10 +170,11 @@ class Loop:
         return draft
 
     def _choose(self, logits: Tensor, slot: int) -> Tensor:
-        """Return a drafter's tokens: its most probable ones, or tokens drawn from its distribution."""
+        """Return a drafter's tokens: its most probable ones, or draws from its distribution where the rule needs
+        them."""
         if not self.strategies.rule.draws:
             return logits.argmax(-1)
-        # A pass of the drafter begins at slot 0 and gets a stream of its own.
+        # Each pass of the drafter begins at slot 0 and gets its own stream.
         self.drafts += slot == 0
         return self.sampling.draw(logits, self._noise(self.drafts, logits.shape[1:2], slot))
 
@@ -184,10 +184,10 @@ class Loop:
     def _commit(
         self, accepted: base.Accepted, draft: base.Draft, features: Tensor | None, active: list[int]
     ) -> tuple[list[int], list[int], list[int], Tensor | None]:
-        """Read what was accepted, the one wait of a cycle, and write it.
+        """Read the accepted tokens, the one wait per cycle, and commit them.
 
-        Returns, for each row, the drafted tokens accepted, the columns it gains and the tokens it committed;
-        and the features of the new columns.
+        Returns per row the number of accepted drafted tokens, of new columns and of committed tokens; and the
+        features of the new columns.
         """
         parts = [accepted.counts[:, None], accepted.tokens]
         if accepted.path is not None:
@@ -200,7 +200,7 @@ class Loop:
             count = table[row][0]
             tokens = table[row][1 : count + 2]
             counts[row], committed[row] = count, self._write(row, tokens)
-            # A row that has ended needs no more columns; it may have been offered more than it could take.
+            # A row that has ended needs no more columns, even if more tokens were accepted than it could take.
             grown[row] = 0 if self.done[row] else count + 1
             self.agreed[row] = count
             if accepted.path is not None:
@@ -221,12 +221,12 @@ class Loop:
         return counts, grown, committed, fresh
 
     def _upload(self, grown: list[int]) -> Tensor | None:
-        """Put on the device the columns of each row before its anchor, and the output position behind it.
-        Returns which rows have grown, [B, 1] bool; None for a single row."""
+        """Copy to the device each row's columns before its anchor and its output position behind the anchor.
+        Returns the rows that have grown, [B, 1] bool; None for a single row."""
         verifier = self.verifier
         positions = [min(self._written(row), self.new_tokens - 1) for row in range(len(self.rows))]
         if len(self.rows) == 1:
-            # Fills copy nothing from the host.
+            # A fill copies nothing from the host.
             verifier.starts = self.anchor.new_full((1, 1), verifier.lengths[0])
             self.position = self.anchor.new_full((1,), positions[0])
             return None
@@ -235,7 +235,7 @@ class Loop:
         return table[2, :, None] > 0
 
     def _write(self, row: int, tokens: list[int]) -> int:
-        """Commit tokens to a row, up to its end; returns how many."""
+        """Commit tokens to a row, up to its end token; return their number."""
         tokens = tokens[: self.new_tokens - self._written(row)]
         end = next((index for index, token in enumerate(tokens) if token in self.stoppers), None)
         if end is not None:
@@ -250,7 +250,7 @@ class Loop:
         return len(self.rows[row]) - self.prompt_sizes[row]
 
     def _final(self) -> int:
-        """Return the output positions that are final in every row; a row that has ended counts as whole."""
+        """Return the number of output positions that are final in every row; an ended row counts as complete."""
         return min(self.new_tokens if self.done[row] else self._written(row) for row in range(len(self.rows)))
 
     def _report(self, draft, tree, counts, committed, active) -> None:

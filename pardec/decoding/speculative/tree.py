@@ -1,9 +1,9 @@
-"""Token trees: every proposal is one, and a chain is the tree without branches.
+"""Token trees: every proposal is a tree, and a chain is a tree without branches.
 
-What a strategy may assume of a tree: index 0 is the anchor; nodes 1..n stand behind their parents, so that
-parents[:, k] < k; siblings are ordered, and an acceptance rule considers them in that order; the tokens of
-siblings may repeat; a node that does not exist has a token all the same, is verified, and is never accepted,
-nor is anything behind it."""
+A strategy may assume of a tree: index 0 is the anchor; nodes 1..n come after their parents, so parents[:, k] <
+k; siblings are ordered, and an acceptance rule considers them in that order; siblings may have equal tokens; a
+node that does not exist still has a token and is verified, but neither it nor any descendant is ever accepted.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ torch = lazy("torch")
 class Shape:
     """The form of a tree without its tokens. Index 0 is the anchor.
 
-    parents: [R, 1 + n] long, of the anchor itself (0); R is 1 where all rows have one form. depths: [R, 1 + n] long.
-    mask: [R, 1 + n, 1 + n] bool, the attention mask within the tree: whether the second index is the first or an
-    ancestor of it. deepest: a bound on the depth of a node. chain: no node has a sibling, and all rows are alike.
+    parents: [R, 1 + n] long, the anchor's own parent is 0; R is 1 where all rows share one shape. depths: [R, 1 + n]
+    long. mask: [R, 1 + n, 1 + n] bool, the attention mask within the tree: whether the second index is the first or
+    its ancestor. deepest: an upper bound on the depth of a node. chain: no node has a sibling, and all rows share
+    the shape.
     """
 
     parents: Tensor
@@ -33,16 +34,16 @@ class Shape:
     mask: Tensor
     deepest: int
     widest: int = 1
-    """A bound on the children of a node."""
+    """An upper bound on the number of children of a node."""
     chain: bool = False
 
     @property
     def size(self) -> int:
-        """Nodes, the anchor not counted."""
+        """Return the number of nodes without the anchor."""
         return self.parents.shape[1] - 1
 
     def children(self) -> Tensor:
-        """[R, widest, 1 + n] long: the children of each node in order; 0 where it has no further child."""
+        """Return the children of each node in order, [R, widest, 1 + n] long; 0 where it has no further child."""
         parents = self.parents[:, 1:]
         order = torch.arange(self.size, device=parents.device)
         elder = (parents[:, :, None] == parents[:, None]) & (order < order[:, None])
@@ -56,10 +57,10 @@ class Shape:
 class Tree:
     """A shape with tokens [B, n] long.
 
-    distributions: [B, n, V] float64, the distribution that each token was drawn from once its siblings before it had
-    been refused; None where tokens are fixed choices. exists: [B, n] bool, which nodes exist; None for all. parts:
-    where branches are verified one after another, the node indices first..stop of each pass, the anchor (0) in the
-    first.
+    distributions: [B, n, V] float64, the distribution that each token was drawn from, given that its earlier siblings
+    were rejected; None where tokens are fixed choices. exists: [B, n] bool, whether a node exists; None means all.
+    parts: where branches are verified in several passes, the node indices first..stop of each pass, the anchor (0)
+    in the first.
     """
 
     shape: Shape
@@ -86,7 +87,7 @@ def shape_of(parents: tuple[int, ...], device: str) -> Shape:
     """Return the shape whose node i + 1 has parent parents[i] (0 is the anchor).
 
     Raises:
-        ValueError: a parent does not stand before its child.
+        ValueError: a parent does not come before its child.
     """
     size = len(parents) + 1
     depths, mask = [0] * size, [[False] * size for _ in range(size)]
@@ -110,8 +111,8 @@ def shape_of(parents: tuple[int, ...], device: str) -> Shape:
 def shape_from(parents: Tensor, deepest: int, widest: int) -> Shape:
     """Return the shape of trees that differ between rows, without waiting for the device.
 
-    parents: [B, 1 + n] long, each before its child. deepest: a bound on the depth. Sight is closed by
-    squaring: after k rounds a node sees 2^k generations.
+    parents: [B, 1 + n] long, each before its child. deepest: an upper bound on the depth. The mask is the
+    transitive closure, computed by squaring: after k rounds a node attends to 2^k generations.
     """
     rows, size = parents.shape
     mask = torch.zeros(rows, size, size, device=parents.device)
@@ -126,10 +127,10 @@ def shape_from(parents: Tensor, deepest: int, widest: int) -> Shape:
 
 
 def longest_path(tree: Tree, good: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the longest path of nodes that are all good, the first of equals.
+    """Return the longest path of nodes that are all good; the first one among equals.
 
-    good: [B, n] bool. Returns its length [B], the nodes along it [B, deepest] (what follows its length is not
-    to be read), and its last node [B], 0 for the anchor.
+    good: [B, n] bool. Returns its length [B], its nodes [B, deepest] (entries past the length are undefined),
+    and its last node [B], 0 for the anchor.
     """
     shape, rows = tree.shape, len(good)
     bad = ~good if tree.exists is None else ~(good & tree.exists)

@@ -1,4 +1,4 @@
-"""The target's side of the loop: its cache, the pass over a tree, and which columns of it are kept."""
+"""The target's side of the loop: its cache, the pass over a tree, and the columns that are kept."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ torch = lazy("torch")
 
 
 class Verifier:
-    """Runs the target; `check` refuses a generation in which anything else ran it."""
+    """Runs the target; `check` raises if anything else ran it during the generation."""
 
     def __init__(
         self,
@@ -31,19 +31,21 @@ class Verifier:
         ban: Callable[[Tensor], Tensor],
         widths: Sequence[int] = (),
     ):
-        """size: columns of the cache. taps: layers whose hidden states are kept. ban: sets banned logits to
-        -inf. widths: most tokens of a verification, by block size; a target of static shapes runs at these
-        alone."""
+        """Build the cache, and warm up a target of static shapes.
+
+        size: columns of the cache. taps: layers whose hidden states are kept. ban: sets banned logits to -inf.
+        widths: maximum tokens per verification, by block size; a target of static shapes runs at these widths
+        only."""
         self.model, self.prompts, self.taps, self.ban = model, prompts, taps, ban
         self.pad = prompts.pad if bool(prompts.pad.any()) else None
         self.single = prompts.size == 1 and self.pad is None
         self.widths = sorted({1, *widths}) if model.static_shapes else []
-        # Padding reaches at most a whole width beyond the last column of a tree's part.
+        # Padding extends at most one whole width past the last column of a tree's part.
         self.cache = model.new_cache(prompts.size, size + max(self.widths, default=0))
         self.lengths = [prompts.length] * prompts.size
         """Columns of each row before its anchor."""
         self.starts = prompts.pad.new_full((prompts.size, 1), prompts.length)
-        """The same on the device, [B, 1] long; the loop uploads it anew after each `keep`."""
+        """The same on the device, [B, 1] long; the loop uploads it again after each `keep`."""
         self.passes = self.positions = self.seen = 0
         shapes = (prompts.size, self.cache.size, self.single, *self.widths)
         if self.widths and shapes not in model.warmed:
@@ -65,13 +67,12 @@ class Verifier:
         self.seen += 1
 
     def prefill(self) -> tuple[Tensor, Tensor | None]:
-        """Run the prompts; returns logits [B, 1, V] of what follows, and features [B, P, F] of all their
-        columns."""
+        """Return logits [B, 1, V] of the first token after each prompt, and features [B, P, F] of the prompts."""
         tokens = self.prompts.tokens
         return self._run(tokens, pad=self.pad, cache=self.cache, keep=slice(-1, None))
 
     def verify(self, anchor: Tensor, tree: Tree) -> tuple[Tensor, Tensor | None]:
-        """Run anchors and trees; returns logits [B, 1 + n, V] and features [B, 1 + n, F].
+        """Return logits [B, 1 + n, V] and features [B, 1 + n, F] of the anchors and trees.
 
         Raises:
             UserError: a target with learned positions is given anything but a single chain.
@@ -116,8 +117,8 @@ class Verifier:
         return layouts.part_of_one(shape, longest, limit, first, stop)
 
     def _warm(self) -> None:
-        """Run each width once: a target of static shapes must not compile one in the middle of a later generation,
-        where a text first asks for it."""
+        """Run each width once, so that a target of static shapes compiles none in the middle of a later
+        generation."""
         for width in self.widths:
             tokens = self.prompts.tokens.new_full((self.prompts.size, width), self.model.info.pad_id)
             layout = self._layout(chain_shape(width - 1, str(tokens.device)), 0, width, packed=True)
@@ -138,10 +139,10 @@ class Verifier:
         self, features: Tensor | None, path: Tensor | None, paths: list[list[int]], grown: list[int]
     ) -> Tensor | None:
         """Keep the columns of the accepted paths and drop the others. Returns their features [B, m, F], the
-        anchor's first, m the length of the longest.
+        anchor's first, m the length of the longest path.
 
-        path: [B, D] long on the device, or None where it is a chain. paths: the same, known to the host, cut
-        to what was accepted. grown: columns that each row gains, 0 where it is finished.
+        path: [B, D] long on the device, or None for a chain. paths: the same on the host, cut to the accepted
+        nodes. grown: columns that each row gains, 0 where it is finished.
         """
         most = max(grown)
         if not most:
@@ -151,7 +152,7 @@ class Verifier:
             if self.single:
                 self.cache.move(self.lengths[0] + 1, index + self.lengths[0])
             else:
-                # Entries behind the end of a row's path are no nodes of its tree; they are moved and never read.
+                # Entries past the end of a row's path are not nodes of its tree; they are moved and never read.
                 bound = self.cache.size - 1 - max(self.lengths)
                 self.cache.move(self.starts + 1, self.starts + index.clamp(max=bound))
             if features is not None:
