@@ -11,6 +11,7 @@ from typing import Any
 from pardec.common.contents import Contents
 from pardec.common.errors import UserError
 from pardec.models.sources.folder import taken
+from pardec.models.sources.random import tokenizer_files
 from pardec.study.cells import Cell
 from pardec.study.code import Code, parents
 from pardec.study.load import command_line, lay_over, load_study, place, without_replaced
@@ -157,7 +158,8 @@ class Files:
         model = self.study.models[name]
         files = taken(Path(model.path)) if model.source == "path" else []
         tokenizer = getattr(model, "tokenizer", None)
-        return [*map(str, files), *([tokenizer] if tokenizer else [])]
+        files += tokenizer_files(Path(tokenizer)).values() if tokenizer else []
+        return list(map(str, files))
 
     def encoder_files(self, id: str) -> list[str]:
         """The user's own encoder that scores a set of outputs."""

@@ -324,6 +324,8 @@ def test_what_stands_beside_a_tokenizer_goes_with_it(tmp_path):
         tokenizer.tokenizer.token_to_id(name) for name in names
     ]
     assert {"tokenizer_config.json", "chat_template.jinja"} < source["files"].keys()
+    followed = random.tokenizer_files(tmp_path / "t" / "tokenizer.json").values()
+    assert set(followed) == set((tmp_path / "t").iterdir()), "a run follows each of them"
     assert set(load_model(tmp_path / "m").info.ends) == tokenizer.end_ids
 
 

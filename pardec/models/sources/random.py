@@ -140,6 +140,12 @@ def words(config: dict[str, Any]) -> int:
     return config.get("embedding_size") or config["vocab_size"]
 
 
+def tokenizer_files(file: Path) -> dict[str, Path]:
+    """A tokenizer's file and those beside it that belong to it, by the names that a model's folder gives them."""
+    beside = {name: file.with_name(name) for name in BESIDE_TOKENIZER}
+    return {"tokenizer.json": file, **{name: path for name, path in beside.items() if path.is_file()}}
+
+
 def bring_tokenizer(file: Path, out: Path) -> list[str]:
     """Copy a tokenizer's file into `out`, with the files beside it that belong to it; returns their names.
 
@@ -148,8 +154,7 @@ def bring_tokenizer(file: Path, out: Path) -> list[str]:
     """
     if not file.is_file():
         raise UserError(file, "does not exist", "check the path of the tokenizer")
-    brought = {"tokenizer.json": file}
-    brought |= {name: file.with_name(name) for name in BESIDE_TOKENIZER if file.with_name(name).is_file()}
+    brought = tokenizer_files(file)
     for name, path in brought.items():
         with atomic(out / name) as temporary:
             shutil.copyfile(path, temporary)
