@@ -1,4 +1,4 @@
-"""Loading a model from its folder, and saving one."""
+"""Load a model from its folder, and save one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 def load_model(path: str | Path, device: str = "cpu", dtype: str = "float32") -> LanguageModel:
-    """Returns the model in folder `path`, ready to decode: on `device`, in `dtype`, without gradients.
+    """Return the model in folder `path`, ready to decode: on `device`, in `dtype`, without gradients.
 
     Raises:
-        UserError: an unknown dtype, or a folder that holds no whole model; names the file and what is wrong.
+        UserError: an unknown dtype, or a folder without a complete model; names the file and the fault.
     """
     if dtype not in DTYPES:
         raise UserError(f"precision {dtype!r}", "is not known", f"known: {', '.join(DTYPES)}")
@@ -32,6 +32,6 @@ def load_model(path: str | Path, device: str = "cpu", dtype: str = "float32") ->
 
 
 def save_model(model: nn.Module, folder: str | Path) -> None:
-    """Write config.json and model.safetensors, both whole or not at all."""
+    """Write config.json and model.safetensors, each atomically."""
     name = config_json(model.config)["architectures"][0]
     ARCHITECTURES.load(name).save(model, folder)

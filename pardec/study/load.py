@@ -93,7 +93,7 @@ def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def without_replaced(config: Mapping[str, Any], files: Iterable[str | Path | Mapping]) -> dict[str, Any]:
-    """Returns `config` without what a file's `replace` drops: these sections as the files below it fill them.
+    """Return `config` without what a file's `replace` drops: these sections as the files below it fill them.
 
     config: the merged configuration. files: where it came from, the lowest first.
     """

@@ -1,4 +1,4 @@
-"""Attention, shared by every architecture: the cache, what a pass attends to, rotary positions, and `attend`."""
+"""Attention, shared by every architecture: the cache, the plan of a pass, rotary positions, and `attend`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from pardec.models.architectures.config import ModelInfo, Stretch
 
 FEW = 64
-"""Tokens behind a cache up to which a chain's mask is kept and sliced rather than made."""
+"""Tokens per pass up to which the mask behind a cache is stored and sliced instead of computed."""
 Pair = tuple[Tensor, Tensor]
 """Keys and values of one layer, [B, kv_heads, S, head_dim] each."""
 
@@ -20,9 +20,9 @@ Pair = tuple[Tensor, Tensor]
 class Cache:
     """Preallocated keys and values, written by position.
 
-    layers: one pair of tensors [B, kv_heads, S, head_dim] per layer, each of its own memory, so that a compiled graph
-    which writes one of them copies no other. length: positions filled so far, the same for every row (left padding
-    aligns rows). `crop` forgets the tail without touching memory.
+    layers: one pair of tensors [B, kv_heads, S, head_dim] per layer, each in separate memory, so a compiled graph that
+    writes one of them copies no other. length: positions filled so far, the same for every row (left padding aligns
+    rows). `crop` drops the tail without touching memory.
     """
 
     def __init__(self, info: ModelInfo, batch: int, size: int, device, dtype):
@@ -35,7 +35,7 @@ class Cache:
 
     @classmethod
     def over(cls, layers: list[Pair]) -> Cache:
-        """Returns an empty cache over existing tensors, their contents stale."""
+        """Return an empty cache over existing tensors, whose contents are stale."""
         cache = cls.__new__(cls)
         cache.layers = layers
         cache.forget()
@@ -45,10 +45,10 @@ class Cache:
         """Empty the cache."""
         self.length = 0
         self.table: tuple[Tensor, Tensor] | None = None
-        """[B, 1] long each: canvas positions per row of a table, and its rows, for models with row and column
-        positions; known from the prompt, which later passes do not see."""
+        """[B, 1] long each: canvas positions per table row, and the number of table rows, for models with row and
+        column positions; read from the prompt, which later passes do not see."""
         self.placed: Tensor | None = None
-        """[B, S, hidden]: the vectors of those models' canvas positions, from the canvas's start on."""
+        """[B, S, hidden]: position vectors of the canvas for those models, from its start on."""
 
     @property
     def size(self) -> int:
@@ -63,16 +63,17 @@ class Cache:
         return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
 
     def crop(self, length: int) -> None:
+        """Drop all positions from `length` on; ValueError if the cache has fewer."""
         if not 0 <= length <= self.length:
             raise ValueError(f"cannot crop a cache of {self.length} positions to {length}")
         self.length = length
 
     def move(self, start: Tensor | int, source: Tensor) -> None:
-        """Copy the columns `source` of each row to `start`, `start` + 1, and so on: the accepted path of a tree,
-        out of all that was verified. The columns behind the path keep stale contents; the caller crops.
+        """Copy the columns `source` of each row to `start`, `start` + 1, and so on: the accepted path of a verified
+        tree. The columns behind the path keep stale contents; the caller crops.
 
-        start: [B] long, or one number for all rows. source: [B, n] long, columns of the cache; none before its
-        destination, so rows that have fewer may name any columns behind.
+        start: [B] long, or one number for all rows. source: [B, n] long, columns of the cache, each at or after its
+        destination; rows with shorter paths may name any later columns.
         """
         if isinstance(start, int) and len(source) == 1:
             stop = start + source.shape[1]
@@ -90,11 +91,11 @@ class Cache:
 
 @dataclass
 class Layout:
-    """Where the tokens of a pass stand, when they do not simply follow one another.
+    """Positions, attention mask and columns of a pass whose tokens are not a plain sequence.
 
     positions: [B or 1, T] long, for rotary positions. mask: [B or 1, 1, T, filled] bool, the columns of the cache that
-    each token attends to, its own among them; None: all. filled: columns of the cache that take part. columns:
-    [B, T] long, where each row writes its keys and values; None: from the cache's `length` on.
+    each token attends to, its own included; None: all. filled: columns of the cache that take part. columns: [B, T]
+    long, the columns in which each row writes keys and values; None: from the cache's `length` on.
     """
 
     positions: Tensor
@@ -105,11 +106,11 @@ class Layout:
 
 @dataclass
 class AttentionPlan:
-    """What the tokens of a pass attend to, and where the pass writes its keys and values.
+    """The columns that a pass attends to, and those in which it writes keys and values.
 
-    mask: [B or 1, 1, T, filled] bool, or None where all columns are seen, or the causal triangle where `is_causal`.
-    past, filled: columns before the pass, and after it. writes: parts of the pass with the columns [B, n] long of each,
-    written in this order (a later part may overwrite an earlier one); None: from `past` on.
+    mask: [B or 1, 1, T, filled] bool; None: all columns, or the causal triangle where `is_causal`. past, filled:
+    columns before and after the pass. writes: parts of the pass with the columns [B, n] long of each, written in this
+    order (a later part may overwrite an earlier one); None: from `past` on.
     """
 
     mask: Tensor | None = None
@@ -122,7 +123,7 @@ class AttentionPlan:
 def plan_pass(
     causal: bool, pad: Tensor | None, past: int, length: int, device: torch.device, layout: Layout | None
 ) -> AttentionPlan:
-    """Returns the plan of a pass of `length` tokens behind `past` columns: plain, causal, padded, or by `layout`."""
+    """Return the plan of a pass of `length` tokens behind `past` columns: plain, causal, padded, or by `layout`."""
     if layout is not None:
         writes = None if layout.columns is None else [(slice(None), layout.columns)]
         return AttentionPlan(layout.mask, False, past, layout.filled, writes)
@@ -131,10 +132,10 @@ def plan_pass(
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, pair: Pair | None) -> Tensor:
-    """Returns what each query reads, [B, heads, T, head_dim]; writes keys and values into the layer's cache first.
+    """Return the attention output [B, heads, T, head_dim]; write keys and values into the layer's cache first.
 
     query: [B, heads, T, head_dim]. key, value: [B, kv_heads, N, head_dim], N the tokens that the pass writes.
-    pair: the layer's cache; None: `key` and `value` are all there is.
+    pair: the layer's cache; None: attend to `key` and `value` alone.
     """
     if pair is not None:
         keys, values = pair
@@ -156,15 +157,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, pair:
 def attention_mask(
     causal: bool, pad: Tensor | None, past: int, length: int, device: torch.device
 ) -> Tensor | None:
-    """Returns which columns each query attends to, [B or 1, 1, length, past + length] bool, or None where plain flags
-    suffice.
+    """Return the attention mask [B or 1, 1, length, past + length] bool; None where `is_causal` alone suffices.
 
-    A pad token attends to itself, whatever the rest says: a row of the mask without any column would give NaN.
+    A pad token always attends to itself: a row of the mask without any column would give NaN.
     """
     if pad is None and (not causal or past == 0 or length == 1):
         return None
     if pad is None and length <= FEW and device.type == "cpu":
-        # As in each verification, where making the mask takes time that counts.
+        # Every verification of a chain comes here, and computing its mask would take measurable time.
         width = 1 << (past + length).bit_length()
         return _stair(length, width)[..., width - past - length :]
     keys = torch.arange(past + length, device=device)
@@ -183,14 +183,15 @@ def attention_mask(
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _stair(length: int, width: int) -> Tensor:
-    """The mask [1, 1, length, width] of the last `length` of `width` tokens; its last columns are that of fewer."""
+    """Return the causal mask [1, 1, length, width] of the last `length` of `width` tokens; its last columns are the
+    mask of a smaller width."""
     return torch.ones(1, 1, length, width, dtype=torch.bool).tril(width - length)
 
 
 def rope_tables(
     positions: int, head_dim: int, theta: float, device=None, stretch: Stretch | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Returns cosines and signed sines [positions, head_dim] for `rotate` (Su et al. 2021, arXiv:2104.09864)."""
+    """Return cosines and signed sines [positions, head_dim] for `rotate` (Su et al. 2021, arXiv:2104.09864)."""
     half = head_dim // 2
     rates = 1.0 / theta ** (torch.arange(half, dtype=torch.float32, device=device) * 2 / head_dim)
     if stretch is not None:
@@ -201,7 +202,7 @@ def rope_tables(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Returns x [B, T, heads, head_dim] turned by its positions, in the precision of the tables.
+    """Return x [B, T, heads, head_dim] rotated by its positions, computed in the precision of the tables.
 
     cos, sin: [B or 1, T, 1, head_dim].
     """

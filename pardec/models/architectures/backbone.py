@@ -1,9 +1,8 @@
 """One Llama-style transformer for every family: causal or bidirectional, with or without learned positions.
 
-RMSNorm, rotary positions, SwiGLU, grouped key-value heads (Touvron et al. 2023, arXiv:2302.13971; Ainslie
-et al. 2023, arXiv:2305.13245). The weights of queries, keys and values are held as one matrix, and so are
-the gate and the up projection: a one-token step of a small model is bound by the count of operations, not
-by their size.
+RMSNorm, rotary positions, SwiGLU, grouped key-value heads (Touvron et al. 2023, arXiv:2302.13971; Ainslie et al. 2023,
+arXiv:2305.13245). Queries, keys and values share one fused matrix, and so do the gate and the up projection: a
+one-token step of a small model is bound by the number of operations, not by their size.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from pardec.models.architectures.positions import LearnedPositions
 
 
 def project(x: Tensor, weight: Tensor | nn.Module, bias: Tensor | None = None) -> Tensor:
-    """x [..., in] times a matrix [out, in], plain or quantised (`pardec.models.engines.quantise`)."""
+    """Return x [..., in] times a matrix [out, in], plain or quantised (`pardec.models.engines.quantise`)."""
     return weight(x, bias) if isinstance(weight, nn.Module) else F.linear(x, weight, bias)
 
 
@@ -57,9 +56,9 @@ class Layer(nn.Module):
     def forward(
         self, x: Tensor, cos: Tensor | None, sin: Tensor | None, plan: AttentionPlan, pair: Pair | None
     ) -> Tensor:
-        """Returns the stream behind this layer, [B, T, hidden].
+        """Return the hidden states after this layer, [B, T, hidden].
 
-        x: [B, T, hidden]. cos, sin: [B or 1, T, 1, head_dim] or None. pair: the layer's cache, written as `plan` says.
+        x: [B, T, hidden]. cos, sin: [B or 1, T, 1, head_dim] or None. pair: the layer's cache, written by `plan`.
         """
         batch, length, _ = x.shape
         normed = rms_norm(x, self.input_norm, self.eps)
@@ -77,7 +76,7 @@ class Layer(nn.Module):
         return x + project(F.silu(gate) * up, self.down)
 
     def _norm_heads(self, x: Tensor) -> Tensor:
-        """Queries and keys [B, T, heads + kv_heads, head_dim], each head's vector normed."""
+        """Return queries and keys [B, T, heads + kv_heads, head_dim], each head's vector normed."""
         query, key = x.split([self.heads, self.kv_heads], 2)
         query = rms_norm(query, self.query_norm, self.eps)
         return torch.cat([query, rms_norm(key, self.key_norm, self.eps)], 2)
@@ -99,8 +98,7 @@ class Backbone(LanguageModel):
         self.place_tables("cpu", torch.float32)
 
     def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
-        """Compute the rotary tables, which are no weights, on `device`; in float32 first, whatever `dtype`
-        is."""
+        """Compute the rotary tables, which are not weights, on `device`: in float32, then cast to `dtype`."""
         config = self.config
         cos, sin = rope_tables(
             config.max_positions, config.head_dim, config.rope_theta, device, config.rope_stretch
@@ -169,8 +167,8 @@ class Backbone(LanguageModel):
         cache: Cache | None,
         taps: tuple[int, ...] | None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """Returns the stream [B, T, hidden] after all layers, and after each of `taps`; see `Layer.forward`. An engine
-        of its own replaces this part."""
+        """Return the hidden states [B, T, hidden] after all layers, and after each of `taps`; see `Layer.forward`. A
+        compiled engine replaces this method."""
         pairs = None if cache is None else cache.layers
         tapped = []
         for index, layer in enumerate(self.layers):
@@ -180,5 +178,5 @@ class Backbone(LanguageModel):
         return x, tapped
 
     def read(self, x: Tensor) -> Tensor:
-        """Logits [..., V] of normed hidden states [..., hidden]: the output head alone."""
+        """Return logits [..., V] of normed hidden states [..., hidden]: the output head alone."""
         return F.linear(x, self.embedding if self.head is None else self.head)

@@ -1,4 +1,4 @@
-"""What every language model of this project offers to a decoder, whatever its weights came from."""
+"""The interface of every language model to a decoder, whatever the source of its weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pardec.models.architectures.config import ModelInfo
 
 
 def kept(x: Tensor, keep: slice | Tensor | None) -> Tensor:
-    """The positions of x [B, T, hidden] whose logits are wanted, as `LanguageModel.forward` is told them."""
+    """Return the positions `keep` of x [B, T, hidden], given as in `LanguageModel.forward`."""
     if keep is None:
         return x
     if isinstance(keep, slice):
@@ -23,9 +23,9 @@ def kept(x: Tensor, keep: slice | Tensor | None) -> Tensor:
 class LanguageModel(nn.Module):
     info: ModelInfo
     static_shapes: bool = False
-    """Whether each new shape of a pass has to be compiled first."""
+    """Whether each new shape of a pass must be compiled first."""
     warmed: set
-    """Of such a model: which shapes a decoder has run all of before its first generation."""
+    """Sets of shapes that a decoder has already run on a model of static shapes."""
     folder: Path | None = None
     """The folder it was loaded from, for peers that read its files themselves."""
 
@@ -41,21 +41,23 @@ class LanguageModel(nn.Module):
         layout: Layout | None = None,
         taps: tuple[int, ...] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """One pass.
+        """Return logits [B, K, V] of one pass; with `taps` also features [B, T, taps * hidden], the hidden states
+        after each tapped layer.
 
-        tokens: [B, T] long. With a cache, they follow the cache's `length` positions, are appended to it,
-        and attend to it; without one they are the whole sequence. pad: [B] long, pad tokens at the left of
-        each row (never attended to; positions count from the first real token); None means none. keep: the
-        positions of `tokens` whose logits are wanted (all where None), so that the output head runs only
-        there; [B, K] long where rows want different ones. canvas_start: the column of `tokens` where the canvas
-        begins, the same for every row, for models whose learned positions count from there (others ignore
-        it). places: [B, T - canvas_start]
-        long, the canvas positions of the columns from there on where only some of the canvas is given; None
-        means one after another. Only for models without rotary positions. layout: positions, attention mask and columns
-        of the tokens where they are no plain sequence, such as a packed tree; needs a cache, and stands in
-        place of `pad`. taps: layers, from 0, whose hidden states are wanted as well. Returns logits [B, K, V];
-        with taps also features [B, T, taps * hidden], what the stream holds after each of these layers.
-        Attention is causal or bidirectional as `info.attention` says.
+        tokens: [B, T] long. With a cache, they follow the cache's `length` positions, are appended to it and attend
+        to it; without one they are the whole sequence. pad: [B] long, pad tokens at the left of each row (never
+        attended to; positions count from the first real token); None means none. keep: the positions of `tokens`
+        whose logits are computed, a slice, or [B, K] long where rows differ; None means all. canvas_start: the
+        column of `tokens` where the canvas begins, the same for every row, for models whose learned positions count
+        from it (others ignore it). places: [B, T - canvas_start] long, the canvas positions of the columns from
+        there on, where only part of the canvas is given; None means consecutive ones. Only for models without
+        rotary positions. layout: positions, attention mask and columns of tokens that are not a plain sequence,
+        such as a packed tree; needs a cache, and replaces `pad`. taps: indices of layers, from 0. Attention is
+        causal or bidirectional as in `info.attention`.
+
+        Raises:
+            ValueError: more positions than the model or the cache has, or an argument that the model lacks support
+                for.
         """
 
     def denoise(
@@ -67,12 +69,11 @@ class LanguageModel(nn.Module):
         canvas_start: int | None = None,
         within: Tensor | None = None,
     ) -> Tensor:
-        """Logits [B, stop - start, V] for what stands at columns start..stop-1 of `canvas`, the shift
-        accounted for.
+        """Return logits [B, stop - start, V] of columns start..stop-1 of `canvas`, corrected for the shift.
 
-        canvas: [B, prompt + canvas] long. canvas_start: the column after the prompt; `start` where None,
-        which is right only while the whole canvas is asked for (a decoder that works block by block must
-        say it). within: [B, K] long, the columns counted from `start` whose logits alone are wanted, [B, K, V].
+        canvas: [B, prompt + canvas] long. canvas_start: the column after the prompt; None means `start`, correct
+        only when the whole canvas is requested (a decoder that works block by block must pass it). within: [B, K]
+        long, columns counted from `start`; logits are then computed for these alone, [B, K, V].
         """
         by = 1 if self.info.shift else 0
         first = start if canvas_start is None else canvas_start

@@ -1,6 +1,6 @@
-"""Configurations of the architectures, and what each says of its model: sizes, token ids, counts of parameters.
+"""Configurations of the architectures, and the facts of their models: sizes, token ids, parameter counts.
 
-Light: planning reads these without torch and before any weights exist.
+Imports no torch: planning reads these before any weights exist.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Facts that a decoder, a plan or a count of operations needs; ids are None where the model has no such token."""
+    """Facts of a model for decoders, planning and operation counts; ids are None where the model lacks the token."""
 
     attention: str
     """"causal" or "bidirectional"."""
@@ -33,23 +33,22 @@ class ModelInfo:
     mask_id: int | None
     parameters: int
     matmul_parameters: int
-    """Parameters that take part in a matrix product for every token: no embedding lookup, the output head
-    included."""
+    """Parameters in matrix products of every token: without the embedding lookup, with the output head."""
     shift: bool
     """Logits at i - 1 predict position i of the canvas (a masked model that started from autoregressive
     weights)."""
     stop_ids: tuple[int, ...] = ()
     """Further tokens that end a text, beside `eos_id`, such as the end of a turn."""
     matmul_bytes: int | None = None
-    """Bytes of these parameters as they are stored, where they are quantised; None: as wide as the activations."""
+    """Stored bytes of these parameters where they are quantised; None: as wide as the activations."""
 
     @property
     def ends(self) -> tuple[int, ...]:
-        """Every token that ends a text, `eos_id` first."""
+        """Return every token that ends a text, `eos_id` first."""
         return self.stop_ids if self.eos_id is None else (self.eos_id, *self.stop_ids)
 
     def weight_bytes(self, size: int) -> float:
-        """Bytes of all weights, those that are not quantised `size` bytes each."""
+        """Return the bytes of all weights, unquantised ones at `size` bytes each."""
         if self.matmul_bytes is None:
             return float(size * self.parameters)
         return float(self.matmul_bytes + size * (self.parameters - self.matmul_parameters))
@@ -57,8 +56,8 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Stretch:
-    """Llama 3.1's scaling of rotary positions (Dubey et al. 2024, arXiv:2407.21783): waves longer than the context
-    that the model was first trained on are slowed by `factor`, short ones stay, those between are blended."""
+    """Llama 3.1's scaling of rotary positions (Dubey et al. 2024, arXiv:2407.21783): waves longer than the original
+    training context are slowed by `factor`, short ones are kept, those between are blended."""
 
     factor: float
     low_freq_factor: float
@@ -66,7 +65,7 @@ class Stretch:
     original_max_position_embeddings: int
 
     def apply(self, rates: Tensor) -> Tensor:
-        """Returns the scaled angle per position, [head_dim / 2] float32."""
+        """Return the scaled angles per position, [head_dim / 2] float32."""
         turns = self.original_max_position_embeddings * rates / (2 * pi)
         blend = (turns - self.low_freq_factor) / (self.high_freq_factor - self.low_freq_factor)
         share = blend.clamp(0, 1)
@@ -80,10 +79,10 @@ class Stretch:
 class GridConfig:
     """Row and column positions of a canvas that is a table.
 
-    Token p stands in row p // stride and column p % stride, where the stride is `cell` tokens times the number that
-    the prompt holds at its position `width_at`; the token of number n is `zero_id` + n. `ends` counts the rows of two
-    further tables: columns from the end of a row, and rows from the last, the number of rows standing in the prompt
-    at `height_at` (0: no such tables). waves: the tables of rows and columns begin as sinusoids.
+    Token p is in row p // stride and column p % stride; the stride is `cell` tokens times the number at position
+    `width_at` of the prompt; the token of number n is `zero_id` + n. ends: sizes of two further tables, for columns
+    counted from the end of a row and rows counted from the last row, whose number is at position `height_at` of the
+    prompt (0: no such tables). waves: the tables of rows and columns begin as sinusoids.
     """
 
     rows: int
@@ -98,8 +97,8 @@ class GridConfig:
 
 @dataclass(frozen=True)
 class PositionConfig:
-    """Learned positions: rows of two tables. The first counts from a row's first real token, the second from the
-    first token of the canvas; a position past a table's end uses its last row."""
+    """Sizes of the two tables of learned positions. The first counts from a row's first real token, the second from
+    the first token of the canvas; a position past a table's end uses its last row."""
 
     prompt: int
     canvas: int
@@ -107,13 +106,13 @@ class PositionConfig:
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> PositionConfig:
-        """Returns the configuration that `asdict` turned into JSON."""
+        """Return the configuration from the output of `asdict`."""
         grid = values.get("grid")
         return cls(**{**values, "grid": None if grid is None else GridConfig(**grid)})
 
     @property
     def rows(self) -> int:
-        """Rows of all tables together."""
+        """Return the number of rows of all tables together."""
         grid = self.grid
         return self.prompt + self.canvas + (0 if grid is None else grid.rows + grid.columns + 2 * grid.ends)
 
@@ -122,11 +121,10 @@ class PositionConfig:
 class BackboneConfig:
     """Sizes and flags of one decoder-only transformer.
 
-    positions: learned positions, if any. rotary: queries and keys are turned by their position. shift: logits at
-    i - 1 predict position i of the canvas. family: the objective it was trained with. qkv_bias: biases on queries,
-    keys and values. qk_norm: a norm on each head's queries and keys. rope_float32: queries and keys are turned in
-    float32, whatever the weights' precision (LLaDA's `rope_full_precision`). stop_ids: tokens that end a text beside
-    `eos_id`.
+    positions: learned positions, if any. rotary: queries and keys are rotated by their position. shift: logits at
+    i - 1 predict position i of the canvas. family: the training objective. qkv_bias: biases on queries, keys and
+    values. qk_norm: a norm on each head's queries and keys. rope_float32: rotation in float32, whatever the weights'
+    precision (LLaDA's `rope_full_precision`). stop_ids: tokens that end a text beside `eos_id`.
     """
 
     vocab_size: int
@@ -156,7 +154,7 @@ class BackboneConfig:
     stop_ids: tuple[int, ...] = ()
 
     def info(self) -> ModelInfo:
-        """Returns the facts of a model of this shape."""
+        """Return the facts of a model of this shape."""
         vectors = 2 * self.hidden
         vectors += self.head_dim * (self.heads + 2 * self.kv_heads) if self.qkv_bias else 0
         vectors += 2 * self.head_dim if self.qk_norm else 0
@@ -178,9 +176,9 @@ class BackboneConfig:
 class DraftConfig:
     """A block draft of `layers` layers for a target of `target_layers` layers (DFlash, arXiv:2602.06036).
 
-    hidden is the target's own width: the draft reads the target's embedding and writes through its head. taps:
-    layers of the target, from 0, whose hidden states are its context. block: tokens of a block, the anchor
-    included. qk_norm: whether queries and keys are normed by head, as in Qwen3 (model type "llama": they are not).
+    hidden: equal to the target's width, since the draft uses the target's embedding and head. taps: layers of the
+    target, from 0, whose hidden states are its context. block: tokens per block, the anchor included. qk_norm:
+    whether queries and keys are normed by head, as in Qwen3 (not so in model type "llama").
     """
 
     vocab_size: int
@@ -204,7 +202,7 @@ class DraftConfig:
     pad_id: int = 0
 
     def info(self) -> ModelInfo:
-        """Returns the facts of a draft of this shape, which has no table of tokens and no head of its own."""
+        """Return the facts of a draft of this shape, which has neither an embedding nor an output head."""
         vectors = 2 * self.hidden + (2 * self.head_dim if self.qk_norm else 0)
         body = self.layers * _matrices(self) + len(self.taps) * self.hidden * self.hidden
         return ModelInfo(
@@ -243,7 +241,7 @@ class GPT2Config:
         return self.hidden // self.heads
 
     def info(self) -> ModelInfo:
-        """Returns the facts of a GPT-2 of this shape."""
+        """Return the facts of a GPT-2 of this shape."""
         hidden, table = self.hidden, self.vocab_size * self.hidden
         body = self.layers * (4 * hidden * hidden + 2 * hidden * self.mlp)
         vectors = self.layers * (9 * hidden + self.mlp) + 2 * hidden
@@ -261,7 +259,7 @@ class GPT2Config:
 @dataclass(frozen=True)
 class RendererConfig:
     """Sizes of a renderer. Ids: specials, characters from `first_character`, chunks from `first_chunk`, roots from
-    `first_root`, `vocab_size` in all. slots: slots of an expansion, by level."""
+    `first_root`, `vocab_size` in total. slots: slots per expansion, by level."""
 
     first_character: int
     first_chunk: int
@@ -274,15 +272,15 @@ class RendererConfig:
     mlp: int
 
     def conditions(self, level: int) -> tuple[int, int]:
-        """Returns the first id, and the one after the last, of what a level expands."""
+        """Return the first id, and the one after the last, of the conditions of a level."""
         return (self.first_root, self.vocab_size) if level == 0 else (self.first_chunk, self.first_root)
 
     def written(self, level: int) -> tuple[int, int]:
-        """Returns the same of what a level writes."""
+        """Return the first id, and the one after the last, of the ids that a level writes."""
         return (self.first_chunk, self.first_root) if level == 0 else (self.first_character, self.first_chunk)
 
     def backbone(self, pad_id: int, eos_id: int, mask_id: int) -> BackboneConfig:
-        """Returns the shape of its layers."""
+        """Return the configuration of its layers."""
         return BackboneConfig(
             vocab_size=self.vocab_size,
             hidden=self.hidden,
@@ -305,7 +303,7 @@ Config = BackboneConfig | DraftConfig | GPT2Config | RendererConfig
 
 
 def _matrices(config: BackboneConfig | DraftConfig) -> int:
-    """Parameters of one layer's matrices: queries, keys, values and output, and a gated feed-forward part."""
+    """Return the parameters of one layer's matrices: queries, keys, values, output, and a gated feed-forward part."""
     attention = 2 * config.hidden * config.head_dim * (config.heads + config.kv_heads)
     return attention + 3 * config.hidden * config.mlp
 

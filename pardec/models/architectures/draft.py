@@ -1,9 +1,9 @@
 """The block-diffusion draft model DFlash (arXiv:2602.06036), in the published format.
 
-A block is an anchor, the last committed token, and mask tokens behind it; one pass predicts all of them. Queries
-come from the block only. Keys and values come from the context and the block through the same projections: the
-context is what the target's own hidden states say of all tokens before the anchor, fused to the draft's width once
-and shared by its layers. Within the block attention looks both ways. Embedding and output head are the target's.
+A block is an anchor, the last committed token, followed by mask tokens; one pass predicts all of them. Queries come
+from the block only. Keys and values come from the context and the block through the same projections: the context is
+the target's hidden states of all tokens before the anchor, fused to the draft's width once and shared by its layers.
+Within the block attention is bidirectional. Embedding and output head are the target's.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class DraftLayer(nn.Module):
         plan: AttentionPlan,
         pair: Pair | None,
     ) -> Tensor:
-        """Returns the stream behind this layer, [B, k, hidden].
+        """Return the hidden states after this layer, [B, k, hidden].
 
-        x: [B, k, hidden], the block. context: [B, m, hidden] or None where none is new. cos, sin: [B or 1, m +
-        k, 1, head_dim]. pair: the layer's cache; None: context and block are all there is."""
+        x: [B, k, hidden], the block. context: [B, m, hidden], or None without new context. cos, sin: [B or 1, m + k, 1,
+        head_dim]. pair: the layer's cache; None: attend to context and block alone."""
         batch, size, _ = x.shape
         normed = rms_norm(x, self.input_norm, self.eps)
         both = normed if context is None else torch.cat([context, normed], 1)
@@ -88,7 +88,7 @@ class DraftModel(nn.Module):
         self.place_tables("cpu", torch.float32)
 
     def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
-        """Compute the rotary tables on `device`; in float32 first, whatever `dtype` is."""
+        """Compute the rotary tables on `device`: in float32, then cast to `dtype`."""
         config = self.config
         cos, sin = rope_tables(
             config.max_positions, config.head_dim, config.rope_theta, device, config.rope_stretch
@@ -109,7 +109,7 @@ class DraftModel(nn.Module):
         return Cache(self.info, batch, size, self.fc.device, self.fc.dtype)
 
     def fuse(self, features: Tensor) -> Tensor:
-        """Context [B, m, hidden] from the target's hidden states [B, m, taps * hidden]."""
+        """Return the context [B, m, hidden] fused from the target's hidden states [B, m, taps * hidden]."""
         return rms_norm(F.linear(features, self.fc), self.hidden_norm, self.config.norm_eps)
 
     def forward(
@@ -120,14 +120,17 @@ class DraftModel(nn.Module):
         layout: Layout | None = None,
         start: int = 0,
     ) -> Tensor:
-        """One pass over a block.
+        """Return normed hidden states [B, k, hidden] of a block, ready for the target's head; those at index 0 predict
+        nothing.
 
-        block: [B, k, hidden], embeddings of the anchor and what stands behind it. context: [B, m, hidden], fused
-        features of the tokens before the anchor that the cache does not hold yet, or None. With a cache they follow
-        its `length` columns and are appended to it; the block's own keys and values are written behind them and
-        forgotten. start: the first position where there is no cache. layout: positions, attention mask, and columns of
-        [context ; block], where rows are of unequal length or where a training pass packs many blocks. Returns
-        normed hidden states [B, k, hidden], ready for the target's head; those at index 0 predict nothing.
+        block: [B, k, hidden], embeddings of the anchor and of the tokens behind it. context: [B, m, hidden], fused
+        features of tokens before the anchor that are not in the cache yet, or None. With a cache they follow its
+        `length` columns and are appended to it; the block's keys and values are written behind them and dropped after
+        the pass. start: the first position without a cache. layout: positions, attention mask and columns of [context ;
+        block], for rows of unequal length or a training pass that packs many blocks.
+
+        Raises:
+            ValueError: more positions than the draft has.
         """
         new = 0 if context is None else context.shape[1]
         past = start if cache is None else cache.length
@@ -151,8 +154,8 @@ class DraftModel(nn.Module):
 
 
 def block_writes(layout: Layout, new: int) -> list[tuple[slice, Tensor]] | None:
-    """Returns where context and block are written; the block last, since a row with little new context has it over what
-    pads that context."""
+    """Return the columns in which context and block are written. The block comes last: in a row with little new
+    context it overwrites the padding of that context."""
     if layout.columns is None:
         return None
     return [(slice(None, new), layout.columns[:, :new]), (slice(new, None), layout.columns[:, new:])]
@@ -165,15 +168,15 @@ def fits(draft: DraftModel, info: ModelInfo) -> None:
         UserError: another width or vocabulary, or layers that the target does not have.
     """
     config = draft.config
-    for what, own, other in (
+    for what, expected, actual in (
         ("width", config.hidden, info.hidden),
         ("vocabulary", config.vocab_size, info.vocab_size),
         ("count of target layers", config.target_layers, info.layers),
     ):
-        if own != other:
+        if expected != actual:
             raise UserError(
                 "companion draft",
-                f"was made for a target whose {what} is {own}, not {other}",
+                f"was made for a target whose {what} is {expected}, not {actual}",
                 "give the draft of this target",
             )
     if max(config.taps) >= info.layers:

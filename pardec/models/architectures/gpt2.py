@@ -1,6 +1,6 @@
 """GPT-2 (Radford et al. 2019): learned positions, LayerNorm before each part, biases, and a tied head.
 
-Its checkpoints hold the matrices of a layer as [in, out]; they are turned once, when they are loaded.
+Its checkpoints store the matrices of a layer as [in, out]; loading transposes them once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class GPT2Layer(nn.Module):
         self.up, self.down = nn.Linear(hidden, config.mlp), nn.Linear(config.mlp, hidden)
 
     def forward(self, x: Tensor, plan: AttentionPlan, pair: Pair | None) -> Tensor:
-        """Returns the stream behind this layer; x: [B, T, hidden]. pair: the layer's cache, written as `plan` says."""
+        """Return the hidden states after this layer, [B, T, hidden]; pair: the layer's cache, written by `plan`."""
         batch, length, hidden = x.shape
         parts = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, hidden // self.heads)
         query, key, value = parts.transpose(1, 3).unbind(2)
@@ -48,7 +48,7 @@ class GPT2(LanguageModel):
         self.info = config.info()
 
     def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
-        """GPT-2 has none that are no weights."""
+        """Do nothing: every table of GPT-2 is a weight."""
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers); biases
@@ -78,7 +78,7 @@ class GPT2(LanguageModel):
         length = tokens.shape[1]
         past = 0 if cache is None else cache.length
         filled = past + length if layout is None else layout.filled
-        # A tree has more columns than positions; those of a layout are in it.
+        # A tree has more columns than positions; a layout gives its positions explicitly.
         if layout is None and filled > self.config.max_positions:
             raise ValueError(f"{filled} positions asked of a model with {self.config.max_positions}")
         if cache is not None and filled > cache.size:
@@ -102,5 +102,5 @@ class GPT2(LanguageModel):
         return logits if taps is None else (logits, torch.cat(tapped, -1))
 
     def read(self, x: Tensor) -> Tensor:
-        """Logits [..., V] of normed hidden states [..., hidden]: the output head alone."""
+        """Return logits [..., V] of normed hidden states [..., hidden]: the output head alone."""
         return F.linear(x, self.embedding if self.head is None else self.head)

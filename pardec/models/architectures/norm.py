@@ -1,8 +1,7 @@
-"""Root mean square norm (Zhang & Sennrich 2019, arXiv 1910.07467) that costs little where rows are few.
+"""Root mean square norm (Zhang & Sennrich 2019, arXiv:1910.07467) that is fast for few rows on a CPU.
 
-Torch's own has no kernel for a CPU: it runs there as some seven operators, which for the few tokens of a sequential
-step take longer than a matrix product beside it. Where no gradient is recorded three of them can write in place and
-two fall away.
+Torch has no CPU kernel for it: its version runs about seven operators, which for the few tokens of a sequential step
+take longer than a matrix product. Without gradients three of them can write in place and two are unnecessary.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from torch import Tensor
 
 
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
-    """x / √(mean of x² + eps) · weight over the last dimension.
+    """Return x / √(mean of x² + eps) · weight over the last dimension.
 
-    x: [..., width]. weight: [width]. Torch's own where a gradient is recorded, a graph is compiled, the number format
-    is not float32 (whose sums it holds in float32), or the device is no CPU; they agree to float32's rounding.
+    x: [..., width]. weight: [width]. Calls torch's version with gradients, under compilation, in other formats than
+    float32, and on other devices than a CPU; both agree to float32's rounding.
     """
     if torch.is_grad_enabled() or x.dtype != torch.float32 or not x.is_cpu or _compiling():
         return F.rms_norm(x, weight.shape, weight, eps)
@@ -35,5 +34,5 @@ _compiling = torch.compiler.is_compiling
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
 def _constants(width: int, eps: float) -> tuple[Tensor, Tensor]:
-    """√(width · eps) and √width. As tensors: a plain number is made one in each call, several times the work."""
+    """Return √(width · eps) and √width as tensors: converting a number in each call costs several times the work."""
     return torch.tensor(math.sqrt(width * eps)), torch.tensor(math.sqrt(width))

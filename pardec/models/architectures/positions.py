@@ -12,7 +12,7 @@ from pardec.models.architectures.attention import Cache
 from pardec.models.architectures.config import PositionConfig
 
 WAVE_HEIGHT = 0.1
-"""Of position tables that begin as sinusoids; other tables begin with a deviation of 0.02."""
+"""Amplitude of position tables that begin as sinusoids; other tables begin with a standard deviation of 0.02."""
 
 
 class LearnedPositions(nn.Module):
@@ -45,9 +45,9 @@ class LearnedPositions(nn.Module):
         places: Tensor | None,
         cache: Cache | None,
     ) -> Tensor:
-        """Returns position vectors [B or 1, T, hidden]: by the prompt's table, then by the canvas's.
+        """Return position vectors [B or 1, T, hidden], from the prompt's table, then from the canvas's.
 
-        positions: [B, T] long where rows are padded; None: columns are positions. The rest as in
+        positions: [B, T] long where rows are padded; None: columns are positions. Other arguments as in
         `LanguageModel.forward`.
         """
         follows = cache is not None and canvas_start is not None and past >= max(canvas_start, 1)
@@ -71,8 +71,8 @@ class LearnedPositions(nn.Module):
     def _size(
         self, tokens: Tensor, positions: Tensor, past: int, cache: Cache | None
     ) -> tuple[Tensor, Tensor]:
-        """Canvas positions per table row and the number of rows, [B, 1] long each, read from the prompt; a cache
-        keeps them for later passes."""
+        """Return the canvas positions per table row and the number of table rows, [B, 1] long each, read from the
+        prompt; a cache keeps them for later passes."""
         if past:
             return cache.table
         grid = self.config.grid
@@ -87,18 +87,18 @@ class LearnedPositions(nn.Module):
         return size
 
     def _kept_grid(self, cache: Cache, canvas_start: int) -> Tensor:
-        """Vectors [B, S, hidden] of all canvas positions that the cache has room for: the same in each pass of a
-        generation, and half a dozen lookups per pass."""
+        """Return the vectors [B, S, hidden] of all canvas positions within the cache's size, computed once per
+        generation: otherwise each pass would need half a dozen lookups."""
         if cache.placed is None or cache.placed.shape[1] != cache.size - canvas_start:
             ranks = torch.arange(cache.size - canvas_start, device=cache.device)[None]
             cache.placed = rows_of(self.canvas, ranks) + self._grid(*cache.table, ranks)
         return cache.placed
 
     def _grid(self, stride: Tensor, height: Tensor, ranks: Tensor) -> Tensor:
-        """Vectors [B, T, hidden] of the table's canvas positions `ranks` [B or 1, T], which count from 0.
+        """Return the vectors [B, T, hidden] of the canvas positions `ranks` [B or 1, T], counted from 0.
 
-        stride, height: [B, 1]. Rows and columns are counted from the start, and where there are such tables
-        also from the end: columns to a row's last, rows to the last (0 behind it).
+        stride, height: [B, 1]. Rows and columns are counted from the start, and with `ends` tables also from the
+        end: columns to the last of the row, rows to the last row (0 behind it).
         """
         row, column = ranks // stride, ranks % stride
         vectors = rows_of(self.rows, row) + rows_of(self.columns, column)
@@ -108,8 +108,8 @@ class LearnedPositions(nn.Module):
 
 
 def waves(rows: int, hidden: int) -> Tensor:
-    """Returns sinusoids of the row's number (Vaswani et al. 2017), [rows, hidden]: neighbours are alike from the start,
-    so that a sum of two positions need not be learned pair by pair. Wavelengths from 4 to 8 times the rows."""
+    """Return sinusoids of the row's number (Vaswani et al. 2017), [rows, hidden], with wavelengths from 4 to 8 times
+    the rows. Neighbours are similar from the start, so a sum of two positions need not be learned pair by pair."""
     lengths = torch.logspace(math.log2(4), math.log2(8 * max(rows, 2)), hidden // 2, base=2.0)
     angles = torch.outer(torch.arange(rows), 2 * math.pi / lengths)
     table = torch.cat([angles.sin(), angles.cos()], 1) * WAVE_HEIGHT
@@ -117,5 +117,5 @@ def waves(rows: int, hidden: int) -> Tensor:
 
 
 def rows_of(table: Tensor, indices: Tensor) -> Tensor:
-    """Returns rows of a position table; an index past an end takes the row at that end."""
+    """Return rows of a position table; an index past an end gives the row at that end."""
     return F.embedding(indices.clamp(0, len(table) - 1), table)

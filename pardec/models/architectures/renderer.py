@@ -1,9 +1,9 @@
 """The renderer of a two-level hierarchy: one bidirectional model that writes the chunks of a root and the characters
-of a chunk, and judges what was written by an energy.
+of a chunk, and scores an expansion by an energy.
 
-A pass sees all slots of one expansion at once. Each slot holds a token (a mask or noise where nothing is known
-yet), to which the condition, gated by the slot's place, the place itself, the level and the time are added. Level 0
-turns roots into chunks, level 1 chunks into characters, with the same layers.
+A pass reads all slots of one expansion at once. The input of a slot is the sum of its token (a mask or noise where it
+is unknown), the condition gated by the slot, and vectors of slot, level and time. Level 0 expands roots into chunks,
+level 1 chunks into characters, with the same layers.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ PAD, EOS, MASK = 0, 2, 3
 
 
 class Renderer(nn.Module):
-    """`expansion0` [roots, C] and `expansion1` [chunks, L] are the hierarchy itself: what it learned from, what its
-    outputs are held against, and what a table lookup reads. No pass of the model reads them."""
+    """The renderer, with the hierarchy as buffers `expansion0` [roots, C] and `expansion1` [chunks, L]: its training
+    data, the answers for its scores, and the table of a lookup decoder. No pass of the model reads them."""
 
     def __init__(self, config: RendererConfig):
         super().__init__()
@@ -47,8 +47,8 @@ class Renderer(nn.Module):
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers); the codes of
-        the conditions with N(0, 0.5²) and the gates with N(0, 1), so that conditions differ, and each slot reads
-        another view of its condition, before anything is learned."""
+        the conditions with N(0, 0.5²) and the gates with N(0, 1), so that conditions differ before training, and so
+        do the slots' views of one condition."""
         damping = 1 / math.sqrt(2 * self.config.layers)
         with torch.no_grad():
             for name, parameter in self.named_parameters():
@@ -58,24 +58,23 @@ class Renderer(nn.Module):
                     parameter.normal_(0.0, scale, generator=generator)
 
     def expansion(self, level: int) -> Tensor:
-        """The right expansions of all conditions of a level, [conditions, slots] ids, padded."""
+        """Return the right expansions of all conditions of a level, [conditions, slots] ids, padded."""
         return self.expansion0 if level == 0 else self.expansion1
 
     def forward(
         self, tokens: Tensor, conditions: Tensor, level: int, time: Tensor | None = None, energy: bool = False
     ) -> Tensor:
-        """One pass.
+        """Return logits [N, slots, 1 + classes], class 0 the pad and class i the i-th id that the level writes; with
+        `energy` the energies [N] of `tokens`, lower is better.
 
-        tokens: [N, slots] long. conditions: [N] long. time: [N] share of the slots that hold noise, 1 where None.
-        Returns logits [N, slots, 1 + classes], class 0 the pad and class i the i-th id that the level writes; with
-        energy the energies [N] of `tokens`, the lower the better.
+        tokens: [N, slots] long. conditions: [N] long. time: [N], the share of slots with noise; None means 1.
         """
         first = 0 if level == 0 else self.config.slots[0]
-        own = slice(first, first + tokens.shape[1])
-        at = self.places[own] + self.levels[level]
-        # An invalid condition has no code; the decoder tells and throws away what comes of it.
+        slots = slice(first, first + tokens.shape[1])
+        at = self.places[slots] + self.levels[level]
+        # An invalid condition has no code; the decoder recognises it and discards its output.
         codes = F.embedding((conditions - self.config.first_chunk).clamp(0, len(self.codes) - 1), self.codes)
-        x = F.embedding(tokens, self.embedding) + codes[:, None] * self.gates[own] + at
+        x = F.embedding(tokens, self.embedding) + codes[:, None] * self.gates[slots] + at
         if energy:
             x = x + self.times[0]
         else:
@@ -91,21 +90,21 @@ class Renderer(nn.Module):
     def head_classes(
         self, tokens: Tensor, conditions: Tensor, level: int, time: Tensor | None = None, energy: bool = False
     ) -> int:
-        """Numbers that `forward` gives for each slot with the same arguments: its work is counted by them."""
+        """Return the numbers per slot that `forward` computes with the same arguments, for counting its work."""
         start, stop = self.config.written(level)
         return 1 if energy else 1 + stop - start
 
     def ids(self, classes: Tensor, level: int) -> Tensor:
-        """Classes of `forward` as ids."""
+        """Return the ids of classes of `forward`."""
         return torch.where(classes == 0, PAD, classes + (self.config.written(level)[0] - 1))
 
     def classes(self, ids: Tensor, level: int) -> Tensor:
-        """Ids that a level writes as classes of `forward`."""
+        """Return the classes of `forward` of ids that a level writes."""
         return torch.where(ids == PAD, 0, ids - (self.config.written(level)[0] - 1))
 
 
 def info_of(model: Renderer) -> ModelInfo:
-    """Returns the facts of a renderer; its matrices are those of its layers and the embedding, which is its head."""
+    """Return the facts of a renderer; its matrices are those of its layers and the embedding, also its head."""
     matrices = sum(p.numel() for layer in model.layers for p in layer.parameters() if p.dim() == 2)
     return replace(
         model.config.backbone(PAD, EOS, MASK).info(),

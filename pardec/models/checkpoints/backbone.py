@@ -71,7 +71,7 @@ class BackboneCheckpoint(Checkpoint):
 
 
 def read_backbone_config(folder: str | Path) -> BackboneConfig:
-    """Returns the shape of the model in `folder`, with every token that ends a text.
+    """Return the shape of the model in `folder`, with every token that ends a text.
 
     Raises:
         UserError: no such folder, or a config.json that is missing, damaged, or of another kind of model.
@@ -90,7 +90,7 @@ def read_backbone_config(folder: str | Path) -> BackboneConfig:
 
 
 def read_weights(folder: str | Path, config: BackboneConfig, device: str = "cpu") -> dict[str, Tensor]:
-    """Returns all weights of the backbone in `folder`, by Llama's names, checked against `config`.
+    """Return all weights of the backbone in `folder`, by Llama's names, checked against `config`.
 
     Raises:
         UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong

@@ -24,7 +24,7 @@ WRITTEN = {
 
 
 def architecture_of(folder: str | Path) -> str:
-    """Returns the registry's name of the model in `folder`: the first of `architectures` in its config.json.
+    """Return the registry's name of the model in `folder`: the first of `architectures` in its config.json.
 
     Raises:
         UserError: no such folder, or no readable config.json in it.
@@ -41,13 +41,13 @@ def _architecture(values: Any) -> str:
 
 
 def format_name(values: Values) -> str:
-    """Returns the key of `FORMATS` for a config.json: its architecture where that alone decides, else `model_type`."""
+    """Return the key of `FORMATS` for a config.json: its architecture where that alone decides, else `model_type`."""
     architecture = _architecture(values)
     return architecture if architecture in FORMATS else str(values.get("model_type", "llama"))
 
 
 def format_of(values: Values, where: str) -> type[Format]:
-    """Returns the format of a config.json.
+    """Return the format of a config.json.
 
     Raises:
         UserError: not one of this project's (names the nearest), or weights that are quantised already.
@@ -72,7 +72,7 @@ def format_of(values: Values, where: str) -> type[Format]:
 
 
 def read_config(values: Values, where: str) -> Config:
-    """Returns the configuration that a config.json describes, in whichever of the known formats it is.
+    """Return the configuration that a config.json describes, in whichever of the known formats it is.
 
     Raises:
         UserError: a key is missing, or the model needs something that its architecture here does not have; names the
@@ -82,12 +82,12 @@ def read_config(values: Values, where: str) -> Config:
 
 
 def config_json(config: Config) -> Values:
-    """Returns the content of config.json for a configuration."""
+    """Return the content of config.json for a configuration."""
     return FORMATS.load(WRITTEN[type(config)]).write(config)
 
 
 def modules_of(*folders: str | Path, quantise: str | None = None) -> list[str]:
-    """Returns the modules that a job loads by name for the models in `folders`: their readers, their formats, and what
+    """Return the modules that a job loads by name for the models in `folders`: their readers, their formats, and what
     quantises them.
 
     quantise: how, where their config.json does not say it yet.
@@ -99,7 +99,7 @@ def modules_of(*folders: str | Path, quantise: str | None = None) -> list[str]:
 
 
 def modules_of_config(values: Values) -> list[str]:
-    """Returns the same for the content of a config.json."""
+    """Return the same for the content of a config.json."""
     kind, how = format_name(values), values.get("quantise")
     formats = [FORMATS.module(kind)] if kind in FORMATS else []
     quantised = [QUANTISATIONS.module(how)] if how is not None else []

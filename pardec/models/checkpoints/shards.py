@@ -26,7 +26,7 @@ def shard_names(index: Path) -> list[str]:
 
 
 def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Returns format and shape of each weight in a safetensors file; no weight is read.
+    """Return format and shape of each weight in a safetensors file; no weight is read.
 
     Raises:
         UserError: the file is cut short or no safetensors file at all.

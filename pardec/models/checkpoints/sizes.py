@@ -16,7 +16,7 @@ GUESSED_VOCABULARY = 1024
 
 
 def quantised_info(info: ModelInfo, how: str, size: int) -> ModelInfo:
-    """Returns the same model with its layers' matrices quantised (`pardec.models.engines.quantise`); int4 has a scale
+    """Return the same model with its layers' matrices quantised (`pardec.models.engines.quantise`); int4 has a scale
     and a least value of `size` bytes for each group."""
     head = info.vocab_size * info.hidden
     each = 1.0 if how == "int8" else 0.5 + 2 * size / GROUP
@@ -24,7 +24,7 @@ def quantised_info(info: ModelInfo, how: str, size: int) -> ModelInfo:
 
 
 def info_of_settings(settings: Any) -> ModelInfo | None:
-    """Returns the facts of a study's model; None where only its download says them.
+    """Return the facts of a study's model; None where only its download says them.
 
     Raises:
         UserError: a format that is not known, or a key that is missing.

@@ -38,7 +38,7 @@ class Checkpoint(ABC):
     @classmethod
     @abstractmethod
     def load(cls, folder: Path, device: str, dtype: torch.dtype) -> nn.Module:
-        """Returns the model in `folder`, or one drawn at random where the folder says so.
+        """Return the model in `folder`, or one drawn at random where the folder says so.
 
         Raises:
             UserError: the folder holds no whole model; names the file and what is wrong.
@@ -47,7 +47,7 @@ class Checkpoint(ABC):
     @classmethod
     @abstractmethod
     def wanted(cls, folder: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
-        """Returns every weight that `folder` must hold, name to shape, and the ends of names that may stand beside.
+        """Return every weight that `folder` must hold, name to shape, and the ends of names that may stand beside.
 
         Raises:
             UserError: config.json is missing, damaged, or of another kind of model.
@@ -56,7 +56,7 @@ class Checkpoint(ABC):
     @classmethod
     @abstractmethod
     def tensors(cls, model: nn.Module) -> dict[str, Tensor]:
-        """Returns the weights under their published names."""
+        """Return the weights under their published names."""
 
     @classmethod
     def save(cls, model: nn.Module, folder: str | Path) -> None:
@@ -71,7 +71,7 @@ class Checkpoint(ABC):
 def read_tensors(
     folder: str | Path, wanted: dict[str, tuple[int, ...]], spare: tuple[str, ...], device: str
 ) -> dict[str, Tensor]:
-    """Returns the weights of `wanted` (name to shape), and nothing else, from one file or several shards in `folder`.
+    """Return the weights of `wanted` (name to shape), and nothing else, from one file or several shards in `folder`.
 
     spare: ends of names that may stand there and are left out.
 
@@ -116,7 +116,7 @@ def check_weights(folder: Path, wanted: dict[str, tuple[int, ...]], spare: tuple
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Returns the safetensors files of a model.
+    """Return the safetensors files of a model.
 
     Raises:
         UserError: there are none, or only pickles, which may run code when they are read.

@@ -61,7 +61,7 @@ class StaticCaches:
         self.kept: dict[tuple[int, int], list[tuple[list[Pair], Any]]] = {}
 
     def take(self, batch: int, size: int, make: Callable[[], Cache]) -> Cache:
-        """Returns a free cache of this shape (contents stale) or a new one; masked columns get zero weight, so stale
+        """Return a free cache of this shape (contents stale) or a new one; masked columns get zero weight, so stale
         values only need to be finite."""
         waiting = self.kept.setdefault((batch, size), [])
         place = next((k for k, (_, holder) in enumerate(waiting) if holder() is None), None)
@@ -140,12 +140,12 @@ class StaticBackbone(Backbone):
 
 
 def mask_width(mask: Tensor | None, pairs: list[Pair]) -> int:
-    """Returns the columns that a pass over a whole cache sees."""
+    """Return the columns that a pass over a whole cache sees."""
     return pairs[0][0].shape[2] if mask is None else mask.shape[-1]
 
 
 def static_view(x: Tensor, plan: AttentionPlan, size: int, padded: bool) -> tuple[Tensor | None, Tensor]:
-    """Returns the mask [B, 1, T, S] over a whole cache of `size` columns (None where all of it is seen), and the
+    """Return the mask [B, 1, T, S] over a whole cache of `size` columns (None where all of it is seen), and the
     columns [B, T] that a pass of x [B, T, hidden] writes, as tensors."""
     batch, length = len(x), x.shape[1]
     mask = plan.mask

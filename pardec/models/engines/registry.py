@@ -14,7 +14,7 @@ STATIC = {Backbone: StaticBackbone, DraftModel: StaticDraft}
 
 
 def compile_model(model: Any, device: str) -> Any:
-    """Returns `model` on the engine `compiled`.
+    """Return `model` on the engine `compiled`.
 
     Raises:
         NotImplementedError: the machine cannot compile, or the model has no static form.

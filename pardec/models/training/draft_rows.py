@@ -27,7 +27,7 @@ def draft_rows(
     temperature: float = 0.0,
     by_length: bool = False,
 ) -> tuple[Rows, int | None]:
-    """Returns the target's own outputs as training rows, tasks apart, and the canvas they fill (None for text).
+    """Return the target's own outputs as training rows, tasks apart, and the canvas they fill (None for text).
 
     sequences: outputs in all. new_tokens: length of an output. temperature: 0 is greedy.
 

@@ -1,4 +1,4 @@
-"""Training a model: fixed steps, Muon and AdamW, everything random from one seed."""
+"""Train a model: a fixed number of steps, Muon and AdamW, all randomness from one seed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pardec.models.training.muon import Muon
 from pardec.models.training.settings import OptimiserSettings
 
 CURVE_POINTS = 100
-"""Points of the loss curve that is kept, each the mean over the steps since the last."""
+"""Points of the recorded loss curve, each the mean over the steps since the last point."""
 
 
 def train_model(
@@ -35,14 +35,13 @@ def train_model(
     teachers: Mapping[str, str | Path] | None = None,
     device: str = "cpu",
 ) -> dict:
-    """Train a model on the data set in folder `data` and write its folder `out`; returns what training.json
-    holds.
+    """Train a model on the data set in folder `data`, write its folder `out`, and return the content of training.json.
 
-    init: folder of the model it starts from. teachers: folders of the models its training runs. device: "cpu" or
-    "cuda"; where the forward and backward passes run.
+    init: folder of the initial model. teachers: folders of the models that training runs. device: "cpu" or "cuda", for
+    the forward and backward passes.
 
     The same settings, data, seed, thread count, device and machine give the same weights, byte for byte on a CPU; on
-    a GPU as far as torch has deterministic kernels. Random choices are those of the CPU on every device.
+    a GPU as far as torch has deterministic kernels. Random numbers are drawn on the CPU whatever the device.
 
     Raises:
         UserError: unusable data, or an `init` of another shape.
@@ -89,7 +88,7 @@ def train_model(
 
 @contextmanager
 def deterministic(on: bool) -> Iterator[None]:
-    """Take torch's deterministic kernels while `on`; one without a deterministic form runs and warns."""
+    """Use torch's deterministic kernels while `on`; an operation without one runs and warns."""
     before = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),
@@ -103,10 +102,10 @@ def deterministic(on: bool) -> Iterator[None]:
 
 
 def start_from(model: LanguageModel, folder: str | Path) -> None:
-    """Copy the weights of the model in `folder`; what only `model` has (learned positions) stays as it is.
+    """Copy the weights of the model in `folder` into `model`; weights that only `model` has are kept.
 
     Raises:
-        UserError: the other model has weights that this one lacks, or of another shape.
+        UserError: the other model has weights that `model` lacks, or of another shape.
     """
     other = load_model(folder).state_dict()
     mine = model.state_dict()
@@ -121,7 +120,7 @@ def start_from(model: LanguageModel, folder: str | Path) -> None:
 
 
 def optimisers(model: nn.Module, settings: OptimiserSettings) -> list[torch.optim.Optimizer]:
-    """Muon (Jordan et al. 2024) for the matrices of the layers, AdamW for embeddings, positions and norms."""
+    """Return Muon (Jordan et al. 2024) for the matrices of the layers, and AdamW for all other weights."""
     matrices = [p for name, p in model.named_parameters() if name.startswith("layers.") and p.dim() == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
@@ -133,7 +132,7 @@ def optimisers(model: nn.Module, settings: OptimiserSettings) -> list[torch.opti
 
 
 def _optimise(name, model, family, rows, settings, generator, device) -> tuple[list[list[float]], int]:
-    """Run all steps; the loss curve as [step, mean loss since the last point], and the tokens seen."""
+    """Run all steps; return the loss curve as [step, mean loss since the last point], and the tokens seen."""
     steps = settings.steps
     optimisers_ = optimisers(model, settings.optimiser)
     groups = [(group, group["lr"]) for optimiser in optimisers_ for group in optimiser.param_groups]

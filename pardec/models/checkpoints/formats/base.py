@@ -34,7 +34,7 @@ class Format(ABC):
 
     @classmethod
     def write(cls, config: Config) -> Values:
-        """Returns the content of config.json; only formats that this project writes have it."""
+        """Return the content of config.json; only formats that this project writes have it."""
         raise TypeError(f"{cls.__name__} is read only")
 
     @classmethod
@@ -68,7 +68,7 @@ SIZES = ("vocab_size", "hidden", "layers", "heads", "kv_heads", "head_dim", "mlp
 
 
 def plain_ids(values: Values) -> Values:
-    """Returns `values` with null for each token id that means none."""
+    """Return `values` with null for each token id that means none."""
 
     def plain(entry: Any) -> Any:
         if isinstance(entry, list):
@@ -79,7 +79,7 @@ def plain_ids(values: Values) -> Values:
 
 
 def validated(config: Config, where: str) -> Config:
-    """Returns `config` if its sizes and token ids can be those of a model.
+    """Return `config` if its sizes and token ids can be those of a model.
 
     Raises:
         UserError: a size that is no positive number, heads that do not divide, a number or flag of another kind, or an

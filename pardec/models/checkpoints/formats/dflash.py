@@ -15,7 +15,7 @@ class DFlash(Format):
 
     @classmethod
     def read(cls, values: Values, where: str) -> DraftConfig:
-        """Returns the shape that config.json describes.
+        """Return the shape that config.json describes.
 
         Raises:
             UserError: a key is missing, or the draft needs something this model does not have; names the key.
@@ -56,7 +56,7 @@ class DFlash(Format):
 
     @classmethod
     def write(cls, config: DraftConfig) -> Values:
-        """Returns the content of config.json, in the published names."""
+        """Return the content of config.json, in the published names."""
         return {
             "architectures": [ARCHITECTURE],
             "model_type": "qwen3" if config.qk_norm else "llama",

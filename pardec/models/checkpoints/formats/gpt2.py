@@ -40,7 +40,7 @@ class GPT2Format(Format):
 
     @classmethod
     def write(cls, config: GPT2Config) -> Values:
-        """Returns the content of config.json, in the names of `transformers.GPT2Config`."""
+        """Return the content of config.json, in the names of `transformers.GPT2Config`."""
         return {
             "architectures": ["GPT2LMHeadModel"],
             "model_type": "gpt2",

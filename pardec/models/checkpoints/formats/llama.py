@@ -24,7 +24,7 @@ class Llama(Format):
 
     @classmethod
     def write(cls, config: BackboneConfig) -> Values:
-        """Returns the content of config.json, in the names of `transformers.LlamaConfig` plus one key of our own."""
+        """Return the content of config.json, in the names of `transformers.LlamaConfig` plus one key of our own."""
         stretched = {"rope_type": "default"} if config.rope_stretch is None else config.rope_stretch.to_json()
         extra: dict[str, Any] = {key: getattr(config, key) for key in EXTRA_KEYS}
         extra["positions"] = None if config.positions is None else asdict(config.positions)

@@ -16,7 +16,7 @@ class RendererFormat(Format):
 
     @classmethod
     def read(cls, values: Values, where: str) -> RendererConfig:
-        """Returns the shape that config.json describes.
+        """Return the shape that config.json describes.
 
         Raises:
             UserError: a size is missing.
@@ -29,6 +29,6 @@ class RendererFormat(Format):
 
     @classmethod
     def write(cls, config: RendererConfig) -> Values:
-        """Returns the content of config.json."""
+        """Return the content of config.json."""
         sizes = asdict(config) | {"slots": list(config.slots)}
         return {"architectures": [ARCHITECTURE], "model_type": "renderer", **sizes}

@@ -9,7 +9,7 @@ from pardec.models.architectures.config import Stretch
 
 
 def read_rotary(values: dict[str, Any], where: str, theta: float = 10_000.0) -> tuple[float, Stretch | None]:
-    """Returns the base of the rotary positions and their scaling, if any.
+    """Return the base of the rotary positions and their scaling, if any.
 
     transformers 5 nests them in `rope_parameters`; older files hold `rope_theta` at the top and a scaling in
     `rope_scaling`.
