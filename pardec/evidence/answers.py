@@ -1,5 +1,4 @@
-"""The answer to each question of a study in one sentence: words and published values. It is put together here only;
-the page and the terminal print it.
+"""Compose one sentence per question of a study from words and published values; page and terminal print it.
 
 A sentence is a list of pieces: words, {"value": id, "interval": bool} or {"name": text of the study}.
 """
@@ -20,12 +19,12 @@ VERDICTS = {
     "slower": "slower in ",
     "not comparable": "not comparable in ",
 }
-"""How the verdicts of a question's comparisons are counted, in this order."""
+"""Words before the number of comparisons of each verdict, in printing order."""
 KEY = ("experiment", "experiment_kind")
 
 
 def answers(tables: Rows) -> dict[str, dict[str, Any]]:
-    """By experiment, in the study's order: {"kind": its kind, "said": pieces}."""
+    """Returns by experiment, in the study's order, {"kind": its kind, "said": pieces}."""
     rows = grouped(tables.get("answers", ()), "experiment")
     by_experiment = {}
     for (experiment, kind), cells in grouped(tables.get("cells", ()), *KEY).items():
@@ -40,7 +39,7 @@ def answers(tables: Rows) -> dict[str, dict[str, Any]]:
 
 
 def compared(experiment: str, rows: list[Row]) -> list[Piece]:
-    """What the comparisons of one experiment come to."""
+    """Returns the sentence on one experiment's comparisons."""
     if len(rows) == 1:
         return [*_single(rows[0]), *_caveats(rows)]
     present = {row["verdict"] for row in rows}
@@ -61,7 +60,7 @@ def compared(experiment: str, rows: list[Row]) -> list[Piece]:
 
 
 def _single(row: Row) -> list[Piece]:
-    """One comparison in full."""
+    """Returns the sentence on a single comparison."""
     if row["ratio"] is None:
         return [
             "No arm could be compared with ", _name(row, "reference_label"), " at equal quality: ",
@@ -74,7 +73,7 @@ def _single(row: Row) -> list[Piece]:
 
 
 def _by_batch(rows: list[Row]) -> list[Piece]:
-    """By workload the batch sizes under each verdict, where nothing but the batch varies within a workload."""
+    """Returns the batch sizes under each verdict by workload, if only the batch size varies within a workload."""
     tasks = grouped(rows, "task")
     alone = all(len({row["batch"] for row in group}) == len(group) > 1 for group in tasks.values())
     pieces: list[Piece] = []
@@ -88,14 +87,17 @@ def _by_batch(rows: list[Row]) -> list[Piece]:
 
 
 def _in_order(rows: list[Row]) -> list[tuple[str, list[Row]]]:
-    """Rows under each verdict, smallest batch first."""
+    """Returns the rows under each verdict, smallest batch first."""
     ranked = sorted(rows, key=lambda row: row["batch"])
     groups = [(verdict, [row for row in ranked if row["verdict"] == verdict]) for verdict in VERDICTS]
     return [(verdict, these) for verdict, these in groups if these]
 
 
 def _clause(row: Row, beside: list[Row]) -> list[Piece]:
-    """X (settings) is 1.6 × [1.2, 2.1] as fast as Y on task, tokens identical. beside: rows it must be told from."""
+    """Returns "X (settings) is 1.6 × [1.2, 2.1] as fast as Y on task, tokens identical".
+
+    beside: rows that the clause must be distinguishable from.
+    """
     pieces: list[Piece] = [_name(row, "label", "arm")]
     if row["words"]:
         pieces += [" (", {"name": row["words"]}, ")"]
@@ -118,13 +120,13 @@ def _clause(row: Row, beside: list[Row]) -> list[Piece]:
 
 
 def _reasons(rows: list[Row]) -> list[Piece]:
-    """Why comparisons have no result, each reason once."""
+    """Returns the reasons why comparisons have no result, each once."""
     reasons = dict.fromkeys(row["verdict_reason"] for row in rows if row["verdict_reason"])
     return [{"name": "; ".join(reasons) or "no arm was paired with the reference"}]
 
 
 def _caveats(rows: list[Row]) -> list[Piece]:
-    """What limits the comparisons in `rows`: one prompt only, or a δ that no A/A pairs measured."""
+    """Returns limits of the comparisons in `rows`: pairs of one prompt only, or a δ without A/A pairs."""
     pieces: list[Piece] = []
     single = [row for row in rows if row["one_prompt"]]
     if single:
@@ -154,7 +156,7 @@ def _unpaired(cells: list[Row]) -> list[Piece]:
 
 
 def cell(row: Row, column: str, interval: bool = True) -> Piece:
-    """The value in a cell of the table of answers."""
+    """Returns the piece that prints an entry of the table `answers`."""
     return {"value": f"answers/{row['key']}/{column}", "interval": interval}
 
 
@@ -167,7 +169,7 @@ def _name(row: Row, *columns: str) -> Piece:
 
 
 def spoken(pieces: Iterable[Piece], values: dict[str, dict[str, Any]]) -> str:
-    """A sentence as plain text."""
+    """Returns a sentence as plain text."""
     words = []
     for piece in pieces:
         if isinstance(piece, str):
@@ -181,7 +183,7 @@ def spoken(pieces: Iterable[Piece], values: dict[str, dict[str, Any]]) -> str:
 
 
 def printed(value: dict[str, Any], interval: bool = False) -> str:
-    """A value as the terminal prints it: digits, unit, and the interval's ends where asked."""
+    """Returns a value as the terminal prints it: digits, unit, and the interval if `interval` is set."""
     unit = "" if value["unit"] == "fraction" else unit_words(value["unit"], value["value"])
     words = f"{value['text']} {unit}".rstrip()
     ends = (value["text_low"], value["text_high"])

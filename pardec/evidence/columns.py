@@ -1,4 +1,4 @@
-"""What a column of a table is: unit, interval, kind, direction and label. Light: imports no pandas."""
+"""Describe the columns of tables: unit, interval, kind, direction and label. Imports no pandas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KINDS = {
     "energy": "an amount of energy",
     "precision": "how precise the run was, not what it measured",
 }
-"""What a column's numbers are. Whoever compares two runs, rounds or draws asks this, not the column's name."""
+"""Kinds of numbers. Comparison of runs, rounding and figures use the kind, never the column's name."""
 BY_UNIT = {
     **dict.fromkeys(("ms", "s"), "time"),
     **dict.fromkeys(("tokens/s", "characters/s", "GFLOP/s"), "rate"),
@@ -34,7 +34,7 @@ BY_UNIT = {
     "MB": "memory",
     "J": "energy",
 }
-"""The kind of a number that names none, by its unit."""
+"""Default kind of a number, by its unit."""
 SIZES = ("samples", "pairs")
 """Units of whole numbers that are sizes."""
 DIRECTION = {
@@ -45,18 +45,18 @@ DIRECTION = {
     "energy": "lower",
     "rate": "higher",
 }
-"""Which direction is better for every number of a kind; other kinds state it column by column."""
+"""Better direction by kind; columns of other kinds declare their own."""
 NEITHER = "neither"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column.
+    """Description of one column.
 
-    dtype: "string", "integer", "number" or "boolean". low, high: names of the columns with the ends of its
-    interval. count: name of the column that says how many values stand behind it. kind: one of `KINDS`. better:
-    "higher", "lower", the name of the column that says so row by row, or None where neither is. label: how the page
-    calls it; the column's name without its unit where empty.
+    dtype: "string", "integer", "number" or "boolean". low, high: names of the columns with the ends of its interval.
+    count: name of the column with the number of values behind it. kind: one of `KINDS`. better: "higher", "lower", the
+    name of the column that gives the direction per row, or None. label: its name on the page; if empty, the column's
+    name without its unit.
     """
 
     dtype: str
@@ -81,7 +81,7 @@ class Column:
         return self.dtype in ("integer", "number")
 
     def lower_is_better(self, row: dict | None = None) -> bool | None:
-        """Whether a lower number is the better one in `row`; None where neither direction is, or none is known."""
+        """Returns whether a lower number is better in `row`; None if there is no better direction or it is unknown."""
         direction = self.better
         if direction not in ("higher", "lower", None):
             direction = (row or {}).get(direction)
@@ -99,7 +99,7 @@ def flag(description: str, label: str = "") -> Column:
 def count(
     description: str, unit: str = "", kind: str = "", label: str = "", better: str | None = None
 ) -> Column:
-    """A whole number; of kind "exact" where neither `kind` nor the unit says otherwise."""
+    """Returns a column of whole numbers; its kind is "exact" unless `kind` or the unit implies another."""
     return Column(
         "integer",
         unit,
@@ -111,7 +111,7 @@ def count(
 
 
 def size(description: str, unit: str = "", label: str = "", nullable: bool = True) -> Column:
-    """How many values stand behind another number."""
+    """Returns a column with the number of values behind another number."""
     return Column("integer", unit, description, nullable, kind="size", label=label)
 
 
@@ -123,8 +123,10 @@ def number(
     better: str | None = None,
     label: str = "",
 ) -> Column:
-    """A number without an interval. kind: may be left out where `BY_UNIT` knows the unit; better: likewise where
-    `DIRECTION` knows the kind ("neither" overrules it)."""
+    """Returns a column of numbers without an interval.
+
+    kind: defaults to `BY_UNIT` of the unit. better: defaults to `DIRECTION` of the kind; "neither" overrules it.
+    """
     kind = kind or BY_UNIT.get(unit, "")
     return Column(
         "number", unit, description, count=count, kind=kind, better=_better(kind, better), label=label
@@ -141,7 +143,7 @@ def measured(
     better: str | None = None,
     label: str = "",
 ) -> dict[str, Column]:
-    """A number and the two columns of its 95 % interval, `<stem>_low` and `<stem>_high`; see `number`."""
+    """Returns a number's column and those of its 95 % interval, `<stem>_low` and `<stem>_high`; see `number`."""
     stem, kind = stem or name, kind or BY_UNIT.get(unit, "")
     low, high = f"{stem}_low", f"{stem}_high"
     of = {"count": count, "kind": kind, "better": _better(kind, better)}
@@ -156,7 +158,7 @@ def measured(
 
 
 def plain(name: str, unit: str = "") -> str:
-    """A column's name in words, without the unit at its end: `latency_ms` -> "latency"."""
+    """Returns a column's name in words, without the unit at its end: `latency_ms` -> "latency"."""
     ends = {"ms": "_ms", "s": "_s", "MB": "_mb", "tokens/s": "_tokens_per_s", "J": "_joules"}
     return name.removesuffix(ends.get(unit, "")).replace("_", " ")
 

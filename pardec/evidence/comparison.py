@@ -1,8 +1,8 @@
-"""A cell against its reference: how fast, at what quality, and what follows. Decided here and nowhere else.
+"""Compare a cell with its reference: speed, quality, and the verdict that follows. No other module decides this.
 
-Equal quality is non-inferiority: the 95 % interval of the paired difference lies above minus the metric's margin, so
-that fewer prompts make it harder to show, never easier. Where a cell wrote its reference's tokens on every prompt, it
-is lossless and needs no metric.
+Equal quality means non-inferiority: the 95 % interval of the paired difference lies above minus the metric's margin.
+Fewer prompts therefore make equality harder to show, never easier. A cell that wrote its reference's tokens on every
+prompt is lossless and needs no metric.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ REASONS = {
     "no reference score": "the reference's quality was not scored, and its tokens are not the cell's",
     "no candidate": "no arm was paired with this reference",
 }
-"""Why a verdict is what it is, or why there is none."""
+"""Reasons for a verdict, or for its absence."""
 MIN_PAIRS = 6
-"""Fewest clean pairs for a verdict: below six no order-statistic interval of a median reaches 95 %."""
+"""Fewest clean pairs for a verdict: below six, no order-statistic interval of a median reaches 95 %."""
 DELTA = 0.03
-"""A ratio within this of one is no difference of practical meaning, where noise is smaller or was not measured."""
+"""Smallest δ: a ratio this close to 1 has no practical meaning, even if noise is smaller or was not measured."""
 PAIRED_NOISE, FALLBACK = "A/A pairs", "fallback"
 OTHER_FLOORS = {"tau": "higher", "bound_gap": "lower"}
-"""What a model may be held to beside the metrics of outputs, and which direction is better."""
+"""Quantities that a floor may name beside the metrics of outputs, and their better direction."""
 ROUNDING_ULP = 2.0
-"""By so many units in the last place two logits change places by the last rounding alone: each of both is off by at
-most half of one, in either of two passes."""
+"""Units in the last place by which the final rounding alone can swap two logits: each logit is off by at most half a
+unit in each of two passes."""
 GUARDS = ("distinct_2",)
-"""Metrics beside a likelihood that may not be worse either: text that repeats itself is likely, not good."""
+"""Metrics checked in addition to a likelihood, because repetitive text is likely but not good."""
 
 
 def delta(noise: float | None) -> float:
-    """δ, within which two times are equal for all practical purposes: a quiet machine does not narrow it."""
+    """Returns δ: two times that differ by less count as equal. It is the larger of `DELTA` and the noise floor."""
     return DELTA if noise is None else max(DELTA, noise)
 
 
 def speed(low: float | None, high: float | None, within: float) -> str | None:
-    """What a ratio's interval says against 1 ± `within`; None without an interval."""
+    """Returns FASTER, SLOWER or EVEN: a ratio's interval against 1 ± `within`; None without an interval."""
     if low is None or high is None:
         return None
     if low > 1 + within:
@@ -66,7 +66,7 @@ def speed(low: float | None, high: float | None, within: float) -> str | None:
 
 
 def verdict(row: Row) -> tuple[str | None, str | None]:
-    """(verdict, key of `REASONS`) of a cell's row; (None, None) for a cell that is paired with nothing.
+    """Returns (verdict, key of `REASONS`) of a cell's row; (None, None) for a cell without a reference.
 
     Reads status, reference_decoder, n_pairs, ratio_low, ratio_high, delta, lossless, gate, quality, reference_quality,
     quality_difference_low, quality_difference_high and quality_better.
@@ -88,23 +88,22 @@ def verdict(row: Row) -> tuple[str | None, str | None]:
 
 
 def lower_is_better(metric: str, content: Row | None = None) -> bool:
-    """Whether a lower value is the better one: as the scored metric says of itself (`better`), else as its entry of
-    `METRICS` declares.
+    """Returns whether a lower value is better: by the score's own `better`, else by the metric's entry in `METRICS`.
 
     Raises:
-        UserError: the score does not say, and there is no such metric.
+        UserError: the score has no `better`, and no such metric exists.
     """
     declared = (content or {}).get("better") or OTHER_FLOORS.get(metric)
     return (declared or METRICS.load(metric).better) == "lower"
 
 
 def margin(metric: str, margins: dict[str, float]) -> float:
-    """The study's margin of a metric, else the one that the metric declares."""
+    """Returns the study's margin of a metric, else the margin that the metric declares."""
     return margins[metric] if metric in margins else METRICS.load(metric).margin
 
 
 def main_metric(score: Source) -> tuple[str, Row]:
-    """Name and content of the metric that is the workload's quality."""
+    """Returns name and content of the workload's main metric, which counts as its quality."""
     name = score.body["main"]
     if name not in score.body["metrics"]:
         fix = "score this cell again"
@@ -113,7 +112,7 @@ def main_metric(score: Source) -> tuple[str, Row]:
 
 
 def per_prompt(score: Source, metric: str) -> dict[Any, float] | None:
-    """Values by prompt id (by place where the score names no prompts); None where the metric has none."""
+    """Returns values by prompt id (by position if the score names no prompts); None if the metric has no values."""
     content = score.body["metrics"].get(metric) or {}
     values = content.get("per_prompt")
     if not values:
@@ -126,15 +125,15 @@ def per_prompt(score: Source, metric: str) -> dict[Any, float] | None:
 
 
 def difference(score: Source, reference: Source, metric: str) -> Estimate | None:
-    """Estimate of score - reference, paired by prompt; None where either lacks the metric's values per prompt.
+    """Returns the estimate of score - reference, paired by prompt; None if either lacks values per prompt.
 
     Raises:
-        UserError: the two were scored on different prompts.
+        UserError: the outputs were scored on different prompts.
     """
     a, b = (per_prompt(source, metric) for source in (score, reference))
     if a is None or b is None:
         return None
-    # A prompt too long for one side is lost to it, and named; the others are still pairs.
+    # A prompt too long for one side is listed as lost; the other prompts still form pairs.
     lost = score.body.get("lost") or reference.body.get("lost")
     if a.keys() != b.keys() and not lost:
         raise UserError(score.path, f"was scored on other prompts than {reference.path}", "score both again")
@@ -144,7 +143,7 @@ def difference(score: Source, reference: Source, metric: str) -> Estimate | None
 
 
 def not_worse(gap: Estimate | None, lower: bool, within: float) -> bool | None:
-    """Whether a difference is shown to be no worse than by the margin `within`; None without an interval."""
+    """Returns whether a difference is shown to be at most the margin `within` worse; None without an interval."""
     if gap is None or gap.low is None or gap.high is None:
         return None
     return bool(gap.high < within if lower else gap.low > -within)
@@ -157,9 +156,9 @@ def quality(
     margins: dict[str, float],
     lossless: bool | None = None,
 ) -> Row:
-    """The quality columns of a cell whose outputs are scored at `path`, against those at `reference_path`.
+    """Returns the quality columns of a cell scored at `path`, against the reference scored at `reference_path`.
 
-    lossless: whether its timed tokens are its reference's; scores that differ on a prompt deny it.
+    lossless: whether the cell's timed tokens equal its reference's; overruled by scores that differ on a prompt.
     """
     score, reference = scores.get(path or ""), scores.get(reference_path or "")
     row: Row = {"lossless": lossless, "gate": True if lossless else None, "shown_worse": None}
@@ -217,10 +216,11 @@ def same_tokens(
     trim: dict[str, int],
     precision: str | None,
 ) -> Row:
-    """{lossless, lossless_prompts}: whether tokens are the reference's on every prompt that both wrote; on how many.
+    """Returns {lossless, lossless_prompts}: whether tokens equal the reference's on all shared prompts, and how many
+    prompts are shared.
 
-    trim: by prompt how many tokens stand before the end token (what stands behind it is nobody's); a prompt that it
-    lacks is compared whole.
+    trim: by prompt, the number of tokens before the end token (later tokens are ignored); prompts that it lacks are
+    compared whole.
     """
     a, b = ({str(one["prompt"]): one for one in side or ()} for side in (outputs, reference))
     shared = sorted(a.keys() & b.keys())
@@ -243,12 +243,12 @@ def same_tokens(
 def faithful(
     tokens: Sequence[int], right: Sequence[int], precision: str | None, behind: float | None, reach: float
 ) -> bool:
-    """Whether an output holds the tokens that a sequential decoder of the same model writes, up to rounding.
+    """Returns whether an output has the tokens of the same model's sequential decoding, up to rounding.
 
-    In float32 tokens are the same or wrong. In a shorter format passes of another shape round differently, and a token
-    may part from the sequential arm's where two logits all but tie (Yuan et al. 2025, arXiv 2506.09501). There an
-    output is faithful whose every token is, given those before it, the model's best up to rounding: no farther
-    `behind` the best, in units in the last place, than `ROUNDING_ULP` or than the sequential outputs' worst, `reach`.
+    In float32 every token must match. In shorter formats, passes of another shape round differently, and tokens may
+    differ where two logits nearly tie (Yuan et al. 2025, arXiv 2506.09501). Such an output is faithful if every token,
+    given the tokens before it, is the model's best up to rounding: at most `ROUNDING_ULP` units in the last place
+    `behind` the best, or at most `reach`, the worst of the sequential outputs.
     """
     if tuple(tokens) == tuple(right):
         return True
@@ -257,7 +257,10 @@ def faithful(
 
 
 def useful_tokens(samples: Iterable[Row], reference: Iterable[Row]) -> dict[str, int]:
-    """By prompt the tokens before the end token, the larger of both sides; of samples of one prompt alone."""
+    """Returns by prompt the number of tokens before the end token, the larger of both sides.
+
+    Only samples of a single prompt count.
+    """
     kept: dict[str, int] = {}
     for sample in (*samples, *reference):
         if len(sample["prompts"]) == 1:

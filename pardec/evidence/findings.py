@@ -1,5 +1,7 @@
-"""Numbers computed from several rows of the published tables: counts, extremes, fits. Each has one id, and names its
-rows. What a single cell of a table says has that cell's id, and none here."""
+"""Findings: numbers computed from several rows of the published tables, such as counts, extremes and fits.
+
+Each finding has one id and names its rows. A number from a single table entry has that entry's id and is no finding.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,17 @@ Rows = dict[str, list[Row]]
 
 LEVEL = 0.95
 MANY, FEW = 200, 50
-"""Roots in parallel, and roots one by one, whose times a seed document compares."""
+"""Numbers of roots, rendered in parallel and one by one, whose times a seed document compares."""
 H100 = {
     "copy_gb_per_s": (3350.0, "memory bandwidth"),
     "matmul_gflop_per_s": (989_000.0 / 2, "dense TF32 matmul rate"),
 }
-"""Rates of another machine by its maker's data sheet (NVIDIA H100, SXM; it gives TF32 with sparsity, dense is half)."""
+"""Rates of another machine from its data sheet (NVIDIA H100 SXM; its TF32 rate assumes sparsity, dense is half)."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A number computed from the rows `keys` of `table`; `unit`, interval and `n` as in a table's column."""
+    """A number computed from the rows `keys` of `table`; `unit`, interval and `n` as for a table's column."""
 
     id: str
     table: str
@@ -47,7 +49,7 @@ class Finding:
 def finding(
     name: str, table: str, rows: Iterable[Row], value: float, description: str, **fields: Any
 ) -> Finding:
-    """The finding `finding/<name>`, from `rows` of `table`; more: fields of `Finding`."""
+    """Returns the finding `finding/<name>` from `rows` of `table`. fields: further fields of `Finding`."""
     keys = tuple(row["key"] for row in rows)
     return Finding(f"finding/{slug(name)}", table, keys, value, description, **fields)
 
@@ -55,19 +57,19 @@ def finding(
 def counted(
     name: str, table: str, of: list[Row], kept: list[Row], description: str, **fields: Any
 ) -> Finding:
-    """How many `of` the rows are `kept`; it rests on the kept ones, or on all where none is."""
+    """Returns the number of `kept` rows among `of`; its rows are the kept ones, or all if none is kept."""
     return finding(name, table, kept or of, len(kept), description, n=len(of), **fields)
 
 
 def sizes(tables: Rows) -> Iterator[Finding]:
-    """How many rows each table has."""
+    """Yields the number of rows of each table."""
     for name, rows in tables.items():
         if rows:
             yield finding(f"rows/{name}", name, rows, len(rows), f"rows of the table {name}", n=len(rows))
 
 
 def run(tables: Rows) -> Iterator[Finding]:
-    """What the run consisted of."""
+    """Yields counts of the run's cells and samples, and the agreement of operation counts."""
     rows = tables["cells"]
     if not rows:
         return
@@ -105,7 +107,7 @@ def run(tables: Rows) -> Iterator[Finding]:
 
 
 def answers(tables: Rows) -> Iterator[Finding]:
-    """By experiment: comparisons made, and how many of them end in which verdict."""
+    """Yields by experiment the number of comparisons, in total and per verdict."""
     for (experiment,), rows in grouped(tables["answers"], "experiment").items():
         yield finding(
             f"answer/{experiment}/compared",
@@ -122,7 +124,7 @@ def answers(tables: Rows) -> Iterator[Finding]:
 
 
 def noise(tables: Rows) -> Iterator[Finding]:
-    """The noise floor: a maximum, so it says over how many cells."""
+    """Yields the noise floor, a maximum, and the number of cells it is taken over."""
     rows = [row for row in tables["noise"] if row["half_width"] is not None]
     if rows:
         yield counted("noise/cells", "noise", rows, rows, "cells measured against themselves")
@@ -134,7 +136,7 @@ def noise(tables: Rows) -> Iterator[Finding]:
 
 
 def models(tables: Rows) -> Iterator[Finding]:
-    """How many floors the models reach."""
+    """Yields the numbers of floors set, reached and missed by the models."""
     rows = tables["models"]
     if rows:
         met = [row for row in rows if row["met"] is True]
@@ -145,7 +147,7 @@ def models(tables: Rows) -> Iterator[Finding]:
 
 
 def memory(tables: Rows) -> Iterator[Finding]:
-    """Peak memory of both families at the largest shape that both finished, and what did not finish."""
+    """Yields the ratio of peak memory at the largest shape that both families finished, and the out-of-memory count."""
     rows = tables["memory"]
     if not rows:
         return
@@ -159,7 +161,7 @@ def memory(tables: Rows) -> Iterator[Finding]:
 
 
 def memory_pair(rows: list[Row]) -> tuple[Row, Row] | None:
-    """(autoregressive, diffusion) at the largest batch × length; of several cells the one with the fewest steps."""
+    """Returns rows (autoregressive, diffusion) at the largest batch × length; among several, those of fewest steps."""
     shapes: dict[tuple, dict[str, Row]] = defaultdict(dict)
     for row in sorted(rows, key=lambda row: row["steps"] or 0, reverse=True):
         if row["status"] == "ok" and row["peak_allocated_mb"] is not None:
@@ -170,9 +172,9 @@ def memory_pair(rows: list[Row]) -> tuple[Row, Row] | None:
 
 
 def sequence(tables: Rows) -> Iterator[Finding]:
-    """How memory grows with prompt and output together: one exponent an arm, at its smallest batch and fewest steps.
+    """Yields the growth exponent of memory with prompt plus output length, per arm at smallest batch and fewest steps.
 
-    An arm that holds no cache has no exponent of it.
+    An arm without a cache has no exponent of `cache_mb`.
     """
     done = [row for row in tables["length"] if row["status"] == "ok"]
     for (task, arm), rows in grouped(done, "task", "arm").items():
@@ -194,7 +196,7 @@ def _shape(row: Row) -> tuple[int, int, int, str]:
 
 
 def stability(tables: Rows) -> Iterator[Finding]:
-    """How still the machine held over the run, and how much repetition it took."""
+    """Yields the machine's drift over the run, and the numbers of samples taken."""
     rows = tables["stability"]
     cells = [row for row in rows if row["side"] == "cell" and row["status"] == "ok"]
     if cells:
@@ -215,10 +217,10 @@ def stability(tables: Rows) -> Iterator[Finding]:
 
 
 def _drift(rows: list[Row]) -> Iterator[Finding]:
-    """The trend of the same work's latency over the run.
+    """Yields the trend of the same work's latency over the run.
 
-    Theil-Sen slope of log(relative latency) over time with its distribution-free interval (Sen 1968), over the
-    run's span: a slope that a few disturbed series cannot bend.
+    Theil-Sen slope of log(relative latency) over time, times the run's span, with its distribution-free interval (Sen
+    1968): robust against a few disturbed series.
     """
     if not rows:
         return
@@ -245,9 +247,10 @@ def _drift(rows: list[Row]) -> Iterator[Finding]:
 
 
 def warmup(tables: Rows) -> Iterator[Finding]:
-    """By warm-up pass: the median over cells of its latency relative to the cell's samples; and when that settles.
+    """Yields per warm-up pass the median over cells of its relative latency, and the pass after which it is settled.
 
-    Settled means: the 95 % interval of this pass and of every later one lies within 1 ± δ, see `comparison.delta`.
+    Latency is relative to the cell's samples. Settled: the 95 % interval of every later pass lies within 1 ± δ, see
+    `comparison.delta`.
     """
     rows = [row for row in tables["warmup"] if row["relative"] is not None]
     passes = {number: rows for (number,), rows in sorted(grouped(rows, "pass").items())}
@@ -268,7 +271,7 @@ def warmup(tables: Rows) -> Iterator[Finding]:
 
 
 def _settled(medians: dict, within: float) -> int | None:
-    """The first pass from which on all lie within the margin."""
+    """Returns the first pass from which on all passes lie within the margin; None if the last one does not."""
     first = None
     for number in sorted(medians, reverse=True):
         low, high = medians[number].low, medians[number].high
@@ -279,10 +282,11 @@ def _settled(medians: dict, within: float) -> int | None:
 
 
 def flood(tables: Rows) -> Iterator[Finding]:
-    """Times faster, by sequential arm paired with the flood; many roots in parallel against few one by one; and the
-    rendering rate that another machine would have if it grew in step with one of its rates (modelled, not measured).
+    """Yields three groups of findings on the flood.
 
-    Latencies of separate processes: their ratio's interval is the widest that both intervals allow.
+    The speedup over each sequential arm paired with it; latency of many roots in parallel over few one by one; and the
+    rendering rate modelled for another machine, in proportion to one of its rates (not measured). A ratio of latencies
+    from separate processes has the widest interval that both intervals allow.
     """
     done = [row for row in tables["flood"] if row["status"] == "ok"]
     for row in done:
@@ -316,9 +320,9 @@ def flood(tables: Rows) -> Iterator[Finding]:
 
 
 def against_the_flood(row: Row) -> str | None:
-    """The column that compares a sequential cell with the flood it is paired with; None for all other cells.
+    """Returns the column that compares a sequential cell with its flood; None for other cells.
 
-    Characters one by one fill a canvas of their own, so there it is the ratio of rates.
+    The autoregressive arm fills a different canvas, so its column is the ratio of rates.
     """
     if row["reference_order"] != "parallel" or row["plan"] == "manager":
         return None
@@ -328,20 +332,20 @@ def against_the_flood(row: Row) -> str | None:
 
 
 def fastest_flood(rows: list[Row]) -> Row | None:
-    """The plain parallel cell, one candidate and given plan, that renders most tokens a second."""
+    """Returns the plain parallel cell (one candidate, given plan) with the highest rendering rate; None without one."""
     plain = {"status": "ok", "decoder": "flash_flood", "order": "parallel", "plan": "given", "candidates": 1}
     kept = [r for r in rows if r["chunks_per_s_low"] is not None and plain.items() <= r.items()]
     return max(kept, key=lambda row: row["chunks_per_s"], default=None)
 
 
 def _is(row: Row, order: str, roots: int) -> bool:
-    """Whether it is the plain cell of that order and size: given plan, passes of any size, with an interval."""
+    """Returns whether `row` is the plain cell of this order and size: given plan, no chunk batch, with an interval."""
     plain = row["decoder"] == "flash_flood" and row["plan"] == "given" and row["chunk_batch"] is None
     return plain and row["order"] == order and row["roots"] == roots and bool(row["latency_low"])
 
 
 def grouped(rows: Iterable[Row], *columns: str) -> dict[tuple, list[Row]]:
-    """Rows by their content of `columns`, in order of appearance."""
+    """Returns rows by their entries in `columns`, in order of appearance."""
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[column] for column in columns)].append(row)
@@ -360,10 +364,10 @@ FINDINGS: dict[Callable[[Rows], Iterator[Finding]], tuple[str, ...]] = {
     warmup: ("warmup", "noise"),
     flood: ("flood", "machine"),
 }
-"""Every group of findings with the tables that it needs."""
+"""Groups of findings and the tables they need."""
 
 
 def find(tables: Rows) -> list[Finding]:
-    """Every finding that the rows of `tables` support."""
+    """Returns every finding that the given tables allow."""
     groups = [group for group, needed in FINDINGS.items() if all(name in tables for name in needed)]
     return [item for group in groups for item in group(tables)]

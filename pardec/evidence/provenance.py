@@ -1,4 +1,4 @@
-"""Where a result came from: enough to run its rule again and to see whether anything beneath it has changed."""
+"""Provenance of results: enough to rerun the rule and to detect changed inputs or code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pardec.common.errors import UserError
 from pardec.common.files import sha256, write_json
 
 ROOT = Path(__file__).resolve().parents[2]
-"""The folder that holds the package, its scripts and the Snakefile."""
+"""Folder of the package, its scripts and the Snakefile."""
 
 
 def now() -> str:
@@ -32,7 +32,7 @@ _RECORDED = ContextVar("recorded", default=True)
 
 @contextlib.contextmanager
 def unrecorded() -> Iterator[None]:
-    """Within: blocks are empty, since what is made is only compared and thrown away."""
+    """Make provenance blocks empty within this context: its outputs are only compared, then deleted."""
     token = _RECORDED.set(False)
     try:
         yield
@@ -51,11 +51,14 @@ def provenance(
     rule: str | None = None,
     outputs: Iterable[str | Path] = (),
 ) -> dict:
-    """The provenance block of one result.
+    """Returns the provenance block of one result; {} within `unrecorded`.
 
-    argv: the script and its arguments. start: `now()` at its beginning. inputs: files it read. modules: project
-    modules it loaded by name. params: by default the flags of `argv`. rule: by default the
-    script's name. outputs: files it has written; a block that lies inside its own file states that file by `sealed`.
+    argv: the script and its arguments. start: `now()` when the script began. inputs: files it read. modules: project
+    modules it loaded by name. params: by default the flags of `argv`. rule: by default the script's name. outputs:
+    files it wrote; a file that contains its own block is added by `sealed`.
+
+    Raises:
+        UserError: the script is outside the project whose code is imported.
     """
     if not _RECORDED.get():
         return {}
@@ -87,55 +90,55 @@ def provenance(
 
 
 def sidecar(path: str | Path) -> Path:
-    """Where the provenance of a file that cannot hold its own lies: `<name>.provenance.json` beside it."""
+    """Returns the path of a file's provenance sidecar: `<name>.provenance.json` beside it."""
     return Path(path).with_suffix(".provenance.json")
 
 
 def write_sidecar(
     paths: Sequence[str | Path], argv: Sequence[str], begin: str, inputs: Iterable[str | Path], **facts: Any
 ) -> None:
-    """Write beside the first of `paths` where all of them came from.
+    """Write one provenance sidecar for all of `paths`, beside the first of them.
 
-    paths: files this script has just written. argv, begin, inputs, more: see `provenance`.
+    paths: files this script has just written. argv, begin, inputs, facts: see `provenance`.
     """
     write_json(sidecar(paths[0]), signed(provenance(argv, begin, inputs, outputs=paths, **facts)))
 
 
 def signed(block: dict[str, Any]) -> dict[str, Any]:
-    """`block` with the hash of all the rest of it, since nothing above the last sidecar of a run tells its hash."""
+    """Returns `block` with its own hash, since no later job records the hash of a run's last sidecar."""
     return {**block, "self_sha256": self_hash(block)}
 
 
 def self_hash(block: dict[str, Any]) -> str:
-    """SHA-256 of a sidecar's block without `self_sha256`, as `content` takes it."""
+    """Returns the SHA-256 of a sidecar's block without `self_sha256`, computed as by `content`."""
     return content({key: value for key, value in block.items() if key != "self_sha256"})
 
 
 def sealed(path: str | Path, body: dict[str, Any]) -> dict[str, Any]:
-    """`body` with its own file among the outputs of the provenance it holds.
+    """Returns `body` with its own file listed in the outputs of its provenance.
 
-    A file cannot hold its own hash: `content_sha256` is that of everything in it but `provenance`, see `content`.
+    A file cannot contain its own hash, so `content_sha256` covers everything but `provenance`, see `content`.
     """
     origin = {**body["provenance"], "outputs": [{"path": str(path), "content_sha256": content(body)}]}
     return {**body, "provenance": origin}
 
 
 def content(body: dict[str, Any]) -> str:
-    """SHA-256 of `body` without its provenance, as JSON with sorted keys and no spaces; a file keeps it."""
+    """Returns the SHA-256 of `body` without its provenance, as JSON with sorted keys and no spaces."""
     rest = {key: value for key, value in body.items() if key != "provenance"}
     plain = json.loads(json.dumps(rest))
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def hashed(paths: Iterable[str | Path]) -> list[dict[str, str]]:
-    """Each file once, with its SHA-256, in order of paths; below the working directory they are relative to it."""
+    """Returns each file once with its SHA-256, sorted by path; paths below the working directory are relative to it."""
     here = Path.cwd()
     plain = {str(path.relative_to(here) if path.is_relative_to(here) else path) for path in map(Path, paths)}
     return [{"path": path, "sha256": sha256(path)} for path in sorted(plain)]
 
 
 def flags(words: Sequence[str]) -> dict[str, Any]:
-    """Arguments as {name: value}: a list where several follow one flag; JSON objects and lists are read."""
+    """Returns arguments as {name: value}: a list if several follow one flag; JSON objects and lists are parsed."""
     arguments: dict[str, list[Any]] = {}
     for word in map(str, words):
         if word.startswith("--"):
@@ -167,18 +170,18 @@ CHECKPOINT = (
     "tokenizer.model",
     "chat_template.jinja",
 )
-"""Files beside the weights that decide the tokens of a prompt, the text of an output, or where it ends."""
+"""Files beside the weights that determine a prompt's tokens, an output's text, or its end."""
 
 
 def checkpoint_files(folder: str | Path) -> list[Path]:
-    """The files of a checkpoint that decide what it computes: not how long its training took."""
+    """Returns the files of a checkpoint that determine its results; training logs are left out."""
     kept = [path for path in Path(folder).iterdir() if path.suffix == ".safetensors"]
     named = [Path(folder) / name for name in CHECKPOINT]
     return sorted([*kept, *(path for path in named if path.exists())])
 
 
 def git_state(root: Path) -> dict:
-    """Commit and whether tracked files differ from it; nulls outside a checkout."""
+    """Returns the commit and whether tracked files differ from it; nulls outside a checkout."""
     try:
         commit = _git(root, "rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}

@@ -1,4 +1,4 @@
-"""The record a timing job writes, one cell with all its raw samples: one schema for who writes and who reads it."""
+"""Schema of the record that a timing job writes: one cell with all raw samples. Writer and readers share it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pardec.decoding.registry import DECODERS
 from pardec.measure.job import ArmJob, CellJob
 
 SCHEMA = 1
-"""Version of the schema. A record of another version is refused, never guessed at."""
+"""Version of the schema. Records of other versions are refused."""
 AGAIN = "move it away and run `make all` again: its cell is then measured anew"
 
 Name = Annotated[str, Field(pattern="[A-Za-z0-9]")]
-"""Without a letter or digit it would be no key of a row; an empty one would be a missing one in a table."""
+"""A name needs a letter or digit to serve as a row's key; tables read an empty one as missing."""
 
 
 class _Part(BaseModel):
@@ -29,7 +29,7 @@ class SettingsPart(_Part):
 
 
 class CellPart(_Part):
-    """What a cell ran; a reference names itself by the same words, without an id."""
+    """Configuration that a cell ran; a reference has the same fields, without an id."""
 
     id: Name | None = None
     experiment: Name
@@ -160,7 +160,7 @@ class OriginPart(_Part):
 
 
 class Record(_Part):
-    """A timing record. What else it holds is left alone: raw facts that no table reads."""
+    """A timing record. Further keys are ignored: raw facts that no table reads."""
 
     schema_version: Literal[SCHEMA] = Field(alias="schema")
     cell: NamedCell
@@ -184,10 +184,10 @@ class Record(_Part):
 
 
 def check(path: str, body: Any) -> dict[str, Any]:
-    """Return `body` if it is a record.
+    """Returns `body` if it is a valid record.
 
     Raises:
-        UserError: it is none; names `path` and the first key that is missing or wrong.
+        UserError: `body` is invalid; names `path` and the first key that is missing or wrong.
     """
     if not isinstance(body, dict):
         raise UserError(path, "is not a record", AGAIN)
@@ -208,10 +208,10 @@ def check(path: str, body: Any) -> dict[str, Any]:
 
 
 def record(job: CellJob, facts: dict[str, Any], launch: str) -> dict[str, Any]:
-    """Assemble a record, but for its provenance.
+    """Returns a record without its provenance.
 
-    facts: what `pardec.measure.cell.run_cell` returned. What comes out is a `Record`; readers check it, not the job: a
-    fault of the schema must not cost the measurement.
+    facts: the result of `pardec.measure.cell.run_cell`. The result has the form of a `Record`. Only readers validate
+    it, so that an error in the schema cannot lose a measurement.
     """
     facts = dict(facts)
     samples = facts.pop("reference_samples", None)

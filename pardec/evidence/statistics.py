@@ -1,7 +1,7 @@
 """Estimates with intervals.
 
-Everything here is deterministic: one fixed seed per call, so that equal data give equal intervals, and data
-in other units give the same interval in those units. Arrays are one-dimensional unless said otherwise.
+All functions are deterministic: each call uses one fixed seed, so equal data give equal intervals, and a change of
+units only rescales them. Arrays are one-dimensional unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ SEED = 20260000
 RESAMPLES = 4000
 LEVEL = 0.95
 FEW = 6
-"""Below six values no distribution-free interval of a median reaches 95 %: then there is none."""
+"""Fewest values for an interval: below six, no distribution-free interval of a median reaches 95 %."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its 95 % interval (None where the data allow none), and how many values stand behind it."""
+    """A number, its 95 % interval (None if the data allow none), and the number of values behind it."""
 
     value: float
     low: float | None
@@ -35,12 +35,12 @@ class Estimate:
 
 
 def median(values: ArrayLike) -> Estimate | None:
-    """Median with a percentile bootstrap interval (scipy.stats.bootstrap).
+    """Returns the median with a percentile bootstrap interval (scipy.stats.bootstrap); None if empty.
 
-    The percentile method, not BCa: the jackknife behind BCa's acceleration fails for a median. Below 20
-    values the bootstrap falls short of its level, so the interval is widened to the distribution-free one of
-    order statistics where that is wider. Below `FEW` values there is no interval (their range would hold the median
-    with 50 % at two and 94 % at five); with no value the result is None.
+    The percentile method, not BCa: the jackknife behind BCa's acceleration fails for a median. Below 20 values the
+    bootstrap's coverage is too low, so the interval is widened to the distribution-free one of order statistics if
+    that is wider. Below `FEW` values there is no interval: their range would cover the median with probability 50 % at
+    two and 94 % at five.
     """
     x = _finite(values)
     if x.size == 0:
@@ -57,7 +57,7 @@ def median(values: ArrayLike) -> Estimate | None:
 
 
 def mean(values: ArrayLike) -> Estimate | None:
-    """Mean with a percentile bootstrap interval (Student's t below ten, none for one); None if empty."""
+    """Returns the mean with a percentile bootstrap interval (Student's t below ten, none for one); None if empty."""
     x = _finite(values)
     if x.size == 0:
         return None
@@ -72,10 +72,10 @@ def mean(values: ArrayLike) -> Estimate | None:
 
 
 def ratio_of_sums(over: ArrayLike, under: ArrayLike) -> Estimate | None:
-    """Sum of `over` / sum of `under`, with the interval of a ratio estimator: Student's t on the residuals over -
-    ratio · under (Cochran 1977, section 6.4). None if empty, no interval for one pair.
+    """Returns sum of `over` / sum of `under` with a ratio estimator's interval (none for one pair); None if empty.
 
-    over, under: [n] each, one pair a prompt; a prompt told twice is one pair of its sums.
+    The interval is Student's t on the residuals over - ratio · under (Cochran 1977, section 6.4). over, under: [n]
+    each, one pair per prompt; a prompt measured twice is one pair of sums.
     """
     x, y = np.asarray(over, dtype=float), np.asarray(under, dtype=float)
     good = np.isfinite(x) & np.isfinite(y)
@@ -91,12 +91,12 @@ def ratio_of_sums(over: ArrayLike, under: ArrayLike) -> Estimate | None:
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, span: float | None = None) -> Estimate | None:
-    """Mean of a - b over prompts; no interval below `FEW` pairs.
+    """Returns the mean of a - b over prompts; no interval below `FEW` pairs, None if empty.
 
-    a, b: [P], entry i of both from prompt i. Pairs with a missing side are left out. span: the farthest that a and b
-    can lie apart, None where nothing bounds them. With a bound the interval is Agresti and Min's (2005) for paired
-    proportions, half a pair added to each of the four outcomes, with Student's t: pairs that are all alike do not prove
-    the next one alike, and it stays as wide as their number allows. Without one it is the bootstrap's (`mean`).
+    a, b: [P], entry i of both from prompt i; pairs with a missing side are left out. span: largest possible distance
+    between a and b, None if unbounded. With a bound, the interval is that of Agresti and Min (2005) for paired
+    proportions, half a pair added to each of the four outcomes, with Student's t: it keeps a width even if all pairs
+    are equal. Without a bound, it is the interval of `mean`.
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     if a.shape != b.shape:
@@ -116,10 +116,10 @@ def paired_difference(a: ArrayLike, b: ArrayLike, span: float | None = None) -> 
 
 
 def among(estimate: Estimate, candidates: int) -> Estimate:
-    """A positive estimate that was chosen as the largest of `candidates`, its interval widened for the choice.
+    """Returns a positive estimate, chosen as the largest of `candidates`, with its interval widened for the choice.
 
-    Each candidate's interval is taken at level 1 - 0.05 / candidates (Bonferroni), so that all of them hold at once
-    with 95 %, the chosen one among them. A higher level widens an interval, on logarithms, as normal quantiles do.
+    Each candidate's interval gets level 1 - 0.05 / candidates (Bonferroni), so that all cover at once with 95 %. The
+    interval widens on logarithms in proportion to normal quantiles.
     """
     if estimate.low is None or estimate.high is None or candidates < 2:
         return estimate
@@ -133,13 +133,13 @@ def among(estimate: Estimate, candidates: int) -> Estimate:
 def ratio_of_medians(
     over: ArrayLike, under: ArrayLike, prompts: Sequence[Hashable], blocks: Sequence[Hashable]
 ) -> Estimate | None:
-    """median(over) / median(under) of paired samples, with a bootstrap over prompts and blocks.
+    """Returns median(over) / median(under) of paired samples, with a bootstrap over prompts and blocks; None if empty.
 
-    over, under: [n], entry i of both from the same prompts in the same block. prompts, blocks: [n] keys. A
-    pair is never split and tokens are never resampled. Where every block holds several prompts and prompts
-    recur (a crossed design), prompts and blocks are resampled independently and a pair counts as often as
-    both were drawn; where each block belongs to one prompt, prompts are drawn first and then blocks within
-    them. Fewer than `FEW` pairs have no interval. n counts pairs.
+    over, under: [n], entry i of both from the same prompts in the same block. prompts, blocks: [n] keys. Pairs are
+    never split and tokens are never resampled. In a crossed design (blocks contain several prompts, and prompts recur),
+    prompts and blocks are resampled independently, and a pair's weight is the product of both counts. If each block has
+    one prompt, prompts are drawn first, then blocks within them. Fewer than `FEW` pairs have no interval. n counts
+    pairs.
     """
     x, y = np.asarray(over, float), np.asarray(under, float)
     good = np.isfinite(x) & np.isfinite(y)
@@ -157,9 +157,9 @@ def ratio_of_medians(
 
 
 def geometric_mean_ratio(over: ArrayLike, under: ArrayLike, prompts: Sequence[Hashable]) -> Estimate | None:
-    """Geometric mean over prompts of each prompt's median(over) / median(under).
+    """Returns the geometric mean over prompts of each prompt's median(over) / median(under); None if empty.
 
-    Prompts are resampled; n counts them.
+    Prompts are resampled; n counts prompts.
     """
     x, y = np.asarray(over, float), np.asarray(under, float)
     good = np.isfinite(x) & np.isfinite(y)
@@ -174,10 +174,10 @@ def geometric_mean_ratio(over: ArrayLike, under: ArrayLike, prompts: Sequence[Ha
 
 
 def between(values: ArrayLike) -> Estimate | None:
-    """Geometric mean of positive numbers of which each comes from a process of its own, e.g. its median.
+    """Returns the geometric mean of positive numbers, each from a separate process, e.g. its median; None if empty.
 
-    Student's t on logarithms, so that the interval holds what processes of one configuration differ by. Below three
-    there is none.
+    The interval is Student's t on logarithms, so it reflects the scatter between processes. Below three numbers there
+    is none.
     """
     logs = np.log(_finite(values))
     if logs.size == 0:
@@ -192,7 +192,7 @@ def between(values: ArrayLike) -> Estimate | None:
 
 
 def wilson(successes: int, n: int) -> Estimate:
-    """Wilson score interval of a proportion (Wilson 1927), right at 0 and 1 too."""
+    """Returns a proportion with its Wilson score interval (Wilson 1927), valid at 0 and 1 too."""
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} successes of {n}")
     interval = stats.binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
@@ -200,7 +200,7 @@ def wilson(successes: int, n: int) -> Estimate:
 
 
 def percentile(values: ArrayLike, q: float) -> float | None:
-    """The q-th percentile, or None where fewer than 1 / (1 - q/100) values leave none expected above it."""
+    """Returns the q-th percentile; None below 1 / (1 - q/100) values, where none is expected above it."""
     x = _finite(values)
     if x.size == 0 or x.size * (100 - min(q, 99.999)) < 100 * (q > 50):
         return None
@@ -208,7 +208,7 @@ def percentile(values: ArrayLike, q: float) -> float | None:
 
 
 def loglog_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
-    """Exponent e of y ~ x^e by least squares of log y on log x; Student's t interval from three points on.
+    """Returns exponent e of y ~ x^e by least squares of log y on log x; Student's t interval from three points on.
 
     x, y: [n] positive. None where fewer than two distinct x remain.
     """
@@ -219,10 +219,10 @@ def loglog_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
 
 @dataclass(frozen=True)
 class Growth:
-    """A power law y ~ x^e over points that are each known to some precision.
+    """A power law y ~ x^e over points of known precision.
 
-    exponent: of all points. local: of each pair of neighbours. misfit: the farthest that a point lies from the law, as
-    a share of it: where it is far more than the points' own precision, no single exponent describes them.
+    exponent: over all points. local: between neighbouring points. misfit: largest relative distance of a point from
+    the power law; if it far exceeds the points' precision, no single exponent describes them.
     """
 
     exponent: Estimate
@@ -231,13 +231,12 @@ class Growth:
 
 
 def power_law(x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Growth | None:
-    """Exponents with intervals from the points' own: medians known to a few percent fix a slope, however few they are.
+    """Returns exponents with intervals propagated from the points'; None for fewer than two distinct x.
 
     x, y: [n] positive, in order of x. low, high: [n] ends of y's 95 % intervals, missing where y was counted, not
-    measured. An exponent is a weighted sum of the logarithms of y, whose errors are independent since each point is a
-    process of its own; a standard error is the half-width of an interval on logarithms over its normal quantile. Where
-    no point has an interval, exponents of neighbours have none and the overall one has that of its residuals. None
-    where fewer than two distinct x remain.
+    measured. An exponent is a weighted sum of the logarithms of y; their errors are independent, since each point is a
+    separate process. A standard error is the half-width of an interval on logarithms over its normal quantile. If no
+    point has an interval, local exponents have none and the overall one uses its residuals.
     """
     x, y, low, high = (np.asarray(part, float) for part in (x, y, low, high))
     good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
@@ -260,7 +259,7 @@ def power_law(x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Gr
 
 
 def _between(at: NDArray, of: NDArray, error: NDArray, known: NDArray, k: int, quantile: float) -> Estimate:
-    """The slope from point k to the next one."""
+    """Returns the slope from point k to the next one."""
     gap = at[k + 1] - at[k]
     if gap <= 0:
         return Estimate(float("nan"), None, None, 2)
@@ -272,7 +271,7 @@ def _between(at: NDArray, of: NDArray, error: NDArray, known: NDArray, k: int, q
 
 
 def linear_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
-    """Slope of y on x by least squares, with an intercept; Student's t interval from three points on.
+    """Returns the slope of y on x by least squares, with an intercept; Student's t interval from three points on.
 
     x, y: [n]. None where fewer than two distinct x remain.
     """
@@ -291,7 +290,7 @@ def linear_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Adjusted p-values by Holm's step-down method (Holm 1979), in the order given. [n] -> [n]."""
+    """Returns p-values adjusted by Holm's step-down method (Holm 1979), in the order given. [n] -> [n]."""
     p = np.asarray(p_values, float)
     if p.size and not (np.all(p >= 0) and np.all(p <= 1)):
         raise ValueError("p-values lie between 0 and 1")
@@ -326,7 +325,7 @@ def _bootstrap(x: NDArray, statistic) -> tuple[float, float]:
 
 
 def _codes(keys: Sequence[Hashable], good: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Keys of the kept pairs as 0, 1, 2 ... in order of appearance."""
+    """Returns the keys of kept pairs as 0, 1, 2 ... in order of appearance."""
     if len(keys) != good.size:
         raise ValueError(f"{good.size} pairs but {len(keys)} keys")
     seen: dict[Hashable, int] = {}
@@ -335,7 +334,7 @@ def _codes(keys: Sequence[Hashable], good: NDArray[np.bool_]) -> NDArray[np.int6
 
 
 def _pair_weights(p: NDArray, b: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
-    """How often each pair counts in each resample. p, b: [n] codes -> [R, n]."""
+    """Returns the weight of each pair in each resample. p, b: [n] codes -> [R, n]."""
     prompt_count, block_count = p.max() + 1, b.max() + 1
     block_holds_several = np.unique(np.stack([p, b]), axis=1).shape[1] > block_count
     prompts_recur = prompt_count < p.size
@@ -357,7 +356,7 @@ def _pair_weights(p: NDArray, b: NDArray, rng: np.random.Generator) -> NDArray[n
 
 
 def _weighted_medians(x: NDArray, weights: NDArray) -> NDArray[np.float64]:
-    """Median of x with each entry repeated as its weight says. x: [n], weights: [R, n] -> [R]."""
+    """Returns the median of x with each entry repeated by its weight. x: [n], weights: [R, n] -> [R]."""
     order = np.argsort(x, kind="stable")
     ordered, reached = x[order], np.cumsum(weights[:, order], axis=1)
     total = reached[:, -1]

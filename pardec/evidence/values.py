@@ -1,4 +1,4 @@
-"""Published numbers: each cell of each table under a readable id, with the way back to its samples."""
+"""Publish numbers: every table entry gets a readable id and links back to its samples."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ COLLECT = (
     "python scripts/collect_values.py --tables results/tables"
     " --out-json results/values.json --out-tex results/values.tex"
 )
-"""What makes the numbers that are computed from several rows."""
+"""Command that computes the numbers drawn from several rows."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """A table as it lies on disk: where, its hash, its rows (null as None) in file order, the command that made it."""
+    """A table on disk: path, hash, rows in file order (null as None), and the command that wrote it."""
 
     table: Table
     path: str
@@ -38,7 +38,7 @@ class Published:
     command: str
 
     def value(self, number: int, name: str) -> Value:
-        """The value in row `number`, column `name`."""
+        """Returns the value in row `number`, column `name`."""
         row, column = self.rows[number], self.table.all_columns[name]
         low, high = (None if end is None else row[end] for end in (column.low, column.high))
         return {
@@ -55,13 +55,13 @@ class Published:
 
     @staticmethod
     def unit(row: dict[str, Any], column: Column) -> str:
-        """The column's unit, or the row's own where rows differ."""
+        """Returns the column's unit, or the row's where units differ between rows."""
         return column.unit or (row.get("unit") or "")
 
 
 def _records(row: dict[str, Any], name: str) -> list[str]:
-    """Files that hold the samples behind a cell of a table: scores behind a quality, the timings of all series
-    of the same work behind what is relative to them, its own timing behind the rest."""
+    """Returns the files with the samples behind a table entry: scores for a quality, timings of all series of the same
+    work for a relative number, else the row's own timing."""
     if name.startswith(("quality", "distinct")) and row.get("scores"):
         return [row["scores"]]
     if name.startswith("relative") and row.get("same_work"):
@@ -78,10 +78,10 @@ def stated(ident: str, value: float | None, unit: str, low: float | None, high: 
 
 
 def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
-    """Read tables by name from files or folders; a name given twice is read once, Parquet before CSV.
+    """Returns tables by name, read from files or folders; a name given twice is read once, Parquet before CSV.
 
     Raises:
-        UserError: a file is missing, damaged, or no table of this project.
+        UserError: a file is missing, damaged, or not a table of this project.
     """
     published = {}
     for name in _names(paths):
@@ -94,14 +94,14 @@ def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
 
 
 def _command(path: Path) -> str:
-    """What its sidecar says; without one what Snakemake is told in a study of its own."""
+    """Returns the command in the table's sidecar; without a sidecar, the Snakemake call that makes the file."""
     paper = path.with_suffix(".provenance.json")
     command = read_json(paper).get("command") if paper.is_file() else None
     return command or f"snakemake --cores 1 {path}"
 
 
 def _names(paths: Iterable[str | Path]) -> list[str]:
-    """Names of tables that `paths` hold, in the registry's order."""
+    """Returns names of the tables in `paths`, in the registry's order."""
     stems = set()
     for path in map(Path, paths):
         if path.is_dir():
@@ -113,7 +113,7 @@ def _names(paths: Iterable[str | Path]) -> list[str]:
 
 
 def table_values(published: Published) -> Iterable[Value]:
-    """Every numeric cell, empty ones as null; the ends of intervals stand within the value they belong to."""
+    """Yields every numeric entry, empty ones as null; interval ends are part of their value."""
     ends = {end for column in published.table.columns.values() for end in (column.low, column.high) if end}
     names = [
         name for name, column in own_columns(published.table).items() if column.numeric and name not in ends
@@ -124,7 +124,7 @@ def table_values(published: Published) -> Iterable[Value]:
 
 
 def finding_value(item: Finding, published: Published) -> Value:
-    """The value of a number computed from several rows of a table."""
+    """Returns the value of a number computed from several rows of a table."""
     numbers = [k for k, row in enumerate(published.rows) if row["key"] in set(item.keys)]
     if len(numbers) != len(set(item.keys)):
         message = f"names a row that table {item.table!r} lacks"
@@ -142,9 +142,9 @@ def finding_value(item: Finding, published: Published) -> Value:
 
 
 def collect(paths: Sequence[str | Path]) -> dict[str, Any]:
-    """All values, answers and record hashes: the content of values.json.
+    """Returns the content of values.json: all values, answers and record hashes.
 
-    Returns {"values": {id: value}, "answers": {experiment: {kind, said}}, "records": {path: sha256}}.
+    Its form is {"values": {id: value}, "answers": {experiment: {kind, said}}, "records": {path: sha256}}.
 
     Raises:
         UserError: a table is missing or damaged, or two values have one id.
