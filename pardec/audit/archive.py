@@ -1,4 +1,4 @@
-"""A run in one file: a tar of sorted names under fixed times and owners, compressed; equal runs give equal bytes."""
+"""Archive a run in one compressed tar; names are sorted, times and owners fixed, so equal runs give equal bytes."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ zstandard = lazy("zstandard")
 MANIFEST = "manifest.json"
 SCHEMA = 1
 LEVEL = 9
-"""Compression: higher levels take minutes on model weights, which hardly shrink."""
+"""Compression level: higher levels take minutes on model weights and save little."""
 CHUNK = 1 << 20
 LARGEST_MANIFEST = 1 << 28
-"""Bytes; a manifest is read into memory."""
+"""Largest accepted manifest in bytes, since it is read into memory."""
 
 
 def write_archive(run: Run, out: str | Path) -> dict[str, Any]:
-    """Write `run` to `out`; returns the manifest.
+    """Write `run` to `out` and return the manifest.
 
     Raises:
-        UserError: the name is no archive's, it lies inside the run, or the run holds what cannot be archived.
+        UserError: `out` has another ending, lies inside the run, or the run is empty, has links or changes meanwhile.
     """
     out = Path(out)
     if not out.name.endswith(ARCHIVE):
@@ -66,7 +66,7 @@ def write_archive(run: Run, out: str | Path) -> dict[str, Any]:
 
 
 def describe(run: Run, names: list[str]) -> dict[str, Any]:
-    """What an archive says of itself: the study, the commits and the machine, every file's hash."""
+    """Returns an archive's manifest: study, commits, machine, and every file's hash and size."""
     study = run.json("results/study.json") or {}
     commits = {
         (git.get("commit"), bool(git.get("dirty")))
@@ -84,13 +84,13 @@ def describe(run: Run, names: list[str]) -> dict[str, Any]:
 
 
 def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
-    """Unpack an archive below `to`; returns the files that its manifest says otherwise of, each with why.
+    """Unpack an archive below `to`; returns files that contradict its manifest, as (name, what is wrong).
 
-    Refused, before anything of it is written: links, devices, absolute names, names that leave the folder, names that
-    come twice, and more bytes than the manifest tells or the disk holds.
+    A member is refused before it is written if it is a link or device, has an absolute name or one outside of
+    `results`, or comes twice. So is an archive whose files exceed the free disk space.
 
     Raises:
-        UserError: no archive of a run, damaged, or unsafe.
+        UserError: the file is not an archive of a run, or is damaged or unsafe.
     """
     mend = "fetch or write the archive again"
     unpacked: dict[str, str] = {}
@@ -111,10 +111,10 @@ def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
                     raise UserError(path, f"holds {name} twice", mend)
                 known = manifest["files"].get(name)
                 if known is None or member.size != known["bytes"]:
-                    unpacked[name] = ""  # not as the manifest says: named, and never written
+                    unpacked[name] = ""  # contradicts the manifest: reported, never written
                     continue
                 unpacked[name] = _write(tar.extractfile(member), to / name)
-            while packed.read(CHUNK):  # the checksum stands at the very end
+            while packed.read(CHUNK):  # the checksum is at the end
                 pass
     except (zstandard.ZstdError, tarfile.TarError, EOFError, OSError) as error:
         raise UserError(path, f"is not a readable archive of a run ({error})", mend) from None
@@ -158,7 +158,7 @@ def _safe(path: str | Path, member: tarfile.TarInfo) -> str:
 
 
 def _write(source: Any, target: Path) -> str:
-    """Write a member's bytes; returns their SHA-256."""
+    """Write a member's bytes and return their SHA-256."""
     total = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target, "xb") as file:
@@ -196,10 +196,10 @@ class _Hashed(contextlib.AbstractContextManager):
 
 @contextlib.contextmanager
 def open_run(path: str | Path) -> Iterator[Run]:
-    """Open a folder of results or an archive; what an archive is unpacked into goes away at the end.
+    """Open a folder of results or an archive; the folder of an unpacked archive is deleted at the end.
 
     Raises:
-        UserError: neither of both, or an archive that is damaged or unsafe.
+        UserError: `path` is neither, or an archive that is damaged or unsafe.
     """
     path = Path(path)
     if path.is_dir():

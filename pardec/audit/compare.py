@@ -1,9 +1,9 @@
-"""Does a second run reproduce the first? Value by value.
+"""Compare two runs value by value: does the second reproduce the first?
 
-Each value is judged by the kind of its column (`pardec.audit.agreement`). Those that are measured with an interval, or
-can borrow their row's, are tested: the 95 % interval of the difference against 0. Over all distinct numbers so tested p
-is adjusted by Holm's method, and below 0.05 the values differ: of hundreds of honest 95 % intervals one in twenty
-misses, and `Comparison.missed` counts those before the adjustment.
+The kind of a value's column decides its rule (`pardec.audit.agreement`). Values with an interval, or with one in their
+row, are tested: the 95 % interval of the difference against 0. p is adjusted by Holm's method over all distinct numbers
+tested, since one in twenty correct 95 % intervals misses; values with p < 0.05 differ. `Comparison.missed` counts the
+misses before the adjustment.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ SHAPE = (
     "task", "data", "model", "family", "arm", "decoder", "settings", "engine", "precision", "device", "threads",
     "batch", "prompt_tokens", "new_tokens", "companions",
 )  # fmt: skip
-"""What makes two cells the same configuration."""
+"""Fields that identify a cell's configuration."""
 PLATFORM = ("cpu", "gpu", "torch", "device", "python")
-"""Facts of the machine that decide the last digits of what a model computes."""
+"""Facts of the machine that affect the last digits of a model's results."""
 SAMPLE_COUNTS = ("useful", "nfe", "token_forwards")
-"""Fields of a sample that its prompts decide, not a clock."""
+"""Fields of a sample that depend on its prompts, not on a clock."""
 SECTIONS = ("measure", "models", "data", "arms", "workloads", "likelihood")
 RULE = (
     "Reproduced: the 95 % interval of the difference covers 0. Its standard error comes from both intervals (normal "
@@ -44,7 +44,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Judged:
-    """One value in both runs. a, b: as in values.json, None where missing. p: adjusted, where it was tested."""
+    """The verdict on one value. a, b: entries of values.json, None if missing. p: adjusted, if tested."""
 
     id: str
     verdict: str
@@ -55,17 +55,20 @@ class Judged:
 
     @property
     def change(self) -> float | None:
-        """b / a - 1."""
+        """Returns b / a - 1; None if either is missing or a is 0."""
         first, second = ((side or {}).get("value") for side in (self.a, self.b))
         return None if first in (None, 0) or second is None else second / first - 1
 
 
 @dataclass
 class Comparison:
-    """judged: every value of either run, in order. machine, study, verdicts: {name: (a, b)} that differ, verdicts being
-    those of claims and answers. noise: the larger noise floor of both runs, where measured. processes: of each run,
-    the relative standard deviation between processes of one configuration. raw: p of every distinct number tested,
-    before the adjustment."""
+    """Comparison of two runs.
+
+    judged: every value of either run, in order. machine, study, verdicts: {name: (a, b)} that differ; verdicts are
+    those of claims, ideas and answers. noise: larger noise floor of both runs, if measured. processes: per run, the
+    relative standard deviation between processes of one configuration. raw: p of every distinct number tested, not
+    adjusted.
+    """
 
     labels: tuple[str, str]
     judged: list[Judged]
@@ -78,7 +81,7 @@ class Comparison:
 
     @property
     def facts(self) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """What differs beside values, by title; empty parts are left out."""
+        """Returns the differences apart from values, by title, without empty parts."""
         titles = {
             "The machines differ in": self.machine,
             "The studies differ in": self.study,
@@ -87,7 +90,7 @@ class Comparison:
         return {title: facts for title, facts in titles.items() if facts}
 
     def of(self, verdict: str) -> list[Judged]:
-        """The values of one verdict, those that differ most first."""
+        """Returns the values of one verdict, largest differences first."""
         chosen = [one for one in self.judged if one.verdict == verdict]
         return sorted(chosen, key=lambda one: (one.p or 0.0, -abs(one.change or 0.0), one.id))
 
@@ -99,18 +102,18 @@ class Comparison:
 
     @property
     def missed(self) -> int:
-        """Tested numbers whose interval of the difference excludes 0, before the adjustment for many."""
+        """Returns the number of tested numbers whose interval of the difference excludes 0, before the adjustment."""
         return sum(p < ALPHA for p in self.raw)
 
     @property
     def share(self) -> float | None:
-        """Reproduced, of the values that could be judged; one that neither run has a number for proves nothing."""
+        """Returns the share of reproduced values among the comparable ones, without those missing in both runs."""
         right = sum(one.verdict == REPRODUCED and one.why != NOTHING for one in self.judged)
         wrong = self.count(DIFFERS)
         return right / (right + wrong) if right + wrong else None
 
     def sentences(self) -> Iterator[str]:
-        """The whole comparison in a few sentences."""
+        """Yields a summary of the comparison in a few sentences."""
         share = "" if self.share is None else f" ({self.share:.2%} of those that can be judged)"
         yield (
             f"{self.count(REPRODUCED)} reproduced{share}, {self.count(DIFFERS)} differ, "
@@ -135,7 +138,7 @@ class Comparison:
 
 
 def compare(a: Run, b: Run) -> Comparison:
-    """Judge every value of `a` and `b`.
+    """Returns the comparison of every value of `a` and `b`.
 
     Raises:
         UserError: a run has no values, or an archive is damaged.
@@ -163,7 +166,7 @@ def compare(a: Run, b: Run) -> Comparison:
 
 
 def _adjusted(judged: list[Judged]) -> tuple[list[Judged], tuple[float, ...]]:
-    """Verdicts with p adjusted over all numbers tested; one that several tables repeat is one number."""
+    """Returns verdicts with p adjusted over all numbers tested, and raw p; repeats of a number count once."""
     keys = [None if one.p is None else _number(one) for one in judged]
     raw = {key: one.p for key, one in zip(keys, judged, strict=True) if key is not None}
     adjusted = dict(zip(raw, statistics.holm(list(raw.values())).tolist(), strict=True))
@@ -185,7 +188,7 @@ def _number(one: Judged) -> tuple:
 
 
 def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, both: _Both) -> Judged:
-    """The verdict on one value before the adjustment for many; `p` is raw."""
+    """Returns the verdict on one value before the adjustment; `p` is raw."""
 
     def judged(verdict: str, why: str, p: float | None = None) -> Judged:
         return Judged(ident, verdict, why, a, b, p)
@@ -206,7 +209,7 @@ def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, both: 
 
 
 class _Both:
-    """What is known of both runs beside their values; each pair of records is read once."""
+    """Facts of both runs beside their values; each pair of records is read once."""
 
     def __init__(self, a: Run, b: Run):
         self.a, self.b = a, b
@@ -226,10 +229,10 @@ class _Both:
         return Pair(ident, a, b, latency, self.noise, self.same_platform, self.same_counts(a, b))
 
     def shapes_differ(self, a: dict[str, Any], b: dict[str, Any]) -> bool:
-        """Whether a record behind both values is of another configuration in the second run."""
+        """Returns whether a record behind both values has another configuration in the second run."""
         key = _shared(a, b)
         if key not in self.shapes:
-            # A finding may rest on another cell in the second run; only a cell that both name can be unlike itself.
+            # A finding may use another cell in the second run, so only records of both values are compared.
             self.shapes[key] = any(self._shape(self.a, path) != self._shape(self.b, path) for path in key)
         return self.shapes[key]
 
@@ -239,7 +242,7 @@ class _Both:
         return {key: cell.get(key) for key in SHAPE} if isinstance(cell, dict) else None
 
     def same_counts(self, a: dict[str, Any], b: dict[str, Any]) -> bool | None:
-        """Whether prompts that both runs timed gave the same counts; None where none was timed by both."""
+        """Returns whether prompts timed in both runs gave the same counts; None if no prompt was timed in both."""
         key = _shared(a, b)
         if key not in self.counts:
             seen = []
@@ -255,7 +258,7 @@ def _shared(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _counts(record: Any) -> dict[tuple, set[tuple]]:
-    """Of each batch of prompts: the counts that its samples gave, one set of them unless decoding is random."""
+    """Returns the counts of each batch of prompts: one tuple, or several if decoding is random."""
     samples = record.get("samples") if isinstance(record, dict) else None
     by_prompts: dict[tuple, set[tuple]] = {}
     for sample in samples if isinstance(samples, list) else []:
@@ -273,7 +276,7 @@ def _processes(run: Run) -> float | None:
 
 
 def _words(run: Run) -> dict[str, Any]:
-    """Verdicts in words, by id: of claims, of ideas, and of each experiment's answer."""
+    """Returns verdicts by id: of claims, of ideas, and of each experiment's answer."""
     claims = (run.json("results/claims.json") or {}).get("claims") or []
     ideas = (run.json("results/verdicts.json") or {}).get("ideas") or []
     words = {f"claim {claim['id']}": claim.get("verdict") for claim in claims}
@@ -282,7 +285,7 @@ def _words(run: Run) -> dict[str, Any]:
 
 
 def _facts(body: Any, name: str = "") -> dict[str, Any]:
-    """Leaves by dotted name; provenance left out."""
+    """Returns leaves by dotted name, without provenance."""
     if not isinstance(body, dict):
         return {name: body} if name else {}
     inner = ((f"{name}.{key}" if name else str(key), one) for key, one in body.items() if key != "provenance")
@@ -295,7 +298,7 @@ def _unlike(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def _noise(*runs: dict[str, dict[str, Any]]) -> float | None:
-    """The widest A/A interval of both runs: what one arm differs from itself by within a run."""
+    """Returns the widest A/A half-width of both runs; None if neither measured it."""
     widths = [
         value["value"]
         for values in runs

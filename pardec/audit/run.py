@@ -1,4 +1,4 @@
-"""A finished run, opened: its files under the names that they have in records, and the provenance they hold."""
+"""A finished run: its files by the names that records use, and their provenance."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ from pardec.common.files import sha256
 
 ARCHIVE = ".tar.zst"
 LEFT_OUT = ("published", "logs")
-"""Folders of results that are no part of a run: archives of other runs, and what jobs printed."""
+"""Folders of results that do not belong to a run: archives of other runs, and logs."""
 COPIES = ("results/values.json", "results/trails.json", "results/study.json", "results/floors.json")
-"""JSON that copies provenance of other files, or has a key of that name by chance."""
+"""JSON files whose key `provenance`, if any, is not their own."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """A provenance block. path: the file that holds it. block: see `pardec.evidence.provenance`."""
+    """A provenance block. path: the file that contains it. block: see `pardec.evidence.provenance`."""
 
     path: str
     block: dict[str, Any]
 
     @property
     def inputs(self) -> list[tuple[str, str]]:
-        """(path, SHA-256) of what the job read."""
+        """Returns (path, SHA-256) of each file that the job read."""
         return _pairs(self.block.get("inputs"))
 
     @property
     def outputs(self) -> list[tuple[str, str]]:
-        """(path, SHA-256) of what the job wrote beside the file that holds this block."""
+        """Returns (path, SHA-256) of each file that the job wrote, except the file with this block."""
         return _pairs(self.block.get("outputs"))
 
 
 def _pairs(entries: Any) -> list[tuple[str, str]]:
-    """Entries without a hash of the whole file (a file cannot hold its own) are left out."""
+    """Returns (path, SHA-256) of entries; those without a hash of the whole file are left out."""
     listed = entries if isinstance(entries, list) else []
     return [
         (e["path"], e["sha256"]) for e in listed if isinstance(e, dict) and {"path", "sha256"} <= e.keys()
@@ -47,10 +47,10 @@ def _pairs(entries: Any) -> list[tuple[str, str]]:
 
 
 class Run:
-    """The files of a run under the names that they have in records: `results/...`.
+    """The files of a run by the names that records use: `results/...`.
 
-    folder: the folder that stands for `results`. label: how messages call the run. damaged: files that contradict an
-    archive's manifest, as (name, what is wrong). archived: whether the run came out of an archive.
+    folder: the folder in place of `results`. label: the run's name in messages. damaged: files that contradict an
+    archive's manifest, as (name, what is wrong). archived: whether the run was unpacked from an archive.
     """
 
     def __init__(
@@ -62,13 +62,13 @@ class Run:
         self._known: dict[Any, Any] = {}
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """The result of `make`, made once: a run is taken not to change while it is open."""
+        """Returns the result of `make`, computed once: a run must not change while it is open."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
 
     def files(self) -> list[str]:
-        """Every file of the run by name, sorted; hidden files are not listed."""
+        """Returns the names of the run's files, sorted, without hidden files."""
         return self.once("files", self._walk)
 
     def _walk(self) -> list[str]:
@@ -84,7 +84,7 @@ class Run:
         return sorted(names_found)
 
     def path(self, name: str) -> Path | None:
-        """Where the file called `name` lies; None for a file outside of an archived run."""
+        """Returns the path of the file `name`; None for a file outside of an archived run."""
         pure = Path(name)
         if pure.parts[:1] == ("results",):
             return self.folder.joinpath(*pure.parts[1:])
@@ -95,13 +95,13 @@ class Run:
         return path is not None and path.is_file()
 
     def sha(self, name: str) -> str | None:
-        """SHA-256 of a file, None where there is none; read once."""
+        """Returns the SHA-256 of a file, None if it is missing; read once."""
         if name not in self._hashes:
             self._hashes[name] = sha256(self.path(name)) if self.has(name) else None
         return self._hashes[name]
 
     def json(self, name: str) -> Any:
-        """The content of a JSON file, None where it is missing or damaged; read once."""
+        """Returns the content of a JSON file, None if it is missing or damaged; read once."""
         if name not in self._bodies:
             body = None
             if self.has(name):
@@ -111,16 +111,16 @@ class Run:
         return self._bodies[name]
 
     def text(self, name: str) -> str:
-        """The content of a text file; read once."""
+        """Returns the content of a text file; read once."""
         return self.once(
             ("text", name), lambda: self.path(name).read_text(encoding="utf-8", errors="replace")
         )
 
     def values(self) -> dict[str, Any]:
-        """The content of values.json.
+        """Returns the content of values.json.
 
         Raises:
-            UserError: missing or damaged.
+            UserError: the file is missing or damaged.
         """
         body = self.json("results/values.json")
         if not isinstance(body, dict) or not isinstance(body.get("values"), dict):
@@ -130,7 +130,7 @@ class Run:
         return body
 
     def origins(self) -> dict[str, Origin]:
-        """Every provenance block by the file that holds it, sorted."""
+        """Returns every provenance block by the file that contains it, sorted."""
         return self.once("origins", self._origins)
 
     def _origins(self) -> dict[str, Origin]:
@@ -144,7 +144,7 @@ class Run:
         return blocks
 
     def maker(self, name: str) -> Origin | None:
-        """The provenance of the file `name`: its own, the one that lists it, or the one beside it."""
+        """Returns the provenance of the file `name`: inside it, or listing it, or beside it; None without any."""
         known = self.origins()
         if name in known:
             return known[name]
@@ -159,5 +159,5 @@ class Run:
 
 
 def is_sidecar(name: str) -> bool:
-    """Whether a file is nothing but the provenance of others."""
+    """Returns whether a file is a provenance sidecar."""
     return name.endswith(("/provenance.json", ".provenance.json"))

@@ -1,7 +1,7 @@
-"""Whether everything in a run follows from what lies beneath it, down to the data.
+"""Verify a run from its data to its report.
 
-Three questions. Is each file the one that the job above it read, and the one that its own job wrote (hashes)? Do all
-files above the records come out again (`pardec.audit.remake`)? Is the code here the code that ran?
+Three checks. Each file has the hash that its own job and the jobs that read it recorded. All files derived from the
+records come out the same when made again (`pardec.audit.remake`). The code here is the code that ran.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ FLOORS = (
     ("results/report", 10),
     ("results/", 11),
 )
-"""How far above the data a file lies; code and words, outside of the results, lie below all of it."""
+"""Level of a file above the data, by the start of its path; files outside of the results are at level 0."""
 SCORES = 5
 
 
 def floor(path: str) -> int:
-    """How far above the data the file `path` lies."""
+    """Returns the level of the file `path` above the data."""
     if path.endswith("/score.json"):
         return SCORES
     return next((number for start, number in FLOORS if path.startswith(start)), 0)
@@ -64,7 +64,7 @@ def floor(path: str) -> int:
 
 @dataclass(frozen=True)
 class Fault:
-    """path: the file. why: one sentence, without the file's name."""
+    """A file that failed a check. why: one sentence, without the file's name."""
 
     path: str
     why: str
@@ -72,7 +72,7 @@ class Fault:
 
 @dataclass
 class Verdict:
-    """faults: one a file, lowest first. notes: what could not be checked. checked: counts."""
+    """Result of `verify`. faults: one per file, lowest level first. notes: checks not possible. checked: counts."""
 
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -80,12 +80,12 @@ class Verdict:
 
 
 def verify(run: Run, root: Path | None) -> Verdict:
-    """Check a run from its data to its report.
+    """Returns the faults of a run, from its data to its report.
 
-    root: the project whose code the run's must equal; None leaves code, and inputs outside of the results, unchecked.
+    root: the project whose code must equal the run's; None skips code and inputs outside of the results.
 
     Raises:
-        UserError: the run has no records, so there is nothing to follow from.
+        UserError: the run has no records.
     """
     names = run.files()
     if not any(name.endswith("/timing.json") for name in names):
@@ -102,7 +102,7 @@ def verify(run: Run, root: Path | None) -> Verdict:
     else:
         faults |= dict(changed_code(root, (one for path, one in run.origins().items() if path not in faults)))
     again = dict(remake(run, notes))
-    faults |= again  # its reasons are the more telling ones
+    faults |= again  # reasons from remaking are more specific
     for path, why in _edited_records(run, again):
         faults.setdefault(path, why)
     ordered = sorted(faults.items(), key=lambda fault: (floor(fault[0]), fault[0]))
@@ -115,7 +115,7 @@ def verify(run: Run, root: Path | None) -> Verdict:
 
 
 def changed_code(root: Path, jobs: Iterable[Origin]) -> Iterator[tuple[str, str]]:
-    """(project file, what is wrong) for each file below `root` that is not the one that some job ran."""
+    """Yields (project file, what is wrong) for each file below `root` that differs from the one that a job ran."""
     ran: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for job in jobs:
         code = job.block.get("code")
@@ -129,13 +129,13 @@ def changed_code(root: Path, jobs: Iterable[Origin]) -> Iterator[tuple[str, str]
 
 
 def named(paths: Iterable[str]) -> str:
-    """The first of several files, and how many more there are."""
+    """Returns the first of several files and the number of the others."""
     first, *rest = sorted(paths)
     return first + (f" (and {len(rest)} more)" if rest else "")
 
 
 def _edited_records(run: Run, again: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Records that agree neither with the samples that trails.json copied from them nor with the tables."""
+    """Yields records that differ from their copies in trails.json while the tables do not follow either."""
     trails = run.json(TRAILS)
     tables = sorted(path for path in again if path.startswith("results/tables/"))
     if TRAILS in again and tables and isinstance(trails, dict):
@@ -146,7 +146,7 @@ def _edited_records(run: Run, again: dict[str, str]) -> Iterator[tuple[str, str]
 
 
 def _own(run: Run, names: list[str]) -> Iterator[tuple[str, str]]:
-    """Files that are unreadable, lie in the wrong place, or do not have the hash that they hold of themselves."""
+    """Yields files that are unreadable, misplaced, or do not match the hash that they contain of themselves."""
     for name in names:
         if name.endswith(".json") and run.json(name) is None:
             yield name, "is not valid JSON"
@@ -168,7 +168,7 @@ def _own(run: Run, names: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _recorded(run: Run) -> dict[str, dict[str, str]]:
-    """Of each file the SHA-256 that jobs recorded: {path: {the file that holds the job's provenance: hash}}."""
+    """Returns the SHA-256 that jobs recorded of each file: {path: {file with the job's provenance: hash}}."""
     hashes: dict[str, dict[str, str]] = defaultdict(dict)
     for origin in run.origins().values():
         for path, sha in (*origin.inputs, *origin.outputs):
@@ -179,10 +179,10 @@ def _recorded(run: Run) -> dict[str, dict[str, str]]:
 def _against_recorded(
     run: Run, hashes: dict[str, dict[str, str]], faults: dict[str, str], notes: list[str], outside: bool
 ) -> None:
-    """Add to `faults` each file that is not the one that a job recorded.
+    """Add to `faults` each file that differs from what a job recorded.
 
-    From the top down: a job whose own file is at fault blames no other. One job that recorded another hash is enough,
-    however many agree, since a forger makes any number agree. outside: whether to look at files outside of the results.
+    From the highest level down: jobs with a faulty file of their own are ignored. One job that recorded another hash is
+    enough, since a forger can make any number of others agree. outside: whether to check files outside of the results.
     """
     absent = []
     for path in sorted(hashes, key=lambda name: (-floor(name), not is_sidecar(name), name)):
@@ -202,7 +202,7 @@ def _against_recorded(
 
 
 def _listed(run: Run, names: list[str], hashes: dict[str, dict[str, str]]) -> Iterator[tuple[str, str]]:
-    """The workflow's lists name files that are there, and the records of exactly the study's cells."""
+    """Yields lists of the workflow that name unknown files, or other records than those of the study's cells."""
     for name in names:
         if not (name.startswith(f"{LISTS}/") and name.endswith(".txt")):
             continue
@@ -223,7 +223,7 @@ def _listed(run: Run, names: list[str], hashes: dict[str, dict[str, str]]) -> It
 
 
 def _plan(run: Run) -> Plan | None:
-    """The recorded study as the workflow plans it; None where this version cannot read it."""
+    """Returns the workflow's plan of the recorded study; None if this version cannot read the study."""
 
     def read() -> Plan | None:
         from pardec.study.plan import Plan
@@ -237,7 +237,7 @@ def _plan(run: Run) -> Plan | None:
 
 
 def _given(run: Run) -> Iterator[tuple[str, str]]:
-    """Files whose jobs were given other arguments than the recorded study asks for; the study itself where all were."""
+    """Yields files whose jobs got other arguments than the recorded study asks for; the study itself if all did."""
     study = run.json(STUDY)
     with contextlib.suppress(KeyError, TypeError, AttributeError):  # a study of another version
         if run.has(QUALITIES) and run.json(QUALITIES) != asked_of_tables(study):
@@ -262,7 +262,7 @@ def _given(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def _asked(run: Run) -> Iterator[tuple[str, list[str]]]:
-    """(file that holds a job's provenance, words that the study asks its rule to pass to the script)."""
+    """Yields (file with a job's provenance, arguments that the study makes its rule pass to the script)."""
     plan = _plan(run)
     if plan is None:
         return

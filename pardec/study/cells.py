@@ -1,4 +1,4 @@
-"""From a study to its cells: one configuration, one timing job, one record each."""
+"""Expand a study into cells. Each cell is one configuration with one timing job and one record."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from pardec.study.schema import Grid, Study
 
 @dataclass(frozen=True)
 class Cell:
-    """One configuration. Lengths in tokens; `prompt_tokens` None means prompts as they are."""
+    """One configuration. Lengths are in tokens; `prompt_tokens` None leaves prompts unchanged."""
 
     experiment: str
     experiment_kind: str
-    """Which tables, figures and sections show it."""
+    """Kind of tables, figures and sections that show it."""
     workload: str
     arm: str
     model: str
     decoder: str
     settings: dict[str, Any]
     swept: tuple[tuple[str, Any], ...]
-    """What sets this cell apart from its arm, in the order of the study: the words of its path."""
+    """Swept settings and their values, in the study's order: the words of the cell's path."""
     engine: str
     precision: str
     device: str
@@ -37,27 +37,27 @@ class Cell:
     prompt_tokens: int | None
     new_tokens: int
     random_prompts: bool = False
-    """Random tokens in place of the prompts, of the same lengths."""
+    """Whether prompts are replaced by random tokens of the same lengths."""
     companions: tuple[tuple[str, str], ...] = ()
-    """Further models that the decoder runs: what it calls them, and their names."""
+    """Further models that the decoder runs: the decoder's name for each, and the study's."""
     measure: MeasureSettings | None = None
-    """How it is timed."""
+    """Settings of timing."""
     run: int | None = None
-    """Which of several separate runs of one configuration it is."""
+    """Number of the run, if the configuration is run several times."""
     tuning: bool = False
-    """Whether its prompts are those that settings are chosen on."""
+    """Whether its prompts are those reserved for choosing settings."""
     scored: bool = True
     """Whether its outputs are scored."""
     reference: Cell | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Every model that it runs, its main one first."""
+        """Returns every model that the cell runs, the main one first."""
         return tuple(dict.fromkeys([self.model, *(model for _, model in self.companions)]))
 
     @property
     def output_words(self) -> str:
-        """What of the cell changes its outputs: all but batch and experiment, since decoding is batch-invariant."""
+        """Returns the settings that affect outputs: all but batch and experiment, since decoding is batch-invariant."""
         listed = paths.words(self.swept)
         if self.prompt_tokens is not None:
             listed.append(paths.word("prompt", self.prompt_tokens))
@@ -81,7 +81,7 @@ class Cell:
 
 
 def expand(study: Study) -> dict[str, Cell]:
-    """All cells of a study by id, in the study's order.
+    """Returns all cells of a study by id, in the study's order.
 
     Raises:
         UserError: a name that no section defines, settings that a decoder refuses, two cells with one id.
@@ -190,7 +190,7 @@ def _cell(
 
 
 def _measured(study: Study, grid: Grid, where: str) -> MeasureSettings:
-    """The study's timing with what this grid changes of it."""
+    """Returns the study's settings of timing with this grid's changes."""
     from pydantic import ValidationError
 
     try:
@@ -217,7 +217,7 @@ def _validated(arm: Any, swept: dict, where: str):
 
 
 def missing(where: str, kind: str, name: str, known) -> UserError:
-    """A name that a section does not define."""
+    """Returns the error for a name that a section does not define."""
     import difflib
 
     near = difflib.get_close_matches(name, list(known), 1)

@@ -1,7 +1,7 @@
-"""Which project files each job of a study runs: its script, what that imports, and what it loads by name.
+"""Find the project files that each job of a study runs: its script, imports, and modules loaded by name.
 
-What a decoder, an engine and a model load by name is asked of the same functions that the jobs ask when they write
-their provenance: `modules_run` and `modules_of_config`.
+Modules of decoders, engines and models come from `modules_run` and `modules_of_config`, which the jobs also use for
+their provenance.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pardec.study.schema import Study
 class Code:
     """The code of a study's jobs.
 
-    cells, outputs: cells by their id, and by the id of their outputs. root: the folder that holds the package.
+    cells, outputs: cells by their id, and by the id of their outputs. root: the folder of the package.
     """
 
     def __init__(self, study: Study, cells: dict[str, Cell], outputs: dict[str, Cell], root: Path):
@@ -35,9 +35,9 @@ class Code:
         self._digests: dict[tuple[str, ...], str] = {}
 
     def files(self, script: str, name: str | None = None, modules: Iterable[str] = ()) -> list[str]:
-        """Project files that a job of `script` runs.
+        """Returns the project files that a job of `script` runs.
 
-        name: its dataset, model, cell or set of outputs. modules: what it loads by name beside what the study says.
+        name: its dataset, model, cell or set of outputs. modules: modules loaded by name that the study does not imply.
         """
         wanted = (script, *dict.fromkeys([*modules, *self.loaded(script, name)]))
         if wanted not in self._closures:
@@ -45,15 +45,17 @@ class Code:
         return self._closures[wanted]
 
     def digest(self, script: str, name: str | None = None) -> str:
-        """One SHA-256 over `files`. Of thousands of cells most run the same sixty files: as inputs of each job
-        Snakemake would look at every one of them for every cell."""
+        """Returns one SHA-256 over `files`.
+
+        Most cells run the same sixty files; as inputs, Snakemake would check each file for each of thousands of cells.
+        """
         files = tuple(self.files(script, name))
         if files not in self._digests:
             self._digests[files] = digest(self.root, files)
         return self._digests[files]
 
     def loaded(self, script: str, name: str | None) -> list[str]:
-        """Dotted names of the modules that a job loads by name."""
+        """Returns dotted names of the modules that a job loads by name."""
         match script:
             case "prepare_data":
                 source = self.study.data[name]
@@ -84,8 +86,7 @@ class Code:
         return []
 
     def models(self, *names: str) -> list[str]:
-        """Modules that jobs load by name to run these models: their classes, the formats they are read from, and
-        what quantises them."""
+        """Returns modules loaded by name to run these models: architectures, file formats and quantisation."""
         for name in names:
             if name not in self._models:
                 self._models[name] = self._model(name)
@@ -103,18 +104,18 @@ class Code:
             return modules_of(model.path, **quantised)
         if model.shape is not None:
             return modules_of_config(shape(model.shape) | quantised)
-        # What a model of the hub is stands in a file that is not here yet.
+        # A hub model's config is not downloaded yet, so all architectures and formats count.
         every = [registry.module(entry) for registry in (ARCHITECTURES, FORMATS) for entry in registry]
         return [*every, *([QUANTISATIONS.module(model.quantise)] if model.quantise else [])]
 
     def _sides(self, *cells: Cell) -> list[str]:
-        """What the arms of `cells` load by name."""
+        """Returns modules that the arms of `cells` load by name."""
         run = [module for cell in cells for module in modules_run(cell.decoder, cell.settings, cell.engine)]
         return list(dict.fromkeys([*run, *self.models(*(model for cell in cells for model in cell.models))]))
 
 
 def parents(study: Study, name: str) -> list[str]:
-    """Models that the training of `name` reads: the one it starts from, and its teachers."""
+    """Returns the models that training of `name` reads: the one it starts from, and its teachers."""
     model = study.models[name]
     init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
     return list(dict.fromkeys([*([init] if init else []), *teachers.values()]))

@@ -1,4 +1,4 @@
-"""Read a study: check it against the schema, and say of a mistake where it is, what is allowed and what was meant."""
+"""Read a study and check it against the schema; messages give a mistake's place, allowed values and a suggestion."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ from pardec.study.checks import SECTIONS, Problem, problems, repeated_keys
 from pardec.study.schema import Study
 
 MOST = 20
-"""Mistakes that one message lists."""
+"""Most mistakes that one message lists."""
 Files = Sequence[str | Path | Mapping[str, Any]]
-"""Where a configuration came from, the strongest last: files, and what the command line said."""
+"""Sources of a configuration, the strongest last: files, and values of the command line."""
 
 
 def load_study(config: Mapping[str, Any], files: Files = ()) -> tuple[Study, dict[str, Cell]]:
-    """The study and its cells.
+    """Returns the study and its cells.
 
-    config: the merged configuration; a section's entry set to null by an overlay is removed. files: used only to say
-    where a mistake is.
+    config: the merged configuration; a section's entry set to null by an overlay is removed. files: used only to
+    locate mistakes.
 
     Raises:
-        UserError: one message that lists every mistake found, each with file, line and key.
+        UserError: one message that lists every mistake, each with file, line and key.
     """
     config = _plain(config)
     _refuse([problem for file in files if not isinstance(file, Mapping) for problem in repeated_keys(file)])
     try:
-        # JSON mode is strict on numbers and words, and takes a list where a tuple is meant.
+        # JSON mode is strict on numbers and strings, and accepts lists for tuples.
         study = Study.model_validate_json(json.dumps(config, default=str))
     except ValidationError as error:
         listed = _explain(error, config, list(files))
@@ -56,7 +56,7 @@ def load_study(config: Mapping[str, Any], files: Files = ()) -> tuple[Study, dic
 
 
 def _refuse(listed: list[Problem]) -> None:
-    """Raise one message of all problems, if there are any."""
+    """Raise one error for all problems, if there are any."""
     if not listed:
         return
     if len(listed) == 1:
@@ -67,10 +67,10 @@ def _refuse(listed: list[Problem]) -> None:
 
 
 def command_line(entries: Iterable[str]) -> dict[str, Any]:
-    """What `--config key=value ...` says, with numbers, true, false and null inside mappings read as such.
+    """Returns the values of `--config key=value ...`, parsed as YAML.
 
     Raises:
-        UserError: a value is no YAML.
+        UserError: a value is not YAML.
     """
     values: dict[str, Any] = {}
     for entry in entries:
@@ -83,7 +83,7 @@ def command_line(entries: Iterable[str]) -> dict[str, Any]:
 
 
 def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with `over` laid over it: mappings merge, all else is replaced."""
+    """Returns `base` overlaid by `over`: mappings merge, other values are replaced."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -109,7 +109,7 @@ def without_replaced(config: Mapping[str, Any], files: Iterable[str | Path | Map
 
 
 def _read(file: str | Path) -> dict[str, Any]:
-    """A study file's content; {} where it is none, which is told elsewhere."""
+    """Returns a study file's content; {} if it is unreadable, which is reported elsewhere."""
     try:
         body = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, UnicodeDecodeError):
@@ -118,7 +118,7 @@ def _read(file: str | Path) -> dict[str, Any]:
 
 
 def _plain(config: Mapping[str, Any]) -> dict:
-    """A plain copy without entries that an overlay removed by null."""
+    """Returns a copy without entries that an overlay removed by null."""
     copy = {key: value for key, value in config.items()}
     for section in SECTIONS:
         if isinstance(copy.get(section), Mapping):
@@ -127,7 +127,7 @@ def _plain(config: Mapping[str, Any]) -> dict:
 
 
 def check_names(study: Study) -> None:
-    """Every name that one section uses, another defines."""
+    """Raise UserError if a section uses a name that no section defines."""
     for name, work in study.workloads.items():
         where = f"workloads.{name}"
         if work.data not in study.data:
@@ -204,7 +204,7 @@ def _explain(error: ValidationError, config: dict, files: list) -> list[Problem]
 
 
 def _real_path(loc: tuple, config: Any) -> list[str]:
-    """Pydantic's location without the tags it adds for unions: only steps that the config really has, and the last."""
+    """Returns pydantic's location without its tags for unions: the steps that exist in the config, and the last one."""
     path, node = [], config
     for place, step in enumerate(loc):
         last = place == len(loc) - 1
@@ -245,7 +245,7 @@ def _words(fault: dict, path: list[str], config: dict) -> tuple[str, str]:
 
 
 def _allowed_keys(path: list[str], config: dict) -> list[str]:
-    """Keys that the schema allows at `path`."""
+    """Returns the keys that the schema allows at `path`."""
     model: Any = Study
     node: Any = config
     for step in path:
@@ -259,7 +259,7 @@ def _allowed_keys(path: list[str], config: dict) -> list[str]:
 
 
 def _pick(model: Any, node: Any) -> Any:
-    """The member of a union that `node` says it is; annotations and null are looked through."""
+    """Returns the member of a union that matches `node`; annotations and null are unwrapped."""
     if get_origin(model) is Annotated:
         return _pick(get_args(model)[0], node)
     if get_origin(model) not in (Union, types.UnionType):
@@ -276,7 +276,7 @@ def _pick(model: Any, node: Any) -> Any:
 
 
 def place(path: list[str], files: list, shown: str | None = None) -> str:
-    """`file:line: key.path`, by the strongest source that has the key; the deepest match where none has it whole."""
+    """Returns `file:line: key.path` of the strongest source with the key, else of the deepest partial match."""
     shown = shown or ".".join(path) or "study"
     best: tuple[int, str] | None = None
     for file in files:
@@ -293,7 +293,7 @@ def place(path: list[str], files: list, shown: str | None = None) -> str:
 
 
 def _has(config: Any, path: list[str]) -> bool:
-    """Whether what the command line said reaches `path`, or a value that holds it."""
+    """Returns whether `config`, the values of the command line, reaches `path` or a scalar on the way to it."""
     for step in path:
         if isinstance(config, Mapping) and step in config:
             config = config[step]
@@ -305,7 +305,7 @@ def _has(config: Any, path: list[str]) -> bool:
 
 
 def _find(file: Path, path: list[str]) -> tuple[int, int]:
-    """How many steps of `path` a YAML file has, and the line of the last of them."""
+    """Returns how many steps of `path` a YAML file has, and the line of the last of them."""
     try:
         node = yaml.compose(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):

@@ -1,5 +1,7 @@
-"""What the workflow's rules ask of a study beside its files: the words of each job's command line, and the order of
-jobs. Words are plain; the rules quote them (`:q`)."""
+"""Plan a study's jobs: command-line arguments and priorities for the workflow's rules.
+
+Arguments are plain strings; the rules quote them (`:q`).
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,14 @@ from pardec.study.kinds import asked_of_tables
 from pardec.study.load import lay_over
 
 MODELS_FIRST = 100_000
-"""Priority above that of any cell."""
+"""Priority of models, above that of any cell."""
 
 
 class Plan(Files):
     """A study as files and command lines."""
 
     def seed(self, *what: str) -> int:
-        """A seed of its own for each use, derived from the study's."""
+        """Returns the seed of one use, derived from the study's seed."""
         return random.Random(f"{self.study.seed}/{'/'.join(what)}").randrange(2**31)
 
     # Data and models.
@@ -36,25 +38,28 @@ class Plan(Files):
         return as_json(self.study.data[name].model_dump(mode="json"))
 
     def model_settings(self, name: str) -> str:
-        # A changed check asks for no new download.
+        # Changed checks must not cause a new download.
         return as_json(self.study.models[name].model_dump(mode="json", exclude={"verify"}))
 
     def training_folder(self, name: str) -> str:
         return f"results/data/{self.study.models[name].data}"
 
     def parent_words(self, name: str) -> list[str]:
-        """The model that the training of `name` starts from, and its teachers."""
+        """Returns arguments for the model that training of `name` starts from, and for its teachers."""
         model = self.study.models[name]
         teachers = {called: f"results/models/{teacher}" for called, teacher in model.teachers.items()}
         return words(init=f"results/models/{model.init}" if model.init else None, teachers=teachers or None)
 
     def training_words(self) -> list[str]:
-        """Where models are trained: on the CPU, so that weights do not depend on whether the machine has a GPU, unless
-        the study names the GPU as its device; then on it where the job's machine has one."""
+        """Returns arguments for the training device.
+
+        Models train on the CPU, so that weights do not depend on the machine's hardware. With `device: cuda` they train
+        on the GPU if the job's machine has one.
+        """
         return words(device="auto") if self.study.device == "cuda" else []
 
     def checks(self, name: str) -> str:
-        """What a model of the hub must give before any cell runs it."""
+        """Returns the checks that a hub model must pass before a cell runs it, as JSON."""
         return as_json(self.study.models[name].verify.model_dump(mode="json"))
 
     def check_data_words(self, name: str) -> list[str]:
@@ -64,7 +69,7 @@ class Plan(Files):
     # Cells and outputs.
 
     def _arm(self, cell: Cell) -> dict[str, Any]:
-        """A side of a cell: model, decoder, settings, companions."""
+        """Returns one side of a cell: model, decoder, settings, companions."""
         return {
             "model": f"results/models/{cell.model}",
             "arm": cell.arm,
@@ -74,7 +79,7 @@ class Plan(Files):
         }
 
     def _workload(self, cell: Cell) -> dict[str, Any]:
-        """Which prompts, in what form, and how many tokens after each."""
+        """Returns the cell's prompts, their form, and the output length."""
         work = self.study.workloads[cell.workload]
         return {
             "data": f"results/data/{work.data}",
@@ -89,11 +94,11 @@ class Plan(Files):
         }
 
     def _engine(self, cell: Cell) -> dict[str, Any]:
-        """What the models are executed by."""
+        """Returns device, precision, threads and engine."""
         return {name: getattr(cell, name) for name in ("device", "precision", "threads", "engine")}
 
     def cell_job(self, id: str) -> dict[str, Any]:
-        """What `scripts/time_cell.py` reads as a `CellJob`; what is at its default is left out."""
+        """Returns the `CellJob` that `scripts/time_cell.py` reads, without nulls."""
         cell, reference = self.cells[id], self.cells[id].reference
         other = reference and without_nulls(self._arm(reference) | {"quality": self.score(reference)})
         job = {"id": id, "experiment": cell.experiment, **self._arm(cell), "quality": self.score(cell)}
@@ -114,11 +119,11 @@ class Plan(Files):
         return words(**self._engine(cell))
 
     def prompts(self, cell: Cell) -> int:
-        """How many prompts quality is scored on."""
+        """Returns the number of prompts for scoring quality."""
         return self.study.workloads[cell.workload].prompts
 
     def metric_words(self, cell: Cell) -> list[str]:
-        """How the outputs of a cell are scored."""
+        """Returns arguments for scoring a cell's outputs."""
         work = self.study.workloads[cell.workload]
         return words(
             task=work.task,
@@ -130,7 +135,7 @@ class Plan(Files):
         )
 
     def _models_run(self) -> dict[str, Any]:
-        """Where models that score run, and in what precision; nothing where that is what they do by themselves."""
+        """Returns device and precision of scoring models; None where the study has the default."""
         device, precision = self.study.device, self.study.precision
         return {
             "device": None if device == "cpu" else device,
@@ -149,12 +154,14 @@ class Plan(Files):
         data = f"results/data/{asked.data}"
         return words(data=data, prompts=asked.prompts, samples=asked.samples, **self._models_run())
 
-    # The GPU, which one job has for itself.
+    # The GPU, which serves one job at a time.
 
     @cached_property
     def gpu(self) -> int:
-        """How many GPUs a job on the study's device takes: 0 where that is the CPU, so that such jobs run side by
-        side. A batch system says in its profile what its nodes have."""
+        """Returns the number of GPUs that a job on the study's device takes.
+
+        It is 0 on the CPU, so such jobs may run in parallel. A batch system's profile declares its nodes' GPUs.
+        """
         device = self.study.device
         return int(device in ("cuda", "mps") or (device == "auto" and host.may_have_gpu()))
 
@@ -163,21 +170,21 @@ class Plan(Files):
         return int(self.study.device == "cuda")
 
     def scoring_gpu(self, output: str) -> int:
-        """Most tasks are scored without a model."""
+        """Returns the number of GPUs for scoring `output`: 0 unless its workload has a scorer."""
         return self.gpu if self.study.workloads[self.outputs[output].workload].scorer else 0
 
     def study_json(self) -> str:
         return as_json(self.study.model_dump(mode="json"))
 
     def floors_json(self) -> str:
-        """What tables ask of the study."""
+        """Returns the parts of the study that tables read, as JSON."""
         return as_json(asked_of_tables(self.study.model_dump(mode="json")))
 
     # Order.
 
     @cached_property
     def _ranks(self) -> dict[str, int]:
-        """Cells of one model together, in a seeded order within: a drifting machine does not follow the sweep."""
+        """Returns ranks of cells: grouped by model, shuffled within, so that no sweep follows the machine's drift."""
         draw = random.Random(self.study.seed)
         order = sorted(self.cells, key=lambda id: (self.cells[id].model, draw.random()))
         return {id: len(order) - place for place, id in enumerate(order)}
@@ -186,9 +193,11 @@ class Plan(Files):
         return self._ranks[id]
 
     def model_priority(self, name: str) -> int:
-        """All models before any cell, so that what is timed is timed in one go; first those that others wait for, then
-        those that waited, last those that stand alone, and among equals those of most steps: what starts late ends
-        late, beside an idle core."""
+        """Returns a model's priority; all models precede all cells, so that timing is not interrupted.
+
+        Models that others depend on come first, then those with parents, then the rest; longer trainings precede
+        shorter ones, so that no long job is left alone at the end.
+        """
         steps = getattr(self.study.models[name], "steps", 0)
         return (
             MODELS_FIRST
@@ -199,7 +208,7 @@ class Plan(Files):
 
     @cached_property
     def _heirs(self) -> dict[str, int]:
-        """How long a chain of models waits for each."""
+        """Returns by model the length of the longest chain of models that depends on it."""
         heirs = dict.fromkeys(self.models, 0)
         for _ in self.models:
             for name in self.models:
@@ -209,7 +218,7 @@ class Plan(Files):
 
 
 def read_plan(root: Path, configfiles: Sequence[str | Path] = (), said: Iterable[str] = ()) -> Plan:
-    """The study of `root`/config.yaml with `configfiles` and `key=value` words laid over it, as the workflow reads it.
+    """Returns the plan of `root`/config.yaml with `configfiles` and `key=value` words merged, as in the workflow.
 
     Raises:
         UserError: a file is missing or the study is wrong.
@@ -234,7 +243,7 @@ def read_plan(root: Path, configfiles: Sequence[str | Path] = (), said: Iterable
 
 
 def words(**values: Any) -> list[str]:
-    """Words of a command line, `--<name>` before each value; null values are left out, mappings become JSON."""
+    """Returns command-line arguments, `--<name>` before each value, without nulls; mappings and lists become JSON."""
     listed: list[str] = []
     for name, value in without_nulls(values).items():
         text = as_json(value) if isinstance(value, (dict, list)) else str(value)

@@ -1,7 +1,7 @@
-"""The study's schema: one source of truth for what a config file may say.
+"""Schema of a study: the single definition of allowed keys and values.
 
 Sections whose entries differ in kind (data sources, models, arms) are unions over the settings that each source,
-model or decoder declares beside itself; a new registry line is a new allowed value here.
+model or decoder declares in its own module; a new registry line adds an allowed value here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pardec.quality.registry import METRICS
 from pardec.study.kinds import KINDS
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""A name that becomes part of a path: letters, digits, dot, dash, underscore."""
+"""A name used in paths: letters, digits, dot, dash, underscore."""
 Precision = Literal["float32", "bfloat16", "float16"]
 Metric = Literal[tuple(METRICS)]  # type: ignore[valid-type]
 Kind = Literal[tuple(KINDS)]  # type: ignore[valid-type]
@@ -31,14 +31,15 @@ FloorMetric = Literal[(*METRICS, "tau")]  # type: ignore[valid-type]
 
 class ArmBase(Settings):
     model: Name
-    """Which of a workload's models it runs: a key of the workload's `models`."""
+    """The model it runs: a key of the workload's `models`."""
     companions: dict[Name, Name] = Field(default_factory=dict)
-    """Further models that the decoder runs, such as a draft: what it calls them, and which of the workload's models."""
+    """Further models that the decoder runs, such as a draft: the decoder's name for each, and a key of the workload's
+    `models`."""
     engine: Literal["eager", "compiled"] = "eager"
     """How models are executed: plain modules, or compiled graphs of static shape on preallocated caches (CUDA
-    graphs on a GPU, C++ on a CPU). Both sides of a comparison get the same."""
+    graphs on a GPU, C++ on a CPU). Both sides of a comparison must use the same engine."""
     label: str = ""
-    """How figures and tables call it; the arm's name where empty."""
+    """Name in figures and tables; if empty, the arm's name."""
 
 
 def _arm(name: str) -> type[Settings]:
@@ -52,7 +53,7 @@ def _arm(name: str) -> type[Settings]:
 
 
 def union(kinds: list[type[Settings]], key: str) -> Any:
-    """A union told apart by `key`."""
+    """Returns a union of settings, discriminated by `key`."""
     return kinds[0] if len(kinds) == 1 else Annotated[reduce(or_, kinds), Field(discriminator=key)]
 
 
@@ -66,34 +67,34 @@ Arm = union([_arm(name) for name in DECODERS], "decoder")
 
 
 class Workload(Settings):
-    """What is generated: prompts, length, the models that may write it, and how it is scored."""
+    """A generation task: prompts, output length, the models for it, and its metrics."""
 
     data: Name
     """A dataset of this study."""
     task: Name | None = None
-    """The task within the dataset; all of its records where null."""
+    """The task within the dataset; null takes all records."""
     label: str = ""
-    """How figures and tables call it; the workload's name where empty."""
+    """Name in figures and tables; if empty, the workload's name."""
     new_tokens: int = Field(gt=0)
     """Length of the output canvas, the same for every arm."""
     models: dict[Name, Name]
     """Roles (the `model` of an arm) to models of this study."""
     metrics: list[Metric] = Field(min_length=1)
-    """Metrics of an output; the first is the quality that speed is held against."""
+    """Metrics of outputs; the first is the quality in comparisons of speed."""
     scorer: Name | None = None
     """The autoregressive model that scores generated text, for metrics that need one."""
     encoder: str | None = None
     """Folder of a local encoder, for the metric encoder_similarity."""
     prompts: int = Field(48, ge=1)
-    """Held-out prompts that quality is scored on."""
+    """Number of held-out prompts for scoring quality."""
     prompt_form: Literal["plain", "chat"] = "plain"
-    """`chat` hands each prompt to its model as a user's turn, through the chat template of the model's checkpoint."""
+    """`chat` formats each prompt as a user's turn with the chat template of the model's checkpoint."""
     run_code: bool = False
-    """Whether metric `unit_tests` may run the programs that models wrote, in processes of their own with limits of time
-    and memory but no walls: say true inside a container."""
+    """Whether metric `unit_tests` may run programs written by models. They run in separate processes with limits of
+    time and memory but without isolation: set true only inside a container."""
     fill: float | None = Field(None, gt=0, le=1)
-    """Take only prompts whose answer fits the canvas and takes this share of it at least, so that the canvas's
-    length is the output's; for data whose tokenizer is made here. null takes all."""
+    """Minimum share of the canvas that a prompt's answer must fill (and fit into), so that the canvas length equals the
+    output length; for data whose tokenizer is trained by the study. null takes all prompts."""
 
 
 class Grid(Settings):
@@ -102,72 +103,72 @@ class Grid(Settings):
     workloads: list[Name] = Field(min_length=1)
     """Workloads of this study."""
     arms: list[Name] = Field(min_length=1)
-    """Arms of this study; one whose model a workload lacks is an error."""
+    """Arms of this study; each workload must have their models."""
     reference: Name | None
-    """The arm each cell is paired with at the same workload and shape; null pairs each cell with itself on real
+    """The arm that each cell is paired with, at the same workload and shape; null pairs each cell with itself on real
     prompts (A/A)."""
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
-    """Settings of the arms' decoders and the values each takes; an arm without a setting is run once."""
+    """Settings of the arms' decoders with lists of values; an arm without such a setting runs once."""
     batch: list[Annotated[int, Field(gt=0)]] = Field([1], min_length=1)
-    """Prompts decoded together."""
+    """Batch sizes: prompts decoded together."""
     prompt_tokens: list[Annotated[int, Field(gt=0)] | None] = Field([None], min_length=1)
-    """Prompts cut or joined to exactly this many tokens; null leaves them as they are."""
+    """Prompt lengths: prompts are cut or joined to exactly this many tokens; null leaves them unchanged."""
     new_tokens: list[Annotated[int, Field(gt=0)] | None] = Field([None], min_length=1)
     """Canvas lengths; null takes the workload's."""
     random_prompts: list[bool] = Field([False], min_length=1)
-    """Whether prompts are random tokens of the same lengths; a reference always gets the real ones."""
+    """Whether prompts are random tokens of the same lengths; a reference always gets the real prompts."""
     runs: list[Annotated[int, Field(gt=0)]] | None = None
-    """Separate runs of each cell: processes of their own, each with an order of prompts and arms of its own. Such cells
-    name run and reference in their path, so that several grids may pair one arm with different references."""
+    """Separate runs of each cell: each is a process with its own order of prompts and arms. The paths of such cells
+    contain run and reference, so several grids may pair one arm with different references."""
     tuning: bool = False
-    """Whether they take held-out prompts that no other cell measures: to choose settings on."""
+    """Whether cells use held-out prompts reserved for choosing settings."""
     scored: bool = True
-    """Whether outputs are scored; not needed where a table holds them against the reference's token by token."""
+    """Whether outputs are scored; not needed if a table compares them with the reference's token by token."""
     measure: dict[str, Any] = Field(default_factory=dict)
-    """Keys of the study's `measure` that differ for these cells: fewer samples where one takes seconds."""
+    """Keys of the study's `measure` that differ for these cells, such as fewer samples for slow cells."""
 
 
 class Experiment(Settings):
     """One question: grids of cells, each cell timed against its reference arm in the same process."""
 
     question: str
-    """What it asks, in a sentence."""
+    """The question in one sentence."""
     kind: Kind | None = None
-    """Which tables, figures and sections show it; null takes its name where that is a kind, else `comparison`. Several
-    experiments of one kind are shown side by side."""
+    """Kind of tables, figures and sections that show it; null takes the experiment's name if that is a kind, else
+    `comparison`. Several experiments of one kind are shown side by side."""
     grids: list[Grid] = Field(min_length=1)
-    """The cells."""
+    """Grids of cells."""
 
 
 class Floor(Settings):
-    """A quality that a model must reach for the comparison to mean anything; the report shows whether it does."""
+    """A quality that a model must reach for a meaningful comparison; the report shows whether it does."""
 
     workload: Name
-    """Where."""
+    """Workload that the floor applies to."""
     arm: Name
-    """Which arm. Of a metric the best over its cells in experiments of kind `steps` counts, of tau all prompts of those
-    of kind `draft`."""
+    """Arm that the floor applies to. A metric counts at its best over the arm's cells in experiments of kind `steps`,
+    tau over all prompts of those of kind `draft`."""
     metric: FloorMetric
-    """Which metric of the workload; for an arm that drafts also tau, tokens committed a verification."""
+    """A metric of the workload; for arms that draft also tau, tokens committed per verification."""
     value: float
     """The floor."""
 
 
 class LikelihoodSettings(Settings):
     models: list[Name] = []
-    """Models whose likelihood of held-out text is measured: exact for autoregressive ones, a bound for diffusion."""
+    """Models whose likelihood of held-out text is measured: exact for autoregressive models, a bound for diffusion."""
     data: Name
     """The dataset."""
     prompts: int = Field(32, ge=1)
-    """Held-out records."""
+    """Number of held-out records."""
     samples: int = Field(16, ge=1)
-    """Monte-Carlo draws a record for the bound."""
+    """Monte Carlo draws per record for the bound."""
     gap: float | None = None
-    """How many nats a token the diffusion bound may lie above the autoregressive likelihood."""
+    """Largest distance of the diffusion bound above the autoregressive likelihood, in nats per token."""
 
 
 Section = Literal["data", "models", "arms", "workloads", "experiments", "floors", "likelihood", "margins"]
-"""Sections that a study may fill anew."""
+"""Sections that a study may replace."""
 
 
 class Study(Settings):
@@ -176,39 +177,38 @@ class Study(Settings):
     title: str
     """Title of the report."""
     replace: list[Section] = []
-    """Sections of the files below this one that it does not keep, such as the experiments of the default study."""
+    """Sections to drop from the files below this one, such as the experiments of the default study."""
     question: str = ""
-    """What the study asks, in a sentence; the title where empty."""
+    """The study's question in one sentence; if empty, the title."""
     seed: int = Field(ge=0, lt=2**31)
-    """One seed for everything; each rule derives its own from it."""
+    """Seed of the study; each rule derives its own from it."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where models run; auto takes cuda, then mps, then cpu."""
+    """Device of the models; auto takes cuda, then mps, then cpu."""
     threads: int = Field(1, ge=1)
     """Torch threads of a timed cell."""
     precision: Precision = "float32"
-    """Number format of weights and activations; in one shorter than float32, drafted outputs are lossless up to
-    rounding."""
+    """Number format of weights and activations; below float32, drafted outputs are lossless up to rounding."""
     measure: MeasureSettings = MeasureSettings()
-    """Timing."""
+    """Settings of timing."""
     data: dict[Name, DataSource]
     """Datasets by name."""
     models: dict[Name, ModelSource]
     """Models by name."""
     arms: dict[Name, Arm]
-    """A decoder with its settings, by name."""
+    """Arms by name: a decoder with its settings."""
     workloads: dict[Name, Workload]
-    """What is generated, by name."""
+    """Workloads by name."""
     experiments: dict[Name, Experiment] = Field(min_length=1)
-    """Questions, by name."""
+    """Experiments by name."""
     margins: dict[Metric, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
-    """By metric, how much worse than its reference an arm may be to count as equal, in the metric's unit. Equal quality
-    means that the 95 % interval of the paired difference lies on the better side of it. Metrics that are not named here
-    take the margin that they declare."""
+    """By metric, the loss against the reference that still counts as equal, in the metric's unit. Quality is equal if
+    the 95 % interval of the paired difference lies on the better side of the margin. Other metrics take the margin that
+    they declare."""
     floors: list[Floor] = []
-    """Qualities the models must reach."""
+    """Qualities that the models must reach."""
     likelihood: LikelihoodSettings | None = None
     """Likelihood of held-out text under the models themselves."""
     claims: list[str] = ["studies/claims.yaml"]
-    """Files of claims that this study is held against, in this order; docs/claims.md says what they hold."""
+    """Files of claims that this study is judged by, in this order; docs/claims.md describes them."""
     ideas: str = "studies/ideas.yaml"
-    """The file of drafting ideas: which arm is which idea, its control, and what it is held against."""
+    """File of drafting ideas: the arm of each idea, its control, and its reference."""

@@ -1,4 +1,4 @@
-"""The answer of every study: which arm is fastest at equal quality, by how much, against which reference."""
+"""Table `answers`: the fastest arm at equal quality and its speed ratio, per comparison with a reference."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FROM_CELL = (
 )  # fmt: skip
 SHARED = ("experiment_kind", "task_label", "reference", "delta", "noise_source")
 NOT_ASKED = ("noise",)
-"""Kinds of experiments that compare nothing with anything else."""
+"""Kinds of experiments without comparisons."""
 
 
 def build(inputs: Inputs) -> list[Row]:
@@ -77,13 +77,13 @@ def _answer(what: Row, rows: list[Row], by_id: dict[str, Row]) -> Row:
 
 
 def fastest(row: Row, candidates: int) -> Any:
-    """The speed ratio of the cell chosen as the fastest of `candidates`, its interval adjusted for the choice."""
+    """Returns the speed ratio of the fastest of `candidates` cells, with its interval adjusted for the choice."""
     single = statistics.Estimate(row["ratio"], row["ratio_low"], row["ratio_high"], row["n_pairs"])
     return statistics.among(single, candidates)
 
 
 def words_of(cell: str) -> str | None:
-    """What sets a cell apart from its arm: the words of its id but those of its shape."""
+    """Returns the settings that distinguish a cell from its arm: the words of its id except those of its shape."""
     shape = ("new", "batch", "prompt", "prompts", "run", "against")
     words = [re.split("[=~]", word, maxsplit=1) for word in re.split("[,+]", cell.rpartition("/")[2])]
     return ", ".join(" ".join(word) for word in words if word[0] not in shape) or None
@@ -94,7 +94,7 @@ def _sources(rows: list[Row]) -> Row:
 
 
 def taken(*names: str) -> dict[str, Column]:
-    """Columns of `cells` as they are, empty where no cell is chosen."""
+    """Returns columns of `cells`, made nullable: they are empty if no cell is chosen."""
     return {name: replace(CELL[name], nullable=True) for name in names}
 
 

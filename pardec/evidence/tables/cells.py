@@ -1,4 +1,4 @@
-"""Every cell, everything known of it: medians, percentiles, paired ratios, quality and what follows from them."""
+"""Table `cells`: one row per cell with medians, percentiles, paired ratios, quality and verdict."""
 
 from __future__ import annotations
 
@@ -47,19 +47,23 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def reach(row: dict[str, Any]) -> float | None:
-    """How far an A/A ratio or its interval lies from 1; None without an interval."""
+    """Returns the distance of an A/A ratio or its interval from 1; None without an interval."""
     ends = [row.get(name) for name in ("ratio_low", "ratio", "ratio_high")]
     return None if None in ends else max(abs(end - 1) for end in ends)
 
 
 def noise_floor(rows: list[dict[str, Any]]) -> float | None:
-    """The farthest that any A/A cell among `rows` lies from 1; None without A/A cells."""
+    """Returns the largest distance of an A/A cell in `rows` from 1; None without A/A cells."""
     reaches = [reach(row) for row in rows if row["experiment_kind"] == "noise"]
     return max((one for one in reaches if one is not None), default=None)
 
 
 def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> dict[str, Any]:
-    """One cell's row. A cell that failed keeps its row; what was not measured is empty."""
+    """Returns one cell's row. Failed cells have a row too; quantities not measured are empty.
+
+    Raises:
+        UserError: the record's samples are damaged.
+    """
     reference = (record.body.get("reference") or {}).get("cell")
     try:
         measured = {**times(record), **paired(record, arms.cell_id(reference))}
@@ -85,7 +89,7 @@ def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> di
 
 
 def scored(record: Source, reference_path: str | None, inputs: Inputs) -> dict[str, Any]:
-    """The quality columns: against the reference by tokens, and by scores where both were scored."""
+    """Returns the quality columns: against the reference by tokens, and by scores if both were scored."""
     body, cell = record.body, record.body["cell"]
     reference = body.get("reference") or {}
     trim = comparison.useful_tokens(body["samples"], reference.get("samples") or ())
@@ -103,7 +107,7 @@ def scored(record: Source, reference_path: str | None, inputs: Inputs) -> dict[s
 
 
 class Arms:
-    """Finds the cell that a reference arm is, among the records, by what it ran."""
+    """Finds a reference arm's own cell among the records by its configuration."""
 
     def __init__(self, records: tuple[Source, ...]):
         self.ids: dict[tuple, str] = {}
@@ -114,20 +118,20 @@ class Arms:
                 self.paths.setdefault(writes(cell), cell["quality"])
 
     def cell_id(self, reference: dict[str, Any] | None) -> str | None:
-        """The id of the cell that is `reference`; None where no record is of it."""
+        """Returns the id of the cell with the configuration of `reference`; None without such a record."""
         if reference is None:
             return None
         return self.ids.get((reference["experiment"], reference["batch"], *writes(reference)))
 
     def scores(self, reference: dict[str, Any] | None) -> str | None:
-        """Where the outputs of `reference` were scored: outputs do not depend on batch or experiment."""
+        """Returns the path of the scores of `reference`; outputs do not depend on batch or experiment."""
         if reference is None:
             return None
         return reference.get("quality") or self.paths.get(writes(reference))
 
 
 def writes(cell: dict[str, Any]) -> tuple:
-    """What decides a cell's outputs; cells that share it must write the same tokens for the same prompt."""
+    """Returns the key that determines a cell's outputs: equal keys must give equal tokens for equal prompts."""
     settings = json.dumps(cell["settings"], sort_keys=True)
     shape = (cell.get("precision"), cell.get("prompt_tokens"), cell["new_tokens"])
     shape += (bool(cell.get("random_prompts")),)
@@ -136,10 +140,10 @@ def writes(cell: dict[str, Any]) -> tuple:
 
 
 def outputs_agree(records: tuple[Source, ...]) -> dict[str, bool]:
-    """By record: whether its timed outputs equal those of every other cell that ought to write the same.
+    """Returns by record whether its timed outputs equal those of every other cell with the same key (`writes`).
 
-    The same prompt must give the same tokens at any batch size, in any experiment. A record without a prompt
-    in common with another is absent.
+    The same prompt must give the same tokens at any batch size, in any experiment. A record that shares no prompt with
+    another is absent.
     """
     seen: dict[tuple, dict[tuple, list[str]]] = defaultdict(lambda: defaultdict(list))
     for record in records:
@@ -156,7 +160,7 @@ def outputs_agree(records: tuple[Source, ...]) -> dict[str, bool]:
 
 
 def what(record: Source, inputs: Inputs) -> dict[str, Any]:
-    """What was measured: the cell's own words."""
+    """Returns the columns that describe the cell's configuration and status."""
     body, cell = record.body, record.body["cell"]
     labels, task = inputs.study("arms"), task_of(cell)
     plain = (
@@ -186,7 +190,7 @@ def what(record: Source, inputs: Inputs) -> dict[str, Any]:
 
 
 def times(record: Source) -> dict[str, Any]:
-    """Medians with intervals, percentiles and means of the clean samples."""
+    """Returns medians with intervals, percentiles and means of the clean samples."""
     taken = record.body["samples"]
     samples = clean(taken)
     row: dict[str, Any] = {"n": len(samples), "n_all": len(taken), "flags": flags(taken)}
@@ -215,7 +219,7 @@ def times(record: Source) -> dict[str, Any]:
 
 
 def paired(record: Source, reference_id: str | None) -> dict[str, Any]:
-    """Ratios against the reference arm, from pairs of one process; nothing where there is no reference."""
+    """Returns ratios against the reference arm, from pairs in one process; {} without a reference."""
     reference = record.body.get("reference")
     if not reference:
         return {}
@@ -257,7 +261,7 @@ def _ratios(pairs: Pairs) -> dict[str, Any]:
 
 
 def resources(record: Source, machine: Source | None, latency_ms: float | None) -> dict[str, Any]:
-    """Memory, counted work, and the share of the machine's rates reached; nothing for a failed cell."""
+    """Returns memory, counted work, and the fractions of the machine's rates (MFU, MBU); {} for a failed cell."""
     if record.body["status"] != "ok":
         return {}
     memory, work = record.body.get("memory") or {}, record.body.get("work") or {}
@@ -287,7 +291,7 @@ def resources(record: Source, machine: Source | None, latency_ms: float | None) 
 
 
 def phases(samples: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Medians of the shares of a generation that its forward passes and its sampler take, where it tells of both."""
+    """Returns the median shares of a generation's time in forward passes and in the sampler, if it recorded both."""
     phased = [s for s in clean(samples) if {"forward", "sampler"} <= (s.get("phases_ms") or {}).keys()]
     return {
         f"{phase}_share": _middle([s["phases_ms"][phase] / s["e2e_ms"] for s in phased]) if phased else None
@@ -296,7 +300,7 @@ def phases(samples: list[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def trail(record: Source) -> dict[str, Any]:
-    """Where the row comes from."""
+    """Returns the columns on the row's origin: stopping, launch, code, git state, record and hash."""
     body = record.body
     origin, stop = body.get("provenance") or {}, body.get("stop") or {}
     git = origin.get("git") or {}
@@ -319,7 +323,7 @@ def trail(record: Source) -> dict[str, Any]:
 
 
 def bounded(estimate: Any) -> Any:
-    """The estimate, or None where it has no interval: a speedup is never shown without one."""
+    """Returns the estimate, or None without an interval: a speedup is never shown without one."""
     return None if estimate is None or estimate.low is None else estimate
 
 

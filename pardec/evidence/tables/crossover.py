@@ -1,4 +1,4 @@
-"""Where parallel decoding reaches the sequential arm's quality, and whether it is then faster."""
+"""Table `crossover`: fewest steps at which parallel decoding reaches the sequential quality, and its speed there."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Row = dict[str, Any]
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """One row a series: cells of a diffusion arm that differ in steps alone, against an autoregressive reference.
+    """Returns one row per series: cells of a diffusion arm that differ only in steps, against an autoregressive one.
 
-    The crossover is the fewest steps whose cell passes the gate (column `gate` of `cells`): equal quality, as
-    `pardec.evidence.comparison` decides it. Ratios are those of that very cell, paired in its own process.
+    The crossover is the fewest steps whose cell has equal quality (column `gate` of `cells`, decided by
+    `pardec.evidence.comparison`). Its ratios are those of this cell, paired in its own process.
     """
     series = over_steps(row for row in inputs.rows("steps") if compares_kinds(row))
     named = names(series)
@@ -74,7 +74,7 @@ SHARED = (
 
 
 def passes(row: Row) -> int | None:
-    """Steps set; where none are, the passes that were made."""
+    """Returns the steps set, else the number of passes made; None if neither is known."""
     if row["steps"] is not None:
         return row["steps"]
     return None if row["nfe"] is None else round(row["nfe"])

@@ -1,6 +1,6 @@
-"""Cells of one kind of experiment: rows and columns of `cells`, and what only that kind has. No number twice.
+"""Views of `cells` by kind of experiment, with additional columns of that kind; their numbers keep one id.
 
-Several experiments of one kind stand side by side, told apart by column `experiment`.
+Several experiments of one kind share a view; column `experiment` distinguishes them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 def of_kind(inputs: Inputs, *kinds: str) -> list[Row]:
-    """Rows of `cells` whose experiment is of one of `kinds`."""
+    """Returns rows of `cells` whose experiment is of one of `kinds`."""
     rows = [row for row in inputs.rows("cells") if row["experiment_kind"] in kinds]
     for row in rows:
         del row["key"]
@@ -46,7 +46,7 @@ PROMPTS = view(
 
 
 def _memory(inputs: Inputs) -> list[Row]:
-    """Experiments of kind memory; where a study has none, its grid of lengths and batch sizes."""
+    """Returns rows of experiments of kind memory; without any, those of kind length."""
     rows = of_kind(inputs, "memory") or of_kind(inputs, "length")
     return [{name: row[name] for name in (*WHAT, "n", *MEMORY, *SOURCES)} for row in rows]
 
@@ -89,7 +89,7 @@ KEPT = (
 
 
 def _pareto(inputs: Inputs) -> list[Row]:
-    """Cells of kind steps with both numbers, compared within one task and shape, by their estimates."""
+    """Returns cells of kind steps with latency and quality, compared by their estimates within one task and shape."""
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in of_kind(inputs, "steps"):
         if row["latency_ms"] is not None and row["quality"] is not None:
@@ -106,7 +106,7 @@ def _pareto(inputs: Inputs) -> list[Row]:
 
 
 def _dominates(a: Row, b: Row) -> bool:
-    """Whether a is no worse than b on latency and quality, and better on one."""
+    """Returns whether `a` is no worse than `b` on latency and quality, and better on one."""
     sign = -1 if CELL["quality"].lower_is_better(b) else 1
     gain, time = sign * (a["quality"] - b["quality"]), b["latency_ms"] - a["latency_ms"]
     return gain >= 0 and time >= 0 and (gain > 0 or time > 0)
