@@ -23,7 +23,7 @@ BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
 def closure(root: str | Path, script: str, modules: Iterable[str] = ()) -> list[str]:
-    """Sorted paths below `root` of `script`, the project modules it imports, and `modules` with theirs.
+    """Return sorted paths below `root` of `script`, the project modules it imports, and `modules` with theirs.
 
     root: folder that holds the package. script: path relative to `root`. modules: dotted names loaded at run
     time.
@@ -49,7 +49,7 @@ _READER = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
 
 @cache
 def imports(root: Path, path: str) -> tuple[str, ...]:
-    """Project files that the file at `path` imports directly."""
+    """Return project files that the file at `path` imports directly."""
     content = (root / path).read_bytes()
     key = f"{_READER} {hashlib.sha256(content).hexdigest()} {path}"
     names = _remembered(root).get(key, lambda: imported(content, path))
@@ -64,7 +64,7 @@ def _remembered(root: Path) -> Remembered:
 
 
 def imported(content: bytes, path: str) -> list[str]:
-    """Dotted names that the source of the file at `path` imports; of `from a import b` both a and a.b."""
+    """Return the dotted names that the source of the file at `path` imports; of `from a import b` both a and a.b."""
     names: set[str] = set()
     for node in _statements(ast.parse(content, filename=path)):
         if isinstance(node, ast.Import):
@@ -94,7 +94,7 @@ def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def _never_runs(node: ast.AST) -> bool:
-    """Whether the body of this statement is for type checkers only."""
+    """Return whether the body of this statement is for type checkers only."""
     return isinstance(node, ast.If) and getattr(node.test, "id", None) == "TYPE_CHECKING"
 
 
@@ -107,7 +107,7 @@ def _absolute(node: ast.ImportFrom, path: str) -> str:
 
 @cache
 def _files_of(root: Path, name: str) -> tuple[str, ...]:
-    """The file of module `name` and the `__init__` files on the way; an attribute's last part is ignored."""
+    """Return the file of module `name` and the `__init__` files on the way; an attribute's last part is ignored."""
     files, base = [], ""
     for part in name.split("."):
         base = f"{base}/{part}" if base else part
@@ -122,7 +122,7 @@ def _files_of(root: Path, name: str) -> tuple[str, ...]:
 
 
 def digest(root: str | Path, paths: Iterable[str]) -> str:
-    """One SHA-256 over names and contents of `paths`, in order."""
+    """Return one SHA-256 over names and contents of `paths`, in order."""
     total = hashlib.sha256()
     for path in paths:
         content = hashlib.sha256((Path(root) / path).read_bytes()).hexdigest()

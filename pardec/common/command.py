@@ -23,7 +23,7 @@ FILES = {"--configfile", "--configfiles"}
 
 
 def targets_first(words: Sequence[str]) -> list[str]:
-    """The same command line with targets that stand behind an option's values moved to the front."""
+    """Return the same command line with targets that stand behind an option's values moved to the front."""
     targets: list[str] = []
     kept: list[str] = []
     option, values = "", 0
@@ -43,8 +43,8 @@ def targets_first(words: Sequence[str]) -> list[str]:
 
 
 def _is_config(word: str) -> bool:
-    """Whether a word names a configuration file rather than a target: by its ending, which no target of this workflow
-    has, or, since results are JSON too, by being there and no result."""
+    """Return whether a word names a configuration file rather than a target: by its ending, which no target of this
+    workflow has, or, since results are JSON too, by being there and no result."""
     if word.endswith((".yaml", ".yml")):
         return True
     return word.endswith(".json") and not word.startswith("results/") and os.path.isfile(word)
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def outdated() -> str | None:
-    """A line where Snakemake's options are no longer those that are known here; None otherwise."""
+    """Return a line where Snakemake's options are no longer those that are known here; None otherwise."""
     from importlib.metadata import version
 
     if version("snakemake") == SEEN:

@@ -24,7 +24,7 @@ class Contents:
         self._known = Remembered(memory)
 
     def digest(self, files: Iterable[str | Path]) -> str:
-        """One SHA-256 over names and contents of `files`, whatever folder each is in."""
+        """Return one SHA-256 over names and contents of `files`, whatever folder each is in."""
         total = hashlib.sha256()
         for path in map(Path, files):
             total.update(f"{path.name}\0{self.of(path)}\n".encode())
@@ -32,7 +32,7 @@ class Contents:
         return total.hexdigest()
 
     def of(self, path: Path) -> str:
-        """The SHA-256 of one file."""
+        """Return the SHA-256 of one file."""
         stat = path.stat()
         if time.time() - max(stat.st_mtime, stat.st_ctime) < SETTLED_S:
             return sha256(path)

@@ -118,7 +118,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """The lines of a text file without spaces at their ends; empty ones are left out.
+    """Return the lines of a text file without spaces at their ends; empty ones are left out.
 
     Raises:
         UserError: it does not exist, or is no UTF-8.

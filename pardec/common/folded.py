@@ -10,12 +10,12 @@ from typing import Any
 
 
 def fold_text(text: str) -> str:
-    """`text` compressed, in base64: no sign of it means anything to HTML. Equal texts give equal ones."""
+    """Return `text` compressed, in base64: no sign of it means anything to HTML. Equal texts give equal ones."""
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode("ascii")
 
 
 def fold_json(data: Any) -> str:
-    """`data` as JSON, folded.
+    """Return `data` as JSON, folded.
 
     Raises:
         ValueError: a number that JSON does not know.

@@ -15,7 +15,7 @@ DRIVER = "/proc/driver/nvidia/version"
 
 
 def host() -> dict:
-    """CPU, cores, memory, clock and governor, system, container, GPUs; what cannot be read is left out.
+    """Return CPU, cores, memory, clock and governor, system, container, GPUs; what cannot be read is left out.
 
     `clock_mhz` is the first core's, at this moment.
     """
@@ -33,7 +33,7 @@ def host() -> dict:
 
 
 def environment() -> dict:
-    """Python, the torch build, the GPU's driver, and the installed packages as a count and one hash."""
+    """Return the versions of Python, torch and the GPU's driver, and the installed packages as a count and one hash."""
     found = packages()
     facts = {
         "python": platform.python_version(),
@@ -48,7 +48,7 @@ def environment() -> dict:
 
 @cache
 def packages() -> dict[str, str]:
-    """Installed distributions by normalised name with their versions, sorted.
+    """Return installed distributions by normalised name with their versions, sorted.
 
     Read from the names of their folders: opening the metadata of each would cost more than most jobs' own start.
     """
@@ -66,7 +66,7 @@ def packages() -> dict[str, str]:
 
 
 def fingerprint(found: dict[str, str]) -> str:
-    """SHA-256 over one `name==version` a line, in order of names."""
+    """Return the SHA-256 over one `name==version` a line, in order of names."""
     return hashlib.sha256("".join(f"{name}=={found[name]}\n" for name in sorted(found)).encode()).hexdigest()
 
 
@@ -103,13 +103,13 @@ def container() -> str | None:
 
 
 def driver() -> str | None:
-    """Version of the NVIDIA driver; None where there is none."""
+    """Return the version of the NVIDIA driver; None where there is none."""
     stated = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)", read(DRIVER) or "")
     return stated[1] if stated else None
 
 
 def gpu_names() -> list[str]:
-    """Models of the NVIDIA GPUs that the driver tells of."""
+    """Return models of the NVIDIA GPUs that the driver tells of."""
     found = []
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         stated = re.search(r"^Model:\s*(.+)$", read(str(path)) or "", re.M)
@@ -118,7 +118,8 @@ def gpu_names() -> list[str]:
 
 
 def may_have_gpu() -> bool:
-    """Whether a GPU is in sight without loading torch: of NVIDIA (also in a container or under Windows), or Apple's."""
+    """Return whether a GPU is in sight without loading torch: of NVIDIA (also in a container or under Windows), or
+    Apple's."""
     devices = ("/dev/nvidiactl", "/dev/dxg", DRIVER)
     return sys.platform == "darwin" or any(os.path.exists(path) for path in devices)
 

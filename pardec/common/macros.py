@@ -14,6 +14,6 @@ DIGITS = dict(
 
 
 def macro_name(ident: str) -> str:
-    """An id in letters only, digits spelt."""
+    """Return an id in letters only, digits spelt."""
     spelt = re.sub(r"[0-9]", lambda match: f" {DIGITS[match.group()]} ", ident)
     return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z]+", spelt))

@@ -26,7 +26,7 @@ class Registry:
         return name in self.entries
 
     def module(self, name: str) -> str:
-        """The dotted module that holds entry `name`."""
+        """Return the dotted module that holds entry `name`."""
         return self._target(name).partition(":")[0]
 
     def load(self, name: str) -> Any:

@@ -27,7 +27,7 @@ class Remembered:
         self.grew = False
 
     def get(self, key: str, make: Callable[[], list[str]]) -> list[str]:
-        """The value of `key`, made where it is not known yet."""
+        """Return the value of `key`, made where it is not known yet."""
         if key not in self.known:
             self.known[key] = make()
             self.grew = True

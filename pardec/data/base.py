@@ -1,7 +1,7 @@
-"""What a task is: examples with one prompt and one right answer, and a score for any output.
+"""The interface of a task: examples with one prompt and one right answer, and a score for any output.
 
-Task text has one canonical form, so that tokens and text map onto each other exactly: tokens stand one space
-apart, except around a comma or a newline, where no space stands.
+Task text has one canonical form, so that tokens and text map onto each other exactly: one space between tokens,
+no space around a comma or a newline.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Task(ABC):
     """A task with exact scoring. One file, one registry line."""
 
     name: ClassVar[str]
-    """Its name in the registry; also the first word of its prompts."""
+    """The registry's name of the task; also the first word of its prompts."""
     Settings: ClassVar[type[Settings]]
 
     def __init__(self, settings: Settings | None = None):
@@ -37,41 +37,41 @@ class Task(ABC):
 
     @abstractmethod
     def example(self, rng: Random) -> Example:
-        """One example; the same state of `rng` gives the same example."""
+        """Return one example; the same state of `rng` gives the same example."""
 
     def every(self) -> list[Example] | None:
-        """All examples, in a fixed order, where the task has few; None where they cannot be listed."""
+        """Return all examples, in a fixed order, where the task has few; None where they cannot be listed."""
         return None
 
     def held_out(self) -> list[Example]:
-        """Examples that are held out whatever the seed; by default none."""
+        """Return the examples that are held out whatever the seed; by default none."""
         return []
 
     @abstractmethod
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
-        """Scores of `output` from 0 (all wrong) to 1; "exact" is 0 or 1 and present in every task."""
+        """Return scores of `output` from 0 (all wrong) to 1; every task has "exact", which is 0 or 1."""
 
     @abstractmethod
     def symbols(self) -> list[str]:
-        """Every token that a prompt or an answer may hold, special tokens left out."""
+        """Return every token that a prompt or an answer may contain, without special tokens."""
 
     @abstractmethod
     def max_answer_tokens(self) -> int:
-        """Tokens of the longest answer, its end-of-sequence token included."""
+        """Return the number of tokens of the longest answer, its end-of-sequence token included."""
 
 
 def words(text: str) -> list[str]:
-    """The tokens of canonical task text: words, and every comma and newline by itself."""
+    """Return the tokens of canonical task text: words, and every comma and newline as a separate token."""
     return re.findall(r"[^ ,\n]+|[,\n]", text)
 
 
 def same_places(answer: Sequence[str], output: Sequence[str]) -> float:
-    """The fraction of places, up to the end of the longer sequence, that hold the same token."""
+    """Return the fraction of positions, up to the end of the longer sequence, with the same token in both."""
     longest = max(len(answer), len(output))
     return sum(a == b for a, b in zip(answer, output, strict=False)) / longest if longest else 1.0
 
 
 def same_items(answer: Sequence[str], output: Sequence[str]) -> float:
-    """The fraction of tokens, of the longer sequence, that both hold, whatever their order."""
+    """Return the number of tokens common to both, in any order, as a fraction of the longer sequence."""
     longest = max(len(answer), len(output))
     return (Counter(answer) & Counter(output)).total() / longest if longest else 1.0

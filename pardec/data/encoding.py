@@ -18,7 +18,7 @@ def encode_prompts(
     random: int | None = None,
     chat: bool = False,
 ) -> list[list[int]]:
-    """Token ids of each prompt.
+    """Return token ids of each prompt.
 
     length: None keeps prompts as they are. Otherwise each prompt is real text of exactly this many tokens, start
     token included: its own end, with the texts of the records before it in front where it is too short.

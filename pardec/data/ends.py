@@ -23,7 +23,7 @@ ANSWER = "an answer"
 
 
 def read_ends(folder: str | Path) -> frozenset[int]:
-    """Ids of all tokens that end a text in the checkpoint `folder`; empty where it has none.
+    """Return the ids of all tokens that end a text in the checkpoint `folder`; empty where it has none.
 
     Raises:
         UserError: a file is damaged JSON.
@@ -44,25 +44,26 @@ def read_ends(folder: str | Path) -> frozenset[int]:
 
 
 def first_end(folder: Path) -> int | None:
-    """The end that config.json names, the first of several; else the smallest of all; None where there is none."""
+    """Return the end that config.json names, the first of several; else the smallest of all; None where there is
+    none."""
     named = read_object(folder / "config.json").get("eos_token_id")
     listed = [index for index in (named if isinstance(named, list) else [named]) if as_ids(index)]
     return listed[0] if listed else min(read_ends(folder), default=None)
 
 
 def as_ids(value: Any) -> set[int]:
-    """The ids of an `eos_token_id`: none, one or several; a negative id means none."""
+    """Return the ids of an `eos_token_id`: none, one or several; a negative id means none."""
     listed = value if isinstance(value, list) else [value]
     return {index for index in listed if type(index) is int and index >= 0}
 
 
 def token_text(token: Any) -> str | None:
-    """The text of a special token, which configurations write as a string or as an object with `content`."""
+    """Return the text of a special token, which configurations write as a string or as an object with `content`."""
     return token.get("content") if isinstance(token, dict) else token
 
 
 def special_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
-    """Special tokens by their text, with their ids.
+    """Return the special tokens by their text, with their ids.
 
     settings: content of tokenizer_config.json. transformers 4 lists the tokens there; transformers 5 leaves them in
     tokenizer.json; checkpoints that have none write added_tokens.json and vocab.json.
@@ -84,7 +85,7 @@ def special_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
 
 
 def _vocabulary(folder: Path) -> dict[str, int]:
-    """Every ordinary token of tokenizer.json or vocab.json with its id."""
+    """Return every ordinary token of tokenizer.json or vocab.json with its id."""
     model = read_object(folder / "tokenizer.json").get("model")
     vocabulary = (model if isinstance(model, dict) else {}).get("vocab") or read_object(folder / "vocab.json")
     if isinstance(vocabulary, list):  # Unigram: pieces with their scores, in the order of their ids
@@ -93,7 +94,7 @@ def _vocabulary(folder: Path) -> dict[str, int]:
 
 
 def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) -> str | None:
-    """The special token that the chat template writes right behind an answer; None where it writes none."""
+    """Return the special token that the chat template writes right behind an answer; None where it writes none."""
     path = folder / "chat_template.jinja"
     source = path.read_text(encoding="utf-8") if path.is_file() else settings.get("chat_template")
     if isinstance(source, list):
@@ -113,7 +114,7 @@ def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) ->
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The object in a JSON file of a checkpoint; {} where there is no such file.
+    """Return the object in a JSON file of a checkpoint; {} where there is no such file.
 
     Raises:
         UserError: damaged JSON, or no object.

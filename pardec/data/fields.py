@@ -23,12 +23,13 @@ class Missing(UserError):
 
 
 def parts(field: str) -> list[str]:
-    """The keys and indices of a field path: `messages.0.content` or `messages[0].content`."""
+    """Return the keys and indices of a field path: `messages.0.content` or `messages[0].content`."""
     return re.sub(r"\[(-?\d+)\]", r".\1", field).split(".")
 
 
 def pick(row: Any, field: str, where: str) -> Any:
-    """The value at field path `field` of a row; None where a list on the way is too short, or a value on it null.
+    """Return the value at field path `field` of a row; None where a list on the way is too short, or a value on it
+    null.
 
     A key that holds dots itself is found by its whole name; text on the way that is JSON is entered.
 
@@ -67,7 +68,7 @@ def from_json(value: Any) -> Any:
 
 
 def text_of(value: Any, field: str, where: str, numbers: bool = False) -> str | None:
-    """A prompt or an answer as text; None for null and NaN.
+    """Return a prompt or an answer as text; None for null and NaN.
 
     numbers: whether a number is one too, as Python writes it. The text parts of a message's content are joined.
 
@@ -95,7 +96,8 @@ def text_of(value: Any, field: str, where: str, numbers: bool = False) -> str | 
 
 
 def texts_of(value: Any) -> list[str] | None:
-    """The texts of a message's content in parts, [{"type": "text", "text": ...}, ...]; None for any other value."""
+    """Return the texts of a message's content in parts, [{"type": "text", "text": ...}, ...]; None for any other
+    value."""
     if not isinstance(value, list) or not value or not all(isinstance(part, dict) for part in value):
         return None
     texts = [part.get("text") if part.get("type") in TEXT_PARTS else None for part in value]
@@ -103,7 +105,7 @@ def texts_of(value: Any) -> list[str] | None:
 
 
 def path_to_text(value: Any) -> str | None:
-    """The path to the first text within a value, keys that usually hold it first; None where there is none."""
+    """Return the path to the first text within a value, keys that usually hold it first; None where there is none."""
     if isinstance(value, dict):
         usual = [key for key in TEXT_KEYS if key in value]
         entries = [(key, value[key]) for key in dict.fromkeys([*usual, *value])]
@@ -119,7 +121,7 @@ def path_to_text(value: Any) -> str | None:
 
 
 def first_exchange(turns: Any, field: str = "conversations", where: str = "row") -> tuple[str, str | None]:
-    """The first human turn and the answer right after it; an empty prompt where there is none.
+    """Return the first human turn and the answer right after it; an empty prompt where there is none.
 
     turns: ShareGPT's {"from", "value"} or the {"role", "content"} of chat interfaces, or a JSON text of such a list.
 

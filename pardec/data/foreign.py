@@ -75,7 +75,7 @@ class ForeignTokenizer(TextTokenizer):
         return self.encode(text, special=True)
 
     def encode_pair(self, prompt: str, answer: str, end: bool = True) -> tuple[list[int], list[int]]:
-        """Ids of a prompt and of the answer as it reads behind it; spaces between them belong to the answer.
+        """Return the ids of a prompt and of the answer as it reads behind it; spaces between them belong to the answer.
 
         The rule of lm-eval (`_encode_pair`). Where the two share a token, each is encoded by itself.
         """
@@ -100,7 +100,7 @@ class ForeignTokenizer(TextTokenizer):
             super().require_chat()
 
     def render_chat(self, messages: Sequence[dict[str, Any]]) -> str:
-        """The text of a conversation, by the checkpoint's template in transformers' renderer.
+        """Return the text of a conversation, by the checkpoint's template in transformers' renderer.
 
         Models that can think aloud first (Qwen3) are told not to: the drafts published for them were made for that.
 
@@ -140,7 +140,7 @@ class ForeignTokenizer(TextTokenizer):
 
 
 def joined(content: Any) -> Any:
-    """The text of a message's content: text parts of a list joined, anything else as it is."""
+    """Return the text of a message's content: text parts of a list joined, anything else as it is."""
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]
         if all(isinstance(part, str) for part in parts):

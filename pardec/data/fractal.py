@@ -53,7 +53,7 @@ class HierarchyTokenizer(TextTokenizer):
 
     @cached_property
     def tokenizer(self) -> Any:
-        """The merges over characters, as the library holds them."""
+        """Return the merges over characters, as the library holds them."""
         return hf.Tokenizer.from_str(self.body["chunk_merges"])
 
     @cached_property
@@ -90,7 +90,7 @@ class HierarchyTokenizer(TextTokenizer):
         return "".join(self.text_of(k) for k in self.before_end(ids))
 
     def text_of(self, token: int) -> str:
-        """The text of one id of any level; special tokens have none.
+        """Return the text of one id of any level; special tokens have none.
 
         Raises:
             UserError: no such id.

@@ -43,13 +43,13 @@ class ItemTask(Task):
     settings: ItemSettings
 
     def alphabet(self) -> list[str]:
-        """Every item, in ascending order."""
+        """Return every item, in ascending order."""
         if self.settings.items == "letters":
             return list(string.ascii_lowercase)
         return [str(number) for number in range(self.settings.largest + 1)]
 
     def draw(self, rng: Random) -> list[str]:
-        """The items of one prompt; the count is uniform between the two bounds."""
+        """Return the items of one prompt; the count is uniform between the two bounds."""
         count = rng.randint(self.settings.min_items, self.settings.max_items)
         if self.settings.distinct:
             return rng.sample(self.alphabet(), count)

@@ -16,7 +16,7 @@ FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
 
 
 def load_tokenizer(path: str | Path) -> TextTokenizer:
-    """The tokenizer of a folder, given the folder or its tokenizer.json.
+    """Return the tokenizer of a folder, given the folder or its tokenizer.json.
 
     Its `end_ids` are all tokens that end a text of the model in that folder.
 

@@ -23,7 +23,7 @@ SPACE = re.compile(r"\s*")
 
 
 def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
-    """The rows of a file, by the ending of its name in any case, `.gz` behind it or not.
+    """Return the rows of a file, by the ending of its name in any case, `.gz` behind it or not.
 
     A plain text (.txt, or .raw and .tokens as wikitext calls its files) gives one row {"text"} per paragraph,
     or one per line if `lines`. A .json or .jsonl file holds a list of objects, or objects one behind the other.
@@ -58,7 +58,7 @@ def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, gzipped if its name ends in .gz; a byte-order mark dropped, line ends as `\\n`.
+    """Return the text of a UTF-8 file, gzipped if its name ends in .gz; a byte-order mark dropped, line ends as `\\n`.
 
     Raises:
         UserError: a binary file, a damaged gzip file, or invalid UTF-8 (with the offset of the first bad byte).
@@ -117,7 +117,7 @@ def _json(path: Path, text: str) -> list[dict[str, Any]]:
 
 
 def _values(path: Path, text: str) -> list[dict[str, Any]]:
-    """The objects of a file that holds one behind the other, each over several lines."""
+    """Return the objects of a file that holds one behind the other, each over several lines."""
     rows, place, decoder = [], SPACE.match(text).end(), json.JSONDecoder()
     while place < len(text):
         try:
@@ -133,7 +133,7 @@ def _values(path: Path, text: str) -> list[dict[str, Any]]:
 
 
 def _parsed(text: str, where: str | Path, mend: str) -> Any:
-    """The value of a JSON text; half a character (a lone surrogate), which no file can hold, is refused too."""
+    """Return the value of a JSON text; half a character (a lone surrogate), which no file can hold, is refused too."""
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
         if "\\u" in text:

@@ -1,4 +1,4 @@
-"""Write a data set's folder: prompt records of both sides, the tokenizer, and what is known of them."""
+"""Write a data set's folder: prompt records of both sides, the tokenizer, and about.json with their facts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHARES = (0, 0.05, 0.5, 0.95, 1)
 
 
 def parse_settings(settings: dict[str, Any], where: str = "data") -> Source:
-    """Check raw settings of a data set against its source's own; `source` defaults to tasks.
+    """Return the validated settings of a data set, by its source; `source` defaults to tasks.
 
     Raises:
         UserError: an unknown source or key, or a value out of bounds; names the key.
@@ -34,12 +34,13 @@ def parse_settings(settings: dict[str, Any], where: str = "data") -> Source:
 def prepare(
     settings: Source | dict[str, Any], seed: int, out_dir: str | Path, name: str | None = None
 ) -> dict:
-    """Build a data set and write train.jsonl, heldout.jsonl, tokenizer.json (own data only) and about.json.
+    """Build a data set, write train.jsonl, heldout.jsonl, tokenizer.json (for tokenizers made here) and about.json,
+    and return the content of about.json.
 
-    Returns what about.json holds. The same settings and seed give the same bytes.
+    The same settings and seed give the same bytes.
 
     Raises:
-        UserError: bad settings, unreadable source, or no held-out prompt.
+        UserError: bad settings, an unreadable source, or no held-out prompt.
     """
     out = Path(out_dir)
     parsed = parse_settings(settings) if isinstance(settings, dict) else settings
@@ -66,7 +67,7 @@ def prepare(
 
 
 def measured(prepared: Prepared) -> list[dict]:
-    """Held-out records with the length of each answer in tokens, without its end token, where there is a
+    """Return held-out records with the length of each answer in tokens, without its end token, where there is a
     tokenizer."""
     if prepared.tokenizer is None or not prepared.ends:
         return prepared.heldout
@@ -75,7 +76,7 @@ def measured(prepared: Prepared) -> list[dict]:
 
 
 def count(rows: Iterable[dict]) -> dict[str, int]:
-    """Rows per task, and all of them under "all"."""
+    """Return the rows per task, and all of them under "all"."""
     by_task: dict[str, int] = {}
     for row in rows:
         by_task[row["task"]] = by_task.get(row["task"], 0) + 1
@@ -83,7 +84,7 @@ def count(rows: Iterable[dict]) -> dict[str, int]:
 
 
 def lengths(prepared: Prepared) -> dict[str, Any]:
-    """Quantiles of the held-out lengths: in tokens where there is a tokenizer, else in characters."""
+    """Return the quantiles of the held-out lengths: in tokens where there is a tokenizer, else in characters."""
     tokenizer = prepared.tokenizer
     unit = "characters" if tokenizer is None else "tokens"
 
@@ -98,9 +99,9 @@ def lengths(prepared: Prepared) -> dict[str, Any]:
 
 
 def remarks(about: dict[str, Any]) -> list[str]:
-    """What was left out of a data set, in words.
+    """Return one sentence per kind of row that a data set leaves out.
 
-    about: content of its about.json.
+    about: the content of its about.json.
     """
     facts = about.get("text", {})
     skipped = {

@@ -1,4 +1,4 @@
-"""Prompts of a prepared data set: which ones, and how long."""
+"""Prompts of a prepared data set: their choice and their lengths."""
 
 from __future__ import annotations
 
@@ -22,16 +22,15 @@ def load_prompts(
     canvas: int | None = None,
     fill: float | None = None,
 ) -> list[dict]:
-    """Prompt records of `path` (a .jsonl file, or a data set's folder: its held-out side).
+    """Return prompt records of `path` (a .jsonl file, or a data set's folder: its held-out side).
 
-    The records come in the seeded order of their ids, so the first n of any limit are the same prompts.
+    The records come in the seeded order of their ids, so a smaller limit gives the first ones of a larger limit.
 
-    limit: how many at most; None for all. task: only records of this task. fill: only records whose answer
-    takes at least this share of `canvas` tokens, and no more than all of them (an answer that takes all needs
-    no end token).
+    limit: maximum number; None for all. task: only records of this task. fill: only records whose answer takes at
+    least this share of `canvas` tokens and at most all of them (an answer that takes all needs no end token).
 
     Raises:
-        UserError: a missing or damaged file, a row that is no prompt record, or not one prompt.
+        UserError: a missing or damaged file, a row that is not a prompt record, or no prompt at all.
     """
     path = Path(path)
     file = path / "heldout.jsonl" if path.is_dir() else path
@@ -53,10 +52,10 @@ def load_prompts(
 
 
 def as_prepared(file: Path) -> Path:
-    """`file`, if it is what its folder's about.json says was prepared; a folder without one vouches for nothing.
+    """Return `file` after comparing it with the SHA-256 in its folder's about.json; without one, unchecked.
 
     Raises:
-        UserError: it is not, as when it was cut short at the end of a line.
+        UserError: the hashes differ, for example because the file was truncated at the end of a line.
     """
     about = file.with_name("about.json")
     if about.is_file():
@@ -68,7 +67,7 @@ def as_prepared(file: Path) -> Path:
 
 
 def _filling(file: Path, rows: list[dict], canvas: int, fill: float) -> list[dict]:
-    """Records whose answer takes `fill` to all of `canvas` tokens."""
+    """Return the records whose answer takes at least the share `fill` of `canvas` tokens, and at most all."""
     if any(row.get("answer_tokens") is None for row in rows):
         fix = "use data whose tokenizer is made here, or leave `fill` out"
         raise UserError(file, "does not say how many tokens its answers take", fix)
@@ -80,10 +79,10 @@ def _filling(file: Path, rows: list[dict], canvas: int, fill: float) -> list[dic
 
 
 def cut_to(tokens: Sequence[int], n: int, before: Iterable[Sequence[int]] = ()) -> list[int]:
-    """Exactly `n` tokens of real text: the last of `tokens`, with the texts `before` in front of them if too few.
+    """Return exactly `n` tokens of real text: the last of `tokens`, preceded by texts `before` if there are too few.
 
-    The end of a prompt is kept, since it is what the answer follows. Give tokens without a begin-of-sequence
-    token, and put it before the result.
+    The end of a prompt is kept, since the answer follows it. Pass tokens without a begin-of-sequence token, and
+    prepend that to the result.
 
     Raises:
         UserError: all texts together have fewer than `n` tokens.
@@ -103,7 +102,7 @@ def cut_to(tokens: Sequence[int], n: int, before: Iterable[Sequence[int]] = ()) 
 def random_tokens(
     n: int, vocab_size: int, seed: int | str, special: int = 4, avoid: frozenset[int] = frozenset()
 ) -> list[int]:
-    """`n` tokens drawn uniformly from special..vocab_size-1 less `avoid`: right in length, without meaning."""
+    """Return `n` tokens drawn uniformly from special..vocab_size-1 without those of `avoid`."""
     rng = Random(f"{seed}/random_tokens")
     drawn = iter(lambda: rng.randrange(special, vocab_size), None)
     return list(islice((token for token in drawn if token not in avoid), n))

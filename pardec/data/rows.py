@@ -146,7 +146,7 @@ class RowSource(Source):
                 raise error
 
     def cut(self, text: str) -> tuple[str, str | None]:
-        """The first `prompt_words` words and, spaces kept, what follows; no prompt where nothing follows."""
+        """Return the first `prompt_words` words and, spaces kept, what follows; no prompt where nothing follows."""
         ends = [match.end() for match in re.finditer(r"\S+", text)]
         if len(ends) <= self.prompt_words:
             return "", None

@@ -7,20 +7,20 @@ from collections.abc import Iterable
 
 
 def rank(key: str, seed: int) -> str:
-    """The place of `key` in the seeded order: SHA-256, as hexadecimal text."""
+    """Return the place of `key` in the seeded order: SHA-256, as hexadecimal text."""
     return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()
 
 
 def heldout_keys(keys: Iterable[str], seed: int, count: int) -> set[str]:
-    """The `count` distinct keys that come first in the seeded order; fewer where there are fewer."""
+    """Return the `count` distinct keys that come first in the seeded order; fewer where there are fewer."""
     return set(sorted(set(keys), key=lambda key: rank(key, seed))[:count])
 
 
 def record_id(task: str, prompt: str) -> str:
-    """A stable name of a prompt: the first 16 hexadecimal digits of the SHA-256 of task and prompt."""
+    """Return a stable name of a prompt: the first 16 hexadecimal digits of the SHA-256 of task and prompt."""
     return hashlib.sha256(f"{task}\0{prompt}".encode()).hexdigest()[:16]
 
 
 def record(task: str, prompt: str, answer: str | None) -> dict:
-    """A prompt record: `{"id", "task", "prompt", "answer"}`."""
+    """Return a prompt record: `{"id", "task", "prompt", "answer"}`."""
     return {"id": record_id(task, prompt), "task": task, "prompt": prompt, "answer": answer}

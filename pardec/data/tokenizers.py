@@ -65,7 +65,7 @@ class TextTokenizer:
         return [] if self.bos_id is None else [self.bos_id]
 
     def encode(self, text: str) -> list[int]:
-        """The ids of `text`, no special token added.
+        """Return the ids of `text`, no special token added.
 
         Raises:
             UserError: the vocabulary lacks a word of `text`.
@@ -78,19 +78,19 @@ class TextTokenizer:
             ) from None
 
     def encode_prompt(self, text: str) -> list[int]:
-        """The ids of a prompt, with the special tokens that belong to one."""
+        """Return the ids of a prompt, with the special tokens that belong to one."""
         return self.start_ids + self.encode(text)
 
     def encode_answer(self, text: str, end: bool = True) -> list[int]:
-        """The ids of `text`, with the end-of-sequence token unless `end` is false (a text that goes on)."""
+        """Return the ids of `text`, with the end-of-sequence token unless `end` is false (a text that goes on)."""
         return self.encode(text) + ([self.eos_id] if end else [])
 
     def encode_pair(self, prompt: str, answer: str, end: bool = True) -> tuple[list[int], list[int]]:
-        """The ids of a prompt and of the answer that follows it."""
+        """Return the ids of a prompt and of the answer that follows it."""
         return self.encode_prompt(prompt), self.encode_answer(answer, end)
 
     def encode_chat(self, messages: Sequence[dict[str, Any]]) -> list[int]:
-        """The ids of a conversation as its model was taught it, up to where the model's turn begins.
+        """Return the ids of a conversation as its model was taught it, up to where the model's turn begins.
 
         messages: {"role", "content"} each.
 
@@ -106,14 +106,14 @@ class TextTokenizer:
         raise UserError(Path(self.where).parent, what, "set prompt_form or chat off")
 
     def decode(self, ids: Sequence[int], prompt: Sequence[int] = ()) -> str:
-        """The text of `ids` before the first token that ends it, special tokens left out.
+        """Return the text of `ids` before the first token that ends it, special tokens left out.
 
         prompt: the ids before them, where their text depends on those (spaces, characters of several bytes).
         """
         return self.tokenizer.decode(self.before_end(ids), skip_special_tokens=True)
 
     def before_end(self, ids: Sequence[int]) -> list[int]:
-        """`ids` up to the first that ends a text."""
+        """Return `ids` up to the first that ends a text."""
         ids = list(ids)
         end = next((place for place, index in enumerate(ids) if index in self.end_ids), len(ids))
         return ids[:end]
@@ -125,7 +125,7 @@ class TextTokenizer:
 
 
 def task_tokenizer(symbols: Iterable[str]) -> TextTokenizer:
-    """A tokenizer in which every symbol is one token.
+    """Return a tokenizer in which every symbol is one token.
 
     Decoding restores canonical task text: tokens one space apart, no space around a comma or a newline.
     """
@@ -178,7 +178,7 @@ BYTES = 260
 
 
 def byte_tokenizer() -> TextTokenizer:
-    """The special tokens, and one token for each byte: text for models that have no vocabulary of their own."""
+    """Return the special tokens, and one token for each byte: text for models that have no vocabulary of their own."""
     return train_bpe([], BYTES)
 
 
@@ -189,7 +189,7 @@ def _own(tokenizer: Tokenizer, where: str | Path = "tokenizer") -> TextTokenizer
 
 
 def read_own(file: Path) -> TextTokenizer | None:
-    """The tokenizer that `task_tokenizer` or `train_bpe` saved in `file`; None where somebody else made it.
+    """Return the tokenizer that `task_tokenizer` or `train_bpe` saved in `file`; None where somebody else made it.
 
     Raises:
         UserError: a damaged file.
@@ -203,7 +203,7 @@ def read_own(file: Path) -> TextTokenizer | None:
 
 
 def word_starts(text: str) -> list[int]:
-    """Character offsets where `text` may be cut so that both parts keep their byte-level BPE tokens.
+    """Return the character offsets where `text` may be cut so that both parts keep their byte-level BPE tokens.
 
     That is before a single space between two visible characters.
     """

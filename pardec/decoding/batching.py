@@ -19,7 +19,7 @@ torch = lazy("torch")
 
 
 def prompt_seed(seed: int, prompt_id: str) -> int:
-    """A seed in 0..2^63-1 for one prompt of a run: stable across machines, batches and orders."""
+    """Return a seed in 0..2^63-1 for one prompt of a run: stable across machines, batches and orders."""
     digest = hashlib.sha256(f"{seed}\0{prompt_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
@@ -55,7 +55,7 @@ def pad_left(
 
 
 def count_useful(tokens: Tensor, ends: tuple[int, ...]) -> Tensor:
-    """Tokens before the first that ends a text, of each row: [B, N] long -> [B] long. Does not wait for the
+    """Return tokens before the first that ends a text, of each row: [B, N] long -> [B] long. Does not wait for the
     device.
 
     ends: all tokens that end a text (`ModelInfo.ends`).
@@ -78,7 +78,7 @@ def is_end(tokens: Tensor, ends: tuple[int, ...]) -> Tensor:
 
 
 def filler(info: ModelInfo) -> int:
-    """The token that fills a row behind its end: the first of the model's ends, or its padding where it has
+    """Return the token that fills a row behind its end: the first of the model's ends, or its padding where it has
     none."""
     return info.ends[0] if info.ends else info.pad_id
 

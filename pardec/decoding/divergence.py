@@ -85,8 +85,8 @@ def _choices(logits: Tensor, chosen: Tensor, banned: Sequence[int], eps: float) 
 
 
 def parting(one: Sequence[int], other: Sequence[int]) -> int | None:
-    """Index of the first token in which two outputs differ, or where the shorter ends; None where they are
-    the same."""
+    """Return the index of the first token in which two outputs differ, or the length of the shorter; None where they
+    are equal."""
     shorter = min(len(one), len(other))
     at = next((place for place in range(shorter) if one[place] != other[place]), shorter)
     return None if at == len(one) == len(other) else at

@@ -67,7 +67,7 @@ class FlashFloodDecoder(Decoder):
     def decode(
         self, model: Renderer, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
-        """Characters [B, new_tokens], those past the canvas cut, the rest of it filled with the end token."""
+        """Return characters [B, new_tokens], those past the canvas cut, the rest of it filled with the end token."""
         with torch.inference_mode():
             return self._decode(model, prompts, new_tokens, observer)
 
@@ -102,7 +102,7 @@ class FlashFloodDecoder(Decoder):
         return Decoded(tokens, sizes.clamp(max=new_tokens), nfe=self.passes, token_forwards=self.positions)
 
     def _plan(self, prompts: PromptBatch, observer: Observer) -> Tensor:
-        """Roots [B, R]. Left padding is no root: it stays, is invalid, and writes nothing."""
+        """Return roots [B, R]. Left padding is no root: it stays, is invalid, and writes nothing."""
         if self.settings.plan == "given":
             return prompts.tokens
         wanted = self.settings.roots - prompts.length
@@ -122,7 +122,7 @@ class FlashFloodDecoder(Decoder):
     def render(
         self, roots: Tensor, seeds: Tensor, places: Tensor, observer: Observer = SILENT
     ) -> tuple[Tensor, tuple[int, int]]:
-        """Characters [N, C * L] of roots [N], padded; and how many roots were invalid and chunks written.
+        """Return characters [N, C * L] of roots [N], padded; and how many roots were invalid and chunks written.
 
         places: [N] the place of each root in its plan, which with the seed of the prompt decides its noise.
         """
@@ -149,7 +149,7 @@ class FlashFloodDecoder(Decoder):
         return characters.view(len(roots), wide * long), (len(roots) - len(valid), len(written))
 
     def expand_level_parallel(self, conditions: Tensor, level: int, k: int, seeds: Tensor) -> Tensor:
-        """The chosen expansion of each condition: [N] ids -> [N, slots] ids, padded.
+        """Return the chosen expansion of each condition: [N] ids -> [N, slots] ids, padded.
 
         Candidate 0 starts from masks, the others from random tokens drawn from the condition's seed. seeds:
         [N].
@@ -167,7 +167,7 @@ class FlashFloodDecoder(Decoder):
         return choose(written.view(-1, k, slots), energies)
 
     def _surprise(self, written: Tensor, conditions: Tensor, level: int) -> Tensor:
-        """Nats of each candidate under the denoiser that sees masks only, [N, K], from written [N, K, slots].
+        """Return nats of each candidate under the denoiser that sees masks only, [N, K], from written [N, K, slots].
 
         The learned energy is a correction of it (residual energies: Deng et al. 2020, arXiv:2004.11714);
         alone it is fooled the more often the more candidates there are.
@@ -195,7 +195,7 @@ class FlashFloodDecoder(Decoder):
         return torch.cat([masks, noise], 1)
 
     def _passes(self, tokens: Tensor, conditions: Tensor, level: int, energy: bool) -> Tensor:
-        """Expansions, or their energies, in passes of the size that order and `chunk_batch` allow."""
+        """Return expansions, or their energies, in passes of the size that order and `chunk_batch` allow."""
         size = len(tokens) if self.settings.chunk_batch is None else self.settings.chunk_batch
         if self.settings.order == "by_candidate":
             size = 1
@@ -240,13 +240,13 @@ class TableLookup(FlashFloodDecoder):
 
 
 def choose(candidates: Tensor, energies: Tensor) -> Tensor:
-    """The candidate of lowest energy: [N, K, slots], [N, K] -> [N, slots]; of equal ones the first."""
+    """Return the candidate of lowest energy: [N, K, slots], [N, K] -> [N, slots]; of equal ones the first."""
     best = energies.argmin(-1)
     return candidates[torch.arange(len(best), device=best.device), best]
 
 
 def compact(grid: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Rows [B, W] without their padding, cut or filled with the end token to [B, size]; and their lengths
+    """Return the rows [B, W] without their padding, cut or filled with the end token to [B, size]; and their lengths
     before."""
     written = grid != PAD
     columns = written.cumsum(1) - 1

@@ -54,7 +54,7 @@ def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> 
 
 
 def _gap(model: Renderer, conditions: Tensor, right: Tensor, wrong: Tensor, level: int) -> Tensor:
-    """Energy of the wrong less that of the right, where they differ."""
+    """Return the energy of the wrong less that of the right, where they differ."""
     differ = (wrong != right).any(-1)
     energies = [model(x[differ], conditions[differ], level, energy=True) for x in (wrong, right)]
     return energies[0] - energies[1]

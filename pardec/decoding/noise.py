@@ -20,7 +20,7 @@ torch = lazy("torch")
 
 
 def _signed(word: int) -> int:
-    """The 64-bit `word` as torch's int64 holds it; products and sums wrap alike in both readings."""
+    """Return the 64-bit `word` as torch's int64 holds it; products and sums wrap alike in both readings."""
     return word - (1 << 64) if word >> 63 else word
 
 
@@ -44,13 +44,13 @@ def _mix(z: Tensor) -> Tensor:
 
 
 def _unit(words: Tensor) -> Tensor:
-    """The top bits of int64 words as float64 strictly between 0 and 1; the words are spent."""
+    """Return the top bits of int64 words as float64 strictly between 0 and 1; the words are spent."""
     words.bitwise_right_shift_(64 - BITS).bitwise_and_((1 << BITS) - 1)
     return words.double().add_(0.5).mul_(2.0**-BITS)
 
 
 def uniform(seeds: Tensor, stream: int, shape: tuple[int, ...] = (), offset: int = 0) -> Tensor:
-    """Numbers strictly between 0 and 1.
+    """Return numbers strictly between 0 and 1.
 
     seeds: [B] long. stream: which use of the seed (a step, say); streams of one seed are independent. offset:
     numbers of the stream to leave out first. Returns float64 [B, *shape] on the seeds' device; row b depends

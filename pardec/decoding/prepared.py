@@ -107,8 +107,8 @@ def companion_trouble(decoder: str, settings: Any, companions: Collection[str]) 
 
 
 def modules_run(decoder: str, settings: dict[str, Any], engine: str = "eager") -> tuple[str, ...]:
-    """Dotted names of the modules that an arm loads by name: those of its decoder at these plain settings,
-    and its engine's; not those of its models, which their folders name. Light.
+    """Return the dotted names of the modules that an arm loads by name: those of its decoder at these plain settings
+    and of its engine; those of its models are named by their folders. Imports no torch.
 
     Raises:
         UserError: no such decoder or engine, or a setting it refuses.

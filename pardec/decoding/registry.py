@@ -21,5 +21,5 @@ DECODERS = Registry(
 
 
 def drafts(decoder: str) -> bool:
-    """Whether a decoder claims to draft, so that it has a tau."""
+    """Return whether a decoder claims to draft, so that it has a tau."""
     return decoder == "speculative"

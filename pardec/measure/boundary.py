@@ -35,7 +35,8 @@ def largest_batch(fits: Callable[[int], bool], start: int, limit: int) -> dict[s
 
 
 def tries(run: Callable[[int], Any], out_of_memory: Callable[[Exception], bool], free: Callable[[], None]):
-    """A `fits` that generates: `run` a batch, and tell an exhausted memory from any other fault, which is raised.
+    """Return a `fits` that generates: `run` a batch, and tell an exhausted memory from any other fault, which is
+    raised.
 
     free: gives cached memory back, so that fragments of one try do not fail the next.
     """

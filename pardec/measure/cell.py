@@ -1,4 +1,4 @@
-"""Time one cell: load, warm up, measure memory and work, sample against the reference, and say how it ended."""
+"""Time one cell: load, warm up, measure memory and work, sample against the reference, and record the outcome."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ NO_MEMORY = (
     "cublas_status_alloc_failed",
     "cudnn_status_alloc_failed",
     "cusolver_status_alloc_failed",
-    # What cuBLAS says where a full card leaves its handle no workspace.
+    # cuBLAS reports this when a full device leaves no workspace for its handle.
     "cublas_status_not_initialized",
 )
-"""Messages by which torch and CUDA's libraries report exhausted memory without an error type of its own."""
+"""Messages by which torch and CUDA's libraries report exhausted memory without a dedicated error type."""
 
 
 @dataclass(frozen=True)
 class ArmSpec:
-    """One side: a checkpoint folder, a decoder's registry name and its settings, and folders of its companions."""
+    """One arm: a checkpoint folder, a decoder's registry name and its settings, and folders of its companions."""
 
     model: Path
     decoder: str
@@ -77,22 +77,22 @@ class Spec:
     engine: str = "eager"
     """How the models of both arms are executed."""
     run: int | None = None
-    """Which of several separate runs it is: each walks through the prompts, and draws the arms, in its own order."""
+    """Number of this run among several; each run takes the prompts and the arms in a different order."""
 
 
 class CellTimeout(BaseException):
-    """The time of a cell is up. No `Exception`: a decoder's own handlers must not swallow it."""
+    """The time of a cell is up. Not an `Exception`, so that no handler in a decoder swallows it."""
 
 
 def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
-    """Measure one cell; every ending but bad input is a result: where model, companions, prompts, settings, engine and
-    device of an arm do not fit each other, the cell is `unsupported`.
+    """Measure one cell and return the measured part of its record. Every outcome except bad input is a result: where
+    model, companions, prompts, settings, engine and device of an arm do not fit each other, the cell is `unsupported`.
 
-    started: `time.time()` at which the job began. The record says where its seconds went: `ready_s` until it could
-    measure, `measured_s` for warm-up, memory pass, samples and facts of outputs, `job_s` in all.
+    started: `time.time()` at the start of the job. The record accounts for its seconds: `ready_s` before measuring,
+    `measured_s` for warm-up, memory pass, samples and facts of outputs, `job_s` in total.
 
-    Returns the measured part of a record: status (ok, oom, timeout, unsupported, failed), reason (which names the side
-    and the companion), samples, reference samples, warm-up, stop, memory, work, device state, outputs.
+    Returns status (ok, oom, timeout, unsupported, failed), reason (which names the arm and the companion), samples,
+    reference samples, warm-up, stop, memory, work, device state, outputs.
 
     Raises:
         UserError: the input is wrong (missing or damaged checkpoint, fewer prompts than rows of a batch, settings that
@@ -112,7 +112,7 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
         with time_limit(limits.timeout_s):
             _measure(spec, limits, device, facts, started)
     except UnfitError as error:
-        # The study as a whole is sound: an arm that cannot run is a row of it, and the others go on.
+        # The study is valid: an arm that cannot run becomes a row with a reason, and the others continue.
         facts |= {"status": "unsupported", "reason": f"{error}{_where(error)}", "samples": []}
     except UserError:
         raise
@@ -149,7 +149,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     reset_peak()
     warm_up(first, clock, prompts, limits.warmup_passes, limits.warmup_s)
     beside = spec.engine == "eager"
-    # One generation for all that is told of one: the count holds no memory, the watch a byte a pass.
+    # One generation serves all three: counting needs no memory, and the NaN check one byte per pass.
     with CountingModel(cell.model, beside) as counting, cell.named(), refuse_nan(*cell.weights):
         facts["memory"] = measure_memory(device, cell.weights, generate)
     if not counting.work.forwards:
@@ -163,11 +163,11 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     facts["largest_batch"] = _largest_batch(cell, spec, limits, device)
     other, second, other_compiling = None, None, {}
     if spec.reference is not None:
-        # An A/A pair too has two models in memory: it must show what two arms do to each other's caches.
+        # An A/A pair has two models in memory too: it must include the effect of two arms on each other's caches.
         other = Side(spec, spec.reference, device, "reference")
         second = Series(other.run)
         other_compiling = settle(clock, other.run, prompts) if spec.engine == "compiled" else {}
-        # Its first generation is watched for NaN: another one for that alone is time.
+        # The NaN check uses its first warm-up generation, which saves a separate one.
         watched = lambda: other.watched(prompts(0))  # noqa: E731 (a name for one use)
         warm_up(second, clock, prompts, limits.warmup_passes, limits.warmup_s, watched)
 
@@ -211,7 +211,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
 
 
 def _energy(generate: Any, clock: Any, watch: Any, limits: MeasureSettings) -> dict | None:
-    """Energy of the cell's own arm; None on a device without a counter."""
+    """Return the energy of the cell's arm, without its reference; None on a device without a counter."""
     counter = energy_counter(watch.gpu.index) if watch.gpu and limits.energy_s else None
     if counter is None:
         return None
@@ -219,7 +219,7 @@ def _energy(generate: Any, clock: Any, watch: Any, limits: MeasureSettings) -> d
 
 
 def _largest_batch(cell: Side, spec: Spec, limits: MeasureSettings, device: str) -> dict | None:
-    """The out-of-memory boundary of this cell over batches; a host's memory is everyone's, so only on a GPU."""
+    """Return the cell's out-of-memory boundary over batch sizes; None on a CPU, whose memory is shared."""
     if limits.largest_batch is None or not device.startswith("cuda"):
         return None
     if spec.engine == "compiled":
@@ -258,13 +258,13 @@ class Side:
         self.seeds = prompt_seeds(spec.seed, spec.prompts)
         sizes = [len(tokens) for tokens in self.tokens]
         self.longest = max(sizes) if spec.engine == "compiled" else 0
-        """Length that every batch is padded to: graphs have one shape."""
+        """Length to which every batch is padded: graphs have one shape."""
         if spec.engine == "compiled":
             for model in [self.model, *self.decoder.companions.values()]:
                 model.padded = min(sizes) < self.longest
 
     def lengths(self) -> dict[str, float]:
-        """Shortest, mean and longest prompt in tokens."""
+        """Return the shortest, mean and longest prompt in tokens."""
         sizes = [len(tokens) for tokens in self.tokens]
         return {"min": min(sizes), "mean": sum(sizes) / len(sizes), "max": max(sizes)}
 
@@ -279,15 +279,15 @@ class Side:
 
     @contextmanager
     def watched(self, indices: Sequence[int]) -> Iterator[None]:
-        """Refuse NaN in the passes of what runs meanwhile, or in one of our own where it makes none that we see."""
+        """Refuse NaN in the passes inside the block, or in one plain pass where none goes through our model."""
         with self.named(), refuse_nan(self.model) as passes:
             yield
         if not passes:
             self.refuse_nan(indices)
 
     def refuse_nan(self, indices: Sequence[int]) -> None:
-        """One plain pass over prompts, for decoders whose passes go through another library's model; none where the
-        model reads no plain sequence, as a renderer."""
+        """Check one plain pass over prompts for NaN, for decoders whose passes go through another library's model;
+        do nothing where the model reads no plain sequence, such as a renderer."""
         from pardec.models.architectures.base import LanguageModel
 
         if not isinstance(self.model, LanguageModel):
@@ -297,7 +297,7 @@ class Side:
             self.model(batch.tokens, pad=batch.pad)
 
     def named(self) -> AbstractContextManager[None]:
-        """Note on any exception from inside which side it was."""
+        """Add a note with the arm's role to any exception inside the block."""
         return noted(f"in the {self.role}")
 
     def run(self, indices: Sequence[int], watch: Any) -> Any:
@@ -315,7 +315,7 @@ def prompt_seeds(seed: int, prompts: Sequence[dict]) -> list[int]:
 
 
 def _where(error: BaseException) -> str:
-    """Which side it was, since a cell also fails where only its reference does: " (in the reference)"."""
+    """Return the arm in which the error occurred, such as " (in the reference)": a reference's error fails the cell."""
     notes = dict.fromkeys(getattr(error, "__notes__", ()))
     return f" ({', '.join(notes)})" if notes else ""
 
@@ -325,7 +325,7 @@ def _named(sample: dict, ids: list[str]) -> dict:
 
 
 def _work(counting: CountingModel) -> dict | None:
-    """Null where the passes did not go through our model, as with another library's loop."""
+    """Return the counted work; None where the passes did not go through our model, as with another library's loop."""
     if not counting.work.forwards:
         return None
     work = counting.work
@@ -338,7 +338,7 @@ def _work(counting: CountingModel) -> dict | None:
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an exception means that the device or the host has no memory left."""
+    """Return whether an exception means that the device or the host has no memory left."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
@@ -347,7 +347,7 @@ def out_of_memory(error: Exception) -> bool:
 
 @contextmanager
 def time_limit(seconds: float):
-    """Raise CellTimeout in the main thread after `seconds`; elsewhere, or without alarms, no limit is set."""
+    """Raise CellTimeout after `seconds`; set no limit outside the main thread or on systems without alarms."""
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield
         return

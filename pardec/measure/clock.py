@@ -1,8 +1,8 @@
 """Clocks, and the observer that reads them while a decoder runs.
 
-On a CPU the host clock is read at every event. On a CUDA device an event is recorded on the stream instead,
-so nothing waits; the events are read after one synchronisation at the end, and the synchronised host clock is
-kept beside them.
+On a CPU the host clock is read at every event. On a CUDA device an event is recorded on the stream instead, so
+nothing waits; the events are read after one synchronisation at the end, together with the synchronised host
+clock.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ torch = lazy("torch")
 
 
 class HostClock:
-    """Host clock for a CPU, where a call returns when its work is done.
+    """Host clock for a CPU, where a call returns after its work is done.
 
-    now_ns, cpu_ns: sources of wall and process CPU time in nanoseconds (a test injects its own).
+    now_ns, cpu_ns: sources of wall and process CPU time in nanoseconds, replaceable in tests.
     """
 
     name = "perf_counter"
     on_device = False
-    """Whether stamps are taken by the device, in the order of its work."""
+    """Whether the device takes the stamps, in the order of its work."""
 
     def __init__(
         self,
@@ -41,12 +41,12 @@ class HostClock:
         return self.now_ns()
 
     def elapsed_ms(self, begin: Any, end: Any) -> float:
-        """Milliseconds between two stamps; call after `synchronize`."""
+        """Return milliseconds between two stamps; call after `synchronize`."""
         return (end - begin) / 1e6
 
 
 class CudaClock(HostClock):
-    """CUDA events for phases; `synchronize` makes the host clock honest at both ends."""
+    """CUDA events for phases; `synchronize` makes the host clock valid at both ends."""
 
     name = "cuda_event"
     on_device = True
@@ -64,7 +64,7 @@ class CudaClock(HostClock):
 
 
 class MpsClock(HostClock):
-    """Apple GPUs: the host clock, synchronised at both ends; a step's stamp synchronises nothing and says so."""
+    """Host clock for Apple GPUs, synchronised at both ends; stamps in between are not synchronised."""
 
     name = "perf_counter_mps_ends"
 
@@ -73,22 +73,22 @@ class MpsClock(HostClock):
 
 
 def clock_for(device: str) -> HostClock:
-    """The clock of a device ("cuda", "mps" or "cpu")."""
+    """Return the clock of a device ("cuda", "mps" or "cpu")."""
     return {"cuda": CudaClock, "mps": MpsClock}.get(device.partition(":")[0], HostClock)()
 
 
 class Stopwatch(Observer):
-    """Stamps what a decoder reports; one per timed generation."""
+    """Observer that stamps each report of a decoder; one per timed generation."""
 
     def __init__(self, clock: HostClock):
         self.clock = clock
         self.begin = clock.cpu_ns(), clock.now_ns(), clock.stamp()
-        """Process CPU time, host clock and stamp at the start: of the decoder, where it reports one."""
+        """Process CPU time, host clock and stamp at the decoder's reported start, or at construction."""
         self.steps: list[tuple[Any, Any]] = []
         self.blocks: list[Any] = []
         self.phases: list[tuple[str, Any]] = []
         self.cycles: list[tuple[Any, int, dict[str, Any]]] = []
-        """Stamp, how many phases had ended by then, and facts."""
+        """Stamp, number of phases ended by then, and facts."""
         self.prefilled: Any = None
 
     def start(self) -> None:
@@ -117,7 +117,7 @@ class Stopwatch(Observer):
 
 
 def phases_ms(clock: HostClock, begin: Any, phases: list[tuple[str, Any]]) -> dict[str, float]:
-    """Return the milliseconds of each phase, all its turns together; the time after the last belongs to none."""
+    """Return the milliseconds of each phase, summed over its occurrences; time after the last phase is left out."""
     total: dict[str, float] = {}
     for name, stamp in phases:
         total[name] = total.get(name, 0.0) + clock.elapsed_ms(begin, stamp)
@@ -126,8 +126,8 @@ def phases_ms(clock: HostClock, begin: Any, phases: list[tuple[str, Any]]) -> di
 
 
 def cycles_of(clock: HostClock, begin: Any, watch: Stopwatch) -> list[dict[str, Any]]:
-    """Return each cycle's facts with `at_ms`, its end, and `phases_ms`, the phases that ended in it; the
-    first cycle begins once the prompt has been processed."""
+    """Return each cycle's facts with its end `at_ms` and the phases that ended in it, `phases_ms`; the first cycle
+    begins after the prompt has been processed."""
     cycles = []
     since, first = begin if watch.prefilled is None else watch.prefilled, 0
     if watch.phases and watch.phases[0][0] == "prefill":
@@ -154,10 +154,10 @@ def mean_committed(committed: Any) -> float:
 
 
 def timed(clock: HostClock, run: Callable[[Stopwatch], Any]) -> tuple[dict, Any]:
-    """Run one generation and time it, from the moment at which its decoder reports its start: what comes
-    before, such as building the batch, is not part of it.
+    """Run one generation and return its times and its result. Timing begins when the decoder reports its start, so
+    it excludes building the batch.
 
-    Returns (facts, what `run` returned); facts holds milliseconds from that start: `e2e_ms` by the device
+    Returns (facts, result of `run`); facts gives milliseconds from that start: `e2e_ms` by the device
     clock, `host_ms` by the synchronised host clock, `cpu_ms` process CPU time, `prefill_ms`, `first_ms`,
     `commit_ms`, `block_ms`, and `committed`, tokens per row for each step. Where the decoder reports phases
     or cycles, also `phases_ms` by name, and `cycles`, each with its stamp `at_ms`.

@@ -20,13 +20,13 @@ class Recompiled(RuntimeError):
 
 
 def graphs() -> int:
-    """Graphs compiled by this process so far; none where the compiler was never loaded."""
+    """Return the graphs compiled by this process so far; none where the compiler was never loaded."""
     dynamo = sys.modules.get("torch._dynamo")
     return 0 if dynamo is None else int(dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 def refused(error: BaseException) -> bool:
-    """Whether the compiler says that code or shapes are beyond it: unsupported, rather than a fault."""
+    """Return whether the compiler says that code or shapes are beyond it: unsupported, rather than a fault."""
     kinds = ("Unsupported", "FailOnRecompileLimitHit", "RecompileLimitExceeded")
     return type(error).__module__.startswith("torch._dynamo") and type(error).__name__ in kinds
 

@@ -19,7 +19,7 @@ CLOCK_DROP = 0.9
 
 
 def resolve(device: str) -> str:
-    """ "auto" takes cuda, then mps, then cpu; anything else is taken as it is."""
+    """Return the device for "auto": cuda, then mps, then cpu; any other name unchanged."""
     if device != "auto":
         return device
     if torch.cuda.is_available():
@@ -63,7 +63,7 @@ class Watch:
         return flags + (self.gpu.flags() if self.gpu else [])
 
     def sample(self) -> dict | None:
-        """The GPU's state, for the sample that has just been taken; None on a CPU, whose state is judged by
+        """Return the GPU's state, for the sample that has just been taken; None on a CPU, whose state is judged by
         block."""
         return self.gpu.sample() if self.gpu else None
 
@@ -80,7 +80,7 @@ class Watch:
 
 
 def state(device: str) -> dict:
-    """A snapshot for the record: load, clock, memory, and the GPU's clocks and temperature where there is
+    """Return a snapshot for the record: load, clock, memory, and the GPU's clocks and temperature where there is
     one."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     facts = {"load_1min": load, "cpu_mhz": _clock_mhz(), "available_mb": _available_mb()}
@@ -90,7 +90,7 @@ def state(device: str) -> dict:
 
 
 def _busy_seconds() -> float:
-    """CPU seconds all processes have used since boot (user, nice, system, irq, softirq); 0 where /proc is
+    """Return CPU seconds all processes have used since boot (user, nice, system, irq, softirq); 0 where /proc is
     absent."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]

@@ -26,7 +26,7 @@ def measure_energy(
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict:
-    """Joules of one call of `run`, from a window of idleness and one of work, `window_s` seconds each at least.
+    """Return joules of one call of `run`, from a window of idleness and one of work, `window_s` seconds each at least.
 
     counter_mj: the device's energy counter. flags: what disturbed the device since last asked. Returns
     `joules_per_output` (all of it), `net_joules_per_output` (above idleness), `idle_w`, `work_w`, `runs`, `window_s`,

@@ -60,7 +60,8 @@ GONE = "gone"
 
 
 def address() -> Path:
-    """The socket of this user, interpreter and set of installed packages, in a folder only this user can enter."""
+    """Return the socket of this user, interpreter and set of installed packages, in a folder only this user can
+    enter."""
     import sysconfig
 
     packages = Path(sysconfig.get_paths()["purelib"])
@@ -112,7 +113,7 @@ def hand_over(argv: list[str]) -> None:
 
 
 def _ask(connection: socket.socket, argv: list[str], limit_s: float | None) -> int | str | None:
-    """The child's exit status; None where the server will not fork, GONE where it ended before it answered."""
+    """Return the child's exit status; None where the server will not fork, GONE where it ended before it answered."""
     with connection:
         request = {"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ), "client": os.getpid()}
         streams = array.array("i", [0, 1, 2])
@@ -258,7 +259,7 @@ def _accept(listener: socket.socket, children: dict[int, socket.socket]) -> None
 
 
 def safe_to_fork() -> bool:
-    """True while this process has one thread and no CUDA context."""
+    """Return true while this process has one thread and no CUDA context."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         return False
@@ -271,7 +272,7 @@ def safe_to_fork() -> bool:
 
 
 def cuda_is_lost() -> bool:
-    """True in a forked child whose parent has touched the CUDA driver, with a context or without one."""
+    """Return true in a forked child whose parent has touched the CUDA driver, with a context or without one."""
     torch = sys.modules.get("torch")
     return torch is not None and torch.cuda._is_in_bad_fork()
 

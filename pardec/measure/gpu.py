@@ -43,7 +43,7 @@ def gpu_state(index: int) -> dict:
         handle = handle_of(index)
 
         def ask(name: str, *arguments: str) -> Any:
-            """The answer to one query, or None where the GPU or the bindings do not know it."""
+            """Return the answer to one query, or None where the GPU or the bindings do not know it."""
             try:
                 return getattr(nvml, name)(handle, *(getattr(nvml, argument) for argument in arguments))
             except AttributeError:

@@ -61,7 +61,7 @@ class CellJob(ArmJob):
 
 
 def read_job(text: str) -> CellJob:
-    """The job in `text`, JSON.
+    """Return the job in `text`, JSON.
 
     Raises:
         UserError: no JSON, or a key or value that a job does not have.

@@ -25,7 +25,7 @@ MATMUL_SIDE = 1024
 
 
 def describe(device: str, threads: int, precision: str) -> dict:
-    """Facts of the machine for the report and for every record's provenance.
+    """Return facts of the machine for the report and for every record's provenance.
 
     device: "auto", "cpu", "cuda" or "mps". threads: torch threads, the same as timed cells use. precision: name of
     a torch dtype. Rates: `copy_gb_per_s` counts bytes read plus bytes written, `matmul_gflop_per_s` a square product.
@@ -66,7 +66,8 @@ def describe(device: str, threads: int, precision: str) -> dict:
 
 
 def copy_rate(device: str, repeats: int = 5) -> float:
-    """Gigabytes per second of large device copies, read plus written; the best of `repeats` series of copies."""
+    """Return gigabytes per second of large device copies, read plus written; the best of `repeats` series of
+    copies."""
     size, count = copy_bytes(device), COPIES_ON_CPU if device == "cpu" else COPIES
     source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
@@ -79,14 +80,14 @@ def copy_rate(device: str, repeats: int = 5) -> float:
 
 
 def copy_bytes(device: str) -> int:
-    """Size of the buffer that is copied: `COPY_BYTES`, or a share of a small memory."""
+    """Return the size of the buffer that is copied: `COPY_BYTES`, or a share of a small memory."""
     on_gpu = device.startswith("cuda")
     memory = torch.cuda.mem_get_info()[0] if on_gpu else (host.memory_gb() or 4) * 1e9
     return min(COPY_BYTES, int(memory / COPY_SHARE))
 
 
 def matmul_rate(device: str, precision: str, repeats: int = 5) -> float:
-    """GFLOP a second of a square matrix product in `precision`; the best of `repeats`."""
+    """Return GFLOP a second of a square matrix product in `precision`; the best of `repeats`."""
     side = MATMUL_SIDE * (1 if device == "cpu" else 8)
     left = torch.randn(side, side, device=device).to(getattr(torch, precision))
     seconds = _best(lambda: left @ left, device, repeats)
@@ -94,7 +95,7 @@ def matmul_rate(device: str, precision: str, repeats: int = 5) -> float:
 
 
 def _best(work: Callable[[], object], device: str, repeats: int) -> float:
-    """Least seconds of `work`, once it has run unmeasured; by events of the device where it has them."""
+    """Return the least seconds of `work`, once it has run unmeasured; by events of the device where it has them."""
     from pardec.measure.clock import clock_for
 
     clock = clock_for(device)

@@ -16,7 +16,7 @@ MB = 1e6
 
 
 def weights_mb(model: Any) -> float:
-    """Megabytes of parameters and buffers, shared storage counted once."""
+    """Return megabytes of parameters and buffers, shared storage counted once."""
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in _tensors(model)}
     return sum(storages.values()) / MB
 
@@ -68,8 +68,9 @@ def _host(model: Any, run: Callable[[], Any]) -> dict:
 
 
 def _allocations() -> Any:
-    """A profiler of allocations alone. Torch's own records every operator too, which no one reads here, and takes
-    several times the generation to sort them. Should a later torch start it by another name, all is recorded again."""
+    """Return a profiler of allocations alone. Torch's own records every operator too, which no one reads here, and
+    takes several times the generation to sort them. Should a later torch start it by another name, all is recorded
+    again."""
     from torch._C._profiler import RecordScope
 
     class Allocations(torch.autograd.profiler.profile):
@@ -82,7 +83,7 @@ def _allocations() -> Any:
 
 
 def replay(events: Any) -> int:
-    """Highest running sum of bytes over the profiler's allocation events."""
+    """Return the highest running sum of bytes over the profiler's allocation events."""
     changes = [(event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]"]
     total = peak = 0
     for _, change in sorted(changes, key=lambda pair: pair[0]):
@@ -92,7 +93,7 @@ def replay(events: Any) -> int:
 
 
 def resident_mb(field: str = "VmRSS") -> float:
-    """Resident set of this process in megabytes, from the kernel ("VmRSS" now, "VmHWM" peak)."""
+    """Return the resident set of this process in megabytes, from the kernel ("VmRSS" now, "VmHWM" peak)."""
     try:
         with open("/proc/self/status") as status:
             for line in status:

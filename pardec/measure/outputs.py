@@ -25,8 +25,8 @@ def written(side: Any, partner: Any | None, series: Series, ids: Sequence[str]) 
 
 
 def _rounding_decides(side: Any, partner: Any | None) -> bool:
-    """Whether two tokens of almost one logit may change places without fault. In float32 tokens are the target's own,
-    or wrong."""
+    """Return whether two tokens of almost one logit may change places without fault. In float32 tokens are the
+    target's own, or wrong."""
     from pardec.models.architectures.base import LanguageModel
 
     return (

@@ -43,7 +43,7 @@ class Card:
     float32_tflop_s: float
 
     def matmul_flop_s(self, size: int) -> float:
-        """Operations per second of matmuls of numbers of `size` bytes."""
+        """Return the operations per second of matmuls of numbers of `size` bytes."""
         return 1e12 * (self.float32_tflop_s if size == 4 else self.matmul_tflop_s)
 
 
@@ -60,7 +60,7 @@ CARDS = {
 
 
 def pass_s(card: Card, info: ModelInfo, rows: int, length: int, past: int, kept: int, size: int) -> float:
-    """Seconds of one forward pass over `rows` x `length` tokens after `past`, logits at `kept` of each row."""
+    """Return seconds of one forward pass over `rows` x `length` tokens after `past`, logits at `kept` of each row."""
     work = pass_flops(info, rows, length, past, kept) / (card.matmul_flop_s(size) * REACHED_MATMUL)
     traffic = pass_bytes(info, rows, length, past, size) + 3 * rows * kept * info.vocab_size * size
     moved = traffic / (card.bandwidth_gb_s * 1e9 * REACHED_BANDWIDTH)
@@ -68,12 +68,12 @@ def pass_s(card: Card, info: ModelInfo, rows: int, length: int, past: int, kept:
 
 
 def generation_s(card: Card, info: ModelInfo, rows: int, passes: Iterable[Passes], size: int) -> float:
-    """Seconds of the passes of one generation of a batch of `rows`."""
+    """Return seconds of the passes of one generation of a batch of `rows`."""
     return sum(one.count * pass_s(card, info, rows, one.length, one.past, one.kept, size) for one in passes)
 
 
 def memory_bytes(info: ModelInfo, rows: int, passes: Iterable[Passes], size: int) -> float:
-    """Peak bytes of one generation beyond the weights: cache, logits and activations of the largest pass."""
+    """Return the peak bytes of one generation beyond the weights: cache, logits and activations of the largest pass."""
     largest = 0.0
     for one in passes:
         cache = 2 * info.layers * info.kv_heads * info.head_dim * (one.past + one.length) * size

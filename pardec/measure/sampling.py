@@ -1,7 +1,7 @@
-"""Warm up, sample two arms in turn, stop: one cell's measurement.
+"""Warm up, sample two arms alternately, stop: one cell's measurement.
 
-The two arms of a comparison share one process. Each block takes one batch of prompts and runs both arms on it, in an
-order drawn anew, so that drift of the machine falls on both alike and a ratio can be taken pair by pair.
+The two arms of a comparison share one process. Each block takes one batch of prompts and runs both arms on it, in a
+random order, so that drift of the machine affects both alike and a ratio can be taken pair by pair.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pardec.measure.clock import HostClock, Stopwatch, timed
 from pardec.measure.stopping import Criterion, Maximum
 
 Run = Callable[[Sequence[int], Stopwatch], Any]
-"""Generates for the prompts of the given indices, telling the stopwatch; returns a Decoded."""
+"""Generates for the prompts of the given indices and reports to the stopwatch; returns a Decoded."""
 
 
 @dataclass
 class Series:
-    """One arm: how to run it, and what came of it."""
+    """One arm: the function that runs it, and its results."""
 
     run: Run
     samples: list[dict] = field(default_factory=list)
@@ -31,7 +31,8 @@ class Series:
 
 
 def batches(count: int, size: int, seed: int) -> Callable[[int], list[int]]:
-    """Block number -> indices of `size` prompts, walking through all `count` prompts in a seeded order."""
+    """Return a function from a block's number to the indices of `size` prompts, which walks through all `count`
+    prompts in a seeded order."""
     order = list(range(count))
     random.Random(seed).shuffle(order)
     return lambda block: [order[(block * size + row) % count] for row in range(size)]
@@ -45,9 +46,10 @@ def warm_up(
     enough_s: float | None = None,
     watched: Callable[[], AbstractContextManager] = nullcontext,
 ) -> None:
-    """Generate up to `passes` times, and once at least where the arm never ran; latencies go to `arm.warmup_ms`.
+    """Generate up to `passes` times, at least once if the arm never ran; append latencies to `arm.warmup_ms`.
 
-    enough_s: no further generation once the arm's warm-up has taken so long. watched: stands around its first one.
+    enough_s: limit in seconds on the arm's warm-up, after which no generation starts. watched: a context manager
+    around the arm's first generation.
     """
     for number in range(passes):
         if arm.warmup_ms and enough_s is not None and sum(arm.warmup_ms) >= 1e3 * enough_s:
@@ -69,13 +71,13 @@ def measure(
     inspect: Callable[[], dict | None] = lambda: None,
     enough_s: float | None = None,
 ) -> Criterion:
-    """Sample until a criterion holds; returns the criterion.
+    """Sample until a criterion is met; return the criterion.
 
-    cell, reference: filled in place. prompts: block number -> prompt indices. probe: asked after each block, and told
-    whether it is the last, what disturbed the machine since it last answered; None where it is too soon to tell. All
-    samples since then, of both arms alike, get its flags. inspect: the GPU's state right after a sample, which it
-    keeps as `gpu`; None where there is none. criteria: then fed the cell's own end-to-end milliseconds,
-    and whether the sample is clean. warmup_passes, enough_s: of each arm beside the other, see `warm_up`.
+    cell, reference: filled in place. prompts: block number -> prompt indices. criteria: receive the end-to-end
+    milliseconds of each of the cell's samples, and whether it is clean. warmup_passes, enough_s: for each arm beside
+    the other, see `warm_up`. probe: called after each block with whether it is the last; returns the flags of
+    everything that disturbed the machine since its last answer, or None if it is too soon; all samples since then, of
+    both arms alike, get these flags. inspect: returns the GPU's state right after a sample, stored as `gpu`, or None.
     """
     arms = [cell] if reference is None else [cell, reference]
     for arm in arms:
@@ -86,7 +88,7 @@ def measure(
     waiting: list[dict] = []
     block = 0
     while True:
-        # Every other block turns the order of the one before, so that first and second place fall evenly on both.
+        # Every other block reverses the order of the one before, so both arms come first equally often.
         order.reverse() if block % 2 else draw.shuffle(order)
         indices = prompts(block)
         for place, number in enumerate(order):
@@ -117,7 +119,7 @@ def measure(
 
 def _sample(block: int, place: int, indices: Sequence[int], facts: dict, decoded: Any) -> dict:
     rows, length = decoded.tokens.shape
-    # A decoder that stops early writes less than its canvas; what it never wrote is no token a second.
+    # A decoder that stops early writes less than its canvas; unwritten positions must not count as throughput.
     written = round(sum(facts["committed"]) * rows) if facts["committed"] else rows * length
     return {
         "block": block,

@@ -1,4 +1,4 @@
-"""When to stop sampling: small interchangeable rules, each fed every measurement."""
+"""Stopping rules for sampling: small and interchangeable; each receives every measurement."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Protocol
 
 
 def median_half_width(values: list[float]) -> float:
-    """Relative half-width of the distribution-free 95 % interval of the median (order statistics, binomial law).
+    """Return the relative half-width of the median's distribution-free 95 % interval (order statistics, binomial).
 
     Infinite below six values, since no order-statistic interval of fewer reaches 95 %. See Hahn and Meeker,
     "Statistical Intervals", chapter on distribution-free intervals.
@@ -25,9 +25,10 @@ def median_half_width(values: list[float]) -> float:
 
 
 def _rank(n: int) -> int:
-    """The largest rank whose order statistic, and its mirror, leave no more than 2.5 % of the binomial law outside.
+    """Return the largest rank such that each tail outside its order statistic and the mirrored one has at most 2.5 % of
+    the binomial distribution.
 
-    In whole numbers: behind a thousand values the binomial coefficients no longer fit a float.
+    Uses integers: beyond a thousand values the binomial coefficients overflow a float.
     """
     term = tail = 1
     rank = 0
@@ -42,13 +43,13 @@ class Criterion(Protocol):
     reason: str
 
     def add(self, value_ms: float, clean: bool = True) -> None:
-        """Hear of one more sample, and whether nothing disturbed the machine meanwhile."""
+        """Add one sample in milliseconds; clean: whether nothing disturbed the machine meanwhile."""
 
     def finished(self) -> bool: ...
 
 
 class Precise:
-    """The interval of the median is tight enough."""
+    """Stops once the interval of the median is narrower than the target."""
 
     reason = "precise"
 
@@ -69,11 +70,11 @@ class Precise:
 
 
 PATIENCE = 4
-"""On a disturbed machine a cell may take this many times its budget to come by its clean samples."""
+"""On a disturbed machine a cell may take this many times its budget to collect its clean samples."""
 
 
 class Budget:
-    """The time for this cell is spent, and the minimum number of clean samples is reached or past hoping for."""
+    """Stops once the cell's time is spent, and enough clean samples exist or `PATIENCE` is exhausted."""
 
     reason = "budget"
 
@@ -93,7 +94,7 @@ class Budget:
 
 
 class Maximum:
-    """Enough samples for any purpose, clean or not."""
+    """Stops at a maximum number of samples, clean or not."""
 
     reason = "maximum"
 

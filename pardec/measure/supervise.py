@@ -59,7 +59,7 @@ def supervise(argv: list[str], timeout_s: float, fresh: bool) -> int | Lost:
 
 
 def starts_fresh(isolation: str, device: str) -> bool:
-    """Whether a cell gets a new interpreter. isolation: as in `MeasureSettings`. Light: imports no torch."""
+    """Return whether a cell gets a new interpreter. isolation: as in `MeasureSettings`. Light: imports no torch."""
     if isolation != "auto":
         return isolation == "fresh"
     return device.startswith("cuda") or (device == "auto" and Path("/dev/nvidiactl").exists())

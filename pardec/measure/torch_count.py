@@ -39,7 +39,7 @@ class TorchCount:
             self.analytic += analytic
 
     def ratio(self) -> float | None:
-        """Torch's count over ours; None where no pass was counted."""
+        """Return torch's count over ours; None where no pass was counted."""
         return self.flops / self.analytic if self.analytic else None
 
     def close(self) -> None:
@@ -50,14 +50,14 @@ class TorchCount:
             return self.forward(*args, **kwargs)
         self._due = False
         with _counter_mode()(display=False, custom_mapping=_unknown_to_torch()) as counter:
-            found = self.forward(*args, **kwargs)
+            output = self.forward(*args, **kwargs)
         self.flops += counter.get_total_flops()
-        return found
+        return output
 
 
 def _counter_mode() -> type:
-    """Torch's counter, without the compiler. Torch hides the mode from it and imports it to do so, which would take
-    each cell a second; only eager passes come here, which no compiler sees."""
+    """Return torch's counter without the compiler guard, whose import would cost each cell a second: only eager passes
+    are counted here."""
     from torch.utils import flop_counter
 
     hidden = flop_counter._FlopCounterMode.__torch_dispatch__
@@ -68,7 +68,7 @@ def _counter_mode() -> type:
 
 
 def _unknown_to_torch() -> dict[Any, Callable[..., int]]:
-    """Torch has formulas for the attention kernels of a GPU only."""
+    """Return formulas for the CPU's attention kernel: torch has those of GPU kernels only."""
     from torch.utils.flop_counter import sdpa_flop_count
 
     def attention(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> int:

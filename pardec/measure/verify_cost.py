@@ -26,7 +26,7 @@ WARMUP = 5
 def measure_verify_cost(
     model: LanguageModel, clock: HostClock, seed: int, nodes: Sequence[int] = NODES, rounds: int = ROUNDS
 ) -> dict[int, list[float]]:
-    """Milliseconds of one cached pass over each number of tokens, [rounds] each.
+    """Return milliseconds of one cached pass over each number of tokens, [rounds] each.
 
     Every round runs every width once, in an order drawn anew, so that drift falls on all alike; the first `WARMUP`
     rounds are not kept. The tokens form a chain: a packed tree moves and multiplies the same amounts, and adds a mask.

@@ -1,9 +1,8 @@
-"""How much work a generation is, counted from the model's shape: operations and bytes of its forward passes.
+"""The work of a generation, counted from the model's shape: operations and bytes of its forward passes.
 
-Counts are analytic, per forward pass, after Kaplan et al. (arXiv 2001.08361, appendix on compute): two operations a
-parameter of each matrix product and token, plus the attention products. Bytes count what a pass cannot avoid: the
-weights once, the keys and values it attends to once. Torch's own counter looks at a few of the passes too, so that the
-analytic count does not stand alone.
+Counts are analytic, per forward pass, after Kaplan et al. (arXiv:2001.08361, appendix on compute): two operations per
+parameter of each matrix product and token, plus the attention products. Bytes are the minimum traffic of a pass: the
+weights once, the keys and values it attends to once. Torch's counter checks the analytic count on a few passes.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pardec.measure.torch_count import TorchCount
 
 @dataclass
 class Work:
-    """flops, bytes: of one batch generation. forwards: its passes of the model."""
+    """Operations, bytes and forward passes of the model in one generation of a batch."""
 
     flops: float = 0.0
     bytes: float = 0.0
@@ -24,9 +23,9 @@ class Work:
 
 
 class CountingModel:
-    """Stands before a model's `forward` for one untimed generation and adds up the work of each pass.
+    """Hooks a model's `forward` during one untimed generation and sums the work of its passes.
 
-    beside: whether torch's counter is asked too; only where operators are run one by one.
+    beside: whether torch's counter runs too; only possible where operators run one by one.
     """
 
     def __init__(self, model: Any, beside: bool = False):
@@ -56,8 +55,8 @@ class CountingModel:
         if layout is not None:
             past = layout.filled - length
         kept = _kept(keep, length)
-        told = getattr(module, "head_classes", None)
-        classes = self.info.vocab_size if told is None else told(*args, **kwargs)
+        count_classes = getattr(module, "head_classes", None)
+        classes = self.info.vocab_size if count_classes is None else count_classes(*args, **kwargs)
         flops = pass_flops(self.info, rows, length, past, kept, classes)
         if self.torch is not None:
             self.torch.expect((rows, length, kept), flops)
@@ -70,15 +69,15 @@ class CountingModel:
 
 
 def _kept(keep: Any, length: int) -> int:
-    """Positions a row whose logits are asked for: all, a slice of them, or [B, K] long."""
+    """Return the number of positions per row for which logits are computed."""
     if keep is None:
         return length
     return len(range(*keep.indices(length))) if isinstance(keep, slice) else keep.shape[1]
 
 
 def pass_flops(info: Any, rows: int, length: int, past: int, kept: int, classes: int | None = None) -> float:
-    """Operations of one forward pass over `rows` x `length` tokens after `past` cached ones, logits at `kept` over
-    `classes` of the vocabulary (None: all of it)."""
+    """Return the operations of one forward pass over `rows` x `length` tokens after `past` cached ones, with logits at
+    `kept` positions per row over `classes` tokens (None: the vocabulary)."""
     body = info.matmul_parameters - info.hidden * info.vocab_size
     head = info.hidden * (info.vocab_size if classes is None else classes)
     products = 2 * rows * (body * length + head * kept)
@@ -88,7 +87,7 @@ def pass_flops(info: Any, rows: int, length: int, past: int, kept: int, classes:
 
 
 def pass_bytes(info: Any, rows: int, length: int, past: int, size: int, classes: int | None = None) -> float:
-    """Bytes one forward pass must move: the weights it multiplies by and the keys and values it attends to."""
+    """Return the bytes that one forward pass must move: the weights, and the keys and values it attends to."""
     cache = 2 * info.layers * info.kv_heads * info.head_dim * (past + length) * rows
     stored = getattr(info, "matmul_bytes", None)
     unread = 0 if classes is None else info.hidden * (info.vocab_size - classes)

@@ -128,7 +128,7 @@ def task_score(row: dict, key: str) -> float:
 
 
 def share_of(right: list[float]) -> Scored:
-    """The share of outputs that are right, one or zero each, with Wilson's interval."""
+    """Return the share of outputs that are right, one or zero each, with Wilson's interval."""
     from pardec.quality.intervals import wilson
 
     low, high = wilson(int(sum(right)), len(right))
@@ -136,7 +136,7 @@ def share_of(right: list[float]) -> Scored:
 
 
 def mean_of(outputs: Sequence[dict], score: Callable[[dict], float | None], seed: int) -> Scored:
-    """The mean of a score per prompt, with a bootstrap interval over prompts."""
+    """Return the mean of a score per prompt, with a bootstrap interval over prompts."""
     from pardec.quality.intervals import bootstrap_mean
 
     values = [score(row) for row in outputs]

@@ -40,7 +40,7 @@ def bound_draws(
     batch: int = 16,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[list[float]]:
-    """Draws of an upper bound on each answer's nats: `samples` a record, whose mean estimates the bound.
+    """Return draws of an upper bound on each answer's nats: `samples` a record, whose mean estimates the bound.
 
     A draw masks exactly k answer tokens, k uniform in 1..n, and is the cross-entropy summed over them,
     divided by k / n. prompts, answers: token ids, at least one each. names: one a record; its random stream
@@ -93,7 +93,7 @@ def _masked_nats(
     jobs: Sequence[Job],
     device,
 ) -> list[float]:
-    """Cross-entropy summed over the masked tokens of each job's answer, divided by their share.
+    """Return the cross-entropy summed over the masked tokens of each job's answer, divided by their share.
 
     jobs: of answers of one length.
     """

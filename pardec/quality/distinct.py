@@ -26,7 +26,7 @@ class Distinct(Metric):
 
 
 def distinct_share(words: Sequence[str], n: int) -> float | None:
-    """Distinct n-grams divided by all n-grams; None where there are none."""
+    """Return distinct n-grams divided by all n-grams; None where there are none."""
     grams = [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
     return len(set(grams)) / len(grams) if grams else None
 

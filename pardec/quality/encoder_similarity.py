@@ -67,7 +67,7 @@ class Encoder:
         self.longest = min(usable_positions(self.model), self.tokenizer.model_max_length)
 
     def embed(self, text: str) -> Tensor:
-        """Unit embeddings [T, hidden] of the tokens of `text`, special ones left out; long texts are cut."""
+        """Return unit embeddings [T, hidden] of the tokens of `text`, special ones left out; long texts are cut."""
         encoded = self.tokenizer(
             text,
             truncation=True,
@@ -82,7 +82,7 @@ class Encoder:
 
 
 def usable_positions(model: nn.Module) -> int:
-    """The most tokens that an encoder takes, special ones included.
+    """Return the most tokens that an encoder takes, special ones included.
 
     Encoders of RoBERTa's kind number positions from padding_idx + 1 on, so 514 positions hold 512 tokens.
     """
@@ -93,7 +93,7 @@ def usable_positions(model: nn.Module) -> int:
 
 
 def greedy_f1(output: Tensor, answer: Tensor) -> float:
-    """F1 of the best cosine match of each token; 0 where either side has no token.
+    """Return F1 of the best cosine match of each token; 0 where either side has no token.
 
     output: [T, hidden], answer: [U, hidden], unit rows.
     """

@@ -22,7 +22,7 @@ Row = dict[str, Any]
 
 
 def ending(error: BaseException) -> tuple[str, str]:
-    """Status (oom, unsupported, failed) and reason of what an exception ended; notes of the exception name the side."""
+    """Return the status (oom, unsupported, failed) and reason after an exception, whose notes name the side."""
     notes = ", ".join(dict.fromkeys(getattr(error, "__notes__", ())))
     where = f" ({notes})" if notes else ""
     if isinstance(error, UserError):
@@ -34,7 +34,7 @@ def ending(error: BaseException) -> tuple[str, str]:
 
 
 def ended(prompt: Row, status: str, reason: str) -> Row:
-    """The row of a prompt without an output."""
+    """Return the row of a prompt without an output."""
     return {**prompt, "prompt_ids": None, "tokens": [], "text": None, "status": status, "reason": reason}
 
 
@@ -92,7 +92,7 @@ class Writer:
         return ended(prompt, "too_long", f"{asked} exceed the {most} positions of the model")
 
     def _batch(self, prompts: Sequence[Row], tokens: Sequence[list[int]], chosen: list[int]) -> list[Row]:
-        """Rows of one batch; where it fails, of each prompt by itself."""
+        """Return the rows of one batch; where it fails, of each prompt by itself."""
         try:
             return self._decoded(prompts, tokens, chosen)
         except Exception as error:

@@ -12,20 +12,20 @@ RESAMPLES = 2000
 
 
 def wilson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's score interval of a proportion (Wilson 1927): within 0..1, sensible at both ends."""
+    """Return Wilson's score interval of a proportion (Wilson 1927): within 0..1, sensible at both ends."""
     interval = stats.binomtest(successes, trials).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def bootstrap_mean(values: Sequence[float], seed: int) -> tuple[float, float] | tuple[None, None]:
-    """Percentile bootstrap interval of a mean; (None, None) for a single value, which shows no spread."""
+    """Return the percentile bootstrap interval of a mean; (None, None) for a single value, which shows no spread."""
     return bootstrap_ratio(values, np.ones(len(values)), seed)
 
 
 def bootstrap_ratio(
     tops: Sequence[float], bottoms: Sequence[float], seed: int
 ) -> tuple[float, float] | tuple[None, None]:
-    """Percentile bootstrap interval of sum(tops) / sum(bottoms), pairs resampled together.
+    """Return the percentile bootstrap interval of sum(tops) / sum(bottoms), pairs resampled together.
 
     tops, bottoms: one number a prompt, such as nats and tokens.
     """

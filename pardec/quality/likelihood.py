@@ -60,14 +60,14 @@ class BoundLikelihood:
 
 
 def as_json(result: ExactLikelihood | BoundLikelihood) -> dict[str, Any]:
-    """The result with its kind and the one column that it may stand in."""
+    """Return the result with its kind and the one column that it may stand in."""
     return {"kind": result.kind, "column": result.column, **asdict(result)}
 
 
 def encoded(
     records: Sequence[dict], tokenizer: TextTokenizer, ends: bool
 ) -> tuple[list[list[int]], list[list[int]], list[str]]:
-    """Prompts, answers and ids of the records that have an answer.
+    """Return prompts, answers and ids of the records that have an answer.
 
     ends: whether the end-of-sequence token belongs to an answer (not where an answer is cut out of a longer
     text).
@@ -85,7 +85,7 @@ def encoded(
 def exact_likelihood(
     model: LanguageModel, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], seed: int
 ) -> ExactLikelihood:
-    """Exact nats a token of the answers under an autoregressive model."""
+    """Return exact nats a token of the answers under an autoregressive model."""
     from pardec.quality.autoregressive import answer_nats
 
     nats = [math.fsum(row) for row in answer_nats(model, prompts, answers)]
@@ -103,7 +103,7 @@ def bound_likelihood(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BoundLikelihood:
-    """Monte-Carlo estimate of the bound on the nats a token of the answers under a masked-diffusion model."""
+    """Return a Monte-Carlo estimate of the bound on the nats a token of the answers under a masked-diffusion model."""
     from pardec.quality.diffusion import bound_draws
 
     draws = bound_draws(model, prompts, answers, names, samples, seed, progress=progress)

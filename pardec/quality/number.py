@@ -44,7 +44,7 @@ NUMBER = re.compile(
 
 
 def last_number(text: str) -> float | None:
-    """The number that an answer gives; None where it has none.
+    """Return the number that an answer gives; None where it has none.
 
     The first rule that finds one decides: the number behind the first `####`, that of the last `\\boxed{}`, the last of
     the text. What follows where a model goes on to a next question is not looked at (lm-eval's stop sequences).
@@ -71,7 +71,7 @@ def last_number(text: str) -> float | None:
 
 
 def same_number(text: str, answer: str) -> bool:
-    """Whether a text gives the number that the answer gives; one without a number does not."""
+    """Return whether a text gives the number that the answer gives; one without a number does not."""
     number = last_number(text)
     return number is not None and number == last_number(answer)
 
@@ -136,7 +136,7 @@ def _decimal(text: str) -> Fraction:
 
 
 def _inner(text: str) -> Fraction:
-    """A number in the braces of a LaTeX fraction; ValueError where more than that stands in them."""
+    """Return a number in the braces of a LaTeX fraction; ValueError where more than that stands in them."""
     text = WRITTEN.sub(r"\1", text)
     numbers = _numbers(text)
     if len(numbers) != 1 or re.search(r"\\(?![dtc]?frac)", text):

@@ -35,7 +35,7 @@ class Block:
 
 
 def fenced(text: str) -> list[Block]:
-    """The fenced blocks of a Markdown text, unclosed ones to its end, without the fence's own indentation.
+    """Return the fenced blocks of a Markdown text, unclosed ones to its end, without the fence's own indentation.
 
     A block is fenced by three or more backticks or tildes (CommonMark 4.5), at any indentation.
     """
@@ -66,7 +66,7 @@ def _block(opening: re.Match[str], lines: list[str], start: int) -> Block:
 
 
 def source_of(prompt: str, text: str, name: str) -> str:
-    """The program that an output makes of a prompt which opens the function `name`.
+    """Return the program that an output makes of a prompt which opens the function `name`.
 
     What a model thinks aloud before it answers is left out, as lm-eval does.
 
@@ -128,7 +128,7 @@ def _again(prompt: str, written: str, name: str) -> Iterator[str]:
 
 
 def is_python(source: str) -> bool:
-    """Whether a text is a Python program, by its syntax."""
+    """Return whether a text is a Python program, by its syntax."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

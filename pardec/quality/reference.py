@@ -23,7 +23,7 @@ class ReferenceMetric(Metric):
 
     @abstractmethod
     def scorer(self, sentence: bool) -> Any:
-        """A new sacrebleu metric, for single sentences or for the corpus."""
+        """Return a new sacrebleu metric, for single sentences or for the corpus."""
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
         texts = [row["text"] for row in outputs]

@@ -17,7 +17,7 @@ KEYS = ("id", "task", "prompt", "answer", "text")
 
 
 def read_outputs(path: str | Path, task: str | None = None) -> list[dict]:
-    """Outputs of outputs.jsonl.
+    """Return outputs of outputs.jsonl.
 
     Raises:
         UserError: missing or damaged, no output at all, or an output of another task than `task`.
@@ -68,7 +68,7 @@ def score_outputs(outputs: Sequence[dict], metrics: Sequence[str], context: Cont
 
 
 def _measured(metric: Metric, outputs: Sequence[dict], context: Context) -> dict[str, Any]:
-    """The metric's result, or none with its status and reason."""
+    """Return the metric's result, or none with its status and reason."""
     unheard = next((context.missing[need] for need in sorted(metric.needs) if need in context.missing), None)
     try:
         if unheard is None:
@@ -83,7 +83,7 @@ def _measured(metric: Metric, outputs: Sequence[dict], context: Context) -> dict
 
 
 def _lost(outputs: Sequence[dict]) -> dict[str, Any]:
-    """Prompts without an output: each with its status and reason."""
+    """Return prompts without an output: each with its status and reason."""
     lost = [row for row in outputs if row.get("status", "ok") != "ok"]
     return {"lost": [{key: row[key] for key in ("id", "status", "reason")} for row in lost]}
 

@@ -51,7 +51,7 @@ class UnitTests(Metric):
 
 
 def program(prompt: str, text: str, tests: str) -> str:
-    """The prompt completed by `text`, and its tests called.
+    """Return the prompt completed by `text`, and its tests called.
 
     Raises:
         UserError: the prompt opens no function.
@@ -67,7 +67,7 @@ def program(prompt: str, text: str, tests: str) -> str:
 
 
 def passes(source: str) -> bool:
-    """Whether `source` runs to its end within the limits; a program that leaves before that has failed."""
+    """Return whether `source` runs to its end within the limits; a program that leaves before that has failed."""
     reached = secrets.token_hex(16)
     run = "import os; exec(compile(open('program.py', encoding='utf-8').read(), 'program.py', 'exec'), {}); "
     run += f"os.write(1, b'{reached}')"

@@ -22,7 +22,7 @@ Generate = Callable[[GenerationSettings, Sequence[str]], list[str]]
 
 
 def written(row: dict, shots: Sequence[dict]) -> str:
-    """The prompt of one question behind solved ones."""
+    """Return the prompt of one question behind solved ones."""
     solved = [SHOT.format(prompt=shot["prompt"], answer=f" {shot['answer']}") for shot in shots]
     return "\n\n".join([*solved, SHOT.format(prompt=row["prompt"], answer="")])
 
@@ -58,7 +58,7 @@ def verify(
 
 
 def agrees(text: str, expected: str) -> bool:
-    """Whether an output gives what its authors published: a number as its answer, or a text in whole words."""
+    """Return whether an output gives what its authors published: a number as its answer, or a text in whole words."""
     try:
         float(expected)
     except ValueError:

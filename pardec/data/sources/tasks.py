@@ -54,7 +54,7 @@ class Tasks(Source):
         return self
 
     def chosen(self) -> dict[str, Task]:
-        """The chosen tasks by name, in the registry's order."""
+        """Return the chosen tasks by name, in the registry's order."""
         settings = {name: getattr(self.tasks, name) for name in TASKS}
         return {name: TASKS.load(name)(chosen) for name, chosen in settings.items() if chosen is not None}
 

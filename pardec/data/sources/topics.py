@@ -98,7 +98,7 @@ class Topics(Source):
         return [row for prompt, row in rows.items() if prompt in kept]
 
     def _window(self, document: Document, start: int, rng: Random) -> tuple[str, str, int] | None:
-        """Prompt, answer and the first piece after them; None where the document ends too soon.
+        """Return prompt, answer and the first piece after them; None where the document ends too soon.
 
         Too soon is before half of an answer's tokens."""
         target = rng.randint(self.prompt_min, self.prompt_max)
@@ -122,14 +122,14 @@ class Document:
             self.sums.append(self.sums[-1] + len(tokenizer.encode(piece)))
 
     def tokens(self, start: int, stop: int) -> int:
-        """Tokens of pieces start..stop-1."""
+        """Return the tokens of pieces start..stop-1."""
         return self.sums[stop] - self.sums[start]
 
     def text(self, start: int, stop: int) -> str:
         return "".join(self.pieces[start:stop])
 
     def reach(self, start: int, tokens: int) -> int:
-        """The greatest `stop` for which pieces start..stop-1 have at most `tokens` tokens."""
+        """Return the greatest `stop` for which pieces start..stop-1 have at most `tokens` tokens."""
         stop = start
         while stop < len(self.pieces) and self.tokens(start, stop + 1) <= tokens:
             stop += 1
@@ -162,7 +162,7 @@ def split_documents(documents: dict[str, str], seed: int, share: float) -> tuple
 
 
 def paragraphs(text: str) -> list[str]:
-    """Paragraphs without underlines; lines of prose joined by one space, indented ones (code) kept."""
+    """Return the paragraphs without underlines; lines of prose joined by one space, indented ones (code) kept."""
     parts = []
     for block in re.split(r"\n\s*\n", text):
         lines = [line.rstrip() for line in block.split("\n")]

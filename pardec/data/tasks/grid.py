@@ -41,7 +41,7 @@ class GridSettings(Settings):
         return self
 
     def sizes(self):
-        """Every (height, width) within the bounds, in ascending order."""
+        """Return every (height, width) within the bounds, in ascending order."""
         sides = range(self.min_side, self.max_side + 1)
         return ((h, w) for h in sides for w in sides if self.min_cells <= h * w <= self.max_cells)
 

@@ -111,7 +111,7 @@ class Residual(Rule):
     def _round(
         self, tree: Tree, left: Tensor, child: Tensor, considered: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """One candidate at every node: where it is accepted [B, 1 + n], and what remains [B, 1 + n, V]."""
+        """Return one candidate at every node: where it is accepted [B, 1 + n], and what remains [B, 1 + n, V]."""
         index = (child - 1).clamp(min=0)
         token = tree.tokens.gather(1, index) if tree.size else torch.zeros_like(child)
         if tree.exists is not None:

@@ -80,7 +80,7 @@ class Draft:
         return self.probabilities.gather(-1, self.tokens[..., None])[..., 0]
 
     def with_hints(self, hints: Hints) -> Draft:
-        """The same with the hints' tokens in place; they were not drawn, so their distribution is one point."""
+        """Return the same with the hints' tokens in place; they were not drawn, so their distribution is one point."""
         size = len(self)
         where, tokens = hints.where[:, :size], hints.tokens[:, :size]
         distributions = self.distributions
@@ -90,7 +90,7 @@ class Draft:
         return Draft(torch.where(where, tokens, self.tokens), self.logits, distributions)
 
     def cut(self, size: int) -> Draft:
-        """The first `size` slots."""
+        """Return the first `size` slots."""
         if size >= len(self):
             return self
         parts = (self.logits, self.distributions, self._probabilities)
@@ -166,7 +166,7 @@ class Drafter(Strategy):
     """Whether it can draft a block with some of its features dropped."""
 
     def taps(self, companion: Any) -> tuple[int, ...] | None:
-        """Layers of the target whose hidden states it wants to see."""
+        """Return the layers of the target whose hidden states it wants to see."""
         return None
 
     @abstractmethod

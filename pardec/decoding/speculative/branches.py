@@ -126,7 +126,7 @@ class TreeLite(Proposal):
         return self._refined(draft, context, tokens, parents, heads, branches, top.values)
 
     def _refined(self, draft, context, tokens, parents, heads, branches, probabilities) -> Tree:
-        """The same with one more branch behind the most probable alternative, drafted with that one in the
+        """Return the same with one more branch behind the most probable alternative, drafted with that one in the
         block."""
         device, count = tokens.device, len(draft)
         prefix = probabilities[..., 0].log().cumsum(1) - probabilities[..., 0].log()

@@ -86,7 +86,7 @@ class DFlash(Drafter):
         return logits
 
     def _pass(self, view: View, count: int, hints: Hints | None, context: Tensor | None) -> Tensor:
-        """Logits [B, count, V] of the slots behind the anchor."""
+        """Return logits [B, count, V] of the slots behind the anchor."""
         count = min(count, self._room(view))
         table = self.target.embedding
         anchor = torch.nn.functional.embedding(view.anchor, table)
@@ -247,7 +247,7 @@ class Small(Drafter):
         return torch.tensor(rows, device=view.anchor.device)
 
     def _step(self, view: View, tokens: Tensor, slot: int) -> Tensor:
-        """Logits [B, 1, V] of what follows `tokens`, whose last stands `slot` columns behind the anchor."""
+        """Return logits [B, 1, V] of what follows `tokens`, whose last stands `slot` columns behind the anchor."""
         width, last = tokens.shape[1], slice(-1, None)
         first = not any(self.held)
         if view.single or (first and slot == 0):

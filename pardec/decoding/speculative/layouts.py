@@ -17,7 +17,7 @@ models = lazy("pardec.models.architectures.attention")
 
 
 def tree_of_one(shape: Shape, length: int, limit: int) -> Layout:
-    """Layout of a tree behind `length` columns of the only row, which has no padding.
+    """Return the layout of a tree behind `length` columns of the only row, which has no padding.
 
     limit: positions the model has; nodes that do not exist may lie behind them.
     """
@@ -28,7 +28,7 @@ def tree_of_one(shape: Shape, length: int, limit: int) -> Layout:
 
 
 def part_of_one(shape: Shape, length: int, limit: int, first: int, stop: int) -> Layout:
-    """Layout of the nodes first..stop-1 of that tree; those before them are in the cache already."""
+    """Return the layout of the nodes first..stop-1 of that tree; those before them are in the cache already."""
     mask = shape.mask[:, first:stop, :stop]
     before = mask.new_ones(1, stop - first, length)
     positions = (shape.depths[:, first:stop] + length).clamp(max=limit - 1)
@@ -44,7 +44,7 @@ def tree_of_many(
     first: int = 0,
     stop: int | None = None,
 ) -> Layout:
-    """Layout of the trees of rows of unequal length, or of their nodes first..stop-1.
+    """Return the layout of the trees of rows of unequal length, or of their nodes first..stop-1.
 
     starts: [B, 1] long, columns of each row before its anchor; longest: the most of them. pad: [B] long or
     None. limit: positions the model has (finished rows may run past them; their output is not read).
@@ -94,7 +94,7 @@ def block_of_many(
 
 
 def widened(layout: Layout, extra: int, limit: int) -> Layout:
-    """The layout with `extra` columns behind the last of each row, which nothing else attends to and which
+    """Return the layout with `extra` columns behind the last of each row, which nothing else attends to and which
     attend to what that last one does. limit: positions the model has."""
     steps = torch.arange(1, extra + 1, device=layout.positions.device)
     positions = torch.cat([layout.positions, layout.positions[:, -1:] + steps], 1).clamp(max=limit - 1)

@@ -90,7 +90,7 @@ class Candidates(Proposal):
         return tree
 
     def _blocks(self, table: list[list[float]], tokens: list[int], depth: int) -> list[list[int]]:
-        """Blocks of one row: the draft itself, then the others, best first. table: for each slot log
+        """Return blocks of one row: the draft itself, then the others, best first. table: for each slot log
         probabilities, then ids."""
         settings, choices = self.settings, []
         for slot in range(depth):
@@ -106,7 +106,7 @@ class Candidates(Proposal):
 
 
 def trie(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
-    """Parents (0 is the anchor) and tokens of the blocks, common beginnings once."""
+    """Return parents (0 is the anchor) and tokens of the blocks, common beginnings once."""
     known: dict[tuple[int, int], int] = {}
     parents, tokens = [], []
     for block in blocks:
@@ -122,7 +122,7 @@ def trie(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
 
 
 def forest(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
-    """The same without sharing, each block a run of nodes."""
+    """Return the same without sharing, each block a run of nodes."""
     parents, tokens = [], []
     for block in blocks:
         first = len(tokens)
@@ -132,7 +132,7 @@ def forest(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
 
 
 def _together(made: list[tuple[list[int], list[int]]], device) -> Tree:
-    """Trees of rows, the smaller filled up with nodes that do not exist."""
+    """Return trees of rows, the smaller filled up with nodes that do not exist."""
     size = max(len(tokens) for _, tokens in made)
     shapes = [shape_of((*parents, *[0] * (size - len(parents))), str(device)) for parents, _ in made]
     tokens = torch.tensor([row + [0] * (size - len(row)) for _, row in made], device=device, dtype=torch.long)
@@ -201,7 +201,7 @@ class Rounds(Proposal):
         return Tree(shape_of(parents, device), torch.cat(tokens, 1), torch.cat(distributions, 1))
 
     def _later(self, draft: Draft, context: DraftContext) -> Tensor:
-        """The distribution [B, n, V] of the later rounds, before anything is taken out."""
+        """Return the distribution [B, n, V] of the later rounds, before anything is taken out."""
         settings = self.settings
         if settings.source in ("same", "branch"):
             return draft.distributions
@@ -218,7 +218,7 @@ class Rounds(Proposal):
 
 
 def _without(distribution: Tensor, offered: list[Tensor]) -> Tensor:
-    """The distribution without the tokens already offered; itself where nothing else would be left."""
+    """Return the distribution without the tokens already offered; itself where nothing else would be left."""
     taken = distribution.scatter(-1, torch.stack(offered, -1), 0.0)
     total = taken.sum(-1, keepdim=True)
     return torch.where(total > 0, taken / total.clamp(min=1e-300), distribution)

@@ -24,7 +24,7 @@ class Averages:
         self._into(self.seconds, index, 1.0 if outcome.seconds is None else outcome.seconds)
 
     def score(self, index: int) -> float | None:
-        """Tokens a second."""
+        """Return tokens a second."""
         if self.tau[index] is None:
             return None
         return self.tau[index] / max(self.seconds[index], 1e-9)
@@ -35,7 +35,7 @@ class Averages:
 
 
 def nearest(sizes: tuple[int, ...], block: int) -> int:
-    """The index of the size nearest to `block`."""
+    """Return the index of the size nearest to `block`."""
     return min(range(len(sizes)), key=lambda index: abs(sizes[index] - block))
 
 
@@ -154,7 +154,7 @@ class Ewma(Schedule):
         return max(known, key=self.averages.score, default=self.at)
 
     def _neighbour(self) -> int:
-        """The next size up and the next down in turn."""
+        """Return the next size up and the next down in turn."""
         up = (self.cycles // self.settings.probe_every) % 2
         wanted = self.at + 1 if up else self.at - 1
         return wanted if 0 <= wanted < len(self.sizes) else self.at + (-1 if up else 1)
@@ -217,7 +217,7 @@ class BreakEven(Schedule):
             self.changes += self.at != before
 
     def _choice(self) -> int:
-        """The last size whose margin over the one before pays."""
+        """Return the last size whose margin over the one before pays."""
         chosen = 0
         for index in range(1, len(self.sizes)):
             if self._seconds(index) is None or self._seconds(chosen) is None:
@@ -230,7 +230,7 @@ class BreakEven(Schedule):
         return chosen
 
     def expected(self, block: int) -> float:
-        """tau of a block by the shares seen; it takes the last two to guess on."""
+        """Return tau of a block by the shares seen; it takes the last two to guess on."""
         total, last, ratio = 1.0, 1.0, 1.0
         for place in range(block - 1):
             share = self.reached[place]

@@ -114,7 +114,7 @@ def inner(config: BackboneConfig) -> dict[str, list[str]]:
 
 
 def shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
-    """Every weight of a checkpoint of this shape: name to shape."""
+    """Return every weight of a checkpoint of this shape: name to shape."""
     hidden, mlp = config.hidden, config.mlp
     query, key = config.heads * config.head_dim, config.kv_heads * config.head_dim
     rows = {"embedding": config.vocab_size, "head": 0 if config.tied else config.vocab_size}
@@ -164,8 +164,7 @@ def split(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]
 
 
 def fuse(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
-    """Weights under Llama's names as ours; takes them out of `state`, so that two copies of all never
-    exist."""
+    """Return weights under Llama's names as ours; takes them out of `state`, so that two copies of all never exist."""
     found = {ours: state.pop(theirs) for ours, theirs in OUTER.items() if theirs in state}
     for layer in range(config.layers):
         for ours, parts in inner(config).items():

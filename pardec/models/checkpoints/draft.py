@@ -70,7 +70,7 @@ def split(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fuse(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under the published names as ours."""
+    """Return weights under the published names as ours."""
     found = {ours: state[theirs] for ours, theirs in OUTER.items()}
     layers = {name.split(".")[1] for name in state if name.startswith("layers.")}
     for layer in layers:

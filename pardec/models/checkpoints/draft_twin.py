@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def transformers_draft(model: DraftModel) -> PreTrainedModel:
-    """The draft's weights in the one block-drafting model that transformers 5.23 has, of the same architecture, for
-    `generate(assistant_model=..., speculation_type="dflash")`; on the same device and in the same precision.
+    """Return the draft's weights in the one block-drafting model that transformers 5.23 has, of the same architecture,
+    for `generate(assistant_model=..., speculation_type="dflash")`; on the same device and in the same precision.
 
     Raises:
         UserError: the draft has no norms of queries and keys, which that model always has.

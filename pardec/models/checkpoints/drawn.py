@@ -13,7 +13,7 @@ from pardec.models.architectures.base import LanguageModel
 
 
 def is_drawn(folder: str | Path) -> bool:
-    """Whether the model in `folder` has random weights: its config.json says so, and no quality means
+    """Return whether the model in `folder` has random weights: its config.json says so, and no quality means
     anything."""
     return read_json(Path(folder) / "config.json").get("weights") == "random"
 
@@ -21,7 +21,7 @@ def is_drawn(folder: str | Path) -> bool:
 def draw_model(
     kind: type[LanguageModel], folder: str | Path, config: Any, device: str, dtype: torch.dtype
 ) -> LanguageModel:
-    """A model of this class and shape with weights drawn on `device` from the folder's seed.
+    """Return a model of this class and shape with weights drawn on `device` from the folder's seed.
 
     The same seed gives the same weights on one kind of device and precision, not across them.
 

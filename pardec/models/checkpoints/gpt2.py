@@ -66,7 +66,7 @@ class GPT2Checkpoint(Checkpoint):
 
 
 def read_config(folder: str | Path) -> GPT2Config:
-    """The shape of the GPT-2 in `folder`.
+    """Return the shape of the GPT-2 in `folder`.
 
     Raises:
         UserError: a config.json that is missing, damaged, or of another kind of model.
@@ -77,7 +77,7 @@ def read_config(folder: str | Path) -> GPT2Config:
 
 
 def shapes(model: GPT2) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Every weight of a checkpoint under its published name: our name, and its shape there."""
+    """Return every weight of a checkpoint under its published name: our name, and its shape there."""
     outer = {"embedding": f"{ROOT}wte.weight", "positions": f"{ROOT}wpe.weight", "head": "lm_head.weight"}
     outer |= {f"norm.{kind}": f"{ROOT}ln_f.{kind}" for kind in ("weight", "bias")}
     found = {}

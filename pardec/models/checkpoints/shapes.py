@@ -135,7 +135,7 @@ POSITIONS = {"llada": "max_sequence_length", "gpt2": "n_positions"}
 
 
 def shape(name: str, layers: int | None = None, max_positions: int | None = None) -> Values:
-    """The config.json of the published model `name`, with other layers or positions if asked.
+    """Return the config.json of the published model `name`, with other layers or positions if asked.
 
     Raises:
         UserError: no such name; the message lists the nearest and all that exist.

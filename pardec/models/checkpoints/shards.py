@@ -10,7 +10,7 @@ from pardec.common.files import read_json
 
 
 def shard_names(index: Path) -> list[str]:
-    """The files that an index of weights names.
+    """Return the files that an index of weights names.
 
     Raises:
         UserError: it is no such index, or names a file outside of its folder.

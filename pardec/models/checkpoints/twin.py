@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def transformers_twin(model: LanguageModel) -> PreTrainedModel:
-    """The model as a LlamaForCausalLM, Qwen2ForCausalLM or Qwen3ForCausalLM on the same device and in the same
+    """Return the model as a LlamaForCausalLM, Qwen2ForCausalLM or Qwen3ForCausalLM on the same device and in the same
     precision, in evaluation mode.
 
     Raises:

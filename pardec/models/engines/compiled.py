@@ -46,7 +46,7 @@ def refuse_platform(device: str) -> None:
 
 
 def compiler(run: Callable, device: str) -> Callable:
-    """`run` as graphs of static shape, each whole: a break, or one shape too many, is an error."""
+    """Return `run` as graphs of static shape, each whole: a break, or one shape too many, is an error."""
     settings = torch._dynamo.config
     settings.recompile_limit = max(settings.recompile_limit, GRAPHS)
     settings.fail_on_recompile_limit_hit = True
@@ -126,7 +126,8 @@ class StaticBackbone(Backbone):
         return x, [part.clone() for part in tapped] if self.on_cuda else tapped
 
     def _layers(self, x, cos, sin, mask, is_causal, pairs, columns, taps):
-        """The layers, all shapes fixed: `columns` [B, T] where the pass writes, None at the start of a cache."""
+        """Return the layers, all shapes fixed: `columns` [B, T] where the pass writes, None at the start of a
+        cache."""
         if columns is None:
             plan = AttentionPlan(mask, is_causal, 0, x.shape[1])
         else:
@@ -165,6 +166,6 @@ def static_view(x: Tensor, plan: AttentionPlan, size: int, padded: bool) -> tupl
 
 
 def refused(error: BaseException) -> bool:
-    """Whether the compiler says that code or shapes are beyond it: unsupported, rather than a fault."""
+    """Return whether the compiler says that code or shapes are beyond it: unsupported, rather than a fault."""
     kinds = ("Unsupported", "FailOnRecompileLimitHit", "RecompileLimitExceeded")
     return type(error).__module__.startswith("torch._dynamo") and type(error).__name__ in kinds

@@ -90,7 +90,7 @@ class StaticDraft(DraftModel):
         pairs: list[Pair],
         columns: Tensor,
     ) -> Tensor:
-        """Normed hidden states [B, k, hidden]; context and its columns padded, all of fixed shape."""
+        """Return normed hidden states [B, k, hidden]; context and its columns padded, all of fixed shape."""
         new = context.shape[1]
         writes = [(slice(None, new), columns[:, :new]), (slice(new, None), columns[:, new:])]
         plan = AttentionPlan(mask, filled=pairs[0][0].shape[2], writes=writes)

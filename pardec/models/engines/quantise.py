@@ -39,7 +39,7 @@ class Int8(nn.Module):
         return found if bias is None else found + bias
 
     def dense(self) -> Tensor:
-        """The matrix that it stands for, float32."""
+        """Return the matrix that it stands for, float32."""
         return self.values.float() * self.scale.float()[:, None]
 
 
@@ -63,7 +63,7 @@ class Int4(nn.Module):
         return F.linear(x, self._weight(x.dtype), bias)
 
     def dense(self) -> Tensor:
-        """The matrix that it stands for, float32."""
+        """Return the matrix that it stands for, float32."""
         return self._weight(torch.float32)
 
     def _weight(self, dtype: torch.dtype) -> Tensor:
@@ -76,7 +76,7 @@ KINDS = {"int8": Int8, "int4": Int4}
 
 
 def quantise(model: LanguageModel, kind: Literal["int8", "int4"]) -> LanguageModel:
-    """`model` with the matrices of its layers replaced, one by one, so that no second copy of all exists.
+    """Return `model` with the matrices of its layers replaced, one by one, so that no second copy of all exists.
 
     Raises:
         UserError: an unknown kind, a model that is no backbone, or one with an odd number of inputs in int4.

@@ -45,7 +45,7 @@ class ForeignSettings(Settings):
 
 
 def survey(folder: Path) -> list[Path]:
-    """The checkpoint's files, sorted by name.
+    """Return the checkpoint's files, sorted by name.
 
     Raises:
         UserError: no such folder, no config.json, no safetensors (pickled weights are refused), a shard
@@ -76,7 +76,7 @@ def survey(folder: Path) -> list[Path]:
 
 
 def taken(folder: Path) -> list[Path]:
-    """The files of `folder` that belong to a checkpoint, sorted by name."""
+    """Return the files of `folder` that belong to a checkpoint, sorted by name."""
     return sorted(
         {
             path

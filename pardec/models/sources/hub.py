@@ -81,7 +81,7 @@ def locked(lock: Path, settings: HubSettings) -> dict[str, str]:
 
 
 def cached(settings: HubSettings, expected: dict[str, str]) -> Path | None:
-    """The commit's folder in the local cache if it holds every expected file; asks no network."""
+    """Return the commit's folder in the local cache if it holds every expected file; asks no network."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     if not expected:

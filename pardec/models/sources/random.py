@@ -115,13 +115,13 @@ class RandomSettings(Settings):
         return self.head_dim or self.hidden // self.heads
 
     def config_json(self) -> dict[str, Any]:
-        """The content of config.json, weights apart."""
+        """Return the content of config.json, weights apart."""
         if self.shape is not None:
             return shape(self.shape, self.layers, self.max_positions)
         return config_json(self.config())
 
     def config(self) -> BackboneConfig:
-        """The shape that its own keys say, as a backbone's configuration."""
+        """Return the shape that its own keys say, as a backbone's configuration."""
         names = (
             "vocab_size", "hidden", "layers", "heads", "mlp", "tied", "rope_theta",
             "norm_eps", "bos_id", "eos_id", "pad_id", "mask_id", "family",
@@ -136,12 +136,13 @@ class RandomSettings(Settings):
 
 
 def words(config: dict[str, Any]) -> int:
-    """Rows of the embedding that config.json describes."""
+    """Return the rows of the embedding that config.json describes."""
     return config.get("embedding_size") or config["vocab_size"]
 
 
 def tokenizer_files(file: Path) -> dict[str, Path]:
-    """A tokenizer's file and those beside it that belong to it, by the names that a model's folder gives them."""
+    """Return a tokenizer's file and those beside it that belong to it, by the names that a model's folder gives
+    them."""
     beside = {name: file.with_name(name) for name in BESIDE_TOKENIZER}
     return {"tokenizer.json": file, **{name: path for name, path in beside.items() if path.is_file()}}
 

@@ -28,7 +28,7 @@ class Batch:
     rows: Tensor | None = None
 
     def to(self, device: str) -> Batch:
-        """The same rows with all tensors on `device`."""
+        """Return the same rows with all tensors on `device`."""
         pad, rows = (None if one is None else one.to(device) for one in (self.pad, self.rows))
         return Batch(self.tokens.to(device), pad, self.start, self.lengths.to(device), self.source, rows)
 
@@ -91,7 +91,7 @@ class AnswerRows:
         self._order = torch.empty(0, dtype=torch.long)
 
     def draw(self, size: int, generator: Generator) -> list[Batch]:
-        """The next `size` rows, without the columns that are padding in all of them."""
+        """Return the next `size` rows, without the columns that are padding in all of them."""
         while len(self._order) < size:
             self._order = torch.cat([self._order, self._pass(size, generator)])
         rows, self._order = self._order[:size], self._order[size:]
@@ -102,7 +102,7 @@ class AnswerRows:
         return [Batch(tokens, padding, self.start - spare, self.lengths[rows], self, rows)]
 
     def _pass(self, size: int, generator: Generator) -> Tensor:
-        """All rows in a new order; by length, those that fill whole batches."""
+        """Return all rows in a new order; by length, those that fill whole batches."""
         order = torch.randperm(len(self.tokens), generator=generator)
         if not self.by_length or len(order) < size:
             return order
@@ -129,7 +129,7 @@ class TextRows:
         self.tokens = torch.tensor([passage + [0] * (longest - len(passage)) for passage in kept])
 
     def draw(self, size: int, generator: Generator) -> list[Batch]:
-        """`size` passages of one length: that of a passage drawn at random, to which longer ones are cut.
+        """Return `size` passages of one length: that of a passage drawn at random, to which longer ones are cut.
 
         So no row is padded, and short passages are not lost.
         """

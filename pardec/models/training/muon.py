@@ -57,7 +57,7 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _moved(self, parameter: Tensor, momentum: float) -> Tensor:
-        """The running mean of the parameter's gradients, moved on by the newest."""
+        """Return the running mean of the parameter's gradients, moved on by the newest."""
         state = self.state[parameter]
         if not state:
             state["mean"] = torch.zeros_like(parameter.grad)
@@ -66,8 +66,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """The nearest orthogonal matrices, roughly: [n, rows, columns] to the same shape, with the singular vectors of
-    each and singular values between about 0.7 and 1.2 (Newton-Schulz)."""
+    """Return the nearest orthogonal matrices, roughly: [n, rows, columns] to the same shape, with the singular vectors
+    of each and singular values between about 0.7 and 1.2 (Newton-Schulz)."""
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices

@@ -88,7 +88,7 @@ class OptimiserSettings(Settings):
     """Share of all steps after which the rates begin to fall linearly to zero."""
 
     def rate(self, step: int, steps: int) -> float:
-        """The factor on both learning rates at `step` (from 0) of `steps`."""
+        """Return the factor on both learning rates at `step` (from 0) of `steps`."""
         rise = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
         fall = (steps - step) / max(steps * (1 - self.hold_share), 1e-9)
         return rise * min(1.0, fall)

@@ -18,7 +18,7 @@ BEYOND = 8
 
 
 def choose_places(lengths: Tensor, count: int, width: int, generator: Generator) -> Tensor:
-    """Distinct canvas positions, ascending, [B, n] long, n the least of `count`, `width` and the longest span.
+    """Return distinct canvas positions, ascending, [B, n] long, n the least of `count`, `width` and the longest span.
 
     lengths: [B] long, tokens of each answer. width: positions of the canvas. A row's span is its answer and
     an eighth more; positions are drawn evenly from it, and from behind it only where it has fewer than n.
@@ -31,7 +31,7 @@ def choose_places(lengths: Tensor, count: int, width: int, generator: Generator)
 
 
 def shown_tokens(batch: Batch, subset: int | None) -> int:
-    """Tokens of `batch` that are run: its prompts, and at most `subset` of each canvas (null: all)."""
+    """Return tokens of `batch` that are run: its prompts, and at most `subset` of each canvas (null: all)."""
     rows, width = batch.tokens.shape
     canvas = width - batch.start
     return rows * (batch.start + (canvas if subset is None else min(subset, canvas)))

@@ -26,7 +26,7 @@ class Format(ABC):
     @classmethod
     @abstractmethod
     def read(cls, values: Values, where: str) -> Config:
-        """The shape that config.json describes.
+        """Return the shape that config.json describes.
 
         Raises:
             UserError: a key is missing, or the model needs what a backbone does not have; names the key.
@@ -39,12 +39,12 @@ class Format(ABC):
 
     @classmethod
     def name(cls, llama: str) -> str:
-        """The format's name of the weight that a Llama checkpoint calls `llama`."""
+        """Return the format's name of the weight that a Llama checkpoint calls `llama`."""
         return llama
 
 
 def reading(read: Callable[[type, Values, str], Config]) -> Any:
-    """A `read` that names the key which config.json lacks, and refuses values of no use with one message."""
+    """Return a `read` that names the key which config.json lacks, and refuses values of no use with one message."""
 
     def checked(cls: type, values: Values, where: str) -> Config:
         try:
@@ -119,7 +119,7 @@ def check_id(key: str, index: Any, vocab_size: int, where: str | Path) -> None:
 
 
 def head_width(values: Values, hidden: int, heads: int, where: str) -> int:
-    """The width of a head: `head_dim` of config.json, or the hidden size shared among the heads.
+    """Return the width of a head: `head_dim` of config.json, or the hidden size shared among the heads.
 
     Raises:
         UserError: there is no `head_dim`, and the heads do not divide the hidden size.
@@ -150,10 +150,10 @@ def refuse(values: Values, where: str, wanted: dict[str, tuple[Any, ...]]) -> No
 
 
 def first(ids: int | list[int] | None) -> int | None:
-    """An id where config.json gives one or a list of several."""
+    """Return an id where config.json gives one or a list of several."""
     return next(iter(ids), None) if isinstance(ids, list) else ids
 
 
 def further(ids: int | list[int] | None) -> tuple[int, ...]:
-    """The ids after the first where config.json gives a list."""
+    """Return the ids after the first where config.json gives a list."""
     return tuple(ids[1:]) if isinstance(ids, list) else ()

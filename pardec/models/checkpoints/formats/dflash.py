@@ -85,8 +85,8 @@ class DFlash(Format):
 
 
 def tapped_layers(target_layers: int, count: int) -> tuple[int, ...]:
-    """`count` layers of the target, evenly from its 2nd to its 3rd-last, as published drafts without an explicit
-    list have them; all layers of a target with no more than that."""
+    """Return `count` layers of the target, evenly from its 2nd to its 3rd-last, as published drafts without an
+    explicit list have them; all layers of a target with no more than that."""
     first, last = 1, target_layers - 3
     if last - first + 1 < count:
         return tuple(range(target_layers))

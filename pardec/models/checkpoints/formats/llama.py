@@ -57,7 +57,7 @@ class Llama(Format):
 
 
 def backbone(values: Values, where: str, eps: float = 1e-6, **changes) -> BackboneConfig:
-    """A config.json in the names that Llama and its descendants share.
+    """Return a config.json in the names that Llama and its descendants share.
 
     eps: what their class takes where `rms_norm_eps` is absent. changes: what the descendant knows itself.
 

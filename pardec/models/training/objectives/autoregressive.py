@@ -50,7 +50,7 @@ class Autoregressive(Family):
         return shown_tokens(batch, self.settings.subset)
 
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
-        """Mean cross entropy, in nats, of the answers' tokens up to the first end-of-sequence token.
+        """Return the mean cross entropy, in nats, of the answers' tokens up to the first end-of-sequence token.
 
         Rows are moved to the left edge, so that no padding stands before them and the causal mask alone
         suffices.
@@ -69,7 +69,7 @@ class Autoregressive(Family):
         return torch.nn.functional.cross_entropy(logits[learned], tokens[:, first:last][learned])
 
     def _subset_loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
-        """The same at some positions only: the answer's first token, and those that follow the ones shown."""
+        """Return the same at some positions only: the answer's first token, and those that follow the ones shown."""
         start = batch.start
         prompt, answer = batch.tokens[:, :start], batch.tokens[:, start:]
         places = choose_places(batch.lengths - 1, self.settings.subset, answer.shape[1] - 1, generator)
@@ -85,7 +85,7 @@ class Autoregressive(Family):
 
 
 def guess(tokens: Tensor, words: int, share: float, generator: Generator) -> Tensor:
-    """Rows of `tokens` [B, n], a `share` of them replaced: half of those by one random token over and over,
+    """Return the rows of `tokens` [B, n], a `share` of them replaced: half of those by one random token over and over,
     half by a random token at each position. words: size of the vocabulary."""
     rows, size = tokens.shape
     drawn = torch.randint(words, (rows, size), generator=generator).to(tokens.device)

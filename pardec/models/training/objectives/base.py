@@ -47,7 +47,7 @@ class Family(ABC):
     def build(
         self, settings: TrainSettings, tokenizer: TextTokenizer, teachers: dict[str, nn.Module]
     ) -> LanguageModel:
-        """A model of this family, its weights not yet drawn.
+        """Return a model of this family, its weights not yet drawn.
 
         It has `config`, `info` and `initialise(generator)`; matrices of modules called `layers` are optimised by
         Muon, the rest by AdamW.
@@ -66,10 +66,10 @@ class Family(ABC):
         return read_rows(folder, tokenizer, settings.canvas, settings.group_by_length)
 
     def shown(self, batch: Batch) -> int:
-        """Tokens of a batch that the model is shown: all of them, unless the objective leaves some out."""
+        """Return tokens of a batch that the model is shown: all of them, unless the objective leaves some out."""
         return batch.tokens.numel()
 
     @abstractmethod
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
-        """The mean loss of a batch, in nats, on the batch's device. Every random choice comes from `generator`, a
-        generator of the CPU: choices are the same on every device."""
+        """Return the mean loss of a batch, in nats, on the batch's device. Every random choice comes from `generator`,
+        a generator of the CPU: choices are the same on every device."""

@@ -84,7 +84,8 @@ class Draft(Family):
     def build(
         self, settings: TrainSettings, tokenizer: TextTokenizer, teachers: dict[str, nn.Module]
     ) -> DraftModel:
-        """
+        """Return a draft of this family for the target, its weights not drawn yet.
+
         Raises:
             UserError: a width that is not the target's, layers that it does not have, or no mask token.
         """
@@ -151,7 +152,7 @@ class Draft(Family):
         )
 
     def loss(self, model: DraftModel, batch: Batch, generator: Generator) -> Tensor:
-        """Weighted mean cross entropy, in nats, of the tokens behind random anchors."""
+        """Return the weighted mean cross entropy, in nats, of the tokens behind random anchors."""
         from pardec.models.architectures.attention import Layout
 
         size, count = self.settings.block, self.settings.anchors

@@ -67,7 +67,7 @@ class RenderRows:
         self.chances = [count / count.sum() for count in counts]
 
     def draw(self, size: int, generator: Generator) -> list[RenderBatch]:
-        """`size` conditions of each level."""
+        """Return `size` conditions of each level."""
         found = []
         for level, table in enumerate(self.tables):
             often = torch.multinomial(self.chances[level], size, True, generator=generator)
@@ -130,7 +130,7 @@ class RendererFamily(Family):
         return RenderRows(first, tables, (often + 1e-3, inner + 1e-3), self.settings.frequent), None
 
     def loss(self, model: Renderer, batch: RenderBatch, generator: Generator) -> Tensor:
-        """Mean cross entropy of all slots, in nats, plus the weighted loss of the energy."""
+        """Return the mean cross entropy of all slots, in nats, plus the weighted loss of the energy."""
         level = batch.level
         noisy, time = self._noise(model, batch, generator)
         logits = model(noisy, batch.conditions, level, time)
@@ -158,7 +158,8 @@ class RendererFamily(Family):
         return torch.where(hidden.to(device), noise, batch.tokens), time.to(device)
 
     def _contrast(self, model: Renderer, batch: RenderBatch, written: Tensor, generator: Generator) -> Tensor:
-        """Cross entropy of picking the right expansion among hard negatives; a negative that is right counts not."""
+        """Return the cross entropy of picking the right expansion among hard negatives; a negative that is right counts
+        not."""
         right, level, count = batch.tokens, batch.level, len(batch.tokens)
         wrong = [written, truncated(right), substituted(model, right, level, generator), right.roll(1, 0)]
         options = torch.stack([right, *wrong], 1)
@@ -177,20 +178,20 @@ class RendererFamily(Family):
 
 
 def random_tokens(model: Renderer, shape: tuple, level: int, generator: Generator) -> Tensor:
-    """Tokens that a level writes, drawn uniformly, on the CPU."""
+    """Return tokens that a level writes, drawn uniformly, on the CPU."""
     start, stop = model.config.written(level)
     return torch.randint(start, stop, shape, generator=generator)
 
 
 def truncated(right: Tensor) -> Tensor:
-    """Expansions [N, slots] without their last token."""
+    """Return expansions [N, slots] without their last token."""
     sizes = (right != PAD).sum(-1, keepdim=True)
     places = torch.arange(right.shape[1], device=right.device)
     return torch.where(places == sizes - 1, PAD, right)
 
 
 def substituted(model: Renderer, right: Tensor, level: int, generator: Generator) -> Tensor:
-    """Expansions with one token, drawn at random, replaced by a random one: near neighbours."""
+    """Return expansions with one token, drawn at random, replaced by a random one: near neighbours."""
     sizes = (right != PAD).sum(-1, keepdim=True).clamp(min=1)
     place = (torch.rand(len(right), 1, generator=generator).to(right.device) * sizes).long()
     other = random_tokens(model, right.shape, level, generator).to(right.device)
