@@ -29,18 +29,18 @@ def closure(root: str | Path, script: str, modules: Iterable[str] = ()) -> list[
     time.
     """
     root = Path(root)
-    found = {script}
+    files = {script}
     waiting = [*imports(root, script)]
     for module in modules:
         waiting += _files_of(root, module)
     while waiting:
         path = waiting.pop()
-        if path not in found:
-            found.add(path)
+        if path not in files:
+            files.add(path)
             waiting += imports(root, path)
     if not sys.dont_write_bytecode:
         _remembered(root).save()
-    return sorted(found)
+    return sorted(files)
 
 
 _READER = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]

@@ -34,14 +34,14 @@ def host() -> dict:
 
 def environment() -> dict:
     """Return the versions of Python, torch and the GPU's driver, and the installed packages as a count and one hash."""
-    found = packages()
+    versions = packages()
     facts = {
         "python": platform.python_version(),
         "executable": Path(sys.executable).name,
-        "torch": found.get("torch"),
+        "torch": versions.get("torch"),
         "driver": driver(),
-        "packages": len(found),
-        "packages_sha256": fingerprint(found),
+        "packages": len(versions),
+        "packages_sha256": fingerprint(versions),
     }
     return {key: value for key, value in facts.items() if value is not None}
 
@@ -52,7 +52,7 @@ def packages() -> dict[str, str]:
 
     Read from the names of their folders: opening the metadata of each would cost more than most jobs' own start.
     """
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for folder in sys.path:
         try:
             names = os.listdir(folder or ".")
@@ -61,13 +61,15 @@ def packages() -> dict[str, str]:
         for name in names:
             if name.endswith(".dist-info"):
                 package, _, version = name.removesuffix(".dist-info").rpartition("-")
-                found.setdefault(re.sub(r"[-_.]+", "-", package).lower(), version)
-    return dict(sorted(found.items()))
+                versions.setdefault(re.sub(r"[-_.]+", "-", package).lower(), version)
+    return dict(sorted(versions.items()))
 
 
-def fingerprint(found: dict[str, str]) -> str:
+def fingerprint(versions: dict[str, str]) -> str:
     """Return the SHA-256 over one `name==version` a line, in order of names."""
-    return hashlib.sha256("".join(f"{name}=={found[name]}\n" for name in sorted(found)).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{name}=={versions[name]}\n" for name in sorted(versions)).encode()
+    ).hexdigest()
 
 
 def cpu_name() -> str:
@@ -110,11 +112,11 @@ def driver() -> str | None:
 
 def gpu_names() -> list[str]:
     """Return models of the NVIDIA GPUs that the driver tells of."""
-    found = []
+    models = []
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         stated = re.search(r"^Model:\s*(.+)$", read(str(path)) or "", re.M)
-        found += [stated[1].strip()] if stated else []
-    return found
+        models += [stated[1].strip()] if stated else []
+    return models
 
 
 def may_have_gpu() -> bool:

@@ -43,11 +43,11 @@ class Remembered:
 
     def _read(self) -> dict[str, list[str]]:
         try:
-            found = json.loads(self.path.read_bytes())
+            entries = json.loads(self.path.read_bytes())
         except (OSError, ValueError, RecursionError):
             return {}
-        if not isinstance(found, dict) or len(found) > MOST:
+        if not isinstance(entries, dict) or len(entries) > MOST:
             return {}
-        lists = (value for value in found.values() if isinstance(value, list))
+        lists = (value for value in entries.values() if isinstance(value, list))
         sound = sum(all(isinstance(name, str) for name in names) for names in lists)
-        return found if sound == len(found) else {}
+        return entries if sound == len(entries) else {}

@@ -88,8 +88,8 @@ class Writer:
         most = self.model.info.max_positions
         if len(tokens) + self.new_tokens <= most:
             return None
-        asked = f"{len(tokens)} prompt and {self.new_tokens} new tokens"
-        return ended(prompt, "too_long", f"{asked} exceed the {most} positions of the model")
+        request = f"{len(tokens)} prompt and {self.new_tokens} new tokens"
+        return ended(prompt, "too_long", f"{request} exceed the {most} positions of the model")
 
     def _batch(self, prompts: Sequence[Row], tokens: Sequence[list[int]], chosen: list[int]) -> list[Row]:
         """Return the rows of one batch; where it fails, of each prompt by itself."""
@@ -111,8 +111,8 @@ class Writer:
         decoded = self.decoder.decode(self.model, batch, self.new_tokens)
         checks = self.decoder.check_outputs(self.model, batch) or [None] * len(chosen)
         rows = []
-        for k, output, own in zip(chosen, decoded.tokens.tolist(), checks, strict=True):
+        for k, output, check in zip(chosen, decoded.tokens.tolist(), checks, strict=True):
             text = self.tokenizer.decode(output, prompt=tokens[k])
             row = {**prompts[k], "prompt_ids": tokens[k], "tokens": output, "text": text}
-            rows.append(row if own is None else {**row, "checks": own})
+            rows.append(row if check is None else {**row, "checks": check})
         return rows

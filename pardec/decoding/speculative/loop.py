@@ -118,8 +118,8 @@ class Loop:
             self.agreed,
         )  # fmt: skip
         self.drafts = 0
-        asked = block - 1 if strategies.drafter.whole and count else count
-        draft, context = self._draft(view, asked, count)
+        requested = block - 1 if strategies.drafter.whole and count else count
+        draft, context = self._draft(view, requested, count)
         if len(draft):
             tree = strategies.proposal.pack(draft, context)
         else:

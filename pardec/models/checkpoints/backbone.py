@@ -123,10 +123,10 @@ def shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
         if grid := config.positions.grid:
             rows |= {"positions.rows": grid.rows, "positions.columns": grid.columns}
             rows |= {"positions.right": grid.ends, "positions.below": grid.ends}
-    found: dict[str, tuple[int, ...]] = {
+    weights: dict[str, tuple[int, ...]] = {
         OUTER[name]: (count, hidden) for name, count in rows.items() if count
     }
-    found[OUTER["norm"]] = (hidden,)
+    weights[OUTER["norm"]] = (hidden,)
     of_layer = {
         "self_attn.q_proj": (query, hidden),
         "self_attn.k_proj": (key, hidden),
@@ -144,30 +144,30 @@ def shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
     if config.qk_norm:
         of_layer |= {part: (config.head_dim,) for parts in NORMED.values() for part in parts}
     for layer in range(config.layers):
-        found |= {f"model.layers.{layer}.{name}": shape for name, shape in of_layer.items()}
-    return found
+        weights |= {f"model.layers.{layer}.{name}": shape for name, shape in of_layer.items()}
+    return weights
 
 
 def split(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
     """Our weights under Llama's names, fused matrices taken apart."""
     wanted, of_layer = shapes(config), inner(config)
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name in OUTER:
-            found[OUTER[name]] = tensor
+            weights[OUTER[name]] = tensor
             continue
         _, layer, ours = name.split(".")
         names = [f"model.layers.{layer}.{part}" for part in of_layer[ours]]
         parts = tensor.split([wanted[part][0] for part in names])
-        found |= dict(zip(names, parts, strict=True))
-    return found
+        weights |= dict(zip(names, parts, strict=True))
+    return weights
 
 
 def fuse(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
     """Return weights under Llama's names as ours; takes them out of `state`, so that two copies of all never exist."""
-    found = {ours: state.pop(theirs) for ours, theirs in OUTER.items() if theirs in state}
+    weights = {ours: state.pop(theirs) for ours, theirs in OUTER.items() if theirs in state}
     for layer in range(config.layers):
         for ours, parts in inner(config).items():
             tensors = [state.pop(f"model.layers.{layer}.{part}") for part in parts]
-            found[f"layers.{layer}.{ours}"] = tensors[0] if len(tensors) == 1 else cat(tensors)
-    return found
+            weights[f"layers.{layer}.{ours}"] = tensors[0] if len(tensors) == 1 else cat(tensors)
+    return weights

@@ -57,26 +57,26 @@ class DraftCheckpoint(Checkpoint):
 
 def split(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Our weights under the published names."""
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name in OUTER:
-            found[OUTER[name]] = tensor
+            weights[OUTER[name]] = tensor
             continue
         _, layer, inner = name.split(".")
         parts = INNER[inner]
         for part, piece in zip(parts, tensor.chunk(len(parts)), strict=True):
-            found[f"layers.{layer}.{part}.weight"] = piece
-    return {name: tensor.detach().contiguous() for name, tensor in found.items()}
+            weights[f"layers.{layer}.{part}.weight"] = piece
+    return {name: tensor.detach().contiguous() for name, tensor in weights.items()}
 
 
 def fuse(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return weights under the published names as ours."""
-    found = {ours: state[theirs] for ours, theirs in OUTER.items()}
+    weights = {ours: state[theirs] for ours, theirs in OUTER.items()}
     layers = {name.split(".")[1] for name in state if name.startswith("layers.")}
     for layer in layers:
         for ours, parts in INNER.items():
             names = [f"layers.{layer}.{part}.weight" for part in parts]
             if names[0] in state:
                 tensors = [state[name] for name in names]
-                found[f"layers.{layer}.{ours}"] = tensors[0] if len(tensors) == 1 else cat(tensors)
-    return found
+                weights[f"layers.{layer}.{ours}"] = tensors[0] if len(tensors) == 1 else cat(tensors)
+    return weights

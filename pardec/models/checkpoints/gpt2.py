@@ -80,16 +80,16 @@ def shapes(model: GPT2) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return every weight of a checkpoint under its published name: our name, and its shape there."""
     outer = {"embedding": f"{ROOT}wte.weight", "positions": f"{ROOT}wpe.weight", "head": "lm_head.weight"}
     outer |= {f"norm.{kind}": f"{ROOT}ln_f.{kind}" for kind in ("weight", "bias")}
-    found = {}
+    weights = {}
     for ours, parameter in model.named_parameters():
         shape = tuple(parameter.shape)
         if ours in outer:
-            found[outer[ours]] = (ours, shape)
+            weights[outer[ours]] = (ours, shape)
             continue
         _, layer, part, kind = ours.split(".")
         name = f"{ROOT}h.{layer}.{LAYER[part]}.{kind}"
-        found[name] = (ours, shape[::-1] if _turned(ours) else shape)
-    return found
+        weights[name] = (ours, shape[::-1] if _turned(ours) else shape)
+    return weights
 
 
 def _turned(ours: str) -> bool:

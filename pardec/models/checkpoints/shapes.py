@@ -14,7 +14,7 @@ from pardec.common.errors import UserError
 Values = dict[str, Any]
 
 
-def _llama(hidden: int, mlp: int, layers: int, heads: int, kv_heads: int, **more: Any) -> Values:
+def _llama(hidden: int, mlp: int, layers: int, heads: int, kv_heads: int, **others: Any) -> Values:
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -30,11 +30,11 @@ def _llama(hidden: int, mlp: int, layers: int, heads: int, kv_heads: int, **more
         "bos_token_id": 128_000,
         "eos_token_id": 128_001,
         "tie_word_embeddings": False,
-        **more,
+        **others,
     }
 
 
-def _qwen(kind: str, hidden: int, mlp: int, layers: int, heads: int, kv_heads: int, **more: Any) -> Values:
+def _qwen(kind: str, hidden: int, mlp: int, layers: int, heads: int, kv_heads: int, **others: Any) -> Values:
     return {
         "architectures": [f"{kind.capitalize()}ForCausalLM"],
         "model_type": kind,
@@ -51,13 +51,13 @@ def _qwen(kind: str, hidden: int, mlp: int, layers: int, heads: int, kv_heads: i
         "eos_token_id": 151_643,
         "tie_word_embeddings": False,
         "use_sliding_window": False,
-        **more,
+        **others,
     }
 
 
 def _qwen3(hidden: int, mlp: int, layers: int, heads: int, tied: bool) -> Values:
-    more = {"head_dim": 128, "max_position_embeddings": 40_960, "eos_token_id": 151_645}
-    return _qwen("qwen3", hidden, mlp, layers, heads, 8, tie_word_embeddings=tied, **more)
+    values = {"head_dim": 128, "max_position_embeddings": 40_960, "eos_token_id": 151_645}
+    return _qwen("qwen3", hidden, mlp, layers, heads, 8, tie_word_embeddings=tied, **values)
 
 
 def _gpt2(hidden: int, layers: int, heads: int) -> Values:

@@ -79,19 +79,19 @@ def read_tensors(
         UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong
         shape.
     """
-    found: dict[str, Tensor] = {}
+    weights: dict[str, Tensor] = {}
     files = weight_files(Path(folder))
     for file in files:
         try:
             with safe_open(file, framework="pt", device=device) as handle:
                 kept = [name for name in handle.keys() if not name.endswith(spare)]  # noqa: SIM118
-                found |= {name: handle.get_tensor(name) for name in kept}
+                weights |= {name: handle.get_tensor(name) for name in kept}
         except (SafetensorError, OSError, json.JSONDecodeError, struct.error, ValueError) as error:
             raise UserError(
                 file, f"is not a whole safetensors file ({error})", "produce, copy or fetch it again"
             ) from None
-    check_shapes({name: tuple(tensor.shape) for name, tensor in found.items()}, wanted, files[0])
-    return found
+    check_shapes({name: tuple(tensor.shape) for name, tensor in weights.items()}, wanted, files[0])
+    return weights
 
 
 def check_weights(folder: Path, wanted: dict[str, tuple[int, ...]], spare: tuple[str, ...]) -> None:
@@ -149,10 +149,10 @@ def weight_files(folder: Path) -> list[Path]:
     raise UserError(folder / WEIGHTS, "does not exist", "produce it with `make all`, or give another folder")
 
 
-def check_shapes(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], file: Path) -> None:
-    """Raise UserError unless the weights `found` in `file` (name to shape) are those `wanted`."""
-    missing = [name for name in wanted if name not in found]
-    unknown = [name for name in found if name not in wanted]
+def check_shapes(shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], file: Path) -> None:
+    """Raise UserError unless the names and `shapes` of the weights in `file` are those of `wanted`."""
+    missing = [name for name in wanted if name not in shapes]
+    unknown = [name for name in shapes if name not in wanted]
     packed = next(filter(QUANTISED.search, unknown), None)
     if packed is not None:
         raise UserError(
@@ -176,10 +176,10 @@ def check_shapes(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int,
             "give the config.json that belongs to these weights, or weights without it",
         )
     for name, shape in wanted.items():
-        if found[name] != shape:
+        if shapes[name] != shape:
             raise UserError(
                 file,
-                f"weight {name!r} has shape {list(found[name])}, config.json asks for {list(shape)}",
+                f"weight {name!r} has shape {list(shapes[name])}, config.json asks for {list(shape)}",
                 "give the config.json that belongs to these weights",
             )
 

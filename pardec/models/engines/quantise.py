@@ -35,8 +35,8 @@ class Int8(nn.Module):
         self.register_buffer("scale", scale.to(weight.dtype))
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        found = F.linear(x, self.values.to(x.dtype)) * self.scale
-        return found if bias is None else found + bias
+        output = F.linear(x, self.values.to(x.dtype)) * self.scale
+        return output if bias is None else output + bias
 
     def dense(self) -> Tensor:
         """Return the matrix that it stands for, float32."""

@@ -53,11 +53,11 @@ def survey(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(folder, "is not a folder", "give the folder that holds config.json and *.safetensors")
-    found = taken(folder)
-    names = {path.name for path in found}
+    files = taken(folder)
+    names = {path.name for path in files}
     if "config.json" not in names:
         raise UserError(folder, "has no config.json", "give a checkpoint in the Hugging Face Llama format")
-    weights = sorted(path for path in found if path.suffix == WEIGHTS)
+    weights = sorted(path for path in files if path.suffix == WEIGHTS)
     if not weights:
         pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
         what = "has no safetensors file" + (
@@ -72,7 +72,7 @@ def survey(folder: Path) -> list[Path]:
             )
     for path in weights:
         read_header(path)
-    return found
+    return files
 
 
 def taken(folder: Path) -> list[Path]:

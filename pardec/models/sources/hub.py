@@ -133,12 +133,12 @@ def verify(settings: HubSettings, folder: Path, expected: dict[str, str]) -> Non
             raise UserError(
                 where, f"is not in commit {settings.revision[:12]}", "check the checksums of the model"
             )
-        found = sha256(folder / name)
-        if found != digest:
+        actual = sha256(folder / name)
+        if actual != digest:
             fix = (
                 f"remove {folder / name} to download it again, or mend the checksum if the study has it wrong"
             )
-            raise UserError(where, f"has SHA-256 {found} and should have {digest}", fix)
+            raise UserError(where, f"has SHA-256 {actual} and should have {digest}", fix)
 
 
 def _snapshot(settings: HubSettings, local_files_only: bool) -> Path:

@@ -105,8 +105,8 @@ class RandomSettings(Settings):
             shape(self.shape)
         except UserError as error:
             raise ValueError(f"{error.what}; {error.fix}") from None
-        if more := sorted(self.model_fields_set - BESIDE):
-            raise ValueError(f"{more[0]} is part of shape {self.shape!r}; remove one of the two")
+        if extra := sorted(self.model_fields_set - BESIDE):
+            raise ValueError(f"{extra[0]} is part of shape {self.shape!r}; remove one of the two")
         return self
 
     @property

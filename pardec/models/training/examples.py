@@ -46,8 +46,10 @@ def read_rows(
     parts = []
     for task in dict.fromkeys(record["task"] for record in records):
         chosen = [index for index, record in enumerate(records) if record["task"] == task]
-        own = [answers[index] for index in chosen]
-        size = canvas or max(map(len, own))
-        asked = [prompts[i] for i in chosen]
-        parts.append(AnswerRows(asked, own, size, tokenizer.pad_id, tokenizer.eos_id, by_length))
+        task_answers = [answers[index] for index in chosen]
+        size = canvas or max(map(len, task_answers))
+        task_prompts = [prompts[i] for i in chosen]
+        parts.append(
+            AnswerRows(task_prompts, task_answers, size, tokenizer.pad_id, tokenizer.eos_id, by_length)
+        )
     return Mixture(parts), canvas or longest

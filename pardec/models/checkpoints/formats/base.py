@@ -143,10 +143,10 @@ def refuse(values: Values, where: str, wanted: dict[str, tuple[Any, ...]]) -> No
         UserError: names the key and what it may be.
     """
     for key, allowed in wanted.items():
-        found = values.get(key, allowed[0])
-        if found not in allowed:
+        value = values.get(key, allowed[0])
+        if value not in allowed:
             known = ", ".join(map(repr, allowed))
-            raise UserError(where, f"sets {key} to {found!r}", f"only {known} is supported here")
+            raise UserError(where, f"sets {key} to {value!r}", f"only {known} is supported here")
 
 
 def first(ids: int | list[int] | None) -> int | None:

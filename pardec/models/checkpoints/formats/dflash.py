@@ -23,7 +23,7 @@ class DFlash(Format):
         values = plain_ids(values)
         _refuse_unsupported(values, where)
         theta, stretch = read_rotary(values, where)
-        own = values.get("dflash_config") or {}
+        section = values.get("dflash_config") or {}
         eos = values.get("eos_token_id")
         try:
             hidden, heads = values["hidden_size"], values["num_attention_heads"]
@@ -37,9 +37,9 @@ class DFlash(Format):
                 head_dim=values.get("head_dim") or hidden // heads,
                 mlp=values["intermediate_size"],
                 max_positions=values.get("max_position_embeddings", 2048),
-                block=own.get("block_size") or values["block_size"],
-                mask_id=own["mask_token_id"],
-                taps=tuple(own.get("target_layer_ids") or tapped_layers(target_layers, layers)),
+                block=section.get("block_size") or values["block_size"],
+                mask_id=section["mask_token_id"],
+                taps=tuple(section.get("target_layer_ids") or tapped_layers(target_layers, layers)),
                 target_layers=target_layers,
                 rope_theta=theta,
                 rope_stretch=stretch,

@@ -139,15 +139,15 @@ class Draft(Family):
         from pardec.models.training.draft_rows import draft_rows
 
         target = teachers["target"]
-        own = self.settings
+        objective = self.settings
         return draft_rows(
             folder,
             tokenizer,
             target,
             settings.canvas,
-            own.sequences,
-            own.new_tokens,
-            own.temperature,
+            objective.sequences,
+            objective.new_tokens,
+            objective.temperature,
             settings.group_by_length,
         )
 
@@ -170,9 +170,9 @@ class Draft(Family):
             mask = _sight(anchors, pad, stop, size)
             positions = torch.cat([torch.arange(stop, device=device).expand(rows, -1), columns.flatten(1)], 1)
             positions = (positions - pad[:, None]).clamp(0, model.config.max_positions - 1)
-            told = torch.full_like(right, model.config.mask_id)
-            told[..., 0] = right[..., 0]
-            block = torch.nn.functional.embedding(told.flatten(1), self.target.embedding)
+            inputs = torch.full_like(right, model.config.mask_id)
+            inputs[..., 0] = right[..., 0]
+            block = torch.nn.functional.embedding(inputs.flatten(1), self.target.embedding)
         layout = Layout(positions, mask, positions.shape[1])
         hidden = model(block, model.fuse(features), layout=layout).view(rows, count, size, -1)[:, :, 1:]
         logits = self.target.read(hidden[learned])
@@ -197,9 +197,9 @@ def _sight(anchors: Tensor, pad: Tensor, width: int, size: int) -> Tensor:
     rows, count = anchors.shape
     order = torch.arange(width, device=anchors.device)
     context = (order < anchors[..., None]) & (order >= pad[:, None, None])
-    own = (
+    same_block = (
         torch.eye(count, dtype=torch.bool, device=anchors.device)
         .repeat_interleave(size, 1)
         .expand(rows, -1, -1)
     )
-    return torch.cat([context, own], -1).repeat_interleave(size, 1)[:, None]
+    return torch.cat([context, same_block], -1).repeat_interleave(size, 1)[:, None]

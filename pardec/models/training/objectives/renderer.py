@@ -68,13 +68,13 @@ class RenderRows:
 
     def draw(self, size: int, generator: Generator) -> list[RenderBatch]:
         """Return `size` conditions of each level."""
-        found = []
+        batches = []
         for level, table in enumerate(self.tables):
             often = torch.multinomial(self.chances[level], size, True, generator=generator)
             any_ = torch.randint(len(table), (size,), generator=generator)
             rows = torch.where(torch.rand(size, generator=generator) < self.share, often, any_)
-            found.append(RenderBatch(table[rows], rows + self.first[level], level))
-        return found
+            batches.append(RenderBatch(table[rows], rows + self.first[level], level))
+        return batches
 
 
 class RendererFamily(Family):
