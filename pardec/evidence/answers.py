@@ -15,7 +15,7 @@ from pardec.evidence.tables.base import slug
 Piece = str | dict[str, Any]
 VERDICTS = {
     "faster": "faster in ",
-    "no difference shown": "with no difference shown in ",
+    "no difference shown": "not distinguishable in ",
     "slower": "slower in ",
     "not comparable": "not comparable in ",
 }
@@ -43,19 +43,24 @@ def compared(experiment: str, rows: list[Row]) -> list[Piece]:
     if len(rows) == 1:
         return [*_single(rows[0]), *_caveats(rows)]
     present = {row["verdict"] for row in rows}
+    total = _finding(f"answer/{experiment}/compared")
+    timed = [row for row in rows if row["ratio"] is not None and row["verdict"] != "not comparable"]
+    if not timed:
+        return ["None of the ", total, " comparisons shows equal quality: ", *_reasons(rows), "."]
     pieces: list[Piece] = ["At equal quality the fastest arm is "]
-    for place, verdict in enumerate(verdict for verdict in VERDICTS if verdict in present):
+    decided = [verdict for verdict in VERDICTS if verdict in present and verdict != "not comparable"]
+    for place, verdict in enumerate(decided):
         pieces += [", " if place else "", VERDICTS[verdict], _finding(f"answer/{experiment}/{verdict}")]
-    pieces += [" of ", _finding(f"answer/{experiment}/compared"), " comparisons"]
+    pieces += [" of ", total, " comparisons"]
     pieces += _by_batch(rows)
-    timed = [row for row in rows if row["ratio"] is not None]
-    if timed:
-        ranked = sorted(timed, key=lambda row: row["ratio"])
-        pieces += ["; at best ", *_clause(ranked[-1], rows)]
-        if len(ranked) > 1:
-            pieces += ["; at worst ", *_clause(ranked[0], rows)]
-    else:
-        pieces += [": ", *_reasons(rows)]
+    ranked = sorted(timed, key=lambda row: row["ratio"])
+    pieces += ["; at best ", *_clause(ranked[-1], rows)]
+    if len(ranked) > 1:
+        pieces += ["; at worst ", *_clause(ranked[0], rows)]
+    if "not comparable" in present:
+        lost = [row for row in rows if row["verdict"] == "not comparable"]
+        pieces += ["; ", _finding(f"answer/{experiment}/not comparable"), " could not be compared: "]
+        pieces += _reasons(lost)
     return [*pieces, ".", *_caveats(timed)]
 
 
