@@ -1,7 +1,7 @@
-"""All numbers a template may print, and the record of which it printed.
+"""Provide the numbers that templates may print, and record those printed.
 
-A template has two ways to a digit: `value(id)` and `cfg(key)`; both are links. `raw(text, source)` shows quoted
-material (a prompt, a path, a hash) with the file it is from. `pardec.report.digits` looks for others in the page.
+Templates print digits by `value(id)` or `cfg(key)`, both of which are links. `raw(text, source)` quotes material (a
+prompt, a path, a hash) with the file it is from. `pardec.report.digits` refuses a page with other digits.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NONE = Markup('<span class="none" title="no value">–</span>')
 
 
 def figures(value: float, digits: int = 3) -> str:
-    """`value` with `digits` significant digits, never in exponent form: 12.3, 0.00123, 12,300.
+    """Returns `value` with `digits` significant digits, never in exponent form: 12.3, 0.00123, 12,300.
 
     Whole numbers keep all their digits.
     """
@@ -33,13 +33,13 @@ def figures(value: float, digits: int = 3) -> str:
 
 
 def grouped(text: str | None) -> str | None:
-    """A printed number with commas in its whole part: 22972.5 -> 22,972.5."""
+    """Returns a printed number with commas in its whole part: 22972.5 -> 22,972.5."""
     whole, dot, rest = (text or "").partition(".")
     return f"{int(whole):,}{dot}{rest}" if whole.isdecimal() else text
 
 
 def printed(entry: dict[str, Any]) -> dict[str, Any]:
-    """A value as the page prints it: {text, unit, low, high}; low and high are None where there is no interval."""
+    """Returns a value as the page prints it: {text, unit, low, high}; low and high are None without an interval."""
     unit = entry.get("unit") or ""
     ends = grouped(entry["text_low"]), grouped(entry["text_high"])
     return {
@@ -51,11 +51,9 @@ def printed(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 class Book:
-    """Values by id, the resolved study, and what has been printed of both.
+    """Values by id, the resolved study, and a record of the values and keys printed.
 
-    Args:
-        values: id -> value, as `results/values.json` holds them. study: the resolved configuration as
-            nested data.
+    values: id -> value, as in `results/values.json`. study: the resolved configuration as nested data.
     """
 
     def __init__(self, values: dict[str, dict], study: dict[str, Any]):
@@ -65,10 +63,10 @@ class Book:
         self.keys: dict[str, str] = {}
 
     def get(self, ident: str, where: str = "report") -> dict:
-        """The value `ident`.
+        """Returns the value `ident`.
 
         Raises:
-            UserError: there is none; names `where`, the template that asked.
+            UserError: there is none; names `where`, the template.
         """
         if ident not in self.values:
             raise UserError(
@@ -81,11 +79,11 @@ class Book:
         return self.values[ident]
 
     def known(self, ident: str) -> bool:
-        """Whether `ident` is published and not null."""
+        """Returns whether `ident` is published and not null."""
         return self.values.get(ident, {}).get("value") is not None
 
     def draw(self, ident: str) -> str | None:
-        """Note that a figure draws `ident`; words for a screen reader, None if it is not published."""
+        """Record that a figure draws `ident`; returns its label for screen readers, None if it is not published."""
         if not self.known(ident):
             return None
         shown = printed(self.get(ident))
@@ -94,9 +92,9 @@ class Book:
         return words if shown["low"] is None else f"{words}, interval {shown['low']} to {shown['high']}"
 
     def value(self, ident: str, where: str = "report", unit: bool = True, interval: bool = False) -> Markup:
-        """A link that shows the number and opens its trail.
+        """Returns a link that shows the number and opens its trail; a published null gives a dash.
 
-        unit: print the unit behind it. interval: print its ends in small type. A published null prints a dash.
+        unit: whether to print the unit. interval: whether to print the interval's ends, in small type.
         """
         entry = self.get(ident, where)
         if entry["value"] is None:
@@ -111,7 +109,7 @@ class Book:
         return Markup('<a class="v" href="#{0}" data-v="{0}">{1}{2}</a>').format(ident, text, ends)
 
     def cfg(self, key: str, where: str = "report") -> Markup:
-        """A link that shows the configuration's entry at a dotted `key` and opens it.
+        """Returns a link that shows the configuration's entry at a dotted `key` and opens it.
 
         Raises:
             UserError: the study has no such key; names `where`.
@@ -129,5 +127,5 @@ class Book:
 
     @staticmethod
     def raw(text: Any, source: str, tag: str = "code") -> Markup:
-        """Quoted material, escaped, with the file it comes from."""
+        """Returns quoted material, escaped, with its source file."""
         return Markup('<{0} data-source="{1}">{2}</{0}>').format(Markup(tag), source, text)

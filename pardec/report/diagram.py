@@ -1,4 +1,4 @@
-"""The workflow as a drawing: one box a rule, from the top down as the data flow."""
+"""Draw the workflow: one box per rule, data flowing from top to bottom."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ networkx = lazy("networkx")
 BOX = (164, 46)
 """Width and height of a box, in points of the drawing."""
 GAP = (26, 34)
-"""Between boxes of a row, and between rows."""
+"""Gaps between boxes of a row, and between rows."""
 EDGE = 12
 PASSING = 40
-"""Width that a passing edge takes."""
+"""Width of a passing edge."""
 SWEEPS = 8
-"""How often the rows are sorted by their neighbours, down and up in turn."""
+"""Number of times that rows are sorted by their neighbours, down and up in turn."""
 STANDALONE = """<style>
 text{font:600 13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;fill:#1f2328;text-anchor:middle}
 .stage rect{fill:#f5f6f8;stroke:#5b636d}.flow{fill:none;stroke:#8a929b;stroke-width:1.4}.head{fill:#8a929b}
@@ -27,14 +27,14 @@ text{font:600 13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-
 </style>"""
 
 Node = str | tuple[str, str, int]
-"""A rule, or a place where an edge passes a row."""
+"""A rule, or the position where an edge passes a row."""
 Graph = Mapping[str, Iterable[str]]
-"""Name -> names it comes after; edges that lead back up are left out."""
+"""Name -> names before it; edges that lead back up are left out."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """What one box holds: its name, a line of markup below it, and attributes of its element."""
+    """One box: its name, a line of markup below it, and attributes of its element."""
 
     name: str
     below: str = ""
@@ -42,7 +42,7 @@ class Box:
 
 
 def reduced(after: Graph) -> networkx.DiGraph:
-    """`after` without the edges that a longer way implies, and without those that lead back up."""
+    """Returns `after` without edges implied by longer paths, and without edges that lead back up."""
     graph = networkx.DiGraph()
     for name, near in after.items():
         edges = [(other, name) for other in near if other in graph]
@@ -54,7 +54,7 @@ def reduced(after: Graph) -> networkx.DiGraph:
 
 
 def stretched(graph: networkx.DiGraph) -> networkx.DiGraph:
-    """`graph` with a nameless node in every row that an edge passes, so that edges keep clear of boxes."""
+    """Returns `graph` with a nameless node in every row that an edge passes, so that edges avoid boxes."""
     depth = {n: k for k, row in enumerate(networkx.topological_generations(graph)) for n in row}
     longer = networkx.DiGraph()
     longer.add_nodes_from(graph)
@@ -65,8 +65,10 @@ def stretched(graph: networkx.DiGraph) -> networkx.DiGraph:
 
 
 def rows_of(graph: networkx.DiGraph) -> list[list[Node]]:
-    """Nodes by row: each as low as its longest way from the top, each row in the order of its neighbours' means
-    (Sugiyama, Tagawa and Toda 1981)."""
+    """Returns nodes by row: rows by longest path from the top, ordered by the mean position of neighbours.
+
+    The algorithm is that of Sugiyama, Tagawa and Toda (1981).
+    """
     rows = [sorted(row, key=str) for row in networkx.topological_generations(graph)]
     for sweep in range(SWEEPS):
         down = sweep % 2 == 0
@@ -78,7 +80,7 @@ def rows_of(graph: networkx.DiGraph) -> list[list[Node]]:
 
 
 def places_of(rows: list[list[Node]]) -> dict[Node, tuple[float, float]]:
-    """Centre and top of each node, in points; rows are centred."""
+    """Returns centre and top of each node, in points; rows are centred."""
     widths = [[BOX[0] + GAP[0] if isinstance(name, str) else PASSING for name in row] for row in rows]
     widest = max(map(sum, widths), default=0)
     places: dict[Node, tuple[float, float]] = {}
@@ -91,10 +93,10 @@ def places_of(rows: list[list[Node]]) -> dict[Node, tuple[float, float]]:
 
 
 def draw(after: Graph, boxes: Iterable[Box], head: Mapping[str, str], style: str = "") -> str:
-    """The graph `after` as an `<svg>` element.
+    """Returns the graph `after` as an `<svg>` element.
 
-    boxes: one a node. head: attributes of the element, such as its label for those who cannot see it. style: a
-    `<style>` element, for a file of its own.
+    boxes: one per node. head: attributes of the element, such as its label for screen readers. style: a `<style>`
+    element, for a standalone file.
     """
     graph = reduced(after)
     longer = stretched(graph)
@@ -122,7 +124,7 @@ def _box(box: Box, x: float, y: float) -> str:
 
 
 def _edge(points: list[tuple[float, float]]) -> str:
-    """A smooth way through the points, straight down beside boxes and bent between rows, with a head."""
+    """Returns a smooth path through the points, vertical beside boxes and curved between rows, with an arrowhead."""
     (x, y), *rest = points
     y += BOX[1]
     way = f"M{x:.1f} {y:.1f}"

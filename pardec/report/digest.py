@@ -1,4 +1,4 @@
-"""What the page carries of each printed number: the value and the trail down to its samples, packed small."""
+"""Pack each printed number for the page: the value and the trail down to its samples."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ RECORD_KEYS = (
 
 
 POOLED = ("rule", "command", "source", "description")
-"""Facts of a value that many values share."""
+"""Facts that many values share."""
 
 
 class _Pool:
-    """Each distinct thing once; the rest are indices into it."""
+    """List of distinct entries; repeats are replaced by indices."""
 
     def __init__(self) -> None:
         self.items: list[Any] = []
@@ -46,12 +46,11 @@ class _Pool:
 
 
 def digest(values: dict[str, dict], used: list[str], trails: dict[str, dict]) -> dict[str, Any]:
-    """Pack the values in `used` with the trails of the records they name.
+    """Returns the values in `used`, packed with the trails of their records.
 
-    Returns:
-        {"pool": [...], "values": {id: {...}}, "records": {path: {...}}}: of a value its number, what the page prints
-        of it (`pardec.report.book.printed`), n, and where it is from; what `POOLED` and `RECORD_KEYS` name are indices
-        into `pool`, and so are a value's records.
+    The form is {"pool": [...], "values": {id: {...}}, "records": {path: {...}}}. A value has its number, its printed
+    form (`pardec.report.book.printed`), n, and its source; entries in `POOLED` and `RECORD_KEYS` and a value's records
+    are indices into `pool`.
     """
     pool = _Pool()
     packed, records = {}, {}
@@ -82,8 +81,7 @@ def _record(trail: dict, pool: _Pool) -> dict[str, Any]:
 
 
 def origin_of(trails: dict[str, dict]) -> dict[str, str]:
-    """Where and when a run was measured, by its records: machines, commits, days; what none of them tells is
-    left out."""
+    """Returns machines, commits and days of a run, by its records; facts missing in all records are left out."""
     measured = [trail for trail in trails.values() if trail.get("samples_ms") is not None]
     machines = {(trail.get("machine") or {}).get("cpu") for trail in measured}
     gpus = {(trail.get("machine") or {}).get("gpu") for trail in measured if _is_text(trail, "gpu")}

@@ -1,4 +1,4 @@
-"""No digit without a source: a check on the rendered page, not on the templates' good intentions."""
+"""Check that every digit on the rendered page has a source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SILENT = frozenset({"script", "style", "title"})
 TERMS = re.compile(
     r"LLaMA[- ]?3|Llama[- ]?3|SHA-256|RO-Crate 1\.1|8B|n-gram|distinct-2|distinct_2|float(?:16|32|64)|95 %"
 )
-"""Names that hold a digit, and the one level that every interval has."""
+"""Names that contain a digit, and the level of all intervals."""
 READ_ALOUD = ("alt", "aria-label", "title", "placeholder")
 
 
@@ -42,7 +42,7 @@ class _Reader(HTMLParser):
             self.stack.append((tag, sourced))
 
     def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        """A self-closed element holds no text."""
+        """Ignore self-closed elements: they contain no text."""
 
     def handle_endtag(self, tag: str) -> None:
         while self.stack:
@@ -62,8 +62,7 @@ class _Reader(HTMLParser):
 
 
 def bare_digits(html: str) -> list[str]:
-    """Every place in `html` where a digit stands that is no value, config key, quoted material or
-    named term."""
+    """Returns the places of digits in `html` outside values, config keys, quoted material and named terms."""
     reader = _Reader()
     reader.feed(html)
     reader.close()
@@ -71,10 +70,10 @@ def bare_digits(html: str) -> list[str]:
 
 
 def check_digits(html: str) -> None:
-    """Refuse a page with a bare digit.
+    """Raise an error if a page has a digit without a source.
 
     Raises:
-        UserError: lists the first places.
+        UserError: there is one; lists the first places.
     """
     digits = bare_digits(html)
     if digits:

@@ -1,4 +1,4 @@
-"""Which rows of the experiment on tables the page shows. Selection only: numbers are values."""
+"""Select the rows of the experiment on tables that the page shows. Numbers are values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pardec.report.rows import SEQUENTIAL, Row, is_parallel
 
 @dataclass
 class Tables:
-    """What the Mega-Grid shows. Rows of `grid`, and of `grid_growth` for one quantity each.
+    """Rows of the Mega-Grid section: rows of `grid`, and of `grid_growth` for one quantity each.
 
-    sequential: the reference's growth by quantity. parallel: by arm, growth at the fewest passes that are right, by
-    quantity. fastest: at each size the fastest parallel cell that is right. wrong: sizes at which none is, as rows of
-    the cell that comes nearest. literal: full passes of a model that was not made for them, from small to large.
+    sequential: the reference's growth by quantity. parallel: by arm and quantity, growth at the fewest passes with a
+    right table. fastest: at each size, the fastest right parallel cell. wrong: sizes without a right cell, as rows of
+    the nearest cell. literal: full passes of a model not trained for them, from small to large.
     """
 
     sequential: dict[str, Row] = field(default_factory=dict)
@@ -23,12 +23,12 @@ class Tables:
     literal: list[Row] = field(default_factory=list)
 
     def constant(self, quantity: str) -> list[str]:
-        """Parallel arms in which `quantity` does not grow over all sizes measured."""
+        """Returns parallel arms in which `quantity` does not grow over all sizes measured."""
         return [arm for arm, fits in self.parallel.items() if fits[quantity]["constant_throughout"]]
 
 
 def tables(grid: list[Row], growth: list[Row]) -> Tables:
-    """Sort the rows of the Mega-Grid by what the report says of them."""
+    """Returns the rows of the Mega-Grid by their role in the report."""
     picked = Tables()
     references = {row["arm"] for row in grid if row["role"] == "reference"}
     for row in growth:

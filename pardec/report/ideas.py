@@ -1,4 +1,4 @@
-"""How the page speaks of statuses of ideas."""
+"""Words for the statuses of ideas on the page."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ STATUSES = (
     ("implemented", "lacks evidence", "lack evidence"),
     ("proposed", "was not run", "were not run"),
 )
-"""In the order in which a reader wants them, with the words behind their number: of one, and of several."""
+"""Statuses in the page's order, with the words after their number: singular and plural."""

@@ -1,4 +1,4 @@
-"""What of a study its report describes: what its experiments use, nested settings laid flat."""
+"""Select the parts of a study that its report describes: those its experiments use, with flat settings."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ Study = dict[str, Any]
 
 
 def used(study: Study, section: str) -> dict[str, Any]:
-    """Entries of `workloads`, `arms` or `models` that some experiment leads to, in the study's order."""
+    """Returns the entries of `workloads`, `arms` or `models` that experiments use, in the study's order."""
     names = {"workloads": _workloads, "arms": _arms, "models": _models}[section](study)
     return {name: entry for name, entry in (study.get(section) or {}).items() if name in names}
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings that say something, nested ones as `outer.inner`; nulls are left out."""
+    """Returns settings without nulls, nested ones as `outer.inner`."""
     for key, entry in settings.items():
         if isinstance(entry, dict):
             yield from flat(entry, f"{prefix}{key}.")
@@ -41,7 +41,7 @@ def _models(study: Study) -> set[str]:
     written = {model for workload in workloads for model in workload["models"].values()}
     scorers = {workload["scorer"] for workload in workloads if workload.get("scorer")}
     likelihood = (study.get("likelihood") or {}).get("models") or []
-    # A model may start from another one's weights.
+    # A model's training may start from another model's weights.
     names = written | scorers | set(likelihood)
     return names | {
         entry["init"] for name, entry in study["models"].items() if name in names and entry.get("init")

@@ -1,4 +1,4 @@
-"""A few real outputs to look at: the same prompts, written by each arm."""
+"""Example outputs for the page: the same prompts, answered by each arm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pardec.study import paths
 
 @dataclass(frozen=True)
 class Written:
-    """One arm's outputs of one task. steps: of a diffusion arm, else None. texts: by prompt id."""
+    """One arm's outputs of one task. steps: those of a diffusion arm, else None. texts: by prompt id."""
 
     path: str
     task: str
@@ -23,7 +23,7 @@ class Written:
 
 
 def read_outputs(files: list[str | Path]) -> list[Written]:
-    """Read output files by the words of their path: `<task>/<model>/<decoder>/<settings>/outputs.jsonl`.
+    """Returns output files, described by their path: `<task>/<model>/<decoder>/<settings>/outputs.jsonl`.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -45,11 +45,9 @@ def read_outputs(files: list[str | Path]) -> list[Written]:
 
 
 def gallery(written: list[Written], prompts: int = 2) -> list[dict]:
-    """For each task, the first prompts that all shown arms answered, with the answer of each arm.
+    """Returns for each task the first prompts that all shown arms answered, with each arm's answer.
 
-    Shown are the plainest sequential arm (the one of the shortest name) and, of diffusion, the fewest, a
-    middle and the
-    most steps.
+    Shown are the sequential arm with the shortest name, and diffusion at the fewest, a middle and the most steps.
     """
     tasks = []
     for task in dict.fromkeys(w.task for w in written):
@@ -73,5 +71,5 @@ def _steps(written: Written) -> int:
 
 
 def _spread(arms: list[Written]) -> list[Written]:
-    """First, middle and last."""
+    """Returns first, middle and last."""
     return [arms[i] for i in sorted({0, len(arms) // 2, len(arms) - 1})] if arms else []

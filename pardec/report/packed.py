@@ -1,7 +1,7 @@
-"""The page folded small, for places that limit what they embed.
+"""Compress the page for viewers that limit the size of embedded pages.
 
-Snakemake's own report shows a page as a `data:` address, of which Chromium takes two million characters at most. The
-folded page holds the same bytes, compressed, and unfolds itself where it is opened.
+Snakemake's report shows a page as a `data:` address, which Chromium limits to two million characters. The folded page
+contains the same bytes, compressed, and unfolds itself in the browser.
 """
 
 from __future__ import annotations
@@ -39,5 +39,5 @@ PAGE = """<!doctype html>
 
 
 def fold(html: str, title: str) -> str:
-    """`html` as a page that unfolds to it; equal pages give equal bytes."""
+    """Returns a page that unfolds to `html`; equal pages give equal bytes."""
     return PAGE.format(title=escape(title), data=fold_text(html))

@@ -1,7 +1,6 @@
-"""The report: one self-contained HTML page from values, tables, figures and words.
+"""Render the report: one self-contained HTML page from values, tables, figures and text.
 
-Templates are words and looks; every digit comes through `Book`, and the finished page is read again to prove
-it.
+Templates contain text and layout only. Every digit comes through `Book`, and the finished page is checked for others.
 """
 
 from __future__ import annotations
@@ -34,19 +33,19 @@ STYLES = ("style.css", "tools.css", "print.css")
 SCRIPTS = ("data", "panel", "marks", "tables", "search", "page")
 """Files of `report/js`, in order; they share one scope."""
 SECTIONS = ("steps", "batch", "length", "grid", "flood", "draft", "noise")
-"""Sections of the page that are of one kind of experiment, and bear its name."""
+"""Sections of the page that show one kind of experiment each, with its name."""
 LIMIT_BYTES = 5_000_000
-"""A page larger than this is slow to open; it is written all the same, since a finished study has only this one."""
+"""Size above which a page is slow to open; it is written nevertheless, as the only report of a finished study."""
 
 
 @dataclass
 class Material:
-    """All that a page is made of.
+    """Inputs of a page.
 
-    values, answers: of values.json. claims, verdicts, trails: as read from their JSON. figures: SVG files by name.
-    study: resolved configuration. outputs: paths of output files to quote. origin: facts of the run to print on the
-    first page, each with its source. jobs: jobs and stages of the run. files: paths of all files the page is made of,
-    for its own place in the diagram.
+    values, answers: from values.json. claims, verdicts, trails: content of JSON files. figures: SVG files by name.
+    study: resolved configuration. outputs: paths of output files to quote. origin: facts of the run for the first page,
+    each with its source. jobs: jobs and stages of the run. files: paths of all inputs, which place the page in the
+    diagram.
     """
 
     values: dict[str, dict]
@@ -64,12 +63,11 @@ class Material:
 
 
 def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) -> str:
-    """The page.
+    """Returns the page as HTML.
 
     Raises:
-        UserError: a value, config key or variable that a template asks for is missing (names template and
-            id), or the
-            page holds a digit without a source.
+        UserError: a value, config key or variable of a template is missing (names template and id), or the page has a
+            digit without a source.
     """
     book = Book(material.values, material.study)
     environment = make_environment(templates, book, material)
@@ -89,7 +87,7 @@ def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) ->
 
 
 def make_environment(templates: Path, book: Book, material: Material) -> jinja2.Environment:
-    """Templates with their only ways to data."""
+    """Returns the template environment; its globals are the templates' only access to data."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates), undefined=jinja2.StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.do"],
@@ -131,7 +129,7 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
 
 
 def questions(material: Material) -> list[dict[str, Any]]:
-    """Each experiment of the study with its question, the answer to it, and the section that tells more."""
+    """Returns each experiment of the study with its question, its answer, and its section on the page if any."""
     asked = material.study.get("experiments") or {}
     listed = []
     for name, answer in material.answers.items():
@@ -143,7 +141,7 @@ def questions(material: Material) -> list[dict[str, Any]]:
 
 
 def _present(need: str | None, material: Material) -> bool:
-    """Whether a section's material is there: a table with rows, claims, outputs, or jobs."""
+    """Returns whether a section has material: a table with rows, claims, outputs, or jobs."""
     if need is None:
         return True
     if need == "outputs":
@@ -162,7 +160,7 @@ def _one_scope(scripts: Iterable[str]) -> str:
 
 
 def _with_template(ask: Any) -> Any:
-    """`ask`, told which template asks."""
+    """Returns `ask` with the calling template passed as `where`."""
 
     @jinja2.pass_context
     def wrapped(context: jinja2.runtime.Context, *args: Any, **how: Any) -> Markup:
@@ -180,7 +178,7 @@ def _figure(name: str, material: Material, book: Book) -> Markup:
 
 
 def _where(error: jinja2.TemplateError, templates: Path) -> str:
-    """The innermost template line behind an error."""
+    """Returns the innermost template line behind an error."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if Path(frame.filename).is_relative_to(templates):
             return f"report/{Path(frame.filename).relative_to(templates)}:{frame.lineno}"

@@ -1,6 +1,6 @@
-"""Rows of the published tables, as figures and templates read them.
+"""Read rows of the published tables for figures and templates.
 
-Types, units, intervals and directions come from the tables' own descriptions; nothing is guessed from a name.
+Types, units, intervals and directions come from the tables' descriptions, never from a column's name.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ DECODERS = {
     "flash_flood": "Flash Flood",
     "table_lookup": "table lookup",
 }
-"""Words for decoders, where an arm has no label of its own."""
+"""Names of decoders, for arms without a label."""
 SEQUENTIAL = ("autoregressive", "transformers_generate", "transformers_continuous", "vllm")
 
 
 class Row(dict):
-    """One row of a published table: a column is an item, null is None. Each cell can name its value."""
+    """One row of a published table: columns are items, null is None, and every entry has a value's id."""
 
     def __init__(self, table: str, content: dict[str, Any]):
         super().__init__(content)
         self.table = table
 
     def id(self, column: str) -> str:
-        """The id of the value in `column`."""
+        """Returns the id of the value in `column`."""
         return published_id(self.table, self.get("key") or "", column)
 
     def described(self, name: str) -> Any:
-        """The description of column `name`, see `evidence.columns.Column`."""
+        """Returns the description of column `name`, see `evidence.columns.Column`."""
         return TABLES.load(self.table).all_columns[name]
 
     def unit_of(self, name: str) -> str:
-        """The unit of column `name`, or the row's own where rows differ."""
+        """Returns the unit of column `name`, or the row's where units differ between rows."""
         return self.described(name).unit or self.get("unit") or ""
 
 
@@ -55,7 +55,7 @@ Tables = dict[str, list[Row]]
 
 @dataclass(frozen=True)
 class Measure:
-    """A number with its interval; NaN where there is none."""
+    """A number with its interval; NaN for a missing number."""
 
     value: float
     low: float = math.nan
@@ -66,28 +66,28 @@ class Measure:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Lengths of the error bar below and above; zero where the interval is unknown."""
+        """Returns the lengths of the error bar below and above; zero without an interval."""
         down = self.value - self.low if math.isfinite(self.low) else 0.0
         up = self.high - self.value if math.isfinite(self.high) else 0.0
         return max(down, 0.0), max(up, 0.0)
 
 
 def load_tables(paths: list[str | Path]) -> Tables:
-    """Tables by name, each read with its own types; a folder means all its tables.
+    """Returns tables by name, each read with its declared types; a folder stands for all its tables.
 
     Raises:
-        UserError: a path is missing, damaged or no table of this project.
+        UserError: a path is missing, damaged or not a table of this project.
     """
     return {path.stem: read_rows(path.stem, path) for path in table_files(paths)}
 
 
 def read_rows(name: str, path: str | Path) -> list[Row]:
-    """Rows of table `name`, in file order."""
+    """Returns the rows of table `name`, in file order."""
     return [Row(name, content) for content in plain_rows(TABLES.load(name).read(path))]
 
 
 def table_files(paths: list[str | Path]) -> list[Path]:
-    """The files to read for `paths`: of a folder's tables the Parquet copy, else the CSV one.
+    """Returns the files to read for `paths`: for a folder, each table's Parquet copy, else its CSV copy.
 
     Raises:
         UserError: a path is neither a folder nor a table.
@@ -105,10 +105,10 @@ def table_files(paths: list[str | Path]) -> list[Path]:
 
 
 def need(tables: Tables, name: str) -> list[Row]:
-    """Rows of table `name`.
+    """Returns the rows of table `name`.
 
     Raises:
-        UserError: it was not given.
+        UserError: the table was not given.
     """
     if name not in tables:
         raise UserError(
@@ -118,20 +118,20 @@ def need(tables: Tables, name: str) -> list[Row]:
 
 
 def number(row: Any, column: str) -> float:
-    """A cell as a float, NaN where it is empty or absent."""
+    """Returns a table entry as a float, NaN if it is empty or absent."""
     value = row.get(column)
     return math.nan if value is None else float(value)
 
 
 def measure(row: Row, column: str) -> Measure:
-    """`column` of `row` with its interval."""
+    """Returns `column` of `row` with its interval."""
     described = row.described(column)
     ends = (math.nan if end is None else number(row, end) for end in (described.low, described.high))
     return Measure(number(row, column), *ends)
 
 
 def text(row: Any, column: str) -> str:
-    """A cell as text, empty where it is missing; whole numbers without a decimal point."""
+    """Returns a table entry as text, "" if it is missing; whole numbers have no decimal point."""
     value = row.get(column)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -139,39 +139,39 @@ def text(row: Any, column: str) -> str:
 
 
 def value_id(table: str, row: Any, column: str) -> str | None:
-    """The id under which this cell of a table is published; None for a row without a key."""
+    """Returns the id of this table entry's value; None for a row without a key."""
     key = row.get("key")
     return published_id(table, key, column) if isinstance(key, str) and key else None
 
 
 def column_words(row: Row, name: str) -> str:
-    """How the page calls column `name` of `row`."""
+    """Returns the label of column `name` of `row` on the page."""
     return row.described(name).label
 
 
 def decoder_words(row: Any) -> str:
-    """Words for the row's decoder."""
+    """Returns the name of the row's decoder in words."""
     name = text(row, "decoder")
     return DECODERS.get(name, name.replace("_", " "))
 
 
 def arm(row: Any) -> str:
-    """How figures and tables call what decoded: the arm's label in the study, else its decoder in words."""
+    """Returns the arm's name in figures and tables: its label in the study, else its decoder in words."""
     return text(row, "label") or decoder_words(row) or text(row, "arm")
 
 
 def task(row: Any) -> str:
-    """How figures and tables call the workload: its label in the study, else its name."""
+    """Returns the workload's name in figures and tables: its label in the study, else its name."""
     return text(row, "task_label") or text(row, "task")
 
 
 def is_parallel(row: Any) -> bool:
-    """Whether the row's decoder commits several tokens per pass."""
+    """Returns whether the row's decoder commits several tokens per pass."""
     return text(row, "decoder") not in SEQUENTIAL
 
 
 def lower_is_better(row: Row, column: str = "quality") -> bool:
-    """Whether `column` of `row` is better when lower, as the column or the row's metric declares."""
+    """Returns whether `column` of `row` is better when lower, as the column or the row's metric declares."""
     return bool(row.described(column).lower_is_better(row))
 
 
@@ -180,30 +180,30 @@ def ok(row: Any) -> bool:
 
 
 def gate_failed(row: Any) -> bool:
-    """Whether this speed comes with a quality that was judged not good enough."""
+    """Returns whether equal quality was judged and not shown."""
     return row.get("gate") is False
 
 
 def ordered(values: Any, first: tuple[str, ...] = ()) -> list[str]:
-    """Distinct values in order of appearance, those named in `first` before the rest."""
+    """Returns distinct values in order of appearance, those in `first` before the rest."""
     seen = list(dict.fromkeys(str(value) for value in values if value is not None))
     return [v for v in first if v in seen] + [v for v in seen if v not in first]
 
 
 Variant = tuple[str, str]
-"""A decoder and the study's name for its settings."""
+"""Decoder, and the study's name for its settings."""
 
 
 def variant_of(row: Any) -> Variant:
-    """Which decoder with which fixed settings; steps and shape are what varies within a variant."""
+    """Returns the row's decoder and fixed settings; steps and shape vary within a variant."""
     return text(row, "decoder"), text(row, "arm")
 
 
 def variants(rows: list[Any]) -> dict[Variant, tuple[str, int]]:
-    """Each variant's words and its number within its decoder, sequential ones first.
+    """Returns each variant's name in words and its number within its decoder, sequential decoders first.
 
-    Where two variants have the same words, all but the first (the reference, else the one with the shortest name) add
-    the study's name.
+    If variants share a name, all but the first (the reference, else the one with the shortest name) add the study's
+    name.
     """
     first = {variant_of(row): row for row in reversed(rows)}
     references = {variant_of(row) for row in rows if text(row, "role") == "reference"}
@@ -228,7 +228,7 @@ def variants(rows: list[Any]) -> dict[Variant, tuple[str, int]]:
 
 @dataclass(frozen=True)
 class Head:
-    """How a table on the page heads a column. kind: "word", "flag" or "number"."""
+    """Head of a column in a table on the page. kind: "word", "flag" or "number"."""
 
     name: str
     label: str
@@ -238,7 +238,7 @@ class Head:
 
 
 def columns_of(table: str, names: list[str]) -> list[Head]:
-    """Heads of the named columns of `table`, as the table describes them."""
+    """Returns heads of the named columns of `table`, from its description."""
     kinds = {"string": "word", "boolean": "flag"}
     described = TABLES.load(table).all_columns
     return [
@@ -254,13 +254,15 @@ def columns_of(table: str, names: list[str]) -> list[Head]:
 
 
 def reading_order(rows: list[Row]) -> list[Row]:
-    """Rows as the page shows them: sequential arms before parallel ones, arm by arm from small to large; rows that
-    are no cells stay put."""
+    """Returns rows in the page's order: sequential arms before parallel ones, arm by arm from small to large.
+
+    Rows that are not cells keep their place.
+    """
     return sorted(rows, key=_place)
 
 
 def groups_of(rows: list[Row], column: str, order: list[str]) -> list[tuple[str, list[Row]]]:
-    """Rows by what `column` says: names in `order` first, the rest as they appear."""
+    """Returns rows by their entry in `column`: names in `order` first, the others as they appear."""
     names = dict.fromkeys(row[column] for row in rows)
     ranked = [name for name in order if name in names] + [name for name in names if name not in order]
     return [(name, [row for row in rows if row[column] == name]) for name in ranked]

@@ -1,4 +1,4 @@
-"""The run's stages inside the page: the diagram of its rules, and what the panel says of each."""
+"""Stages of the run on the page: the diagram of its rules, and the panel's facts of each."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from markupsafe import Markup
 from pardec.report.diagram import Box, draw
 
 PAGE = "render_report"
-"""The job that is under way: it reads what it was given, and has no record yet."""
+"""Rule of the page itself; its job has no provenance yet while it renders."""
 ALT = "The rules of the run from data at the top to this page at the bottom, each with its number of jobs."
 
 Jobs = dict[str, Any]
-"""`results/jobs.json`, see `pardec.evidence.crate.describe_jobs`; empty where there is none."""
+"""Content of `results/jobs.json`, see `pardec.evidence.crate.describe_jobs`; empty if the file is missing."""
 
 
 def pack(jobs: Jobs) -> dict[str, Any]:
-    """What the page carries of each rule: {rule: {script, after, jobs: [[file that tells of it, seconds]]}}."""
+    """Returns the page's facts of each rule: {rule: {script, after, jobs: [[file with its provenance, seconds]]}}."""
     return {
         stage["rule"]: {
             "script": stage["script"],
@@ -32,14 +32,14 @@ def pack(jobs: Jobs) -> dict[str, Any]:
 
 
 def graph(jobs: Jobs, files: Iterable[str]) -> dict[str, list[str]]:
-    """Rule -> rules it reads from, this page included: it reads from the makers of `files`."""
+    """Returns rule -> rules it reads from; this page reads from the makers of `files`."""
     makers = {path: job["rule"] for job in jobs["jobs"] for path in job["outputs"]}
     after = {stage["rule"]: list(stage["after"]) for stage in jobs["stages"]}
     return {**after, PAGE: sorted({makers[path] for path in files if path in makers} - {PAGE})}
 
 
 def diagram(jobs: Jobs, files: Iterable[str]) -> Markup:
-    """The diagram as an element of the page: a box a rule, counts of its jobs, nothing measured."""
+    """Returns the diagram as an element of the page: one box per rule with the number of its jobs."""
     counts = Counter(job["rule"] for job in jobs["jobs"])
     after = graph(jobs, files)
     boxes = [Box(PAGE, "this page") if name == PAGE else _box(name, counts[name]) for name in after]

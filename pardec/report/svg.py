@@ -1,6 +1,6 @@
-"""SVG drawings edited as XML: titles in files, and figures inside the page.
+"""Edit SVG drawings as XML: add titles to files, and embed figures in the page.
 
-Only path data and positions are shortened. Text, labels and ids of values are never touched.
+Only path data and positions are shortened; text, labels and ids of values stay unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ etree = lazy("lxml.etree")
 
 SVG = "{http://www.w3.org/2000/svg}"
 XLINK = "{http://www.w3.org/1999/xlink}href"
-# Colours of `figures.style` that the page's theme owns; the rest stay as drawn.
+# Colours of `figures.style` that the page's theme sets; others stay as drawn.
 THEME = {
     "#1f2328": "var(--ink)",
     "#5b636d": "var(--soft)",
@@ -37,15 +37,15 @@ URL = re.compile(r"url\(#([^)]*)\)")
 
 
 def shortened(text: str) -> str:
-    """`text` with its decimal numbers rounded to hundredths of a point, finer than a screen can show."""
+    """Returns `text` with decimal numbers rounded to hundredths of a point, finer than screens resolve."""
     return DECIMAL.sub(lambda match: f"{round(float(match[0]), 2) + 0.0:.10g}", text)
 
 
 def parsed(content: bytes, path: str | Path, blank: bool = True) -> Any:
-    """The root element of an SVG file's `content`, without comments; `blank` keeps the space between elements.
+    """Returns the root element of an SVG file's `content`, without comments; `blank` keeps space between elements.
 
     Raises:
-        UserError: it is no SVG; names `path`.
+        UserError: `content` is not SVG; names `path`.
     """
     parser = etree.XMLParser(
         remove_comments=True, remove_blank_text=not blank, resolve_entities=False, no_network=True
@@ -60,9 +60,9 @@ def parsed(content: bytes, path: str | Path, blank: bool = True) -> Any:
 
 
 def titled(content: bytes, spoken: Callable[[str], str | None]) -> bytes:
-    """The SVG file `content` with a title in each mark, which any viewer shows on hover.
+    """Returns the SVG file `content` with a title in each mark, which viewers show on hover.
 
-    spoken: words for the id of a mark's value; None leaves the mark without a title.
+    spoken: label for the id of a mark's value; None leaves the mark without a title.
     """
     root = parsed(content, "the drawing")
     for mark in root.iter(f"{SVG}g"):
@@ -76,13 +76,13 @@ def titled(content: bytes, spoken: Callable[[str], str | None]) -> bytes:
 
 
 def embed(path: str | Path, name: str, alt: str, label: Callable[[str], str | None]) -> Markup:
-    """The drawing of an SVG file as an element of the page.
+    """Returns the drawing of an SVG file as an element of the page.
 
-    name: prefix that keeps ids of several figures apart. label: words for the id of a value, None if it is not
-    published. Marks of published values get `data-v` and that label; the page's script opens their trail.
+    name: prefix of ids, unique per figure. label: label for the id of a value, None if it is not published. Marks of
+    published values get `data-v` and this label; the page's script opens their trail.
 
     Raises:
-        UserError: the file is missing or no SVG.
+        UserError: the file is missing or not SVG.
     """
     try:
         root = parsed(Path(path).read_bytes(), path, blank=False)
@@ -101,7 +101,7 @@ def embed(path: str | Path, name: str, alt: str, label: Callable[[str], str | No
             continue
         words = label(ident) if "/" in ident else None
         if words is not None:
-            # The Tab key enters at the first mark; arrow keys go on from there.
+            # The Tab key reaches the first mark, arrow keys the others.
             stop = "-1" if count else "0"
             marked = {
                 "class": "mark",
@@ -119,13 +119,13 @@ def embed(path: str | Path, name: str, alt: str, label: Callable[[str], str | No
 
 
 def _edited(attribute: str, text: str, name: str) -> str:
-    """An attribute with short positions, colours of the theme, and references into this figure."""
+    """Returns an attribute with shortened positions, theme colours, and references within this figure."""
     if attribute == XLINK:
         return f"#{name}-{text[1:]}" if text.startswith("#") else text
     if attribute in POSITIONS:
         return shortened(text)
     if attribute == "transform":
-        # Factors of scale() and matrix() are small numbers that need their digits.
+        # Factors of scale() and matrix() are small and need all their digits.
         return MOVE.sub(lambda match: shortened(match[0]), text)
     if attribute in ("style", "fill", "stroke", "clip-path"):
         text = URL.sub(rf"url(#{name}-\1)", text)
