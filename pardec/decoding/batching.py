@@ -1,4 +1,4 @@
-"""Prompts to a left-padded batch; which tokens end a row, and how many come before."""
+"""Left-padded batches of prompts; the end tokens of rows, and the number of tokens before them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def prompt_seed(seed: int, prompt_id: str) -> int:
 def pad_left(
     prompts: Sequence[Sequence[int]], seeds: Sequence[int] | None, pad_id: int, device="cpu"
 ) -> PromptBatch:
-    """Left-pad prompts of token ids to their longest.
+    """Return prompts of token ids, left-padded to the longest.
 
     seeds: one per prompt (`prompt_seed`), or None where nothing is drawn (all zero).
 
     Raises:
         UserError: no prompt, or an empty one.
-        ValueError: as many seeds as prompts are needed.
+        ValueError: not one seed per prompt.
     """
     if not prompts:
         raise UserError("prompts", "there are none to decode", "give at least one prompt")
@@ -55,8 +55,8 @@ def pad_left(
 
 
 def count_useful(tokens: Tensor, ends: tuple[int, ...]) -> Tensor:
-    """Return tokens before the first that ends a text, of each row: [B, N] long -> [B] long. Does not wait for the
-    device.
+    """Return the number of tokens before the first end token of each row: [B, N] long -> [B] long. Does not wait for
+    the device.
 
     ends: all tokens that end a text (`ModelInfo.ends`).
     """
@@ -68,7 +68,7 @@ def count_useful(tokens: Tensor, ends: tuple[int, ...]) -> Tensor:
 
 
 def is_end(tokens: Tensor, ends: tuple[int, ...]) -> Tensor:
-    """Which of `tokens` end a text, bool of the same shape."""
+    """Return whether each of `tokens` ends a text, bool of the same shape."""
     if not ends:
         return torch.zeros_like(tokens, dtype=torch.bool)
     ended = tokens == ends[0]
@@ -91,8 +91,7 @@ def ban(logits: Tensor, tokens: tuple[int, ...]) -> Tensor:
 
 
 def widened(batch: PromptBatch, length: int, pad_id: int) -> PromptBatch:
-    """Return the batch with pad tokens before each row, up to `length` columns; as it is where it has as
-    many."""
+    """Return the batch with pad tokens before each row, up to `length` columns; unchanged if it has as many."""
     extra = length - batch.length
     if extra <= 0:
         return batch

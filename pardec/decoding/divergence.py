@@ -1,9 +1,8 @@
-"""Where two greedy outputs part, and how close a call it was there.
+"""The first difference of two greedy outputs, and the margin of the logits at that position.
 
-In float32 a lossless decoder writes what its target writes. In a shorter format, passes of another shape
-round differently, so that two tokens of almost the same logit may change places (Yuan et al. 2025, arXiv
-2506.09501): then what counts is how close they were, and whether each token that was written is the best up
-to rounding.
+In float32 a lossless decoder writes the tokens of its target. In a shorter format, passes of another shape round
+differently, so two tokens with almost equal logits may swap (Yuan et al. 2025, arXiv:2506.09501). The test is then
+how close they were, and whether each written token is the best up to rounding.
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 
 ROWS = 64
-"""Positions whose logits are looked at together."""
+"""Positions whose logits are processed together."""
 
 
 @dataclass(frozen=True)
 class PlainPass:
-    """Facts of each token of an output from one plain pass of a model, in the model's own precision.
+    """Facts about the tokens of an output from one plain pass of a model, in the model's precision.
 
-    margins: by how much the best logit exceeds the second, in nats. behind_ulp: by how much the worst token
-    written lies behind the best, in units in the last place (of the largest logit there); nought where each
-    is the best.
+    margins: per token, best logit minus second best, in nats. behind_ulp: the largest gap between the best logit and
+    that of the written token, in units in the last place (of the largest logit at that position); 0 where every written
+    token is the best.
     """
 
     margins: list[float]
@@ -40,8 +39,8 @@ class PlainPass:
 
 @dataclass(frozen=True)
 class Divergence:
-    """at: index of the first output token that differs. margin: by how much the best logit exceeds the second
-    there, in nats, in one plain pass of the model in its own precision."""
+    """The first difference of two outputs. at: index of the first output token that differs. margin: best logit minus
+    second best at that position, in nats, in one plain pass of the model in its precision."""
 
     at: int
     margin: float
@@ -54,19 +53,19 @@ def plain_pass(
     banned: Sequence[int] = (),
     pad: Tensor | None = None,
 ) -> PlainPass:
-    """Run a causal `model` once over `prompt` [1, P] and `output` [N].
+    """Return the facts of `output` [N] after `prompt` [1, P] from one pass of a causal `model`.
 
-    banned: tokens that the output may not hold. pad: [1], how many pad tokens stand before the prompt.
+    banned: tokens that the output may not contain. pad: [1], the number of pad tokens before the prompt.
 
     Raises:
-        ValueError: the output is empty, or holds a banned token.
+        ValueError: the output is empty, or contains a banned token.
     """
     if not len(output) or set(banned) & set(output.tolist()):
         raise ValueError(f"no output of a decoder that bans {list(banned)}: {output.tolist()}")
     tokens, start = torch.cat([prompt, output[None, :-1]], 1), prompt.shape[1]
     with torch.inference_mode():
         logits = model(tokens, pad=pad, keep=slice(start - 1, None), canvas_start=start)[0]
-        # Wide copies of few rows at a time: at a large vocabulary those of all would outweigh what was measured.
+        # Float32 copies of a few rows at a time: with a large vocabulary, copies of all would exceed the measured peak.
         parts = [
             _choices(part.float(), chosen, banned, torch.finfo(logits.dtype).eps)
             for part, chosen in zip(logits.split(ROWS), output.split(ROWS), strict=True)
@@ -76,8 +75,8 @@ def plain_pass(
 
 
 def _choices(logits: Tensor, chosen: Tensor, banned: Sequence[int], eps: float) -> tuple[Tensor, Tensor]:
-    """Of each row of `logits` [n, V] the margin of the best in nats, and how many ulp `chosen` [n] lies
-    behind it."""
+    """Return for each row of `logits` [n, V] the margin of the best in nats, and the gap from it to `chosen` [n] in
+    ulp."""
     ulp = eps * 2.0 ** logits.abs().amax(1).log2().floor()
     logits[:, list(banned)] = -torch.inf
     best, second = logits.topk(2).values.unbind(1)
@@ -99,13 +98,12 @@ def divergence(
     other: Sequence[int],
     banned: Sequence[int] = (),
 ) -> Divergence | None:
-    """Return the first difference of two outputs [N] of a causal `model` after `prompt` [P]; None where they are the
-    same.
+    """Return the first difference of two outputs [N] of a causal `model` after `prompt` [P]; None where they are equal.
 
     banned: tokens that neither may write.
 
     Raises:
-        ValueError: the outputs are not of one length, or `mine` holds a banned token.
+        ValueError: the outputs differ in length, or `mine` contains a banned token.
     """
     if len(mine) != len(other):
         raise ValueError(f"outputs of {len(mine)} and {len(other)} tokens")

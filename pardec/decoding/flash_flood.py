@@ -1,9 +1,8 @@
 """Flash Flood: a plan of roots, rendered level by level, every condition of a level in one batched pass.
 
-The manager writes roots one after another (or they are given); the renderer then turns [R] roots into [R, C]
-chunks and these into [R, C * L] characters. Each condition may get K candidates, of which the one of lowest
-energy is kept. The sequential orders do the same work in the same numbers, one root or one candidate at a
-time.
+The manager writes roots one after another (or they are given); the renderer then expands [R] roots into [R, C] chunks
+and these into [R, C * L] characters. Each condition may get K candidates; the one with the lowest energy is kept. The
+sequential orders do the same work, one root or one candidate at a time.
 """
 
 from __future__ import annotations
@@ -29,24 +28,24 @@ PAD, EOS, MASK = 0, 2, 3
 
 class FlashFloodSettings(Settings):
     candidates: int = Field(1, ge=1, le=1024)
-    """K: candidates a condition. One is the most probable expansion; of several, the one of lowest energy is
-    kept."""
+    """K: candidates per condition. A single one is the most probable expansion; among several, the one with the
+    lowest energy is kept."""
     order: Literal["parallel", "by_root", "by_candidate"] = "parallel"
     """`parallel` expands all conditions and candidates of a level together; `by_root` loops over roots, and
     over the chunks of each, with all candidates of one condition together; `by_candidate` loops over
     candidates too."""
     plan: Literal["given", "manager"] = "given"
-    """`given` renders the prompt's roots; `manager` has the manager go on from the prompt to `roots` roots,
-    and renders all of them."""
+    """`given` renders the prompt's roots; `manager` continues the prompt to `roots` roots by the manager, and renders
+    all of them."""
     roots: int = Field(200, ge=1, le=100_000)
     """Roots of the whole plan, the prompt's included, where the manager plans."""
     manager: Literal["autoregressive", "jacobi"] = "autoregressive"
-    """How the manager decodes: a root a pass, or several guessed and corrected in a pass until nothing
-    changes. Both write the same roots."""
+    """Decoder of the manager: one root per pass, or several guessed and corrected per pass until nothing changes.
+    Both write the same roots."""
     window: int | None = Field(8, ge=1)
-    """Roots that a pass of the Jacobi manager corrects; null means all that are left."""
+    """Roots that a pass of the Jacobi manager corrects; null means all remaining ones."""
     chunk_batch: int | None = Field(None, ge=1)
-    """Most expansions, candidates counted, in one pass; null: all of a level."""
+    """Most expansions per pass, candidates counted; null: all of a level."""
 
 
 class FlashFloodDecoder(Decoder):
@@ -67,7 +66,7 @@ class FlashFloodDecoder(Decoder):
     def decode(
         self, model: Renderer, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
-        """Return characters [B, new_tokens], those past the canvas cut, the rest of it filled with the end token."""
+        """Return characters [B, new_tokens], cut at the canvas or filled up with the end token."""
         with torch.inference_mode():
             return self._decode(model, prompts, new_tokens, observer)
 
@@ -102,7 +101,7 @@ class FlashFloodDecoder(Decoder):
         return Decoded(tokens, sizes.clamp(max=new_tokens), nfe=self.passes, token_forwards=self.positions)
 
     def _plan(self, prompts: PromptBatch, observer: Observer) -> Tensor:
-        """Return roots [B, R]. Left padding is no root: it stays, is invalid, and writes nothing."""
+        """Return the roots [B, R]. Left padding is not a root: it is kept as invalid and writes nothing."""
         if self.settings.plan == "given":
             return prompts.tokens
         wanted = self.settings.roots - prompts.length
@@ -114,7 +113,7 @@ class FlashFloodDecoder(Decoder):
         return torch.cat([prompts.tokens, written.tokens], 1)
 
     def _manager(self) -> Decoder:
-        """What decodes the plan, greedily; a plan has the length asked for, so it never ends early."""
+        """Return the greedy decoder of the plan; a plan has the requested length, so it never ends early."""
         kind = DECODERS.load(self.settings.manager)
         window = {"window": self.settings.window} if self.settings.manager == "jacobi" else {}
         return kind(kind.Settings(eos="ban", **window))
@@ -122,9 +121,9 @@ class FlashFloodDecoder(Decoder):
     def render(
         self, roots: Tensor, seeds: Tensor, places: Tensor, observer: Observer = SILENT
     ) -> tuple[Tensor, tuple[int, int]]:
-        """Return characters [N, C * L] of roots [N], padded; and how many roots were invalid and chunks written.
+        """Return characters [N, C * L] of roots [N], padded; and the numbers of invalid roots and of written chunks.
 
-        places: [N] the place of each root in its plan, which with the seed of the prompt decides its noise.
+        places: [N], the index of each root in its plan, which with the seed of the prompt determines its noise.
         """
         model, (wide, long) = self.model, self.model.config.slots
         start, stop = model.config.conditions(0)
@@ -169,8 +168,8 @@ class FlashFloodDecoder(Decoder):
     def _surprise(self, written: Tensor, conditions: Tensor, level: int) -> Tensor:
         """Return nats of each candidate under the denoiser that sees masks only, [N, K], from written [N, K, slots].
 
-        The learned energy is a correction of it (residual energies: Deng et al. 2020, arXiv:2004.11714);
-        alone it is fooled the more often the more candidates there are.
+        The learned energy is a correction of it (residual energies: Deng et al. 2020, arXiv:2004.11714); alone it errs
+        more often with more candidates.
         """
         size = len(conditions) if self.settings.chunk_batch is None else self.settings.chunk_batch
         size = 1 if self.settings.order == "by_candidate" else size
@@ -186,7 +185,7 @@ class FlashFloodDecoder(Decoder):
         return torch.cat(nats)
 
     def _starts(self, seeds: Tensor, level: int, k: int, slots: int) -> Tensor:
-        """What the slots hold before the pass: [N, K, slots] ids."""
+        """Return the ids of the slots before the pass, [N, K, slots]."""
         masks = seeds.new_full((len(seeds), 1, slots), MASK)
         if k == 1:
             return masks
@@ -219,7 +218,7 @@ class TableLookupSettings(Settings):
 
 
 class TableLookup(FlashFloodDecoder):
-    """The limit: what the hierarchy itself says, looked up. Exact by construction, and no pass of a model."""
+    """The upper limit: expansions looked up in the hierarchy itself. Exact by construction, without a model's pass."""
 
     Settings = TableLookupSettings
     accompanied: ClassVar[tuple[str, ...]] = ()
@@ -240,17 +239,17 @@ class TableLookup(FlashFloodDecoder):
 
 
 def choose(candidates: Tensor, energies: Tensor) -> Tensor:
-    """Return the candidate of lowest energy: [N, K, slots], [N, K] -> [N, slots]; of equal ones the first."""
+    """Return the candidate with the lowest energy, the first among equals: [N, K, slots], [N, K] -> [N, slots]."""
     best = energies.argmin(-1)
     return candidates[torch.arange(len(best), device=best.device), best]
 
 
 def compact(grid: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Return the rows [B, W] without their padding, cut or filled with the end token to [B, size]; and their lengths
-    before."""
+    """Return the rows [B, W] without their padding, cut or filled up with the end token to [B, size]; and their
+    previous lengths [B]."""
     written = grid != PAD
     columns = written.cumsum(1) - 1
     out = grid.new_full((len(grid), size + 1), EOS)
-    # What is padding or past the canvas lands in one spare column.
+    # Padding and positions past the canvas go to one spare column.
     out.scatter_(1, torch.where(written, columns, size).clamp(max=size), grid)
     return out[:, :size].contiguous(), written.sum(1)

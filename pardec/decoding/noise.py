@@ -1,7 +1,7 @@
 """Random numbers by counter, not by state.
 
 A number is a hash of (seed of the row, stream, position), so a row draws the same numbers in any batch, in
-any order, on any device, and nothing has to be carried from step to step. The hash is the SplitMix64
+any order, on any device, and no state passes from step to step. The hash is the SplitMix64
 generator (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): position i
 of a stream is its i-th output.
 """
@@ -20,7 +20,7 @@ torch = lazy("torch")
 
 
 def _signed(word: int) -> int:
-    """Return the 64-bit `word` as torch's int64 holds it; products and sums wrap alike in both readings."""
+    """Return the 64-bit `word` as a signed integer, as in torch's int64; products and sums wrap alike in both forms."""
     return word - (1 << 64) if word >> 63 else word
 
 
@@ -28,7 +28,7 @@ GAMMA = _signed(0x9E3779B97F4A7C15)
 FIRST = _signed(0xBF58476D1CE4E5B9)
 SECOND = _signed(0x94D049BB133111EB)
 BITS = 52
-"""One bit fewer than a float64 holds, so that a half can be added: the numbers are never 0 and never 1."""
+"""One bit fewer than a float64's precision, so that a half can be added: the numbers are never 0 and never 1."""
 
 
 def _xor_shift(z: Tensor, by: int) -> Tensor:
@@ -37,24 +37,23 @@ def _xor_shift(z: Tensor, by: int) -> Tensor:
 
 
 def _mix(z: Tensor) -> Tensor:
-    """Scramble int64 words in place."""
+    """Scramble int64 words in place; return them."""
     _xor_shift(z, 30).mul_(FIRST)
     _xor_shift(z, 27).mul_(SECOND)
     return _xor_shift(z, 31)
 
 
 def _unit(words: Tensor) -> Tensor:
-    """Return the top bits of int64 words as float64 strictly between 0 and 1; the words are spent."""
+    """Return the top bits of int64 words as float64 strictly between 0 and 1; overwrites the words."""
     words.bitwise_right_shift_(64 - BITS).bitwise_and_((1 << BITS) - 1)
     return words.double().add_(0.5).mul_(2.0**-BITS)
 
 
 def uniform(seeds: Tensor, stream: int, shape: tuple[int, ...] = (), offset: int = 0) -> Tensor:
-    """Return numbers strictly between 0 and 1.
+    """Return uniform numbers strictly between 0 and 1, float64 [B, *shape] on the seeds' device.
 
-    seeds: [B] long. stream: which use of the seed (a step, say); streams of one seed are independent. offset:
-    numbers of the stream to leave out first. Returns float64 [B, *shape] on the seeds' device; row b depends
-    on seeds[b], `stream` and the place in the stream alone.
+    seeds: [B] long. stream: number of the stream, such as a step; streams of one seed are independent. offset: numbers
+    of the stream to skip first. Row b depends on seeds[b], `stream` and the position in the stream alone.
     """
     keys = _mix(_mix(seeds + GAMMA) + _signed((stream * GAMMA) % (1 << 64)))
     places = torch.arange(offset + 1, offset + prod(shape) + 1, device=seeds.device).mul_(GAMMA)
@@ -62,6 +61,5 @@ def uniform(seeds: Tensor, stream: int, shape: tuple[int, ...] = (), offset: int
 
 
 def gumbel(seeds: Tensor, stream: int, shape: tuple[int, ...] = (), offset: int = 0) -> Tensor:
-    """Standard Gumbel noise, float64 [B, *shape], finite everywhere (`uniform` leaves 0 and 1 out): -4 to
-    37."""
+    """Return standard Gumbel noise, float64 [B, *shape], always finite (`uniform` excludes 0 and 1): -4 to 37."""
     return uniform(seeds, stream, shape, offset).log_().neg_().log_().neg_()

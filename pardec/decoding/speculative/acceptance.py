@@ -1,4 +1,4 @@
-"""Acceptance rules: which drafted tokens are committed. Every rule is exact."""
+"""Acceptance rules, which choose the drafted tokens to commit. Every rule is exact."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ torch = lazy("torch")
 
 
 class MatchSettings(Settings):
-    """Accept what the target chooses itself; drafts are the draft's most likely tokens."""
+    """Accept tokens that the target chooses too; drafts are the draft's most probable tokens."""
 
     name: Literal["match"] = "match"
     """The name of the rule."""
 
 
 class Match(Rule):
-    """Accept what the target would have written itself.
+    """Accept the token that the target would have written.
 
-    At temperature 0 that is its most likely token. Above, it is the token that plain decoding draws at the
-    same output position with the same random number, so the output equals plain decoding's token for token. A
-    drafted token is accepted with the target's own probability of it.
+    At temperature 0 that is its most probable token. Above, it is the token that plain decoding draws at the same
+    output position with the same random number, so the output equals that of plain decoding token for token. A drafted
+    token is accepted with the target's probability of it.
     """
 
     Settings = MatchSettings
@@ -49,17 +49,17 @@ class Match(Rule):
 
 
 class SampledMatchSettings(Settings):
-    """Accept what the target draws itself; drafts are drawn from the draft's distribution."""
+    """Accept tokens that the target draws too; drafts are drawn from the draft's distribution."""
 
     name: Literal["sampled_match"] = "sampled_match"
     """The name of the rule."""
 
 
 class SampledMatch(Match):
-    """Accept what the target draws itself, of drafts that are drawn too.
+    """Accept a drawn draft token where the target draws the same one.
 
-    A token is accepted with probability sum(p * q) instead of p(argmax q): less where the draft is sure. This
-    is the baseline that shows what a residual is worth.
+    A token is accepted with probability sum(p * q) instead of p(argmax q): less where the draft is confident. This is
+    the baseline that shows the value of a residual.
     """
 
     Settings = SampledMatchSettings
@@ -67,7 +67,7 @@ class SampledMatch(Match):
 
 
 class ResidualSettings(Settings):
-    """Accept with min(1, p/q) over all candidates of a position in turn; what remains is drawn from the
+    """Accept with probability min(1, p/q) over the candidates of a position in turn; after the last, draw from the
     residual."""
 
     name: Literal["residual"] = "residual"
@@ -79,10 +79,10 @@ class Residual(Rule):
 
     Over several candidates at a node, in rounds (SpecInfer, arXiv:2305.09781, algorithm 2; recursive
     rejection of EAGLE, arXiv:2401.15077): candidate r was drawn from distribution q_r and is accepted with
-    probability min(1, p_r/q_r); where it is refused, p_{r+1} is the positive part of p_r - q_r, normalised. A
-    candidate that was chosen and not drawn has a distribution of one point, so it is accepted with p_r and
-    then taken out. The output follows the target's distribution exactly, whatever the drafts are. All nodes
-    go through a round at once; no step loops over the vocabulary in Python.
+    probability min(1, p_r/q_r); if it is rejected, p_{r+1} is the positive part of p_r - q_r, normalised. A
+    candidate that was chosen and not drawn has a distribution of one point, so it is accepted with probability p_r,
+    else removed. The output follows the target's distribution exactly, whatever the drafts are. One round processes
+    all nodes at once; no step loops over the vocabulary in Python.
     """
 
     Settings = ResidualSettings
@@ -111,7 +111,8 @@ class Residual(Rule):
     def _round(
         self, tree: Tree, left: Tensor, child: Tensor, considered: Tensor, noise: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Return one candidate at every node: where it is accepted [B, 1 + n], and what remains [B, 1 + n, V]."""
+        """Test one candidate at every node; return whether it is accepted, [B, 1 + n], and the remaining distribution,
+        [B, 1 + n, V]."""
         index = (child - 1).clamp(min=0)
         token = tree.tokens.gather(1, index) if tree.size else torch.zeros_like(child)
         if tree.exists is not None:

@@ -1,7 +1,7 @@
 """Interfaces between the loop and its strategies.
 
-A strategy sees what is committed and what was drafted. No strategy holds the target: the loop alone runs it,
-and refuses a generation in which anything else did.
+A strategy reads the committed and the drafted tokens. No strategy has access to the target: the loop alone runs it,
+and raises an error if anything else did.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 
 Noise = Callable[[int, tuple[int, ...]], "Tensor"]
-"""Uniform random numbers of this cycle: (which use of them, shape) to float64 [B, *shape]."""
+"""Uniform random numbers of this cycle: (number of the random stream, shape) to float64 [B, *shape]."""
 Choose = Callable[["Tensor", int], "Tensor"]
-"""Logits [B, n, V] of the slots from the given one on, to their tokens [B, n]: the most probable, or drawn."""
+"""Logits [B, n, V] of consecutive slots, and the first slot, to their tokens [B, n]: most probable, or drawn."""
 
 
 @dataclass
 class View:
-    """All that a drafter may see.
+    """The input of a drafter.
 
-    rows: tokens of each row, prompt included and padding not. anchor: [B, 1] long, the last token of each. lengths:
-    columns of each row before its anchor, padding included; starts: the same on the device, [B, 1] long. pad: [B]
-    long, or None where no row has any. fresh: [B, m, F], the target's hidden states of the columns that became final
-    since the last draft, or None where the drafter wants none. counts: how many of the m belong to each row; they end
-    at its length. agreed: length of the common prefix of each row's last draft and what its last cycle committed.
+    rows: tokens of each row, with prompt and without padding. anchor: [B, 1] long, the last token of each row. lengths:
+    columns of each row before its anchor, padding included; starts: the same on the device, [B, 1] long. pad: [B] long,
+    or None without padding. fresh: [B, m, F], the target's hidden states of the columns that became final since the
+    last draft, or None if the drafter uses none. counts: number of these m columns per row; they end at the row's
+    length. agreed: length of the common prefix of each row's last draft and the tokens that its last cycle committed.
     """
 
     rows: list[list[int]]
@@ -48,16 +48,16 @@ class View:
 
     @property
     def single(self) -> bool:
-        """Whether the only row has no padding: then plain slices do."""
+        """Return whether there is one row without padding, for which plain slices suffice."""
         return len(self.rows) == 1 and self.pad is None
 
 
 @dataclass
 class Draft:
-    """What a drafter wrote behind the anchor.
+    """The tokens that a drafter wrote behind the anchor.
 
-    tokens: [B, n] long. logits: [B, n, V], the draft's own, or None where the drafter has none.
-    distributions: [B, n, V] float64, what each token was drawn from, or None where tokens are not drawn.
+    tokens: [B, n] long. logits: [B, n, V] of the draft, or None if the drafter has none. distributions: [B, n, V]
+    float64, the distribution that each token was drawn from, or None if tokens are not drawn.
     """
 
     tokens: Tensor
@@ -70,17 +70,17 @@ class Draft:
 
     @property
     def probabilities(self) -> Tensor:
-        """[B, n, V]: the draft's own probabilities."""
+        """Return the draft's probabilities [B, n, V]."""
         if self._probabilities is None:
             self._probabilities = self.logits.softmax(-1)
         return self._probabilities
 
     def confidence(self) -> Tensor:
-        """[B, n]: the draft's own probability of each of its tokens."""
+        """Return the draft's probability of each of its tokens, [B, n]."""
         return self.probabilities.gather(-1, self.tokens[..., None])[..., 0]
 
     def with_hints(self, hints: Hints) -> Draft:
-        """Return the same with the hints' tokens in place; they were not drawn, so their distribution is one point."""
+        """Return the draft with the hints' tokens inserted; their distribution is one point, as they were not drawn."""
         size = len(self)
         where, tokens = hints.where[:, :size], hints.tokens[:, :size]
         distributions = self.distributions
@@ -107,7 +107,7 @@ class Hints:
 
 @dataclass
 class Target:
-    """What a drafter may use of the target: its embedding [V, hidden] and its output head, never a pass."""
+    """The parts of the target that a drafter may use: its embedding [V, hidden] and its output head, never a pass."""
 
     embedding: Tensor
     head: Callable[[Tensor], Tensor]
@@ -119,9 +119,9 @@ class Target:
 
 @dataclass
 class Outcome:
-    """The result of a cycle, for strategies that learn from it. block: tokens of its block, the anchor
-    included. accepted: drafted tokens accepted in each row. active: rows that were not finished. seconds: how
-    long the cycle took, or None where nothing keeps time."""
+    """The result of a cycle, for strategies that learn from it. block: tokens of its block, the anchor included.
+    accepted: drafted tokens accepted in each row. active: rows that were not finished. seconds: duration of the cycle,
+    or None without a clock."""
 
     draft: Draft
     block: int
@@ -131,16 +131,16 @@ class Outcome:
 
     @property
     def tau(self) -> float:
-        """Mean tokens committed per active row, the target's own included."""
+        """Return the mean number of committed tokens per active row, the target's bonus token included."""
         return sum(self.accepted[row] for row in self.active) / len(self.active) + 1
 
 
 ACCEPTING, BONUS, ROUNDS, DROPPING = 12, 13, 14, 15
-"""Random streams of a cycle that are not those of a drafter's passes."""
+"""Random streams of a cycle beside those of the drafter's passes."""
 
 
 class Strategy(ABC):
-    """One class and one registry line. It is made anew for every generation, so it may keep state."""
+    """One class and one registry line. Every generation makes a new instance, which may keep state."""
 
     Settings: ClassVar[type[Settings]]
 
@@ -148,7 +148,7 @@ class Strategy(ABC):
         self.settings = settings
 
     def facts(self) -> dict[str, Any]:
-        """What the record of the last cycle should hold: plain numbers, or tensors left on the device."""
+        """Return facts for the record of the last cycle: plain numbers, or tensors left on the device."""
         return {}
 
 
@@ -156,17 +156,16 @@ class Drafter(Strategy):
     companion: ClassVar[str | None] = None
     """The name of the companion that it needs."""
     marginals: ClassVar[bool] = True
-    """Whether it has probabilities of its own, which trees, gates and residuals read."""
+    """Whether it gives probabilities, which trees, gates and residuals read."""
     redrafts: ClassVar[bool] = False
     """Whether it reads hints and can draft a block again."""
     whole: ClassVar[bool] = False
-    """Whether it was trained on blocks of one size, so that the last block of a text is drafted whole and
-    then cut."""
+    """Whether it was trained on blocks of one size, so the last block of a text is drafted whole and then cut."""
     varies: ClassVar[bool] = False
     """Whether it can draft a block with some of its features dropped."""
 
     def taps(self, companion: Any) -> tuple[int, ...] | None:
-        """Return the layers of the target whose hidden states it wants to see."""
+        """Return the layers of the target whose hidden states it reads; None for none."""
         return None
 
     @abstractmethod
@@ -175,21 +174,20 @@ class Drafter(Strategy):
 
     @abstractmethod
     def propose(self, view: View, count: int, choose: Choose, hints: Hints | None = None) -> Draft:
-        """Draft up to `count` tokens behind each anchor."""
+        """Return a draft of up to `count` tokens behind each anchor."""
 
     def redraft(self, view: View, count: int, choose: Choose, hints: Hints) -> Draft:
-        """Draft the block of the last `propose` once more, from the hints' tokens; the other slots are
-        masked."""
+        """Return a second draft of the last `propose`'s block, given the hints' tokens; the other slots are masked."""
         raise NotImplementedError(f"{type(self).__name__} cannot draft a block again: choose another drafter")
 
     def vary(self, view: View, count: int, rate: float, noise: Noise) -> Tensor:
-        """Logits [B, count, V] of the same block with a share `rate` of its new context's features dropped."""
+        """Return logits [B, count, V] of the same block with a share `rate` of its new context's features dropped."""
         raise NotImplementedError(f"{type(self).__name__} has no features to drop: choose another drafter")
 
 
 class Schedule(Strategy):
     sizes: tuple[int, ...]
-    """The block sizes that it may ask for, ascending."""
+    """The block sizes that it may choose, ascending."""
 
     @abstractmethod
     def block(self) -> int:
@@ -206,12 +204,12 @@ class Proposal(Strategy):
     """Whether it draws further candidates itself, so that only a rule with a residual stays exact."""
 
     def nodes(self, count: int) -> int:
-        """Return a bound on the nodes it makes of `count` drafted tokens."""
+        """Return an upper bound on the number of nodes for `count` drafted tokens."""
         return count
 
     @abstractmethod
     def pack(self, draft: Draft, context: DraftContext) -> Tree:
-        """Return the tree to verify, of a draft of at least one token."""
+        """Return the tree to verify; `draft` has at least one token."""
 
 
 class Refinement(Strategy):
@@ -235,16 +233,15 @@ class Seeding(Strategy):
 class Truncation(Strategy):
     @abstractmethod
     def keep(self, draft: Draft, ends: tuple[int, ...]) -> int:
-        """Return how many drafted tokens are verified. ends: tokens that end a text."""
+        """Return the number of drafted tokens to verify. ends: tokens that end a text."""
 
 
 @dataclass
 class Accepted:
-    """What a rule accepted, all on the device.
+    """The nodes that a rule accepted, as tensors on the device.
 
-    counts: [B] long, accepted nodes. path: [B, D] long, their indices in the tree, by depth, undefined behind
-    the count; None where the tree is a chain. tokens: [B, D + 1] long, their tokens, and at index `count` the
-    target's own.
+    counts: [B] long, number of accepted nodes. path: [B, D] long, their indices in the tree, by depth, undefined past
+    the count; None for a chain. tokens: [B, D + 1] long, their tokens, and at index `count` the target's bonus token.
     """
 
     counts: Tensor
@@ -256,19 +253,19 @@ class Rule(Strategy):
     draws: ClassVar[bool] = False
     """Whether drafted tokens are drawn from the draft's distribution instead of being its most probable."""
     residual: ClassVar[bool] = False
-    """Whether it takes refused candidates out of the distribution, so that it can take several per position."""
+    """Whether it removes rejected candidates from the distribution, so it can consider several per position."""
 
     @abstractmethod
     def decide(self, tree: Tree, logits: Tensor, judge: AcceptContext) -> Accepted:
-        """Return what is accepted. logits: [B, 1 + n, V], the target's, at the anchor and at each node."""
+        """Return the accepted nodes. logits: [B, 1 + n, V] of the target, at the anchor and at each node."""
 
 
 @dataclass
 class DraftContext:
-    """What refinements and proposals work with: the drafter and what it was asked for.
+    """The input of refinements and proposals: the drafter and its request.
 
-    count: drafted tokens asked for; a draft that was cut since has fewer. distribution: logits [..., V] to
-    the probabilities that tokens are drawn from, float64.
+    count: drafted tokens requested; a draft that was cut since has fewer. distribution: logits [..., V] to the
+    probabilities that tokens are drawn from, float64.
     """
 
     drafter: Drafter
@@ -281,11 +278,11 @@ class DraftContext:
 
 @dataclass
 class AcceptContext:
-    """What a rule works with.
+    """The input of an acceptance rule.
 
-    distribution, noise: as in `DraftContext`. position: [B] long, the output position that the anchor's own
-    prediction has. pick: logits [B, n, V] and output positions [B, n] to the target's own tokens [B, n]: its
-    most probable, or those that plain decoding draws at these positions.
+    distribution, noise: as in `DraftContext`. position: [B] long, the output position that the anchor predicts. pick:
+    logits [B, n, V] and output positions [B, n] to the target's tokens [B, n]: its most probable ones, or those that
+    plain decoding draws at these positions.
     """
 
     distribution: Callable[[Tensor], Tensor]

@@ -20,7 +20,7 @@ torch = lazy("torch")
 SMALLEST = 1e-9
 
 
-"""Least a token may cost, so that a child scores strictly below its parent; the most is a certain loss."""
+"""Least cost of a token in nats, so that a child scores strictly below its parent."""
 
 
 class BestFirstSettings(Settings):
@@ -29,17 +29,17 @@ class BestFirstSettings(Settings):
     name: Literal["tree"] = "tree"
     """The name of the proposal."""
     budget: int = Field(24, ge=1, le=512)
-    """Nodes, the anchor not counted; what a target pass of so many tokens costs decides it."""
+    """Nodes, the anchor not counted; choose it by the cost of a target pass over that many tokens."""
     top_k: int = Field(3, ge=1, le=32)
-    """Tokens tried at a slot; 1 leaves a chain."""
+    """Tokens tried per slot; 1 is a chain."""
 
 
 class BestFirst(Proposal):
     """The tree of the most probable paths under a node budget, by the draft's marginals.
 
-    A path's score is the product of its tokens' probabilities, each slot by itself, since one block pass
-    knows no more (OPT-Tree, arXiv:2406.17276). A child never scores above its parent, so the best `budget`
-    nodes of all depths are a tree. It is built depth by depth on the device, without waiting for it.
+    A path's score is the product of its tokens' marginal probabilities, since one block pass gives marginals only
+    (OPT-Tree, arXiv:2406.17276). A child never scores above its parent, so the best `budget` nodes of all depths form
+    a tree. It is built depth by depth on the device, without waiting for it.
     """
 
     Settings = BestFirstSettings
@@ -65,8 +65,8 @@ class BestFirst(Proposal):
         return Tree(shape_from(above, count, ids.shape[-1]), tokens.gather(1, kept))
 
     def _levels(self, costs: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores, tokens and parents [B, M] of all nodes that may be kept, parents counted from 1 in this
-        order (0 is the anchor). costs, ids: [B, n, k]."""
+        """Return scores, tokens and parents [B, M] of all candidate nodes, parents counted from 1 in this order (0 is
+        the anchor). costs, ids: [B, n, k]."""
         rows, count, top = ids.shape
         frontier, first = costs.new_zeros(rows, 1), 0
         levels: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -86,7 +86,7 @@ class TreeLiteSettings(Settings):
     name: Literal["tree_lite"] = "tree_lite"
     """The name of the proposal."""
     top_k: int = Field(2, ge=1, le=8)
-    """Tokens at a branching position, the draft's own among them; 1 leaves the chain."""
+    """Tokens per branching position, the draft's included; 1 is a chain."""
     depth: int = Field(5, ge=0, le=32)
     """Positions that branch, from the first."""
     tail: int = Field(1, ge=0, le=32)
@@ -98,9 +98,9 @@ class TreeLiteSettings(Settings):
 class TreeLite(Proposal):
     """The draft, and beside it the next most probable tokens at its first positions.
 
-    A branch is followed by the draft's own tail, which was not made for it: one pass knows no path. With
-    `refine` the tail of the most probable branch is drafted again with that branch in the block, at the price
-    of one draft pass.
+    A branch is followed by the draft's tail, which was not drafted for it: one pass gives marginals only. With
+    `refine` the tail of the most probable branch is drafted again with that branch in the block, at the cost of one
+    draft pass.
     """
 
     Settings = TreeLiteSettings
@@ -118,7 +118,7 @@ class TreeLite(Proposal):
         if not len(heads):
             return Tree(shape_of(parents, device), draft.tokens)
         top = draft.probabilities.topk(min(settings.top_k, draft.probabilities.shape[-1]), -1)
-        # Every node begins as the draft's own token of its slot; then branches take the others.
+        # Every node begins with the draft's token of its slot; then the branches' heads are replaced.
         tokens = draft.tokens[:, slots]
         tokens[:, heads] = top.indices[:, branches[:, 0], branches[:, 1].clamp(max=top.indices.shape[-1] - 1)]
         if not settings.refine:
@@ -126,7 +126,7 @@ class TreeLite(Proposal):
         return self._refined(draft, context, tokens, parents, heads, branches, top.values)
 
     def _refined(self, draft, context, tokens, parents, heads, branches, probabilities) -> Tree:
-        """Return the same with one more branch behind the most probable alternative, drafted with that one in the
+        """Return the tree with one more branch behind the most probable alternative, drafted with that one in the
         block."""
         device, count = tokens.device, len(draft)
         prefix = probabilities[..., 0].log().cumsum(1) - probabilities[..., 0].log()

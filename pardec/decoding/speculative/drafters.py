@@ -1,4 +1,4 @@
-"""Drafters: who writes the draft. A block-diffusion model, prompt lookup, or a small causal model."""
+"""Drafters, which write the draft: a block-diffusion model, prompt lookup, or a small causal model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class DFlashSettings(Settings):
     name: Literal["dflash"] = "dflash"
     """The name of the drafter."""
     context: Literal["all", "last"] = "all"
-    """What the draft's cache keeps: all committed tokens, or those of the last cycle only (a control: the
+    """The tokens that the draft's cache keeps: all committed ones, or those of the last cycle only (a control: the
     input of a draft without its cache)."""
 
 
@@ -36,8 +36,8 @@ class DFlash(Drafter):
     """A block-diffusion draft: all tokens of a block in one pass, from the target's hidden states (DFlash,
     arXiv:2602.06036).
 
-    Its cache holds the context: the fused hidden states of all committed tokens. Each cycle appends what was
-    committed since the last one and drops the block's own keys and values.
+    Its cache keeps the context: the fused hidden states of all committed tokens. Each cycle appends the newly
+    committed tokens and drops the block's keys and values.
     """
 
     Settings = DFlashSettings
@@ -73,13 +73,13 @@ class DFlash(Drafter):
         return Draft(choose(logits, 0), logits)
 
     def vary(self, view: View, count: int, rate: float, noise: Noise) -> Tensor:
-        # The newest context is written over, with some of its features missing.
+        # Overwrite the newest context with a copy that lacks some of its features.
         drop = noise(DROPPING, (1, self.context.shape[-1])) < rate
         context = self.context.masked_fill(drop, 0.0) / (1 - rate)
         if view.single:
             self.cache.length -= context.shape[1]
         logits = self._pass(view, count, None, context)
-        # The context itself is put back as it was.
+        # Restore the context.
         if view.single:
             self.cache.length -= context.shape[1]
         self._pass(view, 1, None, self.context)
@@ -101,7 +101,7 @@ class DFlash(Drafter):
         return self.target.head(self.model(block, context, self.cache, layout)[:, 1:])
 
     def _room(self, view: View) -> int:
-        """Return the positions that the draft has behind the anchor."""
+        """Return the number of positions that the draft has left behind the anchor."""
         return self.model.config.max_positions - max(view.lengths) - 1
 
     def _layout(self, view: View, size: int, new: int) -> Layout | None:
@@ -123,9 +123,9 @@ class NgramSettings(Settings):
     name: Literal["ngram"] = "ngram"
     """The name of the drafter."""
     longest: int = Field(3, ge=1, le=16)
-    """Tokens that must agree, at most; the longest match wins."""
+    """Most tokens compared; the longest match wins."""
     shortest: int = Field(1, ge=1, le=16)
-    """Tokens that must agree, at least."""
+    """Fewest tokens that must match."""
 
     @model_validator(mode="after")
     def _ordered(self) -> NgramSettings:
@@ -135,7 +135,7 @@ class NgramSettings(Settings):
 
 
 class Ngram(Drafter):
-    """Prompt lookup: copy what followed the same few tokens the last time (Saxena 2023; also in
+    """Prompt lookup: copy the tokens after the last occurrence of the same few tokens (Saxena 2023; also in
     transformers)."""
 
     Settings = NgramSettings
@@ -163,8 +163,7 @@ class Ngram(Drafter):
         return {"found": self.matches}
 
     def _follow(self, row: int, tokens: list[int], count: int) -> list[int]:
-        """Return what followed the last occurrence of the longest known suffix of `tokens`, which is not
-        counted itself."""
+        """Return the tokens after the last earlier occurrence of the longest known suffix of `tokens`."""
         known, sizes = self.seen[row], range(self.settings.shortest, self.settings.longest + 1)
         for stop in range(self.read[row] + 1, len(tokens)):
             for size in sizes:
@@ -208,16 +207,16 @@ class Small(Drafter):
         self.model, self.target = companion, target
         self.cache = companion.new_cache(batch, size)
         self.held = [0] * batch
-        """Columns of each row that the cache holds."""
+        """Columns of each row in the cache."""
         self.starts = [0] * batch
         """Columns before the anchor of the last draft."""
 
     def propose(self, view: View, count: int, choose: Choose, hints: Hints | None = None) -> Draft:
-        # The last token drafted is not run, so it needs no position.
+        # The last drafted token is never run, so it needs no position.
         count = min(count, self.model.info.max_positions - max(view.lengths))
         if count < 1:
             return Draft(view.anchor[:, :0])
-        # Columns of tokens that were drafted and not committed are dropped.
+        # Drop the columns of tokens that were drafted and not committed.
         self.held = [
             min(held, start + 1 + agreed)
             for held, start, agreed in zip(self.held, self.starts, view.agreed, strict=True)
@@ -233,21 +232,22 @@ class Small(Drafter):
         return Draft(torch.cat(drafted, 1), torch.cat(logits_of, 1))
 
     def _unread(self, view: View) -> Tensor:
-        """[B, w] long, the last tokens of each row up to its anchor, as many as the row that misses most."""
+        """Return the last w tokens of each row up to its anchor, [B, w] long; w is the most tokens that any row's cache
+        lacks."""
         width = max(length + 1 - held for length, held in zip(view.lengths, self.held, strict=True))
         if self.model.static_shapes and any(self.held):
             # One token is missing, or two where a whole draft was accepted; one shape serves both.
             width = max(2, width)
         if width == 1:
             return view.anchor
-        # At first that is all, behind its padding; later a row that is shorter than what another one misses is
-        # filled at its left, where it reads nothing.
+        # In the first cycle these are all tokens, after padding; later a row that lacks fewer tokens than w and is
+        # shorter is filled at its left, where nothing is attended to.
         fill = self.target.info.pad_id
         rows = [[fill] * (width - len(row)) + row[-width:] for row in view.rows]
         return torch.tensor(rows, device=view.anchor.device)
 
     def _step(self, view: View, tokens: Tensor, slot: int) -> Tensor:
-        """Return logits [B, 1, V] of what follows `tokens`, whose last stands `slot` columns behind the anchor."""
+        """Return logits [B, 1, V] of the next token after `tokens`, whose last is `slot` columns behind the anchor."""
         width, last = tokens.shape[1], slice(-1, None)
         first = not any(self.held)
         if view.single or (first and slot == 0):

@@ -19,7 +19,7 @@ models = lazy("pardec.models.architectures.attention")
 def tree_of_one(shape: Shape, length: int, limit: int) -> Layout:
     """Return the layout of a tree behind `length` columns of the only row, which has no padding.
 
-    limit: positions the model has; nodes that do not exist may lie behind them.
+    limit: positions of the model; nodes that do not exist may exceed it.
     """
     size = shape.parents.shape[1]
     before = shape.mask.new_ones(1, size, length)
@@ -46,8 +46,8 @@ def tree_of_many(
 ) -> Layout:
     """Return the layout of the trees of rows of unequal length, or of their nodes first..stop-1.
 
-    starts: [B, 1] long, columns of each row before its anchor; longest: the most of them. pad: [B] long or
-    None. limit: positions the model has (finished rows may run past them; their output is not read).
+    starts: [B, 1] long, columns of each row before its anchor; longest: their maximum. pad: [B] long or None. limit:
+    positions of the model (finished rows may exceed it; their output is not read).
     """
     stop = shape.parents.shape[1] if stop is None else stop
     filled = longest + stop
@@ -76,8 +76,8 @@ def block_of_many(
     pad: Tensor | None,
     limit: int,
 ) -> Layout:
-    """A draft pass: `new` columns of context that end at each row's start (`counts` of them its own, the rest
-    are written over), then a block of `size`, which sees everything before its own end."""
+    """Return the layout of a draft pass: `new` columns of context that end at each row's start (the last `counts` of
+    them valid, the others overwritten), then a block of `size`, which attends to everything before its end."""
     device = starts.device
     fresh = torch.tensor(counts, device=device)[:, None]
     columns = torch.cat(
@@ -94,8 +94,8 @@ def block_of_many(
 
 
 def widened(layout: Layout, extra: int, limit: int) -> Layout:
-    """Return the layout with `extra` columns behind the last of each row, which nothing else attends to and which
-    attend to what that last one does. limit: positions the model has."""
+    """Return the layout with `extra` columns behind the last of each row. No other column attends to them, and their
+    mask is that of the last column. limit: positions of the model."""
     steps = torch.arange(1, extra + 1, device=layout.positions.device)
     positions = torch.cat([layout.positions, layout.positions[:, -1:] + steps], 1).clamp(max=limit - 1)
     mask = torch.nn.functional.pad(layout.mask, (0, extra), value=False)

@@ -1,4 +1,4 @@
-"""Proposals of whole blocks: the draft itself, several blocks, or several candidates for each position."""
+"""Proposals of whole blocks: the draft itself, several blocks, or several candidates per position."""
 
 from __future__ import annotations
 
@@ -48,18 +48,18 @@ class CandidatesSettings(Settings):
     top_k: int = Field(2, ge=1, le=4)
     """Tokens tried at a position that varies."""
     most: int = Field(4, ge=1, le=64)
-    """Blocks, the draft itself among them; 1 leaves it alone."""
+    """Most blocks, the draft itself included; 1 verifies the draft alone."""
     packed: bool = True
-    """Verify all in one pass; false: one after another."""
+    """Verify all blocks in one pass; false: in one pass each."""
 
 
 class Candidates(Proposal):
     """Whole blocks with the most probable tokens at early, uncertain positions; the best-scored ones, bounded
     in number.
 
-    Packed, the blocks share their common beginnings in a trie and one pass of the target; sequential, each
-    has a pass of its own, as in the testbed of seed 003. How many blocks there are depends on the draft, so
-    this waits for the device once more per cycle.
+    Packed, the blocks share their common prefixes in a trie and one pass of the target; sequential, each takes a
+    separate pass, as in the testbed of seed document 003. The number of blocks depends on the draft, so this waits for
+    the device once more per cycle.
     """
 
     Settings = CandidatesSettings
@@ -90,8 +90,8 @@ class Candidates(Proposal):
         return tree
 
     def _blocks(self, table: list[list[float]], tokens: list[int], depth: int) -> list[list[int]]:
-        """Return blocks of one row: the draft itself, then the others, best first. table: for each slot log
-        probabilities, then ids."""
+        """Return the blocks of one row: the draft itself, then the others, best first. table: log probabilities, then
+        ids, per slot."""
         settings, choices = self.settings, []
         for slot in range(depth):
             costs, ids = table[slot][: len(table[slot]) // 2], table[slot][len(table[slot]) // 2 :]
@@ -106,7 +106,7 @@ class Candidates(Proposal):
 
 
 def trie(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
-    """Return parents (0 is the anchor) and tokens of the blocks, common beginnings once."""
+    """Return parents (0 is the anchor) and tokens of the blocks, with common prefixes shared."""
     known: dict[tuple[int, int], int] = {}
     parents, tokens = [], []
     for block in blocks:
@@ -122,7 +122,7 @@ def trie(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
 
 
 def forest(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
-    """Return the same without sharing, each block a run of nodes."""
+    """Return parents and tokens of the blocks without sharing, each block a run of nodes."""
     parents, tokens = [], []
     for block in blocks:
         first = len(tokens)
@@ -132,7 +132,7 @@ def forest(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
 
 
 def _together(made: list[tuple[list[int], list[int]]], device) -> Tree:
-    """Return trees of rows, the smaller filled up with nodes that do not exist."""
+    """Return one tree for all rows, smaller ones padded with nodes that do not exist."""
     size = max(len(tokens) for _, tokens in made)
     shapes = [shape_of((*parents, *[0] * (size - len(parents))), str(device)) for parents, _ in made]
     tokens = torch.tensor([row + [0] * (size - len(row)) for _, row in made], device=device, dtype=torch.long)
@@ -156,25 +156,24 @@ class RoundsSettings(Settings):
     name: Literal["rounds"] = "rounds"
     """The name of the proposal."""
     rounds: int = Field(2, ge=1, le=8)
-    """Candidates a position; 1 leaves the chain."""
+    """Candidates per position; 1 is a chain."""
     source: Literal["same", "branch", "temperature", "top_k", "dropout"] = "same"
-    """Where the later ones come from: the draft's distribution again; the same without the tokens already
-    offered; a flatter distribution; its most probable tokens only; a pass from features of which some are
-    dropped."""
+    """Distribution of the later candidates: the draft's again (`same`); the draft's without the tokens already
+    offered (`branch`); a flatter one (`temperature`); its most probable tokens only (`top_k`); that of a pass with
+    some features dropped (`dropout`)."""
     heat: float = Field(2.0, gt=0, le=100)
-    """For `temperature`: by how much the logits are divided further."""
+    """For `temperature`: factor by which the logits are divided further."""
     keep: int = Field(4, ge=1, le=1024)
-    """For `top_k`: how many tokens."""
+    """For `top_k`: number of tokens."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """For `dropout`: the share of features that is dropped."""
+    """For `dropout`: share of features dropped."""
 
 
 class Rounds(Proposal):
-    """Several candidates at every position, each considered where those before it were refused.
+    """Several candidates at every position, each considered after the earlier ones were rejected.
 
-    The draft is the first round. The others are drawn beside it: from the same distribution again, or from
-    sources that differ (seed 003, idea 7). Each node carries the distribution it was drawn from, so the
-    residual rule stays exact.
+    The draft is the first round. The others are drawn from the same distribution again, or from other sources (seed
+    document 003, idea 7). Each node records the distribution it was drawn from, so the residual rule stays exact.
     """
 
     Settings = RoundsSettings
@@ -201,7 +200,7 @@ class Rounds(Proposal):
         return Tree(shape_of(parents, device), torch.cat(tokens, 1), torch.cat(distributions, 1))
 
     def _later(self, draft: Draft, context: DraftContext) -> Tensor:
-        """Return the distribution [B, n, V] of the later rounds, before anything is taken out."""
+        """Return the distribution [B, n, V] of the later rounds, before any token is removed."""
         settings = self.settings
         if settings.source in ("same", "branch"):
             return draft.distributions
@@ -218,7 +217,7 @@ class Rounds(Proposal):
 
 
 def _without(distribution: Tensor, offered: list[Tensor]) -> Tensor:
-    """Return the distribution without the tokens already offered; itself where nothing else would be left."""
+    """Return the distribution without the tokens already offered; unchanged where nothing else would be left."""
     taken = distribution.scatter(-1, torch.stack(offered, -1), 0.0)
     total = taken.sum(-1, keepdim=True)
     return torch.where(total > 0, taken / total.clamp(min=1e-300), distribution)

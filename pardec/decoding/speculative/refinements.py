@@ -1,4 +1,4 @@
-"""Refinements: further passes of the draft over its own block, before the target sees anything."""
+"""Refinements: further passes of the draft over its block, before the target verifies it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class FullSettings(Settings):
 
 
 class Full(Refinement):
-    """The whole block again: every position is drafted anew from the tokens of the pass before, context cache
-    on."""
+    """The whole block again: every position is drafted again from the tokens of the previous pass, with the context
+    cache."""
 
     Settings = FullSettings
     settings: FullSettings
@@ -44,12 +44,12 @@ class SelectiveSettings(Settings):
     steps: int = Field(2, ge=1, le=8)
     """Passes of the draft per cycle, the first included."""
     threshold: float = Field(0.7, ge=0, le=1)
-    """Positions whose most probable token has at least this probability stay; at 0 all do, and nothing
+    """Positions whose most probable token has at least this probability are kept; at 0 all are, and nothing
     changes."""
 
 
 class Selective(Refinement):
-    """Only unsure positions again: sure ones stay and are read, the others are masked and drafted anew."""
+    """Uncertain positions only: confident ones are kept as input, the others are masked and drafted again."""
 
     Settings = SelectiveSettings
     settings: SelectiveSettings

@@ -29,8 +29,8 @@ class Sampling:
         return ban(logits, self.banned)
 
     def pick(self, logits: Tensor, positions: Tensor) -> Tensor:
-        """Return the target's own tokens [B, n]: its most probable, or those that plain decoding draws at
-        output `positions` [B or 1, n]. logits: [B, n, V]."""
+        """Return the target's tokens [B, n]: its most probable ones, or those that plain decoding draws at output
+        `positions` [B or 1, n]. logits: [B, n, V]."""
         if self.greedy:
             return logits.argmax(-1)
         positions = positions.clamp(max=self._noise.shape[1] - 1).expand(len(logits), -1)
@@ -58,8 +58,8 @@ class Sampling:
 
 
 def invert(distribution: Tensor, noise: Tensor) -> Tensor:
-    """Return the outcome in whose share of `distribution` [..., V] each number of `noise` [...] falls, [...]
-    long."""
+    """Return the outcomes [...] long whose intervals of the cumulative `distribution` [..., V] contain `noise` [...],
+    as fractions of its sum."""
     reached = distribution.cumsum(-1)
     index = torch.searchsorted(reached, (noise * reached[..., -1])[..., None], right=True)[..., 0]
     return index.clamp_(max=distribution.shape[-1] - 1)

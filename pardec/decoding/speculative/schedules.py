@@ -1,4 +1,4 @@
-"""Schedules: how many tokens each cycle drafts."""
+"""Schedules, which choose the number of tokens that each cycle drafts."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pardec.decoding.speculative.base import Outcome, Schedule
 
 
 class Averages:
-    """tau, seconds: by the index of a size, None where it was never tried. Where nobody keeps time every
-    cycle takes one unit, so sizes are judged by tau alone."""
+    """Running averages of tau and of seconds per size; None for a size never tried. Without a clock every cycle counts
+    as one second, so sizes are compared by tau alone."""
 
     def __init__(self, sizes: tuple[int, ...], decay: float):
         self.decay = decay
@@ -24,7 +24,7 @@ class Averages:
         self._into(self.seconds, index, 1.0 if outcome.seconds is None else outcome.seconds)
 
     def score(self, index: int) -> float | None:
-        """Return tokens a second."""
+        """Return tokens per second; None for a size never tried."""
         if self.tau[index] is None:
             return None
         return self.tau[index] / max(self.seconds[index], 1e-9)
@@ -40,7 +40,7 @@ def nearest(sizes: tuple[int, ...], block: int) -> int:
 
 
 class FixedSettings(Settings):
-    """Every cycle drafts a block of the decoder's `block`."""
+    """Every cycle drafts a block of the decoder's size `block`."""
 
     name: Literal["fixed"] = "fixed"
     """The name of the schedule."""
@@ -61,7 +61,7 @@ class Fixed(Schedule):
 
 class SizesSettings(Settings):
     sizes: tuple[int, ...] = (4, 6, 8, 12, 16)
-    """Blocks to choose from, ascending, each at least 2; one alone is a fixed block."""
+    """Block sizes to choose from, ascending, each at least 2; a single one is a fixed block."""
 
     @model_validator(mode="after")
     def _ascending(self) -> SizesSettings:
@@ -78,25 +78,24 @@ class EwmaSettings(SizesSettings):
     decay: float = Field(0.8, ge=0, lt=1)
     """Weight of the past in each average."""
     warm_up: int = Field(1, ge=0, le=100)
-    """Cycles at each size to begin with."""
+    """Initial cycles at each size."""
     probe_every: int = Field(16, ge=2)
     """Cycles between two probes of a neighbouring size."""
     margin: float = Field(0.05, ge=0)
-    """Share by which another score must be better."""
+    """Relative margin by which another score must be better."""
     streak: int = Field(2, ge=1)
-    """How many times in a row."""
+    """Consecutive times that it must be better."""
     cooldown: int = Field(4, ge=0)
     """Cycles after a change before the next."""
     low_accept: float = Field(0.0, ge=0, le=1)
-    """Step down where the share of drafted tokens that is accepted falls below this on average; 0 never does."""
+    """Step down where the mean share of drafted tokens that are accepted falls below this; 0 never steps down."""
 
 
 class Ewma(Schedule):
     """Choose the block by measured throughput: exponentially weighted averages of tau and of cycle time.
 
-    Each size is tried first. Then the current one is kept, a neighbour is probed at intervals, and the size
-    changes when another's score has been better by a margin several times in a row. Low acceptance steps down
-    at once.
+    Each size is tried first. Then the current size is kept, a neighbour is probed at intervals, and the size changes
+    once another score was better by a margin several consecutive times. Low acceptance steps down at once.
     """
 
     Settings = EwmaSettings
@@ -118,7 +117,7 @@ class Ewma(Schedule):
         return self.sizes[self.now]
 
     def learn(self, outcome: Outcome) -> None:
-        # A block cut short by the end of the text, or by another strategy, says nothing of its size.
+        # A block cut by the end of the text or by another strategy is no measurement of its size.
         if outcome.block == self.sizes[self.now]:
             self.averages.add(self.now, outcome)
         if self.todo:

@@ -1,4 +1,4 @@
-"""Truncations: where a draft is cut before it is verified."""
+"""Truncations, which cut a draft before it is verified."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ class EosAwareSettings(Settings):
     name: Literal["eos"] = "eos"
     """The name of the truncation."""
     on: bool = True
-    """False computes the cut and does not apply it."""
+    """false computes the cut and does not apply it."""
 
 
 class EosAware(Truncation):
-    """Cut behind the first drafted end token: what follows an end is never written.
+    """Cut behind the first drafted end token: tokens after it are never written.
 
-    Where rows differ the longest cut is taken. Waits for the device once more per cycle.
+    The longest cut of all rows applies. Waits for the device once more per cycle.
     """
 
     Settings = EosAwareSettings
@@ -43,17 +43,17 @@ class AdaptiveSettings(Settings):
     name: Literal["adaptive"] = "adaptive"
     """The name of the truncation."""
     threshold: float = Field(0.3, ge=0, le=1)
-    """Least probability, by the draft itself, that all tokens so far are right; 0 cuts nothing."""
+    """Least probability, by the draft, that all tokens so far are right; 0 cuts nothing."""
     least: int = Field(1, ge=1, le=63)
-    """Drafted tokens that are always kept."""
+    """Number of drafted tokens always kept."""
 
 
 class Adaptive(Truncation):
-    """Cut at the first position where the draft's own probability that all tokens so far are right falls
-    below a threshold.
+    """Cut at the first position where the draft's probability that all tokens so far are right falls below a
+    threshold.
 
-    It reads the probability of the most probable token, not of the token drafted, so that a drawn token keeps
-    its distribution. Where rows differ the longest cut is taken. Waits for the device once more per cycle.
+    It reads the probability of the most probable token, not of the drafted one, so a drawn token keeps its
+    distribution. The longest cut of all rows applies. Waits for the device once more per cycle.
     """
 
     Settings = AdaptiveSettings
