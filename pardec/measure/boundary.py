@@ -7,10 +7,10 @@ from typing import Any
 
 
 def largest_batch(fits: Callable[[int], bool], start: int, limit: int) -> dict[str, Any]:
-    """Find n where n rows fit and n + 1 do not.
+    """Return the largest batch size n that fits, such that n + 1 does not.
 
-    fits: tries a batch. start: a batch to begin with. limit: the largest to try. Returns `fits`, the largest batch that
-    did (0: not even one); `fails`, the smallest that did not (null where `limit` itself fits); and `tried`, in order.
+    fits: tries a batch size. start: the first size. limit: the largest size to try. Returns `fits`, the largest size
+    that fits (0 for none); `fails`, the smallest that does not (null if `limit` fits); and `tried`, in order.
     """
     tried: dict[int, bool] = {}
 
@@ -35,10 +35,10 @@ def largest_batch(fits: Callable[[int], bool], start: int, limit: int) -> dict[s
 
 
 def tries(run: Callable[[int], Any], out_of_memory: Callable[[Exception], bool], free: Callable[[], None]):
-    """Return a `fits` that generates: `run` a batch, and tell an exhausted memory from any other fault, which is
-    raised.
+    """Return a function `fits` that calls `run` with a batch size and returns whether memory sufficed; other errors
+    are raised.
 
-    free: gives cached memory back, so that fragments of one try do not fail the next.
+    free: releases cached memory, so that fragments of one try do not fail the next.
     """
 
     def fits(size: int) -> bool:

@@ -16,17 +16,17 @@ MOST = 24
 
 
 class Recompiled(RuntimeError):
-    """Something was compiled while samples were taken."""
+    """A graph was compiled while samples were taken."""
 
 
 def graphs() -> int:
-    """Return the graphs compiled by this process so far; none where the compiler was never loaded."""
+    """Return the number of graphs compiled by this process so far; 0 if the compiler was never loaded."""
     dynamo = sys.modules.get("torch._dynamo")
     return 0 if dynamo is None else int(dynamo.utils.counters["stats"]["unique_graphs"])
 
 
 def refused(error: BaseException) -> bool:
-    """Return whether the compiler says that code or shapes are beyond it: unsupported, rather than a fault."""
+    """Return whether the compiler reports code or shapes as unsupported, as opposed to any other fault."""
     kinds = ("Unsupported", "FailOnRecompileLimitHit", "RecompileLimitExceeded")
     return type(error).__module__.startswith("torch._dynamo") and type(error).__name__ in kinds
 
@@ -37,13 +37,13 @@ def settle(
     prompts: Callable[[int], Any],
     count: Callable[[], int] = graphs,
 ) -> dict[str, Any]:
-    """Generate until a pass compiles nothing more.
+    """Generate until a generation compiles nothing more, and return the cost of compilation.
 
-    run: what a sample runs. prompts: block number -> prompt indices. count: graphs so far. Returns `ms`, host
-    milliseconds beyond what as many settled passes take; `graphs` compiled; and `passes`.
+    run: the function that a sample runs. prompts: block number -> prompt indices. count: returns the graphs so far.
+    Returns `ms`, host milliseconds in excess of as many settled generations; `graphs` compiled; and `passes`.
 
     Raises:
-        NotImplementedError: every pass of many met a new shape.
+        NotImplementedError: every one of many generations met a new shape.
     """
     begin, spent = count(), []
     for number in range(MOST):
@@ -53,7 +53,7 @@ def settle(
         if len(spent) >= LEAST and count() == before:
             made = count() - begin
             return {
-                # An arm whose graphs another one compiled before it waits for nothing: what differs then is noise.
+                # If the other arm compiled the same graphs already, this one waits for nothing; the rest is noise.
                 "ms": max(0.0, sum(spent) - len(spent) * spent[-1]) if made else 0.0,
                 "graphs": made,
                 "passes": len(spent),
@@ -65,10 +65,10 @@ def settle(
 
 @contextmanager
 def nothing_compiled(engine: str, count: Callable[[], int] = graphs) -> Iterator[None]:
-    """Nothing is compiled inside.
+    """Check that nothing is compiled inside the block.
 
     Raises:
-        Recompiled: something was, so what was timed is no sample of the engine.
+        Recompiled: a graph was compiled, so the timed generations are not samples of the engine.
     """
     before = count()
     yield

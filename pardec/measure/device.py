@@ -12,8 +12,8 @@ from pardec.measure.gpu import GpuWatch, gpu_state
 torch = lazy("torch")
 
 FOREIGN_SHARE = 0.25
-"""Share of one core that other processes may use during a sample before it is flagged: a quarter core is more
-than the background of an idle desktop and enough to move a single-threaded timing."""
+"""Share of one core that other processes may use during a sample before it is flagged: a quarter core exceeds
+the background of an idle desktop and is enough to change a single-threaded timing."""
 CLOCK_DROP = 0.9
 """A sample whose CPU clock fell below this share of the clock before it is flagged."""
 
@@ -28,11 +28,11 @@ def resolve(device: str) -> str:
 
 
 WINDOW_S = 0.1
-"""Shortest time over which a share of a core is judged: the kernel counts in ticks of 10 ms."""
+"""Shortest time in seconds for a share of a core: the kernel counts in ticks of 10 ms."""
 
 
 class Watch:
-    """Compares the machine's counters over windows long enough to mean something."""
+    """Compares the machine's counters over windows of at least `WINDOW_S`."""
 
     def __init__(self, device: str = "cpu"):
         on_gpu = device.startswith("cuda")
@@ -41,10 +41,10 @@ class Watch:
         self.best_mhz = self.before["mhz"]
 
     def flags(self, last: bool = False) -> list[str] | None:
-        """Return what disturbed the machine since the last answer: "foreign_load", "clock_drop", "swap", and
-        what `GpuWatch` says; None while too soon to tell.
+        """Return flags for everything that disturbed the machine since the last answer: "foreign_load",
+        "clock_drop", "swap", and those of `GpuWatch`; None if it is too soon.
 
-        last: answer whatever the time, but judge no share of a core over less than half a window.
+        last: answer in any case, but without "foreign_load" for less than half a window.
         """
         now, then = self._read(), self.before
         wall = now["wall"] - then["wall"]
@@ -63,8 +63,7 @@ class Watch:
         return flags + (self.gpu.flags() if self.gpu else [])
 
     def sample(self) -> dict | None:
-        """Return the GPU's state, for the sample that has just been taken; None on a CPU, whose state is judged by
-        block."""
+        """Return the GPU's state right after a sample; None on a CPU, whose state is checked per block."""
         return self.gpu.sample() if self.gpu else None
 
     @staticmethod
@@ -80,8 +79,7 @@ class Watch:
 
 
 def state(device: str) -> dict:
-    """Return a snapshot for the record: load, clock, memory, and the GPU's clocks and temperature where there is
-    one."""
+    """Return a snapshot for the record: load, clock, memory, and the clocks and temperature of a GPU."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     facts = {"load_1min": load, "cpu_mhz": _clock_mhz(), "available_mb": _available_mb()}
     if device.startswith("cuda"):
@@ -90,8 +88,7 @@ def state(device: str) -> dict:
 
 
 def _busy_seconds() -> float:
-    """Return CPU seconds all processes have used since boot (user, nice, system, irq, softirq); 0 where /proc is
-    absent."""
+    """Return the CPU seconds of all processes since boot (user, nice, system, irq, softirq); 0 without /proc."""
     try:
         fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
     except OSError:

@@ -1,8 +1,8 @@
-"""Energy of a generation: the GPU's own counter over a window of seconds, above what the idle GPU takes.
+"""Energy of a generation: the GPU's counter over a window of seconds, with and without the idle GPU's energy.
 
-The counter (`nvmlDeviceGetTotalEnergyConsumption`, millijoules since the driver loaded) moves in steps of tens of
-milliseconds, so one short generation says nothing: many are run back to back, and idleness is measured just before.
-A result whose window was too short, or that something disturbed, is kept and marked not valid.
+The counter (`nvmlDeviceGetTotalEnergyConsumption`, millijoules since the driver loaded) advances in steps of tens of
+milliseconds, too coarse for one short generation: many run back to back, and idle power is measured just before.
+A result from a short window or a disturbed GPU is kept and marked not valid.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 LEAST_S = 2.0
-"""Shortest window, of work and of idleness, for which a counter that steps every tenth of a second is good to 5 %."""
+"""Shortest window, of work and of idle time, for 5 % accuracy with a counter that steps every tenth of a second."""
 LEAST_STEPS = 10
 """Fewest steps the counter must have taken in the window of work."""
 
@@ -26,11 +26,11 @@ def measure_energy(
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> dict:
-    """Return joules of one call of `run`, from a window of idleness and one of work, `window_s` seconds each at least.
+    """Return the energy of one call of `run`, from an idle window and a window of work, at least `window_s` each.
 
-    counter_mj: the device's energy counter. flags: what disturbed the device since last asked. Returns
-    `joules_per_output` (all of it), `net_joules_per_output` (above idleness), `idle_w`, `work_w`, `runs`, `window_s`,
-    `valid`, and `reason` where it is not.
+    counter_mj: the device's energy counter. flags: returns the disturbances of the device since its last call. Returns
+    `joules_per_output` (total), `net_joules_per_output` (above idle), `idle_w`, `work_w`, `runs`, `window_s`, `valid`,
+    and `reason` where it is not.
     """
     synchronize()
     flags()

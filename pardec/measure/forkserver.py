@@ -1,14 +1,14 @@
-"""One process a cell without paying for imports each time.
+"""One process per cell without the cost of imports each time.
 
-A timing job is a process of its own; importing torch is most of its life, and of the life of an untimed job that
-decodes or scores a few prompts. The first job leaves behind a small server that has imported torch and the like, and
-nothing of this project, before any thread or CUDA context exists. Each later job hands the server its command line,
-folder, environment and standard streams over a local socket; the server forks a fresh child that runs the script from
-the start, so project code is always read from disk. The server ends by itself when idle, kills a child whose client
-has gone, and refuses to fork once its own process has threads or CUDA.
+A timing job is a separate process; importing torch takes most of its time, and most of the time of an untimed job
+that decodes or scores a few prompts. The first job leaves behind a small server that has imported torch and similar
+libraries, and nothing of this project, before any thread or CUDA context exists. Each later job sends the server its
+command line, folder, environment and standard streams over a local socket; the server forks a fresh child that runs
+the script from the start, so project code is always read from disk. The server ends when idle, kills a child whose
+client is gone, and refuses to fork once its process has threads or CUDA.
 
-`hand_over(argv)` is all that a script calls; `run(argv)` returns the exit status, or None where no server can be had;
-the caller then runs in its own process.
+Scripts call `hand_over(argv)` only; `run(argv)` returns the exit status, or None without a server; the caller then runs
+in its own process.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ import time
 from pathlib import Path
 
 IDLE_S = 60.0
-"""An idle server ends after this long: longer than any gap between cells, short enough to leave nothing behind."""
+"""Seconds after which an idle server ends: longer than any gap between cells."""
 START_S = 30.0
 KILL_S = 10.0
-"""Seconds to wait for the end of a child that was killed."""
+"""Seconds to wait for a killed child to end."""
 PRELOAD = (
     "torch",
     "torch.utils.flop_counter",
@@ -79,13 +79,13 @@ def address() -> Path:
 
 
 def run(argv: list[str], limit_s: float | None = None) -> int | None:
-    """Run `argv` (script and arguments) in a forked child of the server; returns the exit status, 128 plus the signal's
-    number for a child that a signal ended, or None without a server or where its child cannot use CUDA.
+    """Run `argv` (script and arguments) in a forked child of the server; return the exit status, 128 plus the signal's
+    number for a child that a signal ended, or None without a server or if its child cannot use CUDA.
 
-    limit_s: a child that takes longer is killed with all that it started, whatever it is doing.
+    limit_s: seconds after which the child and all processes that it started are killed.
 
     Raises:
-        TimeoutError: it was.
+        TimeoutError: the child was killed.
     """
     if not hasattr(os, "fork") or not hasattr(socket, "SCM_RIGHTS"):
         return None
@@ -104,8 +104,8 @@ def run(argv: list[str], limit_s: float | None = None) -> int | None:
 
 
 def hand_over(argv: list[str]) -> None:
-    """Leave with the status of a forked child that ran `argv`; return where this process must run it itself: inside
-    such a child, or without a server."""
+    """Exit with the status of a forked child that ran `argv`; return if this process must run it itself: inside such a
+    child, or without a server."""
     if LAUNCH not in os.environ:
         status = run(argv)
         if status is not None:
@@ -113,7 +113,7 @@ def hand_over(argv: list[str]) -> None:
 
 
 def _ask(connection: socket.socket, argv: list[str], limit_s: float | None) -> int | str | None:
-    """Return the child's exit status; None where the server will not fork, GONE where it ended before it answered."""
+    """Return the child's exit status; None if the server refuses to fork, GONE if it ended before it answered."""
     with connection:
         request = {"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ), "client": os.getpid()}
         streams = array.array("i", [0, 1, 2])
@@ -131,7 +131,7 @@ def _ask(connection: socket.socket, argv: list[str], limit_s: float | None) -> i
             connection.settimeout(limit_s)
             answer = _read_line(connection)
         except TimeoutError:
-            # The server takes this for the client's end, kills the child and says so: nothing may go on beside the
+            # The server treats this as the client's end, kills the child and confirms it: nothing may run beside the
             # next cell.
             connection.shutdown(socket.SHUT_WR)
             connection.settimeout(KILL_S)
@@ -167,7 +167,7 @@ def _start(path: Path) -> socket.socket | None:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            # Asking NVML whether there is a GPU leaves the driver untouched, which a forked child could not use.
+            # Detecting a GPU by NVML leaves the driver untouched; a forked child could not use a touched one.
             env={**os.environ, **dict.fromkeys(POOLS, "1"), "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
         )
         end = time.monotonic() + START_S
@@ -189,7 +189,7 @@ def _read_line(connection: socket.socket) -> dict | None:
 
 
 def serve(path: Path) -> None:
-    """The server's whole life: listen, load, fork a child for each client, end when idle."""
+    """Run the server: listen, load, fork a child for each client, end when idle."""
     listener = socket.socket(socket.AF_UNIX)
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

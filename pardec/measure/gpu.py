@@ -13,12 +13,12 @@ torch = lazy("torch")
 
 SLOWDOWNS = 0x8 | 0x20 | 0x40 | 0x80
 """Reasons for a lower clock that are faults: hardware slowdown, software and hardware thermal slowdown, power brake. A
-power cap (0x4) is none: a GPU that computes as fast as it can is at its cap by design, on both sides of a ratio. What
-it costs shows in the clock."""
+power cap (0x4) is not: a fully loaded GPU is at its cap by design, on both sides of a ratio, and the clock shows its
+effect."""
 CLOCK_DROP = 0.9
 """A sample whose clock is below this share of the cell's median clock is flagged, as nvbench does."""
 GONE = {1, 9, 15, 16}
-"""NVML errors by which no query can be answered: uninitialised, no driver, GPU lost, reset required."""
+"""NVML errors after which no query works: uninitialised, no driver, GPU lost, reset required."""
 
 
 def handle_of(index: int) -> Any:
@@ -33,9 +33,9 @@ def handle_of(index: int) -> Any:
 
 
 def gpu_state(index: int) -> dict:
-    """Return clocks (MHz), temperature (C), power (W), throttle reasons, processes and those that are not ours, errors
-    that memory could not correct, ECC, MIG, driver; a field is None where the GPU does not answer for it, and all is
-    {"error": ...} where NVML fails."""
+    """Return clocks (MHz), temperature (C), power (W), throttle reasons, processes and foreign processes, uncorrected
+    memory errors, ECC, MIG, driver; a field is None if the GPU does not report it, and the result is {"error": ...} if
+    NVML fails."""
     import pynvml as nvml
 
     try:
@@ -75,9 +75,9 @@ def gpu_state(index: int) -> dict:
 
 
 def _processes(computing: list | None) -> dict:
-    """Return how many processes compute there, and the ids of those that are neither this one nor started by it.
+    """Return the number of computing processes, and the ids of those that are neither this one nor started by it.
 
-    A container may hide ids: then only the count can be judged, against the processes that are ours.
+    A container may hide ids: then only the count is compared with the number of our processes.
     """
     if computing is None:
         return {"processes": None, "foreign_pids": None}
@@ -92,7 +92,7 @@ def _processes(computing: list | None) -> dict:
 
 
 def own_pids() -> set[int]:
-    """Return the ids of this process and of all that it has started, such as another library's engine."""
+    """Return the ids of this process and of all its descendants, such as another library's engine."""
     import psutil
 
     try:
@@ -124,7 +124,7 @@ def energy_counter(index: int) -> Callable[[], float] | None:
 
 
 class GpuWatch:
-    """Asks NVML between samples. Where it does not answer at the start, nothing is flagged; later, the GPU is gone."""
+    """Queries NVML between samples. If NVML fails at the start, nothing is flagged; if it fails later, "gpu_lost"."""
 
     def __init__(self, index: int):
         self.index = index
@@ -134,7 +134,7 @@ class GpuWatch:
         self.judged = 0
 
     def sample(self) -> dict:
-        """Return what a sample's record keeps of the state right after it."""
+        """Return the part of the state right after a sample that its record keeps."""
         state = gpu_state(self.index)
         if state.get("sm_mhz") is not None:
             self.clocks.append(state["sm_mhz"])

@@ -1,4 +1,4 @@
-"""What a timing job is asked for: one cell and its reference, as plain JSON on its command line."""
+"""The request of a timing job: one cell and its reference, as plain JSON on its command line."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pardec.measure.settings import MeasureSettings
 
 
 class ArmJob(BaseModel):
-    """One side: a checkpoint folder, a decoder by name with its settings, and what it is called."""
+    """One arm: a checkpoint folder, a decoder by name with its settings, and the arm's name."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
@@ -21,7 +21,7 @@ class ArmJob(BaseModel):
     decoder: str
     settings: dict[str, Any] = Field(default_factory=dict)
     companions: dict[str, str] = Field(default_factory=dict)
-    """Folders of further models, by the decoder's names for them."""
+    """Folders of companion models, by the decoder's names for them."""
     quality: str | None = None
     """Path of the score of this arm's outputs."""
 
@@ -39,7 +39,7 @@ class CellJob(ArmJob):
     task: str | None = None
     batch: int = Field(ge=1)
     run: int | None = None
-    """Which of several separate runs; each has an order of its own."""
+    """Number of this run among several; each has a different order."""
     prompt_set: Literal["measured", "tuning"] = "measured"
     """The prompts that cells are measured on, or the next ones, to choose settings on."""
     prompt_tokens: int | None = None
@@ -64,7 +64,7 @@ def read_job(text: str) -> CellJob:
     """Return the job in `text`, JSON.
 
     Raises:
-        UserError: no JSON, or a key or value that a job does not have.
+        UserError: invalid JSON, or an unknown key or value.
     """
     try:
         return CellJob.model_validate_json(text)

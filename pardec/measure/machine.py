@@ -1,4 +1,4 @@
-"""What machine this is, and the two rates everything else is held against, measured on the spot."""
+"""Facts of the machine, and the two measured rates to which everything else is compared."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from pardec.measure.device import gpu_state, resolve
 torch = lazy("torch")
 
 COPY_BYTES = 2**30
-"""Size of the buffer copied to find the bandwidth, in a machine with memory enough: far beyond any cache."""
+"""Bytes of the buffer copied to measure bandwidth, if memory suffices: far more than any cache."""
 COPY_SHARE = 16
-"""The buffer takes at most one part in so many of the memory."""
+"""The buffer takes at most 1 / `COPY_SHARE` of the memory."""
 COPIES, COPIES_ON_CPU = 20, 2
 """Copies timed together. On a GPU one takes half a millisecond, and the launch of one alone would show."""
 MATMUL_SIDE = 1024
-"""Side of the square product that finds the matmul rate on a CPU; on a GPU it is eight times larger."""
+"""Side of the square product that measures the matmul rate on a CPU; on a GPU it is eight times larger."""
 
 
 def describe(device: str, threads: int, precision: str) -> dict:
@@ -66,8 +66,7 @@ def describe(device: str, threads: int, precision: str) -> dict:
 
 
 def copy_rate(device: str, repeats: int = 5) -> float:
-    """Return gigabytes per second of large device copies, read plus written; the best of `repeats` series of
-    copies."""
+    """Return the gigabytes per second of large device copies, read plus written; the best of `repeats` series."""
     size, count = copy_bytes(device), COPIES_ON_CPU if device == "cpu" else COPIES
     source = torch.ones(size, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
@@ -80,14 +79,14 @@ def copy_rate(device: str, repeats: int = 5) -> float:
 
 
 def copy_bytes(device: str) -> int:
-    """Return the size of the buffer that is copied: `COPY_BYTES`, or a share of a small memory."""
+    """Return the bytes of the copied buffer: `COPY_BYTES`, or a share of a small memory."""
     on_gpu = device.startswith("cuda")
     memory = torch.cuda.mem_get_info()[0] if on_gpu else (host.memory_gb() or 4) * 1e9
     return min(COPY_BYTES, int(memory / COPY_SHARE))
 
 
 def matmul_rate(device: str, precision: str, repeats: int = 5) -> float:
-    """Return GFLOP a second of a square matrix product in `precision`; the best of `repeats`."""
+    """Return the GFLOP/s of a square matrix product in `precision`; the best of `repeats`."""
     side = MATMUL_SIDE * (1 if device == "cpu" else 8)
     left = torch.randn(side, side, device=device).to(getattr(torch, precision))
     seconds = _best(lambda: left @ left, device, repeats)
@@ -95,7 +94,7 @@ def matmul_rate(device: str, precision: str, repeats: int = 5) -> float:
 
 
 def _best(work: Callable[[], object], device: str, repeats: int) -> float:
-    """Return the least seconds of `work`, once it has run unmeasured; by events of the device where it has them."""
+    """Return the shortest seconds of `work` after one unmeasured run; by device events if the device has them."""
     from pardec.measure.clock import clock_for
 
     clock = clock_for(device)
@@ -114,7 +113,7 @@ def _best(work: Callable[[], object], device: str, repeats: int) -> float:
 
 
 def burn_in(device: str, threads: int, precision: str, seconds: float) -> list[float]:
-    """Multiply matrices for `seconds`, so that clocks and power settle; milliseconds of each product, in order."""
+    """Multiply matrices for `seconds`, so that clocks and power settle; return the milliseconds of each product."""
     torch.set_num_threads(threads)
     device = resolve(device)
     side = MATMUL_SIDE * (1 if device == "cpu" else 8)

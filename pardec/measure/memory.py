@@ -68,15 +68,14 @@ def _host(model: Any, run: Callable[[], Any]) -> dict:
 
 
 def _allocations() -> Any:
-    """Return a profiler of allocations alone. Torch's own records every operator too, which no one reads here, and
-    takes several times the generation to sort them. Should a later torch start it by another name, all is recorded
-    again."""
+    """Return a profiler of allocations alone. Torch's profiler records every operator too and takes several times the
+    generation to sort them. If a later torch renames the overridden method, all is recorded again."""
     from torch._C._profiler import RecordScope
 
     class Allocations(torch.autograd.profiler.profile):
         def _start_trace(self) -> None:
             started = self.config(create_trace_id=False)
-            # Nothing of ours marks this scope, so no operator is recorded; allocations always are.
+            # No code of ours marks this scope, so no operator is recorded; allocations always are.
             torch.autograd._enable_profiler(started, self.kineto_activities, {RecordScope.USER_SCOPE})
 
     return Allocations(use_cpu=True, profile_memory=True)
@@ -109,7 +108,7 @@ def resident_mb(field: str = "VmRSS") -> float:
 
 
 def reset_peak() -> None:
-    """Count the process's peak resident set anew, so that it says nothing of how the models were loaded."""
+    """Reset the process's peak resident set, so that it excludes the loading of the models."""
     try:
         with open("/proc/self/clear_refs", "w") as handle:
             handle.write("5")
@@ -119,7 +118,7 @@ def reset_peak() -> None:
 
 @contextmanager
 def _quiet():
-    """The profiler's C++ side writes lines of its own to both streams; they would only confuse."""
+    """Silence both output streams inside the block: the profiler's C++ code writes to them."""
     kept = os.dup(1), os.dup(2)
     sink = os.open(os.devnull, os.O_WRONLY)
     try:

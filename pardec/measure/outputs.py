@@ -1,4 +1,4 @@
-"""Output tokens for a cell's record, and how close their choices were."""
+"""Output tokens for a cell's record, and the margins of their choices."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pardec.measure.sampling import Series
 def written(side: Any, partner: Any | None, series: Series, ids: Sequence[str]) -> list[dict]:
     """Return the output tokens by prompt, each from its last timed generation by a `Side` of a cell.
 
-    partner: the other side. In a format shorter than float32, and where one of both drafts, a plain pass adds for each
-    greedy output how close its choices were and how far the worst lies behind the best: {"margins": nats per token, up
-    to the end token, "behind_ulp": units in the last place}.
+    partner: the other side. In a format shorter than float32, and if either side drafts, a plain pass adds for each
+    greedy output the margins of its choices and the largest gap between best and chosen logit: {"margins": nats per
+    token, up to the end token, "behind_ulp": units in the last place}.
     """
     near_ties = _rounding_decides(side, partner)
     outputs = []
@@ -25,8 +25,8 @@ def written(side: Any, partner: Any | None, series: Series, ids: Sequence[str]) 
 
 
 def _rounding_decides(side: Any, partner: Any | None) -> bool:
-    """Return whether two tokens of almost one logit may change places without fault. In float32 tokens are the
-    target's own, or wrong."""
+    """Return whether two tokens with almost equal logits may swap without a fault. In float32 tokens must be the
+    target's."""
     from pardec.models.architectures.base import LanguageModel
 
     return (
@@ -44,7 +44,7 @@ def _near_ties(side: Any, row: int, tokens: Any) -> dict[str, Any]:
 
     info, batch = side.model.info, side.batch([row])
     banned = info.ends if getattr(side.decoder.settings, "eos", "free") == "ban" else ()
-    # What follows the end token fills the row; the end token itself was a choice.
+    # Tokens after the end token fill the row; the end token itself was a choice.
     stop = int(count_useful(tokens[None], info.ends)[0]) + 1
     # Outputs differ in length: a compiled model would compile a graph for each.
     model, written = side.model.uncompiled(), tokens[:stop].to(batch.tokens.device)

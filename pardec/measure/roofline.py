@@ -1,8 +1,8 @@
-"""How long a generation should take and how much memory it should need on a card, before it is run.
+"""Estimated time and memory of a generation on a GPU, before it is run.
 
 The roofline model (Williams, Waterman and Patterson, "Roofline", CACM 2009): a pass takes as long as its
-operations at the card's matmul rate, or its bytes at the card's bandwidth, or its kernels' launches, whichever
-is longest. Nothing here is measured; a report never prints it beside a measurement without saying so.
+operations at the GPU's matmul rate, or its bytes at the GPU's bandwidth, or its kernels' launches, whichever
+is longest. Nothing here is measured; a report labels such estimates wherever it prints them.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 REACHED_BANDWIDTH, REACHED_MATMUL = 0.75, 0.6
-"""Shares of the data sheet's rates that good kernels reach, so that a plan errs on the long side."""
+"""Shares of the data sheet's rates that good kernels reach, so that a plan rather overestimates."""
 LAUNCHES = 14
 """Kernels of a layer in eager mode."""
 LAUNCH_S = 6e-6
-"""Seconds the host takes to launch one; they overlap with the work of the card."""
+"""Seconds that the host takes to launch a kernel; launches overlap with the work of the GPU."""
 SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number."""
 STREAM = 8
@@ -34,8 +34,8 @@ RESERVED_BYTES = 1e9
 
 @dataclass(frozen=True)
 class Card:
-    """A card as its data sheet has it: dense 16-bit matmul rate, no sparsity; float32 rate of the cores beside the
-    tensor cores, since torch does not use TF32 unless it is told to."""
+    """A GPU by its data sheet: dense 16-bit matmul rate, without sparsity; float32 rate without tensor cores, since
+    torch does not use TF32 by default."""
 
     memory_gb: float
     bandwidth_gb_s: float
@@ -60,7 +60,7 @@ CARDS = {
 
 
 def pass_s(card: Card, info: ModelInfo, rows: int, length: int, past: int, kept: int, size: int) -> float:
-    """Return seconds of one forward pass over `rows` x `length` tokens after `past`, logits at `kept` of each row."""
+    """Return the seconds of one forward pass over `rows` x `length` tokens after `past`, with `kept` logits per row."""
     work = pass_flops(info, rows, length, past, kept) / (card.matmul_flop_s(size) * REACHED_MATMUL)
     traffic = pass_bytes(info, rows, length, past, size) + 3 * rows * kept * info.vocab_size * size
     moved = traffic / (card.bandwidth_gb_s * 1e9 * REACHED_BANDWIDTH)
@@ -68,7 +68,7 @@ def pass_s(card: Card, info: ModelInfo, rows: int, length: int, past: int, kept:
 
 
 def generation_s(card: Card, info: ModelInfo, rows: int, passes: Iterable[Passes], size: int) -> float:
-    """Return seconds of the passes of one generation of a batch of `rows`."""
+    """Return the seconds of all passes of one generation of a batch of `rows`."""
     return sum(one.count * pass_s(card, info, rows, one.length, one.past, one.kept, size) for one in passes)
 
 

@@ -1,8 +1,8 @@
 """Watch a cell's process from outside and report the endings that it cannot report itself.
 
 A cell that a signal ends (the kernel out of memory, a fault in a library) writes no record, and one that hangs in
-compiled code never runs the handler of its own alarm. So the process that Snakemake started does no measuring: it
-starts the one that does, waits, and reports how it ended.
+compiled code never runs the handler of its alarm. So the process that Snakemake starts does not measure: it starts
+the process that does, waits, and reports its outcome.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 from pardec.measure import forkserver
 
 GRACE_S = 30.0
-"""Seconds beyond a cell's own limit before it is ended from outside: imports, and the record's writing."""
+"""Seconds beyond a cell's limit before it is ended from outside, for imports and for writing the record."""
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals by which a user stops a run; they are no result, and the cell runs again."""
+"""Signals by which a user stops a run; they are not a result, and the cell runs again."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Lost:
 
 
 def supervise(argv: list[str], timeout_s: float, fresh: bool) -> int | Lost:
-    """Run `argv` (script and arguments) in a process of its own; returns its exit status, or how it was lost.
+    """Run `argv` (script and arguments) in a separate process; return its exit status, or how it was lost.
 
-    timeout_s: the cell's own limit. fresh: start a new interpreter even where a forked child could be had.
+    timeout_s: the cell's limit. fresh: start a new interpreter even if a forked child is available.
     """
     kills = oom_kills()
     launch = "fresh" if fresh else "forked"
@@ -59,17 +59,17 @@ def supervise(argv: list[str], timeout_s: float, fresh: bool) -> int | Lost:
 
 
 def starts_fresh(isolation: str, device: str) -> bool:
-    """Return whether a cell gets a new interpreter. isolation: as in `MeasureSettings`. Light: imports no torch."""
+    """Return whether a cell gets a new interpreter. isolation: as in `MeasureSettings`. Imports no torch."""
     if isolation != "auto":
         return isolation == "fresh"
     return device.startswith("cuda") or (device == "auto" and Path("/dev/nvidiactl").exists())
 
 
 def run_fresh(argv: list[str], limit_s: float) -> int:
-    """Run `argv` in a new interpreter and process group; exit status as `forkserver.run` gives it.
+    """Run `argv` in a new interpreter and process group; return the exit status as `forkserver.run` does.
 
     Raises:
-        TimeoutError: it took longer and was killed with all that it started.
+        TimeoutError: it took longer and was killed with its descendants.
     """
     environment = {**os.environ, forkserver.LAUNCH: "fresh"}
     process = subprocess.Popen(
@@ -88,7 +88,7 @@ def run_fresh(argv: list[str], limit_s: float) -> int:
 
 
 def _die_with_parent() -> None:
-    """Ask Linux to kill this process when the one that started it dies; elsewhere it runs to its end."""
+    """Ask Linux to kill this process when its parent dies; on other systems it runs to its end."""
     with contextlib.suppress(Exception):
         import ctypes
 
@@ -96,7 +96,7 @@ def _die_with_parent() -> None:
 
 
 def oom_kills() -> int:
-    """Return how many processes the kernel has killed so far for lack of memory; 0 where it does not say."""
+    """Return the number of processes that the kernel has killed for lack of memory; 0 if it does not report it."""
     total = 0
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/vmstat").read_text().splitlines():
@@ -106,9 +106,9 @@ def oom_kills() -> int:
 
 
 def lost_facts(lost: Lost, device: str, started: float) -> dict:
-    """Return the measured part of a lost cell's record: no samples, and why.
+    """Return the measured part of a lost cell's record: no samples, and the reason.
 
-    started: `time.time()` at the job's begin.
+    started: `time.time()` at the start of the job.
     """
     from pardec.measure import device as machine
 

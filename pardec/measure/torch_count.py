@@ -1,8 +1,7 @@
-"""Torch's own count of a pass's operations, as a check of the analytic one.
+"""Torch's count of a pass's operations, as a check of the analytic one.
 
-`torch.utils.flop_counter` sees each operator that is run. It counts attention as if every position saw every other,
-and knows nothing of quantised products or of what a compiled graph does, so only eager passes of plain weights are
-given to it.
+`torch.utils.flop_counter` sees each operator that runs. It counts attention as if every position attended to every
+other, and does not count quantised products or compiled graphs, so it gets eager passes of plain weights only.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ MOST = 4
 
 
 class TorchCount:
-    """Stands around a model's `forward` and counts those passes that `expect` announced."""
+    """Wraps a model's `forward` and counts the passes that `expect` announced."""
 
     def __init__(self, model: Any):
         self.model, self.forward = model, model.forward
@@ -27,12 +26,12 @@ class TorchCount:
         self.flops = 0
         """Operations by torch's count."""
         self.analytic = 0.0
-        """Ours, of the same passes."""
+        """Operations of the same passes by our count."""
         self._due = False
         model.forward = self._counted
 
     def expect(self, shape: tuple[int, ...], analytic: float) -> None:
-        """The next pass has this shape and, by our count, so many operations."""
+        """Announce the shape of the next pass and its operations by our count."""
         self._due = shape not in self.seen and len(self.seen) < MOST
         if self._due:
             self.seen.add(shape)

@@ -1,4 +1,4 @@
-"""What a pass of the target costs by the number of tokens in it: the price of a wider proposal."""
+"""The time of a target pass by its number of tokens: the cost of a wider proposal."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 torch = lazy("torch")
 
 NODES = (1, 8, 16, 32, 48, 64)
-"""Tokens in a pass: one is a sequential step, the rest are what seed 003 asks for."""
+"""Tokens per pass: one is a sequential step, the others are those of seed document 003."""
 CONTEXT = 64
-"""Tokens that the cache holds before the pass."""
+"""Tokens in the cache before the pass."""
 ROUNDS = 30
 """In each of several processes."""
 WARMUP = 5
@@ -26,10 +26,10 @@ WARMUP = 5
 def measure_verify_cost(
     model: LanguageModel, clock: HostClock, seed: int, nodes: Sequence[int] = NODES, rounds: int = ROUNDS
 ) -> dict[int, list[float]]:
-    """Return milliseconds of one cached pass over each number of tokens, [rounds] each.
+    """Return the milliseconds of one cached pass for each number of tokens, [rounds] each.
 
-    Every round runs every width once, in an order drawn anew, so that drift falls on all alike; the first `WARMUP`
-    rounds are not kept. The tokens form a chain: a packed tree moves and multiplies the same amounts, and adds a mask.
+    Every round runs every width once, in random order, so that drift affects all alike; the first `WARMUP` rounds are
+    dropped. The tokens form a chain: a packed tree moves and multiplies the same amounts, and adds a mask.
 
     Raises:
         ValueError: the model's longest sequence is shorter than context and widest pass.

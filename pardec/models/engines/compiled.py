@@ -1,13 +1,13 @@
-"""The engine `compiled`: the layers as one compiled graph a shape, on keys and values at fixed addresses.
+"""The engine `compiled`: the layers as one compiled graph per shape, on keys and values at fixed addresses.
 
 Plain modules (engine `eager`) launch every kernel of every layer from Python; a one-token step of an 8B model then
 waits for the host. Here the layers are captured whole by `torch.compile(mode="reduce-overhead")`, which on CUDA
 replays them as one CUDA graph, and by inductor's C++ on a CPU (Ansel et al., "PyTorch 2", ASPLOS 2024). A graph needs
-static shapes: a pass after `past` columns therefore writes at column numbers held in a tensor, and sees the whole
-preallocated cache through a mask. What depends on the text (which logits are wanted) stays outside.
+static shapes: a pass after `past` columns therefore writes at column numbers given as a tensor, and attends to the
+whole preallocated cache through a mask. Parts that depend on the text (the choice of logits) stay outside.
 
-Nothing falls back: where a model or a machine cannot be compiled, `NotImplementedError` says why, and a cell that asked
-for it is `unsupported`.
+There is no fallback: if a model or a machine cannot be compiled, `NotImplementedError` gives the reason, and a cell
+that requires it is `unsupported`.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def refuse_platform(device: str) -> None:
 
 
 def compiler(run: Callable, device: str) -> Callable:
-    """Return `run` as graphs of static shape, each whole: a break, or one shape too many, is an error."""
+    """Return `run` compiled as whole graphs of static shape: a graph break, or one shape too many, is an error."""
     settings = torch._dynamo.config
     settings.recompile_limit = max(settings.recompile_limit, GRAPHS)
     settings.fail_on_recompile_limit_hit = True
@@ -55,7 +55,7 @@ def compiler(run: Callable, device: str) -> Callable:
 
 
 class StaticCaches:
-    """Preallocated caches by shape, at addresses that stay, since a captured graph writes where it wrote before."""
+    """Preallocated caches by shape, at fixed addresses, since a captured graph always writes to the same memory."""
 
     def __init__(self) -> None:
         self.kept: dict[tuple[int, int], list[tuple[list[Pair], Any]]] = {}
@@ -79,11 +79,11 @@ class StaticCaches:
 
 
 class StaticBackbone(Backbone):
-    """A backbone whose layers run compiled; weights, settings and hooks are those of the model it is made from."""
+    """A backbone whose layers run compiled; it shares weights, settings and hooks with its source model."""
 
     static_shapes = True
     padded: bool
-    """Whether any batch is padded: then all run as if they were, so that they share their graphs."""
+    """Whether any batch is padded: then all batches run as padded ones, so that they share their graphs."""
 
     @classmethod
     def of(cls, model: Backbone, device: str) -> StaticBackbone:
@@ -108,7 +108,7 @@ class StaticBackbone(Backbone):
         return super().forward(tokens, pad, **rest)
 
     def run_layers(self, x, cos, sin, plan, cache, taps):
-        """As the backbone's, by a graph of the shape of `x` and of the cache's size."""
+        """Return the result of `Backbone.run_layers`, from the graph for the shape of `x` and the cache's size."""
         mask, is_causal, columns, pairs = plan.mask, plan.is_causal, None, None
         if cache is not None:
             pairs, is_causal = cache.layers, plan.is_causal and plan.past == 0
@@ -121,12 +121,12 @@ class StaticBackbone(Backbone):
         if self.on_cuda:
             torch.compiler.cudagraph_mark_step_begin()
         x, tapped = self.graph(x, cos, sin, mask, is_causal, pairs, columns, taps)
-        # A captured graph writes its results where it wrote them before; features outlive the pass, the stream is
-        # read at once.
+        # A captured graph overwrites its previous results: features outlive the pass and are copied, the hidden states
+        # are read at once.
         return x, [part.clone() for part in tapped] if self.on_cuda else tapped
 
     def _layers(self, x, cos, sin, mask, is_causal, pairs, columns, taps):
-        """Return the layers, all shapes fixed: `columns` [B, T] where the pass writes, None at the start of a
+        """Run the layers with static shapes. columns: [B, T], in which the pass writes; None at the start of a
         cache."""
         if columns is None:
             plan = AttentionPlan(mask, is_causal, 0, x.shape[1])
@@ -141,12 +141,12 @@ class StaticBackbone(Backbone):
 
 
 def mask_width(mask: Tensor | None, pairs: list[Pair]) -> int:
-    """Return the columns that a pass over a whole cache sees."""
+    """Return the number of columns that a pass over a whole cache attends to."""
     return pairs[0][0].shape[2] if mask is None else mask.shape[-1]
 
 
 def static_view(x: Tensor, plan: AttentionPlan, size: int, padded: bool) -> tuple[Tensor | None, Tensor]:
-    """Return the mask [B, 1, T, S] over a whole cache of `size` columns (None where all of it is seen), and the
+    """Return the mask [B, 1, T, S] over a whole cache of `size` columns (None where all are attended to), and the
     columns [B, T] that a pass of x [B, T, hidden] writes, as tensors."""
     batch, length = len(x), x.shape[1]
     mask = plan.mask
@@ -166,6 +166,6 @@ def static_view(x: Tensor, plan: AttentionPlan, size: int, padded: bool) -> tupl
 
 
 def refused(error: BaseException) -> bool:
-    """Return whether the compiler says that code or shapes are beyond it: unsupported, rather than a fault."""
+    """Return whether the compiler reports code or shapes as unsupported, as opposed to any other fault."""
     kinds = ("Unsupported", "FailOnRecompileLimitHit", "RecompileLimitExceeded")
     return type(error).__module__.startswith("torch._dynamo") and type(error).__name__ in kinds

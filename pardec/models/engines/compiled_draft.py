@@ -1,7 +1,7 @@
 """A DFlash draft on the engine `compiled`: its layers as one graph for a prompt's context and one for a cycle's.
 
-How many tokens of context a cycle brings depends on what was accepted. They are padded to the block's length: the
-padding's keys and values land in columns that the block, written last, overwrites (see `Layout` of the draft).
+The number of context tokens per cycle depends on the accepted ones. They are padded to the block's length: the
+padding's keys and values go to columns that the block, written last, overwrites (see `block_writes`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pardec.models.engines.compiled import StaticCaches, compiler
 
 
 class StaticDraft(DraftModel):
-    """A draft whose layers run compiled; weights, settings and hooks are those of the model it is made from."""
+    """A draft whose layers run compiled; it shares weights, settings and hooks with its source model."""
 
     @classmethod
     def of(cls, model: DraftModel, device: str) -> StaticDraft:
@@ -30,7 +30,7 @@ class StaticDraft(DraftModel):
         return static
 
     def new_cache(self, batch: int, size: int) -> Cache:
-        # A cycle's padded context and block reach at most a block beyond what an eager draft writes.
+        # A cycle's padded context and block extend at most one block past the columns of an eager draft.
         return self.caches.take(batch, size, lambda: DraftModel.new_cache(self, batch, size))
 
     def forward(
@@ -41,7 +41,7 @@ class StaticDraft(DraftModel):
         layout: Layout | None = None,
         start: int = 0,
     ) -> Tensor:
-        """As the draft's own; without a cache, as in training, nothing is compiled.
+        """Return the result of `DraftModel.forward`, from a compiled graph; needs a cache.
 
         Raises:
             NotImplementedError: there is no cache.
@@ -69,7 +69,7 @@ class StaticDraft(DraftModel):
         mask = mask.expand(batch, 1, width, size).contiguous()
         if new < width:
             context = F.pad(context, (0, 0, 0, width - new))
-            # The padding writes where the block does, which comes after it.
+            # The padding writes to the block's last column; the block is written after it.
             spare = columns[:, -1:].expand(-1, width - new)
             columns = torch.cat([columns[:, :new], spare, columns[:, new:]], 1)
             positions = torch.cat([positions[:, :new], spare * 0, positions[:, new:]], 1)

@@ -2,8 +2,8 @@
 
 Round to nearest, no calibration data: symmetric int8 (LLM.int8() without its outliers, Dettmers et al. 2022,
 arXiv:2208.07339) and asymmetric int4 in groups (the baseline of Frantar et al., "GPTQ", arXiv:2210.17323). Activations
-stay in the model's precision, as do embedding and output head. Weights are turned back while they are used; compiled,
-that happens inside the product's own loop, as in gpt-fast. What quality it costs is measured like any arm's.
+stay in the model's precision, as do embedding and output head. Weights are dequantised on use; compiled, this happens
+inside the loop of the product, as in gpt-fast. The loss of quality is measured like any arm's quality.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from pardec.models.architectures.base import LanguageModel
 from pardec.models.checkpoints.sizes import GROUP
 
 MATRICES = ("qkv", "out", "gate_up", "down")
-"""Matrices of a layer; all that a token multiplies but the output head."""
+"""Matrices of a layer: all matrices of a pass except the output head."""
 
 
 class Int8(nn.Module):
-    """A matrix [out, in] as int8 with one scale a row."""
+    """A matrix [out, in] as int8 with one scale per row."""
 
     def __init__(self, weight: Tensor):
         super().__init__()
@@ -39,17 +39,17 @@ class Int8(nn.Module):
         return output if bias is None else output + bias
 
     def dense(self) -> Tensor:
-        """Return the matrix that it stands for, float32."""
+        """Return the dequantised matrix, float32."""
         return self.values.float() * self.scale.float()[:, None]
 
 
 class Int4(nn.Module):
-    """A matrix [out, in] as two 4-bit numbers a byte, with a scale and a least value for each group of inputs."""
+    """A matrix [out, in] as two 4-bit numbers per byte, with a scale and a minimum for each group of inputs."""
 
     def __init__(self, weight: Tensor):
         super().__init__()
         rows, inputs = weight.shape
-        # Fewer where a row is not a multiple of it.
+        # The largest group size up to GROUP that divides a row.
         group = next(size for size in range(min(GROUP, inputs), 0, -1) if inputs % size == 0)
         parts = weight.float().view(rows, -1, group)
         least = parts.amin(2, keepdim=True)
@@ -63,7 +63,7 @@ class Int4(nn.Module):
         return F.linear(x, self._weight(x.dtype), bias)
 
     def dense(self) -> Tensor:
-        """Return the matrix that it stands for, float32."""
+        """Return the dequantised matrix, float32."""
         return self._weight(torch.float32)
 
     def _weight(self, dtype: torch.dtype) -> Tensor:
@@ -76,7 +76,7 @@ KINDS = {"int8": Int8, "int4": Int4}
 
 
 def quantise(model: LanguageModel, kind: Literal["int8", "int4"]) -> LanguageModel:
-    """Return `model` with the matrices of its layers replaced, one by one, so that no second copy of all exists.
+    """Return `model` with the matrices of its layers quantised, one by one, so that no second copy of all exists.
 
     Raises:
         UserError: an unknown kind, a model that is no backbone, or one with an odd number of inputs in int4.
