@@ -1,9 +1,9 @@
-"""Does one published number agree with the same number of another run? By the kind that its column declares.
+"""Compare a published number with the same number of another run, by the kind that its column declares.
 
-A run's interval covers the scatter of its own samples. Two runs differ by more: each times a cell in one process, and
-processes of one configuration differ (memory layout, clocks, neighbours). A run shows by how much, since it times one
-reference arm in many processes: `process_noise`. So an absolute timing's standard error has two parts, its interval and
-the noise between processes of both runs; a ratio of pairs within one process has its interval alone.
+A run's interval covers the scatter of its own samples. Two runs differ by more, since each times a cell in one process,
+and processes of one configuration differ (memory layout, clocks, neighbours). `process_noise` measures this difference
+from the reference arm, which a run times in many processes. An absolute timing's standard error therefore combines its
+interval and the noise between processes of both runs; a ratio of pairs within one process has its interval only.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ NEVER = {
     "tail": "a tail percentile, without an interval",
     "tally": "a tally of rows, which are compared one by one",
 }
-"""Kinds that no rule compares, and why. `tally` is a finding's whole number; the others are kinds of columns."""
+"""Kinds that are not compared, and why. `tally` is a finding's whole number; the others are kinds of columns."""
 CLOCKED = ("time", "rate", "energy")
 """Kinds that differ between processes of one configuration."""
 FEWEST = 6
-"""Values that an interval of order statistics needs to reach 95 %: the range of five reaches 1 - 2 / 2**5, 94 %."""
+"""Fewest values for a 95 % interval by order statistics: the range of five covers 1 - 2 / 2**5, 94 %."""
 MEMORY_SHARE = 0.01
-"""Peaks of memory that lie this close are the same: a resident set is read in pages, once."""
+"""Relative tolerance of peak memory: a resident set is read once, in pages."""
 
 
 @dataclass(frozen=True)
 class Opinion:
-    """What a rule says of one value. p: of no difference, before any adjustment; None where it was not tested."""
+    """A rule's verdict on one value. p: of no difference, before any adjustment; None if not tested."""
 
     verdict: str
     why: str
@@ -50,7 +50,7 @@ class Opinion:
 
 @dataclass(frozen=True)
 class Pair:
-    """Both sides of one value, and what is known beside them.
+    """Both sides of one value, and related facts of both runs.
 
     a, b: as in values.json. latency: the latency of the row that holds the value, of both runs, or None. noise:
     relative standard deviation between processes of each run, 0 where unknown. same_platform: whether processor and
@@ -67,7 +67,7 @@ class Pair:
 
 
 def kind(ident: str, value: Value) -> str:
-    """The kind of a number: its column's; of a finding, which has no column, by its interval and unit."""
+    """Returns a number's kind: that of its column; for a finding, by its interval and unit."""
     table, _, rest = ident.partition("/")
     column = TABLES.load(table).columns.get(rest.rpartition("/")[2]) if table in TABLES else None
     if column is not None:
@@ -79,7 +79,7 @@ def kind(ident: str, value: Value) -> str:
 
 
 def agree(pair: Pair) -> Opinion:
-    """Whether the second side reproduces the first, both having a value."""
+    """Returns whether the second side reproduces the first; both must have a value."""
     x, y = pair.a["value"], pair.b["value"]
     of = kind(pair.id, pair.a)
     ends = [interval(side, of) for side in (pair.a, pair.b)]
@@ -99,7 +99,7 @@ def agree(pair: Pair) -> Opinion:
 
 
 def _counted(pair: Pair, of: str) -> Opinion:
-    """A count is a mean over the prompts that happened to be timed: equal prompt by prompt, if not in the mean."""
+    """Returns the opinion on a count, a mean over the timed prompts: it may differ if counts per prompt agree."""
     if of == "exact" or pair.same_outputs is None:
         return Opinion(DIFFERS, "counts must be equal")
     if pair.same_outputs:
@@ -127,9 +127,9 @@ def _measured(pair: Pair, of: str, ends: list[tuple[float, float] | None]) -> Op
 
 
 def interval(value: Value, of: str) -> tuple[float, float] | None:
-    """The 95 % interval of a value; None where it has none, or only the range of too few values to be one.
+    """Returns the 95 % interval of a value; None without one, or if too few values support it.
 
-    The interval of a fit comes from its residuals, and the `n` of a finding counts rows: for these any `n` will do.
+    Any `n` is accepted for a fit, whose interval comes from residuals, and for a finding, whose `n` counts rows.
     """
     low, high, n = (value.get(name) for name in ("ci_low", "ci_high", "n"))
     of_samples = of != "fit" and not str(value.get("id", "")).startswith("finding/")
@@ -139,7 +139,7 @@ def interval(value: Value, of: str) -> tuple[float, float] | None:
 
 
 def _scaled(x: float, latency: Value) -> tuple[float, float] | None:
-    """An interval for x as wide, relative to x, as the latency's."""
+    """Returns an interval for x with the latency's relative width."""
     ends = interval(latency, "time")
     return None if ends is None or not latency["value"] else tuple(x * end / latency["value"] for end in ends)
 
@@ -147,10 +147,10 @@ def _scaled(x: float, latency: Value) -> tuple[float, float] | None:
 def p_value(
     x: float, y: float, x_low: float, x_high: float, y_low: float, y_high: float, spread: float = 0.0
 ) -> float:
-    """Two-sided p of no difference between x and y, from their 95 % intervals.
+    """Returns two-sided p of no difference between x and y, from their 95 % intervals.
 
     Each interval counts on the side that faces the other value (Zou & Donner 2008, MOVER), by normal theory. spread:
-    standard deviation of a further, independent part of the difference that neither interval holds.
+    standard deviation of a further, independent part of the difference that neither interval covers.
     """
     if x == y:
         return 1.0
@@ -162,10 +162,10 @@ def p_value(
 def _p_timing(
     x: float, y: float, x_ends: tuple[float, float], y_ends: tuple[float, float], noise: tuple[float, float]
 ) -> float:
-    """p of no difference between two timings, on logarithms.
+    """Returns p of no difference between two timings, on logarithms.
 
-    Noise between processes multiplies a time. On the times themselves it would count by the larger of both, so that
-    with 20 % of noise no factor whatever, were it a thousand, lies more than five standard errors away.
+    Noise between processes multiplies a time. Without logarithms it would scale with the larger time: at 20 % noise,
+    even a factor of a thousand would lie within five standard errors.
     """
     numbers = (x, y, *x_ends, *y_ends)
     if min(numbers) <= 0:
@@ -177,19 +177,19 @@ SAME_PROCESS_ARM = (
     "experiment", "task", "reference", "reference_model", "reference_decoder", "engine", "precision", "batch",
     "prompt_tokens", "new_tokens", "random_prompts",
 )  # fmt: skip
-"""What cells share whose processes timed the same reference arm at the same shape."""
+"""Columns shared by cells whose processes timed the same reference arm at the same shape."""
 
 
 def process_noise(rows: Iterable[dict[str, Any]]) -> float | None:
-    """Relative standard deviation between processes of one configuration, from rows of the table `cells`.
+    """Returns the relative standard deviation between processes of one configuration; None without repeated processes.
 
-    The reference arm of an experiment is timed anew in the process of each of its cells: the pooled standard deviation
-    of the logarithm of its median latency, over all groups of such processes. The scatter of the samples is part of it,
-    so it errs on the wide side. None where no arm was timed in two processes.
+    Every cell's process times the reference arm of its experiment. The result is the pooled standard deviation of the
+    logarithm of its median latency, over all groups of such processes. It includes the scatter of samples, so it is an
+    upper estimate. The rows are those of table `cells`.
     """
     groups: dict[tuple, list[float]] = defaultdict(list)
     for row in rows:
-        # Without a cell of its own, nothing records a reference's settings, so two of them may be two arms.
+        # A reference without its own cell has no recorded settings, so two such references may be different arms.
         if row["reference_latency_ms"] is not None and row["reference"] is not None:
             groups[tuple(row[name] for name in SAME_PROCESS_ARM)].append(
                 math.log(row["reference_latency_ms"])

@@ -1,8 +1,8 @@
-"""Where a file of a run first differs from the same file made again: by bytes, or by what it prints.
+"""Find the first difference between a run's file and the same file remade, by bytes or by content.
 
-By bytes where the same libraries made both. Other versions write other compression, other paths of a curve and other
-last digits; then a file agrees if all that it says agrees: table entries and other numbers within `CLOSE`, every word
-and every printed digit exactly.
+Files made with the same libraries are compared by bytes. Other versions differ in compression, paths of curves and last
+digits; their files agree if table entries and other numbers agree within `CLOSE`, and all words and printed digits
+exactly.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pardec.common.errors import UserError
 from pardec.common.folded import unfold_text
 
 CLOSE = 1e-9
-"""Relative difference that other processors and library versions make in a bootstrap."""
+"""Relative tolerance for a bootstrap on another processor or library version."""
 UNSEEN = (".png",)
 """Pictures without text to compare."""
 GEOMETRY = frozenset(
@@ -45,14 +45,14 @@ GEOMETRY = frozenset(
         *("width", "height", "style", "id", "clip-path", "xlink:href"),
     )
 )
-"""Attributes that place a mark, or name a shape that another one uses."""
+"""Attributes of geometry, and names of shapes that others reference."""
 FOLDED = ("trail-data", "folded")
-"""Ids of script elements that hold compressed data."""
+"""Ids of script elements with compressed data."""
 AROUND = 30
 
 
 def difference(made: Path, kept: Path, exact: bool) -> str | None:
-    """What is wrong with `kept`, a run's file, beside `made`, the same file made again; None if it agrees.
+    """Returns what is wrong with `kept`, a run's file, compared with `made`, the file remade; None if they agree.
 
     exact: whether the bytes must be equal.
     """
@@ -100,7 +100,7 @@ def _cell(text: str | None) -> Any:
 
 
 def _rows(right: list[dict], actual: list[dict], slack: float) -> str | None:
-    """The first entry that differs, by its row's key and its column."""
+    """Returns the first entry that differs, by its row's key and its column."""
     if len(right) != len(actual):
         return f"{len(actual)} rows instead of {len(right)}"
     for expected, row in zip(right, actual, strict=True):
@@ -114,7 +114,7 @@ def _rows(right: list[dict], actual: list[dict], slack: float) -> str | None:
 
 
 def unlike(right: Any, actual: Any, slack: float, place: str = "") -> str | None:
-    """The first place where two JSON bodies differ, in words; None where they agree."""
+    """Returns the first difference of two JSON bodies in words; None if they agree."""
     if isinstance(right, dict) and isinstance(actual, dict):
         for key in [*right, *(key for key in actual if key not in right)]:
             if key not in actual or key not in right:
@@ -141,7 +141,7 @@ def _at(place: str, key: Any) -> str:
 
 
 def same(a: Any, b: Any, slack: float = CLOSE) -> bool:
-    """Whether two plain entries are equal, floats up to a relative `slack`."""
+    """Returns whether two plain entries are equal, floats up to a relative `slack`."""
     numbers = all(isinstance(one, int | float) and not isinstance(one, bool) for one in (a, b))
     if numbers:
         return a == b or math.isclose(a, b, rel_tol=slack, abs_tol=0.0) or (a != a and b != b)
@@ -154,7 +154,7 @@ def _short(entry: Any) -> str:
 
 
 class _Printed(HTMLParser):
-    """Everything that a page or drawing says, in order: its words, its ids of values, its data; no geometry."""
+    """Collects the content of a page or drawing in order: words, ids of values, data; no geometry."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -178,10 +178,10 @@ class _Printed(HTMLParser):
 
 
 def printed(text: str) -> list[Any]:
-    """What an HTML or SVG text says; data that it carries compressed, as itself.
+    """Returns the content of an HTML or SVG text, with compressed data unpacked.
 
     Raises:
-        ValueError: its compressed data are damaged.
+        ValueError: the compressed data are damaged.
     """
     reader = _Printed()
     reader.feed(text)
@@ -207,7 +207,7 @@ def _bytes(right: bytes, actual: bytes) -> str:
 
 
 def _texts(right: str, actual: str) -> str:
-    """The first line that differs, cut to what surrounds the first sign that does."""
+    """Returns the first line that differs, cut to the surroundings of the first differing character."""
     before, after = right.splitlines(), actual.splitlines()
     for number, (expected, line) in enumerate(zip_longest(before, after, fillvalue=""), 1):
         if expected != line:

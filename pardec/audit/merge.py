@@ -1,6 +1,6 @@
-"""One study from several machines: a table in which the machine is a column, and a page with a column a machine.
+"""Combine runs of one study on several machines: a table with a column `machine`, and a page with a column per machine.
 
-No number is made from two machines: every number is one run's own, as its table `cells` has it.
+No number combines machines: each comes from one run's table `cells`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 pandas = lazy("pandas")
 
 SAME = ("name", "seed", "precision", "data", "models", "arms", "workloads", "experiments")
-"""Sections of a study that runs must have in common: otherwise rows of one name are different things."""
+"""Sections of a study that must be equal in all runs; otherwise rows of one name would not be comparable."""
 CELLS = "results/tables/cells.parquet"
 MEASURES = ("latency_ms", "ratio", "tokens_per_s", "peak_allocated_mb", "quality")
-"""The columns of `cells` that the page shows."""
+"""Columns of `cells` on the page."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One run. machine: what it ran on, different for every run. facts: of the machine. rows: its cells by id."""
+    """One run. machine: unique name of its machine. facts: of the machine. rows: its cells by id."""
 
     label: str
     machine: str
@@ -41,7 +41,7 @@ class Part:
     rows: dict[str, dict[str, Any]]
 
     def shown(self, cell: str, name: str, column: Column) -> str:
-        """A number with its interval; the cell's status where it failed; a dash where this run lacks it."""
+        """Returns a number with its interval; the status of a failed cell; a dash if this run lacks the cell."""
         row = self.rows.get(cell)
         if row is None or row["status"] != "ok":
             return plain(row and row["status"])
@@ -51,7 +51,7 @@ class Part:
 
 
 def merge(runs: Sequence[Run]) -> list[Part]:
-    """Each run beside the others.
+    """Returns the runs side by side.
 
     Raises:
         UserError: fewer than two runs, a damaged one, one without tables, or runs of different studies.
@@ -73,14 +73,14 @@ def merge(runs: Sequence[Run]) -> list[Part]:
 
 
 def long_table(parts: Sequence[Part]) -> DataFrame:
-    """All cells of all runs, `machine` the first column."""
+    """Returns all cells of all runs, with `machine` as first column."""
     frames = [part.frame.assign(machine=part.machine, run=part.label) for part in parts]
     whole = pandas.concat(frames, ignore_index=True)
     return whole[["machine", "run", *(name for name in whole.columns if name not in ("machine", "run"))]]
 
 
 def material(parts: Sequence[Part]) -> dict[str, Any]:
-    """What the page's template asks for."""
+    """Returns the variables of the page's template."""
     return {
         "parts": parts,
         "cells": list(dict.fromkeys(cell for part in parts for cell in part.rows)),
@@ -113,7 +113,7 @@ def _json(run: Run, name: str) -> dict[str, Any]:
 
 
 def _name(machine: dict[str, Any]) -> str:
-    """A machine by its GPU where the study ran on it, else by its CPU."""
+    """Returns a machine's name: its GPU if the study ran on it, else its CPU."""
     gpu = machine.get("gpu")
     gpu = gpu.get("name") if isinstance(gpu, dict) else gpu
     gpu = (gpu or [None])[0] if isinstance(gpu, list) else gpu
@@ -124,7 +124,7 @@ def _name(machine: dict[str, Any]) -> str:
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """Names with a number behind those that come several times."""
+    """Returns names, with a number after those that repeat."""
     times, seen = Counter(names), Counter()
     numbered = []
     for name in names:

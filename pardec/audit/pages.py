@@ -1,4 +1,4 @@
-"""Pages that compare runs, from the templates beside this file; self-contained."""
+"""Render self-contained pages that compare runs, from the templates beside this file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def page(name: str, **material: Any) -> str:
-    """The page of template `name`, with `material` as its variables and the formats below as its filters."""
+    """Returns the page of template `name`, with `material` as variables and the functions below as filters."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -18,7 +18,7 @@ def page(name: str, **material: Any) -> str:
 
 
 def number(value: dict[str, Any] | None) -> str:
-    """A value as published, with its interval and unit."""
+    """Returns a value as published, with its interval and unit."""
     if value is None:
         return "missing"
     if value.get("value") is None:
@@ -30,7 +30,7 @@ def number(value: dict[str, Any] | None) -> str:
 
 
 def plain(value: Any) -> str:
-    """A fact of a study or machine; a dash where there is none."""
+    """Returns a fact of a study or machine as text; a dash if it is missing."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

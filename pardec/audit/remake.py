@@ -1,9 +1,9 @@
-"""Every file above the records made again in a scratch folder, by the very scripts that the workflow's rules run.
+"""Remake every file derived from the records in a scratch folder, with the scripts of the workflow's rules.
 
-A script runs in this process, with the arguments that its rule gives it; none is taken from the run, so a forged
-command changes nothing. In the scratch folder `results` holds the run's raw files as links. A file that is made again
-and agrees stays there as the run has it; one that does not agree stays as it ought to be, so that files above are
-judged by what they should rest on, and only those that were changed are named.
+A script runs in this process, with the arguments of its rule; no argument is taken from the run, so forged commands
+have no effect. In the scratch folder, `results` links the run's raw files. After comparison, a matching file is
+replaced by the run's copy, and a differing one stays as remade. Later files are thus compared on correct inputs, and
+only the files that were changed are reported.
 """
 
 from __future__ import annotations
@@ -32,15 +32,18 @@ from pardec.report.figures.registry import FIGURES
 LISTS = "results/lists"
 INPUTS = f"{LISTS}/inputs.txt"
 SINGLE = ("machine", "floors")
-"""Files that a table's script is given by name."""
+"""Files passed to a table's script by name."""
 LISTED = [kind for kind in FILES if kind not in SINGLE]
-"""Kinds of files that it finds in a list."""
+"""Kinds of files passed to it in a list."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One job above the records. outputs: the files it makes; the first one's sidecar is the job's. words: the
-    script's arguments. outside: files it reads that are none of the results."""
+    """One job above the records.
+
+    outputs: files it makes; the first one's sidecar is the job's. words: arguments of the script. outside: files it
+    reads outside of the results.
+    """
 
     script: str
     outputs: tuple[str, ...]
@@ -53,7 +56,7 @@ class Stage:
 
 
 def stages(run: Run) -> Iterator[Stage]:
-    """The jobs that made the run's files above its records, each after those it reads from."""
+    """Returns the jobs that made the run's files above its records, each after those it reads from."""
     for name, rule in (("study", None), ("floors", "record_floors")):
         path = f"results/{name}.json"
         recorded_study = _params(run, f"results/{name}.provenance.json").get("study")
@@ -106,7 +109,7 @@ def _outs(files: tuple[str, ...]) -> list[str]:
 
 
 def _in_order() -> list[str]:
-    """Names of tables, each after those it is made from."""
+    """Returns names of tables, each after those it is made from."""
     return list(TopologicalSorter({name: _tables_below(name) for name in TABLES}).static_order())
 
 
@@ -123,7 +126,7 @@ def _table_words(name: str) -> list[str]:
 
 
 def _report(run: Run) -> Stage:
-    """The page; it quotes from the outputs whose scores the tables are made from."""
+    """Returns the page's stage; the page quotes the outputs whose scores the tables use."""
     listed = run.text(INPUTS).splitlines() if run.has(INPUTS) else []
     scores = [PurePosixPath(line) for line in listed if line.endswith("/score.json")]
     named = ("values", "study", "claims", "verdicts", "trails", "jobs")
@@ -135,7 +138,7 @@ def _report(run: Run) -> Stage:
 
 
 def _crate(run: Run) -> Stage:
-    """The crate. Who ran it, and with which Snakemake, nothing but the crate itself records."""
+    """Returns the crate's stage; agent and Snakemake version are taken from the crate, their only record."""
     workflow = _params(run, f"results/{PurePosixPath(NAME).stem}.provenance.json").get("workflow") or []
     workflow = tuple(map(str, [workflow] if isinstance(workflow, str) else workflow))
     words = ["--papers-from", f"{LISTS}/papers.txt", "--study", "results/study.json", "--out", "results"]
@@ -155,9 +158,9 @@ def _params(run: Run, sidecar: str) -> dict[str, Any]:
 
 
 def remake(run: Run, notes: list[str]) -> Iterator[tuple[str, str]]:
-    """(file, what is wrong) of every file above the records that does not follow, those that others rest on first.
+    """Yields (file, what is wrong) for every file above the records that does not follow, inputs before outputs.
 
-    notes: gets a line on what could not be compared byte by byte.
+    notes: receives a line on comparisons that are not byte by byte.
     """
     elsewhere = 0
     with _scratch(run) as folder:
@@ -193,7 +196,7 @@ def remake(run: Run, notes: list[str]) -> Iterator[tuple[str, str]]:
 
 @contextlib.contextmanager
 def _scratch(run: Run) -> Iterator[Path]:
-    """A folder to work in whose `results` links the run's raw files and lacks those that are made again."""
+    """Yields a folder whose `results` links the run's raw files, without the files to remake."""
     remade = {name for stage in stages(run) for name in stage.outputs}
     with tempfile.TemporaryDirectory(prefix="pardec-") as name:
         folder = Path(name)
@@ -211,7 +214,7 @@ def _scratch(run: Run) -> Iterator[Path]:
 
 
 def _link(run: Run, name: str, folder: Path) -> None:
-    """The run's own file in place of whatever lies in the scratch folder."""
+    """Replace a file in the scratch folder by a link to the run's."""
     (folder / name).unlink(missing_ok=True)
     if run.has(name):
         (folder / name).symlink_to(run.path(name))
@@ -231,7 +234,7 @@ def _bring(run: Run, path: str, folder: Path) -> bool:
 
 
 def _alike(run: Run, sidecar: str) -> bool:
-    """Whether a job ran on this processor with these libraries; taken for so where nothing says otherwise."""
+    """Returns whether a job ran on this processor with these libraries; true if unknown."""
     block = run.json(sidecar)
     block = block if isinstance(block, dict) else {}
     then, now = block.get("environment") or {}, host.environment()
@@ -241,7 +244,7 @@ def _alike(run: Run, sidecar: str) -> bool:
 
 
 def run_script(script: str, words: Sequence[str]) -> str | None:
-    """Run a script of the workflow in this process and the working directory; the reason where it fails."""
+    """Run a script of the workflow in this process and the working directory; returns the reason if it fails."""
     printed = io.StringIO()
     argv, sys.argv = sys.argv, [str(ROOT / "scripts" / f"{script}.py"), *words]
     try:

@@ -1,4 +1,4 @@
-"""The chain beneath one value, down to samples, models and data, and up to where it is printed."""
+"""Trace one value down to samples, models and data, and up to the pages that print it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ CARRIED = re.compile(r'<script[^>]*\bid="trail-data"[^>]*>(.*?)</script>', re.S)
 
 @dataclass
 class Link:
-    """One link of the chain. title: the file or thing. facts: (name, text) lines. holds: whether its hash is the one
-    that the link above recorded, None where none did. below: what it rests on."""
+    """One link of the chain.
+
+    title: a file or object. facts: (name, text) lines. holds: whether its hash is the one that the link above recorded,
+    None if none was recorded. below: links it depends on.
+    """
 
     title: str
     facts: list[tuple[str, str]] = field(default_factory=list)
@@ -35,17 +38,17 @@ class Link:
 
 @dataclass
 class Trace:
-    """value: the link at the top. printed: where the value stands in what people read."""
+    """Trace of a value. value: the top link. printed: places that print or draw it."""
 
     value: Link
     printed: list[str]
 
 
 def trace(run: Run, ident: str) -> Trace:
-    """The chain of value `ident`.
+    """Returns the trace of value `ident`.
 
     Raises:
-        UserError: there is no such value; names the nearest ones.
+        UserError: there is no such value; names the nearest ids.
     """
     body = run.values()
     values = body["values"]
@@ -67,7 +70,7 @@ def trace(run: Run, ident: str) -> Trace:
 
 
 def nearest(ident: str, known: dict[str, Any]) -> list[str]:
-    """The ids most like `ident`: of those that share the most words with it, the closest in spelling."""
+    """Returns the ids most similar to `ident`: among those with the most shared words, the closest in spelling."""
     words, last = set(_words(ident)), ident.rpartition("/")[2]
     ranked = sorted(
         known, key=lambda other: (-len(words & set(_words(other))), not other.endswith(f"/{last}"))
@@ -80,7 +83,7 @@ def _words(ident: str) -> list[str]:
 
 
 def printed_in(run: Run, ident: str, body: dict[str, Any]) -> list[str]:
-    """Where a value is printed or drawn, and which conclusions rest on it. Ids are compared whole."""
+    """Returns the places that print or draw a value, and the verdicts that use it. Ids are compared whole."""
     places = []
     if run.has(REPORT):
         links = run.once("linked", lambda: _ids(LINKED, run.text(REPORT)))[ident]
@@ -105,7 +108,7 @@ def _ids(pattern: re.Pattern, text: str) -> Counter:
 
 
 def _carried(page: str) -> set[str]:
-    """Ids of the values whose trails a page carries."""
+    """Returns ids of the values whose trails a page contains."""
     match = CARRIED.search(page)
     try:
         return set(unfold_json(match[1])["values"]) if match else set()
@@ -127,7 +130,7 @@ def _value_facts(value: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 class _Chain:
-    """Links below a value; every file is opened up once, later mentions are one line."""
+    """Builds the links below a value; each file is expanded once, later mentions are one line."""
 
     def __init__(self, run: Run):
         self.run, self.seen = run, set()
@@ -153,7 +156,7 @@ class _Chain:
         return link
 
     def _under(self, link: Link, path: str) -> None:
-        """The provenance of `path`, and the files it read, under `link`."""
+        """Add the provenance of `path`, and the files it read, under `link`."""
         self.seen.add(path)
         origin = self.run.maker(path)
         if origin is None:

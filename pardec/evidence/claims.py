@@ -1,4 +1,4 @@
-"""What others have claimed, read from YAML, and what this study's measurements say of it."""
+"""Read claims from YAML and judge them by this study's measurements."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from pardec.evidence.statements import Reader, Rows, StatementError, Truth
 from pardec.evidence.yaml_files import fault, read_yaml
 
 SHIPPED = Path(__file__).parents[2] / "studies/claims.yaml"
-"""The claims of the project's five seeds."""
+"""The claims of the project's five seed documents."""
 REPRODUCED = "reproduced"
 CONTRADICTED = "contradicted"
 NOT_TESTABLE = "not testable here"
 NOT_RUN = "not run yet"
 UNDECIDED = "undecided"
-"""Of a part only: its interval allows both."""
+"""Verdict of a part only: its interval allows both outcomes."""
 VERDICTS = (REPRODUCED, CONTRADICTED, NOT_TESTABLE, NOT_RUN)
 
 
 @dataclass(frozen=True)
 class Part:
-    """The claim held against one task, arm or size. short: the few numbers behind its name in a list."""
+    """The claim on one task, arm or size. short: the numbers after its name in a list."""
 
     name: str
     verdict: str
@@ -60,12 +60,12 @@ class Judgement:
 
     @property
     def evidence(self) -> tuple[str, ...]:
-        """Ids of all values that the sentences print, each once."""
+        """Returns ids of all values that the sentences print, each once."""
         return tuple(dict.fromkeys([*ids(self.said), *(i for part in self.parts for i in ids(part.said))]))
 
 
 def load_claims(path: str | Path | None = None) -> Claims:
-    """The claims of a file; without one those that the project ships.
+    """Returns the claims of a file; the shipped ones without a file.
 
     Raises:
         UserError: the file is missing, or a claim breaks the format; names file, line and key.
@@ -84,7 +84,7 @@ def load_claims(path: str | Path | None = None) -> Claims:
 
 
 def _mistake(claims: Claims, claim: Claim) -> tuple[list[str], str] | None:
-    """(key, what is wrong) of the first mistake in a claim."""
+    """Returns (key, what is wrong) of the first mistake in a claim."""
     checker = Checker(claims.rows)
     for label, selection in claim.rows.items():
         if words := checker.selection(selection, claim.rows):
@@ -137,7 +137,7 @@ def _unknown(checker: Checker, source: str, claim: Claim) -> str:
 def judge(
     tables: Data, values: Values, path: str | Path | Sequence[str | Path] | None = None
 ) -> dict[str, Any]:
-    """Every claim in the order of its file, with its verdict.
+    """Returns every claim with its verdict, in the order of its file.
 
     tables: rows by table name; a missing or empty one means that its experiment was not run. values: published values.
     path: files of claims, the shipped one where None.
@@ -200,7 +200,7 @@ def _entry(claim: Claim, judgement: Judgement, values: Values) -> dict[str, Any]
 
 
 def judge_claim(claim: Claim, chooser: Chooser) -> Judgement:
-    """What the evidence says of one claim."""
+    """Returns the judgement of one claim."""
     asked = {
         **claim.rows,
         **{f"part {k}": _of_parts(parts) for k, parts in enumerate(claim.parts)},
@@ -281,7 +281,7 @@ def _verdict(claim: Claim, parts: list[Part], reader: Reader) -> str:
 
 
 def tally(way: str, verdicts: Sequence[str]) -> str:
-    """The verdict of a claim by those of its parts; see `Claim.tally`."""
+    """Returns the verdict of a claim by those of its parts; see `Claim.tally`."""
     order = (CONTRADICTED, REPRODUCED) if way == "every" else (REPRODUCED, CONTRADICTED)
     if way == "some" and set(verdicts) != {CONTRADICTED}:
         order = (REPRODUCED,)
@@ -289,7 +289,7 @@ def tally(way: str, verdicts: Sequence[str]) -> str:
 
 
 def _tallies(parts: list[Part]) -> dict[str, Truth]:
-    """parts_every, parts_some: what these tallies give, for statements."""
+    """Returns parts_every and parts_some, the results of these tallies, for statements."""
     truths = {REPRODUCED: True, CONTRADICTED: False}
     tallies = {way: truths.get(tally(way, [part.verdict for part in parts])) for way in ("every", "some")}
     return {f"parts_{way}": truth if parts else None for way, truth in tallies.items()}

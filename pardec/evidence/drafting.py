@@ -1,7 +1,7 @@
-"""What the records of experiment `draft` hold, prompt by prompt and cycle by cycle.
+"""Read the records of drafting experiments, by prompt and by cycle.
 
-tau counts the tokens that a verification committed, the target's own token included. Pooled it is tokens over
-verifications; the mean over prompts weighs each prompt alike, and differs.
+tau counts the tokens committed per verification, the target's own token included. Pooled tau is tokens over
+verifications; it differs from the mean over prompts, which weights each prompt equally.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ SEQUENTIAL = "autoregressive"
 DRAFTING = ("draft", "refine")
 """Phases in which the draft model runs."""
 VERIFYING = ("verify",)
-"""Phases in which the target does."""
+"""Phases in which the target runs."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One arm in one process. outputs: by prompt the tokens before the end token: what stands behind it is nobody's.
-    margins, behind: by prompt, in formats shorter than float32, nats between the two best logits at each of them, and
-    units in the last place by which the worst lies behind the best."""
+    """One arm in one process.
+
+    outputs: by prompt, the tokens before the end token. margins, behind: by prompt, in formats shorter than float32:
+    nats between the two best logits at each token, and the largest distance of a token's logit behind the best, in
+    units in the last place.
+    """
 
     arm: str
     cell: dict[str, Any]
@@ -43,7 +46,7 @@ class Side:
 
     @property
     def drafts(self) -> bool:
-        """Whether it claims to draft: every speculative decoder does."""
+        """Returns whether the arm's decoder is speculative."""
         return drafts(self.cell["decoder"])
 
     def of(self, prompt: str) -> list[Sample]:
@@ -52,7 +55,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Trial:
-    """One record of the experiment: an arm, and the one it was paired with; None where it stood alone."""
+    """One record of the experiment: an arm and its reference, None without one."""
 
     record: Source
     task: str
@@ -75,7 +78,7 @@ class Trial:
 
 
 def trials(inputs: Inputs) -> list[Trial]:
-    """The records of experiments of this kind; those of a batch above one belong to other tables."""
+    """Returns the records of experiments of this kind at batch one; larger batches belong to other tables."""
     kinds = inputs.study("kinds")
     return [
         _trial(record)
@@ -118,36 +121,36 @@ def taus(samples: Iterable[Sample]) -> list[float]:
 
 
 def tau(samples: list[Sample]) -> float | None:
-    """Tokens over verifications."""
+    """Returns tokens over verifications."""
     lengths = taus(samples)
     return sum(lengths) / len(lengths) if lengths else None
 
 
 def depth(cycle: dict[str, Any]) -> int | None:
-    """How many tokens the longest path of a proposal holds: the block without its anchor, or what was drafted."""
+    """Returns the tokens on a proposal's longest path: the block's size without its anchor, or the number drafted."""
     if cycle.get("block") is not None:
         return max(int(cycle["block"]) - 1, 0)
     return None if cycle.get("drafted") is None else int(cycle["drafted"])
 
 
 def nodes(cycle: dict[str, Any]) -> float | None:
-    """Tokens in the target's pass, the anchor included."""
+    """Returns the number of tokens in the target's pass, the anchor included."""
     return cycle.get("verified", cycle.get("nodes"))
 
 
 def impossible(cycle: dict[str, Any]) -> bool:
-    """Whether more was committed than was proposed, and the target's one: then something peeked at the target."""
+    """Returns whether more tokens were committed than proposed plus the target's one, which implies leaked tokens."""
     reach = depth(cycle)
     return reach is not None and cycle["tau"] > reach + 1
 
 
 def undrafted(cycle: dict[str, Any]) -> bool:
-    """Whether nothing was proposed, so that the cycle was a sequential step."""
+    """Returns whether nothing was proposed, so that the cycle was a sequential step."""
     return cycle.get("drafted") == 0 or (cycle.get("drafted") is None and depth(cycle) == 0)
 
 
 def timed_cycles(sample: Sample) -> Iterator[dict[str, float]]:
-    """Milliseconds of each cycle: whole, in the draft, in the target, and what is left, the loop's own."""
+    """Returns milliseconds of each cycle: in total, in the draft, in the target, and the remainder (the loop)."""
     end = sample.get("prefill_ms")
     end = sample.get("first_ms") if end is None else end
     for cycle in cycles(sample):
@@ -167,15 +170,17 @@ def timed_cycles(sample: Sample) -> Iterator[dict[str, float]]:
 
 @dataclass
 class Greedy:
-    """What sequential decoding of one target wrote on one canvas, by prompt. reach: by how many units in the last place
-    its own worst token lies behind the best of a plain pass."""
+    """Sequential outputs of one target on one canvas, by prompt.
+
+    reach: largest distance of their tokens behind the best of a plain pass, in units in the last place.
+    """
 
     tokens: dict[str, tuple[int, ...]] = field(default_factory=dict)
     reach: float = 0.0
 
 
 def greedy_outputs(of: Iterable[Trial]) -> dict[tuple, Greedy]:
-    """The target's own greedy outputs by (task, model, canvas, precision), from every sequential arm in `of`."""
+    """Returns the target's greedy outputs by (task, model, canvas, precision), from every sequential arm in `of`."""
     known: dict[tuple, Greedy] = {}
     for trial in of:
         for side in filter(None, (trial.own, trial.other)):
@@ -187,9 +192,11 @@ def greedy_outputs(of: Iterable[Trial]) -> dict[tuple, Greedy]:
 
 
 def held(trial: Trial, prompt: str, greedy: dict[tuple, Greedy]) -> dict[str, Any]:
-    """Columns of one prompt: lossless; parts_at, margin: where its tokens part from the target's, and by how many nats
-    the best logit exceeds the second there; behind: how far its worst token lies behind the best. Empty where outputs
-    are drawn, or no sequential arm wrote any."""
+    """Returns a prompt's columns; empty if outputs are drawn, or no sequential arm wrote any.
+
+    lossless. parts_at, margin: the first position that differs from the target's tokens, and the nats between the two
+    best logits there. behind: distance of the worst token behind the best.
+    """
     target = greedy.get(_shape(trial, trial.own))
     tokens = trial.own.outputs.get(prompt)
     right = target.tokens.get(prompt) if target else None

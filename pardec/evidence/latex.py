@@ -1,4 +1,4 @@
-"""Values as LaTeX macros, so that a paper can print them by id.
+"""Write values as LaTeX macros, so that a paper can print them by id.
 
 `\\pardecvalue{id}` prints any value, `\\pardecinterval{id}` its interval; each finding has a macro of its own
 too, its id in letters: finding/memory/ratio is \\FindingMemoryRatio.
@@ -24,7 +24,7 @@ HEAD = r"""% Written by collect_values: \pardecvalue{id}, \pardecinterval{id}, a
 
 
 def macros(collected: dict[str, Any]) -> str:
-    """The text of values.tex; a value that is null has no macro, so that using it is an error."""
+    """Returns the text of values.tex; a null value has no macro, so using it is an error."""
     lines = [HEAD]
     for ident, value in collected["values"].items():
         if value["text"] is not None:
@@ -56,5 +56,5 @@ SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
 
 
 def escaped(text: str) -> str:
-    """Words as LaTeX prints them."""
+    """Returns text escaped for LaTeX."""
     return "".join(SPECIAL.get(character, character) for character in text)

@@ -1,4 +1,4 @@
-"""Sentences in pieces: words, names that are quoted, and published values; made from templates of a YAML file."""
+"""Make sentences from templates of a YAML file, as pieces: words, quoted names, and published values."""
 
 from __future__ import annotations
 
@@ -39,39 +39,39 @@ class Number:
 
     @property
     def open(self) -> bool:
-        """Whether nothing can be compared with it."""
+        """Returns whether the number cannot be compared."""
         return self.value is None or self.low is None or self.high is None
 
 
 def value(ident: str, interval: bool = True) -> Piece:
-    """A published number in a sentence."""
+    """Returns the piece of a published number."""
     return {"value": ident, "interval": interval}
 
 
 def cell(table: str, row: Mapping[str, Any], column: str, interval: bool = True) -> Piece:
-    """The number in a table's cell."""
+    """Returns the piece of a table entry."""
     return value(value_id(table, row["key"], column), interval)
 
 
 def name(text: str) -> Piece:
-    """A name of the study: shown as it is."""
+    """Returns the piece of a name of the study, shown unchanged."""
     return {"name": text}
 
 
 def marked(piece: Piece) -> str:
-    """A piece as text that survives a template; `pieces` undoes it."""
+    """Returns a piece as text that survives a template; `pieces` is the inverse."""
     return piece if isinstance(piece, str) else f"{MARK}{json.dumps(piece)}{END}"
 
 
 def _finalize(item: Any) -> Any:
-    """What a template prints for an item: a number by its id, a name as a quotation."""
+    """Returns the text of an item in a template: a number by its id, a name as a quotation."""
     if isinstance(item, Number) and item.ident:
         return marked(value(item.ident))
     return marked(name(item)) if isinstance(item, Text) else item
 
 
 def _bare(item: Any) -> str:
-    """A number without its interval."""
+    """Returns a number without its interval."""
     return marked(value(item.ident, False))
 
 
@@ -103,10 +103,10 @@ def template(text: str, quoting: bool = True) -> Template:
 
 
 def sentence(where: str, text: str, scope: Mapping[str, Any]) -> tuple[Piece, ...]:
-    """A sentence in pieces.
+    """Returns a sentence in pieces.
 
     Raises:
-        UserError: the template asks for what is not there, or its own words hold a digit: a number is a value.
+        UserError: the template uses an unknown name, or its text contains a digit: numbers must be values.
     """
     try:
         parts = pieces(" ".join(template(text).render(**scope).split()))
@@ -122,29 +122,29 @@ def sentence(where: str, text: str, scope: Mapping[str, Any]) -> tuple[Piece, ..
 
 
 def capital(said: tuple[Piece, ...]) -> tuple[Piece, ...]:
-    """A sentence whose first word, unless it is a name or a number, begins with a capital."""
+    """Returns a sentence with a capital first letter, unless it begins with a name or a number."""
     first = said[0] if said else ""
     return (first[:1].upper() + first[1:], *said[1:]) if isinstance(first, str) else said
 
 
 def plain(text: str, scope: Mapping[str, Any]) -> str:
-    """A name or a reason: numbers and names as they are."""
+    """Returns a name or a reason, with numbers and names unchanged."""
     return " ".join(template(text, quoting=False).render(**scope).split())
 
 
 def pieces(text: str) -> tuple[Piece, ...]:
-    """What `marked` pieces and words a rendered template holds."""
+    """Returns the words and `marked` pieces of a rendered template."""
     split = re.split(f"({MARK}.*?{END})", text)
     return tuple(json.loads(part[1:-1]) if part.startswith(MARK) else part for part in split if part)
 
 
 def ids(said: Iterable[Piece]) -> list[str]:
-    """Ids of the values that a sentence prints."""
+    """Returns ids of the values that a sentence prints."""
     return [piece["value"] for piece in said if isinstance(piece, dict) and "value" in piece]
 
 
 def text_of(said: Iterable[Piece], values: Values) -> str:
-    """A sentence with its values filled in as they are published."""
+    """Returns a sentence with its values filled in as published."""
     words = [piece if isinstance(piece, str) else _printed(piece, values) for piece in said]
     return re.sub(r"\s+", " ", "".join(words)).strip()
 

@@ -1,4 +1,4 @@
-"""How far a study is: each cell's state as Snakemake sees it, and the time left by past durations."""
+"""Progress of a study: each cell's state according to Snakemake, and the time left by past durations."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ STATES = (DONE, STALE, FAILED, MISSING)
 TO_BE_MADE = "update pending"
 """What Snakemake's summary says of a file that its job would make again."""
 BEFORE = "what it is made from will be made again"
-"""Why, where the file itself and its inputs are as they were."""
+"""Reason for an update if the file itself and its inputs are unchanged."""
 
 
 @dataclass(frozen=True)
 class CellState:
-    """seconds: what its job took, None where it has not run. left: what it will take, 0 where there is nothing to
-    do, None where nothing tells."""
+    """State of a cell. seconds: duration of its job, None if it has not run. left: expected duration, 0 if nothing is
+    to be done, None if unknown."""
 
     id: str
     experiment: str
@@ -41,8 +41,9 @@ class CellState:
 def stale_files(
     root: Path, configfiles: Sequence[str | Path] = (), said: Iterable[str] = ()
 ) -> dict[str, str]:
-    """Why each file of the study will be made again, by its path, as Snakemake's own plan says; those that it leaves
-    alone are not in it. A run that is going on is not disturbed.
+    """Returns the reason for each file of the study that Snakemake would remake, by path; other files are absent.
+
+    A run in progress is not disturbed.
 
     Raises:
         UserError: Snakemake refuses the study.
@@ -64,7 +65,7 @@ def stale_files(
 
 
 def cell_states(plan: Plan, root: Path, stale: dict[str, str]) -> list[CellState]:
-    """Every cell of the study, in its order. stale: see `stale_files`."""
+    """Returns the state of every cell, in the study's order. stale: see `stale_files`."""
     seen = {ident: _cell(plan.record(ident), root, stale) for ident in plan.cells}
     past = {ident: seconds for ident, (_, _, seconds) in seen.items() if seconds is not None}
     return [
@@ -81,7 +82,7 @@ def cell_states(plan: Plan, root: Path, stale: dict[str, str]) -> list[CellState
 
 
 def _cell(record: str, root: Path, stale: dict[str, str]) -> tuple[str, str, float | None]:
-    """(state, why, seconds its job took)."""
+    """Returns (state, reason, duration of its job in seconds)."""
     try:
         body = json.loads((root / record).read_bytes())
     except (OSError, ValueError):
@@ -95,7 +96,7 @@ def _cell(record: str, root: Path, stale: dict[str, str]) -> tuple[str, str, flo
 
 
 def expected(cells: dict[str, Cell], ident: str, past: dict[str, float]) -> float | None:
-    """Seconds that a cell will take: its own last time, else the median of the cells most like it."""
+    """Returns the expected seconds of a cell: its last duration, else the median of the most similar cells."""
     if ident in past:
         return past[ident]
     cell = cells[ident]
@@ -111,7 +112,7 @@ def expected(cells: dict[str, Cell], ident: str, past: dict[str, float]) -> floa
 
 
 def _duration(body: dict, origin: dict) -> float | None:
-    """Seconds of a job from its start to its end, or as its record counts them."""
+    """Returns the seconds of a job from start to end, or as its record counts them."""
     if isinstance(body.get("job_s"), int | float):
         return float(body["job_s"]) + float(body.get("ready_s") or 0)
     try:

@@ -1,4 +1,4 @@
-"""What a reader of one number wants to see of the record behind it, small enough to travel inside the report."""
+"""Trails: digests of the records behind published numbers, small enough to embed in the report."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ KEPT = ("rule", "command", "inputs", "code_sha256", "git", "machine", "environme
 
 
 def trail(path: str | Path) -> dict[str, Any]:
-    """The digest of one record, score or likelihood file.
+    """Returns the digest of one record, score or likelihood file.
 
-    Returns its own hash, what its provenance holds (see `pardec.evidence.provenance`), and its raw samples:
+    It has the file's hash, facts of its provenance (see `pardec.evidence.provenance`), and its raw samples:
     `samples_ms` and `reference_ms` of a timing record, `per_prompt` scores of a score.
 
     Raises:

@@ -1,10 +1,10 @@
-"""What the evidence says of an idea: effects from paired prompts, and rules that turn them into a status.
+"""Verdicts on ideas: effects from paired prompts, and rules that turn effects into a status.
 
 An effect is the geometric mean over prompts of a ratio of two arms of one process. Prompts are resampled within their
 workload, which counts as much as any other workload (rescaling bootstrap: Rao and Wu 1988). p tests a ratio of one, by
-Student's t on the logarithms, in the run that shows less; over all ideas it is adjusted by Holm's method.
+Student's t on the logarithms, in the run with the weaker evidence; it is adjusted over all ideas by Holm's method.
 
-delta is what counts as no difference: 3 %, or what an arm against itself shows, whichever is larger.
+delta is the largest difference that counts as none: 3 %, or that of an arm against itself, whichever is larger.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Ratio:
-    """One prompt in one run: idea over what it is held against."""
+    """One prompt in one run: idea over its reference."""
 
     workload: str
     prompt: str
@@ -60,8 +60,8 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Effect:
-    """pooled: over all runs, n counts prompts. runs, workloads: each alone. p: of no effect, the larger of all runs;
-    None where no spread can be told."""
+    """An effect. pooled: over all runs, n counts prompts. runs, workloads: separate effects. p: of no effect, the
+    largest of all runs; None if the spread is unknown."""
 
     pooled: Estimate
     runs: dict[int, Estimate]
@@ -69,7 +69,7 @@ class Effect:
     p: float | None
 
     def reach(self) -> float:
-        """Farthest that any run's interval lies from one: the half-width of an arm against itself."""
+        """Returns the largest distance of a run's interval from one: the half-width of an arm against itself."""
         ends = [
             end for run in self.runs.values() for end in (run.low, run.value, run.high) if end is not None
         ]
@@ -78,9 +78,12 @@ class Effect:
 
 @dataclass(frozen=True)
 class Facts:
-    """What else decides. lossless: all tokens those of the target's greedy decoding; None where it could not be told.
-    by_law: drawn outputs, of which tokens prove nothing. control: the machinery without the idea gave the
-    reference's tokens and taus; None where it was not run. fell_back, peeked: faults of the measured arm."""
+    """Further facts of a verdict.
+
+    lossless: whether all tokens are those of the target's greedy decoding; None if unknown. by_law: whether outputs are
+    drawn, so that tokens prove nothing. control: whether the machinery without the idea gave the reference's tokens and
+    taus; None if it was not run. fell_back, peeked: faults of the measured arm.
+    """
 
     lossless: bool | None
     control: bool | None
@@ -91,7 +94,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Decision:
-    """reason: half a sentence that says what decided. prompts: how many would decide, where more prompts may."""
+    """A decision. reason: half a sentence. prompts: the number that would decide, if more prompts can."""
 
     status: str
     reason: str
@@ -99,7 +102,7 @@ class Decision:
 
 
 def effect(ratios: Iterable[Ratio]) -> Effect | None:
-    """None without a usable ratio; a ratio that is not positive and finite is left out."""
+    """Returns the effect of positive, finite ratios; None without any."""
     good = [ratio for ratio in ratios if ratio.value > 0 and math.isfinite(ratio.value)]
     if not good:
         return None
@@ -119,7 +122,7 @@ def effect(ratios: Iterable[Ratio]) -> Effect | None:
 
 
 def _strata(ratios: Sequence[Ratio]) -> list[NDArray[np.float64]]:
-    """By workload the logarithms, one a prompt: runs of one prompt are averaged, since prompts are what is sampled."""
+    """Returns logarithms by workload, one per prompt: runs of a prompt are averaged, since prompts are the samples."""
     logs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for ratio in ratios:
         logs[ratio.workload][ratio.prompt].append(math.log(ratio.value))
@@ -142,7 +145,7 @@ def _estimate(strata: list[NDArray]) -> Estimate:
 
 
 def _no_effect(strata: list[NDArray]) -> float | None:
-    """Two-sided p of a mean logarithm of zero; 0 or 1 where nothing varies."""
+    """Returns two-sided p of a mean logarithm of zero; 0 or 1 if nothing varies."""
     if min(map(len, strata)) < 2:
         return None
     middle = float(np.mean([stratum.mean() for stratum in strata]))
@@ -154,12 +157,12 @@ def _no_effect(strata: list[NDArray]) -> float | None:
 
 
 def delta(noise: float | None) -> float:
-    """What counts as no difference, where an arm against itself shows `noise`."""
+    """Returns the largest difference that counts as none, if an arm against itself shows `noise`."""
     return max(LEAST_DELTA, noise or 0.0)
 
 
 def decide(found: Effect | None, facts: Facts, margin: float, p: float | None, tests: int = 1) -> Decision:
-    """The status of an idea by its paired ratios. margin: `delta`. p: adjusted over all `tests` ideas."""
+    """Returns the status of an idea by its paired ratios. margin: `delta`. p: adjusted over all `tests` ideas."""
     if found is None:
         return Decision(PROPOSED, NOT_RUN)
     if facts.lossless is False:
@@ -178,7 +181,7 @@ def decide(found: Effect | None, facts: Facts, margin: float, p: float | None, t
 
 
 def _lacking(effect: Effect, facts: Facts) -> str | None:
-    """What the evidence still lacks, or None."""
+    """Returns what the evidence still lacks, or None."""
     if len(effect.runs) < LEAST_RUNS:
         return "its evidence is incomplete: there are no two separate runs"
     if effect.pooled.n < LEAST_PROMPTS or len(effect.workloads) < LEAST_WORKLOADS:
@@ -208,12 +211,12 @@ def _by_interval(effect: Effect, margin: float, p: float | None, tests: int) -> 
 
 
 def _hurt(effect: Effect) -> list[str]:
-    """Workloads on which the idea surely loses."""
+    """Returns the workloads on which the idea is shown to lose."""
     return [name for name, ratio in effect.workloads.items() if ratio.high is not None and ratio.high < 1]
 
 
 def _left_open(effect: Effect, sure: bool) -> str:
-    """Why neither a gain nor a loss nor equality is shown."""
+    """Returns why neither a gain nor a loss nor equality is shown."""
     if effect.pooled.low < 1 < effect.pooled.high:
         return "its interval allows a gain and a loss"
     if any(run.low <= 1 <= run.high for run in effect.runs.values()):
@@ -224,12 +227,12 @@ def _left_open(effect: Effect, sure: bool) -> str:
 
 
 def prompts_needed(found: Effect, margin: float, tests: int = 1) -> int | None:
-    """How many prompts would decide, if every estimate stays what it is; None where no number would.
+    """Returns the number of prompts that would decide if estimates stay the same; None if no number would.
 
-    Equality asks for the pooled interval within `margin`; a gain or a loss for every run's interval beyond its border,
-    and for a p that holds among `tests` ideas (Bonferroni, the first and hardest step of Holm's method). An interval's
-    half-width falls with the root of the number of prompts, and a test's statistic grows with it. More prompts may
-    also show a workload on which an idea loses that gains on the whole; that is foreseen only where it shows already.
+    Equality requires the pooled interval within `margin`. A gain or loss requires every run's interval beyond its
+    border, and a p significant among `tests` ideas (Bonferroni, the first and strictest step of Holm's method). An
+    interval's half-width falls with the root of the number of prompts, and a test's statistic grows with it. More
+    prompts may also reveal a workload on which the idea loses; this is considered only if it shows already.
     """
     above, below = math.log1p(margin), math.log1p(-margin)
     if found.pooled.low is None or any(run.low is None for run in found.runs.values()):
@@ -244,13 +247,13 @@ def prompts_needed(found: Effect, margin: float, tests: int = 1) -> int | None:
 
 
 def _prompts(estimate: Estimate, room: float) -> float:
-    """Prompts at which an interval's half-width, in logarithms, is `room`; infinite where there is none."""
+    """Returns the number of prompts at which an interval's half-width, in logarithms, is `room`; infinite if none."""
     half = (math.log(estimate.high) - math.log(estimate.low)) / 2
     return estimate.n * (half / room) ** 2 if room > 1e-6 else math.inf
 
 
 def _prompts_of_test(effect: Effect, tests: int) -> float:
-    """Prompts at which p would be small enough among `tests` ideas, by the normal law that Student's t approaches."""
+    """Returns the number of prompts at which p is small enough among `tests` ideas, by the normal distribution."""
     if effect.p is None or effect.p >= 1:
         return math.inf
     needed, shown = stats.norm.isf(ALPHA / 2 / tests), stats.norm.isf(effect.p / 2)
@@ -258,15 +261,15 @@ def _prompts_of_test(effect: Effect, tests: int) -> float:
 
 
 def judge_ideas(rows: list[Row], values: Values, path: str | Path | None = None) -> dict[str, Any]:
-    """Every idea in the order of its file with its verdict.
+    """Returns every idea with its verdict, in the order of its file.
 
     rows: table `ideas`, empty where the experiment was not run. values: published values. path: the file of ideas, the
     shipped one where None.
 
-    Returns {"ideas": [idea]}, an idea being {id, number, title, seed: whether one of the seed's own, what, hope, why,
-    status, sentence, said, settings: [setting], evidence: [value id]}; a setting is {arm, words, deciding, against,
-    status, tau_status, ratio, runs: [interval], tau, tau_ratio, lossless, control, prompts, prompts_needed, sentence,
-    said}, an interval [value, low, high].
+    The form is {"ideas": [idea]}, an idea being {id, number, title, seed: whether its document lists it, what, hope,
+    why, status, sentence, said, settings: [setting], evidence: [value id]}; a setting is {arm, words, deciding,
+    against, status, tau_status, ratio, runs: [interval], tau, tau_ratio, lossless, control, prompts, prompts_needed,
+    sentence, said}, an interval [value, low, high].
 
     Raises:
         UserError: the file is wrong, or a sentence names a value that is not published.
@@ -327,7 +330,7 @@ def _interval(row: Row, column: str) -> list[float | None] | None:
 
 
 def sentence(row: Row) -> list[Piece]:
-    """What became of one setting, in pieces that name their values: the plain answer first."""
+    """Returns the sentence on one setting, in pieces that name their values."""
     if row["status"] == PROPOSED:
         return [f"{PLAIN[PROPOSED]}: {row['speed_reason']}."]
     if row["speed_status"] == row["status"] and row["ratio"] is None:

@@ -1,4 +1,4 @@
-"""What a table is. Light: reading a table's description imports no pandas."""
+"""Describe, build and read tables. Importing a table's description does not import pandas."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ DTYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean"
 
 @dataclass(frozen=True)
 class Table:
-    """A table's description and how to build it.
+    """A table's description and its builder.
 
-    needs: what `build` reads: "records", "scores", "likelihoods", "machine", "floors", or names of other
-    tables. key: the columns that name a row. build: inputs -> rows as dictionaries; a missing column is null.
-    published: whether its numbers become values (raw samples do not: they stand behind values). view_of: the table
-    whose rows and columns it shows, under the same keys: only columns of its own become values.
+    needs: inputs of `build`: "records", "scores", "likelihoods", "machine", "floors", or names of other tables. key:
+    the columns that name a row. build: inputs -> rows as dictionaries; a missing column is null. published: whether its
+    numbers become values (raw samples do not). view_of: the table whose rows and columns it shows, under the same keys;
+    only its additional columns become values.
     """
 
     name: str
@@ -56,14 +56,14 @@ class Table:
 
     @property
     def dtypes(self) -> dict[str, str]:
-        """The pandas type of every column."""
+        """Returns the pandas type of every column."""
         return {name: DTYPES[column.dtype] for name, column in self.all_columns.items()}
 
     def make(self, inputs: Inputs) -> DataFrame:
         """Build the rows, name them, and check them against the schema.
 
         Raises:
-            pandera.errors.SchemaErrors: a row breaks the table's own promise, which is a fault of the code.
+            pandera.errors.SchemaErrors: a row violates the table's schema, which is a bug.
         """
         rows = [{"key": self._name(row), **row} for row in self.build(inputs)]
         unknown = {name for row in rows for name in row} - set(self.all_columns)
@@ -90,12 +90,12 @@ class Table:
             )
             for name, column in self.all_columns.items()
         }
-        # One of each for all columns: a check costs more by its call than by what it looks at.
+        # One check for all columns, since the overhead of a call exceeds the cost of its work.
         checks = [pa.Check(self._finite, name="finite"), pa.Check(self._ordered, name="low <= value <= high")]
         return pa.DataFrameSchema(columns, checks=checks, strict=True, ordered=True, name=self.name)
 
     def _finite(self, frame: DataFrame) -> Series:
-        """By row whether all of its numbers are finite or missing."""
+        """Returns by row whether all of its numbers are finite or missing."""
         good = numpy.ones(len(frame), dtype=bool)
         for name, column in self.columns.items():
             if column.numeric:
@@ -103,7 +103,7 @@ class Table:
         return pandas.Series(good, frame.index)
 
     def _ordered(self, frame: DataFrame) -> Series:
-        """By row whether all of its intervals hold their value; a missing end or value is no fault."""
+        """Returns by row whether all of its intervals contain their value; a missing end or value passes."""
         good = numpy.ones(len(frame), dtype=bool)
         for name, column in self.columns.items():
             if column.low and column.high:
@@ -113,10 +113,10 @@ class Table:
         return pandas.Series(good, frame.index)
 
     def read(self, path: Any) -> DataFrame:
-        """Read a written copy, CSV or Parquet, with this table's types.
+        """Returns the frame of a written copy, CSV or Parquet, with this table's types.
 
         Raises:
-            UserError: missing, damaged, or not this table.
+            UserError: the file is missing, damaged, or not this table.
         """
         return read_table(self.name, self.dtypes, path)
 
@@ -127,12 +127,12 @@ class Table:
 
 
 def slug(text: str) -> str:
-    """A readable id: lower case letters, digits and `. _ ~ + / -` only."""
+    """Returns a readable id: lower case letters, digits and `. _ ~ + / -` only."""
     return re.sub(r"[^a-z0-9._~+/-]+", "-", text.lower()).strip("-/")
 
 
 def _plain(value: Any) -> Any:
-    """Null for what CSV cannot tell from it: an empty text, or no finite number."""
+    """Returns `value`, or null for entries that CSV cannot distinguish from null: empty text, or no finite number."""
     nothing = value == "" if isinstance(value, str) else isinstance(value, float) and not math.isfinite(value)
     return None if nothing else value
 

@@ -1,4 +1,4 @@
-"""The columns of a cell's row, with their units and definitions."""
+"""Columns of a cell's row, with units and definitions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When tokens were committed: one sample of each cell of the `grid` experiment, as the decoder told it."""
+"""Table `commits`: times at which tokens were committed, in one sample of each cell of the `grid` experiment."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.pairs import Sample, clean, kind_of
 
 POINTS = 200
-"""Most commits kept of a sample; of more, evenly spaced ones and the last."""
+"""Most commits kept per sample; beyond that, evenly spaced ones and the last."""
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
@@ -27,13 +27,13 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def middle(samples: list[Sample]) -> Sample:
-    """The clean sample whose end to end time is the (lower) median."""
+    """Returns the clean sample whose end-to-end time is the (lower) median."""
     ordered = sorted(clean(samples), key=lambda sample: sample["e2e_ms"])
     return ordered[(len(ordered) - 1) // 2]
 
 
 def curve(sample: Sample) -> list[tuple[float, float]]:
-    """(milliseconds, tokens a row committed so far) after each pass that committed some; at most POINTS + 1."""
+    """Returns (milliseconds, tokens committed per row so far) after each pass with commits; at most POINTS + 1."""
     stamps, committed = sample.get("commit_ms") or [], sample.get("committed") or []
     points = [
         (at, total)

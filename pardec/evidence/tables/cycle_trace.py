@@ -1,4 +1,4 @@
-"""Every cycle of one run of every drafting arm, as it was recorded."""
+"""Table `cycle_trace`: every recorded cycle of one run of every drafting arm."""
 
 from __future__ import annotations
 

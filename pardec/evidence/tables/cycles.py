@@ -1,4 +1,4 @@
-"""By position in the block: how often a cycle ends there, and how often a drafted token is accepted."""
+"""Table `cycles`: by position in the block, the shares of cycles that end and of drafted tokens accepted there."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def representative(trials: list[Trial]) -> Trial:
-    """One record of the several that decode the same prompts with the same arm: their cycles are the same."""
+    """Returns one of several records of the same prompts and arm, which have the same cycles."""
     return min(trials, key=lambda trial: (trial.run, trial.record.path))
 
 
@@ -56,7 +56,7 @@ def _positions(arm: str, task: str, trial: Trial) -> list[dict[str, Any]]:
 
 
 def once(trial: Trial) -> list[dict[str, Any]]:
-    """The first visit of each prompt."""
+    """Returns the first visit of each prompt."""
     return [trial.own.of(prompt)[0] for prompt in trial.prompts]
 
 

@@ -1,4 +1,4 @@
-"""The `draft` experiment: one row an arm and workload, and one an arm over all workloads."""
+"""Table `draft`: one row per arm and workload of the `draft` experiment, and one per arm over all workloads."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _sources(trials: list[Trial]) -> Row:
 
 
 def compared(prompts: list[Row], trials: list[Trial], ideas: Ideas) -> Row:
-    """Ratios, tau and losslessness over prompts."""
+    """Returns ratios, tau and losslessness over prompts."""
     baseline = ideas.sampled if trials[0].own.sampled else ideas.baseline
     known = [row["lossless"] for row in prompts if row["lossless"] is not None]
     cycles = sum(row["cycles"] for row in prompts)
@@ -107,7 +107,7 @@ def compared(prompts: list[Row], trials: list[Trial], ideas: Ideas) -> Row:
 
 
 def _parted(prompts: list[Row]) -> Row:
-    """Where tokens part from the target's greedy ones, and how close a call it was."""
+    """Returns where tokens first differ from the target's greedy tokens, and the margin there."""
     parted = [row for row in prompts if row["parts_at"] is not None]
     margins = [row["margin"] for row in parted if row["margin"] is not None]
     behind = [row["behind"] for row in prompts if row["behind"] is not None]
@@ -121,7 +121,7 @@ def _parted(prompts: list[Row]) -> Row:
 
 
 def _pooled(prompts: list[Row]) -> Any:
-    """Tokens over cycles, all prompts together; the runs of a prompt are no prompts of their own."""
+    """Returns tokens over cycles, pooled over prompts; runs of a prompt do not count as further prompts."""
     sums: dict[tuple, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for row in prompts:
         if row["cycles"]:
@@ -133,7 +133,7 @@ def _pooled(prompts: list[Row]) -> Any:
 
 
 def _fell_back(trial: Trial, undrafted: float | None) -> bool | None:
-    """Whether an arm that claims to draft mostly did not; None for arms that do not claim it."""
+    """Returns whether a speculative arm mostly did not draft; None for other arms."""
     if not trial.own.drafts:
         return None
     return undrafted is None or undrafted > verdicts.MOST_UNDRAFTED
@@ -169,7 +169,7 @@ def _middle(values: list[float]) -> float | None:
 
 
 def _cycles(samples: list[Sample]) -> Row:
-    """Means over all cycles, and where their time goes."""
+    """Returns means over all cycles, and the shares of their time."""
     cycles = [cycle for sample in samples for cycle in drafting.cycles(sample)]
     if not cycles:
         return {}

@@ -1,4 +1,4 @@
-"""Every drafting cell prompt by prompt: what stands behind the verdicts on ideas."""
+"""Table `draft_prompts`: every drafting cell by prompt, the evidence for verdicts on ideas."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _rows(trial: Trial, greedy: dict[tuple, drafting.Greedy]) -> list[dict[str, 
 
 
 def _beside(trial: Trial, prompt: str) -> dict[str, Any]:
-    """What the reference of the same process did with the same prompt."""
+    """Returns the columns of the same prompt's reference in the same process."""
     if trial.other is None:
         return {}
     other = trial.other.of(prompt)
@@ -76,12 +76,12 @@ def _same(tokens: tuple[int, ...] | None, other: tuple[int, ...] | None) -> bool
 
 
 def _traces(side: Side, prompt: str) -> list[tuple[float, ...]]:
-    """The taus of each visit's cycles, visits that went alike once."""
+    """Returns the distinct sequences of taus over visits."""
     return sorted({tuple(drafting.taus([sample])) for sample in side.of(prompt)})
 
 
 def _ratios(trial: Trial) -> dict[str, float]:
-    """By prompt the throughput ratio to the reference: over its visits the median, in logarithms, of paired ones."""
+    """Returns by prompt the throughput ratio to the reference: the median over paired visits, in logarithms."""
     if trial.other is None:
         return {}
     pairs = pair(trial.own.samples, trial.other.samples)

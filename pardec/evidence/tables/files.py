@@ -1,4 +1,4 @@
-"""Tables on disk: the same frame as CSV for eyes and as Parquet for programs."""
+"""Write and read tables on disk, each as CSV (to look at) and Parquet (for programs)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pandas = lazy("pandas")
 
 
 def write_table(frame: DataFrame, csv: str | Path, parquet: str | Path) -> None:
-    """Write both copies; floats in CSV are written so that they read back equal."""
+    """Write both copies; floats in CSV read back exactly."""
     with atomic(csv) as path:
         frame.to_csv(path, index=False, lineterminator="\n")
     with atomic(parquet, ".parquet") as path:
@@ -24,10 +24,10 @@ def write_table(frame: DataFrame, csv: str | Path, parquet: str | Path) -> None:
 
 
 def read_table(name: str, dtypes: dict[str, str], path: str | Path) -> DataFrame:
-    """Read a written copy of table `name`, whose columns have the pandas types `dtypes`.
+    """Returns the frame of a written copy of table `name`, with pandas types `dtypes`.
 
     Raises:
-        UserError: missing, damaged, or not this table; names the file.
+        UserError: the file is missing, damaged, or not this table.
     """
     mend = f"delete it and run `snakemake --cores 1 results/tables/{name}.csv` again"
     try:
@@ -51,7 +51,7 @@ def read_table(name: str, dtypes: dict[str, str], path: str | Path) -> DataFrame
 
 
 def rows_of(frame: DataFrame) -> list[dict[str, Any]]:
-    """A table's rows as dictionaries, null as None."""
+    """Returns a table's rows as dictionaries, null as None."""
     columns = []
     for _, column in frame.items():
         objects = column.to_numpy(dtype=object, copy=True)

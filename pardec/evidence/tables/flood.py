@@ -1,4 +1,4 @@
-"""The `flood` experiment: rendering by size of the plan and candidates, where the time goes, and what is right."""
+"""Table `flood`: rendering by size of the plan and candidates, with shares of time and quality."""
 
 from __future__ import annotations
 
@@ -98,8 +98,10 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def series_of(row: dict[str, Any]) -> str | None:
-    """Cells of one series differ in roots alone. None for those in no series: unfinished ones, those whose passes are
-    limited, and text that was not rendered."""
+    """Returns the key of a cell's series, whose cells differ only in roots.
+
+    It is None for cells without a series: unfinished ones, those with limited passes, and text that was not rendered.
+    """
     if row["status"] != "ok" or row["batch"] != 1 or row.get("chunk_batch") is not None or not row["roots"]:
         return None
     if row["decoder"] == "table_lookup":
@@ -114,7 +116,7 @@ def series_of(row: dict[str, Any]) -> str | None:
 
 
 def rates(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """Rates, counts and shares of the samples of one cell; nothing of a render where nothing was rendered."""
+    """Returns rates, counts and shares of one cell's samples; rendering columns only if something was rendered."""
     seconds = [sample["e2e_ms"] / 1000 for sample in samples]
     written = [sample["useful"] / s for sample, s in zip(samples, seconds, strict=True)]
     row = dict(interval("characters_per_s", statistics.median(written)))
@@ -131,7 +133,7 @@ def rates(samples: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def shares(samples: list[dict[str, Any]]) -> dict[str, float]:
-    """Mean share of each phase and of the rest, which sum to one; and the sums that a reader asks for."""
+    """Returns the mean shares of each phase and of the remainder, which sum to one; and sums of some of them."""
     parts = {
         f"{phase}_share": sum(s.get("phases_ms", {}).get(phase, 0.0) / s["e2e_ms"] for s in samples)
         / len(samples)

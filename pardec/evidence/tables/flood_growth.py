@@ -1,4 +1,4 @@
-"""How the time of a flood grows with the roots of its plan, by order and candidates: exponents, and where O(1) ends."""
+"""Table `flood_growth`: growth of a flood's time with the roots of its plan: exponents, and where O(1) ends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
     for row in inputs.rows("flood"):
         name = row["series"]
         if name and row["latency_ms"] is not None:
-            # The first cell of a size stands for it; the same work may be timed on a canvas of another length.
+            # The first cell of a size represents it; the same work may be timed on a canvas of another length.
             groups[row["experiment"], name].setdefault(row["roots"], row)
     growths = []
     for (_, name), sizes in groups.items():

@@ -1,4 +1,4 @@
-"""From the paths a script is given to the inputs of one table."""
+"""Gather the inputs of one table from the paths passed to a script."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ Paths = dict[str, list[str]]
 
 
 def sort_paths(listing: str | Path) -> Paths:
-    """Read a file with one path a line and tell by their names what they are.
+    """Returns the paths listed in a file, one per line, by kind.
 
-    `timing.json` is a record, `score.json` a score, `machine.json` and `floors.json` themselves, a JSON in a
-    folder `likelihood` a likelihood, in a folder `verify_cost` the cost of verification, `.parquet` and `.csv` tables.
+    Names give the kind: `timing.json` is a record, `score.json` a score, `machine.json` and `floors.json` themselves, a
+    JSON in a folder `likelihood` a likelihood, in a folder `verify_cost` the cost of verification, `.parquet` and
+    `.csv` tables.
 
     Raises:
         UserError: the listing is missing, or a path is none of these.
@@ -56,10 +57,10 @@ def _kind(listing: str | Path, line: str) -> str:
 
 
 def gather(name: str, paths: Paths) -> Inputs:
-    """Read what table `name` needs and nothing else.
+    """Returns only the inputs that table `name` needs.
 
     Raises:
-        UserError: something it cannot do without is missing or damaged.
+        UserError: a required input is missing or damaged.
     """
     wanted = needs(name)
     given = {kind: paths.get(kind) or [] for kind in (*FILES, "tables")}
@@ -82,7 +83,7 @@ def gather(name: str, paths: Paths) -> Inputs:
 
 
 def read_paths(name: str, paths: Paths) -> list[Path]:
-    """The files among `paths` that `gather` reads for table `name`."""
+    """Returns the files among `paths` that `gather` reads for table `name`."""
     wanted = needs(name)
     single = ("machine", "floors", "ideas_file")
     located = [
@@ -95,10 +96,10 @@ def read_paths(name: str, paths: Paths) -> list[Path]:
 
 
 def load(name: str, paths: Sequence[str]) -> DataFrame:
-    """Table `name` from among `paths`, folders or files; Parquet before CSV.
+    """Returns table `name` from among `paths`, folders or files; Parquet before CSV.
 
     Raises:
-        UserError: none of them holds it.
+        UserError: none of the paths has it.
     """
     return TABLES.load(name).read(locate(name, paths))
 

@@ -1,4 +1,4 @@
-"""The `grid` experiment: large tables, the passes and the time they take, and how much of them is right."""
+"""Table `grid`: large generated tables with their passes, time, and share of right cells."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pardec.evidence.tables.views import of_kind
 
 EXPERIMENT = "grid"
 RIGHT = 0.99
-"""Least share of cells right at which a table counts as written: the floor that the models are held to."""
+"""Least share of right cells for a table to count as right; it is also the models' floor."""
 SCORES = {"cells": "cells_right", "rows": "rows_right", "exact": "grids_right", "parses": "parses"}
-"""Metrics of a table, and the columns that hold them."""
+"""Metrics of a generated table, and their columns."""
 
 SIZE: dict[str, Column] = {
     "side": count("rows, and columns, of the square that fills the canvas", "cells"),

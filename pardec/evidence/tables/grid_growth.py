@@ -1,4 +1,4 @@
-"""How passes and time grow with the size of a table, by decoder: exponents, slopes, and where O(1) ends."""
+"""Table `grid_growth`: growth of passes and time with table size: exponents, slopes, and where O(1) ends."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pardec.evidence.tables.inputs import Inputs
 from pardec.study import paths
 
 QUANTITIES = {"nfe": "slope_passes", "latency_ms": "slope_ms", "pass_ms": "slope_ms"}
-"""What grows, and the column of its slope; pass_ms is the time of one pass."""
+"""Growing quantities and the columns of their slopes; pass_ms is the time of one pass."""
 FEWEST = "fewest that are right"
 """The series of a decoder's quickest right cell at each size, whatever its settings."""
 
@@ -32,7 +32,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def _by_settings(cells: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """Cells of one arm with the same settings."""
+    """Returns cells by arm and settings."""
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for row in cells:
         *_, words = row["cell"].split("/")
@@ -41,7 +41,7 @@ def _by_settings(cells: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict
 
 
 def _fewest(cells: list[dict[str, Any]]) -> dict[tuple[str, str], list[dict[str, Any]]]:
-    """By arm: at each size the right cell with the fewest passes."""
+    """Returns by arm, at each size, the right cell with the fewest passes."""
     best: dict[tuple[str, str], dict[int, dict[str, Any]]] = defaultdict(dict)
     for row in cells:
         if row["right"]:
@@ -76,7 +76,7 @@ def _growth(arm: str, series: str, quantity: str, rows: list[dict[str, Any]]) ->
 
 
 def _ends(row: dict[str, Any], quantity: str) -> tuple[float | None, float | None]:
-    """The interval of a quantity; passes are counted and have none."""
+    """Returns the interval of a quantity; passes are counted and have none."""
     if quantity == "nfe" or row["latency_low"] is None:
         return None, None
     per = row["nfe"] if quantity == "pass_ms" else 1
@@ -84,7 +84,7 @@ def _ends(row: dict[str, Any], quantity: str) -> tuple[float | None, float | Non
 
 
 def _end(row: dict[str, Any], quantity: str, end: str) -> float:
-    """One end of a quantity's interval; passes are counted and have none."""
+    """Returns one end of a quantity's interval; passes are counted and have none."""
     if quantity == "nfe":
         return row["nfe"]
     latency = row[f"latency_{end}"] if row[f"latency_{end}"] is not None else row["latency_ms"]

@@ -1,4 +1,4 @@
-"""How a quantity grows with a size: exponents by least squares on logarithms, and where it ceases to be constant."""
+"""Growth of a quantity with a size: exponents by least squares on logarithms, and where it ceases to be constant."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EXPONENTS = {
 def powers(
     x: Sequence[float], y: Sequence[float], ends: Sequence[tuple[float | None, float | None]]
 ) -> dict[str, Any]:
-    """Columns `EXPONENTS` of y over x, in order of x; empty where there are no two sizes."""
+    """Returns columns `EXPONENTS` of y over x, in order of x; empty for fewer than two sizes."""
     low, high = ([math.nan if end[k] is None else end[k] for end in ends] for k in (0, 1))
     law = statistics.power_law(x, y, low, high)
     if law is None:
@@ -43,14 +43,15 @@ def powers(
 def grown(
     x: Sequence[float], y: Sequence[float], ends: Sequence[tuple[float | None, float | None]], slope: str
 ) -> dict[str, Any]:
-    """Columns that describe y over x, in order of x, two sizes at least. slope: the column of dy/dx."""
+    """Returns columns that describe y over x, in order of x, for at least two sizes. slope: the column of dy/dx."""
     line = statistics.linear_slope(x, y)
     return {**powers(x, y, ends), **interval(slope, line), "growth": y[-1] / y[0]}
 
 
 def constant_to(rows: list[dict[str, Any]], size: str, end: Callable[[dict[str, Any], str], float]) -> int:
-    """The largest size up to which a quantity is not shown to exceed that of the smallest: its interval reaches the
-    smallest's, widened by the noise floor.
+    """Returns the largest size up to which a quantity is not shown to exceed that of the smallest size.
+
+    Its interval must overlap the smallest's, widened by the noise floor.
 
     rows: in order of the column `size`. end: the "low" or "high" end of a row's interval.
     """

@@ -1,4 +1,4 @@
-"""The drafting ideas, each setting judged by speed and by tau."""
+"""Table `ideas`: drafting ideas, each setting judged by speed and by tau."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ verdicts = lazy("pardec.evidence.verdicts")
 
 Row = dict[str, Any]
 ACCOUNTED = 0.9
-"""Share of cycle time that a profile must name."""
+"""Least share of cycle time in a profile's named phases."""
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """No row where the experiment was not run: then there is nothing to judge by."""
+    """Returns one row per setting of an idea; no rows if the experiment was not run."""
     prompts, draft = inputs.rows("draft_prompts"), inputs.rows("draft")
     if not prompts:
         return []
@@ -42,7 +42,7 @@ def build(inputs: Inputs) -> list[Row]:
 
 
 def _adjust(judged: list[_Judged], kind: str) -> None:
-    """Holm over the ideas' deciding settings; the settings beside them are adjusted among themselves."""
+    """Adjust p by Holm's method over the ideas' deciding settings; other settings are adjusted among themselves."""
     tested = [one for one in judged if one.effects[kind] is not None and one.effects[kind].p is not None]
     adjusted = statistics.holm([one.effects[kind].p for one in tested])
     for one, p in zip(tested, adjusted.tolist(), strict=True):
@@ -54,7 +54,7 @@ def _measured(prompts: list[Row], arm: str) -> list[Row]:
 
 
 def best_fixed(prompts: list[Row], baseline: str) -> dict[str, str]:
-    """By workload the fixed block that was fastest on tuning prompts; the baseline where none was faster."""
+    """Returns by workload the fixed block that was fastest on tuning prompts; the baseline if none was faster."""
     best: dict[str, tuple[float, str]] = {}
     tuned = [row for row in prompts if row["tuning"] and row["against"] == baseline]
     for task in sorted({row["task"] for row in prompts}):
@@ -117,7 +117,7 @@ class _Judged:
         )
 
     def _control(self) -> bool | None:
-        """Whether the machinery with the idea off went as its reference, token by token and cycle by cycle."""
+        """Returns whether the machinery with the idea off gave its reference's tokens and cycles."""
         plain = (self.ideas.against(self.setting), self.ideas.baseline, self.ideas.base(self.idea))
         held = [row for row in self.control if row["against"] in plain]
         if not held or {row["task"] for row in held} < {row["task"] for row in self.paired}:
@@ -167,7 +167,7 @@ class _Judged:
         return {**row, "status": row["speed_status"]}
 
     def _instrument(self) -> Row:
-        """An instrument is validated where it names the time of the cycles it measured, whatever they cost."""
+        """Returns columns of an instrument, which is validated if its named phases cover the time of its cycles."""
         shares = [row["accounted_share"] for row in self.table if row["accounted_share"] is not None]
         complete = bool(self.table) and len(shares) == len(self.table)
         good = complete and min(shares) >= ACCOUNTED
@@ -194,7 +194,7 @@ def _tau_ratio(row: Row) -> float | None:
 
 
 def _taus(rows: list[Row]) -> Row:
-    """Pooled tau of the idea and of what it is held against, over the same prompts."""
+    """Returns pooled tau of the idea and of its reference, over the same prompts."""
     known = [row for row in rows if row["tau"] is not None and row["cycles"]]
     if not known:
         return {}

@@ -1,4 +1,4 @@
-"""What tables are built from, read and checked once."""
+"""Inputs of tables, read and checked once."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything a table may read; a table gets what it `needs`, the rest is empty.
+    """All inputs that a table may read; a table gets those it `needs`, the others are empty.
 
     scores: by the path that cells name in `quality`. ideas_file: the study's drafting ideas, the shipped ones where
     None. tables: other tables by name.
@@ -51,21 +51,23 @@ class Inputs:
         return load_ideas(self.ideas_file)
 
     def hashes(self) -> tuple[tuple[str, str], ...]:
-        """(path, SHA-256) of every file, tables aside."""
+        """Returns (path, SHA-256) of every file except tables."""
         single = [source for source in (self.machine, self.floors) if source is not None]
         sources = (*self.records, *self.scores.values(), *self.likelihoods, *self.verify_costs, *single)
         return tuple((source.path, source.sha256) for source in sources)
 
     def study(self, key: str) -> dict[str, Any]:
-        """What the study says that no record holds: "margins" by metric, "kinds" by experiment, "arms" and "workloads",
-        the labels of those that have one. Empty where it says nothing."""
+        """Returns a part of the study that is not in records, {} if absent.
+
+        Parts are "margins" by metric, "kinds" by experiment, and labels of "arms" and "workloads".
+        """
         return (self.floors.body.get(key) or {}) if self.floors else {}
 
     def table(self, name: str) -> DataFrame:
-        """Another table's frame.
+        """Returns another table's frame.
 
         Raises:
-            UserError: it was not given.
+            UserError: the table was not given.
         """
         if name not in self.tables:
             raise UserError(
@@ -74,15 +76,15 @@ class Inputs:
         return self.tables[name]
 
     def rows(self, name: str) -> list[dict[str, Any]]:
-        """Another table's rows as dictionaries, null as None."""
+        """Returns another table's rows as dictionaries, null as None."""
         return rows_of(self.table(name))
 
 
 def read_source(path: str | Path) -> Source:
-    """Read a JSON file and hash what was read.
+    """Returns a JSON file's content with the hash of its bytes.
 
     Raises:
-        UserError: missing or damaged; names the file.
+        UserError: the file is missing or damaged.
     """
     try:
         data = Path(path).read_bytes()
@@ -98,7 +100,7 @@ def read_source(path: str | Path) -> Source:
 
 
 def read_records(paths: Iterable[str | Path]) -> tuple[Source, ...]:
-    """Read timing records in the order of their cells' ids.
+    """Returns timing records in the order of their cells' ids.
 
     Raises:
         UserError: a record is missing, damaged or incomplete, or two records are of one cell.
@@ -113,10 +115,10 @@ def read_records(paths: Iterable[str | Path]) -> tuple[Source, ...]:
 
 
 def check_record(record: Source) -> Source:
-    """Return `record` if it has what tables rely on.
+    """Returns `record` if it is valid.
 
     Raises:
-        UserError: it has not; names the file and the first key that is missing or wrong.
+        UserError: it is invalid; names the file and the first key that is missing or wrong.
     """
     from pardec.evidence.record import check
 
@@ -125,7 +127,7 @@ def check_record(record: Source) -> Source:
 
 
 def read_scores(paths: Iterable[str | Path]) -> dict[str, Source]:
-    """Read scored output sets by path.
+    """Returns scored output sets by path.
 
     Raises:
         UserError: one is missing, damaged, or has no metrics.

@@ -1,4 +1,4 @@
-"""Likelihood of held-out text: exact (autoregressive) or an upper bound (diffusion), never in one column."""
+"""Table `likelihood`: likelihood of held-out text, exact (autoregressive) or an upper bound (diffusion)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine, one fact a row."""
+"""Table `machine`: facts of the machine, one per row."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def flatten(body: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of nested objects as ("gpu/name", value); a list is one leaf. Provenance is left out."""
+    """Yields leaves of nested objects as ("gpu/name", value), without provenance; a list is one leaf."""
     if isinstance(body, dict):
         for key, value in body.items():
             if name or key != "provenance":

@@ -1,4 +1,4 @@
-"""Did the models learn what a fair comparison needs? Each floor with what was reached."""
+"""Table `models`: each quality floor with the value that the model reached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TAU = "tau"
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
-    """One row a floor.
+    """Returns one row per floor.
 
     The floors file holds {"floors": [{workload, arm, metric, value}], "likelihood_gap": number or null}.
     """
@@ -37,7 +37,7 @@ def _asked(floor: dict[str, Any], lower: bool = False) -> dict[str, Any]:
 
 
 def _tau(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """What a draft commits a verification, pooled over the prompts of its workload."""
+    """Returns the row of a floor on tau, pooled over the prompts of its workload."""
     row = _asked(floor)
     for draft in inputs.rows("draft"):
         if (draft["task"], draft["arm"]) == (floor["workload"], floor["arm"]) and draft["tau"] is not None:
@@ -52,7 +52,7 @@ def _tau(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
 
 
 def _best(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
-    """The best value of the floor's metric over its arm's cells of kind `steps` (elsewhere, if none there)."""
+    """Returns the best value of the floor's metric over its arm's cells of kind `steps` (of other kinds if none)."""
     metric, lower = floor["metric"], lower_is_better(floor["metric"])
     row = _asked(floor, lower)
     cells = [c for c in inputs.rows("cells") if (c["task"], c["arm"]) == (floor["workload"], floor["arm"])]
@@ -78,7 +78,7 @@ def _best(floor: dict[str, Any], inputs: Inputs) -> dict[str, Any]:
 
 
 def _gaps(inputs: Inputs, ceiling: float) -> list[dict[str, Any]]:
-    """How far each diffusion bound lies above the exact likelihood; interval ends combined at their worst."""
+    """Returns the distance of each diffusion bound above the exact likelihood, with the widest interval."""
     exact = [s for s in inputs.likelihoods if s.body["kind"] == "exact"]
     rows = []
     for bound in (s for s in inputs.likelihoods if s.body["kind"] == "bound"):

@@ -1,4 +1,4 @@
-"""Samples of one record: which are clean, and which belong together."""
+"""Select clean samples of a record and pair those of cell and reference."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Pairs:
 
 
 def clean(samples: list[Sample]) -> list[Sample]:
-    """Samples whose machine state raised no flag; all of them where none is clean."""
+    """Returns samples without flags on the machine's state; all of them if none is clean."""
     unflagged = [sample for sample in samples if not sample.get("flags")]
     return unflagged or samples
 
 
 def pair(cell: list[Sample], reference: list[Sample]) -> Pairs:
-    """Pair by block and prompts; a pair with a flag on either side is left out unless all have one.
+    """Returns samples paired by block and prompts; pairs with a flag are left out unless all have one.
 
     Raises:
         ValueError: two samples of one arm share block and prompts.
@@ -56,7 +56,7 @@ def pair(cell: list[Sample], reference: list[Sample]) -> Pairs:
 
 
 def flags(samples: list[Sample]) -> str | None:
-    """Flags with how many samples bear them, as "throttled:2 foreign:1"; None where there are none."""
+    """Returns flags with their number of samples, as "throttled:2 foreign:1"; None without flags."""
     seen = Counter(flag for sample in samples for flag in sample.get("flags") or ())
     words = [f"{name}:{times}" for name, times in sorted(seen.items())]
     if samples and all(sample.get("flags") for sample in samples):
@@ -65,17 +65,17 @@ def flags(samples: list[Sample]) -> str | None:
 
 
 def committed_per_row(sample: Sample) -> float:
-    """Tokens a row that the generation committed."""
+    """Returns the tokens that the generation committed per row."""
     return sum(sample["committed"]) if sample.get("committed") else math.nan
 
 
 def first_block_ms(sample: Sample) -> float:
-    """When the first left-to-right block was final, so that a reader had something to keep; NaN if untold."""
+    """Returns the time at which the first left-to-right block was final; NaN if not recorded."""
     return min(sample.get("block_ms") or [math.nan])
 
 
 def gaps_ms(sample: Sample) -> list[float]:
-    """Inter-token latency: gaps between consecutive commits (passes that commit nothing join the gap)."""
+    """Returns inter-token latencies: gaps between consecutive commits; passes without commits extend a gap."""
     stamps = [
         at
         for at, count in zip(sample.get("commit_ms") or (), sample.get("committed") or (), strict=False)
@@ -85,10 +85,9 @@ def gaps_ms(sample: Sample) -> list[float]:
 
 
 def tpot_ms(sample: Sample) -> float:
-    """Time per output token: (E2E - TTFT) / (tokens a row - tokens a row of the first commit).
+    """Returns time per output token: (E2E - TTFT) / (tokens per row - tokens per row of the first commit).
 
-    Where a single pass commits everything there is no decode phase to divide, and E2E / tokens stands
-    instead.
+    If a single pass commits everything, there is no decode phase, and the result is E2E / tokens.
     """
     tokens, first = committed_per_row(sample), sample.get("first_tokens")
     if first is None or not tokens > 0:
@@ -99,7 +98,7 @@ def tpot_ms(sample: Sample) -> float:
 
 
 def kind_of(cell: dict[str, Any], kinds: dict[str, str]) -> str:
-    """The kind of a cell's experiment, by what the study says of each."""
+    """Returns the kind of a cell's experiment, as declared in the study."""
     return kinds.get(cell["experiment"]) or kinds_of_study.kind_of(cell["experiment"])
 
 
@@ -108,7 +107,7 @@ def task_of(cell: dict[str, Any]) -> str:
 
 
 def interval(name: str, estimate: Any, stem: str = "") -> dict[str, Any]:
-    """A column and its two bounds; empty for no estimate."""
+    """Returns a column and its two bounds; empty without an estimate."""
     if estimate is None:
         return {}
     stem = stem or name

@@ -1,4 +1,4 @@
-"""Every metric of every scored set of outputs."""
+"""Table `quality`: every metric of every scored set of outputs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def place_of(path: str) -> dict[str, str]:
-    """Task, model, arm and words, from the path .../quality/<task>/<model>/<arm>/<words>/score.json."""
+    """Returns task, model, arm and words, from the path .../quality/<task>/<model>/<arm>/<words>/score.json."""
     parts = PurePath(path).parts
     if len(parts) < 6 or "quality" not in parts[:-5]:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Every table by name."""
+"""Registry of tables by name."""
 
 from __future__ import annotations
 
@@ -45,31 +45,35 @@ TABLES = Registry(
 )
 
 FILES = ("records", "scores", "likelihoods", "verify_costs", "machine", "floors", "ideas_file")
-"""What a table may need that is no table."""
+"""Kinds of inputs that are not tables."""
 
 
 def needs(name: str) -> tuple[str, ...]:
-    """What table `name` is built from: some of `FILES`, and names of other tables. Imports no pandas."""
+    """Returns the inputs of table `name`: some of `FILES`, and names of other tables. Does not import pandas."""
     table: Table = TABLES.load(name)
     return table.needs
 
 
 def modules(name: str) -> list[str]:
-    """Modules that building table `name` loads by name: its own, and where it reads scores every metric's, which
-    declares direction, margin and span."""
+    """Returns modules loaded by name to build table `name`: the table's, and if it reads scores those of all metrics.
+
+    Metrics declare direction, margin and span.
+    """
     metrics = sorted({METRICS.module(metric) for metric in METRICS}) if "scores" in needs(name) else []
     return [TABLES.module(name), *metrics]
 
 
 def own_columns(table: Table) -> dict[str, Column]:
-    """Columns of `table` that are not those of the table that it is a view of."""
+    """Returns the columns of `table` that are not those of the table it is a view of."""
     shared = TABLES.load(table.view_of).columns if table.view_of else {}
     return {name: column for name, column in table.columns.items() if name not in shared}
 
 
 def value_id(name: str, key: str, column: str) -> str:
-    """The id of the value in row `key`, column `column` of table `name`: one number has one id, that of `cells` where
-    the table is a view of it."""
+    """Returns the id of the value in row `key`, column `column` of table `name`.
+
+    Each number has one id; in a view it is that of the table it shows.
+    """
     table: Table = TABLES.load(name)
     shared = table.view_of and column in TABLES.load(table.view_of).columns
     return f"{table.view_of if shared else name}/{key}/{column}"

@@ -1,4 +1,4 @@
-"""Raw samples, one row each: what stands behind a median, for a report that reads no records."""
+"""Table `samples`: raw samples, one per row, so that the report need not read records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How throughput grows with batch, and time and memory with length: exponents of power laws."""
+"""Table `scaling`: exponents of throughput over batch, and of time and memory over length."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def _series(cells: list[dict[str, Any]], against: str) -> list[list[dict[str, Any]]]:
-    """Cells that differ in `against` alone, two or more of them."""
+    """Returns groups of at least two cells that differ only in `against`."""
     groups: dict[tuple, list[dict[str, Any]]] = defaultdict(list)
     for cell in cells:
         if cell["status"] == "ok" and cell[against] is not None:
@@ -93,13 +93,13 @@ def _fit(against: str, quantity: str, cells: list[dict[str, Any]]) -> dict[str, 
 
 
 def _ends(quantity: str, cell: dict[str, Any]) -> tuple[float | None, float | None]:
-    """The interval of a quantity; what is counted has none."""
+    """Returns the interval of a quantity; counted quantities have none."""
     column = CELL[quantity]
     return (cell[column.low], cell[column.high]) if column.low and column.high else (None, None)
 
 
 def series_name(cell: str, against: str) -> str:
-    """A cell's id without its experiment and without the word that varies."""
+    """Returns a cell's id without its experiment and the word that varies."""
     *place, words = cell.split("/")[1:]
     return "/".join([*place, paths.without(words, WORDS[against])])
 

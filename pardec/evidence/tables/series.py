@@ -1,4 +1,4 @@
-"""Which rows belong to one series, and which of them hold diffusion against autoregression."""
+"""Group rows into series, and select those that compare diffusion with autoregression."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from pardec.study import paths
 Row = dict[str, Any]
 
 SEQUENTIAL, DIFFUSION = "autoregressive", "masked_diffusion"
-"""The two kinds of decoding (column `family`) that seed 004 compares; other kinds have tables of their own."""
+"""The two families of decoders (column `family`) that seed document 004 compares; others have separate tables."""
 FIXED = ("experiment", "batch", "prompt_tokens", "new_tokens", "engine", "precision", "random_prompts")
-"""What cells of one series share beside task, model, arm and settings."""
+"""Columns that cells of one series share beside task, model, arm and settings."""
 SHORT = {"prompt_tokens": "prompt", "new_tokens": "new", "random_prompts": "random"}
 
 
 def compares_kinds(row: Row) -> bool:
-    """Whether a row's ratio is of a diffusion arm against an autoregressive one."""
+    """Returns whether a row's ratio is of a diffusion arm against an autoregressive one."""
     return row["family"] == DIFFUSION and row["reference_family"] == SEQUENTIAL
 
 
 def settings_but(row: Row, *varying: str) -> dict[str, Any]:
-    """The decoder's settings without those in `varying`."""
+    """Returns the decoder's settings without those in `varying`."""
     settings = json.loads(row["settings"] or "{}")
     return {key: value for key, value in settings.items() if key not in varying}
 
 
 def over_steps(rows: Iterable[Row]) -> dict[tuple[Hashable, ...], list[Row]]:
-    """Rows that differ in steps alone, by (task, model, arm, what else they share)."""
+    """Returns rows that differ only in steps, by (task, model, arm, shared columns)."""
     groups: dict[tuple[Hashable, ...], list[Row]] = defaultdict(list)
     for row in rows:
         groups[_same(row, "steps")].append(row)
@@ -38,9 +38,9 @@ def over_steps(rows: Iterable[Row]) -> dict[tuple[Hashable, ...], list[Row]]:
 
 
 def names(groups: dict[tuple[Hashable, ...], list[Row]]) -> dict[tuple[Hashable, ...], str]:
-    """A readable name for each group of `over_steps`, its own within the task.
+    """Returns a readable name for each group of `over_steps`, unique within the task.
 
-    The arm, and where several series have one arm, the words in which they differ: "diffusion+batch~1".
+    It is the arm; if several series have this arm, followed by the words that differ: "diffusion+batch~1".
     """
     facts = {key: _facts(rows[0]) for key, rows in groups.items()}
     named = {}

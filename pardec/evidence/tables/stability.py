@@ -1,4 +1,4 @@
-"""Whether the machine held still: every timed series by when it ran, and the same work measured again later."""
+"""Table `stability`: every timed series by its start, with drift within it and between repeats of the same work."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ statistics = lazy("pardec.evidence.statistics")
 WORK = ("model", "arm", "decoder", "settings", "engine", "precision", "device", "threads", "batch")
 SHAPE = ("prompt_tokens", "new_tokens", "random_prompts", "data")
 FEWEST = 4
-"""A series of fewer samples has no halves worth comparing."""
+"""Fewest samples of a series for a comparison of its halves."""
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
@@ -75,7 +75,7 @@ def _start(record: Source) -> datetime.datetime | None:
 
 
 def _halves(samples: list[Sample]) -> float | None:
-    """Median of the later half over that of the earlier: drift within one process."""
+    """Returns the median of the later half over that of the earlier one: drift within one process."""
     if len(samples) < FEWEST:
         return None
     half = len(samples) // 2
@@ -84,7 +84,7 @@ def _halves(samples: list[Sample]) -> float | None:
 
 
 def _relative_to_the_same_work(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Where the same work was timed in several processes: each median over the median of them all."""
+    """Add, for work timed in several processes, each median over the median of all."""
     groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         if row["latency_ms"] is not None:

@@ -1,4 +1,4 @@
-"""What a pass of the target costs by the number of tokens in it, and the tau at which that pays."""
+"""Table `verify_cost`: time of a target's pass by its number of tokens, and the tau at which it pays."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pardec.evidence.tables.pairs import interval
 statistics = lazy("pardec.evidence.statistics")
 
 CHAIN = 8
-"""Tokens in a pass of the baseline's block, against which wider ones are held."""
+"""Tokens in a pass of the baseline's block, the reference of wider passes."""
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
@@ -23,7 +23,7 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def _draft_ms(rows: list[dict[str, Any]], baseline: str) -> dict[str, float]:
-    """Time of the baseline's draft in a cycle, mean over the workloads of a target."""
+    """Returns the time of the baseline's draft in a cycle, mean over the workloads of a target."""
     by_model: dict[str, list[float]] = {}
     for row in rows:
         if row["arm"] == baseline and row["model"] and row["draft_ms"] is not None:
@@ -65,7 +65,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
 
 
 def _medians(widths: list[dict[str, Any]]) -> dict[int, list[float]]:
-    """By number of tokens the median of each process, in the order of processes."""
+    """Returns by number of tokens the median of each process, in the order of processes."""
     medians = {}
     for entry in widths:
         of = entry.get("process") or [0] * len(entry["samples_ms"])
@@ -77,7 +77,7 @@ def _medians(widths: list[dict[str, Any]]) -> dict[int, list[float]]:
 
 
 def _over(these: list[float], those: list[float]) -> list[float]:
-    """Ratios within each process, whose own speed cancels."""
+    """Returns ratios within each process, in which its speed cancels."""
     return [a / b for a, b in zip(these, those, strict=True)]
 
 

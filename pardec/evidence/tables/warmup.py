@@ -1,4 +1,4 @@
-"""Latency pass by pass before sampling began."""
+"""Table `warmup`: latency of each warm-up pass."""
 
 from __future__ import annotations
 
