@@ -22,7 +22,7 @@ include: "rules/report.smk"
 include: "rules/crate.smk"
 
 
-# What needs every cell; a part of a study (--config shard=2/8) makes none of it.
+# Outputs that need every cell; a part of a study (--config shard=2/8) makes none of them.
 WHOLE = [
     CRATE,
     CRATE_PAPER,

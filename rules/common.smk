@@ -1,16 +1,16 @@
-# The study, its cells, and what every rule file uses. In the rules that follow, params are functions wherever a user's
-# words are in them: in plain text Snakemake would take `{x}` for a wildcard.
+# The study, its cells, and names shared by all rule files. Params with text of the user are functions: in a plain
+# string, Snakemake would take `{x}` for a wildcard.
 import os
 import sys
 
 sys.path.insert(0, workflow.basedir)
-# The command that started this process may have loaded another pardec, the installed one.
+# Unload the installed pardec, which the command that started this process may have imported.
 for name in [name for name in sys.modules if name.split(".")[0] == "pardec"]:
     if not (sys.modules[name].__file__ or "").startswith(workflow.basedir):
         del sys.modules[name]
 
-# Jobs must run the code beside this Snakefile, whatever copy of pardec is installed; and a script's own folder has no
-# place on the path, since a script may be called like a library.
+# Jobs run the code beside this Snakefile, whatever copy of pardec is installed. The scripts' folder stays off the path,
+# since a script may have a library's name.
 os.environ.update(
     PYTHONPATH=os.pathsep.join(
         [workflow.basedir, *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -33,7 +33,7 @@ try:
         workflow.basedir,
         workflow.config_settings.config_args or [],
     )
-    # A mistake in a user's own file is told before anything runs; the project's are tested.
+    # Report mistakes in a user's file before anything runs; the shipped files are tested.
     for path in PLAN.claims_files():
         if os.path.relpath(path, workflow.basedir) != "studies/claims.yaml":
             from pardec.evidence.claims import load_claims
@@ -48,7 +48,7 @@ except UserError as error:
 
 patch_snakemake()
 
-# A timing job needs the machine for itself, also where nobody said so on the command line.
+# A timing job needs the machine for itself, even if the command line does not limit jobs.
 workflow.global_resources.setdefault("gpu", 1)
 
 ENVIRONMENT = "../envs/pardec.yaml"
@@ -66,7 +66,7 @@ wildcard_constraints:
 
 
 def table_inputs(table, given):
-    """What a table is built from, by kind. given: paths by kind, of what is no table."""
+    """Returns a table's inputs by kind. given: paths by kind, except tables."""
     wanted = needs(table)
     files = {kind: given[kind] for kind in given if kind in wanted}
     tables = [f"results/tables/{name}.parquet" for name in wanted if name not in FILES]
@@ -74,7 +74,7 @@ def table_inputs(table, given):
 
 
 def table_words(wildcards, input):
-    """The words that name these inputs."""
+    """Returns the script's arguments for these inputs."""
     words = ["--inputs-from", *input.listed] if input.listed else []
     for kind in ("machine", "floors"):
         words += [f"--{kind}", input.get(kind)] if input.get(kind) else []
@@ -84,7 +84,7 @@ def table_words(wildcards, input):
 
 
 def table_label(wildcards):
-    """How Snakemake's own report names a table."""
+    """Returns a table's labels in Snakemake's report."""
     return {
         "table": wildcards.table,
         "holds": TABLES.load(wildcards.table).description,
@@ -99,5 +99,5 @@ def figure_tables(wildcards):
 
 
 def figure_label(form):
-    """How Snakemake's own report names a figure."""
+    """Returns the function of a figure's labels in Snakemake's report."""
     return lambda w: {"figure": FIGURES.load(w.figure).title, "form": form}

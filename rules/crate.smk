@@ -6,7 +6,7 @@ CRATE_PAPER = "results/ro-crate-metadata.provenance.json"
 PAPERS = [*JOB_PAPERS, *REPORT_PAPERS]
 PAPER_LIST = "results/lists/papers.txt"
 WORKFLOW_FILES = PLAN.workflow_files()
-# No inputs: Snakemake takes braces in the name of an input for a wildcard.
+# Not declared as inputs: Snakemake takes braces in an input's name for a wildcard.
 CONFIGS = PLAN.below(workflow.configfiles)
 WORKFLOW_COPIES = [
     f"results/workflow/{copy_name(path)}" for path in [*WORKFLOW_FILES, *CONFIGS]

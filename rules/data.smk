@@ -1,4 +1,4 @@
-# Datasets: training and held-out records, and the tokenizer of data made here.
+# Datasets: training and held-out records, and tokenizers of generated data.
 DATA_FILES = [path for name in PLAN.datasets for path in PLAN.data_files(name)]
 DATA_PAPERS = [f"results/data/{name}/provenance.json" for name in PLAN.datasets]
 
@@ -16,8 +16,7 @@ rule prepare_data:
         "results/logs/data/{data}.log",
     wildcard_constraints:
         data=PLAN.pattern(PLAN.own_datasets),
-    # Before any model: the scheduler chooses among what is ready, and the data of the model that should come first would
-    # wait behind another one's training.
+    # Before any model: otherwise the data of the most urgent model could wait behind another model's training.
     priority: 250000
     conda:
         ENVIRONMENT
@@ -49,8 +48,8 @@ rule fetch_prompts:
     params:
         settings=lambda w: PLAN.data_settings(w.data),
         seed=lambda w: PLAN.seed("data", w.data),
-        # The file is the user's: its content decides, whatever its size and its time. Snakemake would take braces in the
-        # name of an input for a wildcard.
+        # A hash of the user's file, since its content decides, whatever its size and time. As an input, braces in its
+        # name would be a wildcard.
         content=lambda w: PLAN.content(PLAN.data_source_files(w.data)),
     shell:
         "python scripts/prepare_data.py --name {wildcards.data:q} --settings {params.settings:q} --seed {params.seed:q}"

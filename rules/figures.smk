@@ -1,4 +1,4 @@
-# Figures: SVG and PNG, from tables only; those that this study has data for.
+# Figures: SVG and PNG from tables, for those figures that this study has data for.
 DRAWN = figures_for(PLAN.cells.values())
 FIGURE_FILES = [
     f"results/figures/{name}.{kind}" for name in DRAWN for kind in ("svg", "png")

@@ -1,6 +1,6 @@
-# The machine: what it is, how fast it copies and multiplies, and a burn-in before anything is timed.
-# Both come first by priority and are no input of a record, which states the facts of its own machine. As inputs, even
-# `ancient` ones, they would hide missing records from Snakemake in a run in which they are made again themselves.
+# The machine: its facts, its copy and matmul rates, and a burn-in before timing.
+# Both jobs come first by priority and are not inputs of a record, which states its machine itself. As inputs, even
+# `ancient` ones, they would hide missing records from Snakemake in a run that remakes them.
 MACHINE = "results/machine.json"
 WARM_UP = "results/warmup.json"
 

@@ -1,7 +1,7 @@
-# Models: trained here, or fetched from a folder, a hub or a random generator.
+# Models: trained by the workflow, or fetched from a folder, a hub or a random generator.
 MODEL_FILES = [path for name in PLAN.models for path in PLAN.model_files(name)]
 MODEL_PAPERS = [f"results/models/{name}/provenance.json" for name in PLAN.models]
-# Models of the hub that must give what their authors published before any cell runs them.
+# Hub models that must reproduce their authors' results before any cell runs them.
 VERIFIED = [path for name in PLAN.verified_models for path in PLAN.verified(name)]
 
 
@@ -32,7 +32,7 @@ rule train_model:
         parents=lambda w: PLAN.parent_words(w.model),
         seed=lambda w: PLAN.seed("model", w.model),
         device=PLAN.training_words(),
-    # What a step frees the next takes again; glibc would give it back and have it zeroed, a tenth of the time.
+    # Keep freed memory for the next step; glibc would return it to the system and have it zeroed, a tenth of the time.
     shell:
         "OMP_NUM_THREADS=1 "
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 "
@@ -58,7 +58,7 @@ rule fetch_model:
     params:
         settings=lambda w: PLAN.model_settings(w.model),
         seed=lambda w: PLAN.seed("model", w.model),
-        # The files are the user's: their content decides, whatever their size and their times.
+        # A hash of the user's files, since their content decides, whatever their size and times.
         content=lambda w: PLAN.content(PLAN.model_source_files(w.model)),
     shell:
         "python scripts/fetch_model.py --name {wildcards.model:q} --settings {params.settings:q} --seed {params.seed:q}"

@@ -1,4 +1,4 @@
-# Quality: outputs on held-out prompts, untimed and shared by all cells that decode alike; their scores.
+# Quality: untimed outputs on held-out prompts, shared by all cells with the same decoding, and their scores.
 OUTPUTS = [f"results/quality/{output}/outputs.jsonl" for output in PLAN.outputs]
 OUTPUT_PAPERS = [
     f"results/quality/{output}/outputs.provenance.json" for output in PLAN.outputs
@@ -26,7 +26,7 @@ rule generate_outputs:
         workload=lambda w: PLAN.workload_words(PLAN.outputs[w.output_set]),
         prompts=lambda w: PLAN.prompts(PLAN.outputs[w.output_set]),
         engine=lambda w: PLAN.engine_words(PLAN.outputs[w.output_set]),
-        # As inputs, the files of the code would make planning five times as slow; a change of any changes this.
+        # A digest over the code's files; as inputs, they would make planning five times as slow.
         code=lambda w: PLAN.code_digest("generate_outputs", w.output_set),
     shell:
         "OMP_NUM_THREADS=1 python scripts/generate_outputs.py {params.arm:q} {params.workload:q}"

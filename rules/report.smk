@@ -1,4 +1,4 @@
-# The paper: values from tables, trails from records, one page.
+# The report: values from tables, trails from records, one page.
 
 VALUES = "results/values.json"
 STUDY = "results/study.json"
@@ -7,7 +7,7 @@ CLAIMS = "results/claims.json"
 VERDICTS = "results/verdicts.json"
 JOBS = "results/jobs.json"
 REPORT = "results/report.html"
-# The same page folded small: Chromium shows no page above two million characters inside Snakemake's own report.
+# The same page, compressed: inside Snakemake's report, Chromium shows at most two million characters.
 PACKED = "results/report.packed.html"
 FOUND_PAPERS = [
     f"results/{name}.provenance.json"
@@ -17,8 +17,8 @@ REPORT_PAPERS = [
     "results/jobs.provenance.json",
     "results/report.provenance.json",
 ]
-# What holds the provenance of each job, the artefact itself or a file beside it; of all jobs but the last ones: that
-# which counts them, the page, and the crate.
+# Files with the provenance of each job, the output itself or its sidecar, except for the last jobs: the list of jobs,
+# the page, and the crate.
 JOB_PAPERS = [
     *DATA_PAPERS,
     *MODEL_PAPERS,

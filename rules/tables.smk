@@ -1,4 +1,4 @@
-# Tables: tidy, checked by a schema; from records, scores, or other tables.
+# Tables: tidy and checked by a schema, from records, scores, or other tables.
 TABLE_FILES = [
     f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")
 ]
@@ -12,7 +12,7 @@ MEASURED = {
     "verify_costs": VERIFY_COSTS,
 }
 GIVEN = {**MEASURED, "machine": MACHINE, "floors": FLOORS}
-# Their paths, one a line: more than a command line can hold.
+# Their paths, one per line, since a command line would be too short.
 LISTED = "results/lists/inputs.txt"
 
 

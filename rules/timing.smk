@@ -1,4 +1,4 @@
-# Timing: one job a cell, alone on the machine.
+# Timing: one job per cell, alone on the machine.
 RECORDS = [PLAN.record(cell) for cell in PLAN.cells]
 
 
@@ -14,19 +14,19 @@ rule time_cell:
     priority: lambda w: PLAN.priority(w.cell)
     conda:
         ENVIRONMENT
-    # A pool that runs several single-threaded jobs would time them against each other.
+    # Otherwise a pool would run several single-threaded jobs at once, which would disturb each other.
     threads: workflow.cores
     resources:
         gpu=1,
     params:
         cell=lambda w: PLAN.cell_json(w.cell),
-        # As inputs, the files of the code would make planning five times as slow; a change of any changes this.
+        # A digest over the code's files; as inputs, they would make planning five times as slow.
         code=lambda w: PLAN.code_digest("time_cell", w.cell),
     shell:
         "python scripts/time_cell.py --cell {params.cell:q} --out {output:q} 2>&1 | tee {log:q}"
 
 
-# What a pass of a target costs by the tokens in it; only where an experiment drafts.
+# Time of a target's pass by its number of tokens; only if an experiment drafts.
 VERIFY_COSTS = [f"results/verify_cost/{name}.json" for name in PLAN.drafted_models]
 
 

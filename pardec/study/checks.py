@@ -1,4 +1,4 @@
-"""What a study asks for that cannot be had, as far as it can be known before any job runs. Light."""
+"""Check that a study's requests can be met, as far as known before any job runs. Imports little."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from pardec.study.cells import Cell
 from pardec.study.schema import Study
 
 SECTIONS = ("data", "models", "arms", "workloads", "experiments")
-"""Parts of a study that hold entries by name."""
+"""Sections of a study with entries by name."""
 TRANSFORMERS = ("transformers_generate", "transformers_continuous")
-"""Decoders that need a form of the model in transformers, which only backbones have here."""
+"""Decoders that need the model in transformers' format, which only backbones have here."""
 
 
 RENDERING = ("flash_flood", "table_lookup")
-"""Decoders that render a plan, which no other model can."""
+"""Decoders that render a plan, which need a model trained for it."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """where: the key, dots between its parts. Then what is wrong, and the fix."""
+    """A mistake in a study. where: the key, with dots between its parts; then what is wrong, and the fix."""
 
     where: str
     what: str
@@ -45,7 +45,7 @@ class Problem:
 
 
 def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
-    """Everything that a job would stumble over, each once, in the study's order."""
+    """Returns every problem that would make a job fail, each once, in the study's order."""
     sides = [side for cell in cells for side in (cell, cell.reference) if side is not None]
     facts = cache(lambda name: _facts(study, name))
     listed = [
@@ -62,13 +62,13 @@ def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
 
 
 def repeated_keys(file: str | Path) -> Iterator[Problem]:
-    """Keys that a mapping of a YAML file has twice, of which YAML would keep the last."""
+    """Returns keys that a mapping of a YAML file has twice; YAML would keep the last one."""
     try:
         root = yaml.compose(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return
     waiting: list[tuple[str, Any]] = [("", root)]
-    seen: set[int] = set()  # an alias names a node again, even one around itself
+    seen: set[int] = set()  # an alias repeats a node, possibly one that contains it
     while waiting:
         path, node = waiting.pop()
         if id(node) in seen:
@@ -96,11 +96,11 @@ def _facts(study: Study, name: str) -> ModelInfo | None:
     try:
         return info_of_settings(study.models[name])
     except UserError:
-        return None  # whoever fetches the model says what is wrong with it
+        return None  # fetch_model reports what is wrong with it
 
 
 def _is_backbone(settings: Any) -> bool:
-    """Whether a model is a plain decoder-only backbone; true where only its download says so."""
+    """Returns whether a model is a plain decoder-only backbone; true if only its download can show it."""
     try:
         if settings.source == "random":
             values = settings.config_json()
@@ -222,7 +222,7 @@ def _has_answers(data: Any) -> bool:
 
 
 def _task_scores(data: Any, task: str | None) -> set[str]:
-    """Scores that every task of the data gives; of data without a task of ours an output is right or wrong."""
+    """Returns the scores that every task of the data gives; data without a built-in task has right or wrong outputs."""
     if getattr(data, "tasks", None) is not None:
         names = [task] if task else list(data.chosen())
     else:
@@ -268,7 +268,7 @@ def _lengths(study: Study, facts: Callable[[str], ModelInfo | None], sides: list
         if known is None or prompt + side.new_tokens <= known.max_positions:
             continue
         if getattr(study.models[side.model], "family", None) == "renderer":
-            continue  # its roots and characters are no positions of a backbone
+            continue  # its roots and characters are not positions of a backbone
         where = next(
             (
                 f"{place}.new_tokens"
@@ -300,7 +300,7 @@ def _has_template(folder: Path) -> bool:
         or (folder / "chat_template.jinja").is_file()
         or (folder / "chat_template.json").is_file()
     ):
-        return True  # a folder that is not there is another problem
+        return True  # a missing folder is reported as another problem
     try:
         return bool(read_json(folder / "tokenizer_config.json").get("chat_template"))
     except (UserError, AttributeError):

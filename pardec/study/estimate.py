@@ -1,4 +1,4 @@
-"""What a study would take on a card: hours, memory and disk, modelled from the roofline before anything runs."""
+"""Estimate a study's hours, memory and disk on a card, from the roofline, before anything runs."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from pardec.study.plan import Plan
 
 STARTED_S = 15.0
-"""Seconds until a cell's process has its libraries and its device."""
+"""Seconds until a cell's process has loaded libraries and device."""
 READ_BYTES_S = 2e9
-"""Bytes a second at which weights are read from a local disk onto the card."""
+"""Bytes per second for reading weights from a local disk onto the card."""
 GUESSED_PROMPT = 128
-"""Tokens of prompts that are left as they are."""
+"""Assumed tokens of prompts that are neither cut nor joined."""
 
 
 @dataclass(frozen=True)
 class CellEstimate:
-    """seconds: the job's, of both arms. memory: bytes at the peak, of both arms' weights together. unknown: why
-    there is no estimate, or empty."""
+    """Estimate of a cell. seconds: of the job, for both arms. memory: peak bytes, with the weights of both arms.
+    unknown: why there is no estimate, or empty."""
 
     id: str
     experiment: str
@@ -39,7 +39,7 @@ class CellEstimate:
 
 @dataclass(frozen=True)
 class ModelEstimate:
-    """download: bytes from the hub. weights: bytes on the card in the study's precision."""
+    """Estimate of a model. download: bytes from the hub. weights: bytes on the card in the study's precision."""
 
     name: str
     source: str
@@ -49,7 +49,7 @@ class ModelEstimate:
 
 
 def estimate_models(plan: Plan) -> list[ModelEstimate]:
-    """Every model that the study uses."""
+    """Returns an estimate of every model that the study uses."""
     size, known, sizes = SIZES[plan.study.precision], _facts(plan), []
     fetched: set[tuple[str, str]] = set()
     for name in plan.models:
@@ -70,7 +70,7 @@ def estimate_models(plan: Plan) -> list[ModelEstimate]:
 
 
 def _facts(plan: Plan) -> dict[str, ModelInfo | None]:
-    """Of every model, quantised where the study wants it so."""
+    """Returns the facts of every model, quantised if the study asks for it."""
     size, by_model = SIZES[plan.study.precision], {}
     for name in plan.models:
         settings = plan.study.models[name]
@@ -80,15 +80,15 @@ def _facts(plan: Plan) -> dict[str, ModelInfo | None]:
 
 
 def estimate_cells(plan: Plan, card: Card) -> list[CellEstimate]:
-    """Every cell's time and memory on `card`."""
+    """Returns every cell's time and memory on `card`."""
     facts = _facts(plan)
     return [_cell(plan, card, facts, id, cell) for id, cell in plan.cells.items()]
 
 
 @dataclass(frozen=True)
 class QualityEstimate:
-    """Jobs of one rule that run models untimed. seconds: of all together. memory: bytes at the peak of the largest.
-    unknown: jobs without an estimate."""
+    """Estimate of one rule's untimed jobs that run models. seconds: of all jobs. memory: peak bytes of the largest.
+    unknown: number of jobs without an estimate."""
 
     rule: str
     jobs: int
@@ -98,9 +98,9 @@ class QualityEstimate:
 
 
 def estimate_quality(plan: Plan, card: Card) -> list[QualityEstimate]:
-    """Time and memory on `card` of writing outputs, of scoring them by a model, and of likelihoods.
+    """Returns time and memory on `card` for writing outputs, scoring them by a model, and likelihoods.
 
-    Their batches are those of the scripts. Likelihoods are modelled with answers as long as guessed prompts.
+    Batch sizes are those of the scripts. Answers in likelihoods are assumed to be as long as assumed prompts.
     """
     facts, size = _facts(plan), SIZES[plan.study.precision]
     jobs: dict[str, list[tuple[float, float] | None]] = {"generate_outputs": [], "score_cell": []}
@@ -127,7 +127,7 @@ def estimate_quality(plan: Plan, card: Card) -> list[QualityEstimate]:
 def _scored(
     card: Card, facts: ModelInfo | None, size: int, batches: int, prompt: int, answer: int
 ) -> tuple[float, float] | None:
-    """Seconds and bytes of reading `batches` of answers behind prompts in one pass each, or None."""
+    """Returns seconds and bytes for reading `batches` of prompts with answers in one pass each, or None."""
     if facts is None:
         return None
     passes = [Passes(1, prompt + answer, 0, answer, False)]
@@ -159,7 +159,7 @@ def _cell(plan: Plan, card: Card, facts: dict[str, ModelInfo | None], id: str, c
         )
         return CellEstimate(id, cell.experiment, cell.batch, unknown=why)
     size = SIZES[cell.precision]
-    # Each side loads models of its own, also where both run the same one.
+    # Each side loads its models separately, even if both run the same one.
     weights = sum(facts[name].weight_bytes(size) for side in sides for name in side.models)
     once = sum(seconds for seconds, _ in runs)
     rule = cell.measure or plan.study.measure
@@ -172,7 +172,7 @@ def _cell(plan: Plan, card: Card, facts: dict[str, ModelInfo | None], id: str, c
 def _generation(
     card: Card, facts: dict[str, ModelInfo | None], cell: Cell, rows: int
 ) -> tuple[float, float] | None:
-    """Seconds and bytes beyond the weights of one generation of `rows` prompts, or None."""
+    """Returns seconds and bytes beyond the weights for one generation of `rows` prompts, or None."""
     decoder = DECODERS.load(cell.decoder)
     settings = decoder.Settings.model_validate(cell.settings)
     passes = decoder.passes(settings, cell.prompt_tokens or GUESSED_PROMPT, cell.new_tokens)

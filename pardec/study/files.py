@@ -1,4 +1,4 @@
-"""A study as files: which models, data sets and records it has, and what each is made from."""
+"""Map a study to files: its models, data sets and records, and the inputs of each."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from pardec.study.load import command_line, lay_over, load_study, place, without
 from pardec.study.shard import Shard
 
 OWN_SOURCES = ("tasks", "topics", "fractal")
-"""Data sources that make their own data, and so a tokenizer and a training side."""
+"""Data sources that generate data, and therefore have a tokenizer and training records."""
 
 
 class Files:
-    """What each job of a study reads and writes, and the code that it runs.
+    """Inputs, outputs and code of each job of a study.
 
-    config: the merged configuration; its `shard`, such as "2/8", keeps that part of the cells. files: where it came
-    from. root: the project's folder. said: `key=value` words of the command line's `--config`.
+    config: the merged configuration; its `shard`, such as "2/8", keeps that part of the cells. files: its sources.
+    root: the project's folder. said: `key=value` words of the command line's `--config`.
 
     Raises:
         UserError: the study is wrong; see `load_study`.
@@ -55,7 +55,7 @@ class Files:
         self._refuse_missing(sources)
 
     def _refuse_missing(self, sources: list) -> None:
-        """A local dataset or checkpoint that is not there is told before any job."""
+        """Raise an error for a missing local dataset or checkpoint, before any job runs."""
         used = [("data", name, self.study.data[name]) for name in self.datasets]
         used += [("models", name, self.study.models[name]) for name in self.models]
         for section, name, entry in used:
@@ -66,11 +66,11 @@ class Files:
                     where, f"{path} does not exist", "correct the path; it is taken from this folder"
                 )
 
-    # What the study needs: only what some cell uses is made.
+    # Requirements of the study: only models and data that a cell uses are made.
 
     @cached_property
     def models(self) -> list[str]:
-        """Models that cells run, that score, that are likelihood-tested, and those they start from."""
+        """Returns the models that cells run, that score, whose likelihood is measured, and their parents."""
         likelihood = self.study.likelihood.models if self.study.likelihood else []
         scorers = [self.study.workloads[cell.workload].scorer for cell in self.cells.values()]
         needed: dict[str, None] = {}
@@ -114,18 +114,18 @@ class Files:
 
     @cached_property
     def drafted_models(self) -> list[str]:
-        """Targets that some cell of an experiment of kind `draft` runs beside a draft."""
+        """Returns the targets that cells of experiments of kind `draft` run with a draft."""
         cells = [cell for cell in self.cells.values() if cell.experiment_kind == "draft" and cell.companions]
         return list(dict.fromkeys(cell.model for cell in cells))
 
     @cached_property
     def verified_models(self) -> list[str]:
-        """Models that must give what their authors published before any cell runs them."""
+        """Returns the models that must reproduce their authors' results before any cell runs them."""
         return [name for name in self.models if getattr(self.study.models[name], "verify", None) is not None]
 
     @staticmethod
     def pattern(names: Iterable[str]) -> str:
-        """A wildcard constraint that matches exactly `names`; nothing where there are none."""
+        """Returns a wildcard constraint that matches exactly `names`; without names it matches nothing."""
         return "|".join(map(re.escape, names)) or "(?!)"
 
     # Files.
@@ -136,12 +136,12 @@ class Files:
         return [f"results/data/{name}/{file}" for file in files]
 
     def data_source_files(self, name: str) -> list[str]:
-        """The user's own file that a dataset is read from."""
+        """Returns the user's file that a dataset is read from."""
         path = getattr(self.study.data[name], "path", None)
         return [] if path is None else [str(path)]
 
     def model_files(self, name: str) -> list[str]:
-        """What decides what a model computes; how it came about stands beside it and makes nothing stale."""
+        """Returns the files that determine a model's results; records of its training are left out."""
         trained = ["config.json", "model.safetensors", "tokenizer.json"]
         files = trained if name in self.trained_models else ["config.json", "source.json"]
         return [f"results/models/{name}/{file}" for file in files]
@@ -154,7 +154,7 @@ class Files:
         return self.data_files(sample.data) if sample is not None else []
 
     def model_source_files(self, name: str) -> list[str]:
-        """The user's own files that a model is brought from."""
+        """Returns the user's files that a model is copied from."""
         model = self.study.models[name]
         files = taken(Path(model.path)) if model.source == "path" else []
         tokenizer = getattr(model, "tokenizer", None)
@@ -162,21 +162,23 @@ class Files:
         return list(map(str, files))
 
     def encoder_files(self, id: str) -> list[str]:
-        """The user's own encoder that scores a set of outputs."""
+        """Returns the files of the user's encoder that scores a set of outputs."""
         encoder = self.study.workloads[self.outputs[id].workload].encoder
         return sorted(str(path) for path in Path(encoder).rglob("*") if path.is_file()) if encoder else []
 
     def content(self, files: Iterable[str]) -> str:
-        """A hash of the content of files that are not made here: as a param it makes stale what was made of other
-        bytes, also where Snakemake compares times (above `max-checksum-file-size`). Of a file that is missing, its
-        absence."""
+        """Returns a hash of the content of files that the workflow does not make; it covers a file's absence too.
+
+        As a param it makes outputs of other bytes stale, even if Snakemake compares times only (above
+        `max-checksum-file-size`).
+        """
         return self._contents.digest(path for path in files if Path(path).exists())
 
     def training_data(self, name: str) -> list[str]:
         return self.data_files(self.study.models[name].data)
 
     def parents(self, name: str) -> list[str]:
-        """Models that the training of `name` reads."""
+        """Returns the models that training of `name` reads."""
         return parents(self.study, name)
 
     def parent_models(self, name: str) -> list[str]:
@@ -187,7 +189,7 @@ class Files:
         return f"results/cells/{cell}/timing.json"
 
     def score(self, cell: Cell) -> str | None:
-        """Where a cell's outputs are scored; None where no cell wants them scored."""
+        """Returns the path of a cell's score; None if its outputs are not scored."""
         return f"results/quality/{cell.output_id}/score.json" if cell.output_id in self.outputs else None
 
     def records(self, experiments: Iterable[str] | None = None) -> list[str]:
@@ -201,11 +203,11 @@ class Files:
         return [f"results/data/{data}/heldout.jsonl"]
 
     def cell_models(self, id: str) -> list[str]:
-        """Files of the model and the companions of a cell's own arm."""
+        """Returns files of the model and companions of a cell's arm."""
         return self._run_by(self.cells[id])
 
     def reference_models(self, id: str) -> list[str]:
-        """Those of the arm it is paired with."""
+        """Returns files of the model and companions of a cell's reference."""
         reference = self.cells[id].reference
         return [] if reference is None else self._run_by(reference)
 
@@ -228,7 +230,7 @@ class Files:
     def likelihood_data(self) -> list[str]:
         return self.data_files(self.study.likelihood.data) if self.study.likelihood else []
 
-    # Code: a script, what it imports, and what it loads by name.
+    # Code: scripts, their imports, and modules loaded by name.
 
     def code(self, script: str, name: str | None = None, modules: Iterable[str] = ()) -> list[str]:
         """See `pardec.study.code.Code.files`."""
@@ -239,29 +241,29 @@ class Files:
         return self._code.digest(script, name)
 
     def templates(self) -> list[str]:
-        """The report's words and looks."""
+        """Returns the report's templates, styles and scripts."""
         folder = self.root / "report"
         return sorted(path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
 
     def workflow_files(self) -> list[str]:
-        """The workflow itself, the Snakefile first: rules and scripts."""
+        """Returns the workflow's files, the Snakefile first: rules and scripts."""
         patterns = ("Snakefile", "rules/*.smk", "scripts/*.py")
         return self.below(path for pattern in patterns for path in sorted(self.root.glob(pattern)))
 
     def claims_files(self) -> list[str]:
-        """The study's claims."""
+        """Returns the study's files of claims."""
         return [self._beside(path) for path in self.study.claims]
 
     def ideas_file(self) -> str:
-        """The study's drafting ideas."""
+        """Returns the study's file of drafting ideas."""
         return self._beside(self.study.ideas)
 
     def _beside(self, path: str) -> str:
-        """A file of the study: in the working directory, else in the project."""
+        """Returns the path of a study's file: in the working directory, else in the project."""
         return path if Path(path).exists() or not (self.root / path).exists() else str(self.root / path)
 
     def below(self, paths: Iterable[str | Path]) -> list[str]:
-        """Each path once; relative to the project's folder where it lies in it."""
+        """Returns each path once; paths within the project's folder are relative to it."""
         full = (self.root / path for path in paths)
         short = (path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in full)
         return list(dict.fromkeys(path.as_posix() for path in short))

@@ -1,4 +1,4 @@
-"""Kinds of experiments: what decides which tables, figures and sections show its cells. Light."""
+"""Kinds of experiments, which determine the tables, figures and sections of their cells. Imports little."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 COMPARISON = "comparison"
-"""The kind of every experiment that is no other: arms against their reference."""
+"""Default kind of an experiment: arms against their reference."""
 KINDS = {
     "steps": "quality and time against the number of steps",
     "batch": "growth with the batch",
@@ -23,13 +23,16 @@ KINDS = {
 
 
 def kind_of(name: str, kind: str | None = None) -> str:
-    """An experiment's kind: as the study says, else its name where that is a kind, else a comparison."""
+    """Returns an experiment's kind: as declared, else its name if that is a kind, else `COMPARISON`."""
     return kind or (name if name in KINDS else COMPARISON)
 
 
 def asked_of_tables(study: Mapping[str, Any]) -> dict[str, Any]:
-    """What tables ask of a study (as plain data) and no record holds: floors, margins of metrics, kinds of experiments,
-    labels of arms and workloads. Neither time nor outputs depend on it, so that a change measures nothing again."""
+    """Returns the parts of a study (as plain data) that tables read but records lack.
+
+    These are floors, margins of metrics, kinds of experiments, and labels of arms and workloads. Neither times nor
+    outputs depend on them, so a change causes no new measurement.
+    """
     labels = {
         section: {
             name: entry["label"]

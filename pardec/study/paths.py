@@ -1,7 +1,7 @@
-"""Words that make up the path of a cell: `steps~64+new~193+batch~1`.
+"""Compose paths of cells from words: `steps~64+new~193+batch~1`.
 
-Neither `~` nor `+` means anything to Snakemake, whose own notation for a job is `rule:wildcard=value,wildcard=value`,
-nor to a shell in the middle of a word, and no name of a study holds them.
+Neither `~` nor `+` has a meaning in Snakemake (which writes a job as `rule:wildcard=value,wildcard=value`), or in a
+shell within a word, and no name in a study contains them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 SEPARATOR, EQUALS = "+", "~"
 PLAIN = re.compile(r"[A-Za-z0-9._-]+")
 LONGEST = 120
-"""Characters that the swept settings may take of a file name, which most file systems cut at 255 bytes."""
+"""Most characters of swept settings in a file name, which most file systems limit to 255 bytes."""
 
 
 def words(settings: Iterable[tuple[str, Any]]) -> list[str]:
-    """One word for each setting, in order; a nested one gives a word for each of its own keys.
+    """Returns one word per setting, in order; a nested setting gives one word per key.
 
     Raises:
         ValueError: a value has no short word that is safe in a path.
@@ -47,22 +47,22 @@ def _text(key: str, value: Any) -> str:
 
 
 def word(key: str, value: Any) -> str:
-    """`key~value`."""
+    """Returns `key~value`."""
     return f"{key}{EQUALS}{value}"
 
 
 def join(listed: Iterable[str]) -> str:
-    """Words as the last part of a path."""
+    """Returns words joined as the last part of a path."""
     return SEPARATOR.join(listed)
 
 
 def without(path: str, *keys: str) -> str:
-    """The last part of a cell's path without the words of `keys`."""
+    """Returns the last part of a cell's path without the words of `keys`."""
     return join(item for item in path.split(SEPARATOR) if item.partition(EQUALS)[0] not in keys)
 
 
 def value_of(path: str, key: str) -> str | None:
-    """What the last part of a cell's path says of `key`."""
+    """Returns the value of `key` in the last part of a cell's path."""
     return next(
         (text for name, _, text in (item.partition(EQUALS) for item in path.split(SEPARATOR)) if name == key),
         None,

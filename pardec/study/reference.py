@@ -1,4 +1,4 @@
-"""The reference of keys and the JSON schema, both generated from the study's models."""
+"""Generate the reference of keys and the JSON schema from the study's models."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Generated from the schema by `make docs`; do not edit. A study is `config.yaml`,
 
 
 def json_schema() -> str:
-    """The JSON schema (draft 2020-12) of a study."""
+    """Returns the JSON schema (draft 2020-12) of a study."""
     schema = Study.model_json_schema(schema_generator=_Documented)
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
 
 class _Documented(GenerateJsonSchema):
-    """Each key described by the text below it in the source."""
+    """Schema generator that describes each key by the text below it in the source."""
 
     def model_schema(self, schema: Any) -> dict[str, Any]:
         schema_of_model = super().model_schema(schema)
@@ -44,7 +44,7 @@ class _Documented(GenerateJsonSchema):
 
 
 def _meaning(model: type[BaseModel], name: str) -> str:
-    """What a key of `model` means: its description, or the text below it where it was declared last."""
+    """Returns the meaning of a key of `model`: its description, or the text below its last declaration."""
     if described := model.model_fields[name].description:
         return described
     return next((texts[name] for kind in model.__mro__ if name in (texts := _texts_below(kind))), "")
@@ -52,7 +52,7 @@ def _meaning(model: type[BaseModel], name: str) -> str:
 
 @cache
 def _texts_below(kind: type) -> dict[str, str]:
-    """The texts below the annotated names of a class, as its source has them; none of a class without source."""
+    """Returns the texts below the annotated names of a class in its source; {} for a class without source."""
     if not issubclass(kind, Settings) or kind is Settings:
         return {}
     try:
@@ -68,8 +68,10 @@ def _texts_below(kind: type) -> dict[str, str]:
 
 
 def reference() -> str:
-    """The reference of keys as Markdown: one table a section, in the order of the schema; keys that all kinds of an
-    entry share once, before the kinds."""
+    """Returns the reference of keys as Markdown: one table per section, in the order of the schema.
+
+    Keys shared by all kinds of an entry are listed once, before the kinds.
+    """
     parts = [HEAD]
     waiting: list[tuple[str, str, type[BaseModel], set[str]]] = [("", "", Study, set())]
     seen: set[type[BaseModel]] = set()
@@ -93,13 +95,13 @@ def reference() -> str:
 
 
 def _kind(model: type[BaseModel]) -> str:
-    """What tells a model from the others of its union, as `source: path`."""
+    """Returns the key that distinguishes a model in its union, as `source: path`."""
     literals = ((key, _literal(model, key)) for key in ("source", "decoder", "family", "name"))
     return next((f"{key}: {value}" for key, value in literals if value), "")
 
 
 def _shared(models: list[type[BaseModel]]) -> dict[str, str]:
-    """Rows that are the same in all of several models, and that of the key which tells them apart."""
+    """Returns the rows shared by several models, and the row of the key that distinguishes them."""
     if len(models) < 2:
         return {}
     rows = [_rows(model) for model in models]
@@ -110,7 +112,7 @@ def _shared(models: list[type[BaseModel]]) -> dict[str, str]:
 
 
 def _rows(model: type[BaseModel]) -> dict[str, str]:
-    """The table's row of each key."""
+    """Returns the table's row of each key."""
     rows = {}
     for name, field in model.model_fields.items():
         meaning = _first_paragraph(_meaning(model, name))
@@ -144,7 +146,7 @@ def _first_paragraph(text: str) -> str:
 
 
 def _models(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
-    """Models inside an annotation, each with how the path goes on to it."""
+    """Returns the models inside an annotation, each with the path to it."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [("", annotation)]
     origin, arguments = get_origin(annotation), get_args(annotation)

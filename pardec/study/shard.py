@@ -1,4 +1,4 @@
-"""A part of a study for one machine of several: `--config shard=2/8`."""
+"""Divide a study into parts for several machines: `--config shard=2/8`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Shard:
 
     @classmethod
     def parse(cls, said: Any) -> Shard:
-        """Read "2/8".
+        """Returns the shard written as "2/8".
 
         Raises:
-            UserError: no two whole numbers, or a part that does not exist.
+            UserError: the text is not two whole numbers, or the part does not exist.
         """
         match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", said) if isinstance(said, str) else None
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
@@ -30,9 +30,9 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def of_cells(self, ids: Iterable[str], model: Callable[[str], str]) -> list[str]:
-        """The ids of this part, in the order they came: every id is in exactly one part, parts differ by one at most.
+        """Returns the ids of this part, in the given order: every id is in one part, and sizes differ by at most one.
 
-        model: id -> its model. Cells of a model stay together where sizes allow, so that few models are made twice.
+        model: id -> its model. Cells of a model stay together if sizes allow, so that few models are made twice.
         """
         ids = list(ids)
         order = sorted(ids, key=model)  # stable: within a model as they came

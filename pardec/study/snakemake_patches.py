@@ -1,7 +1,7 @@
-"""What this workflow changes in a running Snakemake, and what happens where a change no longer applies.
+"""Patch the running Snakemake; a patch that no longer applies is skipped.
 
-Each was seen to be needed in Snakemake 9.27.1. A later version may have moved what is changed: then one line says so,
-and the run goes on without.
+Each patch was needed in Snakemake 9.27.1. If a later version has moved the patched code, one line reports it, and the
+run continues without the patch.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any
 
 SEEN = "9.27.1"
 OBJECTS = 200_000
-"""New objects between two looks of the garbage collector; what a graph of a thousand jobs makes."""
+"""New objects between two runs of the garbage collector; about the size of a graph of a thousand jobs."""
 
 
 def patch_snakemake() -> list[str]:
-    """Apply all changes; logs and returns a line for each that no longer applies."""
+    """Apply all patches; logs and returns a line for each that no longer applies."""
     from importlib.metadata import version
 
     from snakemake.logging import logger
@@ -31,8 +31,11 @@ def patch_snakemake() -> list[str]:
 
 
 def lean_planning() -> bool:
-    """Let Snakemake ask Python for the signature of each function of our rules once, where it asks again for every
-    job and use, and let garbage be looked for rarely in a graph of jobs that lives until the end."""
+    """Cache the signatures of the rules' functions, and run the garbage collector rarely.
+
+    Snakemake otherwise inspects a function for every job and use. The graph of jobs lives until the end, so it has no
+    garbage.
+    """
     import snakemake.common
     import snakemake.rules
 
@@ -48,16 +51,15 @@ def lean_planning() -> bool:
 
 
 def calm_scheduler() -> bool:
-    """Let Snakemake's scheduler have at most one look in waiting.
+    """Limit Snakemake's scheduler to one pending evaluation.
 
-    It limits how many jobs start in a second, and looks again a second after each look, since there may be room then.
-    Each of these looks asks for another one, and so does each job that ends: with n jobs done there are n looks a
-    second, each over all jobs that are ready. Behind a few hundred cells that is a whole core, on a machine whose other
-    core is being timed.
+    The scheduler limits the jobs started per second, and evaluates again one second after each evaluation. Each
+    evaluation requests another one, and so does each finished job: after n jobs there are n evaluations per second,
+    each over all ready jobs. After a few hundred cells this occupies a core during timing.
     """
     from snakemake.scheduling.job_scheduler import JobScheduler
 
-    name = "_schedule_reevalutation"  # as Snakemake spells it
+    name = "_schedule_reevalutation"  # Snakemake's spelling
     if not hasattr(JobScheduler, name):
         return False
     setattr(JobScheduler, name, look_again)
@@ -65,18 +67,18 @@ def calm_scheduler() -> bool:
 
 
 def look_again(scheduler: Any, delay: float) -> None:
-    """Wake `scheduler` in `delay` seconds, unless it will be woken already."""
+    """Wake `scheduler` in `delay` seconds, unless a wake-up is pending."""
     if getattr(scheduler, "_look_waits", False):
         return
 
     def look() -> None:
-        # First, so that the look itself may ask for the next.
+        # First, so that the evaluation itself may request the next.
         scheduler._look_waits = False
         scheduler._open_jobs.release()
 
     scheduler._look_waits = True
     timer = threading.Timer(delay, look)
-    timer.daemon = True  # the end of a run waits for nobody
+    timer.daemon = True  # do not block the end of a run
     timer.start()
 
 
@@ -87,4 +89,4 @@ PATCHES: list[tuple[Callable[[], bool], str]] = [
         "its scheduler may keep a core busy while cells are timed; use --jobs with a core to spare",
     ),
 ]
-"""Each change, and what happens without it."""
+"""Patches, with the consequence of each one's absence."""
