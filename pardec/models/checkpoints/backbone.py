@@ -1,4 +1,4 @@
-"""A backbone's folder: weights under the names of its format, and under ours, where some matrices are fused."""
+"""A backbone's folder: weights by the names of its format, and by ours, with some matrices fused."""
 
 from __future__ import annotations
 
@@ -108,13 +108,13 @@ def _format(folder: str | Path) -> type[Format]:
 
 
 def inner(config: BackboneConfig) -> dict[str, list[str]]:
-    """Our name of each weight of a layer to Llama's names of its parts, in the order in which they are fused."""
+    """Return our name of each weight of a layer with Llama's names of its parts, in the order of fusion."""
     names = {ours: [f"{part}.weight" for part in parts] for ours, parts in INNER.items()}
     return names | (BIASED if config.qkv_bias else {}) | (NORMED if config.qk_norm else {})
 
 
 def shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
-    """Return every weight of a checkpoint of this shape: name to shape."""
+    """Return the name and shape of every weight of a checkpoint with this configuration."""
     hidden, mlp = config.hidden, config.mlp
     query, key = config.heads * config.head_dim, config.kv_heads * config.head_dim
     rows = {"embedding": config.vocab_size, "head": 0 if config.tied else config.vocab_size}
@@ -149,7 +149,7 @@ def shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
 
 
 def split(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
-    """Our weights under Llama's names, fused matrices taken apart."""
+    """Return our weights by Llama's names, with fused matrices split."""
     wanted, of_layer = shapes(config), inner(config)
     weights: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -164,7 +164,7 @@ def split(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]
 
 
 def fuse(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
-    """Return weights under Llama's names as ours; takes them out of `state`, so that two copies of all never exist."""
+    """Return our weights from those by Llama's names; removes them from `state`, so that two copies never exist."""
     weights = {ours: state.pop(theirs) for ours, theirs in OUTER.items() if theirs in state}
     for layer in range(config.layers):
         for ours, parts in inner(config).items():

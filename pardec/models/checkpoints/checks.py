@@ -1,4 +1,4 @@
-"""What config, tokenizer and weights of a checkpoint say of each other, checked before anything runs on them."""
+"""Consistency checks of a checkpoint's config, tokenizer and weights, before anything runs on them."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_checkpoint(folder: Path, brought: Path | None = None) -> None:
 
 
 def _check_family(values: dict[str, Any], config: Any, where: str) -> None:
-    """Refuse a family that a study or a section of our own asks for and the architecture cannot be."""
+    """Refuse a family, set by a study or by our section of config.json, that the architecture cannot have."""
     family = (values.get("pardec") or {}).get("family")
     if family == "masked_diffusion" and getattr(config, "causal", True):
         what = (
@@ -65,7 +65,7 @@ def _check_tokenizer(folder: Path, config: Any) -> None:
     if not any((folder / name).is_file() for name in FILES):
         return
     path = folder / "tokenizer.json"
-    # The library renumbers added tokens that leave a gap, so that their written ids are looked at as well.
+    # The library renumbers added tokens that leave a gap, so check the ids in the file too.
     added = read_object(path).get("added_tokens") or []
     largest = max([load_tokenizer(folder).largest_id, *(token["id"] for token in added)])
     if largest >= config.vocab_size:

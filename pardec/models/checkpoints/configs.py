@@ -1,4 +1,4 @@
-"""What config.json says a folder holds: the format, the configuration, the facts of the model. Imports no torch."""
+"""The content of config.json: the format, the configuration, the facts of the model. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pardec.models.checkpoints.formats.base import Format, Values
 from pardec.models.registry import ARCHITECTURES, FORMATS, QUANTISATIONS
 
 PLAIN = "LlamaForCausalLM"
-"""What a folder holds that names none of ours; the plain backbone then says what it cannot read."""
+"""The architecture of a folder that names none of ours; its reader then reports unsupported keys."""
 WRITTEN = {
     BackboneConfig: "llama",
     DraftConfig: "DFlashDraftModel",
@@ -24,7 +24,7 @@ WRITTEN = {
 
 
 def architecture_of(folder: str | Path) -> str:
-    """Return the registry's name of the model in `folder`: the first of `architectures` in its config.json.
+    """Return the registry's name of the architecture in `folder`: the first of `architectures` in its config.json.
 
     Raises:
         UserError: no such folder, or no readable config.json in it.
@@ -99,7 +99,7 @@ def modules_of(*folders: str | Path, quantise: str | None = None) -> list[str]:
 
 
 def modules_of_config(values: Values) -> list[str]:
-    """Return the same for the content of a config.json."""
+    """Return the modules that a job loads by name for a model with this config.json."""
     kind, how = format_name(values), values.get("quantise")
     formats = [FORMATS.module(kind)] if kind in FORMATS else []
     quantised = [QUANTISATIONS.module(how)] if how is not None else []

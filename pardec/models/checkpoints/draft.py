@@ -56,7 +56,7 @@ class DraftCheckpoint(Checkpoint):
 
 
 def split(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our weights under the published names."""
+    """Return our weights by the published names."""
     weights: dict[str, Tensor] = {}
     for name, tensor in state.items():
         if name in OUTER:
@@ -70,7 +70,7 @@ def split(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def fuse(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return weights under the published names as ours."""
+    """Return our weights from those by the published names."""
     weights = {ours: state[theirs] for ours, theirs in OUTER.items()}
     layers = {name.split(".")[1] for name in state if name.startswith("layers.")}
     for layer in layers:

@@ -1,4 +1,4 @@
-"""A draft's twin in transformers, for its own block-drafting loop."""
+"""A draft's twin in transformers, for the block-drafting loop of that library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models whose folder holds a shape and a seed instead of weights."""
+"""Models whose folder has a shape and a seed instead of weights."""
 
 from __future__ import annotations
 
@@ -13,17 +13,16 @@ from pardec.models.architectures.base import LanguageModel
 
 
 def is_drawn(folder: str | Path) -> bool:
-    """Return whether the model in `folder` has random weights: its config.json says so, and no quality means
-    anything."""
+    """Return whether the model in `folder` has random weights (by its config.json), so that quality is meaningless."""
     return read_json(Path(folder) / "config.json").get("weights") == "random"
 
 
 def draw_model(
     kind: type[LanguageModel], folder: str | Path, config: Any, device: str, dtype: torch.dtype
 ) -> LanguageModel:
-    """Return a model of this class and shape with weights drawn on `device` from the folder's seed.
+    """Return a model of this class and configuration with weights drawn on `device` from the folder's seed.
 
-    The same seed gives the same weights on one kind of device and precision, not across them.
+    The same seed gives the same weights on one kind of device and in one precision, not across them.
 
     Raises:
         UserError: config.json has no seed.
@@ -34,7 +33,7 @@ def draw_model(
         raise UserError(path, "says that weights are random and has no seed", "fetch the model again")
     with torch.device("meta"):
         model = kind(config)
-    # Cast before there is any memory, so that the float32 weights of a large model never exist.
+    # Cast before memory is allocated, so that the float32 weights of a large model never exist.
     model = model.to(dtype).to_empty(device=device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -1,4 +1,4 @@
-"""A GPT-2's folder. Its matrices stand as [in, out] and are turned once, when they are loaded."""
+"""A GPT-2's folder. Its matrices are stored as [in, out]; loading transposes them once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pardec.models.checkpoints.tensors import Checkpoint, read_tensors, weight_f
 
 ROOT = "transformer."
 SPARE = (".attn.bias", ".attn.masked_bias")
-"""Causal masks, which old checkpoints hold among the weights."""
+"""Causal masks, which old checkpoints store among the weights."""
 LAYER = {
     "norm1": "ln_1",
     "qkv": "attn.c_attn",
@@ -97,7 +97,7 @@ def _turned(ours: str) -> bool:
 
 
 def _root(folder: str | Path) -> str:
-    """What stands before the names: nothing in the first published checkpoints, `transformer.` in later ones."""
+    """Return the prefix of the names: empty in the first published checkpoints, `transformer.` in later ones."""
     from safetensors import safe_open
 
     try:

@@ -1,7 +1,6 @@
-"""Shapes of published models by name: what their config.json says, and nothing downloaded.
+"""Shapes of published models by name: the content of their config.json, without any download.
 
-Each is in the format of its own checkpoint, so that a random model of this shape is read by the same code as
-the real one.
+Each is in the format of the published checkpoint, so a random model of this shape is read by the same code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The header of a safetensors file, and the index of weights that lie in several. Imports no torch."""
+"""The header of a safetensors file, and the index of weights in several files. Imports no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def shard_names(index: Path) -> list[str]:
     """Return the files that an index of weights names.
 
     Raises:
-        UserError: it is no such index, or names a file outside of its folder.
+        UserError: it is not such an index, or names a file outside its folder.
     """
     body = read_json(index)
     named = body.get("weight_map") if isinstance(body, dict) else None
@@ -29,7 +29,7 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Return format and shape of each weight in a safetensors file; no weight is read.
 
     Raises:
-        UserError: the file is cut short or no safetensors file at all.
+        UserError: the file is truncated, or not a safetensors file.
     """
     size = path.stat().st_size
     try:

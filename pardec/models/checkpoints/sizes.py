@@ -1,4 +1,4 @@
-"""Facts of a model from its settings in a study alone: what planning needs before any weights exist."""
+"""Facts of a model from its settings in a study alone, for planning before any weights exist."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def quantised_info(info: ModelInfo, how: str, size: int) -> ModelInfo:
 
 
 def info_of_settings(settings: Any) -> ModelInfo | None:
-    """Return the facts of a study's model; None where only its download says them.
+    """Return the facts of a study's model; None if they are known only after a download.
 
     Raises:
         UserError: a format that is not known, or a key that is missing.

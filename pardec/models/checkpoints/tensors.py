@@ -31,7 +31,7 @@ PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 class Checkpoint(ABC):
-    """How one architecture is read from a folder and written to it. One file, one registry line."""
+    """Reads one architecture from a folder and writes it. One file, one registry line."""
 
     model: type[nn.Module]
 
@@ -41,13 +41,13 @@ class Checkpoint(ABC):
         """Return the model in `folder`, or one drawn at random where the folder says so.
 
         Raises:
-            UserError: the folder holds no whole model; names the file and what is wrong.
+            UserError: the folder has no complete model; names the file and the fault.
         """
 
     @classmethod
     @abstractmethod
     def wanted(cls, folder: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
-        """Return every weight that `folder` must hold, name to shape, and the ends of names that may stand beside.
+        """Return the name and shape of every weight that `folder` must have, and suffixes of further allowed names.
 
         Raises:
             UserError: config.json is missing, damaged, or of another kind of model.
@@ -60,7 +60,7 @@ class Checkpoint(ABC):
 
     @classmethod
     def save(cls, model: nn.Module, folder: str | Path) -> None:
-        """Write config.json and model.safetensors, both whole or not at all."""
+        """Write config.json and model.safetensors, each atomically."""
         folder = Path(folder)
         tensors = {name: tensor.detach().contiguous() for name, tensor in cls.tensors(model).items()}
         with atomic(folder / WEIGHTS) as temporary:
@@ -73,7 +73,7 @@ def read_tensors(
 ) -> dict[str, Tensor]:
     """Return the weights of `wanted` (name to shape), and nothing else, from one file or several shards in `folder`.
 
-    spare: ends of names that may stand there and are left out.
+    spare: suffixes of further names, which are left out.
 
     Raises:
         UserError: a missing, damaged or pickled file, or a weight that is missing, unknown or of the wrong
@@ -95,10 +95,10 @@ def read_tensors(
 
 
 def check_weights(folder: Path, wanted: dict[str, tuple[int, ...]], spare: tuple[str, ...]) -> None:
-    """Hold the headers of the weight files in `folder` against `wanted`, no weight being read.
+    """Compare the headers of the weight files in `folder` with `wanted`, without reading a weight.
 
     Raises:
-        UserError: see `read_tensors`; or a weight that is stored in a format which is no plain number.
+        UserError: see `read_tensors`; or a weight in a format other than plain numbers.
     """
     files, shapes = weight_files(folder), {}
     for file in files:
@@ -185,6 +185,6 @@ def check_shapes(shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int
 
 
 def read_training(folder: str | Path) -> dict[str, Any]:
-    """training.json: recipe, seed, loss curve, time; {} where the model was not trained here."""
+    """Return the content of training.json: recipe, seed, loss curve, time; {} if the model was not trained here."""
     path = Path(folder) / "training.json"
     return read_json(path) if path.is_file() else {}

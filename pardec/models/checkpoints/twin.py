@@ -22,7 +22,7 @@ def transformers_twin(model: LanguageModel) -> PreTrainedModel:
     precision, in evaluation mode.
 
     Raises:
-        UserError: the model is no such causal one (it looks both ways, or learned positions of its own).
+        UserError: the model has no equivalent there (it is bidirectional, or has learned positions).
     """
     import transformers
 
@@ -38,8 +38,7 @@ def transformers_twin(model: LanguageModel) -> PreTrainedModel:
     name = "Qwen3" if config.qk_norm else "Qwen2" if config.qkv_bias else "Llama"
     values = {key: value for key, value in config_json(config).items() if key not in ("dtype", "model_type")}
     shape = getattr(transformers, f"{name}Config")(**values)
-    # Weights are taken as they are, not copied into freshly drawn ones; the rotary table is all that must be
-    # computed.
+    # Weights are shared, not copied into newly drawn ones; only the rotary table must be computed.
     with torch.device("meta"):
         twin = getattr(transformers, f"{name}ForCausalLM")(shape)
     if state.keys() != twin.state_dict().keys():

@@ -12,12 +12,12 @@ from torch import Generator, Tensor
 
 @dataclass
 class Batch:
-    """Rows to learn from.
+    """One training batch.
 
-    tokens: [B, P + N] long, prompts of P columns (left-padded) and answers of N columns. pad: [B] long, pad
-    tokens at the left of each row, or None where no row has any. start: P, 0 for text. lengths: [B] long,
-    tokens of each answer up to and including its one end-of-sequence token (N where it has none); columns
-    after it hold that token too. source, rows: which rows they are of which, [B] long; None for text.
+    tokens: [B, P + N] long, prompts of P columns (left-padded) and answers of N columns. pad: [B] long, pad tokens at
+    the left of each row, or None without padding. start: P, 0 for text. lengths: [B] long, tokens of each answer up to
+    and including its one end-of-sequence token (N without one); later columns repeat that token. source, rows: the data
+    and the indices [B] long of these rows in it; None for text.
     """
 
     tokens: Tensor
@@ -34,15 +34,15 @@ class Batch:
 
 
 class Rows(Protocol):
-    """What a model learns from."""
+    """Training rows, from which batches are drawn."""
 
     def draw(self, size: int, generator: Generator) -> list[Batch]:
-        """About `size` rows on the CPU, as one batch per task; tasks count alike, however many rows each has."""
+        """Return about `size` rows on the CPU, as one batch per task; every task gets the same number of rows."""
         ...
 
 
 class Mixture:
-    """Rows of several tasks, each of its own width and canvas: short ones carry no padding of long ones."""
+    """Rows of several tasks, each with its width and canvas: short ones need no padding to the length of long ones."""
 
     def __init__(self, parts: Sequence[AnswerRows]):
         self.parts = parts
@@ -53,9 +53,9 @@ class Mixture:
 
 
 POOL = 16
-"""Batches that are formed together where rows of like length share one: more hold less padding, and are less random."""
+"""Batches formed together when rows of similar length share one: more give less padding, and less randomness."""
 SPREAD = 0.25
-"""How far, as a share of its length, a row may stand from where its length puts it."""
+"""Random relative change of a row's length before rows are sorted by it."""
 
 
 class AnswerRows:
@@ -70,8 +70,10 @@ class AnswerRows:
         eos_id: int,
         by_length: bool = False,
     ):
-        """prompts, answers: token ids, each answer ended by `eos_id`. canvas: columns of an answer. by_length: whether
-        a batch holds answers of like length.
+        """Build the rows.
+
+        prompts, answers: token ids, each answer ended by `eos_id`. canvas: columns of an answer. by_length: whether a
+        batch has answers of similar length.
 
         Raises:
             ValueError: no rows, or an answer longer than `canvas`.
@@ -102,7 +104,7 @@ class AnswerRows:
         return [Batch(tokens, padding, self.start - spare, self.lengths[rows], self, rows)]
 
     def _pass(self, size: int, generator: Generator) -> Tensor:
-        """Return all rows in a new order; by length, those that fill whole batches."""
+        """Return all rows in a new random order; with `by_length`, those that fill whole batches."""
         order = torch.randperm(len(self.tokens), generator=generator)
         if not self.by_length or len(order) < size:
             return order
@@ -129,9 +131,9 @@ class TextRows:
         self.tokens = torch.tensor([passage + [0] * (longest - len(passage)) for passage in kept])
 
     def draw(self, size: int, generator: Generator) -> list[Batch]:
-        """Return `size` passages of one length: that of a passage drawn at random, to which longer ones are cut.
+        """Return `size` passages of one length: that of a random passage, to which longer ones are cut.
 
-        So no row is padded, and short passages are not lost.
+        Thus no row is padded, and short passages are not lost.
         """
         first = int(torch.randint(len(self.lengths), (1,), generator=generator))
         length = int(self.lengths[first])

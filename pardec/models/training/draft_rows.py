@@ -1,4 +1,4 @@
-"""What a draft learns from: a data set's training prompts, and what its target wrote after them."""
+"""Training data of a draft: a data set's training prompts with the outputs of its target."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pardec.models.training.batches import AnswerRows, Mixture, Rows
 from pardec.models.training.rollouts import roll_out
 
 SEED = 0x5EED
-"""Of the choice of prompts and of drawn outputs: the same sequences for every draft of a target."""
+"""Seed of the choice of prompts and of drawn outputs: every draft of a target learns from the same sequences."""
 
 
 def draft_rows(
@@ -27,9 +27,9 @@ def draft_rows(
     temperature: float = 0.0,
     by_length: bool = False,
 ) -> tuple[Rows, int | None]:
-    """Return the target's own outputs as training rows, tasks apart, and the canvas they fill (None for text).
+    """Return the target's outputs as training rows, separate by task, and the canvas they fill (None for text).
 
-    sequences: outputs in all. new_tokens: length of an output. temperature: 0 is greedy.
+    sequences: total number of outputs. new_tokens: length of an output. temperature: 0 is greedy.
 
     Text has no end within a canvas, so its outputs never end.
 
@@ -57,7 +57,7 @@ def draft_rows(
             longest = max(len(tokenizer.encode_answer(record["answer"])) for record in chosen)
             size = min(size, canvas or longest)
         outputs = roll_out(target, prompts, size, generator, temperature, ban_eos=not ends)
-        # An output of one token holds no block to learn.
+        # An output of one token has no block to learn.
         kept = [pair for pair in zip(prompts, outputs, strict=True) if len(pair[1]) > 1]
         if not kept:
             raise UserError(

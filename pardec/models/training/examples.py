@@ -1,4 +1,4 @@
-"""What a model learns from: a prepared data set's training side as token ids."""
+"""Training data of a model: a prepared data set's training side as token ids."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from pardec.models.training.batches import AnswerRows, Mixture, Rows, TextRows
 def read_rows(
     folder: str | Path, tokenizer: TextTokenizer, canvas: int | None, by_length: bool = False
 ) -> tuple[Rows, int | None]:
-    """Training rows of the data set in `folder`, and the canvas they fill (None for text).
+    """Return the training rows of the data set in `folder`, and the canvas they fill (None for text).
 
-    Where answers end (about.json says so), a row is a prompt and an answer, and the canvas of a task defaults
-    to its longest answer. Otherwise prompt and answer are one text. by_length: see `AnswerRows`; texts are always
-    batched so.
+    If answers end (by about.json), a row is a prompt and an answer, and the canvas of a task defaults to its longest
+    answer. Otherwise prompt and answer are one text. by_length: see `AnswerRows`; texts are always batched by length.
 
     Raises:
         UserError: nothing to learn from, or a canvas too short for an answer; names file or key.

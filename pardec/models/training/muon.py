@@ -1,8 +1,7 @@
 """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon/): momentum, made orthogonal.
 
-As `torch.optim.Muon`, of which it differs in how the work is done: in float32, and matrices of one shape at once.
-Torch's runs in bfloat16, which a processor without instructions for it multiplies twenty times slower; there the
-optimiser took most of a training step.
+Same algorithm as `torch.optim.Muon`, but in float32 and with all matrices of one shape at once. Torch's version runs in
+bfloat16, twenty times slower on a processor without instructions for it, where it took most of a training step.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ ROUNDS = 5
 
 
 class Muon(torch.optim.Optimizer):
-    """For the matrices of a model's layers; embeddings and vectors want another optimiser.
+    """Muon for the matrices of a model's layers; embeddings and vectors need another optimiser.
 
     lr: learning rate of a square matrix; a tall one's is √(rows / columns) times that. momentum: of the running mean
-    of gradients, with Nesterov's look ahead. weight_decay: decoupled, times lr.
+    of gradients, with Nesterov's look-ahead. weight_decay: decoupled, times lr.
 
     Raises:
-        ValueError: a parameter that is no matrix.
+        ValueError: a parameter that is not a matrix.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Muon(torch.optim.Optimizer):
         return loss
 
     def _moved(self, parameter: Tensor, momentum: float) -> Tensor:
-        """Return the running mean of the parameter's gradients, moved on by the newest."""
+        """Return the running mean of the parameter's gradients, updated with the newest."""
         state = self.state[parameter]
         if not state:
             state["mean"] = torch.zeros_like(parameter.grad)
@@ -66,8 +65,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """Return the nearest orthogonal matrices, roughly: [n, rows, columns] to the same shape, with the singular vectors
-    of each and singular values between about 0.7 and 1.2 (Newton-Schulz)."""
+    """Return approximately the nearest orthogonal matrices, [n, rows, columns] to the same shape, with the singular
+    vectors of each and singular values between about 0.7 and 1.2 (Newton-Schulz)."""
     a, b, c = COEFFICIENTS
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices

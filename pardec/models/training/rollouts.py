@@ -1,4 +1,4 @@
-"""What a causal model writes itself, in large batches: what a draft of it learns from."""
+"""Outputs of a causal model, in large batches, as training data of its draft."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pardec.common.progress import Progress
 from pardec.models.architectures.base import LanguageModel
 
 BATCH = 64
-"""Rows decoded at once; prompts of like length share a batch, so that little is padding."""
+"""Rows decoded at once; prompts of similar length share a batch, for little padding."""
 
 
 @torch.no_grad()
@@ -23,7 +23,7 @@ def roll_out(
     temperature: float = 0.0,
     ban_eos: bool = False,
 ) -> list[list[int]]:
-    """Return what `model` writes after each prompt: up to `size` tokens, its end token included.
+    """Return the output of `model` after each prompt: up to `size` tokens, its end token included.
 
     temperature: 0 takes the most probable token; above, tokens are drawn from `generator`. ban_eos: write no token
     that ends a text.

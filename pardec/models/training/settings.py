@@ -1,4 +1,4 @@
-"""What a study may set of a model that is trained here: its size, its positions, and how it is optimised."""
+"""The settings of a trained model: its size, its positions, and its optimiser."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class SizeSettings(Settings):
 
 
 class GridPositionSettings(Settings):
-    """Learned row and column positions of a canvas that is a table, whose width stands in the prompt."""
+    """Learned row and column positions of a canvas that is a table, whose width is in the prompt."""
 
     rows: int = Field(ge=1, le=4096)
     """Rows of the table of row positions; a canvas row past it uses the last."""
     columns: int = Field(ge=1, le=4096)
     """The same for columns, counted in tokens."""
     width_at: int = Field(4, ge=0)
-    """The position in the prompt, from 0 at its first token, that holds the number of cells in a row."""
+    """Position in the prompt, from 0 at its first token, of the number of cells per row."""
     cell_tokens: int = Field(2, ge=1)
-    """Tokens a cell takes, its separator included."""
+    """Tokens per cell, its separator included."""
     ends: int = Field(0, ge=0, le=4096)
-    """Rows of two further tables: columns counted from the end of a row, and rows from the last; a place
-    farther from the end uses the last. 0: no such tables."""
+    """Rows of two further tables: columns counted from the end of a row, and rows from the last; a position
+    farther from the end uses the last entry. 0: no such tables."""
     height_at: int = Field(2, ge=0)
-    """The position in the prompt that holds the number of rows, for `ends`."""
+    """Position in the prompt of the number of rows, for `ends`."""
     waves: bool = False
-    """Whether the tables of rows and columns begin as sinusoids, neighbours alike, rather than at random."""
+    """Whether the tables of rows and columns begin as sinusoids, with similar neighbours, instead of at random."""
 
 
 class PositionSettings(Settings):

@@ -9,7 +9,7 @@ from pardec.models.sources.train import TrainSettings
 
 
 def shape_of(settings: TrainSettings, tokenizer: TextTokenizer) -> BackboneConfig:
-    """Return the backbone that `settings` describe, for the vocabulary of `tokenizer`."""
+    """Return the backbone's configuration from `settings`, for the vocabulary of `tokenizer`."""
     size, family = settings.size, FAMILIES.load(settings.family)(settings.objective)
     learned, rotary = None, True
     if settings.positions is not None:

@@ -1,4 +1,4 @@
-"""Some positions of a large canvas, so that an example costs what it shows and not what the canvas holds."""
+"""Subsets of a large canvas's positions: an example then costs the positions shown, not the whole canvas."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ BEYOND = 8
 def choose_places(lengths: Tensor, count: int, width: int, generator: Generator) -> Tensor:
     """Return distinct canvas positions, ascending, [B, n] long, n the least of `count`, `width` and the longest span.
 
-    lengths: [B] long, tokens of each answer. width: positions of the canvas. A row's span is its answer and
-    an eighth more; positions are drawn evenly from it, and from behind it only where it has fewer than n.
+    lengths: [B] long, tokens of each answer. width: positions of the canvas. A row's span is its answer and an eighth
+    more; positions are drawn uniformly from it, and from behind it only if it has fewer than n.
     """
     spans = (lengths + lengths // BEYOND + 1).clamp(max=width)
     count = min(count, width, int(spans.max()))
@@ -31,7 +31,7 @@ def choose_places(lengths: Tensor, count: int, width: int, generator: Generator)
 
 
 def shown_tokens(batch: Batch, subset: int | None) -> int:
-    """Return tokens of `batch` that are run: its prompts, and at most `subset` of each canvas (null: all)."""
+    """Return the number of tokens of `batch` that run: its prompts, and at most `subset` of each canvas (null: all)."""
     rows, width = batch.tokens.shape
     canvas = width - batch.start
     return rows * (batch.start + (canvas if subset is None else min(subset, canvas)))

@@ -1,5 +1,5 @@
-"""What a target's layers say of the sequences that a draft learns from, read once a sequence: training passes over
-them several times, and the target does not change."""
+"""Hidden states of a target for the sequences that its draft learns from, computed once per sequence: training visits
+each several times, and the target does not change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pardec.models.architectures.base import LanguageModel
 from pardec.models.training.batches import AnswerRows, Batch
 
 LIMIT = 3 << 29
-"""Bytes of hidden states that are kept for one set of rows; of a larger set they are read anew each time."""
+"""Bytes of hidden states kept for one set of rows; for a larger set they are computed each time."""
 
 
 class Tapped:
@@ -24,8 +24,8 @@ class Tapped:
 
     @torch.no_grad()
     def read(self, batch: Batch, stop: int) -> Tensor:
-        """[B, stop, taps · hidden]: of the columns before `stop`; what stands at padding, or behind a row's answer,
-        means nothing."""
+        """Return the hidden states [B, stop, taps · hidden] of the columns before `stop`; undefined at padding and
+        behind a row's answer."""
         source, rows = batch.source, batch.rows
         if source is None or rows is None or not self._fits(source):
             return self._run(batch.tokens[:, :stop], batch.pad, batch.start)
@@ -38,9 +38,9 @@ class Tapped:
         return kept[rows, spare : spare + stop]
 
     def _store(self, source: AnswerRows) -> tuple[Tensor, Tensor]:
-        """What is kept of a set of rows, [n, P + N, taps · hidden], and of which rows, [n] bool."""
+        """Return the stored hidden states of a set of rows, [n, P + N, taps · hidden], and the known rows, [n] bool."""
         if source not in self._kept:
-            # Zeros, since what a mask hides must still be a number.
+            # Zeros, since masked positions must still be finite.
             kept = self.target.embedding.new_zeros(*source.tokens.shape, self._width())
             self._kept[source] = kept, kept.new_zeros(len(source.tokens), dtype=torch.bool)
         return self._kept[source]

@@ -1,1 +1,1 @@
-"""How published checkpoints write a backbone down: their config.json and the names of their weights."""
+"""Formats of published checkpoints: their config.json and the names of their weights."""

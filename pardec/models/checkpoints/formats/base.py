@@ -1,4 +1,4 @@
-"""What a checkpoint format is: how it reads and writes config.json, and its names for the weights of a backbone."""
+"""The interface of a checkpoint format: reading and writing config.json, and the names of a backbone's weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Format(ABC):
     backbone: bool = True
     """Whether the configuration is a `BackboneConfig`."""
     spare: tuple[str, ...] = ("rotary_emb.inv_freq",)
-    """Ends of names that such checkpoints may hold and that are no weights."""
+    """Suffixes of names in such checkpoints that are not weights."""
 
     @classmethod
     @abstractmethod
@@ -44,7 +44,7 @@ class Format(ABC):
 
 
 def reading(read: Callable[[type, Values, str], Config]) -> Any:
-    """Return a `read` that names the key which config.json lacks, and refuses values of no use with one message."""
+    """Return a class method `read` that reports a missing key or an unusable value of config.json as one UserError."""
 
     def checked(cls: type, values: Values, where: str) -> Config:
         try:
@@ -63,12 +63,12 @@ FIX = "give the config.json that belongs to these weights"
 
 
 IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id")
-"""Keys of config.json that hold token ids; -1 and null mean that there is no such token."""
+"""Keys of config.json whose values are token ids; -1 and null mean that there is no such token."""
 SIZES = ("vocab_size", "hidden", "layers", "heads", "kv_heads", "head_dim", "mlp", "max_positions")
 
 
 def plain_ids(values: Values) -> Values:
-    """Return `values` with null for each token id that means none."""
+    """Return `values` with null in place of each token id that means none."""
 
     def plain(entry: Any) -> Any:
         if isinstance(entry, list):
@@ -82,8 +82,8 @@ def validated(config: Config, where: str) -> Config:
     """Return `config` if its sizes and token ids can be those of a model.
 
     Raises:
-        UserError: a size that is no positive number, heads that do not divide, a number or flag of another kind, or an
-        id outside of the vocabulary; names the file, the value and what is allowed.
+        UserError: a size that is not a positive number, heads that do not divide, a number or flag of another kind, or
+        an id outside the vocabulary; names the file, the value and the allowed ones.
     """
     for name in SIZES:
         size = getattr(config, name)
@@ -137,10 +137,10 @@ def head_width(values: Values, hidden: int, heads: int, where: str) -> int:
 def refuse(values: Values, where: str, wanted: dict[str, tuple[Any, ...]]) -> None:
     """Refuse a model that this backbone would run wrongly.
 
-    wanted: the values that a key may have, the first where it is absent.
+    wanted: the values that a key may have; the first is its default.
 
     Raises:
-        UserError: names the key and what it may be.
+        UserError: names the key and its allowed values.
     """
     for key, allowed in wanted.items():
         value = values.get(key, allowed[0])
@@ -150,10 +150,10 @@ def refuse(values: Values, where: str, wanted: dict[str, tuple[Any, ...]]) -> No
 
 
 def first(ids: int | list[int] | None) -> int | None:
-    """Return an id where config.json gives one or a list of several."""
+    """Return the id, or the first of a list of ids."""
     return next(iter(ids), None) if isinstance(ids, list) else ids
 
 
 def further(ids: int | list[int] | None) -> tuple[int, ...]:
-    """Return the ids after the first where config.json gives a list."""
+    """Return the ids after the first one of a list; empty for a single id."""
     return tuple(ids[1:]) if isinstance(ids, list) else ()

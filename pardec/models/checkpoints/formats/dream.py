@@ -1,4 +1,4 @@
-"""Dream-7B (Ye et al. 2025, arXiv:2508.15487): Qwen2 that looks both ways and predicts the next position."""
+"""Dream-7B (Ye et al. 2025, arXiv:2508.15487): a bidirectional Qwen2 whose logits predict the next position."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from pardec.models.checkpoints.formats.base import Format, Values, first, furthe
 from pardec.models.checkpoints.formats.rotary import read_rotary
 
 EXTRA = "pardec"
-"""The one key of config.json that holds what Llama has no name for."""
+"""The key of config.json for settings that Llama lacks."""
 EXTRA_KEYS = ("family", "shift", "rotary", "qkv_bias", "qk_norm")
 
 
@@ -59,7 +59,7 @@ class Llama(Format):
 def backbone(values: Values, where: str, eps: float = 1e-6, **changes) -> BackboneConfig:
     """Return a config.json in the names that Llama and its descendants share.
 
-    eps: what their class takes where `rms_norm_eps` is absent. changes: what the descendant knows itself.
+    eps: the class's default of `rms_norm_eps`. changes: fields that the descendant fixes.
 
     Raises:
         UserError: a bad section of our own.

@@ -1,4 +1,4 @@
-"""Qwen3 (dense): Llama with a norm on each head's queries and keys, before they are turned."""
+"""Qwen3 (dense): Llama with a norm on each head's queries and keys, before rotation."""
 
 from __future__ import annotations
 

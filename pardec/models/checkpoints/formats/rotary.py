@@ -1,4 +1,4 @@
-"""Rotary positions as config.json says them, old and new style, and Llama 3.1's stretched frequencies."""
+"""Rotary positions in config.json, old and new style, and Llama 3.1's scaled frequencies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pardec.models.architectures.config import Stretch
 def read_rotary(values: dict[str, Any], where: str, theta: float = 10_000.0) -> tuple[float, Stretch | None]:
     """Return the base of the rotary positions and their scaling, if any.
 
-    transformers 5 nests them in `rope_parameters`; older files hold `rope_theta` at the top and a scaling in
+    transformers 5 nests them in `rope_parameters`; older files have `rope_theta` at the top level and a scaling in
     `rope_scaling`.
 
     Raises:

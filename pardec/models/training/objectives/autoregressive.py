@@ -1,4 +1,4 @@
-"""Autoregressive models: each token from those before it, with one end-of-sequence token an answer."""
+"""Autoregressive models: each token from those before it, with one end-of-sequence token per answer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class AutoregressiveSettings(Settings):
 
 
 class Autoregressive(Family):
-    """Causal; in every respect a plain Llama, unless it is given learned positions."""
+    """Causal; a plain Llama, unless it gets learned positions."""
 
     Settings = AutoregressiveSettings
     causal = True
@@ -52,8 +52,7 @@ class Autoregressive(Family):
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
         """Return the mean cross entropy, in nats, of the answers' tokens up to the first end-of-sequence token.
 
-        Rows are moved to the left edge, so that no padding stands before them and the causal mask alone
-        suffices.
+        Rows are moved to the left edge, so that no padding precedes them and the causal mask alone suffices.
         """
         if self.settings.subset is not None:
             return self._subset_loss(model, batch, generator)
@@ -69,7 +68,7 @@ class Autoregressive(Family):
         return torch.nn.functional.cross_entropy(logits[learned], tokens[:, first:last][learned])
 
     def _subset_loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
-        """Return the same at some positions only: the answer's first token, and those that follow the ones shown."""
+        """Return the loss at some positions only: the answer's first token, and the tokens after the shown ones."""
         start = batch.start
         prompt, answer = batch.tokens[:, :start], batch.tokens[:, start:]
         places = choose_places(batch.lengths - 1, self.settings.subset, answer.shape[1] - 1, generator)
@@ -85,8 +84,8 @@ class Autoregressive(Family):
 
 
 def guess(tokens: Tensor, words: int, share: float, generator: Generator) -> Tensor:
-    """Return the rows of `tokens` [B, n], a `share` of them replaced: half of those by one random token over and over,
-    half by a random token at each position. words: size of the vocabulary."""
+    """Return the rows of `tokens` [B, n], a `share` of them replaced: half of those by one repeated token, half by
+    a random token at each position. words: size of the vocabulary."""
     rows, size = tokens.shape
     drawn = torch.randint(words, (rows, size), generator=generator).to(tokens.device)
     kind = torch.rand(rows, 1, generator=generator).to(tokens.device)

@@ -1,9 +1,9 @@
-"""Block-diffusion drafts: all tokens of a block at once, from what the target's hidden states say of those before it
+"""Block-diffusion drafts: all tokens of a block at once, from the target's hidden states of the tokens before it
 (DFlash, arXiv:2602.06036).
 
-They learn from what the target writes itself, since that is what they will have to guess. Of each sequence many
-blocks are learned at once, behind anchors drawn at random: a block sees the context strictly before its anchor, and
-itself, and no other block. Early positions of a block weigh more: a wrong token there loses all that follow.
+They learn from the target's outputs, which they will have to guess. Each sequence gives many blocks at once, behind
+anchors drawn at random: a block attends to the context strictly before its anchor and to itself, not to other blocks.
+Early positions of a block weigh more: a wrong token at one of them loses all that follow.
 """
 
 from __future__ import annotations
@@ -39,21 +39,21 @@ class DraftSettings(Settings):
     family: Literal["draft"] = "draft"
     """The name of the family."""
     block: int = Field(8, ge=2, le=64)
-    """Tokens of a block, the anchor included."""
+    """Tokens per block, the anchor included."""
     gamma: float | None = Field(None, gt=0)
     """Weights fall as exp(-(k - 1) / gamma) over a block's positions k; null: the paper's for blocks of 8, 10 and 16,
-    a proportionate one for others. Only where `weights` is decay."""
+    a proportionate one for others. Only with `weights: decay`."""
     weights: Literal["decay", "reached"] = "decay"
-    """What a position of a block counts: `decay`, less with each, as in the paper; `reached`, how likely the draft
-    itself holds all tokens before it to be right, since behind a wrong one nothing is accepted."""
+    """Weight of a block's positions in the loss: `decay` falls with each, as in the paper; `reached` is the draft's
+    probability that all tokens before it are right, since nothing is accepted behind a wrong one."""
     anchors: int = Field(8, ge=1, le=1024)
-    """Blocks learned of each sequence a step."""
+    """Blocks per sequence and step."""
     sequences: int = Field(4000, ge=1, le=10_000_000)
-    """Sequences that the target writes to learn from; at temperature 0 at most one a training prompt."""
+    """Training sequences that the target writes; at temperature 0 at most one per training prompt."""
     new_tokens: int = Field(64, ge=2, le=65_536)
-    """Tokens of each, at most; a task's canvas bounds them too."""
+    """Most tokens per sequence; a task's canvas bounds them too."""
     temperature: float = Field(0.0, ge=0, le=100)
-    """At which they are drawn; 0 takes the most probable tokens."""
+    """Temperature of the target; 0 takes the most probable tokens."""
     taps: tuple[int, ...] | None = None
     """Layers of the target, from 0, whose hidden states are read; null: five, evenly from the 2nd to the 3rd-last, or
     all of a target with fewer."""
@@ -69,7 +69,7 @@ class DraftSettings(Settings):
 
 
 class Draft(Family):
-    """Looks both ways within its block; embedding and head are the target's."""
+    """Bidirectional within its block; embedding and head are the target's."""
 
     Settings = DraftSettings
     settings: DraftSettings
@@ -135,7 +135,7 @@ class Draft(Family):
     def examples(
         self, folder: Path, tokenizer: TextTokenizer, settings: TrainSettings, teachers: dict[str, nn.Module]
     ) -> tuple[Rows, int | None]:
-        """What the target writes after the training prompts of the data set in `folder`."""
+        """Return the target's outputs after the training prompts of the data set in `folder`, and the canvas."""
         from pardec.models.training.draft_rows import draft_rows
 
         target = teachers["target"]
@@ -181,19 +181,19 @@ class Draft(Family):
         return (each * weights).sum() / weights.sum()
 
     def _weights(self, losses: Tensor, learned: Tensor) -> Tensor:
-        """What each of `losses` [n] counts, those at `learned` [B, A, block - 1] of all blocks."""
+        """Return the weights [n] of `losses` [n], which belong to the positions `learned` [B, A, block - 1] bool."""
         if self.settings.weights == "decay":
             order = torch.arange(learned.shape[-1], device=learned.device)
             return torch.exp(-order / self.settings.decay()).expand_as(learned)[learned]
         total = losses.new_zeros(learned.shape)
         total[learned] = losses
-        # What is learned of a block is its beginning, so no gap stands before a position.
+        # The learned positions are the beginning of a block, so there is no gap before a position.
         return torch.exp(total - total.cumsum(-1))[learned]
 
 
 def _sight(anchors: Tensor, pad: Tensor, width: int, size: int) -> Tensor:
-    """Which keys each token of the blocks sees, [B, 1, A * size, width + A * size] bool: the context strictly before
-    its anchor, and its own block both ways. anchors: [B, A] columns. pad: [B]."""
+    """Return the attention mask of the blocks' tokens, [B, 1, A * size, width + A * size] bool: the context strictly
+    before the anchor, and the same block in both directions. anchors: [B, A] columns. pad: [B]."""
     rows, count = anchors.shape
     order = torch.arange(width, device=anchors.device)
     context = (order < anchors[..., None]) & (order >= pad[:, None, None])

@@ -23,7 +23,7 @@ torch = lazy("torch")
 
 
 class MaskedDiffusionSettings(Settings):
-    """Predict every masked token of a canvas from all that is not masked."""
+    """Predict every masked token of a canvas from all unmasked tokens."""
 
     family: Literal["masked_diffusion"] = "masked_diffusion"
     """The name of the family."""
@@ -34,7 +34,7 @@ class MaskedDiffusionSettings(Settings):
     """Share of examples whose canvas is masked entirely, beyond those that chance masks entirely."""
     subset: int | None = Field(None, ge=1)
     """Canvas positions that an example shows, drawn at random; null shows all. For large canvases of models
-    whose only positions are learned ones: what is left out costs nothing."""
+    whose only positions are learned ones: positions left out cost nothing."""
 
     @model_validator(mode="after")
     def _no_shift(self) -> MaskedDiffusionSettings:
@@ -62,11 +62,11 @@ class MaskedDiffusion(Family):
         return shown_tokens(batch, self.settings.subset)
 
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
-        """Mean over rows of the mean cross entropy, in nats, at a row's masked positions.
+        """Return the mean over rows of the mean cross entropy, in nats, at a row's masked positions.
 
-        Where `whole` is 0 its expectation bounds an answer's negative log-likelihood a token from above. A
-        text without a prompt of its own (start 0) gets one, of 1 token up to three quarters of the row, so
-        that the model learns to go on.
+        If `whole` is 0, its expectation is an upper bound on an answer's negative log-likelihood per token. A text
+        without a prompt (start 0) gets one, of 1 token up to three quarters of the row, so that the model learns to
+        continue text.
         """
         size = batch.tokens.shape[1]
         start = batch.start or int(torch.randint(1, max(size * 3 // 4, 1) + 1, (1,), generator=generator))
@@ -89,7 +89,7 @@ class MaskedDiffusion(Family):
 
 
 def choose_masks(rows: int, size: int, generator: Generator, whole: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Which of `size` positions to mask: ([rows, size] bool, counts [rows] long), on the CPU.
+    """Return the positions to mask, [rows, size] bool, and their counts, [rows] long, on the CPU.
 
     A row's count k is uniform in 1..size, and each set of k positions is equally likely; with probability
     `whole` the count is `size` instead.

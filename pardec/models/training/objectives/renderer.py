@@ -1,8 +1,8 @@
 """Renderers of a two-level hierarchy: denoising of whole expansions, and an energy learned by contrast.
 
 Denoising (Austin et al. 2021, arXiv:2107.03006, with masks and uniform noise): every slot is predicted from the
-condition and slots of which a share is noise. Energy (van den Oord et al. 2018, arXiv:1807.03748): the right expansion
-against hard negatives of the same condition.
+condition and partly noisy slots. Energy (van den Oord et al. 2018, arXiv:1807.03748): the right expansion against hard
+negatives of the same condition.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ PAD, MASK = 0, 3
 
 
 class RendererSettings(Settings):
-    """Write an expansion from its condition in one pass, and tell the right one from wrong ones."""
+    """Write an expansion from its condition in one pass, and rank the right one before wrong ones."""
 
     family: Literal["renderer"] = "renderer"
     """The name of the family."""
     frequent: float = Field(0.5, ge=0, le=1)
-    """Share of the conditions drawn as often as the training text has them; the rest uniformly."""
+    """Share of the conditions drawn by their frequency in the training text; the rest uniformly."""
     whole: float = Field(0.7, ge=0, le=1)
     """Share of examples in which every slot is noise."""
     judged: float = Field(0.25, gt=0, le=1)
@@ -137,7 +137,7 @@ class RendererFamily(Family):
         right = model.classes(batch.tokens, level)
         denoising = torch.nn.functional.cross_entropy(logits.flatten(0, 1), right.flatten())
         written = model.ids(logits.detach().argmax(-1), level)
-        # What it gets wrong itself is the hardest to tell, and rare: those rows come first.
+        # The model's own errors are the hardest negatives, and rare: those rows come first.
         wrong = (written != batch.tokens).any(-1)
         rows = wrong.int().argsort(descending=True, stable=True)[
             : max(2, round(self.settings.judged * len(right)))
@@ -146,8 +146,8 @@ class RendererFamily(Family):
         return denoising + self.settings.energy * self._contrast(model, chosen, written[rows], generator)
 
     def _noise(self, model: Renderer, batch: RenderBatch, generator: Generator) -> tuple[Tensor, Tensor]:
-        """Slots of which a share is replaced, by masks in half of the rows and by random tokens in the others; and
-        that share."""
+        """Return slots with a share replaced, by masks in half of the rows and by random tokens in the others; and that
+        share."""
         shape, device = batch.tokens.shape, batch.tokens.device
         time = torch.rand(shape[0], generator=generator)
         time[torch.rand(shape[0], generator=generator) < self.settings.whole] = 1.0
@@ -158,8 +158,8 @@ class RendererFamily(Family):
         return torch.where(hidden.to(device), noise, batch.tokens), time.to(device)
 
     def _contrast(self, model: Renderer, batch: RenderBatch, written: Tensor, generator: Generator) -> Tensor:
-        """Return the cross entropy of picking the right expansion among hard negatives; a negative that is right counts
-        not."""
+        """Return the cross entropy of picking the right expansion among hard negatives; negatives that happen to be
+        right are excluded."""
         right, level, count = batch.tokens, batch.level, len(batch.tokens)
         wrong = [written, truncated(right), substituted(model, right, level, generator), right.roll(1, 0)]
         options = torch.stack([right, *wrong], 1)
