@@ -19,7 +19,12 @@ os.environ.update(
 )
 
 from pardec.common.errors import UserError
-from pardec.evidence.tables.registry import FILES, TABLES, modules as table_modules, needs
+from pardec.evidence.tables.registry import (
+    FILES,
+    TABLES,
+    modules as table_modules,
+    needs,
+)
 from pardec.report.figures.choice import figures_for
 from pardec.report.figures.registry import FIGURES
 from pardec.study.plan import Plan

@@ -2,9 +2,9 @@
 from pardec.evidence.crate import copy_name
 
 CRATE = "results/ro-crate-metadata.json"
-CRATE_PAPER = "results/ro-crate-metadata.provenance.json"
-PAPERS = [*JOB_PAPERS, *REPORT_PAPERS]
-PAPER_LIST = "results/lists/papers.txt"
+CRATE_SIDECAR = "results/ro-crate-metadata.provenance.json"
+SIDECARS = [*JOB_SIDECARS, *REPORT_SIDECARS]
+SIDECAR_LIST = "results/lists/papers.txt"
 WORKFLOW_FILES = PLAN.workflow_files()
 # Not declared as inputs: Snakemake takes braces in an input's name for a wildcard.
 CONFIGS = PLAN.below(workflow.configfiles)
@@ -19,28 +19,28 @@ localrules:
 
 rule list_papers:
     output:
-        PAPER_LIST,
+        SIDECAR_LIST,
     log:
         "results/logs/lists/papers.log",
     conda:
         ENVIRONMENT
     threads: 1
     params:
-        paths=lambda w: PAPERS,
+        paths=lambda w: SIDECARS,
     shell:
         "printf '%s\\n' {params.paths:q} 2> {log:q} > {output:q}"
 
 
 rule describe_run:
     input:
-        PAPERS,
-        listed=PAPER_LIST,
+        SIDECARS,
+        listed=SIDECAR_LIST,
         workflow=WORKFLOW_FILES,
         study=STUDY,
         code=PLAN.code("describe_run"),
     output:
         CRATE,
-        CRATE_PAPER,
+        CRATE_SIDECAR,
         WORKFLOW_COPIES,
     log:
         "results/logs/crate.log",

@@ -1,6 +1,6 @@
 # Datasets: training and held-out records, and tokenizers of generated data.
 DATA_FILES = [path for name in PLAN.datasets for path in PLAN.data_files(name)]
-DATA_PAPERS = [f"results/data/{name}/provenance.json" for name in PLAN.datasets]
+DATA_SIDECARS = [f"results/data/{name}/provenance.json" for name in PLAN.datasets]
 
 
 rule prepare_data:

@@ -3,7 +3,7 @@ DRAWN = figures_for(PLAN.cells.values())
 FIGURE_FILES = [
     f"results/figures/{name}.{kind}" for name in DRAWN for kind in ("svg", "png")
 ]
-FIGURE_PAPERS = [f"results/figures/{name}.provenance.json" for name in DRAWN]
+FIGURE_SIDECARS = [f"results/figures/{name}.provenance.json" for name in DRAWN]
 
 
 rule draw_figure:
@@ -23,7 +23,7 @@ rule draw_figure:
             category="Figures",
             labels=figure_label("PNG"),
         ),
-        paper="results/figures/{figure}.provenance.json",
+        sidecar="results/figures/{figure}.provenance.json",
     log:
         "results/logs/figures/{figure}.log",
     conda:

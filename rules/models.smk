@@ -1,6 +1,6 @@
 # Models: trained by the workflow, or fetched from a folder, a hub or a random generator.
 MODEL_FILES = [path for name in PLAN.models for path in PLAN.model_files(name)]
-MODEL_PAPERS = [f"results/models/{name}/provenance.json" for name in PLAN.models]
+MODEL_SIDECARS = [f"results/models/{name}/provenance.json" for name in PLAN.models]
 # Hub models that must reproduce their authors' results before any cell runs them.
 VERIFIED = [path for name in PLAN.verified_models for path in PLAN.verified(name)]
 

@@ -1,6 +1,6 @@
 # Quality: untimed outputs on held-out prompts, shared by all cells with the same decoding, and their scores.
 OUTPUTS = [f"results/quality/{output}/outputs.jsonl" for output in PLAN.outputs]
-OUTPUT_PAPERS = [
+OUTPUT_SIDECARS = [
     f"results/quality/{output}/outputs.provenance.json" for output in PLAN.outputs
 ]
 SCORES = [f"results/quality/{output}/score.json" for output in PLAN.outputs]
@@ -13,7 +13,7 @@ rule generate_outputs:
         prompts=lambda w: PLAN.output_prompts(w.output_set),
     output:
         jsonl="results/quality/{output_set}/outputs.jsonl",
-        paper="results/quality/{output_set}/outputs.provenance.json",
+        sidecar="results/quality/{output_set}/outputs.provenance.json",
     log:
         "results/logs/outputs/{output_set}.log",
     conda:

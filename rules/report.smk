@@ -9,31 +9,31 @@ JOBS = "results/jobs.json"
 REPORT = "results/report.html"
 # The same page, compressed: inside Snakemake's report, Chromium shows at most two million characters.
 PACKED = "results/report.packed.html"
-FOUND_PAPERS = [
+EVIDENCE_SIDECARS = [
     f"results/{name}.provenance.json"
     for name in ("values", "study", "trails", "claims", "verdicts")
 ]
-REPORT_PAPERS = [
+REPORT_SIDECARS = [
     "results/jobs.provenance.json",
     "results/report.provenance.json",
 ]
 # Files with the provenance of each job, the output itself or its sidecar, except for the last jobs: the list of jobs,
 # the page, and the crate.
-JOB_PAPERS = [
-    *DATA_PAPERS,
-    *MODEL_PAPERS,
+JOB_SIDECARS = [
+    *DATA_SIDECARS,
+    *MODEL_SIDECARS,
     *VERIFIED,
     MACHINE,
     WARM_UP,
     *RECORDS,
-    *OUTPUT_PAPERS,
+    *OUTPUT_SIDECARS,
     *SCORES,
     *LIKELIHOODS,
     *VERIFY_COSTS,
-    FLOORS_PAPER,
-    *TABLE_PAPERS,
-    *FIGURE_PAPERS,
-    *FOUND_PAPERS,
+    FLOORS_SIDECAR,
+    *TABLE_SIDECARS,
+    *FIGURE_SIDECARS,
+    *EVIDENCE_SIDECARS,
 ]
 JOB_LIST = "results/lists/jobs.txt"
 
@@ -43,7 +43,7 @@ rule record_study:
         code=PLAN.code("record_study"),
     output:
         json=STUDY,
-        paper="results/study.provenance.json",
+        sidecar="results/study.provenance.json",
     log:
         "results/logs/study.log",
     conda:
@@ -65,7 +65,7 @@ rule collect_values:
     output:
         json=VALUES,
         tex="results/values.tex",
-        paper="results/values.provenance.json",
+        sidecar="results/values.provenance.json",
     log:
         "results/logs/values.log",
     conda:
@@ -85,7 +85,7 @@ rule collect_trails:
         code=PLAN.code("collect_trails"),
     output:
         json=TRAILS,
-        paper="results/trails.provenance.json",
+        sidecar="results/trails.provenance.json",
     log:
         "results/logs/trails.log",
     conda:
@@ -102,7 +102,7 @@ rule judge_claims:
         code=PLAN.code("judge_claims", modules=map(TABLES.module, TABLES)),
     output:
         json=CLAIMS,
-        paper="results/claims.provenance.json",
+        sidecar="results/claims.provenance.json",
     log:
         "results/logs/claims.log",
     conda:
@@ -122,7 +122,7 @@ rule judge_ideas:
         code=PLAN.code("judge_ideas", modules=[TABLES.module("ideas")]),
     output:
         json=VERDICTS,
-        paper="results/verdicts.provenance.json",
+        sidecar="results/verdicts.provenance.json",
     log:
         "results/logs/verdicts.log",
     conda:
@@ -148,19 +148,19 @@ rule list_jobs:
         ENVIRONMENT
     threads: 1
     params:
-        paths=lambda w: JOB_PAPERS,
+        paths=lambda w: JOB_SIDECARS,
     shell:
         "printf '%s\\n' {params.paths:q} 2> {log:q} > {output:q}"
 
 
 rule collect_jobs:
     input:
-        JOB_PAPERS,
+        JOB_SIDECARS,
         listed=JOB_LIST,
         code=PLAN.code("collect_jobs"),
     output:
         json=JOBS,
-        paper="results/jobs.provenance.json",
+        sidecar="results/jobs.provenance.json",
     log:
         "results/logs/jobs.log",
     conda:
@@ -191,7 +191,7 @@ rule render_report:
             category="Paper",
             labels={"paper": "The report", "form": "HTML"},
         ),
-        paper="results/report.provenance.json",
+        sidecar="results/report.provenance.json",
     log:
         "results/logs/report.log",
     conda:

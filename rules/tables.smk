@@ -2,9 +2,9 @@
 TABLE_FILES = [
     f"results/tables/{name}.{kind}" for name in TABLES for kind in ("csv", "parquet")
 ]
-TABLE_PAPERS = [f"results/tables/{name}.provenance.json" for name in TABLES]
+TABLE_SIDECARS = [f"results/tables/{name}.provenance.json" for name in TABLES]
 FLOORS = "results/floors.json"
-FLOORS_PAPER = "results/floors.provenance.json"
+FLOORS_SIDECAR = "results/floors.provenance.json"
 MEASURED = {
     "records": RECORDS,
     "scores": SCORES,
@@ -21,7 +21,7 @@ rule record_floors:
         code=PLAN.code("record_study"),
     output:
         json=FLOORS,
-        paper=FLOORS_PAPER,
+        sidecar=FLOORS_SIDECAR,
     log:
         "results/logs/floors.log",
     conda:
@@ -64,7 +64,7 @@ rule tabulate:
             labels=table_label,
         ),
         parquet="results/tables/{table}.parquet",
-        paper="results/tables/{table}.provenance.json",
+        sidecar="results/tables/{table}.provenance.json",
     log:
         "results/logs/tables/{table}.log",
     conda:

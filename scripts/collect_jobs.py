@@ -18,9 +18,9 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="results/jobs.json")
     options = parser.parse_args()
     with job() as this:
-        papers = read_lines(options.papers_from)
-        this.read(*papers)
-        jobs = describe_jobs(read_blocks(papers))
+        sidecars = read_lines(options.papers_from)
+        this.read(*sidecars)
+        jobs = describe_jobs(read_blocks(sidecars))
         write_json(options.out, jobs)
         this.sign(options.out)
         print(f"{options.out}: {len(jobs['jobs'])} jobs of {len(jobs['stages'])} rules")

@@ -32,8 +32,8 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="the folder of results")
     options = parser.parse_args()
     with job() as this:
-        papers = read_lines(options.papers_from)
-        this.read(*papers, *options.workflow, options.study)
+        sidecars = read_lines(options.papers_from)
+        this.read(*sidecars, *options.workflow, options.study)
         copies = copy_workflow(options.workflow, options.out / WORKFLOW)
         title = read_json(options.study)["title"]
         about = {
@@ -44,10 +44,10 @@ def main() -> None:
             "agent": options.agent,
             "engine": options.engine,
         }
-        crate = describe(read_blocks(papers), options.out, options.workflow, about)
+        crate = describe(read_blocks(sidecars), options.out, options.workflow, about)
         write_json(options.out / NAME, crate)
         this.sign(options.out / NAME, *copies)
-        print(f"{options.out / NAME}: {len(crate['@graph'])} entities, {len(papers)} jobs")
+        print(f"{options.out / NAME}: {len(crate['@graph'])} entities, {len(sidecars)} jobs")
 
 
 def copy_workflow(files: list[str], folder: Path) -> list[Path]:

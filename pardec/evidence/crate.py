@@ -1,7 +1,7 @@
-"""A finished run as a Workflow Run RO-Crate, Provenance Run profile: each job an action with what it used and made.
+"""Describe a finished run as a Workflow Run RO-Crate (Provenance Run profile): each job is an action with its files.
 
-The crate's root is the folder of results. The workflow lies outside of it, so its files are copied to `workflow/`
-below the root; the Snakefile there is the main entity, the scripts are its tools, the rules its steps.
+The crate's root is the folder of results. The workflow is outside of it, so its files are copied to `workflow/` below
+the root; the Snakefile there is the main entity, the scripts are its tools, the rules its steps.
 Profile: https://w3id.org/ro/wfrun/provenance/0.5, on RO-Crate 1.1.
 """
 
@@ -25,7 +25,7 @@ model = lazy("rocrate.model")
 NAME = "ro-crate-metadata.json"
 VERSION = "1.1"
 WORKFLOW = "workflow"
-"""Folder of the crate that holds the workflow's own files."""
+"""Folder of the workflow's files in the crate."""
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
     "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
@@ -38,7 +38,7 @@ LICENSES = "https://spdx.org/licenses"
 ENGINE = "https://snakemake.github.io/"
 COMPLETED = "http://schema.org/CompletedActionStatus"
 MANY = 20
-"""An action that used more files than this names one collection of them: many actions share the same hundreds."""
+"""Most files that an action lists itself; beyond that it names a collection, which actions share."""
 FORMATS = {
     ".json": "application/json",
     ".jsonl": "application/jsonl",
@@ -53,15 +53,17 @@ FORMATS = {
     ".safetensors": "application/octet-stream",
 }
 ENTRY = ("report.html", "values.json")
-"""What the workflow is run for: its formal outputs."""
+"""Formal outputs of the workflow."""
 
 Block = dict[str, Any]
 
 
 def copy_name(path: str) -> str:
-    """Where a file of the workflow lies below `workflow/`: its own path, in letters, digits, dots, dashes and
-    underscores; its name alone where the path leads outside. A name that is not the path itself carries a part of the
-    path's hash, so that no two files share one."""
+    """Returns the path of a workflow's file below `workflow/`.
+
+    It is the file's path in letters, digits, dots, dashes and underscores; only its name if the path leads outside. If
+    it differs from the path, it contains a part of the path's hash, so that it is unique.
+    """
     pure = PurePosixPath(path)
     outside = pure.is_absolute() or ".." in pure.parts
     plain = re.sub(r"[^A-Za-z0-9._/-]", "_", pure.name if outside else pure.as_posix())
@@ -73,10 +75,10 @@ def copy_name(path: str) -> str:
 
 
 def read_blocks(papers: Iterable[str | Path]) -> list[Block]:
-    """The provenance of every job, in order of their ends.
+    """Returns the provenance of every job, in order of their ends.
 
-    papers: files that are a provenance block, or hold one under `provenance`. Outputs are completed: a block inside
-    its own file cannot hold that file's hash, and one beside its files is itself a file of the run.
+    papers: sidecars, and files with a block under `provenance`. Outputs are completed: a block inside its own file
+    lacks that file's hash, and a sidecar is itself a file of the run.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -92,11 +94,10 @@ def read_blocks(papers: Iterable[str | Path]) -> list[Block]:
 
 
 def describe_jobs(blocks: Sequence[Block]) -> dict[str, Any]:
-    """Jobs in order of their ends, and stages in order of the flow of data.
+    """Returns jobs in order of their ends, and stages in order of the flow of data.
 
-    Returns:
-        {"jobs": [{rule, paper, outputs: paths, start, end}],
-        "stages": [{rule, script, after: names of the stages whose outputs it read}]}.
+    The form is {"jobs": [{rule, paper: file with its provenance, outputs: paths, start, end}],
+    "stages": [{rule, script, after: names of the stages whose outputs it read}]}.
     """
     makers = {entry["path"]: block["rule"] for block in blocks for entry in block["outputs"]}
     scripts = {block["rule"]: block["command"].split()[1] for block in blocks}
@@ -117,7 +118,7 @@ def describe_jobs(blocks: Sequence[Block]) -> dict[str, Any]:
 
 
 def in_order(after: Mapping[str, Iterable[str]]) -> list[str]:
-    """Names so that each follows those it is `after`; where rules feed each other in a circle, one link is cut."""
+    """Returns names so that each follows those it is `after`; a circle is cut at one link."""
     graph = {name: sorted(before) for name, before in after.items()}
     while True:
         try:
@@ -133,10 +134,10 @@ def describe(
     workflow: Sequence[str],
     about: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The crate's JSON-LD.
+    """Returns the crate's JSON-LD.
 
-    blocks: see `read_blocks`. root: the folder of results, relative to where the blocks' paths start. workflow: the
-    workflow's files, its main file first, configuration (`.yaml`) among them; copies lie at `workflow/<copy_name>`.
+    blocks: see `read_blocks`. root: the folder of results, relative to the base of the blocks' paths. workflow: the
+    workflow's files, its main file first, with configuration (`.yaml`); copies are at `workflow/<copy_name>`.
     about: `name`, `description`, `license` (an SPDX name), `agent` (who ran it), `engine` (Snakemake's version).
     """
     return _Crate(blocks, Path(root), workflow, about).build()
@@ -186,7 +187,7 @@ class _Crate:
         crate.metadata["conformsTo"] = [{"@id": uri} for uri in (crate.metadata.profile, *workflow_crate)]
 
     def _main(self) -> Any:
-        """The Snakefile, with the formal parameters of the whole workflow."""
+        """Add the Snakefile, with the formal parameters of the whole workflow."""
         language = rocrate.get_lang(self.crate, "snakemake", version=self.about["engine"])
         self.crate.add(language)
         main = self._file(self.workflow[0], "SoftwareSourceCode", "ComputationalWorkflow", "HowTo")
@@ -227,7 +228,7 @@ class _Crate:
         )
 
     def _execution(self, main: Any, configs: list[Any]) -> Any:
-        """The run of the whole workflow."""
+        """Add the run of the whole workflow."""
         outputs = [path for path in map(self._path_of, ENTRY) if path in self.known]
         for config in configs:
             config["exampleOfWork"] = {"@id": "#parameter/study"}
@@ -247,7 +248,7 @@ class _Crate:
         )
 
     def _steps(self, main: Any, actions: list[Any], execution: Any) -> None:
-        """One step a rule, one control action a step, and the engine's action over all of them."""
+        """Add one step per rule, one control action per step, and the engine's action over all of them."""
         rules: dict[str, list[int]] = {}
         for number, block in enumerate(self.blocks):
             rules.setdefault(block["rule"], []).append(number)
@@ -285,7 +286,7 @@ class _Crate:
         )
 
     def _action(self, block: Block, configs: list[Any]) -> Any:
-        """One job. Where it read no file, its object is the study that gave it its arguments."""
+        """Add one job. If it read no file, its object is the study, the source of its arguments."""
         script = block["command"].split()[1]
         tool = self._file(script, "SoftwareSourceCode")
         tool["name"], tool["version"] = script, self._commit()
@@ -315,7 +316,7 @@ class _Crate:
         )
 
     def _environment(self, block: Block) -> list[Any]:
-        """What it ran in and on, as name and value; jobs that agree share them."""
+        """Add the job's environment and machine, as name and value; equal entries are shared."""
         machine, git = block["machine"] or {}, block["git"] or {}
         software = ("python", "torch", "driver", "packages_sha256")
         hardware = ("cpu", "cores", "memory_gb", "governor", "container", "gpu")
@@ -354,7 +355,7 @@ class _Crate:
         return (self.root / name).as_posix()
 
     def _file(self, path: str, *types: str) -> Any:
-        """The data entity of a file by its path in a block; a file outside of the crate is told of, not held."""
+        """Returns the data entity of a file by its path in a block; files outside of the crate are described only."""
         inside = self.copies.get(path)
         if inside is None and Path(path).is_relative_to(self.root):
             inside = Path(path).relative_to(self.root).as_posix()
@@ -380,18 +381,18 @@ class _Crate:
         return self._add((model.DataEntity if inside else model.ContextEntity)(self.crate, ident, facts))
 
     def _thing(self, ident: str, kind: str, **facts: Any) -> Any:
-        """A contextual entity, once by its id."""
+        """Returns a contextual entity, created once per id."""
         entity = self.added.get(ident)
         return entity or self._add(model.ContextEntity(self.crate, ident, {"@type": kind, **facts}))
 
     def _add(self, entity: Any) -> Any:
-        # The library's own look-up by id goes through every entity.
+        # The library's look-up by id searches all entities.
         self.added[entity.id] = entity
         return self.crate.add(entity)
 
 
 def _unwrapped(document: dict[str, Any]) -> dict[str, Any]:
-    """The same without lists of one, which RO-Crate advises against."""
+    """Returns the entity without lists of one entry, which RO-Crate advises against."""
 
     def plain(value: Any) -> Any:
         return value[0] if isinstance(value, list) and len(value) == 1 else value
@@ -401,7 +402,7 @@ def _unwrapped(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> str:
-    """A fact as one line: a GPU by its name."""
+    """Returns a fact as one line; a GPU by its name."""
     if isinstance(value, Mapping):
         return str(value.get("name", value))
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

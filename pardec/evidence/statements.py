@@ -1,7 +1,7 @@
-"""Statements about rows of tables, with three outcomes: shown (True), shown to be otherwise (False), open (None).
+"""Evaluate statements about rows of tables: shown (True), refuted (False), or open (None).
 
-A statement is an expression such as `0.75 <= fit.exponent <= 1.25`. A number with an interval lies below another where
-their intervals do not meet; where they meet, the comparison is open. `and`, `or` and `not` follow Kleene's logic
+A statement is an expression such as `0.75 <= fit.exponent <= 1.25`. A number with an interval is below another if their
+intervals do not overlap; if they do, the comparison is open. `and`, `or` and `not` follow Kleene's logic
 (Introduction to Metamathematics, 1952, section 64); arithmetic is interval arithmetic (Moore 1966).
 """
 
@@ -60,7 +60,7 @@ class Row(Mapping):
 
 
 class Rows(list):
-    """Rows of one selection; a column read from it is that of its first row, None where it has none."""
+    """Rows of one selection; a column of it is that of its first row, None without rows."""
 
     def __getattr__(self, column: str) -> Any:
         if column.startswith("__"):
@@ -69,7 +69,7 @@ class Rows(list):
 
 
 class StatementError(ValueError):
-    """What is wrong with an expression, in words."""
+    """A mistake in an expression, in words."""
 
 
 @cache
@@ -117,9 +117,9 @@ def _names(node: ast.AST, inside: frozenset[str]) -> Iterator[tuple[str, str, fr
 
 
 class Reader:
-    """Evaluates expressions over selections and notes in `used` the ids of all numbers that it read.
+    """Evaluates expressions over selections, and records in `used` the ids of all numbers read.
 
-    scope: selections and other names. A bare name that is none of them is a column of the row at hand.
+    scope: selections and other names. A bare name outside of it is a column of the current row.
     """
 
     def __init__(self, scope: Mapping[str, Any]):
@@ -167,7 +167,7 @@ class Reader:
         return value
 
     def _both(self, node: ast.BoolOp, row: Row | None) -> Truth:
-        """Kleene's `and` and `or`; stops at the side that decides."""
+        """Returns Kleene's `and` and `or`; evaluation stops at the side that decides."""
         decides = isinstance(node.op, ast.Or)
         outcome: Truth = not decides
         for side in node.values:
@@ -197,7 +197,7 @@ class Reader:
 
 
 def number(value: Any) -> Number:
-    """A number from what an expression yields; an unknown one from anything else."""
+    """Returns an expression's result as a number; an unknown number for other types."""
     if isinstance(value, Number):
         return value
     return exact(value if isinstance(value, int | float) else None)
@@ -208,7 +208,7 @@ def truth(value: Any) -> Truth:
 
 
 def compare(op: type[ast.cmpop], left: Any, right: Any) -> Truth:
-    """Two numbers by their intervals, or two names; open where either is unknown (`is null` asks for just that)."""
+    """Returns the comparison of two numbers by their intervals, or of two names; open if either is unknown."""
     if op in (ast.Is, ast.IsNot):
         return (_known(left) is _known(right)) is (op is ast.Is)
     if op in (ast.In, ast.NotIn):
@@ -243,7 +243,7 @@ def _below(op: type[ast.cmpop], a: Number, b: Number) -> Truth:
 
 
 def arithmetic(op: type[ast.operator], a: Number, b: Number) -> Number:
-    """Interval arithmetic; unknown where either is, or where a divisor may be zero."""
+    """Returns the result of interval arithmetic; unknown if either side is, or if a divisor may be zero."""
     combine: Callable[[float, float], float] = OPERATORS[op]
     if a.value is None or b.value is None or (op is ast.Div and b.value == 0):
         return exact(None)
@@ -272,20 +272,20 @@ def _total(values: list[Any]) -> Number:
 
 
 def _without(settings: str | None, *varying: str) -> str:
-    """A decoder's settings without those that vary, in one spelling."""
+    """Returns a decoder's settings without those that vary, in a canonical form."""
     kept = {key: value for key, value in json.loads(settings or "{}").items() if key not in varying}
     return json.dumps(kept, sort_keys=True)
 
 
 def _series(cell: str | None, against: str) -> str | None:
-    """The series that table `scaling` counts a cell to."""
+    """Returns a cell's series in table `scaling`."""
     from pardec.evidence.tables.scaling import series_name
 
     return series_name(cell, against) if cell else None
 
 
 def _first(*values: Any) -> Any:
-    """The first number that has an interval; else the last one."""
+    """Returns the first number with an interval, else the last number."""
     return next((value for value in values if not number(value).open), values[-1])
 
 
@@ -304,7 +304,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "max": _most,
     "begins": lambda text, start: None if text is None else str(text).startswith(start),
 }
-"""What a statement may call: known(x), point(x) and abs(x) without the interval, first(x, y) with an interval,
+"""Functions in statements: known(x), point(x) and abs(x) without the interval, first(x, y) with an interval,
 without(settings, name) and series(cell, axis) as names, max(x, y), begins(name, start)."""
 OVER_ROWS: dict[str, Callable[[list[Any]], Any]] = {
     "every": every,

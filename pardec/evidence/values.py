@@ -95,8 +95,8 @@ def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
 
 def _command(path: Path) -> str:
     """Returns the command in the table's sidecar; without a sidecar, the Snakemake call that makes the file."""
-    paper = path.with_suffix(".provenance.json")
-    command = read_json(paper).get("command") if paper.is_file() else None
+    sidecar = path.with_suffix(".provenance.json")
+    command = read_json(sidecar).get("command") if sidecar.is_file() else None
     return command or f"snakemake --cores 1 {path}"
 
 

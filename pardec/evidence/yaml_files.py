@@ -1,4 +1,4 @@
-"""YAML files of the user's that hold more than settings: read, checked, and of a mistake file, line and key named."""
+"""Read and check YAML files of claims and ideas; messages name file, line and key of a mistake."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_yaml(path: Path, kind: type[Model]) -> Model:
-    """What a file holds.
+    """Returns the content of a file.
 
     Raises:
-        UserError: it is missing, no YAML, or not of this kind; the message names the line and key of each mistake.
+        UserError: the file is missing, not YAML, or not of this kind; names line and key of each mistake.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
@@ -38,7 +38,7 @@ def read_yaml(path: Path, kind: type[Model]) -> Model:
 
 
 def fault(path: Path, keys: list[str], what: str) -> UserError:
-    """A mistake at `keys` of a file that is YAML."""
+    """Returns the error for a mistake at `keys` of a YAML file."""
     line = 1
     node = yaml.compose(path.read_text(encoding="utf-8"), Loader=LOADER)
     for key in keys:

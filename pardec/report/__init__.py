@@ -1,1 +1,1 @@
-"""The paper: figures, tables, prose. It reads tables and values, and never a record."""
+"""The report: figures, tables, text. It reads tables and values, never records."""

@@ -1,1 +1,1 @@
-"""The figures of the paper: one file each, one line in the registry."""
+"""The figures of the report: one file each, one line in the registry."""
