@@ -257,9 +257,11 @@ def test_a_quiet_machine_does_not_make_the_claim_harder_to_meet():
         assert [pick.value for pick in found if pick.id == "finding/warmup/settled"] == expected
 
 
-def test_nothing_settles_without_a_noise_floor():
-    lines = [row("warmup", cell=f"c{cell}", **{"pass": 1}, relative=1.0) for cell in range(8)]
-    assert "finding/warmup/settled" not in {pick.id for pick in warmup({"warmup": lines, "noise": []})}
+@pytest.mark.parametrize(("relative", "settled"), [(1.02, [0]), (1.05, [])])
+def test_without_a_noise_floor_three_percent_settle(relative, settled):
+    lines = [row("warmup", cell=f"c{cell}", **{"pass": 1}, relative=relative) for cell in range(8)]
+    found = warmup({"warmup": lines, "noise": []})
+    assert [pick.value for pick in found if pick.id == "finding/warmup/settled"] == settled
 
 
 @pytest.mark.parametrize(

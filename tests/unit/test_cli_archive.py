@@ -70,7 +70,9 @@ def test_verify_and_compare_read_it(results, packed):
 def test_a_file_changed_inside_is_named(packed, tmp_path):
     name = "results/figures/pareto.provenance.json"  # nothing else tells this file's hash
     manifest, files = read(packed)
-    files[name] = files[name].replace(b"00:00:05", b"00:00:06")
+    changed = files[name].replace(b'"end": "20', b'"end": "19')
+    assert changed != files[name]
+    files[name] = changed
     out = write(tmp_path, manifest, files.items())
     done = CliRunner().invoke(app, ["verify", str(out)])
     assert done.exit_code == 1 and f"First: {name}" in done.stdout

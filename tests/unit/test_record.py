@@ -6,16 +6,14 @@ import pytest
 
 from pardec.common.errors import UserError
 from pardec.evidence.record import Record, check, record
+from pardec.measure.job import ArmJob, CellJob
 from tests import factories
 
-ARGS = {
-    "cell": "steps/grid/mdm/new~32", "experiment": "steps", "workload": "grid", "data": "results/data/grid",
-    "model": "results/models/mdm", "arm": "mdm", "decoder": "masked_diffusion", "settings": {"steps": 4},
-    "companions": {}, "quality": None, "reference_model": "results/models/ar", "reference_arm": "ar",
-    "reference_decoder": "autoregressive", "reference_settings": {}, "reference_companions": {},
-    "reference_quality": None, "engine": "eager", "precision": "float32", "threads": 1, "batch": 1,
-    "prompt_tokens": None, "new_tokens": 32, "out": "timing.json",
-}  # fmt: skip
+JOB = CellJob(
+    id="steps/grid/mdm/new~32", experiment="steps", workload="grid", data="results/data/grid",
+    model="results/models/mdm", arm="mdm", decoder="masked_diffusion", settings={"steps": 4}, batch=1, new_tokens=32,
+    reference=ArmJob(model="results/models/ar", arm="ar", decoder="autoregressive"), seed=0,
+)  # fmt: skip
 
 
 def written(**changed):
@@ -25,7 +23,7 @@ def written(**changed):
         key: made[key] for key in ("status", "samples", "outputs", "warmup_ms", "stop", "memory", "work")
     }
     facts |= {"device": {"name": "cpu"}, "reference_samples": made["reference"]["samples"], "reason": None}
-    return json.loads(json.dumps(record(ARGS, facts, "fresh", made["provenance"]))) | changed
+    return json.loads(json.dumps(record(JOB, facts, "fresh") | {"provenance": made["provenance"]})) | changed
 
 
 def test_what_the_job_writes_is_what_tables_read():

@@ -23,20 +23,3 @@ def test_a_draft_is_cut_where_belief_ends():
     draft._probabilities = draft.logits.exp()
     for threshold, size in ((0.0, 4), (0.3, 4), (0.35, 3), (0.5, 2), (0.95, 1)):
         assert kind(kind.Settings(threshold=threshold)).keep(draft, ()) == size
-
-
-def test_the_idea_of_the_readme_works_and_can_be_switched_off(monkeypatch):
-    import re
-    import sys
-    import types
-    from pathlib import Path
-
-    text = (Path(__file__).parents[2] / "README.md").read_text()
-    code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "class Half" in block)
-    module = types.ModuleType("pardec.decoding.speculative.half")
-    exec(code, module.__dict__)
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    draft = Draft(torch.arange(6)[None])
-    half, off = (module.Half(module.HalfSettings(share=share)) for share in (0.5, 1.0))
-    assert [half.keep(draft.cut(size), ()) for size in (6, 2, 1, 0)] == [3, 1, 1, 0]
-    assert all(off.keep(draft.cut(size), ()) == size for size in range(7))

@@ -15,7 +15,7 @@ from pardec.evidence.statements import Number, Reader, Row, Rows, StatementError
 
 def row(**columns):
     """A row whose column `x` has the interval `x_low` to `x_high`."""
-    return Row("t", {"key": "k", **columns}, {"x": ("x_low", "x_high")})
+    return Row("quality", {"key": "k", **columns}, {"x": ("x_low", "x_high")})
 
 
 def between(low, high):
@@ -71,7 +71,7 @@ def test_arithmetic_holds_what_it_is_of(a, b, at, to, sign):
 def test_what_was_compared_is_noted():
     reader = Reader({"one": Rows([between(1, 2)])})
     reader.holds("one.x > 0")
-    assert list(reader.used) == ["t/k/x"]
+    assert list(reader.used) == ["quality/k/x"]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_an_idea_without_an_arm_is_refused(tmp_path):
 
 def test_a_sentence_types_no_number():
     scope = {"row": Rows([between(1, 2)])}
-    assert sentence("here", "{{ row.x }} times", scope)[0] == {"value": "t/k/x", "interval": True}
+    assert sentence("here", "{{ row.x }} times", scope)[0] == {"value": "quality/k/x", "interval": True}
     with pytest.raises(UserError, match="types a number"):
         sentence("here", "{{ row.x }} of 10", scope)
     with pytest.raises(UserError, match="cannot be filled in"):
