@@ -1,8 +1,7 @@
-"""What a figure is, and how it becomes the same bytes every time.
+"""Describe figures and write them; equal tables give equal bytes.
 
-Marks carry the id of the value they draw as their `gid`, so that an SVG can link each mark to its number; the
-list of
-those ids stands in the file's metadata.
+Marks have the id of their value as `gid`, so that an SVG can link each mark to its number; the file's metadata lists
+these ids.
 """
 
 from __future__ import annotations
@@ -25,11 +24,10 @@ matplotlib = lazy("matplotlib")
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure's description; light, so that a workflow may read it while it plans.
+    """A figure's description; it imports little, since the workflow reads it while planning.
 
-    tables: names of the tables it reads. optional: tables it uses when there. caption: template under
-    `report/captions`.
-    alt: what a reader who cannot see it is told.
+    tables: names of the tables it reads. optional: tables it uses if present. caption: template under
+    `report/captions`. alt: text for screen readers.
     """
 
     name: str
@@ -45,17 +43,17 @@ class Figure:
 
 
 def drawn(canvas: Canvas) -> list[str]:
-    """Ids of the values that `canvas` draws, sorted, each once."""
+    """Returns ids of the values that `canvas` draws, sorted, each once."""
     return sorted({a.get_gid() for a in canvas.findobj() if a.get_gid() and "/" in a.get_gid()})
 
 
 def speaker(tables: Tables) -> Callable[[str], str | None]:
-    """What says the id of a value in `tables` in words: the row, the number, its interval; None where no row has it."""
+    """Returns a function from a value's id to words: row, number, interval; None if no row in `tables` has it."""
     rows = {name: {row["key"]: row for row in table} for name, table in tables.items()}
 
     def words(ident: str) -> str | None:
         key, _, column = ident.partition("/")[2].rpartition("/")
-        # A view's marks have the ids of the table that it is a view of.
+        # Marks of a view have the ids of the table it shows.
         near = (table[key] for table in rows.values() if key in table and column in table[key])
         row = next((row for row in near if row.id(column) == ident), None)
         return None if row is None else spoken(row, key, column)
@@ -64,7 +62,7 @@ def speaker(tables: Tables) -> Callable[[str], str | None]:
 
 
 def spoken(row: Row, key: str, column: str) -> str:
-    """One measurement in words: latency, grid, ar: 3.21 ms [3.1, 3.4]."""
+    """Returns one measurement in words: latency, grid, ar: 3.21 ms [3.1, 3.4]."""
     measured = measure(row, column)
     ends = f" [{figures(measured.low)}, {figures(measured.high)}]" if any(measured.spread) else ""
     unit = row.unit_of(column)
@@ -78,7 +76,7 @@ def save(figure: Figure, tables: Tables, svg: str | Path, png: str | Path) -> No
     from pardec.report.figures.style import RC
 
     with matplotlib.rc_context():
-        # A user's matplotlibrc would make other bytes.
+        # A user's matplotlibrc would change the bytes.
         matplotlib.rcdefaults()
         matplotlib.rcParams.update({**RC, "svg.hashsalt": figure.name})
         canvas = figure.draw(tables)

@@ -1,4 +1,4 @@
-"""Which figures a study has data for. Light: a workflow asks it while it plans."""
+"""Choose the figures that a study has data for. Imports little, since the workflow calls it while planning."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ OF_KIND = {
 
 
 def figures_for(cells: Iterable[Any]) -> list[str]:
-    """Names of the figures that a study with these cells has data for, in the order of the page.
+    """Returns names of the figures that a study with these cells has data for, in the order of the page.
 
-    cells: `study.cells.Cell`s, of which the kind of experiment, arm, settings and reference count.
+    cells: `study.cells.Cell`s; their kind of experiment, arm, settings and reference count.
     """
     steps: dict[tuple[str, str, str], set[Any]] = defaultdict(set)
     kinds: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Where a cycle's time goes."""
+"""Figure: shares of a cycle's time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PARTS = (
 
 
 def draw(tables: Tables) -> Any:
-    """One panel a workload, a bar an arm: mean time of a cycle, divided."""
+    """Draw one panel per workload, one bar per arm: mean time of a cycle by phase."""
     from matplotlib.patches import Patch
 
     ideas = need(tables, "ideas")

@@ -1,4 +1,4 @@
-"""How much faster each drafting arm is: than sequential decoding, and than the plain draft."""
+"""Figure: speedup of each drafting arm over sequential decoding and over the plain draft."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ SIDES = (("ratio_ar", "throughput over sequential decoding"), ("ratio", "through
 
 
 def draw(tables: Tables) -> Any:
-    """A panel a side, a row an arm that was held against it: all workloads with their interval as a square, each
-    workload alone behind it."""
+    """Draw one panel per reference, one row per arm: a square with interval over all workloads, single ones behind."""
     from matplotlib.figure import Figure as Canvas
 
     draft, ideas = need(tables, "draft"), need(tables, "ideas")

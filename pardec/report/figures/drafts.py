@@ -1,4 +1,4 @@
-"""What the drafting figures share: which arms they show, in which order, and how workloads look."""
+"""Shared by the drafting figures: their arms, the order of arms, and looks of workloads."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pardec.report.rows import ordered, text
 
 ALL = "all workloads"
 BASELINE = "draft"
-"""The plain draft, which all ideas are held against."""
+"""The plain draft, the reference of all ideas."""
 LOOKS = (
     {"color": "#0072B2", "marker": "s", "line": "-"},
     {"color": "#D55E00", "marker": "o", "line": "--"},
@@ -21,7 +21,7 @@ LOOKS = (
 
 
 def controls(ideas: Any) -> set[str]:
-    """Arms that only prove a mechanism: they are the baseline under another name."""
+    """Returns arms that only test a mechanism: they equal the baseline under another name."""
     return {text(row, "control_arm") for row in ideas} - {""}
 
 
@@ -35,7 +35,7 @@ def looks(names: list[str]) -> dict[str, dict[str, str]]:
 
 
 def arms_in_order(ideas: Any, rows: list[Any]) -> list[str]:
-    """Arms of `rows`: the plain draft first, then those of no idea, then by the idea's number; no controls."""
+    """Returns arms of `rows` without controls: the plain draft, then arms without an idea, then by idea's number."""
     numbers = {}
     for place, row in enumerate(ideas):
         numbers.setdefault(text(row, "arm"), place)

@@ -1,4 +1,4 @@
-"""Where the time of a flood goes."""
+"""Figure: shares of a flood's time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PHASES = {
 
 
 def draw(tables: Tables) -> Any:
-    """One bar a cell, its phases side by side from left to right."""
+    """Draw one bar per cell, its phases from left to right."""
     from matplotlib.patches import Patch
 
     rows = [r for r in need(tables, "flood") if _shown(r)]

@@ -1,4 +1,4 @@
-"""Latency of a flood against the roots of its plan, by order and candidates."""
+"""Figure: latency of a flood over the roots of its plan, by order and candidates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 def draw(tables: Tables) -> Any:
-    """One line a series of at least two sizes; both axes logarithmic, so that proportional growth is a diagonal."""
+    """Draw one line per series of at least two sizes; on logarithmic axes, proportional growth is a diagonal."""
     shown = series(need(tables, "flood"))
     rows = [row for line in shown.values() for row in line]
     canvas, (axes, *_) = style.panels(1 if rows else 0, height=3.2)
@@ -40,7 +40,7 @@ def draw(tables: Tables) -> Any:
 
 
 def series(rows: list[Any]) -> dict[str, list[Any]]:
-    """Cells of each series by size, series in the order of `KINDS`; a size timed twice is drawn once."""
+    """Returns cells of each series by size, series in the order of `KINDS`; a size timed twice counts once."""
     lines: dict[str, dict[float, Any]] = {}
     for row in rows:
         if text(row, "series") and number(row, "latency_ms") > 0:

@@ -1,4 +1,4 @@
-"""Characters written a second over candidates and expansions in a pass."""
+"""Figure: characters written per second over candidates and expansions per pass."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """A square a setting with its rate; the largest column is a whole level in one pass."""
+    """Draw one square per setting with its rate; the largest column is a whole level in one pass."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
@@ -43,8 +43,7 @@ def draw(tables: Tables) -> Any:
 
 
 def surface(rows: list[Any]) -> list[Any]:
-    """Finished cells of given plans in parallel order at the largest size at which passes were limited, each setting
-    once."""
+    """Returns finished parallel cells with given plans at the largest size with limited passes, one per setting."""
     rows = [
         row
         for row in rows

@@ -1,4 +1,4 @@
-"""Which cells of the `grid` experiment its figures draw, how they are called and how they look."""
+"""Shared by figures of the `grid` experiment: their cells, names and looks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ style = lazy("pardec.report.figures.style")
 class Line:
     """One decoder with its settings over the sizes: words for a key, a look, rows in order of size.
 
-    further: whether it is another arm of a decoder that has a line already, such as Jacobi of another model.
+    further: whether another arm of this decoder has a line already, such as Jacobi of another model.
     """
 
     words: str
@@ -25,8 +25,11 @@ class Line:
 
 
 def lines(rows: Any) -> list[Line]:
-    """The reference; diffusion at the fewest and the most steps that every size has; Jacobi decoding to its fixed
-    point, by arm; full passes. Decoders stopped early and other arms stand in the table."""
+    """Returns lines of the figures: a selection of the decoders in the table.
+
+    They are the reference; diffusion at the fewest and most steps that every size has; Jacobi decoding to its fixed
+    point, by arm; and full passes.
+    """
     rows = [row for row in rows if ok(row) and number(row, "batch") == 1]
     sizes = {number(row, "new_tokens") for row in rows}
     groups: dict[tuple[str, str, str], list[Any]] = {}
@@ -51,7 +54,7 @@ def lines(rows: Any) -> list[Line]:
 
 
 def _ends(name: tuple[str, str, str], groups: dict, sizes: set[float]) -> bool:
-    """Whether an arm's steps are the fewest or the most among those measured at every size."""
+    """Returns whether an arm's steps are the fewest or most among those measured at every size."""
     decoder, arm, _ = name
     everywhere = [
         other
@@ -70,12 +73,12 @@ def _order(name: tuple[str, str, str]) -> tuple:
 
 
 def hollow(row: Any) -> bool:
-    """Whether the row's tables are not right."""
+    """Returns whether the row's tables are not right."""
     return text(row, "right").lower() in ("false", "0")
 
 
 def key(canvas: Any, shown: list[Line], wrong: bool) -> None:
-    """The key above the panels; `wrong`: some mark is hollow."""
+    """Draw the key above the panels. wrong: whether some mark is hollow."""
     from matplotlib.lines import Line2D
 
     entries = [

@@ -1,4 +1,4 @@
-"""How time grows with the number of steps, against the autoregressive time."""
+"""Figure: time over the number of steps, with the autoregressive time."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def _latency_axis(axes: Any, rows: list[Any]) -> None:
 
 
 def over_steps(cells: Any, column: str, set_axis: Any) -> Any:
-    """One panel a task: `column` of each diffusion variant over its steps, the sequential arms as levels."""
+    """Draw one panel per task: `column` of each diffusion variant over its steps, sequential arms as levels."""
     shown = style.by_panel(cells)
     canvas, panels = style.panels(len(shown), height=2.5)
     for axes, (name, rows) in zip(panels, shown, strict=False):
-        # Quality is scored apart from timing: a cell that was too slow to time may still have one.
+        # Quality is scored separately from timing: a cell too slow to time may still have a quality.
         good = [r for r in rows if measure(r, column) and (ok(r) or column == "quality")]
         axes.set_title(name)
         curves = [r for r in good if is_parallel(r) and number(r, "steps") > 0]
@@ -81,8 +81,7 @@ def _explain(rows: list[Any], column: str) -> list[tuple[str, Any]]:
 
 
 def _levels(axes: Any, rows: list[Any], column: str, steps: list[float]) -> None:
-    """The autoregressive arm as a named band; for time, further sequential arms as plain levels (see the
-    key)."""
+    """Draw the autoregressive arm as a named band; for time, further sequential arms as plain levels."""
     for variant, (_, index) in variants(rows).items():
         look = style.look(variant[0], index)
         for row in (r for r in rows if variant_of(r) == variant):
@@ -126,7 +125,7 @@ def _line(axes: Any, rows: list[Any], column: str, index: int, words: str) -> No
 
 
 def _failed(axes: Any, rows: list[Any]) -> None:
-    """Cells that did not finish: a cross at the top of their column, with the status."""
+    """Draw cells that did not finish as a cross at the top of their column, with the status."""
     for row in rows:
         x = number(row, "steps")
         place = axes.get_xaxis_transform()

@@ -1,4 +1,4 @@
-"""Peak memory over length and batch, both families on one scale."""
+"""Figure: peak memory over length and batch, both families on one scale."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """One panel a decoder; a square a (length, batch) with its number; failed squares hatched, with their
-    status."""
+    """Draw one panel per decoder, one square with its number per (length, batch); failed cells are hatched."""
     from matplotlib import colormaps
     from matplotlib.colors import LogNorm
 
@@ -56,7 +55,7 @@ def draw(tables: Tables) -> Any:
 
 
 def length_column(rows: list[Any]) -> str:
-    """The column that varies: new tokens, else prompt tokens."""
+    """Returns the column that varies: new tokens, else prompt tokens."""
     new, prompt = ({row[name] for row in rows} - {None} for name in ("new_tokens", "prompt_tokens"))
     if len(new) < 2 <= len(prompt):
         return "prompt_tokens"

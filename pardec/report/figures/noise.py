@@ -1,4 +1,4 @@
-"""One arm under two names: how far apart two equal things measure."""
+"""Figure: ratios of arms measured against themselves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """A row a cell: its A/A ratio with interval around one; shaded: the largest half-width."""
+    """Draw one row per cell: its A/A ratio with interval around one; shaded: the largest half-width."""
     from matplotlib.figure import Figure as Canvas
 
     rows = need(tables, "noise")
@@ -47,7 +47,7 @@ def _ratio(row: Any) -> Any:
 
 
 def name_of(row: Any) -> str:
-    """What sets the row apart: task, decoder, steps, batch."""
+    """Returns the row's name: task, decoder, steps, batch."""
     steps = text(row, "steps")
     parts = [text(row, "task"), arm(row), f"{steps} steps" if steps else ""]
     if number(row, "batch") > 1:

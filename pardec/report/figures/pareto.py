@@ -1,4 +1,4 @@
-"""Latency against quality: which decoder, at how many steps, is worth its time."""
+"""Figure: latency against quality, by decoder and steps."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ from pardec.report.rows import (
 style = lazy("pardec.report.figures.style")
 
 ROOM, LABEL = 90.0, 10.0
-"""About how many points wide the marks of a panel spread, and a label of two digits is."""
+"""Approximate widths in points: of the marks in a panel, and of a label of two digits."""
 
 
 def draw(tables: Tables) -> Any:
-    """One panel a task: diffusion as a curve over its steps, autoregression as points, the Pareto front
-    behind."""
+    """Draw one panel per task: diffusion as a curve over steps, autoregression as points, the Pareto front behind."""
     cells = need(tables, "steps")
     shown = style.by_panel(cells)
     canvas, panels = style.panels(len(shown), height=2.75)
@@ -42,7 +41,7 @@ def draw(tables: Tables) -> Any:
 
 
 def _explain(rows: list[Any]) -> list[tuple[str, Any]]:
-    """The signs that a panel has no room to name."""
+    """Returns entries of the key, for signs that a panel has no room to name."""
     from matplotlib.lines import Line2D
 
     entries = []
@@ -106,8 +105,10 @@ def _curve(axes: Any, rows: list[Any], index: int, span: float) -> None:
 
 
 def _shifts(rows: list[Any], span: float) -> list[float]:
-    """Points by which labels give way sideways where marks stand too close for them. span: of the logarithm of all
-    latencies in the panel."""
+    """Returns sideways shifts of labels, in points, for marks too close to each other.
+
+    span: range of the logarithm of all latencies in the panel.
+    """
     places = [math.log(measure(row, "latency_ms").value) * ROOM / (span or 1.0) for row in rows]
     shifts = [0.0] * len(places)
     for place, (one, other) in enumerate(pairwise(places)):
@@ -120,7 +121,7 @@ def _shifts(rows: list[Any], span: float) -> list[float]:
 
 
 def _name(axes: Any, row: Any, curve: list[Any], lower: bool) -> None:
-    """Name the autoregressive point on the side where the curve is not."""
+    """Label the autoregressive point on the side away from the curve."""
     x, y = measure(row, "latency_ms").value, measure(row, "quality").value
     sign = -1 if lower else 1
     near = [measure(r, "quality").value for r in curve if 0.4 < measure(r, "latency_ms").value / x < 2.5]
@@ -130,7 +131,7 @@ def _name(axes: Any, row: Any, curve: list[Any], lower: bool) -> None:
 
 
 def front(points: list[tuple[float, float]], lower: bool) -> list[tuple[float, float]]:
-    """The points (latency, quality) that no other point beats on both, fastest first."""
+    """Returns the points (latency, quality) that no other point beats on both, fastest first."""
     best: list[tuple[float, float]] = []
     for x, y in sorted(points, key=lambda p: (p[0], p[1] if lower else -p[1])):
         if not best or (y < best[-1][1] if lower else y > best[-1][1]):

@@ -1,4 +1,4 @@
-"""Passes, time and correctness against the size of the table."""
+"""Figure: passes, time and correctness over the size of the table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PANELS = (
 
 
 def draw(tables: Tables) -> Any:
-    """Three panels over tokens on a logarithmic axis; passes and time are logarithmic too."""
+    """Draw three panels over tokens on a logarithmic axis; passes and time are logarithmic too."""
     shown = lines(need(tables, "grid"))
     rows = [row for line in shown for row in line.rows]
     canvas, panels = style.panels(3 if rows else 0, height=2.7)

@@ -1,4 +1,4 @@
-"""How quality grows with the number of steps, against the autoregressive quality."""
+"""Figure: quality over the number of steps, with the autoregressive quality."""
 
 from __future__ import annotations
 

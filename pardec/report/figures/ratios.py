@@ -1,4 +1,4 @@
-"""Paired speed ratios as dots with intervals: the fastest arms of every question; all arms where nothing is swept."""
+"""Figures: paired speed ratios as dots with intervals, of the fastest arms per question and of arms without a sweep."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pardec.report.rows import task as task_words
 style = lazy("pardec.report.figures.style")
 
 MOST = 12
-"""Rows that one panel shows; the rest are in the table."""
+"""Most rows in one panel; the others are in the table."""
 SWEPT = ("steps", "batch", "length", "memory", "grid", "flood", "draft", "noise")
-"""Kinds of experiments with figures of their own."""
+"""Kinds of experiments with separate figures."""
 LEFT = 2.6
-"""Inches that names of rows take."""
+"""Width of row names in inches."""
 
 
 def answered(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows with a result by experiment, those of one experiment from the slowest to the fastest."""
+    """Returns rows with a result by experiment, from the slowest to the fastest."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         if measure(row, "ratio"):
@@ -30,18 +30,20 @@ def answered(rows: list[Row]) -> dict[str, list[Row]]:
 
 
 def draw_answers(tables: Tables) -> Any:
-    """One panel a question, one row a comparison: the fastest arm at equal quality over its reference."""
+    """Draw one panel per question, one row per comparison: the fastest arm at equal quality over its reference."""
     return _dots("answers", answered(need(tables, "answers")), lambda row: not row["lossless"])
 
 
 def draw_ratios(tables: Tables) -> Any:
-    """One panel an experiment without a sweep, one row an arm."""
+    """Draw one panel per experiment without a sweep, one row per arm."""
     return _dots("cells", answered(compared(need(tables, "cells"))), lambda row: row["gate"] is not True)
 
 
 def compared(cells: list[Row]) -> list[Row]:
-    """Cells of experiments in which arms alone vary: of kinds without a figure of their own, or of a sweep over steps
-    that has one number of steps."""
+    """Returns cells of experiments in which only arms vary.
+
+    Their kind has no separate figure, or is a sweep over steps with a single number of steps.
+    """
     steps: dict[str, set[Any]] = {}
     for row in cells:
         if is_parallel(row):
@@ -94,7 +96,7 @@ def _reach(ratio: Measure) -> tuple[float, float]:
 
 
 def _name(row: Row, beside: list[Row]) -> str:
-    """What sets the row apart from those beside it: workload, arm, settings, shape."""
+    """Returns a name that distinguishes the row in its panel: workload, arm, settings, shape."""
     words = [task_words(row), arm(row)]
     if sum(arm(other) == arm(row) and other["task"] == row["task"] for other in beside) > 1:
         words += [text(row, "words")]

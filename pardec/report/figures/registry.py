@@ -1,4 +1,4 @@
-"""Every figure by name."""
+"""Registry of figures by name."""
 
 from pardec.common.registry import Registry
 

@@ -1,4 +1,4 @@
-"""Where each cell stands under the machine's two roofs: its bandwidth and its matmul rate, measured on the spot.
+"""Figure: each cell under the machine's two measured roofs, copy bandwidth and matmul rate.
 
 After Williams, Waterman and Patterson, "Roofline" (CACM 2009).
 """
@@ -17,7 +17,7 @@ EXPERIMENTS = ("steps", "batch")
 
 
 def draw(tables: Tables) -> Any:
-    """One panel an experiment: counted operations a byte against achieved operations a second, a mark a cell."""
+    """Draw one panel per experiment, one mark per cell: counted operations per byte, achieved operations per second."""
     from matplotlib.lines import Line2D
 
     by_experiment = {name: _rows(need(tables, name)) for name in EXPERIMENTS}
@@ -60,7 +60,7 @@ def _rows(rows: Any) -> list[Any]:
 
 
 def _fact(tables: Tables, name: str) -> float | None:
-    """A measured rate of the machine; None where it was not measured."""
+    """Returns a measured rate of the machine; None if it was not measured."""
     for row in need(tables, "machine"):
         if text(row, "fact") == name and measure(row, "value"):
             return number(row, "value")
@@ -71,14 +71,14 @@ def _roof(axes: Any, xs: list[float], bandwidth: float | None, matmul: float | N
     """Draw the roofs over the marks' range; returns the heights they reach."""
     low, high = min(xs) / 2, max(xs) * 2
     if bandwidth and matmul:
-        # The ridge is shown wherever the marks stand: it is what they are left or right of.
+        # The ridge is always shown, since marks are read as left or right of it.
         low, high = min(low, matmul / bandwidth / 2), max(high, matmul / bandwidth * 2)
     line = {"color": style.INK, "linewidth": 1.1, "zorder": 1}
     heights = []
     if bandwidth:
         end = matmul / bandwidth if matmul else high
         axes.plot([low, end], [low * bandwidth, end * bandwidth], **line)
-        # Above the roof, where no mark can stand.
+        # Above the roof, where no mark can be.
         style.label(
             axes, "copy bandwidth", end, end * bandwidth, dx=-16, dy=-10, ha="right", color=style.SOFT
         )

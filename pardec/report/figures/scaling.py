@@ -1,4 +1,4 @@
-"""How time, memory and throughput grow with length and batch."""
+"""Figure: growth of time, memory and throughput with length and batch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """Three log-log panels; straight lines are power laws."""
+    """Draw three log-log panels; straight lines are power laws."""
     length, batch, memory = (need(tables, name) for name in ("length", "batch", "memory"))
     arms = looks([r for frame in (length, batch, memory) for r in frame])
     canvas, panels = style.panels(3, height=2.7)
@@ -55,7 +55,7 @@ def _panel(
 
 
 def _one_slice(rows: list[Any], x: str) -> list[Any]:
-    """One task, and over length the smallest batch, so that one thing varies along a line."""
+    """Returns rows of one task, and over length of the smallest batch, so that a line varies one quantity."""
     rows = [r for r in rows if text(r, "task") == text(rows[0], "task")]
     if x == "batch":
         return rows

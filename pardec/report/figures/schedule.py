@@ -1,4 +1,4 @@
-"""What the schedulers chose, cycle by cycle."""
+"""Figure: block sizes that schedulers chose, by cycle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """One panel an arm whose block changes: the mean block by cycle, a line a workload."""
+    """Draw one panel per arm with a changing block: the mean block by cycle, one line per workload."""
     trace = need(tables, "cycle_trace")
     rows = [r for r in trace if number(r, "asked") > 0]
     arms = [name for name in ordered(text(r, "arm") for r in rows) if _changes(rows, name)]
@@ -37,7 +37,7 @@ def draw(tables: Tables) -> Any:
 
 
 def _changes(rows: list[Any], arm: str) -> bool:
-    """Whether an arm's block differs between cycles: a fixed one has no schedule to show."""
+    """Returns whether an arm's block differs between cycles."""
     return len({number(r, "asked") for r in rows if text(r, "arm") == arm}) > 1
 
 
@@ -50,7 +50,7 @@ def _line(axes: Any, rows: list[Any], sign: dict) -> None:
 
 
 def _mean(axes: Any, row: Any, sign: dict) -> None:
-    """The mean block over all cycles, as a mark at the left edge."""
+    """Mark the mean block over all cycles at the left edge."""
     if row is not None and measure(row, "block"):
         gid = value_id("draft", row, "block")
         axes.plot(

@@ -1,4 +1,4 @@
-"""Over the run's wall-clock time: the same work's latency, and how many samples each cell took."""
+"""Figure: latency of the same work, and samples per cell, over the run's wall-clock time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ABREAST = 4
 
 
 def draw(tables: Tables) -> Any:
-    """Above: each series of work that was timed in several processes, over their median. Below: samples by cell."""
+    """Draw above: each series of work timed in several processes, over their median; below: samples by cell."""
     rows = [r for r in need(tables, "stability") if ok(r) and number(r, "started_s") >= 0]
     canvas, (upper, lower) = style.panels(2, height=2.15, columns=1)
     again = [r for r in rows if measure(r, "relative")]
@@ -42,7 +42,7 @@ def draw(tables: Tables) -> Any:
 
 
 def _explain(axes: Any, entries: list[tuple[str, Any]]) -> None:
-    """The signs of one panel, under its title: the two panels use colour for different things."""
+    """Draw the key of one panel under its title, since the panels use colours differently."""
     axes.set_title(axes.get_title(loc="left"), pad=6 + LINE * math.ceil(len(entries) / ABREAST))
     if entries:
         axes.legend(
@@ -80,7 +80,7 @@ def _same_work(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
 
 
 def _repetitions(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
-    """A stem reaches from the clean samples to all of them where some were flagged."""
+    """Draw samples per cell; if some were flagged, a stem reaches from clean to all samples."""
     axes.set_title("samples a cell took")
     signs: dict[str, Any] = {}
     for row in rows:

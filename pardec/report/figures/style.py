@@ -1,5 +1,4 @@
-"""One look for every figure: colours safe for colour-blind readers, shapes that survive a black-and-white
-print."""
+"""Common look of figures: colours safe for colour-blind readers, shapes that survive black-and-white print."""
 
 from __future__ import annotations
 
@@ -52,7 +51,7 @@ RC: dict[str, Any] = {
     "axes.facecolor": PAPER,
     "savefig.facecolor": PAPER,
 }
-# Okabe and Ito's palette. Each arm also has a marker and a hatch of its own: colour is never the only sign.
+# Okabe and Ito's palette. Each arm also has a unique marker and hatch: colour is never the only sign.
 LOOKS = {
     "autoregressive": {"color": "#0072B2", "marker": "s", "hatch": "", "line": "-"},
     "transformers_generate": {"color": INK, "marker": "p", "hatch": "....", "line": "--"},
@@ -78,8 +77,7 @@ WIDTH = 7.4
 
 
 def look(name: str, index: int = 0) -> dict[str, str]:
-    """Colour, marker, hatch and line of an arm; `index` above zero gives a variant of the arm a look of its
-    own."""
+    """Returns colour, marker, hatch and line of an arm; `index` above zero is for variants of the arm."""
     if name in LOOKS and index == 0:
         return LOOKS[name]
     spare = SEQUENTIAL_SPARE if name in SEQUENTIAL else SPARE
@@ -89,7 +87,7 @@ def look(name: str, index: int = 0) -> dict[str, str]:
 def panels(
     count: int, height: float = 2.6, columns: int = 3, sharey: bool = False
 ) -> tuple[Canvas, list[Axes]]:
-    """A canvas with `count` small multiples, as wide as the page; with none, one panel that says so."""
+    """Returns a canvas with `count` small multiples, as wide as the page; for none, a panel with a notice."""
     empty, count = count == 0, max(count, 1)
     columns = max(1, min(columns, count if count != 4 else 2))
     rows = max(1, -(-count // columns))
@@ -105,7 +103,7 @@ def panels(
 
 
 def by_panel(rows: list[Any]) -> list[tuple[str, list[Any]]]:
-    """(title, rows) of each panel: one a workload, exact ones first, text last; several experiments side by side."""
+    """Returns (title, rows) per workload, exact ones first, text last; several experiments side by side."""
     groups: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         groups.setdefault((text(row, "experiment"), text(row, "task")), []).append(row)
@@ -117,7 +115,7 @@ def by_panel(rows: list[Any]) -> list[tuple[str, list[Any]]]:
 
 
 def plain(value: float, _: Any = None) -> str:
-    """An axis number without exponents where it can be read without them."""
+    """Returns an axis number, without exponent if it is readable without."""
     if value == 0:
         return "0"
     if abs(value) >= 100_000 or abs(value) < 0.001:
@@ -126,8 +124,7 @@ def plain(value: float, _: Any = None) -> str:
 
 
 def log_axis(axis: Any, values: list[float], base: int = 10) -> None:
-    """A logarithmic axis whose ticks are numbers people say: 1, 2, 5 times a power, or exactly `values` for
-    base 2."""
+    """Make an axis logarithmic with round ticks: 1, 2, 5 times a power, or exactly `values` for base 2."""
     import math
 
     from matplotlib.ticker import FixedLocator, LogLocator
@@ -151,7 +148,7 @@ def log_axis(axis: Any, values: list[float], base: int = 10) -> None:
 def mark(
     axes: Axes, x: Measure, y: Measure, style: dict, gid: str | None, hollow: bool = False, size: float = 5.5
 ) -> None:
-    """One point with its intervals; hollow where the quality gate failed."""
+    """Draw one point with its intervals; hollow if the quality gate failed."""
     color = style["color"]
     if any(x.spread) or any(y.spread):
         axes.errorbar(
@@ -181,7 +178,7 @@ def mark(
 
 
 def label(axes: Axes, words: str, x: float, y: float, dx: float = 0, dy: float = 0, **options: Any) -> Any:
-    """A label `dx`, `dy` points away from a data position."""
+    """Draw a label `dx`, `dy` points away from a data position."""
     # A pale box keeps the words readable over lines; a stroked outline would turn the text of the SVG into
     # paths.
     box = {"boxstyle": "square,pad=0.08", "facecolor": PAPER, "alpha": 0.75, "linewidth": 0}
@@ -192,14 +189,14 @@ def label(axes: Axes, words: str, x: float, y: float, dx: float = 0, dy: float =
 
 
 def band(axes: Axes, y: Measure, style: dict, gid: str | None) -> None:
-    """A level across the panel with its interval, as a reference to compare curves with."""
+    """Draw a level with its interval across the panel, as a reference for curves."""
     down, up = y.spread
     axes.axhspan(y.value - down, y.value + up, color=style["color"], alpha=0.16, linewidth=0, zorder=1)
     axes.axhline(y.value, color=style["color"], linestyle=(0, (5, 2)), linewidth=1.2, zorder=2, gid=gid)
 
 
 def quality_label(metric: str) -> str:
-    """The y label of a quality axis: its name, unit and direction."""
+    """Returns the y label of a quality axis: name, unit and direction."""
     names = {
         "exact": "exact match (fraction)",
         "scorer_nll": "scorer NLL (nats/token)",
@@ -208,7 +205,7 @@ def quality_label(metric: str) -> str:
 
 
 def quality_axis(axes: Axes, row: Any) -> None:
-    """The axis of `row`'s quality, on which up is always better; fractions share one scale in every panel."""
+    """Set the axis of `row`'s quality, with better values above; fractions share one scale in every panel."""
     metric = text(row, "quality_metric")
     if lower_is_better(row):
         axes.set_ylabel(f"{quality_label(metric)}\naxis reversed: up is better")
@@ -221,13 +218,13 @@ def quality_axis(axes: Axes, row: Any) -> None:
 
 
 def nothing(axes: Axes, words: str = "no finished cell") -> None:
-    """Say that a panel has nothing to show, rather than show nothing."""
+    """Write in a panel that there is nothing to show."""
     axes.set_axis_off()
     axes.text(0.5, 0.5, words, ha="center", va="center", transform=axes.transAxes, color=SOFT)
 
 
 def arms(rows: list[Any]) -> list[tuple[str, dict, bool]]:
-    """Words, look and kind (parallel?) of every arm, for a key; looks are numbered within a task."""
+    """Returns name, look and kind (parallel?) of every arm, for a key; looks are numbered within a task."""
     drawn: dict[tuple[str, int], tuple[str, bool]] = {}
     for name in ordered(text(row, "task") for row in rows):
         here = [row for row in rows if text(row, "task") == name]
@@ -239,7 +236,7 @@ def arms(rows: list[Any]) -> list[tuple[str, dict, bool]]:
 
 
 def key(canvas: Canvas, entries: list[tuple[str, Any]]) -> None:
-    """One row of explanations above the panels, for signs that cannot be labelled where they stand."""
+    """Draw one row of explanations above the panels, for signs that cannot be labelled in place."""
     if entries:
         canvas.legend(
             [handle for _, handle in entries],

@@ -1,4 +1,4 @@
-"""Where in the block drafts fail: the distribution of tau, and acceptance position by position."""
+"""Figure: distribution of tau, and acceptance by position in the block."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """Left: share of cycles by tau. Right: acceptance of a position once all before it were accepted."""
+    """Draw left: share of cycles by tau; right: acceptance of a position, given that all before it were accepted."""
     rows = [r for r in need(tables, "cycles") if text(r, "arm") == BASELINE and measure(r, "share")]
     names = workloads(rows)
     canvas, panels = style.panels(2 if names else 0, height=2.8, columns=2)

@@ -1,4 +1,4 @@
-"""Tau is not speed: what each arm's tau bought."""
+"""Figure: tau against speed of each arm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """One panel a workload: tau against throughput over the plain draft's, a mark an arm that is held against it."""
+    """Draw one panel per workload, one mark per arm: tau against throughput relative to the plain draft."""
     draft, ideas = need(tables, "draft"), need(tables, "ideas")
     hidden = controls(ideas) | _held_elsewhere(ideas)
     rows = [
@@ -47,12 +47,12 @@ def draw(tables: Tables) -> Any:
 
 
 def _held_elsewhere(ideas: Any) -> set[str]:
-    """Arms whose ratio is over another draft than the plain one, such as those that sample."""
+    """Returns arms whose reference is another draft than the plain one, such as arms that sample."""
     return {text(r, "arm") for r in ideas if text(r, "against") not in (BASELINE, BEST_FIXED)}
 
 
 def _names(axes: Any, rows: list[Any]) -> None:
-    """The fastest arm, the slowest and one of more tau than all others say who they are; the plain draft has a ring."""
+    """Label the fastest arm, the slowest, and one of larger tau than all others; the plain draft gets a ring."""
     speed, tau = (lambda r: number(r, "ratio")), (lambda r: number(r, "tau"))
     for row in rows:
         if text(row, "arm") == BASELINE:

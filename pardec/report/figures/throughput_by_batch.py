@@ -1,4 +1,4 @@
-"""Tokens a second, side by side, at each batch size."""
+"""Figure: tokens per second at each batch size, arms side by side."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """One panel a task; at each batch one bar an arm, failed cells as a cross where their bar would stand."""
+    """Draw one panel per task; at each batch one bar per arm, failed cells as a cross in place of their bar."""
     from matplotlib.patches import Patch
 
     cells = need(tables, "batch")
@@ -32,7 +32,7 @@ def draw(tables: Tables) -> Any:
 
 
 def arm_of(row: Any) -> str:
-    """An arm's name; diffusion says its steps, since they set its speed."""
+    """Returns an arm's name; for diffusion with its steps, since they determine its speed."""
     steps = text(row, "steps")
     if not is_parallel(row):
         return arm(row)
@@ -43,7 +43,7 @@ def arm_of(row: Any) -> str:
 
 
 def looks(rows: list[Any]) -> dict[str, dict]:
-    """Each arm's look: shades of the parallel family by steps, the sequential arms first."""
+    """Returns each arm's look: sequential arms first, shades of the parallel family by steps."""
     rows = sorted(rows, key=lambda r: (is_parallel(r), text(r, "decoder"), number(r, "steps")))
     by_arm: dict[str, dict] = {}
     variants: dict[str, int] = {}

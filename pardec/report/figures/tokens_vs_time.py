@@ -1,4 +1,4 @@
-"""Tokens written against time, by size of the table: the sequential line and the flood's steps."""
+"""Figure: tokens written over time, by size of the table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
-    """One panel a size; time and tokens are linear, so that sequential decoding is a straight line."""
+    """Draw one panel per size; time and tokens are linear, so sequential decoding is a straight line."""
     from matplotlib.ticker import FuncFormatter
 
     rows, commits = need(tables, "grid"), need(tables, "commits")
-    # A model that needs a pass a token would squeeze the others into a corner; it stands in the other figure.
+    # A model that needs one pass per token would dwarf the others; it is in the other figure.
     shown = [line for line in lines(rows) if not line.further]
     sizes = sorted({number(row, "new_tokens") for line in shown for row in line.rows})
     canvas, panels = style.panels(len(sizes), height=2.5, columns=2)
@@ -39,7 +39,7 @@ def draw(tables: Tables) -> Any:
 
 
 def _curve(axes: Any, line: Line, row: Any, commits: Any) -> None:
-    """Tokens after each event; a step where one pass commits many."""
+    """Draw tokens after each event; a pass that commits many tokens is a step."""
     events = sorted((e for e in commits if e["cell"] == row["cell"]), key=lambda e: e["commit"])
     if not events:
         return

@@ -1,4 +1,4 @@
-"""What a wider pass of the target costs, and the tau that pays for it."""
+"""Figure: time of wider passes of the target, and the tau at which they pay."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIDES = (
 
 
 def draw(tables: Tables) -> Any:
-    """Left: time of a pass over that of one token. Right: tau at which a cycle equals sequential decoding."""
+    """Draw left: time of a pass over that of one token; right: tau at which a cycle equals sequential decoding."""
     rows = [r for r in need(tables, "verify_cost") if measure(r, "cost")]
     names = ordered(text(r, "model") for r in rows)
     canvas, panels = style.panels(2 if names else 0, height=2.7, columns=2)

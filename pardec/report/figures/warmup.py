@@ -1,4 +1,4 @@
-"""Latency by pass from a cold start: when warm-up has done its work."""
+"""Figure: latency by pass from a cold start."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pardec.report.rows import decoder_words, measure, need, number, text, value
 style = lazy("pardec.report.figures.style")
 
 LEAST = 3
-"""Fewest passes of a cell that is drawn: with one or two there is no course to see."""
+"""Fewest passes of a cell to be drawn: one or two show no trend."""
 
 
 def draw(tables: Tables) -> Any:
-    """One line a cell of `LEAST` passes or more: each pass relative to the median of its timed samples."""
+    """Draw one line per cell with at least `LEAST` passes: each pass relative to the median of its timed samples."""
     import statistics
 
     rows = need(tables, "warmup")
