@@ -1,1 +1,1 @@
-"""The ground floor: what every other floor may use and what knows nothing of language models."""
+"""The lowest floor: code that every other floor may use, independent of language models."""

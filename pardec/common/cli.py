@@ -1,4 +1,4 @@
-"""How every script starts and ends."""
+"""Entry and exit of every script."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from pardec.common.errors import UserError
 
 
 def main_guard(main: Callable[[], object]) -> int:
-    """Run `main`; print a `UserError` without a traceback.
+    """Run `main` and return the exit status: 0, or 2 after a `UserError`, which is printed without a traceback.
 
-    Returns the exit status: 0, or 2 after a `UserError`. Any other exception is a fault of this project and
-    passes.
+    Any other exception is a fault of this project and propagates.
     """
     _leave_script_folder()
     try:

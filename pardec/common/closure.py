@@ -1,8 +1,7 @@
-"""Which project files a script runs: the inputs that make its results stale when they change.
+"""The project files that a script runs: inputs that make its results stale when they change.
 
-A syntax walk over imports, nested ones and `lazy(...)` included, parent packages included; imports that only a type
-checker sees are left out. What a script loads by name through a registry is not in its text; the caller names those
-modules.
+A syntax walk over imports, with nested ones, `lazy(...)` and parent packages, without imports for type checkers only.
+Modules that a script loads by name through a registry are not in its text; the caller names them.
 """
 
 from __future__ import annotations
@@ -19,14 +18,13 @@ from pardec.common.remembered import Remembered
 
 PACKAGE = "pardec"
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
-"""Fields that hold statements, or what holds them: an except clause, a case of a match."""
+"""Fields with statements, or with nodes that contain them: an except clause, a case of a match."""
 
 
 def closure(root: str | Path, script: str, modules: Iterable[str] = ()) -> list[str]:
-    """Return sorted paths below `root` of `script`, the project modules it imports, and `modules` with theirs.
+    """Return the sorted paths below `root` of `script`, `modules`, and the project modules that they import.
 
-    root: folder that holds the package. script: path relative to `root`. modules: dotted names loaded at run
-    time.
+    root: folder of the package. script: path relative to `root`. modules: dotted names loaded at run time.
     """
     root = Path(root)
     files = {script}
@@ -44,12 +42,12 @@ def closure(root: str | Path, script: str, modules: Iterable[str] = ()) -> list[
 
 
 _READER = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:12]
-"""This file's own text: what another version of it read from a source may differ."""
+"""Hash of this file: another version of it may read other imports from the same source."""
 
 
 @cache
 def imports(root: Path, path: str) -> tuple[str, ...]:
-    """Return project files that the file at `path` imports directly."""
+    """Return the project files that the file at `path` imports directly."""
     content = (root / path).read_bytes()
     key = f"{_READER} {hashlib.sha256(content).hexdigest()} {path}"
     names = _remembered(root).get(key, lambda: imported(content, path))
@@ -59,7 +57,7 @@ def imports(root: Path, path: str) -> tuple[str, ...]:
 
 @cache
 def _remembered(root: Path) -> Remembered:
-    """Beside the compiled modules, which are kept for the same reason."""
+    """Return the cache of imports, stored beside the compiled modules."""
     return Remembered(root / PACKAGE / "__pycache__" / "imports.json")
 
 
@@ -83,7 +81,7 @@ def _named(call: ast.Call) -> str | None:
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """All statements, nested ones too. No expression is entered, which holds none and is most of a tree."""
+    """Yield all statements, nested ones too. Expressions, most of a tree, contain none and are not entered."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()

@@ -1,4 +1,4 @@
-"""The `snakemake` command of this project's environment: Snakemake's own, with targets allowed where people put them.
+"""The `snakemake` command of this project's environment: Snakemake, with targets allowed after options with values.
 
 Snakemake's parser takes every word after `--resources` or `--configfile` for a value of that option, so that
 `snakemake --cores 1 --resources gpu=1 all` and `snakemake --configfile studies/8b.yaml all` end in a traceback. This
@@ -23,7 +23,7 @@ FILES = {"--configfile", "--configfiles"}
 
 
 def targets_first(words: Sequence[str]) -> list[str]:
-    """Return the same command line with targets that stand behind an option's values moved to the front."""
+    """Return the command line with targets after an option's values moved to the front."""
     targets: list[str] = []
     kept: list[str] = []
     option, values = "", 0
@@ -43,8 +43,8 @@ def targets_first(words: Sequence[str]) -> list[str]:
 
 
 def _is_config(word: str) -> bool:
-    """Return whether a word names a configuration file rather than a target: by its ending, which no target of this
-    workflow has, or, since results are JSON too, by being there and no result."""
+    """Return whether a word names a configuration file instead of a target: by its suffix, which no target of this
+    workflow has, or, since results are JSON too, as an existing file outside the results."""
     if word.endswith((".yaml", ".yml")):
         return True
     return word.endswith(".json") and not word.startswith("results/") and os.path.isfile(word)
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def outdated() -> str | None:
-    """Return a line where Snakemake's options are no longer those that are known here; None otherwise."""
+    """Return a warning if Snakemake's options differ from those known here; None otherwise."""
     from importlib.metadata import version
 
     if version("snakemake") == SEEN:

@@ -1,4 +1,4 @@
-"""Hashes of large files that a user may replace at any time, without reading them anew at each look."""
+"""Hashes of large files that a user may replace at any time, without reading unchanged files again."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ SETTLED_S = 2.0
 
 
 class Contents:
-    """SHA-256 of files, remembered by all that a write changes: path, inode, size, times of content and of inode.
+    """SHA-256 of files, cached by everything that a write changes: path, inode, size, times of content and of inode.
 
-    memory: the file that keeps the hashes for the processes that follow.
+    memory: the file that stores the hashes for later processes.
     """
 
     def __init__(self, memory: str | Path):
         self._known = Remembered(memory)
 
     def digest(self, files: Iterable[str | Path]) -> str:
-        """Return one SHA-256 over names and contents of `files`, whatever folder each is in."""
+        """Return one SHA-256 over names and contents of `files`, independent of their folders."""
         total = hashlib.sha256()
         for path in map(Path, files):
             total.update(f"{path.name}\0{self.of(path)}\n".encode())

@@ -1,11 +1,11 @@
-"""The exceptions that a user is meant to read."""
+"""Exceptions whose messages are for the user."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class UserError(Exception):
-    """Bad input, told once: where it is, what is wrong, and how to mend it.
+    """Bad input, reported as one message: its place, the fault, and the fix.
 
     Scripts print it without a traceback and exit with status 2.
     """
@@ -16,13 +16,13 @@ class UserError(Exception):
 
 
 class UnfitError(UserError):
-    """An arm that cannot run: its model, settings, companions, prompts or engine do not fit each other. In a study it
-    is a result like any other ending, with a row and its reason."""
+    """An arm that cannot run: its model, settings, companions, prompts or engine do not fit each other. In a study this
+    is a result like any other outcome: a row with its reason."""
 
 
 @contextmanager
 def unfit() -> Iterator[None]:
-    """Turn a `UserError` from inside into an `UnfitError`, notes kept."""
+    """Convert a `UserError` inside the block into an `UnfitError`, with its notes."""
     try:
         yield
     except UserError as error:

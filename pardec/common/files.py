@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing half-written is ever trusted."""
+"""Atomic writing and checked reading of files, so that no partly written file is used."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ FULL = {
     errno.ENOTDIR: ("cannot be written: a part of its path is a file", "remove that file"),
     errno.ENAMETOOLONG: ("cannot be written: its name is too long", "choose shorter names"),
 }
-"""What is wrong with the place a file is to be written to, and how to mend it."""
+"""Fault and fix of each error code of a file that cannot be written."""
 WHILE_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-"""Of these, the ones that can only come from writing, whatever else the body of `atomic` does."""
+"""Those of them that only writing can cause, whatever else the body of `atomic` does."""
 
 
 @contextmanager
 def atomic(path: str | Path, suffix: str = "") -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success flush it to disk and rename it into place.
 
-    The folder is flushed too, so that after a power loss either the old file stands there or the whole new one.
+    The folder is flushed too, so that after a power loss either the old file or the complete new one exists.
 
     Raises:
-        UserError: the disk is full, or the folder may not be written to; nothing is left behind.
+        UserError: the disk is full, or the folder is not writable; nothing is left behind.
     """
     path = Path(path)
     try:
@@ -60,7 +60,7 @@ def atomic(path: str | Path, suffix: str = "") -> Iterator[Path]:
         os.replace(temporary, path)
         _flush_folder(path.parent)
     except Exception as error:
-        # safetensors tells of a full disk by an exception of its own.
+        # safetensors reports a full disk by an exception of a different type.
         if "No space left" in str(error):
             _tell(path, OSError(errno.ENOSPC, ""))
         if isinstance(error, OSError) and error.errno in WHILE_WRITING:
@@ -118,10 +118,10 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """Return the lines of a text file without spaces at their ends; empty ones are left out.
+    """Return the lines of a text file, stripped, without empty ones.
 
     Raises:
-        UserError: it does not exist, or is no UTF-8.
+        UserError: it does not exist, or is not UTF-8.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -137,7 +137,7 @@ def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
 
 
 def read_jsonl(path: str | Path) -> list[dict]:
-    """Read one JSON object a line.
+    """Read one JSON object per line.
 
     Raises:
         UserError: the file is missing, or a line is damaged; names file and line.

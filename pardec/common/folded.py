@@ -1,4 +1,4 @@
-"""Text folded small, for pages that carry megabytes of it."""
+"""Compressed text for pages that embed megabytes of it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from typing import Any
 
 
 def fold_text(text: str) -> str:
-    """Return `text` compressed, in base64: no sign of it means anything to HTML. Equal texts give equal ones."""
+    """Return `text` compressed, in base64, which needs no escaping in HTML. Equal texts give equal results."""
     return base64.b64encode(gzip.compress(text.encode(), compresslevel=9, mtime=0)).decode("ascii")
 
 
 def fold_json(data: Any) -> str:
-    """Return `data` as JSON, folded.
+    """Return `data` as compressed JSON, see `fold_text`.
 
     Raises:
-        ValueError: a number that JSON does not know.
+        ValueError: a number that JSON lacks, such as NaN.
     """
     return fold_text(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
 def unfold_text(text: str) -> str:
-    """What `fold_text` folded.
+    """Return the text that `fold_text` compressed.
 
     Raises:
         ValueError: it is damaged.
@@ -36,7 +36,7 @@ def unfold_text(text: str) -> str:
 
 
 def unfold_json(text: str) -> Any:
-    """What `fold_json` folded.
+    """Return the data that `fold_json` compressed.
 
     Raises:
         ValueError: it is damaged.

@@ -1,4 +1,4 @@
-"""What can be said of this machine and its Python by reading a few small files: cheap enough for every job."""
+"""Facts of this machine and its Python from a few small files: cheap enough for every job."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DRIVER = "/proc/driver/nvidia/version"
 
 
 def host() -> dict:
-    """Return CPU, cores, memory, clock and governor, system, container, GPUs; what cannot be read is left out.
+    """Return CPU, cores, memory, clock and governor, system, container, GPUs, without those that cannot be read.
 
-    `clock_mhz` is the first core's, at this moment.
+    `clock_mhz`: the current clock of the first core.
     """
     facts = {
         "cpu": cpu_name(),
@@ -48,9 +48,9 @@ def environment() -> dict:
 
 @cache
 def packages() -> dict[str, str]:
-    """Return installed distributions by normalised name with their versions, sorted.
+    """Return the versions of installed distributions by normalised name, sorted.
 
-    Read from the names of their folders: opening the metadata of each would cost more than most jobs' own start.
+    Read from the names of their folders: opening each one's metadata would take longer than the start of most jobs.
     """
     versions: dict[str, str] = {}
     for folder in sys.path:
@@ -66,7 +66,7 @@ def packages() -> dict[str, str]:
 
 
 def fingerprint(versions: dict[str, str]) -> str:
-    """Return the SHA-256 over one `name==version` a line, in order of names."""
+    """Return the SHA-256 over one `name==version` per line, sorted by name."""
     return hashlib.sha256(
         "".join(f"{name}=={versions[name]}\n" for name in sorted(versions)).encode()
     ).hexdigest()
@@ -105,13 +105,13 @@ def container() -> str | None:
 
 
 def driver() -> str | None:
-    """Return the version of the NVIDIA driver; None where there is none."""
+    """Return the version of the NVIDIA driver; None without one."""
     stated = re.search(r"Kernel Module.*?\s(\d+(?:\.\d+)+)", read(DRIVER) or "")
     return stated[1] if stated else None
 
 
 def gpu_names() -> list[str]:
-    """Return models of the NVIDIA GPUs that the driver tells of."""
+    """Return the models of the NVIDIA GPUs that the driver lists."""
     models = []
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         stated = re.search(r"^Model:\s*(.+)$", read(str(path)) or "", re.M)
@@ -120,8 +120,8 @@ def gpu_names() -> list[str]:
 
 
 def may_have_gpu() -> bool:
-    """Return whether a GPU is in sight without loading torch: of NVIDIA (also in a container or under Windows), or
-    Apple's."""
+    """Return whether the machine may have a GPU, without loading torch: of NVIDIA (also in a container or under
+    Windows), or Apple's."""
     devices = ("/dev/nvidiactl", "/dev/dxg", DRIVER)
     return sys.platform == "darwin" or any(os.path.exists(path) for path in devices)
 

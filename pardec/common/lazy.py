@@ -1,6 +1,6 @@
 """Modules that load at first use.
 
-Reading a study touches every decoder's and model's settings; none of that may cost an import of torch. A file says
+Reading a study uses the settings of every decoder and model; none of them may import torch. A file says
 ``torch = lazy("torch")`` and reads as usual; the import happens at the first attribute access.
 """
 

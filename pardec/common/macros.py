@@ -1,4 +1,4 @@
-"""Names of LaTeX macros, which letters alone make up."""
+"""Names of LaTeX macros, which consist of letters alone."""
 
 from __future__ import annotations
 
@@ -14,6 +14,6 @@ DIGITS = dict(
 
 
 def macro_name(ident: str) -> str:
-    """Return an id in letters only, digits spelt."""
+    """Return an id in letters only, with digits spelt out."""
     spelt = re.sub(r"[0-9]", lambda match: f" {DIGITS[match.group()]} ", ident)
     return "".join(word[:1].upper() + word[1:] for word in re.split(r"[^A-Za-z]+", spelt))

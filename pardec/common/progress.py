@@ -7,7 +7,7 @@ import time
 
 
 class Progress:
-    """One line every few seconds: done, total, a note, and the time left by the pace so far."""
+    """Prints one line every few seconds: done, total, a note, and an estimate of the time left."""
 
     def __init__(self, label: str, total: int, every_s: float = 5.0):
         self.label, self.total, self.every_s = label, total, every_s

@@ -1,6 +1,6 @@
-"""Names to implementations, loaded when asked for.
+"""Implementations by name, loaded on request.
 
-A registry holds ``name -> "module:attribute"`` as text. Reading it imports nothing; editing one entry's file makes
+A registry maps ``name -> "module:attribute"`` as text. Reading it imports nothing; editing one entry's file makes
 only the work that uses this entry stale (see `pardec.common.closure`).
 """
 
@@ -26,7 +26,7 @@ class Registry:
         return name in self.entries
 
     def module(self, name: str) -> str:
-        """Return the dotted module that holds entry `name`."""
+        """Return the dotted name of the module of entry `name`."""
         return self._target(name).partition(":")[0]
 
     def load(self, name: str) -> Any:

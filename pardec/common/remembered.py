@@ -1,4 +1,4 @@
-"""What was made of a file's content, kept for the processes that follow: each job of a run asks the same."""
+"""A cache of results derived from file contents, for later processes: every job of a run needs the same ones."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pardec.common.errors import UserError
 from pardec.common.files import write_json
 
 MOST = 5000
-"""Entries that are kept; with more, most are of files as they no longer are, and all are made anew."""
+"""Maximum number of entries; with more, most belong to old versions of files, and all are computed again."""
 
 
 class Remembered:
     """Lists of strings by key, in a JSON file that is read once and written by `save`.
 
-    A key must say all that its value follows from. The file may be missing, damaged, or in a folder that cannot be
-    written: everything is then made anew.
+    A key must determine its value. If the file is missing, damaged, or in a folder that cannot be written, everything
+    is computed again.
     """
 
     def __init__(self, path: str | Path):
@@ -27,14 +27,14 @@ class Remembered:
         self.grew = False
 
     def get(self, key: str, make: Callable[[], list[str]]) -> list[str]:
-        """Return the value of `key`, made where it is not known yet."""
+        """Return the value of `key`, computed by `make` if it is not known yet."""
         if key not in self.known:
             self.known[key] = make()
             self.grew = True
         return self.known[key]
 
     def save(self) -> None:
-        """Replace the file by what is known, where that grew; whole, so that no reader sees half of it."""
+        """Write the known entries if there are new ones; atomically, so that no reader sees part of them."""
         if not self.grew:
             return
         self.grew = False

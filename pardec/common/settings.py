@@ -1,4 +1,4 @@
-"""The strict base of everything a study may set."""
+"""The strict base class of all settings of a study."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Declared beside what it configures; unknown keys and wrong types are refused. The text below a key tells what it
-    means; `pardec.study.reference` reads it, since pydantic's own reading of it takes each job a tenth of a second."""
+    """Base of settings, declared beside the code that they configure; unknown keys and wrong types are refused. The
+    string below a key describes it; `pardec.study.reference` reads it, since pydantic would take each job a tenth of a
+    second for that."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)

@@ -1,1 +1,1 @@
-"""Scores of what came out: exact tasks, text against references, likelihood."""
+"""Scores of outputs: exact tasks, text against references, likelihood."""

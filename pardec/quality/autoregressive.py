@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def left_padded(rows: Sequence[Sequence[int]], pad_id: int, device) -> tuple[Tensor, Tensor]:
-    """Return the rows aligned at their ends: tokens [B, T] long, and how many pads stand before each row, [B] long."""
+    """Return the rows aligned at their ends: tokens [B, T] long, and the number of pads before each row, [B] long."""
     longest = max(map(len, rows))
     tokens = torch.full((len(rows), longest), pad_id, dtype=torch.long)
     for index, row in enumerate(rows):
@@ -29,10 +29,10 @@ def left_padded(rows: Sequence[Sequence[int]], pad_id: int, device) -> tuple[Ten
 def answer_nats(
     model: LanguageModel, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], batch: int = 16
 ) -> list[list[float]]:
-    """Return nats of each answer token given the prompt and the answer tokens before it.
+    """Return the nats of each answer token given the prompt and the answer tokens before it.
 
-    prompts: token ids, at least one each (the token that predicts the first of the answer). answers: token
-    ids, at least one each.
+    prompts: token ids, at least one each (the last predicts the first token of the answer). answers: token ids, at
+    least one each.
 
     Raises:
         UserError: the model is not causal, so it has no exact likelihood.

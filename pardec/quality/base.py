@@ -1,4 +1,4 @@
-"""What a metric is: outputs in, one value with an interval and the values per prompt out."""
+"""The interface of a metric: from outputs to one value with an interval, and one value per prompt."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Scored:
     per_prompt: list[float | None]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain numbers: libraries hand over numpy's own, which JSON does not know."""
+        """Return the result as plain numbers: libraries give numpy's types, which JSON lacks."""
         body = asdict(self)
         for key in ("value", "low", "high"):
             body[key] = _plain(body[key])
@@ -47,10 +47,10 @@ def _plain(value: float | None) -> float | None:
 
 @dataclass
 class Context:
-    """What some metrics need beside the outputs.
+    """The input of some metrics beside the outputs.
 
-    scorer, scorer_tokenizer: a held-out autoregressive model. encoder: folder of a bidirectional encoder.
-    seed: of bootstrap resampling. device: where models run. run_code: whether programs of a model may be run.
+    scorer, scorer_tokenizer: a held-out autoregressive model. encoder: folder of a bidirectional encoder. seed: of
+    bootstrap resampling. device: on which models run. run_code: whether programs of a model may be run.
     """
 
     scorer: LanguageModel | None = None
@@ -60,9 +60,9 @@ class Context:
     device: str = "cpu"
     run_code: bool = False
     missing: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Of "scorer" and "encoder", status and reason of what could not be loaded: metrics that need it have no value."""
+    """Status and reason of a "scorer" or "encoder" that could not be loaded: metrics that need it have no value."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """What a metric adds to the score file about how it measured, by metric."""
+    """Facts for the score file about the measurement, by metric."""
 
 
 class Metric(ABC):
@@ -70,20 +70,21 @@ class Metric(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    """How tables and figures call it."""
+    """Its name in tables and figures."""
     better: ClassVar[Literal["higher", "lower"]]
     unit: ClassVar[str]
     span: ClassVar[tuple[float, float] | None] = None
     margin: ClassVar[float] = 0.05
-    """How much worse still counts as equal where a study says nothing, in `unit`: as much as a user would trade for
-    speed. Five of a hundred for shares. A study that can show less with its prompts should ask for less."""
+    """Default margin of non-inferiority, in `unit`: a loss that a user would trade for speed. Five points for
+    percentages. A study with enough prompts to show a smaller margin should set one."""
     span: ClassVar[float | None] = None
-    """The farthest that two outputs' values can lie apart; None where nothing bounds them."""
+    """The largest possible difference of two outputs' values; None if it is unbounded."""
     needs: ClassVar[frozenset[str]] = frozenset()
-    """Which of "answer", "scorer", "encoder" it cannot do without."""
+    """The ones of "answer", "scorer", "encoder" that it requires."""
 
     def measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        """Score outputs, records as in outputs.jsonl: {"id", "task", "prompt", "answer", "tokens", "text"}.
+        """Return the score of outputs, records as in outputs.jsonl: {"id", "task", "prompt", "answer", "tokens",
+        "text"}.
 
         Raises:
             UserError: no output, or something that the metric needs is missing.
@@ -108,11 +109,11 @@ class Metric(ABC):
 
     @abstractmethod
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        """Score outputs; nothing that the metric needs is missing."""
+        """Return the score of outputs; all inputs of the metric are present."""
 
 
 def task_score(row: dict, key: str) -> float:
-    """Score `key` of an output by its task; a prompt of no task is right where its text equals the answer.
+    """Return the score `key` of an output by its task; without a task an output is right if it equals the answer.
 
     Raises:
         UserError: the task has no such score.
@@ -128,7 +129,7 @@ def task_score(row: dict, key: str) -> float:
 
 
 def share_of(right: list[float]) -> Scored:
-    """Return the share of outputs that are right, one or zero each, with Wilson's interval."""
+    """Return the share of right outputs (1 or 0 each), with Wilson's interval."""
     from pardec.quality.intervals import wilson
 
     low, high = wilson(int(sum(right)), len(right))

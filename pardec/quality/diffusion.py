@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
 
     Job = tuple[int, Tensor]
-    """A record's number and which tokens of its answer to mask."""
+    """A record's index and the tokens of its answer to mask."""
 
 
 def draw_mask(length: int, generator: torch.Generator) -> Tensor:
-    """Which tokens to mask, [length] bool: k of them, k uniform in 1..length, all subsets as likely."""
+    """Return the tokens to mask, [length] bool: k of them, k uniform in 1..length, all subsets equally likely."""
     k = int(torch.randint(1, length + 1, (), generator=generator))
     mask = torch.zeros(length, dtype=torch.bool)
     mask[torch.randperm(length, generator=generator)[:k]] = True
@@ -40,12 +40,11 @@ def bound_draws(
     batch: int = 16,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[list[float]]:
-    """Return draws of an upper bound on each answer's nats: `samples` a record, whose mean estimates the bound.
+    """Return draws of an upper bound on each answer's nats: `samples` per record; their mean estimates the bound.
 
-    A draw masks exactly k answer tokens, k uniform in 1..n, and is the cross-entropy summed over them,
-    divided by k / n. prompts, answers: token ids, at least one each. names: one a record; its random stream
-    follows from seed and name alone, so neither the batch nor the other records matter. progress: called with (done,
-    total) draws.
+    A draw masks exactly k answer tokens, k uniform in 1..n, and is the cross-entropy summed over them divided by k / n.
+    prompts, answers: token ids, at least one each. names: one per record; its random stream depends on seed and name
+    alone, not on the batch or other records. progress: called with (done, total) draws.
 
     Raises:
         UserError: the model has no mask token.
@@ -70,7 +69,7 @@ def bound_draws(
 
 
 def _same_length(jobs: Sequence[Job], batch: int) -> Iterator[list[Job]]:
-    """Batches of answers of one length, since the rows of a batch have one canvas start."""
+    """Yield batches of answers of one length, since the rows of a batch have one canvas start."""
 
     def length(job: Job) -> int:
         return len(job[1])

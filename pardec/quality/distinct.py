@@ -1,4 +1,4 @@
-"""distinct-n: how little a text repeats itself (Li et al. 2016)."""
+"""distinct-n: the share of distinct n-grams of a text (Li et al. 2016)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from pardec.quality.base import Context, Metric, Scored, mean_of
 class Distinct(Metric):
     """Distinct word n-grams of an output, divided by all of its n-grams; the mean over outputs.
 
-    Within one output, so that neither the number of outputs nor a prompt they share moves it. Words are what
-    spaces part, so that models with different tokenizers compare. An output of fewer than n words has no
-    score.
+    Counted within one output, so it depends neither on the number of outputs nor a shared prompt. Words are separated
+    by spaces, so models with different tokenizers are comparable. An output of fewer than n words has no score.
     """
 
     better = "higher"
@@ -26,7 +25,7 @@ class Distinct(Metric):
 
 
 def distinct_share(words: Sequence[str], n: int) -> float | None:
-    """Return distinct n-grams divided by all n-grams; None where there are none."""
+    """Return the number of distinct n-grams divided by that of all n-grams; None without any."""
     grams = [tuple(words[start : start + n]) for start in range(len(words) - n + 1)]
     return len(set(grams)) / len(grams) if grams else None
 

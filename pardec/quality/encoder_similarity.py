@@ -1,4 +1,4 @@
-"""How alike output and answer are to a local encoder: greedy matching of its embeddings (after Zhang et al. 2020)."""
+"""Similarity of output and answer by a local encoder: greedy matching of its embeddings (after Zhang et al. 2020)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EncoderSimilarity(Metric):
     unit = "cosine"
     span = 2.0
     margin = 0.01
-    """Scores of good and middling texts lie within a tenth of one another, so that 0.05 would be most of the scale."""
+    """Scores of good and mediocre texts differ by a tenth at most, so 0.05 would be most of that range."""
     needs = frozenset({"answer", "encoder"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
@@ -46,7 +46,7 @@ class Encoder:
     """A bidirectional encoder and its tokenizer, from a local folder; nothing is downloaded.
 
     Raises:
-        UserError: the folder is missing or holds no model.
+        UserError: the folder is missing or has no model.
     """
 
     def __init__(self, path: str | Path, device: str):
@@ -82,9 +82,9 @@ class Encoder:
 
 
 def usable_positions(model: nn.Module) -> int:
-    """Return the most tokens that an encoder takes, special ones included.
+    """Return the maximum number of tokens of an encoder, special ones included.
 
-    Encoders of RoBERTa's kind number positions from padding_idx + 1 on, so 514 positions hold 512 tokens.
+    Encoders like RoBERTa number positions from padding_idx + 1 on, so 514 positions fit 512 tokens.
     """
     positions = getattr(model.config, "max_position_embeddings", None) or 512
     tables = (part for name, part in model.named_modules() if name.endswith("position_embeddings"))
@@ -93,7 +93,7 @@ def usable_positions(model: nn.Module) -> int:
 
 
 def greedy_f1(output: Tensor, answer: Tensor) -> float:
-    """Return F1 of the best cosine match of each token; 0 where either side has no token.
+    """Return the F1 of the best cosine match of each token; 0 if either side has no token.
 
     output: [T, hidden], answer: [U, hidden], unit rows.
     """

@@ -1,4 +1,4 @@
-"""Exact match: the fraction of prompts whose output is right to the last token."""
+"""Exact match: the fraction of prompts whose output is right in every token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pardec.quality.base import Context, Metric, Scored, share_of, task_score
 
 
 class Exact(Metric):
-    """Fraction of outputs that their task calls right, with Wilson's interval."""
+    """Fraction of outputs that are right by their task, with Wilson's interval."""
 
     name = "exact"
     title = "exact match"

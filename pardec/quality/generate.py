@@ -1,4 +1,4 @@
-"""Decode prompts, untimed, with an ending for every one of them: what cannot be decoded keeps its reason."""
+"""Untimed decoding of prompts, with a status for each: a prompt that cannot be decoded gets a reason."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pardec.measure.compiling import refused
 torch = lazy("torch")
 
 BATCH = 16
-"""Prompts decoded together; whether that decides tokens is checked, see `ALONE`."""
+"""Prompts decoded together; `ALONE` checks whether the batch changes tokens."""
 ALONE = {"float32": 2}
-"""By precision, how many of the prompts are decoded once more by themselves, to see whether the batch decides tokens.
-In float32 it must not; in shorter formats the sum of a row depends on the shape of the batch."""
+"""By precision, the number of prompts decoded once more alone, to check whether the batch changes tokens. In float32 it
+must not; in shorter formats the sum of a row depends on the shape of the batch."""
 ALONE_ELSEWHERE = 8
 Row = dict[str, Any]
 
@@ -39,9 +39,9 @@ def ended(prompt: Row, status: str, reason: str) -> Row:
 
 
 class Writer:
-    """An arm that is loaded, and the prompts it is to write after.
+    """Writes outputs after prompts with a loaded arm.
 
-    seed_of: a record's id to the seed of its samples. told: called with the number of rows that are done.
+    seed_of: maps a record's id to the seed of its samples. told: called with the number of finished rows.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Writer:
         self.device, self.new_tokens, self.seed_of, self.told = device, new_tokens, seed_of, told
 
     def write(self, prompts: Sequence[Row], tokens: Sequence[list[int]], precision: str) -> list[Row]:
-        """A row a prompt, in order; one that cannot be decoded has a status and a reason, and an empty text."""
+        """Return one row per prompt, in order; a failed one has a status, a reason and no text."""
         rows: list[Row | None] = [self._too_long(*pair) for pair in zip(prompts, tokens, strict=True)]
         fit = [k for k, row in enumerate(rows) if row is None]
         for start in range(0, len(fit), BATCH):
@@ -67,7 +67,7 @@ class Writer:
                 rows[k] = row
             self.told(len([row for row in rows if row is not None]))
             if start == 0 and all(rows[k].get("status") == "unsupported" for k in chosen):
-                # What the first prompts cannot have, the others will not.
+                # An arm that is unsupported for the first prompts is so for all.
                 rest = (rows[chosen[0]]["status"], rows[chosen[0]]["reason"])
                 rows = [
                     ended(prompt, *rest) if row is None else row
@@ -92,7 +92,7 @@ class Writer:
         return ended(prompt, "too_long", f"{request} exceed the {most} positions of the model")
 
     def _batch(self, prompts: Sequence[Row], tokens: Sequence[list[int]], chosen: list[int]) -> list[Row]:
-        """Return the rows of one batch; where it fails, of each prompt by itself."""
+        """Return the rows of one batch; if it fails, decode each prompt alone."""
         try:
             return self._decoded(prompts, tokens, chosen)
         except Exception as error:

@@ -12,13 +12,13 @@ RESAMPLES = 2000
 
 
 def wilson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, float]:
-    """Return Wilson's score interval of a proportion (Wilson 1927): within 0..1, sensible at both ends."""
+    """Return Wilson's score interval of a proportion (Wilson 1927), which stays within 0..1 and is valid near both."""
     interval = stats.binomtest(successes, trials).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def bootstrap_mean(values: Sequence[float], seed: int) -> tuple[float, float] | tuple[None, None]:
-    """Return the percentile bootstrap interval of a mean; (None, None) for a single value, which shows no spread."""
+    """Return the percentile bootstrap interval of a mean; (None, None) for a single value."""
     return bootstrap_ratio(values, np.ones(len(values)), seed)
 
 
@@ -27,7 +27,7 @@ def bootstrap_ratio(
 ) -> tuple[float, float] | tuple[None, None]:
     """Return the percentile bootstrap interval of sum(tops) / sum(bottoms), pairs resampled together.
 
-    tops, bottoms: one number a prompt, such as nats and tokens.
+    tops, bottoms: one number per prompt, such as nats and tokens.
     """
     if len(tops) < 2:
         return None, None

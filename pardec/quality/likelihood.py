@@ -1,6 +1,6 @@
 """Likelihood of held-out text: exact for an autoregressive model, an upper bound for a diffusion model.
 
-The two have types of their own and name their own column, so that no table can hold both in one.
+The two have different types and columns, so that no table can mix them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,7 @@ intervals = lazy("pardec.quality.intervals")
 class ExactLikelihood:
     """Negative log-likelihood in nats/token, lower is better.
 
-    low, high: bootstrap interval over records, None for a single one. n: records. tokens: answer tokens in
-    them.
+    low, high: bootstrap interval over records, None for a single one. n: records. tokens: their answer tokens.
     """
 
     kind: ClassVar[str] = "exact"
@@ -43,8 +42,8 @@ class ExactLikelihood:
 class BoundLikelihood:
     """Upper bound on the negative log-likelihood in nats/token, lower is better; not comparable as exact.
 
-    low, high: bootstrap interval over records. standard_error: of the Monte-Carlo draws alone, the records
-    held fixed; None for a single draw. samples: draws a record.
+    low, high: bootstrap interval over records. standard_error: of the Monte-Carlo draws alone, for these records;
+    None for a single draw. samples: draws per record.
     """
 
     kind: ClassVar[str] = "bound"
@@ -60,7 +59,7 @@ class BoundLikelihood:
 
 
 def as_json(result: ExactLikelihood | BoundLikelihood) -> dict[str, Any]:
-    """Return the result with its kind and the one column that it may stand in."""
+    """Return the result with its kind and the only column in which it may appear."""
     return {"kind": result.kind, "column": result.column, **asdict(result)}
 
 
@@ -85,7 +84,7 @@ def encoded(
 def exact_likelihood(
     model: LanguageModel, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], seed: int
 ) -> ExactLikelihood:
-    """Return exact nats a token of the answers under an autoregressive model."""
+    """Return the exact nats per token of the answers under an autoregressive model."""
     from pardec.quality.autoregressive import answer_nats
 
     nats = [math.fsum(row) for row in answer_nats(model, prompts, answers)]
@@ -103,7 +102,7 @@ def bound_likelihood(
     seed: int,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> BoundLikelihood:
-    """Return a Monte-Carlo estimate of the bound on the nats a token of the answers under a masked-diffusion model."""
+    """Return a Monte-Carlo estimate of the bound on the answers' nats per token under a masked-diffusion model."""
     from pardec.quality.diffusion import bound_draws
 
     draws = bound_draws(model, prompts, answers, names, samples, seed, progress=progress)

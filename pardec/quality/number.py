@@ -1,4 +1,4 @@
-"""The number that a text ends with: how mathematical word problems are scored (GSM8K, Cobbe et al. 2021)."""
+"""The final number of a text, for scoring mathematical word problems (GSM8K, Cobbe et al. 2021)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from fractions import Fraction
 from pardec.quality.base import Context, Metric, Scored, share_of
 
 NEXT_QUESTION = ("Question:", "</s>", "<|im_end|>")
-"""What ends an answer in lm-eval's task `gsm8k`: a model that does not stop goes on to a question of its own."""
+"""Strings that end an answer in lm-eval's task `gsm8k`: a model that does not stop continues with another question."""
 MARK = re.compile(r"####[ \t]*([^\n]*)")
 BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 BOXES = 8
-"""How many boxes from the last one back may hold no number, as an empty one does."""
+"""Number of boxes, from the last one back, that are searched for a number, since a box may be empty."""
 MINUS = "-\N{MINUS SIGN}\N{EN DASH}\N{SMALL HYPHEN-MINUS}\N{FULLWIDTH HYPHEN-MINUS}"
 SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
 APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
@@ -30,7 +30,7 @@ DIGITS = rf"(?:\d{{1,3}}(?:{GROUPS})|\d+)"
 DECIMAL = rf"(?:{DIGITS}(?:\.\d+)?|(?<![\d.])\.\d+)"
 POWER = r"(?:[eE][+\-]?\d{1,3}(?![\d\w])|\s*(?:\\times|\\cdot|[x×*·])\s*10\s*\^\s*(?:\{[+\-]?\d{1,3}\}|[+\-]?\d{1,3}))"
 BEFORE = rf"(?<![\w.)])[{MINUS}]\$?|\$[{MINUS}]?"
-"""A sign, a currency, or both; a dash behind a digit, a letter or a bracket is no sign."""
+"""A sign, a currency, or both; a dash behind a digit, a letter or a bracket is not a sign."""
 BRACED = r"[^{}]*(?:\{[^{}]*\}[^{}]*)*"
 WRITTEN = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 LATEX = (
@@ -44,10 +44,10 @@ NUMBER = re.compile(
 
 
 def last_number(text: str) -> float | None:
-    """Return the number that an answer gives; None where it has none.
+    """Return the number that an answer gives; None without one.
 
-    The first rule that finds one decides: the number behind the first `####`, that of the last `\\boxed{}`, the last of
-    the text. What follows where a model goes on to a next question is not looked at (lm-eval's stop sequences).
+    The first rule that matches decides: the number behind the first `####`, that of the last `\\boxed{}`, the last of
+    the text. Text after lm-eval's stop sequences, where a model continues with another question, is ignored.
     Numbers are read as lm-eval's `gsm8k` reads them, without currency, separators of thousands or a full stop, and
     beyond it as fractions (`3/4`, `\\frac{3}{4}`, `1 3/4`), powers of ten (`1e3`, `1.2 \\times 10^3`), with any minus.
     A percentage is the number before its sign.
@@ -71,13 +71,13 @@ def last_number(text: str) -> float | None:
 
 
 def same_number(text: str, answer: str) -> bool:
-    """Return whether a text gives the number that the answer gives; one without a number does not."""
+    """Return whether a text gives the same number as the answer; false for a text without a number."""
     number = last_number(text)
     return number is not None and number == last_number(answer)
 
 
 def _plain(text: str) -> str:
-    """Text without LaTeX's spacing and escapes, and with characters such as ½ spelled out."""
+    """Return the text without LaTeX's spacing and escapes, and with characters such as ½ spelled out."""
     for latex, plain in (("\\!", ""), ("{,}", ","), ("\\,", "\N{THIN SPACE}"), ("\\$", "$"), ("\\%", "%")):
         text = text.replace(latex, plain)
     return "".join(_spelled(character) if character > "\x7f" else character for character in text)
@@ -91,7 +91,7 @@ def _spelled(character: str) -> str:
 
 
 def _group(text: str, start: int) -> str:
-    """What stands in braces from `start` on, nested ones included; without a brace, the rest of the line's word."""
+    """Return the text in braces at `start`, nested ones included; without a brace, the rest of the line's word."""
     if text[start : start + 1] != "{":
         return (text[start:].split(maxsplit=1) or [""])[0]
     depth = 0
@@ -136,7 +136,7 @@ def _decimal(text: str) -> Fraction:
 
 
 def _inner(text: str) -> Fraction:
-    """Return a number in the braces of a LaTeX fraction; ValueError where more than that stands in them."""
+    """Return the number in the braces of a LaTeX fraction; ValueError if they contain anything else."""
     text = WRITTEN.sub(r"\1", text)
     numbers = _numbers(text)
     if len(numbers) != 1 or re.search(r"\\(?![dtc]?frac)", text):
@@ -150,8 +150,8 @@ def _power(text: str | None) -> Fraction:
 
 
 class Number(Metric):
-    """Fraction of outputs that give the reference's number (in GSM8K, what stands behind ####), with Wilson's interval.
-    An output without a number is wrong."""
+    """Fraction of outputs that give the reference's number (in GSM8K, the one behind ####), with Wilson's interval. An
+    output without a number is wrong."""
 
     name = "number"
     title = "right numbers"

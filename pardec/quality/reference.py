@@ -1,4 +1,4 @@
-"""Text against one reference each, by sacrebleu (Post 2018): what chrF and BLEU share."""
+"""Text against one reference each, by sacrebleu (Post 2018): the common base of chrF and BLEU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ReferenceMetric(Metric):
     unit = "points of 100"
     span = 100.0
     margin = 2.0
-    """About the smallest difference of two systems that readers notice (Kocmi et al. 2024)."""
+    """Approximately the smallest difference of two systems that readers notice (Kocmi et al. 2024)."""
     needs = frozenset({"answer"})
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""How exact a renderer is at each level, and what its energies are worth; from what its decoder checked."""
+"""Exactness of a renderer at each level, and quality of its energies, from the checks of its decoder."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Checked(Metric):
     span = 1.0
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        # An arm that is no renderer checks nothing; its score is empty.
+        # An arm that is not a renderer has no checks; its score is empty.
         return mean_of(outputs, lambda row: (row.get("checks") or {}).get(self.name), context.seed)
 
 
@@ -41,7 +41,7 @@ class Rank0(Checked):
 
 
 class Rank1(Checked):
-    """As `Rank0`, for characters."""
+    """Fraction of pairs (right, wrong) of characters in which the right one has the lower energy."""
 
     name = "rank1"
     title = "energy rank, characters"
@@ -58,7 +58,7 @@ class Separation0(Checked):
 
 
 class Separation1(Checked):
-    """As `Separation0`, for characters."""
+    """Energy of wrong characters less that of the right ones."""
 
     name = "separation1"
     title = "energy separation, characters"

@@ -39,10 +39,11 @@ def read_outputs(path: str | Path, task: str | None = None) -> list[dict]:
 
 
 def score_outputs(outputs: Sequence[dict], metrics: Sequence[str], context: Context) -> dict[str, Any]:
-    """What score.json holds, its inputs and provenance left to the caller; the first metric is the main one.
+    """Return the content of score.json without inputs and provenance, which the caller adds; the first metric is the
+    main one.
 
-    Prompts without an output are counted and named, and left out. Where no prompt has one, or the main metric cannot be
-    had, `status` and `reason` say why, and there is no value: a score is no reason to end a run.
+    Prompts without an output are counted, named, and left out. If no prompt has one, or the main metric cannot be
+    computed, `status` and `reason` explain it and there is no value: a missing score does not end a run.
 
     Raises:
         UserError: an unknown metric, or none.
@@ -68,7 +69,7 @@ def score_outputs(outputs: Sequence[dict], metrics: Sequence[str], context: Cont
 
 
 def _measured(metric: Metric, outputs: Sequence[dict], context: Context) -> dict[str, Any]:
-    """Return the metric's result, or none with its status and reason."""
+    """Return the metric's result, or one without a value, with its status and reason."""
     unheard = next((context.missing[need] for need in sorted(metric.needs) if need in context.missing), None)
     try:
         if unheard is None:
@@ -83,12 +84,12 @@ def _measured(metric: Metric, outputs: Sequence[dict], context: Context) -> dict
 
 
 def _lost(outputs: Sequence[dict]) -> dict[str, Any]:
-    """Return prompts without an output: each with its status and reason."""
+    """Return the prompts without an output, each with its status and reason."""
     lost = [row for row in outputs if row.get("status", "ok") != "ok"]
     return {"lost": [{key: row[key] for key in ("id", "status", "reason")} for row in lost]}
 
 
 def _alone(outputs: Sequence[dict]) -> dict[str, int]:
-    """How many outputs were decoded once more by themselves, and how many of them came out otherwise."""
+    """Return the number of outputs decoded once more alone, and the number of those that differ."""
     checked = [row["same_alone"] for row in outputs if "same_alone" in row]
     return {"batch_checked": len(checked), "batch_differs": checked.count(False)}

@@ -8,11 +8,10 @@ from pardec.quality.base import Context, Metric, Scored, mean_of
 
 
 class ScorerNLL(Metric):
-    """Nats a token of an output after its prompt, under the scorer; the mean over prompts.
+    """Nats per token of an output after its prompt, under the scorer; the mean over prompts.
 
-    The text is encoded anew by the scorer's own tokenizer, so that outputs of any model compare. Text that
-    repeats itself scores well: read distinct-n beside it. An empty output
-    has no score. The interval is a bootstrap over prompts.
+    The text is encoded by the scorer's tokenizer, so outputs of any model are comparable. Repetitive text scores well:
+    read distinct-n beside it. An empty output has no score. The interval is a bootstrap over prompts.
     """
 
     name = "scorer_nll"

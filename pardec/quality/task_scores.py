@@ -1,4 +1,4 @@
-"""The finer scores of tasks: how much of an output is right where not all of it is."""
+"""Partial scores of tasks: the share of an output that is right."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Cells(TaskScore):
 
 
 class Rows(TaskScore):
-    """Fraction of a grid's rows that are right to the last cell."""
+    """Fraction of a grid's rows in which every cell is right."""
 
     name = "rows"
     title = "rows right"
@@ -41,14 +41,14 @@ class Parses(TaskScore):
 
 
 class Tokens(TaskScore):
-    """Fraction of places that hold the right token."""
+    """Fraction of positions with the right token."""
 
     name = "tokens"
     title = "tokens right"
 
 
 class Items(TaskScore):
-    """Fraction of the given items that the output holds, whatever their order."""
+    """Fraction of the given items that are in the output, in any order."""
 
     name = "items"
     title = "items kept"

