@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def table_files(paths: list[str]) -> list[Path]:
-    """The files that tables are read from: a folder's Parquet, else its CSV."""
+    """Returns the files that tables are read from: a folder's Parquet, else its CSV."""
     files: list[Path] = []
     for path in map(Path, paths):
         if not path.is_dir():
@@ -50,7 +50,7 @@ def table_files(paths: list[str]) -> list[Path]:
 
 
 def as_lines(collected: dict) -> str:
-    """JSON with one value a line, so that two runs can be compared line by line."""
+    """Returns JSON with one value per line, so that runs can be compared line by line."""
     sections = []
     for name, entries in collected.items():
         lines = ",\n".join(f"{json.dumps(key)}: {_line(entry)}" for key, entry in entries.items())

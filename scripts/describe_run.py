@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def copy_workflow(files: list[str], folder: Path) -> list[Path]:
-    """Copy the workflow's files below `folder`; returns the copies."""
+    """Copy the workflow's files below `folder` and return the copies."""
     copies = []
     for path in files:
         target = folder / copy_name(path)

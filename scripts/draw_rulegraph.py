@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def ask_snakemake() -> str:
-    """What `snakemake --rulegraph` prints, whatever is up to date.
+    """Returns the output of `snakemake --rulegraph`, even if files are up to date.
 
     Raises:
         UserError: Snakemake refuses the workflow.
@@ -45,11 +45,10 @@ def ask_snakemake() -> str:
 
 
 def rulegraph(dot: str) -> str:
-    """The SVG file of a rule graph in the DOT language, in the form Snakemake writes. `all` is left out: it only
-    names what the others make.
+    """Returns the SVG file of a rule graph in Snakemake's DOT form, without rule `all`, which only lists targets.
 
     Raises:
-        UserError: there is no rule in it.
+        UserError: the graph has no rule.
     """
     names = dict(NODE.findall(dot))
     if not names:

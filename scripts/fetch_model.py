@@ -41,10 +41,10 @@ def main() -> None:
 
 
 def parse_settings(text: str, where: str):
-    """The settings of any source that is not `train`.
+    """Returns the settings of any source except `train`.
 
     Raises:
-        UserError: not JSON, no such source, or a key it refuses.
+        UserError: the text is not JSON, there is no such source, or it refuses a key.
     """
     try:
         values = json.loads(text)

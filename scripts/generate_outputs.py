@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def written(args: argparse.Namespace, prompts: list[dict]) -> list[dict]:
-    """A row a prompt; where the arm cannot run, all of them with the reason."""
+    """Yields one row per prompt; if the arm cannot run, every row has the reason."""
     import torch
 
     from pardec.common.progress import Progress
@@ -106,7 +106,7 @@ def written(args: argparse.Namespace, prompts: list[dict]) -> list[dict]:
 
 
 def named(path: str) -> dict[str, str]:
-    """Which set of outputs a file below results/quality belongs to."""
+    """Returns the set of outputs of a file below results/quality."""
     _, separator, rest = os.path.dirname(path).partition("results/quality/")
     return {"output_set": rest} if separator else {}
 

@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measured(arguments: argparse.Namespace, records: list[dict], ends: bool) -> dict:
-    """The likelihood of the records that the model has room for; those it has none for are counted and named."""
+    """Returns the likelihood of the records that fit the model; records too long are counted and named."""
     model = load_model(arguments.model, resolve(arguments.device), arguments.precision)
     pairs = list(zip(*encoded(records, load_tokenizer(arguments.model), ends), strict=True))
     most = model.info.max_positions

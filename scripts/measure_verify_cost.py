@@ -50,7 +50,7 @@ def measure(args: argparse.Namespace) -> None:
 
 
 def collect(args: argparse.Namespace) -> None:
-    """Measure in one fresh process after the other, and write what all of them timed."""
+    """Measure in several fresh processes, one after the other, and write their times."""
     from pardec.common.files import write_json
     from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
     from pardec.measure.verify_cost import CONTEXT
@@ -86,10 +86,10 @@ def collect(args: argparse.Namespace) -> None:
 
 
 def alone(number: int) -> dict:
-    """What process `number` timed.
+    """Returns the times of process `number`.
 
     Raises:
-        SystemExit: it failed; its own message stands on stderr.
+        SystemExit: the process failed; its message is on stderr.
     """
     command = [sys.executable, *sys.argv, "--process", str(number)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)

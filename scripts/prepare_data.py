@@ -37,7 +37,7 @@ def main() -> None:
             this.load(*map(TASKS.module, chosen))
         out = Path(arguments.out)
         written = [out / name for name in FILES if (out / name).exists()]
-        # Data made here brings a tokenizer; other data has a rule of its own, which promises none.
+        # Generated data has a tokenizer; other data has a separate rule, which declares none.
         this.rule = None if out / "tokenizer.json" in written else "fetch_prompts"
         this.sign(*written, beside=out / "provenance.json")
         train, heldout = (about["counts"][side]["all"] for side in ("train", "heldout"))

@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def files_read(options: argparse.Namespace, material: Material) -> list[Path]:
-    """Every file the page was made from, templates included."""
+    """Returns every file the page was made from, templates included."""
     names = ("values", "study", "claims", "verdicts", "trails", "jobs", "provenance")
     named = [getattr(options, name) for name in names]
     templates = [path for path in options.templates.rglob("*") if path.is_file()]
@@ -85,7 +85,7 @@ def files_read(options: argparse.Namespace, material: Material) -> list[Path]:
 
 
 def find_figures(paths: list[str]) -> dict[str, Path]:
-    """SVG files by figure name."""
+    """Returns SVG files by figure name."""
     figures: dict[str, Path] = {}
     for path in map(Path, paths):
         for file in sorted(path.glob("*.svg")) if path.is_dir() else [path]:

@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def load_scorer(folder: str, precision: str, context: Context, this: Job) -> None:
-    """Put the scorer into the context; one that cannot be loaded leaves its reason there."""
+    """Put the scorer into the context, or the reason if it cannot be loaded."""
     from pardec.data.load import load_tokenizer
     from pardec.models.checkpoints.configs import modules_of
     from pardec.models.load import load_model
@@ -79,7 +79,7 @@ def load_scorer(folder: str, precision: str, context: Context, this: Job) -> Non
 
 
 def told(score: dict) -> str:
-    """One line: the main metric, or why there is none, and how many prompts have no output."""
+    """Returns one line: the main metric or the reason for its absence, and the number of prompts without output."""
     lost = f", {len(score['lost'])} without an output" if score["lost"] else ""
     if score["status"] != "ok":
         return f"{score['status']}: {score['reason']}{lost}"
@@ -89,7 +89,7 @@ def told(score: dict) -> str:
 
 
 def named(outputs: str) -> dict[str, str]:
-    """Which set of outputs a file below results/quality is."""
+    """Returns the set of outputs of a file below results/quality."""
     _, known, rest = str(Path(outputs).parent.as_posix()).partition("results/quality/")
     return {"output_set": rest} if known else {}
 

@@ -22,7 +22,7 @@ def main() -> None:
 
 
 def summary(collected: dict, report: str) -> list[str]:
-    """Lines for the terminal: one sentence a question, as the page has it."""
+    """Returns lines for the terminal: one sentence per question, as on the page."""
     lines = ["", f"pardec: open {report}"]
     for experiment, answer in collected["answers"].items():
         sentence = f"{experiment}: {spoken(answer['said'], collected['values'])}"

@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
 
 
 def chosen(load: Callable[..., list[dict]], file: str, count: int, cell: CellJob) -> list[dict]:
-    """The first `count` held-out prompts in a seeded order, or for tuning the next `count`."""
+    """Returns the first `count` held-out prompts in a seeded order, or for tuning the next `count`."""
     which = {"seed": cell.seed, "task": cell.task, "canvas": cell.new_tokens, "fill": cell.fill}
     if cell.prompt_set == "measured":
         return load(file, limit=count, **which)
@@ -91,7 +91,7 @@ def write_record(this, cell: CellJob, out: str, facts: dict, launch: str) -> Non
 
 
 def verified(folder: str) -> dict | None:
-    """Return which of its authors' results the model reproduced before it was timed; None where none were asked for."""
+    """Returns the authors' results that the model reproduced before timing; None if no check was asked for."""
     from pardec.common.files import read_json, sha256
 
     path = os.path.join(folder, "verified.json")
@@ -102,7 +102,7 @@ def verified(folder: str) -> dict | None:
 
 
 def supervised() -> int:
-    """Measure in a process of its own, and write the record of one that could not; returns the exit status."""
+    """Measure in a separate process, and write its record if it fails; returns the exit status."""
     begin = datetime.fromtimestamp(STARTED, UTC).isoformat(timespec="milliseconds")
     with job(begin=begin) as this:
         args = arguments()
@@ -118,5 +118,5 @@ def supervised() -> int:
 
 
 if __name__ == "__main__":
-    # The process that measures is another: see pardec.measure.supervise.
+    # Another process measures, see pardec.measure.supervise.
     sys.exit(main() if forkserver.LAUNCH in os.environ else supervised())

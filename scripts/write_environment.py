@@ -13,7 +13,7 @@ HEAD = "# Written by `make docs` from requirements.txt; do not edit.\n"
 
 
 def environment(requirements: str) -> str:
-    """The conda file of a requirements file's text."""
+    """Returns the conda file of a requirements file's text."""
     pins = [line for line in requirements.splitlines() if line and not line.startswith("#")]
     lines = [
         "name: pardec",

@@ -56,7 +56,7 @@ class Stage:
 
 
 def stages(run: Run) -> Iterator[Stage]:
-    """Returns the jobs that made the run's files above its records, each after those it reads from."""
+    """Yields the jobs that made the run's files above its records, each after those it reads from."""
     for name, rule in (("study", None), ("floors", "record_floors")):
         path = f"results/{name}.json"
         recorded_study = _params(run, f"results/{name}.provenance.json").get("study")

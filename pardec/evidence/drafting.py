@@ -150,7 +150,7 @@ def undrafted(cycle: dict[str, Any]) -> bool:
 
 
 def timed_cycles(sample: Sample) -> Iterator[dict[str, float]]:
-    """Returns milliseconds of each cycle: in total, in the draft, in the target, and the remainder (the loop)."""
+    """Yields milliseconds of each cycle: in total, in the draft, in the target, and the remainder (the loop)."""
     end = sample.get("prefill_ms")
     end = sample.get("first_ms") if end is None else end
     for cycle in cycles(sample):

@@ -1,4 +1,4 @@
-"""The drafting ideas, read from YAML: what each is, which arms realise it, and what it is held against."""
+"""Read drafting ideas from YAML: descriptions, the arms of each idea, and their references."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from pardec.common.settings import Settings
 from pardec.evidence.yaml_files import fault, read_yaml
 
 SHIPPED = Path(__file__).parents[2] / "studies/ideas.yaml"
-"""The ideas of seed 003, and those beyond it."""
+"""The ideas of seed document 003, and further ones."""
 BEST_FIXED = "best fixed block"
-"""In place of an arm: the fixed block that was fastest on prompts kept for tuning, for each workload."""
+"""In place of an arm: by workload, the fixed block that was fastest on prompts reserved for tuning."""
 
 
 class Setting(Settings):
     """One way to realise an idea."""
 
     name: str
-    """What claims call it, within the idea."""
+    """Its name in claims, unique within the idea."""
     arm: str
     """The study's arm with these settings."""
     words: str
-    """What sets it apart from the idea's other settings."""
+    """Words that distinguish it from the idea's other settings."""
     control: str | None = None
     """The arm that runs the same machinery with the idea switched off; it must write the tokens and take the cycles of
     `against`."""
     against: str | None = None
-    """The arm that it is held against; null is the baseline, `best fixed block` the fastest fixed block."""
+    """Its reference arm; null is the baseline, `best fixed block` the fastest fixed block."""
 
 
 class Idea(Settings):
@@ -38,35 +38,34 @@ class Idea(Settings):
     id: str = Field(pattern=r"^[a-z0-9-]+$")
     """Its name in ids of values."""
     title: str
-    """What it is called."""
+    """Its title."""
     by_law: bool = False
-    """Whether outputs are drawn, so that a test of their distribution stands for equal tokens."""
+    """Whether outputs are drawn, so that their distribution is tested instead of their tokens."""
     instrument: bool = False
-    """Whether it measures and changes no token, so that it has no speed of its own."""
+    """Whether it only measures and changes no token, so that it has no speed."""
     what: str
-    """What it is."""
+    """Description."""
     hope: str
-    """What it should do."""
+    """Expected benefit."""
     why: str
-    """What is known of the reasons, in words that no measurement changes."""
+    """Known reasons, in words that no measurement changes."""
     settings: list[Setting] = Field(min_length=1)
-    """The first decides the idea's status, the others stand beside it; which one is first was fixed before anything was
-    measured."""
+    """The first decides the idea's status, the others are shown beside it; the order was fixed before measuring."""
 
 
 class Ideas(Settings):
     """A file of ideas."""
 
     baseline: str
-    """The arm that ideas are held against unless a setting names another: one chain of a fixed block."""
+    """The reference arm of ideas unless a setting names another: one chain of a fixed block."""
     sampled: str
     """The same for ideas that draw tokens at a temperature."""
     reference: str
-    """The sequential arm that speedups and lossless outputs are held against."""
+    """The sequential arm, the reference of speedups and lossless outputs."""
     seeded: int = 0
-    """How many ideas, from the first on, the seed lists."""
+    """Number of ideas, from the first on, that the seed document lists."""
     ideas: list[Idea]
-    """The ideas in order; the place of an idea is its number."""
+    """The ideas in order; an idea's position is its number."""
 
     def number(self, idea: Idea) -> int:
         return self.ideas.index(idea) + 1
@@ -75,13 +74,13 @@ class Ideas(Settings):
         return setting.against or self.baseline
 
     def base(self, idea: Idea) -> str:
-        """The plain draft that draws tokens as the idea does."""
+        """Returns the plain draft that draws tokens as the idea does."""
         return self.sampled if idea.by_law else self.baseline
 
 
 @cache
 def load_ideas(path: str | Path | None = None) -> Ideas:
-    """The ideas of a file; without one those that the project ships.
+    """Returns the ideas of a file; the shipped ones without a file.
 
     Raises:
         UserError: the file is missing or breaks the format; names file, line and key.

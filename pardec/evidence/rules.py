@@ -1,9 +1,9 @@
-"""How a claim is judged: which rows of which table it speaks of, what they must show, and how parts add up.
+"""Rules that judge a claim: rows of a table, statements about them, and how parts combine.
 
 Six shapes of statement judge all claims: a number against a bound or within a range (`ratio > 40`,
 `0.75 <= fit.exponent <= 1.25`), an order (`1 > sparse.ratio > dense.ratio`), a count (`nfe == new_tokens`), a verdict
 of a table (`row.speed_status == 'validated'`), each of them over rows (`every(rows, nfe == 2)`), and a tally over parts
-(tasks, arms, sizes). A claim without a statement is told and not judged.
+(tasks, arms, sizes). A claim without a statement is shown without a verdict.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from pardec.evidence.statements import CONSTANTS, Number, Reader, Row, Rows, Sta
 from pardec.evidence.tables.registry import TABLES
 
 VALUES = "values "
-"""What `from` says before the first part of the ids of published values."""
+"""Prefix in `from`, before the first part of the ids of published values."""
 VALUE_COLUMNS = ("id", "value", "name")
 """Columns of published values: name is what follows the first part of the id."""
 PART = "part"
-"""The rows of the part at hand."""
+"""Name of the current part's rows."""
 Data = dict[str, list[dict[str, Any]]]
 
 
 class Requirement(Settings):
-    """What a row must have for its claim to be judged."""
+    """A requirement on a row for its claim to be judged."""
 
     that: str
-    """A statement; a row of which it is false or open is not judged."""
+    """A statement; rows for which it is false or open are not judged."""
     reason: str
     """Why the claim is not testable here if no row is left."""
 
@@ -42,19 +42,19 @@ class Selection(Settings):
     source: str = Field(alias="from")
     """A table, another selection, or `values` and the first part of the ids of published values."""
     where: str = ""
-    """A statement that must hold of a row."""
+    """A statement that must be true for a row."""
     require: list[Requirement] = []
-    """What is asked of those rows in turn."""
+    """Requirements on these rows, in turn."""
     match: list[str] = []
     """Columns in which a row equals the part's first row."""
     order: list[str] = []
     """Columns to sort by."""
     pick: str | list[str] = []
-    """One row: first, last, most COLUMN, least COLUMN, nearest COLUMN NUMBER; of a list the next decides ties."""
+    """One row: first, last, most COLUMN, least COLUMN, nearest COLUMN NUMBER; in a list, the next one decides ties."""
     each: list[str] = []
     """Pick one row for each value of these columns."""
     optional: bool = False
-    """Whether the claim is judged without such a row too."""
+    """Whether the claim is also judged without such a row."""
 
     @property
     def picks(self) -> list[list[str]]:
@@ -62,16 +62,16 @@ class Selection(Settings):
 
 
 class Parts(Settings):
-    """A claim held against each of several parts: tasks, arms, sizes, series."""
+    """A claim judged on each of several parts: tasks, arms, sizes, series."""
 
     source: str = Field(alias="from")
     """The selection that is divided."""
     by: list[str] = []
-    """What is the same within a part: columns, or expressions; nothing makes one part of all."""
+    """Columns or expressions that are equal within a part; without any, all rows are one part."""
     keep: str = ""
-    """A statement about the part's rows (`part`) that must hold for it to be a part."""
+    """A statement about the part's rows (`part`); parts for which it is not true are dropped."""
     longest: str = ""
-    """A column: of all parts that share it only the one with most rows stays."""
+    """A column: among parts with the same entry, only the one with most rows is kept."""
     pick: str = ""
     """The one part to keep, by its first row: most COLUMN or least COLUMN."""
     order: list[str] = []
@@ -89,20 +89,20 @@ class Parts(Settings):
     said: str
     """A template of the sentence on it."""
     short: str = ""
-    """A template of the few numbers behind its name in a list."""
+    """A template of the numbers after its name in a list."""
 
 
 class Reasons(Settings):
     """Words, each begun by a class (precision, quality, sizes, hardware, weights, engine, study) and a colon."""
 
     open: str = "precision: the intervals allow both"
-    """Why it is not testable where the measurements leave it open."""
+    """Why it is not testable if the measurements leave it open."""
     missing: str = ""
-    """Why it is not testable where there are no rows to judge; empty: then it was not run."""
+    """Why it is not testable without rows; if empty, it was not run."""
     decided: str = ""
     """Which half of the claim the verdict leaves out."""
     unrun: str = ""
-    """Why it was not run, where `waits` does not say it."""
+    """Why it was not run, if not given by `waits`."""
 
 
 class Claim(Settings):
@@ -111,26 +111,26 @@ class Claim(Settings):
     id: str = Field(pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+$")
     """Group and number, as 004.1."""
     statement: str
-    """What is claimed, or asked."""
+    """The claim, or the question."""
     expected: str
-    """What must be seen for it to hold here."""
+    """The observation that would reproduce it here."""
     free: str = ""
-    """The part that depends on neither machine nor size."""
+    """The part that is independent of machine and size."""
     waits: str = ""
-    """What a study lacks that does not judge it."""
+    """What a study lacks if it does not judge the claim."""
     rows: dict[str, Selection] = {}
     """Selections by name; a later one may use an earlier one."""
     parts: list[Parts] = []
-    """What it is held against, part by part."""
+    """The parts it is judged on."""
     tally: Literal["", "every", "some", "first"] = ""
-    """every: a part that contradicts it decides, else one that reproduces it. some: one that reproduces it decides; it
-    is contradicted where all parts are. first: one that reproduces it decides, else one that contradicts it."""
+    """every: a part that contradicts it decides, else one that reproduces it. some: a part that reproduces it decides;
+    it is contradicted if all parts are. first: a part that reproduces it decides, else one that contradicts it."""
     holds: str = ""
-    """The statement, where it is no tally. It may use `parts_every` and `parts_some`."""
+    """The statement, if the claim is not a tally. It may use `parts_every` and `parts_some`."""
     fails: str = ""
     """What contradicts it; where empty, that it is shown to be otherwise."""
     unrun: str = ""
-    """A statement: where it holds, the claim was not run, for `reasons.unrun`."""
+    """A statement: if true, the claim was not run, for `reasons.unrun`."""
     said: str = ""
     """A template of the measured sentence."""
     reasons: Reasons = Reasons()
@@ -149,7 +149,7 @@ class Claims(Settings):
     """A file of claims."""
 
     groups: dict[str, str] = {}
-    """Where claims come from, by the first part of their ids."""
+    """Sources of claims, by the first part of their ids."""
     rows: dict[str, Selection] = {}
     """Selections that several claims share."""
     claims: list[Claim] = Field(min_length=1)
@@ -158,8 +158,8 @@ class Claims(Settings):
 
 @dataclass
 class Chosen:
-    """Selections made for one claim. lacking: reasons of the required selections that are empty; "" where the rows were
-    never there."""
+    """Selections made for one claim. lacking: reasons of the required selections that are empty; "" if the table had
+    no rows."""
 
     rows: dict[str, Rows] = field(default_factory=dict)
     lacking: list[str] = field(default_factory=list)
@@ -179,7 +179,7 @@ class Chooser:
     def chosen(
         self, selections: Mapping[str, Selection], scope: Mapping[str, Any], part: Rows | None = None
     ) -> Chosen:
-        """The selections in order, each of which may use those before it and what is in `scope`."""
+        """Returns the selections in order; each may use those before it and the names in `scope`."""
         result = Chosen(dict(scope))
         for label, selection in selections.items():
             rows, reasons = self._select(selection, result.rows, part)
@@ -189,7 +189,7 @@ class Chooser:
         return result
 
     def tables_of(self, selection: Selection, among: Mapping[str, Selection]) -> set[str]:
-        """The tables that a selection rests on."""
+        """Returns the tables that a selection uses."""
         source = selection.source
         if source in among and among[source] is not selection:
             return self.tables_of(among[source], among)
@@ -198,7 +198,7 @@ class Chooser:
         return set() if source == PART or source.startswith(VALUES) else {source}
 
     def source(self, label: str, rows: Mapping[str, Any] | None = None) -> Rows:
-        """A selection, a shared one, published values, or a table, by the name that `from` gives."""
+        """Returns a selection, a shared one, published values, or a table, by the name in `from`."""
         if rows is not None and label in rows:
             return rows[label]
         if label in self.shared:
@@ -226,7 +226,7 @@ class Chooser:
     def _select(
         self, selection: Selection, scope: Mapping[str, Any], part: Rows | None
     ) -> tuple[Rows, list[str]]:
-        """Its rows, and where a requirement left none, that requirement's reason."""
+        """Returns the rows of a selection, and the reason of a requirement that left none."""
         reader = Reader(scope)
         rows = list(self.source(selection.source, scope))
         if selection.where:
@@ -249,13 +249,13 @@ class Chooser:
 
 
 def intervals(table: str) -> dict[str, tuple[str, str]]:
-    """By column of a table the columns with the ends of its interval."""
+    """Returns by column of a table the columns with the ends of its interval."""
     columns = TABLES.load(table).all_columns
     return {name: (column.low, column.high) for name, column in columns.items() if column.low and column.high}
 
 
 def sort(rows: list[Row], columns: list[str]) -> list[Row]:
-    """Rows by these columns, what is unknown last."""
+    """Returns rows sorted by these columns, unknown entries last."""
     return sorted(rows, key=lambda row: [_sortable(row.data[column]) for column in columns])
 
 
@@ -280,7 +280,7 @@ def _rank(row: Row, way: str, column: str, to: str = "0") -> float:
 
 
 def divided(rows: Rows, parts: Parts, scope: Mapping[str, Any]) -> list[Rows]:
-    """The rows of each part, in order of appearance or as `sort` says."""
+    """Returns the rows of each part, in order of appearance or sorted by `sort`."""
     reader = Reader(scope)
     groups: dict[tuple, list[Row]] = {}
     for row in rows:
@@ -308,7 +308,7 @@ def _plain(value: Any) -> Any:
 
 
 class Checker:
-    """Refuses names that a statement cannot have. Light: reads descriptions of tables only."""
+    """Checks the names in statements. It reads only descriptions of tables."""
 
     def __init__(self, shared: Mapping[str, Selection]):
         self.shared = shared
@@ -316,7 +316,7 @@ class Checker:
     def selection(
         self, selection: Selection, among: Mapping[str, Selection], part: set[str] | None = None
     ) -> str:
-        """What is wrong with a selection; empty where nothing is."""
+        """Returns what is wrong with a selection; empty if it is right."""
         try:
             columns = self.columns(selection.source, among, part)
         except StatementError as error:
@@ -355,7 +355,7 @@ class Checker:
     def statement(
         self, text: str, among: Mapping[str, Selection], columns: set[str], part: set[str] | None = None
     ) -> str:
-        """What is wrong with an expression; empty where nothing is. columns: of the row at hand."""
+        """Returns what is wrong with an expression; empty if it is right. columns: those of the current row."""
         if not text:
             return ""
         try:

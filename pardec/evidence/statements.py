@@ -88,8 +88,9 @@ def parse(text: str) -> ast.expr:
 
 
 def names(text: str) -> Iterator[tuple[str, str, frozenset[str]]]:
-    """(name, column, selections whose columns may be meant) of everything that an expression reads; `column` is empty
-    where a name stands alone.
+    """Yields (name, column, selections whose columns may be meant) for all that an expression reads.
+
+    `column` is empty for a bare name.
 
     Raises:
         StatementError: see `parse`.

@@ -15,7 +15,7 @@ def used(study: Study, section: str) -> dict[str, Any]:
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Returns settings without nulls, nested ones as `outer.inner`."""
+    """Yields settings without nulls, nested ones as `outer.inner`."""
     for key, entry in settings.items():
         if isinstance(entry, dict):
             yield from flat(entry, f"{prefix}{key}.")

@@ -62,7 +62,7 @@ def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
 
 
 def repeated_keys(file: str | Path) -> Iterator[Problem]:
-    """Returns keys that a mapping of a YAML file has twice; YAML would keep the last one."""
+    """Yields keys that a mapping of a YAML file has twice; YAML would keep the last one."""
     try:
         root = yaml.compose(Path(file).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
