@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def written(args: argparse.Namespace, prompts: list[dict]) -> list[dict]:
-    """Yields one row per prompt; if the arm cannot run, every row has the reason."""
+    """Returns one row per prompt; if the arm cannot run, every row has the reason."""
     import torch
 
     from pardec.common.progress import Progress
