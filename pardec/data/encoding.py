@@ -18,17 +18,16 @@ def encode_prompts(
     random: int | None = None,
     chat: bool = False,
 ) -> list[list[int]]:
-    """Return token ids of each prompt.
+    """Return the token ids of each prompt.
 
-    length: None keeps prompts as they are. Otherwise each prompt is real text of exactly this many tokens, start
-    token included: its own end, with the texts of the records before it in front where it is too short.
-    random: a seed; each prompt's tokens but the start token are then replaced by random ordinary ones. They depend on
-    the seed and the record's id alone.
-    chat: each prompt is a user's turn written by the checkpoint's template, up to where the model's turn begins; of any
-    length.
+    length: None keeps prompts unchanged. Otherwise each prompt is real text of exactly this many tokens, start token
+    included: the end of the prompt, preceded by the texts of other records if it is too short.
+    random: a seed; each prompt's tokens except the start token are then replaced by random ordinary ones, which depend
+    on the seed and the record's id alone.
+    chat: each prompt is a user's turn in the checkpoint's template, up to the start of the model's turn; of any length.
 
     Raises:
-        UserError: the records hold too little text for `length`, or the template refuses a prompt.
+        UserError: the records have too little text for `length`, or the template refuses a prompt.
     """
     start = tokenizer.start_ids
     if chat:

@@ -1,4 +1,4 @@
-"""The tokens that end a text, as one set: what a checkpoint's files say of them, read together.
+"""The tokens that end a text, as one set from all files of a checkpoint.
 
 A checkpoint names them in up to five places: `eos_token_id` of config.json and of generation_config.json (one id or a
 list), `eos_token` of tokenizer_config.json (or of special_tokens_map.json, which older ones have), its special tokens
@@ -44,8 +44,7 @@ def read_ends(folder: str | Path) -> frozenset[int]:
 
 
 def first_end(folder: Path) -> int | None:
-    """Return the end that config.json names, the first of several; else the smallest of all; None where there is
-    none."""
+    """Return the first end token in config.json; else the smallest id of all ends; None without any."""
     named = read_object(folder / "config.json").get("eos_token_id")
     listed = [index for index in (named if isinstance(named, list) else [named]) if as_ids(index)]
     return listed[0] if listed else min(read_ends(folder), default=None)
@@ -94,7 +93,7 @@ def _vocabulary(folder: Path) -> dict[str, int]:
 
 
 def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) -> str | None:
-    """Return the special token that the chat template writes right behind an answer; None where it writes none."""
+    """Return the special token that the chat template writes directly after an answer; None if it writes none."""
     path = folder / "chat_template.jinja"
     source = path.read_text(encoding="utf-8") if path.is_file() else settings.get("chat_template")
     if isinstance(source, list):
@@ -114,10 +113,10 @@ def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) ->
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file of a checkpoint; {} where there is no such file.
+    """Return the object in a JSON file of a checkpoint; {} if the file does not exist.
 
     Raises:
-        UserError: damaged JSON, or no object.
+        UserError: damaged JSON, or not an object.
     """
     try:
         body = read_json(path) if path.is_file() else {}

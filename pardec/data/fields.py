@@ -1,4 +1,4 @@
-"""Values within somebody's rows: field paths, answers, conversations."""
+"""Values in rows of foreign data sets: field paths, answers, conversations."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TEXT_KEYS = ("text", "value", "answer", "content")
 
 
 class Missing(UserError):
-    """A row that lacks a field, or holds no conversation in it; other rows may."""
+    """A row that lacks a field, or a conversation in it; other rows may have it."""
 
 
 def parts(field: str) -> list[str]:
@@ -28,10 +28,9 @@ def parts(field: str) -> list[str]:
 
 
 def pick(row: Any, field: str, where: str) -> Any:
-    """Return the value at field path `field` of a row; None where a list on the way is too short, or a value on it
-    null.
+    """Return the value at field path `field` of a row; None if a list on the path is too short, or a value on it null.
 
-    A key that holds dots itself is found by its whole name; text on the way that is JSON is entered.
+    A key that contains dots matches by its whole name; JSON text on the path is parsed.
 
     Raises:
         Missing: no such field; names the nearest.
@@ -58,7 +57,7 @@ def pick(row: Any, field: str, where: str) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """What a JSON text of a list or an object holds; any other value as it is."""
+    """Return the parsed list or object of a JSON text; any other value unchanged."""
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
             return json.loads(value)
@@ -70,11 +69,11 @@ def from_json(value: Any) -> Any:
 def text_of(value: Any, field: str, where: str, numbers: bool = False) -> str | None:
     """Return a prompt or an answer as text; None for null and NaN.
 
-    numbers: whether a number is one too, as Python writes it. The text parts of a message's content are joined.
+    numbers: whether to accept a number, as Python writes it. The text parts of a message's content are joined.
 
     Raises:
-        UserError: a value that is no text (a list, an object, true or false); names the path to a text within it, if it
-            holds one.
+        UserError: a value that is not text (a list, an object, true or false); names the path to a text within it, if
+            there is one.
     """
     if value is None or isinstance(value, str):
         return value
@@ -105,7 +104,7 @@ def texts_of(value: Any) -> list[str] | None:
 
 
 def path_to_text(value: Any) -> str | None:
-    """Return the path to the first text within a value, keys that usually hold it first; None where there is none."""
+    """Return the path to the first text within a value, trying usual keys first; None without any text."""
     if isinstance(value, dict):
         usual = [key for key in TEXT_KEYS if key in value]
         entries = [(key, value[key]) for key in dict.fromkeys([*usual, *value])]
@@ -121,12 +120,12 @@ def path_to_text(value: Any) -> str | None:
 
 
 def first_exchange(turns: Any, field: str = "conversations", where: str = "row") -> tuple[str, str | None]:
-    """Return the first human turn and the answer right after it; an empty prompt where there is none.
+    """Return the first human turn and the answer directly after it; an empty prompt without one.
 
     turns: ShareGPT's {"from", "value"} or the {"role", "content"} of chat interfaces, or a JSON text of such a list.
 
     Raises:
-        UserError: no list of turns, or a content that is no text.
+        UserError: not a list of turns, or a content that is not text.
     """
     turns = from_json(turns)
     if turns is None:

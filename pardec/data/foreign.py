@@ -1,4 +1,4 @@
-"""Tokenizers that checkpoints bring, run by transformers: prompts, conversations and texts as its users get them."""
+"""Tokenizers of foreign checkpoints, run by transformers, with its results for prompts, conversations and texts."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class ForeignTokenizer(TextTokenizer):
     """The tokenizer of a checkpoint that was not trained here.
 
     Its ids are those of `transformers.AutoTokenizer` for the same folder: `encode_prompt(text)` equals
-    `AutoTokenizer(text)`, `encode_chat(messages)` equals `AutoTokenizer.apply_chat_template(messages)` up to where the
-    model's turn begins. Truncation and padding saved in tokenizer.json are off. A folder with no tokenizer_config.json
-    is read as its tokenizer.json says.
+    `AutoTokenizer(text)`, `encode_chat(messages)` equals `AutoTokenizer.apply_chat_template(messages)` up to the start
+    of the model's turn. Truncation and padding saved in tokenizer.json are off. A folder without tokenizer_config.json
+    is read by its tokenizer.json alone.
 
     Raises:
         UserError: no file of a tokenizer, a damaged one, one that needs code of the checkpoint, a special token that
@@ -75,9 +75,9 @@ class ForeignTokenizer(TextTokenizer):
         return self.encode(text, special=True)
 
     def encode_pair(self, prompt: str, answer: str, end: bool = True) -> tuple[list[int], list[int]]:
-        """Return the ids of a prompt and of the answer as it reads behind it; spaces between them belong to the answer.
+        """Return the ids of a prompt and of the answer after it; spaces between them belong to the answer.
 
-        The rule of lm-eval (`_encode_pair`). Where the two share a token, each is encoded by itself.
+        The rule of lm-eval (`_encode_pair`). If the two share a token, each is encoded separately.
         """
         last = [self.eos_id] if end else []
         head = self.start_ids + self.encode(prompt.rstrip())
@@ -102,10 +102,10 @@ class ForeignTokenizer(TextTokenizer):
     def render_chat(self, messages: Sequence[dict[str, Any]]) -> str:
         """Return the text of a conversation, by the checkpoint's template in transformers' renderer.
 
-        Models that can think aloud first (Qwen3) are told not to: the drafts published for them were made for that.
+        Reasoning is switched off for models that have it (Qwen3): the drafts published for them were trained so.
 
         Raises:
-            UserError: no template, no Jinja text, or one that refuses the messages.
+            UserError: no template, an invalid one, or one that refuses the messages.
         """
         from jinja2 import TemplateSyntaxError
 
@@ -140,7 +140,7 @@ class ForeignTokenizer(TextTokenizer):
 
 
 def joined(content: Any) -> Any:
-    """Return the text of a message's content: text parts of a list joined, anything else as it is."""
+    """Return the text of a message's content: text parts of a list joined, anything else unchanged."""
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]
         if all(isinstance(part, str) for part in parts):

@@ -1,8 +1,7 @@
 """A two-level hierarchy over text: characters, chunks of characters, roots of chunks; all in one space of ids.
 
 Chunks are byte-pair merges over characters (Sennrich et al. 2016, arXiv:1508.07909), roots byte-pair merges over
-chunks. So a root stands for one text exactly, and writing that text is looking it up: the hierarchy is a dictionary
-coder.
+chunks. So each root represents exactly one text, and rendering it is a look-up: the hierarchy is a dictionary coder.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ KIND = "pardec-hierarchy"
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 """Stands for every character that the training text and the printable ones lack."""
 BASE = 0x10000
-"""Chunk i is written as character BASE + i while roots are learned: a plane that no surrogate lies in."""
+"""Chunk i is written as character BASE + i while roots are learned, in a plane without surrogates."""
 WORDS = r" ?[^\s]+|\s+"
 """Chunks do not reach over the end of a word."""
 ASCII = [chr(code) for code in range(32, 127)] + ["\n"]
@@ -46,14 +45,14 @@ class HierarchyTokenizer(TextTokenizer):
         self.chunks: list[str] = body["chunks"]
         self.first_root = self.first_chunk + len(self.chunks)
         self.roots: list[list[int]] = body["roots"]
-        """Each root as numbers of chunks."""
+        """Chunk numbers of each root."""
         self.bos_id, self.mask_id, self.eos_id, self.pad_id = None, MASK, EOS, PAD
         self.end_ids = frozenset({EOS})
         self._character = {text: k for k, text in enumerate(self.characters)}
 
     @cached_property
     def tokenizer(self) -> Any:
-        """Return the merges over characters, as the library holds them."""
+        """Return the library's tokenizer with the merges over characters."""
         return hf.Tokenizer.from_str(self.body["chunk_merges"])
 
     @cached_property
@@ -104,7 +103,7 @@ class HierarchyTokenizer(TextTokenizer):
         return "" if token < self.first_character else self.characters[token - self.first_character]
 
     def expansions(self, level: int) -> list[list[int]]:
-        """What each condition of a level writes, padded: roots to chunk ids (0), chunks to character ids (1)."""
+        """Return the padded expansion of each condition of a level: roots to chunks (0), chunks to characters (1)."""
         if level == 0:
             rows = [[self.first_chunk + k for k in root] for root in self.roots]
             width = self.root_size

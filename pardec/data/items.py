@@ -1,4 +1,4 @@
-"""What the sequence tasks (copy, sort, shuffle, unshuffle) share: a short list of items, each one token."""
+"""The common base of the sequence tasks (copy, sort, shuffle, unshuffle): a short list of items, each one token."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pardec.data.base import Task
 
 
 class ItemSettings(Settings):
-    """The list of items that a prompt holds."""
+    """The list of items in a prompt."""
 
     items: Literal["letters", "integers"] = "letters"
-    """What the items are: lower-case letters, or the integers 0 to `largest`."""
+    """Kind of items: lower-case letters, or the integers 0 to `largest`."""
     largest: int = Field(99, ge=1, le=999)
     """The largest integer item."""
     min_items: int = Field(8, ge=2, le=200)
@@ -24,7 +24,7 @@ class ItemSettings(Settings):
     max_items: int = Field(12, ge=2, le=200)
     """Most items in a prompt."""
     distinct: bool = True
-    """Whether no item stands twice in a prompt."""
+    """Whether all items of a prompt differ."""
 
     @model_validator(mode="after")
     def _possible(self) -> ItemSettings:

@@ -1,4 +1,4 @@
-"""The tokenizer of a folder: our own, light to load, or the one that a checkpoint brings."""
+"""The tokenizer of a folder: one made by this project, quick to load, or that of a foreign checkpoint."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pardec.data.tokenizers import TextTokenizer, read_own
 HIERARCHY = '"kind": "pardec-hierarchy"'
 """How a tokenizer file of `pardec.data.fractal` begins."""
 FILES = ("tokenizer.json", "vocab.json", "vocab.txt", "tokenizer.model")
-"""Files that hold a vocabulary."""
+"""Files with a vocabulary."""
 
 
 def load_tokenizer(path: str | Path) -> TextTokenizer:

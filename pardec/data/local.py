@@ -23,10 +23,10 @@ SPACE = re.compile(r"\s*")
 
 
 def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
-    """Return the rows of a file, by the ending of its name in any case, `.gz` behind it or not.
+    """Return the rows of a file, by its suffix in any case, with or without `.gz`.
 
-    A plain text (.txt, or .raw and .tokens as wikitext calls its files) gives one row {"text"} per paragraph,
-    or one per line if `lines`. A .json or .jsonl file holds a list of objects, or objects one behind the other.
+    Plain text (.txt, or wikitext's .raw and .tokens) gives one row {"text"} per paragraph, or one per line if `lines`.
+    A .json or .jsonl file contains a list of objects, or consecutive objects.
 
     Raises:
         UserError: a missing, empty, binary, damaged or unknown file, or one that names a column twice; names it and, if
@@ -117,7 +117,7 @@ def _json(path: Path, text: str) -> list[dict[str, Any]]:
 
 
 def _values(path: Path, text: str) -> list[dict[str, Any]]:
-    """Return the objects of a file that holds one behind the other, each over several lines."""
+    """Return the objects of a file with consecutive objects, each over several lines."""
     rows, place, decoder = [], SPACE.match(text).end(), json.JSONDecoder()
     while place < len(text):
         try:
@@ -133,7 +133,7 @@ def _values(path: Path, text: str) -> list[dict[str, Any]]:
 
 
 def _parsed(text: str, where: str | Path, mend: str) -> Any:
-    """Return the value of a JSON text; half a character (a lone surrogate), which no file can hold, is refused too."""
+    """Return the value of a JSON text; refuse half a character (a lone surrogate), which no file can contain."""
     try:
         value = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, where))
         if "\\u" in text:
@@ -154,7 +154,7 @@ def _unique(pairs: list[tuple[str, Any]], where: str | Path) -> dict[str, Any]:
 
 
 def _once(names: Iterable[str], where: str | Path) -> None:
-    """Refuse a name that comes twice, of which only the last value would be read."""
+    """Return an object from its pairs; refuse a repeated name, of which only the last value would be kept."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(where, f"names {twice[0]!r} twice", "give each column a name of its own")
@@ -183,7 +183,7 @@ def _csv(path: Path, text: str, delimiter: str) -> list[dict[str, Any]]:
             raise UserError(
                 f"{path}, record {number}", f"has not {count} columns as the header", "mend this record"
             )
-    # A CSV file writes what is missing as nothing.
+    # A CSV file writes missing values as empty text.
     return [{name: value or None for name, value in row.items()} for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""From rows of somebody's data set to prompt records: which field, what shape, where a text is cut."""
+"""Prompt records from rows of a foreign data set: choice of the field, its shape, and the cut of a text."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from pardec.data.split import heldout_keys, record
 
 
 class RowSource(Source):
-    """A source whose rows somebody else made; its records are held out unless `heldout_share` says less."""
+    """A source of foreign rows; all its records are held out unless `heldout_share` is below 1."""
 
     field: str = Field("text", min_length=1)
-    """Where a row holds its text; dots enter nested values, as in `messages.0.content`. Rows without it are skipped and
+    """Field path of a row's text; dots enter nested values, as in `messages.0.content`. Rows without it are skipped and
     counted."""
     answer_field: str | None = None
-    """Where a row holds the answer, if it has one, as in `answers.text.0`; a row without one has none."""
+    """Field path of the answer, if any, as in `answers.text.0`; a row without it has no answer."""
     shape: Literal["plain", "wikitext", "conversation"] = "plain"
-    """What a row is: a text, a line of an article (wikitext), or the turns of a conversation (ShareGPT)."""
+    """Kind of row: a text, a line of an article (wikitext), or the turns of a conversation (ShareGPT)."""
     prompt_words: int | None = Field(None, ge=1)
-    """Cut each text after this many words; what follows is the answer. Null: the whole text is the prompt."""
+    """Cut each text after this many words; the rest is the answer. null: the whole text is the prompt."""
     answer_words: int = Field(64, ge=1)
-    """Longest answer, in words, where `prompt_words` cuts a text."""
+    """Longest answer, in words, if `prompt_words` cuts a text."""
     most_words: int | None = Field(None, ge=1)
     """Leave out prompts of more words; null keeps all."""
     task: str = Field("text", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    """What the records call their task."""
+    """Name of the records' task."""
     limit: int = Field(512, ge=1)
-    """Most held-out records; those that come first by the seeded hash are kept."""
+    """Most held-out records; the first ones by the seeded hash are kept."""
     heldout_share: float = Field(1.0, gt=0, le=1)
     """Share of the distinct prompts that is held out; the rest is for training."""
 
@@ -78,7 +78,7 @@ class RowSource(Source):
     def pairs(
         self, rows: Iterable[dict[str, Any]], where: str, lacking: Counter[str]
     ) -> Iterator[tuple[str, str | None]]:
-        """Prompt and answer of each text; `lacking` counts the rows without a field."""
+        """Yield prompt and answer of each text; `lacking` counts the rows without a field."""
         values = self.values(rows, where, lacking)
         if self.shape == "conversation":
             yield from self.exchanges(values, lacking)
@@ -98,10 +98,10 @@ class RowSource(Source):
     def exchanges(
         self, values: Iterable[tuple[str, Any, Any]], lacking: Counter[str]
     ) -> Iterator[tuple[str, str | None]]:
-        """The first exchange of each conversation; rows that hold none in their field are counted as without it.
+        """Yield the first exchange of each conversation; a row whose field has none counts as a row without the field.
 
         Raises:
-            UserError: no row at all holds one.
+            UserError: no row has one.
         """
         none, error = True, None
         for place, turns, _ in values:
@@ -119,10 +119,10 @@ class RowSource(Source):
     def values(
         self, rows: Iterable[dict[str, Any]], where: str, lacking: Counter[str]
     ) -> Iterator[tuple[str, Any, Any]]:
-        """Place, text and answer of each row as they are; rows without the text are left out.
+        """Yield place, text and answer of each row, unchanged; rows without the text are left out.
 
         Raises:
-            UserError: no row at all has the field.
+            UserError: no row has the field.
         """
         wanted = [self.field, self.answer_field]
         seen: set[str | None] = {None}
@@ -146,7 +146,7 @@ class RowSource(Source):
                 raise error
 
     def cut(self, text: str) -> tuple[str, str | None]:
-        """Return the first `prompt_words` words and, spaces kept, what follows; no prompt where nothing follows."""
+        """Return the first `prompt_words` words and the text after them, spaces kept; no prompt if none follows."""
         ends = [match.end() for match in re.finditer(r"\S+", text)]
         if len(ends) <= self.prompt_words:
             return "", None
@@ -161,7 +161,8 @@ TITLE = re.compile(r"^= [^=](?:.*[^=])? =$")
 
 
 def articles(lines: Iterable[str | None]) -> Iterator[str]:
-    """Articles of wikitext: a title line starts one, other headings and blank lines go, `@-@` becomes `-`."""
+    """Yield articles of wikitext: a title line starts one; other headings and blank lines are dropped, `@-@` becomes
+    `-`."""
     parts: list[str] = []
     for raw in lines:
         line = (raw or "").strip()

@@ -1,4 +1,4 @@
-"""Train and held-out by hash: a prompt's side depends on the prompt, the seed and its rivals only."""
+"""Train and held-out sides by hash: a prompt's side depends only on the prompt, the seed and the other prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def rank(key: str, seed: int) -> str:
-    """Return the place of `key` in the seeded order: SHA-256, as hexadecimal text."""
+    """Return the sort key of `key` in the seeded order: SHA-256, as hexadecimal text."""
     return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()
 
 

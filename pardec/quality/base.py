@@ -75,8 +75,8 @@ class Metric(ABC):
     unit: ClassVar[str]
     span: ClassVar[tuple[float, float] | None] = None
     margin: ClassVar[float] = 0.05
-    """Default margin of non-inferiority, in `unit`: a loss that a user would trade for speed. Five points for
-    percentages. A study with enough prompts to show a smaller margin should set one."""
+    """Default margin of non-inferiority, in `unit`: a loss that a user would trade for speed; 0.05 for shares. A study
+    with enough prompts to show a smaller margin should set one."""
     span: ClassVar[float | None] = None
     """The largest possible difference of two outputs' values; None if it is unbounded."""
     needs: ClassVar[frozenset[str]] = frozenset()

@@ -1,1 +1,1 @@
-"""One source of prompts a file; the names are in `pardec.data.registry`."""
+"""Sources of prompts, one per file; the names are in `pardec.data.registry`."""

@@ -1,4 +1,4 @@
-"""What a source of data is: settings, and a build that gives prompt records to train and to measure on."""
+"""The interface of a data source: settings, and a method that builds prompt records for training and measuring."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Prepared:
-    """Prompt records of both sides, and what is known of them.
+    """Prompt records of both sides, and their facts.
 
-    tokenizer: None where the models bring their own. ends: whether an answer is complete (then a model should
-    end it), or the first part of a text that goes on. facts: where the text came from, for about.json.
+    tokenizer: None if the models have their own tokenizers. ends: whether an answer is complete (then a model should
+    end it), or the first part of a longer text. facts: origin of the text, for about.json.
     """
 
     train: list[dict]
@@ -32,4 +32,4 @@ class Source(Settings, ABC):
 
     @abstractmethod
     def build(self, seed: int) -> Prepared:
-        """Make the records; the same settings and seed give the same records."""
+        """Return the records; the same settings and seed give the same records."""

@@ -1,1 +1,1 @@
-"""One task a file; the names are in `pardec.data.registry`."""
+"""Tasks, one per file; the names are in `pardec.data.registry`."""

@@ -12,7 +12,7 @@ from pardec.data.base import Example, Task
 
 
 class GridSettings(Settings):
-    """Sizes of the grids, and what of them is a token."""
+    """Sizes of the grids, and their division into tokens."""
 
     min_side: int = Field(1, ge=1, le=512)
     """Least height and least width, in cells."""
@@ -47,7 +47,7 @@ class GridSettings(Settings):
 
 
 class Grid(Task):
-    """Write the whole table; each cell is known from its place, so all of them could be written at once."""
+    """Write the whole table; each cell follows from its position, so all of them could be written at once."""
 
     name = "grid"
     Settings = GridSettings

@@ -1,4 +1,4 @@
-"""A checkpoint folder that came from elsewhere: what is taken from it, checked, and written down."""
+"""A foreign checkpoint folder: its files are copied, checked and recorded."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ FICLONE = 0x40049409
 
 
 class ForeignSettings(Settings):
-    """What a study may say of weights that it did not train."""
+    """The settings of weights that the study did not train."""
 
     family: str | None = Field(None, pattern="^(autoregressive|masked_diffusion)$")
-    """What the model was trained to predict: autoregressive or masked_diffusion. null believes its
-    config.json."""
+    """The model's training objective: autoregressive or masked_diffusion. null takes it from config.json."""
     mask_id: int | None = Field(None, ge=0)
     """Id of the mask token of a masked-diffusion model whose config.json has none."""
 
@@ -124,10 +123,9 @@ def install(
 
 
 def adapt_config(path: Path, settings: ForeignSettings, brought: Path) -> dict[str, Any]:
-    """Write into config.json what the study says of the model and the file does not. Returns the changed
-    keys.
+    """Write the study's settings of the model into config.json; return the changed keys.
 
-    brought: the user's own folder that it was copied from.
+    brought: the user's folder that it was copied from.
 
     Raises:
         UserError: a masked-diffusion model without a mask token.
@@ -153,7 +151,7 @@ def adapt_config(path: Path, settings: ForeignSettings, brought: Path) -> dict[s
 
 
 def clear(out: Path, keep: set[str] = frozenset()) -> None:
-    """Remove what an earlier checkpoint left in `out` and the new one does not have."""
+    """Remove files of an earlier checkpoint from `out` that the new one does not have."""
     for pattern in TAKEN:
         for path in out.glob(pattern):
             if path.name not in keep:

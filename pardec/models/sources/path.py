@@ -15,7 +15,7 @@ class PathSettings(ForeignSettings):
     source: Literal["path"]
     """Where the weights come from."""
     path: str = Field(min_length=1)
-    """The folder with config.json and *.safetensors; `~` stands for the home folder."""
+    """The folder with config.json and *.safetensors; `~` is the home folder."""
 
     @field_validator("path")
     @classmethod
@@ -27,7 +27,7 @@ def fetch(settings: PathSettings, out_dir: str | Path, seed: int) -> dict[str, A
     """Bring the checkpoint into `out_dir`; returns what source.json says. `seed` is not used.
 
     Raises:
-        UserError: the folder is missing or holds no whole safetensors checkpoint.
+        UserError: the folder is missing or has no complete safetensors checkpoint.
     """
     folder = Path(settings.path)
     facts = {"source": "path", "path": settings.path, "revision": None}
