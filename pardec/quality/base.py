@@ -73,7 +73,6 @@ class Metric(ABC):
     """Its name in tables and figures."""
     better: ClassVar[Literal["higher", "lower"]]
     unit: ClassVar[str]
-    span: ClassVar[tuple[float, float] | None] = None
     margin: ClassVar[float] = 0.05
     """Default margin of non-inferiority, in `unit`: a loss that a user would trade for speed; 0.05 for shares. A study
     with enough prompts to show a smaller margin should set one."""
