@@ -61,9 +61,9 @@ def test_more_steps_than_tokens(project):
 
 def test_missing_dataset_path(project):
     data = json.dumps({"mine": {"source": "path", "path": "no/such/file.jsonl", "field": "text"}})
-    work = json.dumps({"copy": {"data": "mine", "task": None}})
+    work = json.dumps({"copy": {"data": "mine", "task": None, "metrics": ["distinct_2"]}})
     wanted = ["data.mine.path", "no/such/file.jsonl does not exist"]
-    said = refused(project, f"data={data}", f"workloads={work}", wanted=wanted)
+    said = refused(project, f"data={data}", f"workloads={work}", "floors=[]", wanted=wanted)
     assert "Job stats" not in said
 
 

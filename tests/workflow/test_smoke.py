@@ -141,7 +141,7 @@ def test_a_record_keeps_samples_state_and_trail(project):
         assert record["stop"]["reason"] in ("precise", "budget", "maximum")
         trail = record["provenance"]
         words = shlex.split(trail["command"])
-        limits = json.loads(words[words.index("--measure") + 1])
+        limits = json.loads(words[words.index("--cell") + 1])["measure"]
         missing = limits["warmup_passes"] + 1 - len(record["warmup_ms"])  # one more beside the reference
         assert missing == 0 or (missing > 0 and sum(record["warmup_ms"]) >= 1e3 * limits["warmup_s"])
         assert trail["rule"] == "time_cell" and trail["command"].startswith(
@@ -192,7 +192,7 @@ def test_values_follow_from_tables(project):
     steps = pd.read_parquet(project.path("results/tables/steps.parquet"))
     checked = 0
     for row in steps.to_dict("records"):
-        value = values[f"steps/{row['key']}/latency_ms"]
+        value = values[f"cells/{row['key']}/latency_ms"]  # a view publishes no number again
         assert math.isclose(value["value"], row["latency_ms"]) and value["n"] >= 1
         assert value["records"] and value["command"] and value["source"][0]["sha256"]
         checked += 1

@@ -100,7 +100,7 @@ def written(run, command):
         ("train_model", "quality/text/ar-text/ar-text/new~16/distinct_2/value"),
         ("generate_outputs", "quality/copy/diffusion-copy/diffusion/steps~4+new~16/exact/value"),
         ("score_cell", None),
-        ("tabulate", "steps/copy/diffusion-copy/diffusion/steps~4+new~16+batch~1/latency_ms"),
+        ("tabulate", "cells/steps/copy/diffusion-copy/diffusion/steps~4+new~16+batch~1/latency_ms"),
         ("collect_values", "finding/run/cells"),
     ],
 )
