@@ -210,7 +210,14 @@ class FlashFloodDecoder(Decoder):
     def check_outputs(self, model: Renderer, prompts: PromptBatch) -> list[dict] | None:
         from pardec.decoding.flood_checks import check
 
-        return check(self, model, prompts)
+        self.model, self.passes, self.positions = model, 0, 0
+        return check(
+            lambda conditions, level, seeds: self.expand_level_parallel(
+                conditions, level, self.settings.candidates, seeds
+            ),
+            model,
+            prompts,
+        )
 
 
 class TableLookupSettings(Settings):

@@ -3,6 +3,7 @@ first."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pardec.common.lazy import lazy
@@ -11,16 +12,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pardec.decoding.base import PromptBatch
-    from pardec.decoding.flash_flood import FlashFloodDecoder
     from pardec.models.architectures.renderer import Renderer
 
 torch = lazy("torch")
 PAD = 0
 
 
-def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> list[dict]:
-    """One a prompt. Level 0: each root's chunks from the root. Level 1: each chunk's characters from the
-    right chunk.
+def check(
+    expand: Callable[[Tensor, int, Tensor], Tensor], model: Renderer, prompts: PromptBatch
+) -> list[dict]:
+    """Return the facts of each prompt. Level 0: each root's chunks from the root. Level 1: each chunk's characters from
+    the right chunk.
+
+    expand: (conditions [N] long, level, seeds [N] long) -> what the decoder writes, [N, slots] long.
 
     Shares are null where there is nothing to write. `rank`: of pairs (right expansion, wrong one of the same
     condition), the share in which the right one has the lower energy; wrong ones lack their last token or
@@ -28,7 +32,6 @@ def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> 
     """
     from pardec.models.training.objectives.renderer import substituted, truncated
 
-    decoder.model, decoder.passes, decoder.positions = model, 0, 0
     facts_of = []
     with torch.inference_mode():
         for row, seed in zip(prompts.tokens, prompts.seeds, strict=True):
@@ -39,7 +42,7 @@ def check(decoder: FlashFloodDecoder, model: Renderer, prompts: PromptBatch) -> 
             for level in (0, 1):
                 right = model.expansion(level)[conditions - model.config.conditions(level)[0]]
                 seeds = seed + torch.arange(len(conditions), device=conditions.device)
-                out = decoder.expand_level_parallel(conditions, level, decoder.settings.candidates, seeds)
+                out = expand(conditions, level, seeds)
                 facts[f"level{level}"] = _share((out == right).all(-1))
                 generator = torch.Generator().manual_seed(int(seed) % 2**31)
                 # The generator is the host's, so that the same wrong expansions are drawn on any device.

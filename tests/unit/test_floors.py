@@ -1,10 +1,12 @@
 """Imports never go up the floors of the house."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import grimp
+import networkx
 
 FLOORS = [
     "common",
@@ -37,6 +39,28 @@ def test_imports_never_go_up():
 def floor(module):
     parts = module.split(".")
     return FLOORS.index(parts[1]) if len(parts) > 1 else None
+
+
+def test_no_two_files_import_each_other():
+    """Nor more of them in a ring; imports within functions, of types alone and by name count too."""
+    root = Path(__file__).parents[2]
+    files = {
+        ".".join(path.relative_to(root).with_suffix("").parts): path
+        for path in (root / "pardec").rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    graph = networkx.DiGraph()
+    for module, path in files.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Call) and getattr(node.func, "id", "") == "lazy":
+                names = [str(node.args[0].value)]
+            graph.add_edges_from((module, name) for name in names if name in files and name != module)
+    assert [ring for ring in networkx.strongly_connected_components(graph) if len(ring) > 1] == []
 
 
 def test_decoding_knows_no_clock():
