@@ -1,4 +1,4 @@
-# The study, its cells, and names shared by all rule files. Params with text of the user are functions: in a plain
+# The study, its cells, and the names that the other files share. Params with text of the user are functions: in a plain
 # string, Snakemake would take `{x}` for a wildcard.
 import os
 import sys
