@@ -33,8 +33,8 @@ LISTS = "results/lists"
 INPUTS = f"{LISTS}/inputs.txt"
 SINGLE = ("machine", "floors")
 """Files passed to a table's script by name."""
-LISTED = [kind for kind in FILES if kind not in SINGLE]
-"""Kinds of files passed to it in a list."""
+LISTED = [kind for kind in FILES if kind not in (*SINGLE, "ideas_file")]
+"""Kinds of files passed to it in a list. The ideas are the user's file, not one of the results."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 
 import pytest
@@ -44,6 +45,12 @@ def read(project, name):
     return project.path(name).read_text()
 
 
+def timed_cells(commands):
+    """Returns what each command that times a cell is given, see `CellJob`."""
+    lines = [line for line in commands if "python scripts/time_cell.py" in line]
+    return [json.loads(words[words.index("--cell") + 1]) for words in map(shlex.split, lines)]
+
+
 def test_a_second_run_runs_nothing(project):
     assert project.planned() == {}
 
@@ -63,8 +70,8 @@ def test_editing_a_decoder_reruns_its_cells_and_what_follows(project):
     assert {"time_cell", "generate_outputs"} <= set(planned)
     assert set(planned) <= FOLLOWS | {"time_cell", "generate_outputs", "score_cell"}
     commands = project.commands()
-    timed = [line for line in commands if "python scripts/time_cell.py" in line]
-    assert timed and all("--decoder masked_diffusion" in line for line in timed)
+    timed = timed_cells(commands)
+    assert timed and {cell["decoder"] for cell in timed} == {"masked_diffusion"}
     generated = [line for line in commands if "python scripts/generate_outputs.py" in line]
     assert generated and all("--decoder masked_diffusion" in line for line in generated)
     cells = list(project.path("results/cells").rglob("timing.json"))
@@ -179,9 +186,5 @@ def test_status_calls_stale_what_snakemake_would_run_again(project, monkeypatch)
     name = "pardec/decoding/speculative/drafters.py"
     project.change(name, read(project, name) + "\n# changed\n")
     stale = {cell for cell, state in states().items() if state == STALE}
-    planned = {
-        line.split("--cell ")[1].split()[0].strip("'")
-        for line in project.commands()
-        if "time_cell.py" in line
-    }
+    planned = {cell["id"] for cell in timed_cells(project.commands())}
     assert stale == planned and {cell.split("/")[0] for cell in stale} == {"draft"}
