@@ -19,7 +19,8 @@ const menu = byId("menu");
 let current = null;
 
 function locate() {
-  const line = innerHeight * 0.25;
+  // Just below where a heading comes to stand, so that a short section counts too.
+  const line = Math.max(innerHeight * 0.1, 80);
   const end = scrollY + innerHeight > document.documentElement.scrollHeight - 4;
   const here = end ? sections.at(-1) : sections.filter((section) => section.getBoundingClientRect().top <= line).at(-1) || sections[0];
   if (!here || here === current) return;
@@ -111,7 +112,7 @@ for (const plot of all(".diagram")) plot.scrollLeft = (plot.scrollWidth - plot.c
 const opened = [];
 addEventListener("beforeprint", () => {
   for (const node of all("details")) if (!node.open) { node.open = true; opened.push(node); }
-  const ids = [...new Set(all("main p a.v, main li a.v").map((link) => link.dataset.v))];
+  const ids = [...new Set(all("main :is(p, li, dd) a[data-v]").map((link) => link.dataset.v))];
   byId("print-ids").replaceChildren(...ids.map((id) => make("li", {}, make("b", {}, headline(unpack(id))), " ", make("code", {}, id))));
 });
 addEventListener("afterprint", () => { for (const node of opened.splice(0)) node.open = false; });

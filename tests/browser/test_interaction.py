@@ -334,7 +334,7 @@ def test_paper_has_ids_instead_of_links(page):
     ids = page.locator("#print-ids code").all_inner_texts()
     assert ids
     assert len(ids) == len(set(ids))
-    said = page.locator("main p a.v, main li a.v").evaluate_all(
+    said = page.locator("main p a[data-v], main li a[data-v], main dd a[data-v]").evaluate_all(
         "links => links.map((link) => link.dataset.v)"
     )
     assert set(ids) == set(said)

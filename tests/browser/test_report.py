@@ -6,6 +6,8 @@ import itertools
 
 import pytest
 
+from pardec.report.digits import TERMS
+
 pytestmark = pytest.mark.browser
 
 # Rows of one table and marks of one figure are made alike: axe need not take minutes over thousands of them.
@@ -58,8 +60,8 @@ def test_every_number_opens_its_trail(visit):
 def test_no_number_stands_without_a_link(visit):
     """Outside links, quoted material, configuration and figures, the visible page holds no digit."""
     bare = visit().page.evaluate(
-        """() => {
-            const names = /LLaMA 3|SHA-256|95 %|float(16|32|64)/g;
+        """(terms) => {
+            const names = new RegExp(terms, "g");
             const walker = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
             const bare = [];
             while (walker.nextNode()) {
@@ -68,7 +70,8 @@ def test_no_number_stands_without_a_link(visit):
                 if (/[0-9]/.test(node.textContent.replace(names, ""))) bare.push(node.textContent.trim());
             }
             return bare;
-        }"""
+        }""",
+        TERMS.pattern,
     )
     assert bare == []
 

@@ -96,8 +96,9 @@ def test_every_number_is_a_link(page):
     main = page.split("<main>")[1].split("</main>")[0]
     assert 'data-source="count"' not in main
     assert re.search(
-        r'All cells \(<a class="v" href="#finding/rows/steps" data-v="finding/rows/steps">', main
+        r'All cells\.</b> Rows: <a class="v" href="#finding/rows/steps" data-v="finding/rows/steps">', main
     )
+    assert not re.search(r"<summary>(?:(?!</summary>).)*<a\b", main, re.DOTALL), "a summary is a button"
 
 
 @pytest.mark.parametrize(
