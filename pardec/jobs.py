@@ -30,7 +30,7 @@ class Job:
     """One run of a script.
 
     argv: the script and its arguments. begin: when it began. rule: where it is not named after the script.
-    wildcards, seed: of the rule that runs it; may be set later.
+    wildcards, seed: of the rule that runs it; may be set later. facts: further entries of its provenance.
     """
 
     def __init__(self, argv: Sequence[str] | None = None, begin: str | None = None):
@@ -39,6 +39,7 @@ class Job:
         self.rule: str | None = None
         self.wildcards: dict[str, str] = {}
         self.seed: int | None = None
+        self.facts: dict[str, Any] = {}
         self._read: dict[Path, tuple[int, ...]] = {}
         self._modules: dict[str, None] = {}
 
@@ -61,7 +62,7 @@ class Job:
         for path, state in self._read.items():
             if _state(path) != state:
                 raise UserError(path, "changed while this job read it", "run the same command again")
-        return provenance(
+        block = provenance(
             self.argv,
             self.begin,
             list(self._read),
@@ -71,6 +72,7 @@ class Job:
             rule=self.rule,
             outputs=outputs,
         )
+        return block | self.facts if block else block
 
     def seal(self, path: str | Path, body: dict[str, Any]) -> None:
         """Write `body` as JSON with its own provenance under the key `provenance`."""

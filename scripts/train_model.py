@@ -1,4 +1,4 @@
-"""Train one model of a study: weights, configuration, tokenizer, and how it was trained."""
+"""Train one model of a study, or restore it where one of the same recipe is published."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pardec.common.errors import UserError
+from pardec.evidence.provenance import checkpoint_files
 from pardec.jobs import job
+from pardec.models.sources.restored import DATA, find, modules, recipe, restore, weights_folder
 from pardec.models.sources.train import TrainSettings
 
 
@@ -24,6 +26,7 @@ def main() -> None:
     parser.add_argument(
         "--device", default="cpu", choices=["cpu", "cuda", "auto"], help="auto: cuda if there"
     )
+    parser.add_argument("--published", help="folder of published weights; without it, every model is trained")
     parser.add_argument("--out", required=True, type=Path, help="the folder to write")
     arguments = parser.parse_args()
     with job() as this:
@@ -34,21 +37,33 @@ def train(arguments: argparse.Namespace, this) -> None:
     settings = parse_settings(arguments.settings, arguments.name)
     if (settings.init is None) != (arguments.init is None):
         raise UserError("--init", "disagrees with `init` of the settings", "give both or neither")
+    parents = {**({"init": arguments.init} if arguments.init else {}), **arguments.teachers}
+    this.wildcards, this.seed = {"model": arguments.name}, arguments.seed
+    this.read(*(arguments.data / name for name in DATA))
+    this.read(*(path for parent in parents.values() for path in checkpoint_files(parent)))
+    this.load(*modules(settings.family, parents.values()))
+    wanted = recipe(settings, arguments.seed, arguments.data, parents)
+    this.facts["recipe"] = wanted
+    published = None if arguments.published is None else find(weights_folder(arguments.published), wanted)
+    if published is None:
+        said = train_anew(arguments, settings)
+    else:
+        this.facts["restored"] = restore(published, arguments.data, arguments.out)
+        said = f"{arguments.name}: restored from {published}, its recipe is the published one"
+    names = ("config.json", "model.safetensors", "tokenizer.json", "training.json")
+    this.sign(*(arguments.out / name for name in names), beside=arguments.out / "provenance.json")
+    print(said)
 
-    from pardec.evidence.provenance import checkpoint_files
-    from pardec.models.checkpoints.configs import modules_of
-    from pardec.models.registry import FAMILIES
+
+def train_anew(arguments: argparse.Namespace, settings: TrainSettings) -> str:
+    """Train the model, write its folder, and return one line on the training."""
+    import torch
+
     from pardec.models.training.train import train_model
 
     device = arguments.device
     if device == "auto":
-        import torch
-
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    parents = [*([arguments.init] if arguments.init else []), *arguments.teachers.values()]
-    this.wildcards, this.seed = {"model": arguments.name}, arguments.seed
-    this.read(*(arguments.data / name for name in ("train.jsonl", "tokenizer.json", "about.json")))
-    this.read(*(path for parent in parents for path in checkpoint_files(parent)))
     report = train_model(
         arguments.name,
         settings,
@@ -59,13 +74,8 @@ def train(arguments: argparse.Namespace, this) -> None:
         arguments.teachers,
         device,
     )
-    this.load(FAMILIES.module(settings.family), *modules_of(arguments.out, *parents))
-    names = ("config.json", "model.safetensors", "tokenizer.json", "training.json")
-    this.sign(*(arguments.out / name for name in names), beside=arguments.out / "provenance.json")
-    loss = report["loss"][-1][1]
-    print(
-        f"{arguments.name}: {report['steps']} steps, last loss {loss:.3f}, {report['cpu_s']:.0f} CPU-seconds"
-    )
+    loss, cpu_s = report["loss"][-1][1], report["cpu_s"]
+    return f"{arguments.name}: {report['steps']} steps, last loss {loss:.3f}, {cpu_s:.0f} CPU-seconds"
 
 
 def parse_settings(text: str, name: str) -> TrainSettings:

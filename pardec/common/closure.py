@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pardec.common.remembered import Remembered
 
@@ -117,6 +118,37 @@ def _files_of(root: Path, name: str) -> tuple[str, ...]:
         elif not os.path.isdir(whole):
             break
     return tuple(files)
+
+
+def essence(root: str | Path, paths: Iterable[str]) -> str:
+    """Return one SHA-256 over names and statements of the Python files `paths`, without comments and docstrings.
+
+    Whatever it leaves out cannot change what the files compute.
+    """
+    total = hashlib.sha256()
+    for path in paths:
+        statements = repr(_plain(ast.parse((Path(root) / path).read_bytes(), filename=path)))
+        total.update(f"{path}\0{hashlib.sha256(statements.encode()).hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _plain(node: Any) -> Any:
+    """Return a syntax tree as nested tuples, without positions, empty fields, docstrings and bare strings."""
+    if isinstance(node, list):
+        return tuple(_plain(one) for one in node if not _is_text(one))
+    if not isinstance(node, ast.AST):
+        return node
+    fields = ((name, _plain(field)) for name, field in ast.iter_fields(node))
+    # Versions of Python differ in the fields that they leave empty.
+    return (type(node).__name__, *((name, field) for name, field in fields if field not in (None, ())))
+
+
+def _is_text(node: Any) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def digest(root: str | Path, paths: Iterable[str]) -> str:

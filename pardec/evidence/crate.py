@@ -97,7 +97,7 @@ def describe_jobs(blocks: Sequence[Block]) -> dict[str, Any]:
     """Returns jobs in order of their ends, and stages in order of the flow of data.
 
     The form is {"jobs": [{rule, paper: file with its provenance, outputs: paths, start, end}],
-    "stages": [{rule, script, after: names of the stages whose outputs it read}]}.
+    "stages": [{rule, script, after: names of the stages whose outputs it read}], "weights": see `weights_of`}.
     """
     makers = {entry["path"]: block["rule"] for block in blocks for entry in block["outputs"]}
     scripts = {block["rule"]: block["command"].split()[1] for block in blocks}
@@ -114,6 +114,24 @@ def describe_jobs(blocks: Sequence[Block]) -> dict[str, Any]:
     return {
         "jobs": jobs,
         "stages": [{"rule": r, "script": scripts[r], "after": sorted(after[r])} for r in order],
+        "weights": [weights_of(block) for block in blocks if "recipe" in block],
+    }
+
+
+def weights_of(block: Block) -> dict[str, Any]:
+    """Returns where a trained model's weights came from: {model, sha256, restored: whether this run took published
+    ones; of the job that trained them: who (None for this run), command, machine, commit, end}."""
+    origin = block.get("restored") or block
+    weights = next(entry["sha256"] for entry in block["outputs"] if entry["path"].endswith(".safetensors"))
+    return {
+        "model": block["wildcards"]["model"],
+        "sha256": weights,
+        "restored": "restored" in block,
+        "who": origin.get("who"),
+        "command": origin["command"],
+        "machine": (origin["machine"] or {}).get("cpu"),
+        "commit": (origin["git"] or {}).get("commit"),
+        "end": origin["end"],
     }
 
 
@@ -328,6 +346,8 @@ class _Crate:
             "code_sha256": block["code_sha256"],
             "seed": block["seed"],
         }
+        if "restored" in block:
+            facts |= {f"weights_{key}": fact for key, fact in weights_of(block).items()}
         return [
             self._thing(
                 f"#environment/{name}={quote(_plain(value), safe='')}",

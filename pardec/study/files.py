@@ -17,6 +17,8 @@ from pardec.study.code import Code, parents
 from pardec.study.load import command_line, lay_over, load_study, place, without_replaced
 from pardec.study.shard import Shard
 
+PUBLISHED = "results/published"
+"""Folder of the published run and its weights, below the project's folder."""
 OWN_SOURCES = ("tasks", "topics", "fractal")
 """Data sources that generate data, and therefore have a tokenizer and training records."""
 
@@ -24,7 +26,8 @@ OWN_SOURCES = ("tasks", "topics", "fractal")
 class Files:
     """Inputs, outputs and code of each job of a study.
 
-    config: the merged configuration; its `shard`, such as "2/8", keeps that part of the cells. files: its sources.
+    config: the merged configuration; its `shard`, such as "2/8", keeps that part of the cells; `retrain: true` trains
+    every model anew; `published` is the folder of the published run, null for none. files: its sources.
     root: the project's folder. said: `key=value` words of the command line's `--config`.
 
     Raises:
@@ -43,6 +46,7 @@ class Files:
         whole = lay_over(without_replaced(config, sources), typed)
         part = whole.pop("shard", None)
         self.shard = None if part is None else Shard.parse(part)
+        self.retrain, self.published = _published(whole)
         self.study, self.cells = load_study(whole, sources)
         if self.shard is not None:
             mine = self.shard.of_cells(self.cells, lambda id: self.cells[id].model)
@@ -267,3 +271,17 @@ class Files:
         full = (self.root / path for path in paths)
         short = (path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in full)
         return list(dict.fromkeys(path.as_posix() for path in short))
+
+
+def _published(config: dict[str, Any]) -> tuple[bool, str | None]:
+    """Remove and return `retrain` and `published` of a configuration: how a study is run, and no part of it.
+
+    Raises:
+        UserError: a key has another type.
+    """
+    retrain, folder = config.pop("retrain", False), config.pop("published", PUBLISHED)
+    if not isinstance(retrain, bool):
+        raise UserError("--config: retrain", f"is {retrain!r}", "give true or false")
+    if folder is not None and not isinstance(folder, str):
+        raise UserError("--config: published", f"is {folder!r}", "give a folder, or null")
+    return retrain, folder

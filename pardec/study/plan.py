@@ -58,6 +58,10 @@ class Plan(Files):
         """
         return words(device="auto") if self.study.device == "cuda" else []
 
+    def published_words(self) -> list[str]:
+        """Returns arguments for the folder of published weights; none if every model is to be trained."""
+        return words(published=None if self.retrain else self.published)
+
     def checks(self, name: str) -> str:
         """Returns the checks that a hub model must pass before a cell runs it, as JSON."""
         return as_json(self.study.models[name].verify.model_dump(mode="json"))

@@ -65,7 +65,10 @@ class Checkpoint(ABC):
         tensors = {name: tensor.detach().contiguous() for name, tensor in cls.tensors(model).items()}
         with atomic(folder / WEIGHTS) as temporary:
             save_file(tensors, temporary, metadata={"format": "pt"})
-        write_json(folder / "config.json", config_json(model.config))
+        values = config_json(model.config)
+        if "dtype" in values:
+            values["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
+        write_json(folder / "config.json", values)
 
 
 def read_tensors(

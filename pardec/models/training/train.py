@@ -37,6 +37,8 @@ def train_model(
 ) -> dict:
     """Train a model on the data set in folder `data`, write its folder `out`, and return the content of training.json.
 
+    The weights are rounded to bfloat16 after the last step.
+
     init: folder of the initial model. teachers: folders of the models that training runs. device: "cpu" or "cuda", for
     the forward and backward passes.
 
@@ -80,7 +82,8 @@ def train_model(
         "torch": torch.__version__,
     }
     out = Path(out)
-    save_model(model.to("cpu"), out)
+    # The rounded weights are the model: half the bytes to keep and to publish, and the same for every later reader.
+    save_model(model.to("cpu", torch.bfloat16), out)
     tokenizer.save(out / "tokenizer.json")
     write_json(out / "training.json", report)
     return report

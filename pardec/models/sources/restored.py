@@ -1,0 +1,158 @@
+"""Published weights, taken in place of a training whose recipe is that of the published model. Imports no torch.
+
+A recipe is all that decides what training computes: the settings, the seed, the bytes of the data, the weights that it
+reads, and the statements of the code. It holds no path, time, machine or library, so that it is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pardec.common.closure import closure, essence
+from pardec.common.errors import UserError
+from pardec.common.files import atomic, read_json, sha256, write_json
+from pardec.models.checkpoints.configs import modules_of_config
+from pardec.models.registry import FAMILIES
+from pardec.models.sources.train import TrainSettings
+
+ROOT = Path(__file__).resolve().parents[3]
+WEIGHTS = "weights"
+"""Below the folder of what was published: for each model <name>.safetensors, and <name>.json with its recipe."""
+TRAINING = "pardec/models/training/train.py"
+REGISTRY = "registry.py"
+"""Name of files that only say which module has a name: the modules in use count themselves."""
+DATA = ("train.jsonl", "tokenizer.json", "about.json")
+"""Files of a data set that training reads."""
+MODEL = ("config.json", "model.safetensors", "tokenizer.json")
+"""Files of a model that training of another one reads."""
+
+
+def recipe(
+    settings: TrainSettings, seed: int, data: str | Path, parents: Mapping[str, str | Path]
+) -> dict[str, Any]:
+    """Return the recipe of a model, and its own SHA-256 under the key `sha256`.
+
+    data: folder of its data set. parents: folders of the models that training reads, by what for: `init`, or the role
+    of a teacher.
+
+    Raises:
+        UserError: a file is missing.
+    """
+    made = {
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+        "data": _hashes(data, DATA),
+        "parents": {role: _hashes(folder, MODEL) for role, folder in sorted(parents.items())},
+        "modules": modules(settings.family, parents.values()),
+    }
+    made["code_sha256"] = code_of(made["modules"])
+    return made | {"sha256": digest_of(made)}
+
+
+def modules(family: str, parents: Iterable[str | Path] = ()) -> list[str]:
+    """Return the modules that training a model of `family` loads by name. parents: folders of the models it reads."""
+    own = {"architectures": [FAMILIES.load(family).architecture], "model_type": "llama"}
+    configs = [own, *(read_json(Path(folder) / "config.json") for folder in parents)]
+    return sorted(
+        {FAMILIES.module(family), *(name for values in configs for name in modules_of_config(values))}
+    )
+
+
+def code_of(modules: Iterable[str], root: Path = ROOT) -> str:
+    """Return the SHA-256 over the statements that training runs. modules: those that it loads by name."""
+    files = closure(root, TRAINING, modules)
+    return essence(root, [file for file in files if Path(file).name != REGISTRY])
+
+
+def digest_of(recipe: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a recipe, without its own."""
+    plain = {key: value for key, value in recipe.items() if key != "sha256"}
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _hashes(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
+    files = {name: Path(folder) / name for name in names}
+    for path in files.values():
+        if not path.is_file():
+            raise UserError(path, "does not exist", "run `make all` to produce it")
+    return {name: sha256(path) for name, path in files.items()}
+
+
+def weights_folder(published: str | Path) -> Path:
+    """Return the folder of published weights. published: a folder, taken from here, else from the project."""
+    here = Path(published) / WEIGHTS
+    return here if here.is_dir() or Path(published).is_absolute() else ROOT / published / WEIGHTS
+
+
+def find(folder: str | Path, wanted: Mapping[str, Any]) -> Path | None:
+    """Return the description in `folder` of the weights with the recipe `wanted`; None without any.
+
+    Raises:
+        UserError: a description is damaged.
+    """
+    for path in sorted(Path(folder).glob("*.json")):
+        body = read_json(path)
+        if not isinstance(body, dict) or not isinstance(body.get("recipe"), dict):
+            raise UserError(path, "does not describe published weights", "restore it, or set retrain=true")
+        if body["recipe"].get("sha256") == wanted["sha256"]:
+            return path
+    return None
+
+
+def restore(description: Path, data: str | Path, out: str | Path) -> dict[str, Any]:
+    """Write the published model of `description` to folder `out`; return where its weights came from.
+
+    data: the folder of its data set, which has its tokenizer.
+
+    Raises:
+        UserError: a published file is missing or damaged.
+    """
+    body, out = read_json(description), Path(out)
+    weights = description.with_suffix(".safetensors")
+    mend = f"fetch it again (git checkout -- {weights}), or train with --config retrain=true"
+    if not weights.is_file():
+        raise UserError(weights, "does not exist", mend)
+    for source, name in ((weights, "model.safetensors"), (Path(data) / "tokenizer.json", "tokenizer.json")):
+        with atomic(out / name) as temporary:
+            shutil.copyfile(source, temporary)
+    for name in ("config", "training"):
+        write_json(out / f"{name}.json", body[name])
+    for name, sha in body["files"].items():
+        if sha256(out / name) != sha:
+            raise UserError(weights, f"is not what {description.name} describes ({name} differs)", mend)
+    return {"sha256": body["files"]["model.safetensors"], **body["trained"]}
+
+
+def publish(folder: str | Path, model: Path, block: Mapping[str, Any], who: str) -> Path:
+    """Write the trained model in folder `model` to the published weights in `folder`; return the description's path.
+
+    block: the provenance of the job that made it, see `scripts/train_model.py`. who: who ran that job.
+
+    Raises:
+        UserError: the model has no recipe, or a tokenizer other than its data set's.
+    """
+    if "recipe" not in block:
+        raise UserError(model / "provenance.json", "holds no recipe", "train this model again")
+    if sha256(model / "tokenizer.json") != block["recipe"]["data"]["tokenizer.json"]:
+        raise UserError(model / "tokenizer.json", "is not that of its data set", "train this model again")
+    names = (*MODEL, "training.json")
+    kept = ("command", "code_sha256", "git", "machine", "environment", "start", "end")
+    body = {
+        "model": model.name,
+        "recipe": block["recipe"],
+        "files": {name: sha256(model / name) for name in names},
+        "trained": block.get("restored") or {"who": who, **{key: block.get(key) for key in kept}},
+        "config": read_json(model / "config.json"),
+        "training": read_json(model / "training.json"),
+    }
+    body["trained"].pop("sha256", None)
+    path = Path(folder) / f"{model.name}.json"
+    with atomic(path.with_suffix(".safetensors")) as temporary:
+        shutil.copyfile(model / "model.safetensors", temporary)
+    write_json(path, body)
+    return path

@@ -1,0 +1,218 @@
+"""Published weights: a training of the same recipe takes them, any other trains, and who trained them is kept."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from safetensors import safe_open
+
+from pardec.common.closure import closure
+from pardec.common.errors import UserError
+from pardec.common.files import read_json, sha256, write_json
+from pardec.data.prepare import prepare
+from pardec.evidence.crate import describe, describe_jobs, read_blocks
+from pardec.models.load import load_model
+from pardec.models.sources import restored
+from pardec.models.sources.train import TrainSettings
+from pardec.study.plan import Plan
+from tests.tiny_study import STUDY
+
+ROOT = Path(__file__).parents[2]
+TINY = {"hidden": 16, "layers": 1, "heads": 2, "mlp": 16, "max_positions": 64}
+AR = {
+    "source": "train",
+    "data": "d",
+    "size": TINY,
+    "steps": 3,
+    "batch": 4,
+    "objective": {"family": "autoregressive"},
+}
+DIFFUSION = {
+    **AR,
+    "objective": {"family": "masked_diffusion", "shift": True},
+    "init": "m",
+    "positions": {"prompt": 8, "canvas": 8},
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    tasks = {"copy": {"min_items": 2, "max_items": 4}}
+    prepare({"source": "tasks", "tasks": tasks, "train": 40, "heldout": 8}, 0, folder)
+    return folder
+
+
+def train(
+    data: Path, out: Path, *words: object, settings: dict = AR, seed: int = 1
+) -> subprocess.CompletedProcess:
+    """Run the rule's script; it ends by printing whether torch was loaded."""
+    script = ROOT / "scripts" / "train_model.py"
+    run = f"import runpy, sys; runpy.run_path({str(script)!r}, run_name='__main__'); print('torch' in sys.modules)"
+    flags = [
+        "--name",
+        "m",
+        "--settings",
+        json.dumps(settings),
+        "--data",
+        data,
+        "--seed",
+        seed,
+        "--out",
+        out,
+        *words,
+    ]
+    code = f"import sys; sys.argv = {[str(script), *map(str, flags)]!r}; {run}"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def model(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("models") / "m"
+    done = train(data, out)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def published(model, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    restored.publish(folder / "weights", model, read_json(model / "provenance.json"), "somebody")
+    return folder
+
+
+def test_trained_weights_are_bfloat16_and_load_in_any_format(model):
+    with safe_open(model / "model.safetensors", framework="pt") as file:
+        assert {str(file.get_tensor(name).dtype) for name in file.keys()} == {"torch.bfloat16"}  # noqa: SIM118
+    assert read_json(model / "config.json")["dtype"] == "bfloat16"
+    assert str(next(load_model(model).parameters()).dtype) == "torch.float32"
+
+
+def test_the_same_recipe_restores_the_same_bytes_without_torch(data, model, published, tmp_path):
+    done = train(data, tmp_path / "m", "--published", published)
+    assert done.returncode == 0, done.stderr
+    assert "restored from" in done.stdout and done.stdout.endswith("False\n")
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "training.json"):
+        assert sha256(tmp_path / "m" / name) == sha256(model / name)
+    first, again = (read_json(folder / "provenance.json") for folder in (model, tmp_path / "m"))
+    origin = again["restored"]
+    assert origin["who"] == "somebody" and origin["sha256"] == sha256(model / "model.safetensors")
+    for key in ("command", "code_sha256", "machine", "environment", "git", "start", "end"):
+        assert origin[key] == first[key]
+    assert "restored" not in first and again["recipe"] == first["recipe"]
+
+
+def test_another_recipe_is_trained(data, model, published, tmp_path):
+    for number, how in enumerate(({"seed": 2}, {"settings": {**AR, "steps": 4}})):
+        done = train(data, tmp_path / str(number), "--published", published, **how)
+        assert done.returncode == 0, done.stderr
+        assert "steps, last loss" in done.stdout
+        assert sha256(tmp_path / str(number) / "model.safetensors") != sha256(model / "model.safetensors")
+
+
+def test_without_a_folder_of_weights_the_model_is_trained_to_the_same_bytes(data, model, published, tmp_path):
+    for number, words in enumerate(([], ["--published", tmp_path / "nothing"])):
+        done = train(data, tmp_path / str(number), *words)
+        assert "steps, last loss" in done.stdout and done.stdout.endswith("True\n")
+        assert sha256(tmp_path / str(number) / "model.safetensors") == sha256(model / "model.safetensors")
+
+
+def test_a_restored_model_is_published_with_those_who_trained_it(data, model, published, tmp_path):
+    train(data, tmp_path / "m", "--published", published)
+    block = read_json(tmp_path / "m" / "provenance.json")
+    path = restored.publish(tmp_path / "weights", tmp_path / "m", block, "another")
+    assert path.read_bytes() == (published / "weights" / "m.json").read_bytes()
+
+
+def test_crate_and_list_of_jobs_say_who_trained(data, model, published, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scripts").mkdir()
+    for name in ("Snakefile", "scripts/train_model.py"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    train(data, tmp_path / "results" / "m", "--published", published)
+    about = {"name": "n", "description": "d", "license": "MIT", "agent": "a", "engine": "9"}
+    for paper, restored_here in ((model, False), (tmp_path / "results" / "m", True)):
+        block = read_json(paper / "provenance.json")
+        blocks = read_blocks([paper / "provenance.json"])
+        (weights,) = describe_jobs(blocks)["weights"]
+        assert weights["restored"] is restored_here and weights["sha256"] == sha256(
+            model / "model.safetensors"
+        )
+        assert weights["who"] == ("somebody" if restored_here else None)
+        assert weights["command"] == block.get("restored", block)["command"]
+        graph = describe(blocks, paper.parent, ["Snakefile"], about)["@graph"]
+        facts = {one["name"]: one["value"] for one in graph if one["@type"] == "PropertyValue"}
+        assert facts.get("weights_who") == weights["who"]
+
+
+@pytest.mark.parametrize("damage", ["weights", "lost", "description"])
+def test_damaged_publications_end_with_a_message(data, published, tmp_path, damage):
+    copy = shutil.copytree(published, tmp_path / "copy")
+    weights = copy / "weights" / "m.safetensors"
+    if damage == "weights":
+        weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    elif damage == "lost":
+        weights.unlink()
+    else:
+        write_json(copy / "weights" / "m.json", [])
+    done = train(data, tmp_path / "m", "--published", copy)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and "retrain=true" in done.stderr
+
+
+def recipe(data: Path, settings: dict = AR, seed: int = 1, **parents: Path) -> str:
+    return restored.recipe(TrainSettings.model_validate(settings), seed, data, parents)["sha256"]
+
+
+def test_a_recipe_knows_bytes_and_no_paths(data, model, tmp_path):
+    moved = shutil.copytree(data, tmp_path / "data")
+    assert recipe(data) == recipe(moved)
+    other = shutil.copytree(model, tmp_path / "m")
+    assert recipe(data, DIFFUSION, init=model) == recipe(moved, DIFFUSION, init=other)
+    (other / "model.safetensors").write_bytes(b"others")
+    assert recipe(data, DIFFUSION, init=model) != recipe(data, DIFFUSION, init=other)
+    with open(moved / "train.jsonl", "a", encoding="utf-8") as file:
+        file.write("\n")
+    assert recipe(data) != recipe(moved)
+
+
+def test_only_statements_that_training_runs_count(tmp_path):
+    families = ("autoregressive", "masked_diffusion", "draft", "renderer")
+    run = {family: restored.modules(family) for family in families}
+    copy = tmp_path / "project"
+    shutil.copytree(ROOT / "pardec", copy / "pardec", ignore=shutil.ignore_patterns("__pycache__"))
+    codes = {family: restored.code_of(run[family], copy) for family in families}
+    assert codes == {family: restored.code_of(run[family]) for family in families}
+    assert len(set(codes.values())) > 1
+
+    def changed(path: str, text: str) -> list[str]:
+        """Returns the families whose code differs once `text` is added to a file of a fresh copy."""
+        edited = tmp_path / f"{len(list(tmp_path.iterdir()))}"
+        shutil.copytree(copy, edited)
+        with open(edited / path, "a", encoding="utf-8") as file:
+            file.write(text)
+        return [family for family in families if restored.code_of(run[family], edited) != codes[family]]
+
+    objective = "pardec/models/training/objectives/renderer.py"
+    assert changed(objective, "\nEDITED = 1\n") == ["renderer"]
+    assert changed(objective, '\n# Edited.\n"""Edited too."""\n') == []
+    assert changed("pardec/models/training/muon.py", "\nEDITED = 1\n") == list(families)
+    assert changed("pardec/decoding/jacobi.py", "\nEDITED = 1\n") == []
+    assert changed("pardec/models/registry.py", "\nEDITED = 1\n") == []
+    assert "pardec/models/sources/restored.py" not in closure(ROOT, restored.TRAINING, run["draft"])
+
+
+def test_retraining_and_the_folder_are_no_part_of_a_study(tmp_path):
+    plain = Plan(STUDY, [], ROOT)
+    anew = Plan({**STUDY, "retrain": True}, [], ROOT)
+    elsewhere = Plan({**STUDY, "published": str(tmp_path)}, [], ROOT)
+    assert plain.published_words() == ["--published", "results/published"]
+    assert anew.published_words() == [] and elsewhere.published_words() == ["--published", str(tmp_path)]
+    assert plain.study_json() == anew.study_json() == elsewhere.study_json()
+    for wrong in ({"retrain": "yes"}, {"published": 3}):
+        with pytest.raises(UserError, match=next(iter(wrong))):
+            Plan({**STUDY, **wrong}, [], ROOT)
