@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,10 @@ class Job:
         """Note project modules that are loaded by name, which no import in the script's text shows."""
         self._modules.update(dict.fromkeys(modules))
 
+    def load_models(self, *folders: str | Path) -> None:
+        """Note the modules that models in `folders` load by name."""
+        self.load(*loaded_models(*folders))
+
     def provenance(self, outputs: Sequence[str | Path] = ()) -> dict[str, Any]:
         """The provenance block up to now. outputs: files already written.
 
@@ -82,6 +86,17 @@ class Job:
         """Write the provenance of `paths`, which this job has just written, to the file `beside` them: by default
         `<name of the first>.provenance.json`."""
         write_json(beside or sidecar(paths[0]), signed(self.provenance(paths)))
+
+
+def loaded_models(*folders: str | Path) -> list[str]:
+    """The modules that models in `folders` load by name; a model whose config.json is damaged loads none."""
+    from pardec.models.checkpoints.configs import modules_of
+
+    modules: list[str] = []
+    for folder in folders:
+        with suppress(UserError):
+            modules += modules_of(folder)
+    return modules
 
 
 @contextmanager

@@ -6,9 +6,14 @@ import argparse
 import json
 import os
 import sys
+from typing import TYPE_CHECKING
 
 from pardec.jobs import job
 from pardec.measure import forkserver
+from pardec.measure.supervise import LIMIT_S, supervise
+
+if TYPE_CHECKING:
+    from pardec.jobs import Job
 
 
 def arguments() -> argparse.Namespace:
@@ -36,6 +41,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument(
+        "--timeout-s", type=float, default=LIMIT_S, help="prompts without an output then have none"
+    )
     parser.add_argument("--out", required=True)
     return parser.parse_args()
 
@@ -43,66 +51,115 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     with job() as this:
-        from pardec.common.files import write_jsonl
-        from pardec.data.prompts import load_prompts
-        from pardec.decoding.prepared import modules_run
-        from pardec.evidence.provenance import checkpoint_files
-        from pardec.models.checkpoints.configs import modules_of
+        note(this, args)
+        keep(this, args, written(args))
 
-        folders = dict.fromkeys([args.model, *args.companions.values()])
-        path = os.path.join(args.data, "heldout.jsonl")
-        this.wildcards, this.seed = named(args.out), args.seed
-        this.read(path, *(file for folder in folders for file in checkpoint_files(folder)))
-        this.load(*modules_run(args.decoder, args.settings, args.engine), *modules_of(*folders))
-        prompts = load_prompts(
-            path, limit=args.prompts, seed=args.seed, task=args.task, canvas=args.new_tokens, fill=args.fill
+
+def note(this: Job, args: argparse.Namespace) -> None:
+    """Note what decides the outputs: prompts, checkpoints, modules."""
+    from pardec.decoding.prepared import modules_run
+    from pardec.evidence.provenance import checkpoint_files
+
+    folders = dict.fromkeys([args.model, *args.companions.values()])
+    this.wildcards, this.seed = named(args.out), args.seed
+    this.read(prompts_file(args), *(file for folder in folders for file in checkpoint_files(folder)))
+    this.load(*modules_run(args.decoder, args.settings, args.engine))
+    this.load_models(*folders)
+
+
+def keep(this: Job, args: argparse.Namespace, rows: list[dict]) -> None:
+    """Write the outputs and their provenance; print which prompts have none."""
+    from pardec.common.files import write_jsonl
+
+    write_jsonl(args.out, rows)
+    this.sign(args.out)
+    differ = [row["id"] for row in rows if row.get("same_alone") is False]
+    if differ:
+        rule = "; in float32 it must not" if args.precision == "float32" else ""
+        print(f"{args.out}: the batch decides the tokens of {', '.join(differ)}{rule}", file=sys.stderr)
+    lost = [row for row in rows if "status" in row]
+    if lost:
+        print(
+            f"{args.out}: {len(lost)} of {len(rows)} prompts have no output; {lost[0]['id']}: {lost[0]['reason']}"
         )
-        rows = written(args, prompts)
-        write_jsonl(args.out, rows)
-        this.sign(args.out)
-        differ = [row["id"] for row in rows if row.get("same_alone") is False]
-        if differ:
-            rule = "; in float32 it must not" if args.precision == "float32" else ""
-            print(f"{args.out}: the batch decides the tokens of {', '.join(differ)}{rule}", file=sys.stderr)
-        lost = [row for row in rows if "status" in row]
-        if lost:
-            print(
-                f"{args.out}: {len(lost)} of {len(rows)} prompts have no output; {lost[0]['id']}: {lost[0]['reason']}"
-            )
 
 
-def written(args: argparse.Namespace, prompts: list[dict]) -> list[dict]:
+def supervised() -> int:
+    """Decode in a separate process, and write the reason for each prompt if it is lost; returns the exit status."""
+    args = arguments()
+    with job() as this:
+        ended = supervise(sys.argv, args.timeout_s, fresh=False)
+        if isinstance(ended, int):
+            return ended
+        note(this, args)
+        keep(this, args, without_output(args, ended.status, ended.reason))
+    return 0
+
+
+def prompts_file(args: argparse.Namespace) -> str:
+    return os.path.join(args.data, "heldout.jsonl")
+
+
+def read_prompts(args: argparse.Namespace) -> list[dict]:
+    from pardec.data.prompts import load_prompts
+
+    which = {"task": args.task, "canvas": args.new_tokens, "fill": args.fill}
+    return load_prompts(prompts_file(args), limit=args.prompts, seed=args.seed, **which)
+
+
+def without_output(args: argparse.Namespace, status: str, reason: str) -> list[dict]:
+    """Returns the rows of a set that has no output; a single row where the prompts cannot be read either."""
+    from pardec.common.errors import UserError
+    from pardec.quality.generate import ended
+
+    try:
+        prompts = read_prompts(args)
+    except UserError:
+        prompts = [{"id": "all prompts", "task": args.task, "prompt": "", "answer": None}]
+    return [ended(prompt, status, reason) for prompt in prompts]
+
+
+def written(args: argparse.Namespace) -> list[dict]:
     """Returns one row per prompt; if the arm cannot run, every row has the reason."""
     import torch
 
+    from pardec.common.errors import unfit
     from pardec.common.progress import Progress
     from pardec.data.load import load_tokenizer
     from pardec.decoding.batching import prompt_seed
     from pardec.decoding.prepared import load_arm
+    from pardec.measure.cell import CellTimeout, time_limit
     from pardec.measure.device import resolve
-    from pardec.quality.generate import Writer, ended, ending
+    from pardec.quality.generate import Writer, ending
 
     torch.set_num_threads(args.threads)
     device = resolve(args.device)
     try:
-        model, decoder, encode = load_arm(
-            args.model,
-            args.decoder,
-            args.settings,
-            device,
-            args.precision,
-            args.companions,
-            args.engine,
-            args.prompt_form,
-        )
-        tokenizer = load_tokenizer(args.model)
-        tokens = encode(prompts, args.prompt_tokens, args.seed if args.prompt_text == "random" else None)
+        with time_limit(args.timeout_s):
+            prompts = read_prompts(args)
+            model, decoder, encode = load_arm(
+                args.model,
+                args.decoder,
+                args.settings,
+                device,
+                args.precision,
+                args.companions,
+                args.engine,
+                args.prompt_form,
+            )
+            tokenizer = load_tokenizer(args.model)
+            with unfit():
+                tokens = encode(
+                    prompts, args.prompt_tokens, args.seed if args.prompt_text == "random" else None
+                )
+            progress = Progress(f"outputs {args.workload} {args.arm}", len(prompts))
+            seed_of = lambda ident: prompt_seed(args.seed, ident)  # noqa: E731 (one short name for one use)
+            writer = Writer(model, decoder, tokenizer, device, args.new_tokens, seed_of, progress.update)
+            return writer.write(prompts, tokens, args.precision)
+    except CellTimeout:
+        return without_output(args, "timeout", f"longer than {args.timeout_s:g} s before its first output")
     except Exception as error:
-        return [ended(prompt, *ending(error)) for prompt in prompts]
-    progress = Progress(f"outputs {args.workload} {args.arm}", len(prompts))
-    seed_of = lambda ident: prompt_seed(args.seed, ident)  # noqa: E731 (one short name for one use)
-    writer = Writer(model, decoder, tokenizer, device, args.new_tokens, seed_of, progress.update)
-    return writer.write(prompts, tokens, args.precision)
+        return without_output(args, *ending(error))
 
 
 def named(path: str) -> dict[str, str]:
@@ -112,5 +169,5 @@ def named(path: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    forkserver.hand_over(sys.argv)
-    main()
+    # Another process decodes, see pardec.measure.supervise.
+    sys.exit(main() if forkserver.LAUNCH in os.environ else supervised())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 from pardec.common.cli import main_guard
+from pardec.measure.supervise import LIMIT_S
 
 PROCESSES = 5
 """Processes of one configuration differ by more than their samples scatter, so each model is timed in several."""
@@ -53,11 +55,16 @@ def collect(args: argparse.Namespace) -> None:
     """Measure in several fresh processes, one after the other, and write their times."""
     from pardec.common.files import write_json
     from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
+    from pardec.jobs import loaded_models
     from pardec.measure.verify_cost import CONTEXT
-    from pardec.models.checkpoints.configs import modules_of
 
     begin = now()
-    runs = [alone(number) for number in range(args.processes)]
+    status, reason, runs = "ok", None, []
+    try:
+        runs = [alone(number) for number in range(args.processes)]
+    except RuntimeError as error:
+        status, reason, runs = "failed", str(error), []
+        print(f"{args.model}: {reason}", file=sys.stderr)
     widths: dict[int, dict] = {}
     for number, one in enumerate(runs):
         for entry in one["widths"]:
@@ -70,14 +77,16 @@ def collect(args: argparse.Namespace) -> None:
         sys.argv,
         begin,
         checkpoint_files(args.model),
-        modules=modules_of(args.model),
+        modules=loaded_models(args.model),
         wildcards={"model": Path(args.model).name},
         seed=args.seed,
     )
     body = {
         "model": Path(args.model).name,
-        "device": runs[0]["device"],
-        "clock": runs[0]["clock"],
+        "status": status,
+        "reason": reason,
+        "device": runs[0]["device"] if runs else None,
+        "clock": runs[0]["clock"] if runs else None,
         "context_tokens": CONTEXT,
         "widths": list(widths.values()),
         "provenance": origin,
@@ -89,12 +98,17 @@ def alone(number: int) -> dict:
     """Returns the times of process `number`.
 
     Raises:
-        SystemExit: the process failed; its message is on stderr.
+        RuntimeError: the process failed, was killed, or took too long; its message is on stderr.
     """
     command = [sys.executable, *sys.argv, "--process", str(number)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"longer than {LIMIT_S:g} s") from None
+    if done.returncode < 0:
+        raise RuntimeError(f"its process was ended by {signal.Signals(-done.returncode).name}")
     if done.returncode:
-        raise SystemExit(done.returncode)
+        raise RuntimeError(f"its process ended with status {done.returncode}; its log says why")
     return json.loads(done.stdout.splitlines()[-1])
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pardec.jobs import job
 from pardec.measure import forkserver
+from pardec.measure.supervise import LIMIT_S, supervise
 
 if TYPE_CHECKING:
     from pardec.jobs import Job
@@ -30,6 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu, cuda, mps, or auto")
     parser.add_argument("--precision", default="float32", help="of the scorer's weights and activations")
     parser.add_argument("--seed", type=int, default=0, help="of bootstrap resampling")
+    parser.add_argument("--timeout-s", type=float, default=LIMIT_S, help="the outputs then have no score")
     parser.add_argument("--out", required=True, help="score.json to write")
     return parser.parse_args()
 
@@ -37,17 +40,10 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     with job() as this:
-        from pardec.data.registry import TASKS
-        from pardec.evidence.provenance import checkpoint_files
         from pardec.quality.base import Context
-        from pardec.quality.registry import METRICS
-        from pardec.quality.score import read_outputs, score_outputs
+        from pardec.quality.score import score_outputs
 
-        this.wildcards, this.seed = named(args.outputs), args.seed
-        this.read(args.outputs, *(checkpoint_files(args.scorer) if args.scorer else []))
-        metrics = [name.strip() for name in args.metrics.split(",") if name.strip()]
-        this.load(*map(METRICS.module, metrics), *([TASKS.module(args.task)] if args.task in TASKS else []))
-        outputs = read_outputs(args.outputs, args.task)
+        metrics, outputs = read(this, args)
         context = Context(encoder=args.encoder, seed=args.seed, run_code=args.run_code == "yes")
         # Most tasks need no model to be scored, and loading torch takes longer than scoring them.
         if args.scorer or args.encoder:
@@ -55,22 +51,54 @@ def main() -> None:
 
             context.device = resolve(args.device)
         if args.scorer:
-            load_scorer(args.scorer, args.precision, context, this)
-        score = score_outputs(outputs, metrics, context)
-        origin = this.provenance()
-        this.seal(args.out, {**score, "inputs": origin["inputs"]})
-        print(f"{args.out}: {told(score)}")
+            load_scorer(args.scorer, args.precision, context)
+        keep(this, args, score_outputs(outputs, metrics, context))
 
 
-def load_scorer(folder: str, precision: str, context: Context, this: Job) -> None:
+def read(this: Job, args: argparse.Namespace) -> tuple[list[str], list[dict]]:
+    """Returns the names of the metrics and the outputs; notes what decides the score."""
+    from pardec.data.registry import TASKS
+    from pardec.evidence.provenance import checkpoint_files
+    from pardec.quality.registry import METRICS
+    from pardec.quality.score import read_outputs
+
+    this.wildcards, this.seed = named(args.outputs), args.seed
+    this.read(args.outputs, *(checkpoint_files(args.scorer) if args.scorer else []))
+    metrics = [name.strip() for name in args.metrics.split(",") if name.strip()]
+    this.load(*map(METRICS.module, metrics), *([TASKS.module(args.task)] if args.task in TASKS else []))
+    if args.scorer:
+        this.load_models(args.scorer)
+    return metrics, read_outputs(args.outputs, args.task)
+
+
+def keep(this: Job, args: argparse.Namespace, score: dict) -> None:
+    """Write the score with its provenance; print one line about it."""
+    origin = this.provenance()
+    this.seal(args.out, {**score, "inputs": origin["inputs"]})
+    print(f"{args.out}: {told(score)}")
+
+
+def supervised() -> int:
+    """Score in a separate process, and write a score without values if it is lost; returns the exit status."""
+    args = arguments()
+    with job() as this:
+        ended = supervise(sys.argv, args.timeout_s, fresh=False)
+        if isinstance(ended, int):
+            return ended
+        from pardec.quality.score import without_score
+
+        metrics, outputs = read(this, args)
+        keep(this, args, without_score(outputs, metrics, ended.status, ended.reason))
+    return 0
+
+
+def load_scorer(folder: str, precision: str, context: Context) -> None:
     """Put the scorer into the context, or the reason if it cannot be loaded."""
     from pardec.data.load import load_tokenizer
-    from pardec.models.checkpoints.configs import modules_of
     from pardec.models.load import load_model
     from pardec.quality.generate import ending
 
     try:
-        this.load(*modules_of(folder))
         context.scorer = load_model(folder, context.device, precision)
         context.scorer_tokenizer = load_tokenizer(folder)
     except Exception as error:
@@ -95,5 +123,5 @@ def named(outputs: str) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    forkserver.hand_over(sys.argv)
-    main()
+    # Another process scores, see pardec.measure.supervise.
+    sys.exit(main() if forkserver.LAUNCH in os.environ else supervised())

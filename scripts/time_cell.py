@@ -15,7 +15,7 @@ from datetime import UTC, datetime  # noqa: E402
 from pardec.jobs import job  # noqa: E402
 from pardec.measure import forkserver  # noqa: E402
 from pardec.measure.job import CellJob, read_job  # noqa: E402
-from pardec.measure.supervise import lost_facts, starts_fresh, supervise  # noqa: E402
+from pardec.measure.supervise import Lost, lost_facts, starts_fresh, supervise  # noqa: E402
 
 
 def arguments() -> argparse.Namespace:
@@ -45,6 +45,20 @@ def main() -> None:
 
 
 def measure(this, cell: CellJob, out: str) -> None:
+    from pardec.common.errors import UserError
+
+    try:
+        facts = measured(cell)
+    except UserError as error:
+        # Whatever cannot be read, prompts included, ends this cell only.
+        facts = lost_facts(Lost("failed", str(error), ""), cell.device, STARTED)
+    write_record(this, cell, out, facts, os.environ.get(forkserver.LAUNCH, "fresh"))
+    if facts["status"] != "ok":
+        print(f"{cell.id}: {facts['status']}: {facts['reason']}", file=sys.stderr)
+
+
+def measured(cell: CellJob) -> dict:
+    """Returns the measured part of the cell's record."""
     from pardec.data.prompts import load_prompts
     from pardec.measure.cell import ArmSpec, Spec, run_cell
 
@@ -68,15 +82,13 @@ def measure(this, cell: CellJob, out: str) -> None:
         engine=cell.engine,
         run=cell.run,
     )
-    facts = run_cell(spec, cell.measure, float(os.environ.get("PARDEC_STARTED", STARTED)))
-    write_record(this, cell, out, facts, os.environ.get(forkserver.LAUNCH, "fresh"))
+    return run_cell(spec, cell.measure, float(os.environ.get("PARDEC_STARTED", STARTED)))
 
 
 def write_record(this, cell: CellJob, out: str, facts: dict, launch: str) -> None:
     from pardec.decoding.prepared import modules_run
     from pardec.evidence.provenance import checkpoint_files
     from pardec.evidence.record import record
-    from pardec.models.checkpoints.configs import modules_of
 
     models = dict.fromkeys(
         folder for side in cell.sides for folder in (side.model, *side.companions.values())
@@ -84,7 +96,7 @@ def write_record(this, cell: CellJob, out: str, facts: dict, launch: str) -> Non
     this.read(prompts_file(cell), *(path for folder in models for path in checkpoint_files(folder)))
     for side in cell.sides:
         this.load(*modules_run(side.decoder, side.settings, cell.engine))
-    this.load(*modules_of(*models))
+    this.load_models(*models)
     this.wildcards, this.seed = {"cell": cell.id}, cell.seed
     facts = {**facts, "verified": verified(cell.model)}
     this.seal(out, record(cell, facts, launch))

@@ -10,4 +10,4 @@ class Settings(BaseModel):
     string below a key describes it; `pardec.study.reference` reads it, since pydantic would take each job a tenth of a
     second for that."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)

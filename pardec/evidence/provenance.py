@@ -174,7 +174,13 @@ CHECKPOINT = (
 
 
 def checkpoint_files(folder: str | Path) -> list[Path]:
-    """Returns the files of a checkpoint that determine its results; training logs are left out."""
+    """Returns the files of a checkpoint that determine its results; training logs are left out.
+
+    Raises:
+        UserError: no such folder.
+    """
+    if not Path(folder).is_dir():
+        raise UserError(folder, "is not a folder", "give the folder of a model, with config.json in it")
     kept = [path for path in Path(folder).iterdir() if path.suffix == ".safetensors"]
     named = [Path(folder) / name for name in CHECKPOINT]
     return sorted([*kept, *(path for path in named if path.exists())])

@@ -94,9 +94,10 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
     Returns status (ok, oom, timeout, unsupported, failed), reason (which names the arm and the companion), samples,
     reference samples, warm-up, stop, memory, work, device state, outputs.
 
+    A damaged or missing file of a checkpoint fails the cell too, with the message that names the file.
+
     Raises:
-        UserError: the input is wrong (missing or damaged checkpoint, fewer prompts than rows of a batch, settings that
-            a decoder refuses).
+        UserError: fewer prompts than rows of a batch.
     """
     if spec.batch > len(spec.prompts):
         raise UserError(
@@ -114,8 +115,8 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
     except UnfitError as error:
         # The study is valid: an arm that cannot run becomes a row with a reason, and the others continue.
         facts |= {"status": "unsupported", "reason": f"{error}{_where(error)}", "samples": []}
-    except UserError:
-        raise
+    except UserError as error:
+        facts |= {"status": "failed", "reason": f"{error}{_where(error)}", "samples": []}
     except CellTimeout as error:
         reason = f"longer than {limits.timeout_s:g} s{_where(error)}"
         facts |= {"status": "timeout", "reason": reason, "samples": []}

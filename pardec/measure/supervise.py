@@ -1,4 +1,4 @@
-"""Watch a cell's process from outside and report the endings that it cannot report itself.
+"""Watch a job's process from outside and report the endings that it cannot report itself.
 
 A cell that a signal ends (the kernel out of memory, a fault in a library) writes no record, and one that hangs in
 compiled code never runs the handler of its alarm. So the process that Snakemake starts does not measure: it starts
@@ -20,6 +20,8 @@ from pardec.measure import forkserver
 
 GRACE_S = 30.0
 """Seconds beyond a cell's limit before it is ended from outside, for imports and for writing the record."""
+LIMIT_S = 3600.0
+"""Seconds that a job which is not timed may take, where the study names no other limit."""
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Signals by which a user stops a run; they are not a result, and the cell runs again."""
 

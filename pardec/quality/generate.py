@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pardec.common.errors import UserError
+from pardec.common.errors import UnfitError, UserError, unfit
 from pardec.common.lazy import lazy
-from pardec.measure.cell import out_of_memory
+from pardec.measure.cell import CellTimeout, out_of_memory
 from pardec.measure.compiling import refused
 
 torch = lazy("torch")
@@ -22,11 +22,15 @@ Row = dict[str, Any]
 
 
 def ending(error: BaseException) -> tuple[str, str]:
-    """Return the status (oom, unsupported, failed) and reason after an exception, whose notes name the side."""
+    """Return the status (oom, unsupported, failed) and reason after an exception, whose notes name the side.
+
+    A file that cannot be read fails; parts that do not fit each other are unsupported.
+    """
     notes = ", ".join(dict.fromkeys(getattr(error, "__notes__", ())))
     where = f" ({notes})" if notes else ""
     if isinstance(error, UserError):
-        return "unsupported", f"{error.where}: {error.what}{where}"
+        status = "unsupported" if isinstance(error, UnfitError) else "failed"
+        return status, f"{error.where}: {error.what}{where}"
     if isinstance(error, NotImplementedError):
         return "unsupported", f"{error or 'not implemented'}{where}"
     status = "oom" if out_of_memory(error) else "unsupported" if refused(error) else "failed"
@@ -58,8 +62,28 @@ class Writer:
         self.device, self.new_tokens, self.seed_of, self.told = device, new_tokens, seed_of, told
 
     def write(self, prompts: Sequence[Row], tokens: Sequence[list[int]], precision: str) -> list[Row]:
-        """Return one row per prompt, in order; a failed one has a status, a reason and no text."""
+        """Return one row per prompt, in order; a failed one has a status, a reason and no text.
+
+        If time runs out (`CellTimeout`), finished rows are kept, and the others have status `timeout`.
+        """
         rows: list[Row | None] = [self._too_long(*pair) for pair in zip(prompts, tokens, strict=True)]
+        try:
+            self._fill(rows, prompts, tokens, precision)
+        except CellTimeout:
+            late = (
+                "timeout",
+                f"no time left after {sum(row is not None for row in rows)} of {len(rows)} prompts",
+            )
+            rows = [
+                ended(prompt, *late) if row is None else row
+                for prompt, row in zip(prompts, rows, strict=True)
+            ]
+        return rows
+
+    def _fill(
+        self, rows: list[Row | None], prompts: Sequence[Row], tokens: Sequence[list[int]], precision: str
+    ) -> None:
+        """Put the row of every prompt that fits the model into `rows`."""
         fit = [k for k, row in enumerate(rows) if row is None]
         for start in range(0, len(fit), BATCH):
             chosen = fit[start : start + BATCH]
@@ -69,16 +93,13 @@ class Writer:
             if start == 0 and all(rows[k].get("status") == "unsupported" for k in chosen):
                 # An arm that is unsupported for the first prompts is so for all.
                 rest = (rows[chosen[0]]["status"], rows[chosen[0]]["reason"])
-                rows = [
-                    ended(prompt, *rest) if row is None else row
-                    for prompt, row in zip(prompts, rows, strict=True)
-                ]
+                for k in fit[start + BATCH :]:
+                    rows[k] = ended(prompts[k], *rest)
                 break
         good = [k for k in fit if "status" not in rows[k]]
         for k in good[: ALONE.get(precision, ALONE_ELSEWHERE)] if len(good) > 1 else ():
             (alone,) = self._batch(prompts, tokens, [k])
             rows[k]["same_alone"] = alone["tokens"] == rows[k]["tokens"]
-        return rows
 
     def _too_long(self, prompt: Row, tokens: list[int]) -> Row | None:
         from pardec.models.architectures.base import LanguageModel
@@ -108,7 +129,8 @@ class Writer:
 
         seeds = [self.seed_of(prompts[k]["id"]) for k in chosen]
         batch = pad_left([tokens[k] for k in chosen], seeds, self.model.info.pad_id, self.device)
-        decoded = self.decoder.decode(self.model, batch, self.new_tokens)
+        with unfit():
+            decoded = self.decoder.decode(self.model, batch, self.new_tokens)
         checks = self.decoder.check_outputs(self.model, batch) or [None] * len(chosen)
         rows = []
         for k, output, check in zip(chosen, decoded.tokens.tolist(), checks, strict=True):

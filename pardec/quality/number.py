@@ -11,12 +11,34 @@ from pardec.quality.base import Context, Metric, Scored, share_of
 
 NEXT_QUESTION = ("Question:", "</s>", "<|im_end|>")
 """Strings that end an answer in lm-eval's task `gsm8k`: a model that does not stop continues with another question."""
+PLAIN = (
+    ("\\!", ""),
+    ("{,}", ","),
+    ("{\\,}", "\N{THIN SPACE}"),
+    ("\\,", "\N{THIN SPACE}"),
+    ("\\;", "\N{THIN SPACE}"),
+    ("\\:", "\N{THIN SPACE}"),
+    ("\\ ", "\N{THIN SPACE}"),
+    ("~", "\N{NO-BREAK SPACE}"),
+    ("\\$", "$"),
+    ("\\%", "%"),
+    ("\\left", ""),
+    ("\\right", ""),
+    ("\N{ARABIC THOUSANDS SEPARATOR}", ","),
+    ("\N{ARABIC DECIMAL SEPARATOR}", "."),
+    ("\N{FULLWIDTH COMMA}", ","),
+    ("\N{FULLWIDTH FULL STOP}", "."),
+    ("\N{FULLWIDTH DOLLAR SIGN}", "$"),
+)
+"""LaTeX's spacing and escapes, and other scripts' separators, by what they stand for here."""
 MARK = re.compile(r"####[ \t]*([^\n]*)")
 BOX = re.compile(r"\\(?:boxed|fbox)\s*")
 BOXES = 8
 """Number of boxes, from the last one back, that are searched for a number, since a box may be empty."""
 MINUS = "-\N{MINUS SIGN}\N{EN DASH}\N{SMALL HYPHEN-MINUS}\N{FULLWIDTH HYPHEN-MINUS}"
-SPACES = "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
+SPACES = " \N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}\N{FIGURE SPACE}"
+"""One such space between groups of exactly three digits separates thousands (ISO 80000-1, 7.3.1)."""
+CURRENCIES = r"$\N{EURO SIGN}\N{POUND SIGN}\N{YEN SIGN}\N{INDIAN RUPEE SIGN}"
 APOSTROPHES = "'\N{RIGHT SINGLE QUOTATION MARK}"
 SLASH = "/\N{FRACTION SLASH}\N{DIVISION SLASH}"
 MARKS = ",", f"[{SPACES}]", f"[{APOSTROPHES}]", "_", r"\."
@@ -27,10 +49,17 @@ GROUPS = "|".join(
 )
 DIGITS = rf"(?:\d{{1,3}}(?:{GROUPS})|\d+)"
 """Digits with or without separators of thousands (or of lakhs: 12,34,567)."""
-DECIMAL = rf"(?:{DIGITS}(?:\.\d+)?|(?<![\d.])\.\d+)"
-POWER = r"(?:[eE][+\-]?\d{1,3}(?![\d\w])|\s*(?:\\times|\\cdot|[x×*·])\s*10\s*\^\s*(?:\{[+\-]?\d{1,3}\}|[+\-]?\d{1,3}))"
-BEFORE = rf"(?<![\w.)])[{MINUS}]\$?|\$[{MINUS}]?"
+CONTINENTAL = rf"\d{{1,3}}(?:(?:\.\d{{3}})+|(?:[{SPACES}]\d{{3}})+),\d{{1,2}}(?![\d,])"
+"""1.234,56 and 1 234,56, where a full stop or a space separates thousands and a comma the decimals."""
+DECIMAL = rf"(?:{CONTINENTAL}|{DIGITS}(?:\.\d+)?|(?<![\d.])\.\d+)"
+EXPONENT = r"\s*(?:\^|\*\*)\s*(?:\{\s*[+\-]?\d{1,3}\s*\}|\(\s*[+\-]?\d{1,3}\s*\)|[+\-]?\d{1,3}(?![\d.]))"
+POWER = rf"(?:[eE][+\-]?\d{{1,3}}(?![\d\w])|\s*(?:\\times|\\cdot|[x×*·])\s*10{EXPONENT}|{EXPONENT})"
+"""A power of ten behind a number, or an exponent of the number itself."""
+BEFORE = rf"(?<![\w.)])[{MINUS}][{CURRENCIES}]?|(?<==)\s*[{MINUS}]\s*[{CURRENCIES}]?|[{CURRENCIES}][{MINUS}]?"
 """A sign, a currency, or both; a dash behind a digit, a letter or a bracket is not a sign."""
+UNIT_POWER = re.compile(r"(?<=[A-Za-z})])\s?\^\s?(?:\{[+\-]?\d\}|[+\-]?\d)")
+"""The exponent of a unit or variable, as in `cm^2`."""
+SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 BRACED = r"[^{}]*(?:\{[^{}]*\}[^{}]*)*"
 WRITTEN = re.compile(r"\\(?:text|textbf|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
 LATEX = (
@@ -48,8 +77,9 @@ def last_number(text: str) -> float | None:
 
     The first rule that matches decides: the number behind the first `####`, that of the last `\\boxed{}`, the last of
     the text. Text after lm-eval's stop sequences, where a model continues with another question, is ignored.
-    Numbers are read as lm-eval's `gsm8k` reads them, without currency, separators of thousands or a full stop, and
-    beyond it as fractions (`3/4`, `\\frac{3}{4}`, `1 3/4`), powers of ten (`1e3`, `1.2 \\times 10^3`), with any minus.
+    Numbers are read as those of lm-eval's `gsm8k`, without currency, separators of thousands or a full stop, and
+    beyond it as fractions (`3/4`, `\\frac{3}{4}`, `1 3/4`), powers (`1e3`, `1.2 \\times 10^3`, `2^{10}`), with any
+    minus, and with any one space between groups of three digits.
     A percentage is the number before its sign.
     """
     text = text.rpartition("</think>")[2]
@@ -77,9 +107,12 @@ def same_number(text: str, answer: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    """Return the text without LaTeX's spacing and escapes, and with characters such as ½ spelled out."""
-    for latex, plain in (("\\!", ""), ("{,}", ","), ("\\,", "\N{THIN SPACE}"), ("\\$", "$"), ("\\%", "%")):
+    """Return the text without LaTeX's spacing and escapes, without exponents of units, and with characters such as ½
+    spelled out."""
+    for latex, plain in PLAIN:
         text = text.replace(latex, plain)
+    text = re.sub("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda match: f"^{{{match.group().translate(SUPERSCRIPTS)}}}", text)
+    text = UNIT_POWER.sub("", text)
     return "".join(_spelled(character) if character > "\x7f" else character for character in text)
 
 
@@ -116,7 +149,7 @@ def _value(match: re.Match[str]) -> float | None:
     part = match.groupdict()
     try:
         if part["plain"]:
-            value = _decimal(part["plain"]) * _power(part["power"])
+            value = _powered(_decimal(part["plain"]), part["power"])
         elif part["a"]:
             value = int(part["whole"] or 0) + _decimal(part["a"]) / _decimal(part["b"])
         else:
@@ -131,6 +164,8 @@ def _value(match: re.Match[str]) -> float | None:
 
 
 def _decimal(text: str) -> Fraction:
+    if re.fullmatch(CONTINENTAL, text):
+        text = re.sub(rf"[.{SPACES}]", "", text).replace(",", ".")
     text = re.sub(rf"[,_{APOSTROPHES}{SPACES}]", "", text)
     return Fraction(text.replace(".", "") if text.count(".") > 1 else text)
 
@@ -144,9 +179,17 @@ def _inner(text: str) -> Fraction:
     return Fraction(str(numbers[0]))
 
 
-def _power(text: str | None) -> Fraction:
-    exponent = re.search(r"[+\-]?\d+\}?$", text) if text else None
-    return Fraction(10) ** int(exponent.group().rstrip("}")) if exponent else Fraction(1)
+def _powered(value: Fraction, text: str | None) -> Fraction:
+    """Return a number times the power of ten that follows it, or raised to its own exponent; ValueError if that is
+    huge."""
+    if not text:
+        return value
+    exponent = int(re.search(r"[+\-]?\d+(?=\s*[})]?$)", text).group())
+    if not re.match(r"\s*(?:\^|\*\*)", text):
+        return value * Fraction(10) ** exponent
+    if abs(exponent) * max(value.numerator.bit_length(), value.denominator.bit_length()) > 4096:
+        raise OverflowError(text)
+    return value**exponent
 
 
 class Number(Metric):

@@ -68,6 +68,15 @@ def score_outputs(outputs: Sequence[dict], metrics: Sequence[str], context: Cont
     return score | {"status": main.get("status", without), "reason": main.get("reason")}
 
 
+def without_score(
+    outputs: Sequence[dict], metrics: Sequence[str], status: str, reason: str
+) -> dict[str, Any]:
+    """Return the content of score.json of outputs that could not be scored."""
+    kept = [row["id"] for row in outputs if row.get("status", "ok") == "ok"]
+    score = {"status": status, "reason": reason, "metrics": {}, "main": metrics[0], "prompts": kept}
+    return score | _lost(outputs) | _alone(outputs)
+
+
 def _measured(metric: Metric, outputs: Sequence[dict], context: Context) -> dict[str, Any]:
     """Return the metric's result, or one without a value, with its status and reason."""
     unheard = next((context.missing[need] for need in sorted(metric.needs) if need in context.missing), None)

@@ -16,6 +16,7 @@ import yaml
 
 from pardec.common import host
 from pardec.common.errors import UserError
+from pardec.measure.supervise import LIMIT_S
 from pardec.study.cells import Cell
 from pardec.study.files import Files
 from pardec.study.kinds import asked_of_tables
@@ -120,7 +121,7 @@ class Plan(Files):
         return words(**self._workload(cell))
 
     def engine_words(self, cell: Cell) -> list[str]:
-        return words(**self._engine(cell))
+        return words(**self._engine(cell), timeout_s=self.job_timeout_s)
 
     def prompts(self, cell: Cell) -> int:
         """Returns the number of prompts for scoring quality."""
@@ -136,7 +137,14 @@ class Plan(Files):
             **(self._models_run() if work.scorer else {}),
             encoder=work.encoder,
             run_code="yes" if work.run_code else None,
+            timeout_s=self.job_timeout_s,
         )
+
+    @property
+    def job_timeout_s(self) -> float | None:
+        """Returns the limit of jobs that are not timed; None where the study has the default."""
+        limit = self.study.job_timeout_s
+        return None if limit == LIMIT_S else limit
 
     def _models_run(self) -> dict[str, Any]:
         """Returns device and precision of scoring models; None where the study has the default."""
@@ -156,7 +164,8 @@ class Plan(Files):
         if asked is None:
             return []
         data = f"results/data/{asked.data}"
-        return words(data=data, prompts=asked.prompts, samples=asked.samples, **self._models_run())
+        limits = {"timeout_s": self.job_timeout_s, **self._models_run()}
+        return words(data=data, prompts=asked.prompts, samples=asked.samples, **limits)
 
     # The GPU, which serves one job at a time.
 

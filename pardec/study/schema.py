@@ -17,6 +17,7 @@ from pardec.common.settings import Settings
 from pardec.data.registry import SOURCES as DATA_SOURCES
 from pardec.decoding.registry import DECODERS
 from pardec.measure.settings import MeasureSettings
+from pardec.measure.supervise import LIMIT_S
 from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
 from pardec.study.kinds import KINDS
@@ -190,6 +191,9 @@ class Study(Settings):
     """Number format of weights and activations; below float32, drafted outputs are lossless up to rounding."""
     measure: MeasureSettings = MeasureSettings()
     """Settings of timing."""
+    job_timeout_s: float = Field(LIMIT_S, gt=0)
+    """Seconds after which a job that is not timed (outputs, scores, likelihoods) is ended and recorded as a result;
+    finished outputs are kept."""
     data: dict[Name, DataSource]
     """Datasets by name."""
     models: dict[Name, ModelSource]

@@ -9,8 +9,10 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+from pardec.quality.exact import Exact
 from tests.faults.arms import Fake
 
 
@@ -34,6 +36,22 @@ class Deaf(Fake):
         libc = ctypes.CDLL(None)
         while True:
             libc.sleep(600)
+
+
+class Late(Fake):
+    """Sleeps without end from its second batch on."""
+
+    calls = 0
+
+    def misbehave(self, new_tokens):
+        Late.calls += 1
+        if Late.calls > 1:
+            time.sleep(600)
+
+
+class KilledMetric(Exact):
+    def _measure(self, outputs, context):
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Hungry(Fake):

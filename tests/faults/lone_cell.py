@@ -1,4 +1,4 @@
-"""scripts/time_cell.py with a decoder "fake" that misbehaves as PARDEC_FAKE says; run as a process of its own."""
+"""Run time_cell.py, or what PARDEC_SCRIPT names, with a decoder "fake" that misbehaves as PARDEC_FAKE says."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 from pardec.decoding.registry import DECODERS
+from pardec.quality.registry import METRICS
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "time_cell.py"
+SCRIPT = Path(__file__).parents[2] / "scripts" / os.environ.get("PARDEC_SCRIPT", "time_cell.py")
 DECODERS.entries["fake"] = f"tests.faults.deadly:{os.environ['PARDEC_FAKE']}"
+METRICS.entries["exact"] = os.environ.get("PARDEC_METRIC", METRICS.entries["exact"])
 
 if __name__ == "__main__":
     sys.argv[0] = str(Path(__file__).resolve())

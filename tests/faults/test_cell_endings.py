@@ -138,17 +138,6 @@ def test_no_alarm_is_left_behind(job, kind):
     assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0) and signal.getsignal(signal.SIGALRM) is before
 
 
-def corrupt(job):
-    weights = job.model / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:100])
-    return {}, "model.safetensors"
-
-
-def no_prompts(job):
-    write_jsonl(job.data / "heldout.jsonl", [])
-    return {}, "holds no prompt"
-
-
 def no_batch(job):
     return {"batch": -1}, "--cell.batch"
 
@@ -166,8 +155,6 @@ def missing_model(job):
 
 
 BAD = [
-    corrupt,
-    no_prompts,
     no_batch,
     bad_setting,
     unknown_decoder,
@@ -196,6 +183,49 @@ def test_bad_input_is_one_message_and_nothing_lost(job, capsys, spoil, kept):
 def test_bad_input_on_the_reference_side_too(job, capsys):
     assert job.start(reference={"model": job.folder / "nowhere"}) == 2
     assert "nowhere" in capsys.readouterr().err and not job.out.exists()
+
+
+def cut(name):
+    def spoil(job):
+        path = job.folder / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 - 3])
+        return path.name
+
+    return spoil
+
+
+def no_prompts(job):
+    write_jsonl(job.data / "heldout.jsonl", [])
+    return "holds no prompt"
+
+
+def no_weights(job):
+    (job.model / "model.safetensors").unlink()
+    return "model.safetensors"
+
+
+DAMAGED = {
+    "weights cut": cut("models/ar/model.safetensors"),
+    "config cut": cut("models/ar/config.json"),
+    "tokenizer cut": cut("models/ar/tokenizer.json"),
+    "prompts cut": cut("data/d/heldout.jsonl"),
+    "no prompts": no_prompts,
+    "no weights": no_weights,
+}
+
+
+@pytest.mark.parametrize("side", ["cell", "reference"])
+@pytest.mark.parametrize("spoil", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_file_fails_its_cell_and_leaves_a_row(job, capsys, spoil, side):
+    named = spoil(job)
+    other = {"model": str(job.diffusion), "decoder": "masked_diffusion", "settings": {"steps": 2}}
+    status = job.start() if side == "cell" else job.start(**other, reference={"model": str(job.model)})
+    assert status == 0 and "Traceback" not in capsys.readouterr().err
+    record = job.record()
+    assert record["status"] == "failed" and named in record["reason"] and record["samples"] == []
+    if spoil is not no_prompts and spoil is not DAMAGED["prompts cut"]:
+        assert record["reason"].endswith(f"(in the {side})")
+    assert (job.row()["status"], job.row()["latency_ms"]) == ("failed", None)
 
 
 def test_an_interrupt_writes_nothing(job, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,8 +14,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pardec.common.files import write_jsonl
-from pardec.evidence.tables.inputs import check_record, read_source
+from pardec.common.files import read_jsonl, write_jsonl
+from pardec.evidence.tables.inputs import Inputs, check_record, read_scores, read_source
+from pardec.evidence.tables.registry import TABLES
 from pardec.measure import forkserver, supervise
 from tests.faults import arms
 
@@ -137,3 +139,81 @@ def test_a_killed_job_takes_its_cell_along_and_leaves_no_record(cell, way):
         if psutil.pid_exists(sleeper):
             os.kill(sleeper, signal.SIGKILL)
     assert not list(cell.out.parent.glob(".timing*")), "a half-written record"
+
+
+SET = "results/quality/t/m/arm/w"
+
+
+def quality(place, folder, script, fake="Killed", metric=None, **words):
+    """Run a script of quality in `folder` as Snakemake does, with a decoder or metric that misbehaves."""
+    env = {k: v for k, v in os.environ.items() if k != forkserver.LAUNCH}
+    env |= {
+        "PARDEC_FAKE": fake,
+        "PYTHONPATH": str(ROOT),
+        "TMPDIR": str(place / "tmp"),
+        "PARDEC_SCRIPT": script,
+    }
+    env |= {"PARDEC_GRACE": "2", "PARDEC_PIDS": str(folder / "pids")}
+    env |= {"PARDEC_METRIC": f"tests.faults.deadly:{metric}"} if metric else {}
+    flags = [word for name, value in words.items() for word in (f"--{name.replace('_', '-')}", str(value))]
+    command = [sys.executable, str(ROOT / "tests/faults/lone_cell.py"), *flags]
+    done = subprocess.run(command, env=env, cwd=folder, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def outputs_of(place, folder, fake, **words):
+    usual = {"model": place / "model", "arm": "a", "decoder": "fake", "data": place / "data", "workload": "t"}
+    usual |= {"new_tokens": 4, "prompts": 4, "device": "cpu", "seed": 1, "out": f"{SET}/outputs.jsonl"}
+    quality(place, folder, "generate_outputs.py", fake, **usual | words)
+    return read_jsonl(folder / SET / "outputs.jsonl")
+
+
+def score_of(place, folder, **words):
+    usual = {"outputs": f"{SET}/outputs.jsonl", "metrics": "exact", "out": f"{SET}/score.json"}
+    quality(place, folder, "score_cell.py", **usual | words)
+    scores = read_scores([folder / SET / "score.json"])
+    return TABLES.load("quality").make(Inputs(scores=scores)).to_dict("records")
+
+
+@pytest.mark.parametrize(
+    ("fake", "status", "says"),
+    [("Segfault", "failed", "SIGSEGV"), ("Killed", "failed", "SIGKILL"), ("Deaf", "timeout", "1 s")],
+)
+def test_outputs_whose_process_dies_or_hangs_are_rows_with_a_reason(place, tmp_path, fake, status, says):
+    rows = outputs_of(place, tmp_path, fake, timeout_s=1)
+    assert len(rows) == 4 and {row["status"] for row in rows} == {status}
+    assert all(says in row["reason"] and row["text"] is None for row in rows)
+    (row,) = score_of(place, tmp_path)
+    assert (row["status"], row["lost"]) == (status, 4) and says in row["reason"]
+
+
+def test_outputs_that_were_finished_in_time_are_kept(place, tmp_path):
+    write_jsonl(tmp_path / "data" / "heldout.jsonl", arms.prompts(20))
+    rows = outputs_of(place, tmp_path, "Late", timeout_s=6, data=tmp_path / "data", prompts=20)
+    late = [row for row in rows if row.get("status") == "timeout"]
+    assert len(rows) == 20 and len(late) == 4 and "after 16 of 20 prompts" in late[0]["reason"]
+    (row,) = score_of(place, tmp_path)
+    assert (row["status"], row["n"], row["lost"]) == ("ok", 16, 4)
+
+
+def test_a_score_whose_process_dies_is_a_row_with_a_reason(place, tmp_path):
+    row = {"id": "p", "task": "t", "prompt": "1", "answer": "2", "text": "2", "tokens": [1]}
+    write_jsonl(tmp_path / SET / "outputs.jsonl", [row])
+    quality(place, tmp_path, "score_cell.py", metric="KilledMetric",
+            outputs=f"{SET}/outputs.jsonl", metrics="exact", out=f"{SET}/score.json")  # fmt: skip
+    scores = read_scores([tmp_path / SET / "score.json"])
+    (row,) = TABLES.load("quality").make(Inputs(scores=scores)).to_dict("records")
+    assert row["status"] == "failed" and "SIGKILL" in row["reason"]
+
+
+@pytest.mark.parametrize("spoilt", ["model/config.json", "model/model.safetensors", "data/heldout.jsonl"])
+def test_outputs_of_damaged_files_are_rows_with_a_reason(place, tmp_path, spoilt):
+    shutil.copytree(place / "model", tmp_path / "model")
+    shutil.copytree(place / "data", tmp_path / "data")
+    whole = (tmp_path / spoilt).read_bytes()
+    (tmp_path / spoilt).write_bytes(whole[: len(whole) // 2 - 3])
+    rows = outputs_of(place, tmp_path, "Killed", model="model", data="data", decoder="autoregressive")
+    assert {row["status"] for row in rows} == {"failed"} and spoilt in rows[0]["reason"]
+    (row,) = score_of(place, tmp_path)
+    assert row["status"] == "failed" and spoilt in row["reason"]

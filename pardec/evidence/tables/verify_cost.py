@@ -35,6 +35,8 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
     try:
         model, taken = source.body["model"], _medians(source.body["widths"])
         total = {entry["nodes"]: len(entry["samples_ms"]) for entry in source.body["widths"]}
+        if not taken:  # no pass could be timed; the target's cells say why
+            return []
         single = taken[1]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(

@@ -149,6 +149,12 @@ def refuse(values: Values, where: str, wanted: dict[str, tuple[Any, ...]]) -> No
             raise UserError(where, f"sets {key} to {value!r}", f"only {known} is supported here")
 
 
+def written_ends(config: Config) -> int | list[int] | None:
+    """Return the `eos_token_id` of a config.json: none, one id, or a list."""
+    ends = [index for index in (config.eos_id, *config.stop_ids) if index is not None]
+    return ends if len(ends) > 1 else first(ends)
+
+
 def first(ids: int | list[int] | None) -> int | None:
     """Return the id, or the first of a list of ids."""
     return next(iter(ids), None) if isinstance(ids, list) else ids

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from pardec.models.architectures.config import GPT2Config
-from pardec.models.checkpoints.formats.base import Format, Values, first, further, head_width, reading, refuse
+from pardec.models.checkpoints.formats.base import (
+    Format,
+    Values,
+    first,
+    further,
+    head_width,
+    reading,
+    refuse,
+    written_ends,
+)
 
 PLAIN = {
     "model_type": ("gpt2",),
@@ -54,6 +63,6 @@ class GPT2Format(Format):
             "layer_norm_epsilon": config.norm_eps,
             "activation_function": "gelu_new",
             "bos_token_id": config.bos_id,
-            "eos_token_id": [config.eos_id, *config.stop_ids] if config.stop_ids else config.eos_id,
+            "eos_token_id": written_ends(config),
             "pad_token_id": config.pad_id,
         }

@@ -7,7 +7,16 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.models.architectures.config import BackboneConfig, PositionConfig
-from pardec.models.checkpoints.formats.base import Format, Values, first, further, head_width, reading, refuse
+from pardec.models.checkpoints.formats.base import (
+    Format,
+    Values,
+    first,
+    further,
+    head_width,
+    reading,
+    refuse,
+    written_ends,
+)
 from pardec.models.checkpoints.formats.rotary import read_rotary
 
 EXTRA = "pardec"
@@ -48,7 +57,7 @@ class Llama(Format):
             "attention_bias": False,
             "mlp_bias": False,
             "bos_token_id": config.bos_id,
-            "eos_token_id": [config.eos_id, *config.stop_ids] if config.stop_ids else config.eos_id,
+            "eos_token_id": written_ends(config),
             "pad_token_id": config.pad_id,
             "mask_token_id": config.mask_id,
             "dtype": "float32",
