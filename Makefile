@@ -7,11 +7,14 @@ FAULTS ?=
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all test test-all test-faults test-cluster lint format bench clean unlock docs docs-site env help
+.PHONY: all paper test test-all test-faults test-cluster lint format bench clean unlock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
 	snakemake --cores $(CORES) --resources gpu=1 all
+
+paper: env  ## The paper study: every cell, setting and prompt; about an hour. It takes the place of the default study in results/
+	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/paper.yaml -- all
 
 test: env  ## All tests: units, the smoke study through the real workflow, the report in a real browser
 	$(MAKE) --no-print-directory lint

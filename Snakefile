@@ -1,10 +1,13 @@
 # pardec: parallel decoding, measured. The rules are included in the order the data flows.
+import os
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 
-configfile: "config.yaml"
+# The default study. rules/common.smk reads it and other studies itself, with the files that they include.
+configfile: os.path.join(workflow.basedir, "config.yaml")
 
 
 report: "report/snakemake/workflow.rst"

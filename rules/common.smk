@@ -27,15 +27,15 @@ from pardec.evidence.tables.registry import (
 )
 from pardec.report.figures.choice import figures_for
 from pardec.report.figures.registry import FIGURES
-from pardec.study.plan import Plan
+from pardec.study.plan import read_plan
 from pardec.study.snakemake_patches import patch_snakemake
 from snakemake.exceptions import WorkflowError
 
 try:
-    PLAN = Plan(
-        config,
-        workflow.configfiles,
+    # Not Snakemake's own merge: a study that includes its files does not lie over config.yaml.
+    PLAN = read_plan(
         workflow.basedir,
+        workflow.config_settings.configfiles,
         workflow.config_settings.config_args or [],
     )
     # Report mistakes in a user's file before anything runs; the shipped files are tested.

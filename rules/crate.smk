@@ -7,7 +7,7 @@ SIDECARS = [*JOB_SIDECARS, *REPORT_SIDECARS]
 SIDECAR_LIST = "results/lists/papers.txt"
 WORKFLOW_FILES = PLAN.workflow_files()
 # Not declared as inputs: Snakemake takes braces in an input's name for a wildcard.
-CONFIGS = PLAN.below(workflow.configfiles)
+CONFIGS = PLAN.below(PLAN.sources)
 WORKFLOW_COPIES = [
     f"results/workflow/{copy_name(path)}" for path in [*WORKFLOW_FILES, *CONFIGS]
 ]

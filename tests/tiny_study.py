@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from pardec.study.load import lay_over
+from pardec.study.layers import read_study
 from pardec.study.plan import Plan
 
 ROOT = Path(__file__).parents[1]
@@ -64,19 +63,19 @@ STUDY: dict[str, Any] = {
 }
 
 
-def overlay(config: Path = ROOT / "config.yaml", **measure: Any) -> dict[str, Any]:
-    """What makes `config` the tiny study: its own entries are taken out. measure: keys of that section."""
-    base = yaml.safe_load(config.read_text())
-    emptied = {
-        section: dict.fromkeys(base[section])
-        for section in ("data", "models", "arms", "workloads", "experiments")
-    }
+def overlay(**measure: Any) -> dict[str, Any]:
+    """The tiny study as a file's content. measure: keys of that section."""
     usual = {"warmup_passes": 1, "min_samples": 6, "max_samples": 6, "budget_s": 0.2, "prompts": 4}
-    return lay_over(emptied, STUDY) | {"measure": {**usual, **measure}}
+    return {"include": [], **deepcopy(STUDY), "measure": {**usual, **measure}}
+
+
+def paper() -> dict[str, Any]:
+    """The paper study, its files merged: it has an entry of every kind."""
+    return read_study(ROOT, [ROOT / "studies" / "paper.yaml"])[0]
 
 
 def plan(over: dict[str, Any], root: Path = ROOT) -> Plan:
-    return Plan(lay_over(yaml.safe_load((root / "config.yaml").read_text()), over), [], root)
+    return Plan(over, [], root)
 
 
 def targets(over: dict[str, Any], scores: bool = True) -> list[str]:

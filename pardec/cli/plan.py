@@ -18,7 +18,8 @@ SMALL_GB = 24
 
 def plan(
     configfile: Annotated[
-        list[Path] | None, typer.Option(help="a study to lay over config.yaml, as for snakemake; may repeat")
+        list[Path] | None,
+        typer.Option(help="a study, or changes to config.yaml, as for snakemake; may repeat"),
     ] = None,
     config: Annotated[list[str] | None, typer.Option(help="a single key=value; may repeat")] = None,
     card: Annotated[str, typer.Option(help="the card to plan for")] = "h200",

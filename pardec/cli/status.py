@@ -17,7 +17,8 @@ SHOWN = 20
 
 def status(
     configfile: Annotated[
-        list[Path] | None, typer.Option(help="a study to lay over config.yaml, as for snakemake; may repeat")
+        list[Path] | None,
+        typer.Option(help="a study, or changes to config.yaml, as for snakemake; may repeat"),
     ] = None,
     config: Annotated[list[str] | None, typer.Option(help="a single key=value; may repeat")] = None,
     cells: Annotated[bool, typer.Option("--cells", help="list every cell, not only those not done")] = False,

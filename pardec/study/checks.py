@@ -23,6 +23,7 @@ from pardec.models.checkpoints.sizes import info_of_settings
 from pardec.quality.registry import METRICS
 from pardec.quality.task_scores import TaskScore
 from pardec.study.cells import Cell
+from pardec.study.layers import compose
 from pardec.study.schema import Study
 
 SECTIONS = ("data", "models", "arms", "workloads", "experiments")
@@ -63,11 +64,7 @@ def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
 
 def repeated_keys(file: str | Path) -> Iterator[Problem]:
     """Yields keys that a mapping of a YAML file has twice; YAML would keep the last one."""
-    try:
-        root = yaml.compose(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return
-    waiting: list[tuple[str, Any]] = [("", root)]
+    waiting: list[tuple[str, Any]] = [("", compose(file))]
     seen: set[int] = set()  # an alias repeats a node, possibly one that contains it
     while waiting:
         path, node = waiting.pop()

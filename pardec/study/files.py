@@ -14,7 +14,8 @@ from pardec.models.sources.folder import taken
 from pardec.models.sources.random import tokenizer_files
 from pardec.study.cells import Cell
 from pardec.study.code import Code, parents
-from pardec.study.load import command_line, lay_over, load_study, place, without_replaced
+from pardec.study.layers import command_line, lay_over, place
+from pardec.study.load import load_study
 from pardec.study.shard import Shard
 
 PUBLISHED = "results/published"
@@ -27,7 +28,8 @@ class Files:
     """Inputs, outputs and code of each job of a study.
 
     config: the merged configuration; its `shard`, such as "2/8", keeps that part of the cells; `retrain: true` trains
-    every model anew; `published` is the folder of the published run, null for none. files: its sources.
+    every model anew; `published` is the folder of the published run, null for none.
+    files: its sources, the weakest first.
     root: the project's folder. said: `key=value` words of the command line's `--config`.
 
     Raises:
@@ -42,8 +44,9 @@ class Files:
         said: Iterable[str] = (),
     ):
         typed = command_line(said)
-        sources = [*files, typed]
-        whole = lay_over(without_replaced(config, sources), typed)
+        self.sources = list(files)
+        sources = [*self.sources, typed]
+        whole = lay_over(config, typed)
         part = whole.pop("shard", None)
         self.shard = None if part is None else Shard.parse(part)
         self.retrain, self.published = _published(whole)

@@ -5,31 +5,28 @@ from __future__ import annotations
 import difflib
 import json
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from pardec.common.errors import UserError
 from pardec.decoding.registry import drafts
 from pardec.study.cells import Cell, expand, missing
 from pardec.study.checks import SECTIONS, Problem, problems, repeated_keys
+from pardec.study.layers import Source, place
 from pardec.study.schema import Study
 
 MOST = 20
 """Most mistakes that one message lists."""
-Files = Sequence[str | Path | Mapping[str, Any]]
-"""Sources of a configuration, the strongest last: files, and values of the command line."""
 
 
-def load_study(config: Mapping[str, Any], files: Files = ()) -> tuple[Study, dict[str, Cell]]:
+def load_study(config: Mapping[str, Any], files: Sequence[Source] = ()) -> tuple[Study, dict[str, Cell]]:
     """Returns the study and its cells.
 
-    config: the merged configuration; a section's entry set to null by an overlay is removed. files: used only to
-    locate mistakes.
+    config: the merged configuration; a section's entry set to null by an overlay is removed. files: where it came from,
+    the strongest last; used only to locate mistakes.
 
     Raises:
         UserError: one message that lists every mistake, each with file, line and key.
@@ -64,57 +61,6 @@ def _refuse(listed: list[Problem]) -> None:
     lines = [f"\n  {one.where}: {one.what} (fix: {one.fix})" for one in listed[:MOST]]
     lines += [f"\n  and {len(listed) - MOST} more"] if len(listed) > MOST else []
     raise UserError("study", f"{len(listed)} mistakes{''.join(lines)}", "correct these keys and run again")
-
-
-def command_line(entries: Iterable[str]) -> dict[str, Any]:
-    """Returns the values of `--config key=value ...`, parsed as YAML.
-
-    Raises:
-        UserError: a value is not YAML.
-    """
-    values: dict[str, Any] = {}
-    for entry in entries:
-        key, _, text = entry.partition("=")
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--config: {key}", f"is not YAML ({error})", "quote the value") from None
-    return values
-
-
-def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `base` overlaid by `over`: mappings merge, other values are replaced."""
-    merged = dict(base)
-    for key, value in over.items():
-        below = merged.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = lay_over(below, value) if both else value
-    return merged
-
-
-def without_replaced(config: Mapping[str, Any], files: Iterable[str | Path | Mapping]) -> dict[str, Any]:
-    """Return `config` without what a file's `replace` drops: these sections as the files below it fill them.
-
-    config: the merged configuration. files: where it came from, the lowest first.
-    """
-    merged = dict(config)
-    layers = [_read(file) for file in files if not isinstance(file, Mapping)]
-    for number, layer in enumerate(layers):
-        for section in layer.get("replace") or []:
-            merged.pop(section, None)
-            for above in layers[number:]:
-                if section in above:
-                    merged = lay_over(merged, {section: above[section]})
-    return merged
-
-
-def _read(file: str | Path) -> dict[str, Any]:
-    """Returns a study file's content; {} if it is unreadable, which is reported elsewhere."""
-    try:
-        body = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _plain(config: Mapping[str, Any]) -> dict:
@@ -206,8 +152,8 @@ def _explain(error: ValidationError, config: dict, files: list) -> list[Problem]
 def _real_path(loc: tuple, config: Any) -> list[str]:
     """Returns pydantic's location without its tags for unions: the steps that exist in the config, and the last one."""
     path, node = [], config
-    for place, step in enumerate(loc):
-        last = place == len(loc) - 1
+    for number, step in enumerate(loc):
+        last = number == len(loc) - 1
         if (isinstance(node, Mapping) and step in node) or (
             isinstance(node, list) and isinstance(step, int) and step < len(node)
         ):
@@ -273,54 +219,3 @@ def _pick(model: Any, node: Any) -> Any:
             if field is not None and node.get(key) in get_args(field.annotation):
                 return member
     return members[0]
-
-
-def place(path: list[str], files: list, shown: str | None = None) -> str:
-    """Returns `file:line: key.path` of the strongest source with the key, else of the deepest partial match."""
-    shown = shown or ".".join(path) or "study"
-    best: tuple[int, str] | None = None
-    for file in files:
-        if isinstance(file, Mapping):
-            if _has(file, path):
-                return f"--config: {shown}"
-            continue
-        depth, line = _find(Path(file), path)
-        if depth and (best is None or depth >= best[0]):
-            best = (depth, f"{file}:{line}")
-    if best is None:
-        return f"config: {shown}"
-    return f"{best[1]}: {shown}"
-
-
-def _has(config: Any, path: list[str]) -> bool:
-    """Returns whether `config`, the values of the command line, reaches `path` or a scalar on the way to it."""
-    for step in path:
-        if isinstance(config, Mapping) and step in config:
-            config = config[step]
-        elif isinstance(config, list) and step.isdigit() and int(step) < len(config):
-            config = config[int(step)]
-        else:
-            return not isinstance(config, (Mapping, list))
-    return True
-
-
-def _find(file: Path, path: list[str]) -> tuple[int, int]:
-    """Returns how many steps of `path` a YAML file has, and the line of the last of them."""
-    try:
-        node = yaml.compose(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        return 0, 0
-    depth, line = 0, 1
-    for step in path:
-        if isinstance(node, yaml.MappingNode):
-            pair = next((pair for pair in node.value if pair[0].value == step), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and step.isdigit() and int(step) < len(node.value):
-            node = node.value[int(step)]
-            line = node.start_mark.line + 1
-        else:
-            break
-        depth += 1
-    return depth, line

@@ -12,15 +12,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pardec.common import host
-from pardec.common.errors import UserError
 from pardec.measure.supervise import LIMIT_S
 from pardec.study.cells import Cell
 from pardec.study.files import Files
 from pardec.study.kinds import asked_of_tables
-from pardec.study.load import lay_over
+from pardec.study.layers import read_study
 
 MODELS_FIRST = 100_000
 """Priority of models, above that of any cell."""
@@ -230,28 +227,13 @@ class Plan(Files):
         return heirs
 
 
-def read_plan(root: Path, configfiles: Sequence[str | Path] = (), said: Iterable[str] = ()) -> Plan:
-    """Returns the plan of `root`/config.yaml with `configfiles` and `key=value` words merged, as in the workflow.
+def read_plan(root: str | Path, configfiles: Sequence[str | Path] = (), said: Iterable[str] = ()) -> Plan:
+    """Returns the plan of `root`/config.yaml or of `configfiles` (see `layers`), changed by `key=value` words.
 
     Raises:
         UserError: a file is missing or the study is wrong.
     """
-    files = [root / "config.yaml", *map(Path, configfiles)]
-    config: dict[str, Any] = {}
-    for path in files:
-        try:
-            body = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UserError(path, "does not exist", "correct the path") from None
-        except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
-            raise UserError(path, f"is not a YAML file ({error})", "correct the file") from None
-        if not isinstance(body, dict):
-            raise UserError(path, "holds no keys", "write `key: value` lines")
-        config = lay_over(config, body)
-    said = list(said)
-    wrong = [word for word in said if "=" not in word]
-    if wrong:
-        raise UserError(f"--config {wrong[0]}", "has no value", "write key=value")
+    config, files = read_study(root, configfiles)
     return Plan(config, files, root, said)
 
 

@@ -20,9 +20,11 @@ from pardec.study.schema import Study
 
 HEAD = """# Keys of a study
 
-Generated from the schema by `make docs`; do not edit. A study is `config.yaml`, or files laid over it with
-`--configfile`, or single keys with `--config`. An overlay merges mappings, replaces lists, and removes an entry of
-`data`, `models`, `arms`, `workloads` or `experiments` by setting it to null.
+Generated from the schema by `make docs`; do not edit. The default study is `config.yaml`. A file given with
+`--configfile` is a study of its own if it has the key `include`; its files lie beneath it, such as those of
+`studies/base/`. A file without that key lies over the default study, and single keys are changed with `--config`. What
+lies over another file merges mappings, replaces lists, and removes an entry of `data`, `models`, `arms`, `workloads` or
+`experiments` by setting it to null.
 """
 
 

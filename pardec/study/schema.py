@@ -168,17 +168,14 @@ class LikelihoodSettings(Settings):
     """Largest distance of the diffusion bound above the autoregressive likelihood, in nats per token."""
 
 
-Section = Literal["data", "models", "arms", "workloads", "experiments", "floors", "likelihood", "margins"]
-"""Sections that a study may replace."""
-
-
 class Study(Settings):
     name: Name
     """Name of the study."""
     title: str
     """Title of the report."""
-    replace: list[Section] = []
-    """Sections to drop from the files below this one, such as the experiments of the default study."""
+    include: list[str] = []
+    """Files that lie beneath this one, relative to it. A file with this key (`[]` too) is a study of its own; a file
+    without it changes the default study."""
     question: str = ""
     """The study's question in one sentence; if empty, the title."""
     seed: int = Field(ge=0, lt=2**31)

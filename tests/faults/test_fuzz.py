@@ -13,7 +13,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import yaml
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,10 +26,11 @@ from pardec.evidence.tables.inputs import Inputs, check_record, read_source
 from pardec.evidence.tables.registry import TABLES
 from pardec.study.load import load_study
 from tests import factories
+from tests.tiny_study import paper
 
 ROOT = Path(__file__).parents[2]
 TOTAL = int(os.environ.get("PARDEC_FUZZ", "2000"))
-CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+CONFIG = paper()
 SMALL = {
     "name": "s",
     "title": "t",

@@ -12,7 +12,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-import yaml
 import zstandard
 from snakemake.utils import format as snakemake_format
 
@@ -25,6 +24,7 @@ from pardec.models.sources import path as path_source
 from pardec.study.load import load_study
 from pardec.study.plan import Plan, words
 from tests.faults import arms
+from tests.tiny_study import paper
 
 ROOT = Path(__file__).parents[2]
 
@@ -148,7 +148,7 @@ def test_words_of_a_study_reach_a_shell_quoted(tmp_path, word):
 @pytest.mark.parametrize("word", NASTY)
 @pytest.mark.parametrize("section", ["data", "models", "arms", "workloads", "experiments"])
 def test_names_that_become_paths_hold_plain_letters(section, word):
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = paper()
     entry = next(iter(config[section].values()))
     config[section][word] = entry
     with pytest.raises(UserError):
@@ -156,7 +156,7 @@ def test_names_that_become_paths_hold_plain_letters(section, word):
 
 
 def test_a_whole_plan_of_a_nasty_study_runs_nothing_in_a_shell(tmp_path, monkeypatch):
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config = paper()
     config["title"] = "; ".join(NASTY)
     for entry in (*config["arms"].values(), *config["workloads"].values()):
         entry["label"] = NASTY[0]

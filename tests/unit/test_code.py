@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from pardec.data.registry import SOURCES as DATA_SOURCES
 from pardec.data.registry import TASKS
@@ -16,11 +15,10 @@ from pardec.decoding.speculative.registry import KINDS
 from pardec.models.registry import ARCHITECTURES, ENGINES, FAMILIES, FORMATS, QUANTISATIONS
 from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
-from pardec.study.load import lay_over
-from pardec.study.plan import Plan
+from pardec.study.plan import Plan, read_plan
 
 ROOT = Path(__file__).parents[2]
-STUDIES = ("default", "draft", "8b", "8b-shape", "odd")
+STUDIES = ("default", "paper", "draft", "8b", "8b-shape", "odd")
 REGISTRIES = {
     "decoder": DECODERS,
     **KINDS,
@@ -138,13 +136,9 @@ def plan(tmp_path_factory):
 
 
 def planned(study: str) -> Plan:
-    base = yaml.safe_load((ROOT / "config.yaml").read_text())
     if study == "odd":
-        sections = ("data", "models", "arms", "workloads", "experiments")
-        base = lay_over(base, {section: dict.fromkeys(base[section]) for section in sections})
-        return Plan(lay_over(base, ODD), [], ROOT)
-    over = {} if study == "default" else yaml.safe_load((ROOT / f"studies/{study}.yaml").read_text())
-    return Plan(lay_over(base, over), [], ROOT)
+        return Plan({"seed": 1, **ODD}, [], ROOT)
+    return read_plan(ROOT, [] if study == "default" else [ROOT / f"studies/{study}.yaml"])
 
 
 def jobs(plan: Plan) -> list[tuple[str, str]]:

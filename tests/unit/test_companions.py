@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 import pytest
-import yaml
 
 from pardec.common.errors import UserError
 from pardec.common.settings import Settings
@@ -13,11 +12,13 @@ from pardec.decoding.base import Decoder
 from pardec.decoding.prepared import companion_trouble, load_arm
 from pardec.decoding.registry import DECODERS
 from pardec.study.cells import expand
+from pardec.study.layers import read_study
 from pardec.study.load import load_study
 from pardec.study.plan import Plan
 from tests.faults import arms
 
 ROOT = Path(__file__).parents[2]
+PAPER, FILES = read_study(ROOT, [ROOT / "studies/paper.yaml"])
 
 
 class Drafted(Decoder):
@@ -46,11 +47,11 @@ def drafted(monkeypatch):
 
 @pytest.fixture(scope="module")
 def default():
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+    return PAPER
 
 
 def plan_of(config):
-    return Plan(config, [ROOT / "config.yaml"], ROOT)
+    return Plan(config, FILES, ROOT)
 
 
 def with_companion(default, companions):
@@ -76,14 +77,16 @@ def test_a_decoder_gets_its_companions_loaded(drafted, tmp_path):
 
 
 def test_a_companion_that_a_decoder_does_not_know_is_refused_before_any_job(default):
-    with pytest.raises(UserError, match=r"config\.yaml:\d+: arms\.ar\.companions: has no companion 'draft'"):
-        load_study(with_companion(default, {"draft": "diffusion"}), [ROOT / "config.yaml"])
+    with pytest.raises(
+        UserError, match=r"studies/base/arms\.yaml:\d+: arms\.ar\.companions: has no companion 'draft'"
+    ):
+        load_study(with_companion(default, {"draft": "diffusion"}), FILES)
 
 
 def test_a_companion_must_be_a_role_of_the_workload(default, monkeypatch):
     monkeypatch.setattr(DECODERS.load("autoregressive"), "accompanied", ("draft",))
     with pytest.raises(UserError, match=r"arms\.ar\.companions\.draft"):
-        load_study(with_companion(default, {"draft": "difusion"}), [ROOT / "config.yaml"])
+        load_study(with_companion(default, {"draft": "difusion"}), FILES)
 
 
 def test_companions_are_inputs_of_every_job_that_runs_them(default, monkeypatch):
@@ -105,12 +108,12 @@ def test_a_grid_may_change_how_its_cells_are_timed(default):
     noise = config["experiments"]["noise"]
     for grid, limits in zip(noise["grids"], ({"min_samples": 7}, {}), strict=True):
         grid["measure"] = limits
-    study, cells = load_study(config, [ROOT / "config.yaml"])
+    study, cells = load_study(config, FILES)
     changed = {cell.measure.min_samples for cell in cells.values() if cell.experiment == "noise"}
     assert changed == {7, study.measure.min_samples}
     noise["grids"][0]["measure"] = {"min_sample": 7}
     with pytest.raises(UserError, match=r"experiments\.noise\.grids\.0\.measure\.min_sample"):
-        load_study(config, [ROOT / "config.yaml"])
+        load_study(config, FILES)
 
 
 def test_models_that_teach_one_another_in_a_circle_are_refused(default, monkeypatch):
@@ -123,18 +126,18 @@ def test_models_that_teach_one_another_in_a_circle_are_refused(default, monkeypa
         if entry["objective"]["family"] in ("autoregressive", "masked_diffusion"):
             entry["teachers"] = {"target": "ar-grid" if name == "ar-text" else "ar-text"}
     with pytest.raises(UserError, match="in a circle"):
-        load_study(config, [ROOT / "config.yaml"])
+        load_study(config, FILES)
 
 
 def test_teachers_must_be_those_of_the_family(default):
     config = copy.deepcopy(default)
     config["models"]["ar-text"]["teachers"] = {"target": "ar-grid"}
     with pytest.raises(UserError, match="needs none, not target"):
-        load_study(config, [ROOT / "config.yaml"])
+        load_study(config, FILES)
 
 
 def test_cells_know_every_model_they_run(default):
-    study, _ = load_study(default, [ROOT / "config.yaml"])
+    study, _ = load_study(default, FILES)
     for cell in expand(study).values():
         assert cell.models[0] == cell.model
         assert set(cell.models) == {cell.model, *dict(cell.companions).values()}

@@ -6,13 +6,13 @@ import types
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pardec.cli.main import app
 from pardec.decoding.batching import pad_left
 from pardec.decoding.registry import DECODERS
 from pardec.decoding.speculative.registry import TRUNCATIONS
-from pardec.study.load import lay_over, load_study, without_replaced
+from pardec.study.layers import read_study
+from pardec.study.load import load_study
 from tests.reference.models import backbone
 
 ROOT = Path(__file__).parents[2]
@@ -26,9 +26,9 @@ def blocks(page, language):
 def test_the_example_study_is_valid(tmp_path):
     (overlay,) = blocks("README.md", "yaml")
     file = tmp_path / "my-study.yaml"
+    (tmp_path / "studies").symlink_to(ROOT / "studies")
     file.write_text(overlay)
-    config = lay_over(yaml.safe_load((ROOT / "config.yaml").read_text()), yaml.safe_load(overlay))
-    study, cells = load_study(without_replaced(config, [ROOT / "config.yaml", file]))
+    study, cells = load_study(read_study(ROOT, [file])[0])
     assert set(study.experiments) == {"lookup"} and [cell.arm for cell in cells.values()] == ["lookup"]
     assert not study.floors and study.likelihood is None
 

@@ -11,7 +11,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import yaml
 
 from pardec.measure.clock import HostClock
 from pardec.measure.verify_cost import CONTEXT, NODES, measure_verify_cost
@@ -19,13 +18,14 @@ from pardec.study.cells import expand
 from pardec.study.load import load_study
 from pardec.study.plan import Plan
 from tests.faults import arms
+from tests.tiny_study import paper
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
 def default():
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+    return paper()
 
 
 def plan_of(default, *grids):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pardec.evidence.ideas import BEST_FIXED
 from pardec.evidence.verdicts import LEAST_PROMPTS, LEAST_RUNS, LEAST_WORKLOADS
-from pardec.study.load import lay_over, load_study
+from pardec.study.layers import read_study
+from pardec.study.load import load_study
 from tests.draft_factories import BASELINE, IDEAS, REFERENCE, SAMPLED
 
 ROOT = Path(__file__).parents[2]
@@ -17,16 +17,13 @@ KINDS = ("schedule", "seeding", "refinement", "truncation", "proposal")
 
 
 def cells_of(*files):
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    for file in files:
-        config = lay_over(config, yaml.safe_load((ROOT / file).read_text()))
-    study, cells = load_study(config)
+    study, cells = load_study(read_study(ROOT, [ROOT / file for file in files])[0])
     return study, [cell for cell in cells.values() if cell.experiment == "draft"]
 
 
-@pytest.fixture(scope="module", params=[(), ("studies/draft.yaml",)], ids=["default", "draft"])
+@pytest.fixture(scope="module", params=["paper", "draft"])
 def told(request):
-    return *cells_of(*request.param), bool(request.param)
+    return *cells_of(f"studies/{request.param}.yaml"), request.param == "draft"
 
 
 def paired(cells, arm, *against):

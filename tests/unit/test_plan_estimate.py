@@ -87,7 +87,6 @@ def test_a_card_that_is_not_known_is_named():
 
 @pytest.mark.parametrize("study", ["8b-shape", "8b"])
 def test_the_large_studies_run_their_own_models_only(study):
-    """An experiment that config.yaml gains must be set to null there."""
     path = ROOT / f"studies/{study}.yaml"
     own = yaml.safe_load(path.read_text())
     plan = read_plan(ROOT, [path])
@@ -95,7 +94,7 @@ def test_the_large_studies_run_their_own_models_only(study):
     assert {cell.experiment for cell in plan.cells.values()} == {
         k for k, v in own["experiments"].items() if v
     }
-    # The ideas of drafting are config.yaml's own; all else would be an arm of tiny models.
+    # The ideas of drafting are those of studies/base; all else would be an arm of tiny models.
     assert all(cell.arm in own["arms"] for cell in plan.cells.values() if cell.experiment != "draft")
     cells = estimate_cells(plan, CARDS["h200"])
     assert {one.unknown for one in cells} <= {"", "the text decides its passes"}

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pardec.data.encoding import encode_prompts
 from pardec.data.prompts import random_tokens
@@ -12,12 +11,13 @@ from pardec.data.tokenizers import BOS
 from pardec.evidence.record import record
 from pardec.evidence.tables.cells import writes
 from pardec.measure.job import read_job
+from pardec.study.layers import read_study
 from pardec.study.load import load_study
-from pardec.study.plan import Plan
+from pardec.study.plan import read_plan
 from tests import factories
 from tests.faults.arms import cell_job
 
-CONFIG = Path(__file__).parents[2] / "config.yaml"
+ROOT = Path(__file__).parents[2]
 
 
 class Tokenizer:
@@ -56,7 +56,7 @@ def test_avoided_tokens_never_come():
 
 @pytest.fixture(scope="module")
 def cells():
-    _, cells = load_study(yaml.safe_load(CONFIG.read_text()), [CONFIG])
+    _, cells = load_study(read_study(ROOT)[0])
     return [cell for cell in cells.values() if cell.experiment == "prompts"]
 
 
@@ -71,8 +71,7 @@ def test_a_cell_of_random_prompts_is_paired_with_itself_on_real_ones(cells):
 
 
 def test_only_such_a_cell_is_told_to_draw():
-    config = yaml.safe_load(CONFIG.read_text())
-    plan = Plan(config, [CONFIG], CONFIG.parent)
+    plan = read_plan(ROOT)
     for name, cell in plan.cells.items():
         assert (plan.cell_job(name).get("prompt_text") == "random") is cell.random_prompts
         if cell.output_id in plan.outputs:

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-import yaml
 
 from pardec.common.errors import UserError
-from pardec.study.load import command_line, lay_over, load_study
-from pardec.study.plan import Plan, words
+from pardec.study.layers import command_line, lay_over, read_study
+from pardec.study.load import load_study
+from pardec.study.plan import Plan, read_plan, words
 from pardec.study.reference import json_schema, reference
 
 ROOT = Path(__file__).parents[2]
-CONFIG = ROOT / "config.yaml"
+PAPER, FILES = read_study(ROOT, [ROOT / "studies/paper.yaml"])
 
 
 @pytest.fixture(scope="module")
 def default():
-    return yaml.safe_load(CONFIG.read_text())
+    return PAPER
 
 
 @pytest.fixture
@@ -37,16 +37,16 @@ def put(config, path, value):
 
 def message(config):
     with pytest.raises(UserError) as caught:
-        load_study(config, [CONFIG])
+        load_study(config, FILES)
     return str(caught.value)
 
 
-def test_every_study_of_the_project_is_valid(default):
+def test_every_study_of_the_project_is_valid():
     others = {ROOT / f"studies/{name}.yaml" for name in ("claims", "ideas")}
     studies = sorted(set((ROOT / "studies").glob("*.yaml")) - others)
     assert studies
     for path in studies:
-        load_study(lay_over(default, yaml.safe_load(path.read_text())), [CONFIG, path])
+        load_study(*read_study(ROOT, [path]))
 
 
 def test_reference_and_schema_follow_the_models():
@@ -64,11 +64,32 @@ def test_schema_accepts_the_default_study_and_refuses_a_typo(config):
         jsonschema.validate(config, schema)
 
 
-def test_every_key_of_the_default_study_is_commented():
-    lines = CONFIG.read_text().splitlines()
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *(ROOT / "studies/base").glob("*.yaml")], ids=lambda p: p.name
+)
+def test_every_key_of_the_default_study_is_commented(path):
+    lines = path.read_text().splitlines()
     top = [number for number, line in enumerate(lines) if line and not line[0].isspace() and line[0] != "#"]
     for number in top:
         assert "#" in lines[number] or lines[number - 1].startswith("#"), lines[number]
+
+
+def test_the_default_study_can_be_read_in_one_sitting():
+    assert len((ROOT / "config.yaml").read_text().splitlines()) <= 250
+
+
+def test_the_default_study_asks_all_that_the_paper_study_asks_of_the_same_models():
+    """What it leaves out are cells and prompts: no question, idea or claim, and nothing that weights depend on."""
+    own, whole = read_plan(ROOT), read_plan(ROOT, [ROOT / "studies/paper.yaml"])
+    asked = {name: experiment.question for name, experiment in whole.study.experiments.items()}
+    assert {name: experiment.question for name, experiment in own.study.experiments.items()} == asked
+    assert (own.study.claims, own.study.ideas) == (whole.study.claims, whole.study.ideas)
+    assert len(own.cells) < len(whole.cells) / 1.5 and set(own.models) <= set(whole.models)
+    for name in own.models:
+        assert own.model_settings(name) == whole.model_settings(name)
+        assert own.seed("model", name) == whole.seed("model", name)
+        data = own.study.models[name].data
+        assert own.data_settings(data) == whole.data_settings(data)
 
 
 WRONG = {
@@ -169,10 +190,11 @@ def test_a_mistake_gets_one_clear_message(config, name):
 
 
 def test_the_message_names_file_and_line(config):
-    line = CONFIG.read_text().splitlines().index("measure:") + 1
+    base = "studies/base/minimal.yaml"
+    line = (ROOT / base).read_text().splitlines().index("measure:") + 1
     put(config, ["measure", "budget_s"], -1)
     said = message(config)
-    assert said.startswith(f"{CONFIG}:"), said
+    assert said.startswith(f"{base}:"), said
     number = int(said.split(":")[1])
     assert line < number < line + 12
 
@@ -186,7 +208,7 @@ def test_the_command_line_is_typed_and_named(config):
     said = command_line(['measure={"budget_s": 0.5}', "threads=two"])
     assert said == {"measure": {"budget_s": 0.5}, "threads": "two"}
     with pytest.raises(UserError) as caught:
-        load_study(lay_over(config, said), [CONFIG, said])
+        load_study(lay_over(config, said), [*FILES, said])
     assert str(caught.value).startswith("--config: threads: is 'two'")
 
 
@@ -199,12 +221,12 @@ def test_several_mistakes_are_told_at_once(config):
 
 def test_an_overlay_removes_an_entry_by_null(config):
     config["experiments"]["batch"] = None
-    study, cells = load_study(config, [CONFIG])
+    study, cells = load_study(config, FILES)
     assert "batch" not in study.experiments and not any(id.startswith("batch/") for id in cells)
 
 
 def test_cells_pair_with_the_reference_of_their_shape(config):
-    _, cells = load_study(config, [CONFIG])
+    _, cells = load_study(config, FILES)
     for cell in cells.values():
         if cell.experiment == "noise":
             assert cell.reference.output_id == cell.output_id
@@ -223,12 +245,12 @@ def test_only_what_some_cell_uses_is_made(config):
     config["experiments"] = {"noise": config["experiments"]["noise"]}
     config["experiments"]["noise"]["grids"] = config["experiments"]["noise"]["grids"][:1]
     config["likelihood"] = None
-    plan = Plan(config, [CONFIG], ROOT)
+    plan = Plan(config, FILES, ROOT)
     assert set(plan.models) == {"ar-grid", "diffusion-grid"} and plan.datasets == ["grid"]
 
 
 def test_order_keeps_models_together_and_shuffles_within(config):
-    plan = Plan(config, [CONFIG], ROOT)
+    plan = Plan(config, FILES, ROOT)
     order = sorted(plan.cells, key=plan.priority, reverse=True)
     models = [plan.cells[id].model for id in order]
     assert sum(a != b for a, b in pairwise(models)) == len(set(models)) - 1
@@ -252,14 +274,14 @@ def test_models_that_others_wait_for_come_first(config):
 
 
 def test_one_key_changes_only_the_command_lines_that_depend_on_it(config):
-    before = Plan(copy.deepcopy(config), [CONFIG], ROOT)
+    before = Plan(copy.deepcopy(config), FILES, ROOT)
     put(config, ["models", "ar-grid", "steps"], 7)
-    after = Plan(config, [CONFIG], ROOT)
+    after = Plan(config, FILES, ROOT)
     assert before.model_settings("ar-grid") != after.model_settings("ar-grid")
     assert before.model_settings("ar-text") == after.model_settings("ar-text")
     assert all(before.cell_job(id) == after.cell_job(id) for id in before.cells)
     put(config, ["experiments", "steps", "grids", 0, "sweep", "steps"], [1, 2, 4, 8, 16, 32, 50])
-    fewer = Plan(config, [CONFIG], ROOT)
+    fewer = Plan(config, FILES, ROOT)
     assert all(fewer.cell_job(id) == before.cell_job(id) for id in set(fewer.cells) & set(before.cells))
 
 

@@ -7,10 +7,10 @@ import yaml
 
 from pardec.common.errors import UserError
 from pardec.study.checks import repeated_keys
-from pardec.study.load import lay_over, load_study
+from pardec.study.load import load_study
 from tests.tiny_study import ROOT, overlay
 
-BASE = lay_over(yaml.safe_load((ROOT / "config.yaml").read_text()), overlay())
+BASE = overlay()
 GRID = ["experiments", "steps", "grids", 0]
 WORK = ["workloads", "w"]
 RANDOM = {"source": "random", "vocab_size": 300, "hidden": 32, "layers": 1, "heads": 2, "mlp": 64}
@@ -116,15 +116,13 @@ def test_refused_before_any_job(changes, words):
 
 def test_all_mistakes_are_told_at_once_with_file_and_line(tmp_path):
     over = overlay() | {"measure": {"min_samples": 20, "max_samples": 10, "prompts": 4}}
-    over = copy.deepcopy(over)
     over["experiments"]["steps"]["grids"][0]["batch"] = [8]
     over["workloads"]["w"]["new_tokens"] = 100_000
     over["experiments"]["steps"]["grids"][0]["sweep"] = {"temperature": [0.0]}
     file = tmp_path / "mine.yaml"
     file.write_text(yaml.safe_dump(over))
-    config = lay_over(yaml.safe_load((ROOT / "config.yaml").read_text()), over)
     with pytest.raises(UserError) as caught:
-        load_study(config, ["config.yaml", str(file)])
+        load_study(over, [str(file)])
     told = str(caught.value)
     assert "4 mistakes" in told and told.count(f"{file}:") == 4, told
 
@@ -152,12 +150,3 @@ def test_an_alias_of_what_is_around_it_ends(tmp_path):
     assert [problem.where for problem in repeated_keys(tmp_path / "round.yaml")] == [
         f"{tmp_path}/round.yaml:3: b"
     ]
-
-
-@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "studies").glob("*.yaml")))
-def test_studies_of_the_project_ask_for_nothing_impossible(name):
-    file = ROOT / "studies" / name
-    over = yaml.safe_load(file.read_text())
-    if "experiments" in over:
-        base = yaml.safe_load((ROOT / "config.yaml").read_text())
-        assert load_study(lay_over(base, over), ["config.yaml", file])[1]

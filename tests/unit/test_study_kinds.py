@@ -3,18 +3,18 @@
 import json
 
 import pytest
-import yaml
 
 from pardec.common.errors import UserError
 from pardec.quality.registry import METRICS
 from pardec.study.kinds import COMPARISON, KINDS, kind_of
-from pardec.study.load import lay_over, load_study
+from pardec.study.layers import lay_over
+from pardec.study.load import load_study
 from pardec.study.plan import Plan
 from tests.tiny_study import ROOT, overlay
 
 
 def tiny(**changes):
-    return lay_over(lay_over(yaml.safe_load((ROOT / "config.yaml").read_text()), overlay()), changes)
+    return lay_over(overlay(), changes)
 
 
 def asked(plan):

@@ -5,15 +5,14 @@ import json
 import re
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pardec.common.errors import UserError
 from pardec.evidence.tables.base import slug
 from pardec.study import paths
-from pardec.study.load import lay_over, load_study
-from tests.tiny_study import ROOT, overlay
+from pardec.study.load import load_study
+from tests.tiny_study import overlay
 
 SAFE = re.compile(r"[A-Za-z0-9._~+-]+")
 NGRAMS = [{"name": "ngram", "longest": 2}, {"name": "ngram", "longest": 3}]
@@ -21,7 +20,7 @@ NGRAMS = [{"name": "ngram", "longest": 2}, {"name": "ngram", "longest": 3}]
 
 def study(**grid):
     """The tiny study with a drafting arm, its grid changed by `grid`."""
-    config = copy.deepcopy(lay_over(yaml.safe_load((ROOT / "config.yaml").read_text()), overlay()))
+    config = overlay()
     draft = {"model": "ar", "decoder": "speculative", "settings": {"drafter": {"name": "ngram"}}}
     config["arms"]["draft"] = draft
     grids = config["experiments"]["steps"]["grids"]

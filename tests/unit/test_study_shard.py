@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pardec.common.errors import UserError
-from pardec.study.plan import Plan
+from pardec.study.layers import read_study
+from pardec.study.plan import Plan, read_plan
 from pardec.study.shard import Shard
 from tests.tiny_study import ROOT, overlay, plan
 
@@ -59,7 +60,7 @@ def test_a_job_told_to_a_cluster_is_the_job_it_was():
     from snakemake.target_jobs import parse_target_jobs_cli_args
     from snakemake_interface_executor_plugins.utils import TargetSpec, encode_target_jobs_cli_args
 
-    whole = Plan(yaml.safe_load((ROOT / "config.yaml").read_text()), [], ROOT)
+    whole = read_plan(ROOT)
     for name, values in [("cell", whole.cells), ("output_set", whole.outputs), ("model", whole.models)]:
         for id in values:
             [told] = encode_target_jobs_cli_args([TargetSpec("some_rule", {name: id})])
@@ -85,7 +86,7 @@ def test_the_workflow_runs_the_job_that_it_is_told(tmp_path):
 
 
 def test_the_projects_own_study_in_eight(tmp_path):
-    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    config, _ = read_study(ROOT)
     whole = Plan(config, [], ROOT)
     parts = [Plan(config, [], ROOT, [f"shard={n}/8"]) for n in range(1, 9)]
     assert sorted(id for part in parts for id in part.cells) == sorted(whole.cells)
