@@ -10,12 +10,11 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, read_jsonl, write_json
+from pardec.jobs import job
 
 GOAL = 1.3
 SEED = 7
@@ -146,4 +145,5 @@ def read_prompts(args: argparse.Namespace, folder: Path, vocab_size: int) -> lis
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    with job():
+        main()

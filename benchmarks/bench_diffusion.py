@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 from pathlib import Path
 from typing import Any
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, read_jsonl, write_json
+from pardec.jobs import job
 
 PLAIN_GOAL, CACHED_GOAL = 1.5, 4.0
 SEED = 7
@@ -236,4 +235,5 @@ def show(row: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    with job():
+        main()

@@ -15,9 +15,9 @@ from pathlib import Path
 # A script's own folder is not on the path where a shell says so (PYTHONSAFEPATH).
 sys.path.insert(0, str(Path(__file__).parent))
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
 from pardec.common.files import read_jsonl, write_json
+from pardec.jobs import job
 
 GOAL, RATE = 5.0, 10_000
 SEED = 7
@@ -139,4 +139,5 @@ def compare(args: argparse.Namespace, roots: int, threads: int) -> dict:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    with job():
+        main()

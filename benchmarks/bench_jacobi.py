@@ -18,9 +18,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from bench_ar import first_model, read_prompts
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
+from pardec.jobs import job
 
 GOAL = 1.5
 SEED = 7
@@ -140,4 +140,5 @@ def compare(args: argparse.Namespace, folder: Path, batch: int) -> dict:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    with job():
+        main()

@@ -16,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
+from pardec.jobs import job
 from pardec.study.plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -117,4 +117,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    with job():
+        main()

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
 from pardec.common.files import read_jsonl, write_json
+from pardec.jobs import job
 
 SEED = 7
 PASSES = ("draft", "refine", "verify")
@@ -269,4 +268,5 @@ def own_share(sample: dict) -> tuple[float, float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    with job():
+        main()

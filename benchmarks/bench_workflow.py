@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, write_json
+from pardec.jobs import job
 
 ROOT = Path(__file__).resolve().parents[1]
 BAR = 0.15
@@ -80,4 +80,5 @@ def timed(folder: Path, args: argparse.Namespace, *words: str) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    with job():
+        main()

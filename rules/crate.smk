@@ -6,8 +6,10 @@ CRATE_SIDECAR = "results/ro-crate-metadata.provenance.json"
 SIDECARS = [*JOB_SIDECARS, *REPORT_SIDECARS]
 SIDECAR_LIST = "results/lists/papers.txt"
 WORKFLOW_FILES = PLAN.workflow_files()
-# Not declared as inputs: Snakemake takes braces in an input's name for a wildcard.
-CONFIGS = PLAN.below(PLAN.sources)
+# The study, its claims and its ideas. Not declared as inputs: Snakemake takes braces in an input's name for a wildcard.
+CONFIGS = PLAN.below(
+    [*PLAN.sources, *map(os.path.abspath, [*PLAN.claims_files(), PLAN.ideas_file()])]
+)
 WORKFLOW_COPIES = [
     f"results/workflow/{copy_name(path)}" for path in [*WORKFLOW_FILES, *CONFIGS]
 ]

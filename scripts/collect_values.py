@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.files import write_text
 from pardec.evidence.latex import macros
-from pardec.evidence.provenance import now, write_sidecar
 from pardec.evidence.tables.registry import TABLES
-from pardec.evidence.values import collect
+from pardec.evidence.values import collect, located
+from pardec.jobs import job
 
 
 def main() -> None:
@@ -21,32 +18,14 @@ def main() -> None:
     parser.add_argument("--out-json", required=True)
     parser.add_argument("--out-tex", required=True)
     options = parser.parse_args()
-
-    begin = now()
-    collected = collect(options.tables)
-    write_text(options.out_json, as_lines(collected))
-    write_text(options.out_tex, macros(collected))
-    written = [options.out_json, options.out_tex]
-    write_sidecar(
-        written,
-        sys.argv,
-        begin,
-        table_files(options.tables),
-        modules=[TABLES.module(name) for name in TABLES],
-    )
-    print(f"{options.out_json}: {len(collected['values'])} values")
-
-
-def table_files(paths: list[str]) -> list[Path]:
-    """Returns the files that tables are read from: a folder's Parquet, else its CSV."""
-    files: list[Path] = []
-    for path in map(Path, paths):
-        if not path.is_dir():
-            files.append(path)
-            continue
-        held = {file.stem: file for end in ("csv", "parquet") for file in sorted(path.glob(f"*.{end}"))}
-        files += [held[name] for name in TABLES if name in held]
-    return files
+    with job() as this:
+        this.read(*located(options.tables).values())
+        this.load(*map(TABLES.module, TABLES))
+        collected = collect(options.tables)
+        write_text(options.out_json, as_lines(collected))
+        write_text(options.out_tex, macros(collected))
+        this.sign(options.out_json, options.out_tex)
+        print(f"{options.out_json}: {len(collected['values'])} values")
 
 
 def as_lines(collected: dict) -> str:
@@ -63,4 +42,4 @@ def _line(entry: object) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

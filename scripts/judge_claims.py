@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections import Counter
-from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.files import read_json, write_json
 from pardec.evidence.claims import SHIPPED, judge
-from pardec.evidence.provenance import now, write_sidecar
 from pardec.evidence.tables.registry import TABLES
-from pardec.evidence.values import publish
+from pardec.evidence.values import located, publish
+from pardec.jobs import job
 
 
 def main() -> None:
@@ -22,17 +19,16 @@ def main() -> None:
     parser.add_argument("--tables", nargs="+", required=True, help="tables: files, or folders that hold them")
     parser.add_argument("--out", required=True, help="results/claims.json")
     options = parser.parse_args()
-
-    begin = now()
-    published = publish(options.tables)
-    tables = {name: table.rows for name, table in published.items()}
-    judged = judge(tables, read_json(options.values)["values"], options.claims)
-    write_json(options.out, judged)
-    read = [*options.claims, options.values, *(table.path for table in published.values())]
-    write_sidecar([options.out], sys.argv, begin, map(Path, read), modules=[*map(TABLES.module, TABLES)])
+    with job() as this:
+        this.read(*options.claims, options.values, *located(options.tables).values())
+        this.load(*map(TABLES.module, TABLES))
+        tables = {name: table.rows for name, table in publish(options.tables).items()}
+        judged = judge(tables, read_json(options.values)["values"], options.claims)
+        write_json(options.out, judged)
+        this.sign(options.out)
     counts = Counter(claim["verdict"] for claim in judged["claims"])
     print(f"{options.out}: " + ", ".join(f"{number} {verdict}" for verdict, number in sorted(counts.items())))
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
+from pardec.jobs import Job, job, loaded_models
 from pardec.measure.supervise import LIMIT_S
 
 PROCESSES = 5
@@ -27,10 +27,11 @@ def main() -> None:
     parser.add_argument("--process", type=int, help="measure as this one of them, and print what was timed")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
-    if args.process is None:
-        collect(args)
-    else:
-        measure(args)
+    with job() as this:
+        if args.process is None:
+            collect(args, this)
+        else:
+            measure(args)
 
 
 def measure(args: argparse.Namespace) -> None:
@@ -51,14 +52,14 @@ def measure(args: argparse.Namespace) -> None:
     print(json.dumps({"device": device, "clock": clock.name, "widths": widths}))
 
 
-def collect(args: argparse.Namespace) -> None:
+def collect(args: argparse.Namespace, this: Job) -> None:
     """Measure in several fresh processes, one after the other, and write their times."""
-    from pardec.common.files import write_json
-    from pardec.evidence.provenance import checkpoint_files, now, provenance, sealed
-    from pardec.jobs import loaded_models
+    from pardec.evidence.provenance import checkpoint_files
     from pardec.measure.verify_cost import CONTEXT
 
-    begin = now()
+    this.read(*checkpoint_files(args.model))
+    this.load(*loaded_models(args.model))
+    this.wildcards, this.seed = {"model": Path(args.model).name}, args.seed
     status, reason, runs = "ok", None, []
     try:
         runs = [alone(number) for number in range(args.processes)]
@@ -73,14 +74,6 @@ def collect(args: argparse.Namespace) -> None:
             )
             kept["samples_ms"] += entry["samples_ms"]
             kept["process"] += [number] * len(entry["samples_ms"])
-    origin = provenance(
-        sys.argv,
-        begin,
-        checkpoint_files(args.model),
-        modules=loaded_models(args.model),
-        wildcards={"model": Path(args.model).name},
-        seed=args.seed,
-    )
     body = {
         "model": Path(args.model).name,
         "status": status,
@@ -89,9 +82,8 @@ def collect(args: argparse.Namespace) -> None:
         "clock": runs[0]["clock"] if runs else None,
         "context_tokens": CONTEXT,
         "widths": list(widths.values()),
-        "provenance": origin,
     }
-    write_json(args.out, sealed(args.out, body))
+    this.seal(args.out, body)
 
 
 def alone(number: int) -> dict:
@@ -113,4 +105,4 @@ def alone(number: int) -> dict:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

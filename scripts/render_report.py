@@ -6,9 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.files import read_json, write_text
-from pardec.evidence.provenance import now, write_sidecar
+from pardec.jobs import Job, job
 from pardec.report.figures.registry import FIGURES
 from pardec.report.packed import fold
 from pardec.report.render import LIMIT_BYTES, TEMPLATES, Material, render
@@ -31,7 +30,12 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="results/report.html")
     parser.add_argument("--out-packed", help="the same page folded small, for Snakemake's own report")
     options = parser.parse_args()
-    begin = now()
+    with job() as this:
+        make(options, this)
+
+
+def make(options: argparse.Namespace, this: Job) -> None:
+    """Write the page, its packed form, and their provenance."""
     collected = read_json(options.values)
     material = Material(
         values=collected["values"],
@@ -46,20 +50,17 @@ def main() -> None:
         origin=read_json(options.provenance) if options.provenance else {},
         jobs=read_json(options.jobs) if options.jobs else {},
     )
-    material.files = [path.as_posix() for path in files_read(options, material)]
+    files = files_read(options, material)
+    this.read(*files)
+    this.load(*map(FIGURES.module, FIGURES))
+    material.files = [path.as_posix() for path in files]
     html = render(material, options.templates)
     written = [options.out]
     write_text(options.out, html)
     if options.out_packed:
         write_text(options.out_packed, fold(html, material.study["title"]))
         written.append(options.out_packed)
-    write_sidecar(
-        written,
-        sys.argv,
-        begin,
-        files_read(options, material),
-        modules=[FIGURES.module(name) for name in FIGURES],
-    )
+    this.sign(*written)
     size = len(html.encode())
     print(f"report: {options.out} ({size / 1e6:.1f} MB)")
     if size > LIMIT_BYTES:
@@ -95,4 +96,4 @@ def find_figures(paths: list[str]) -> dict[str, Path]:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from pathlib import Path
 
-from pardec.common.cli import main_guard
 from pardec.common.files import read_json
 from pardec.evidence.answers import spoken
+from pardec.jobs import job
 
 
 def main() -> None:
@@ -17,8 +16,9 @@ def main() -> None:
     parser.add_argument("--values", required=True)
     parser.add_argument("--report", required=True)
     options = parser.parse_args()
-    if Path(options.values).exists() and Path(options.report).exists():
-        print("\n".join(summary(read_json(options.values), options.report)))
+    with job():
+        if Path(options.values).exists() and Path(options.report).exists():
+            print("\n".join(summary(read_json(options.values), options.report)))
 
 
 def summary(collected: dict, report: str) -> list[str]:
@@ -31,4 +31,4 @@ def summary(collected: dict, report: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main_guard(main))
+    main()

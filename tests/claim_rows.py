@@ -18,7 +18,8 @@ def row(table, **content):
     key = "/".join(str(part) for part in content.values() if isinstance(part, str | int))
     known = TABLES.load(table).all_columns
     alone = {"speed": content["verdict"]} if "speed" in known and "verdict" in content else {}
-    return {**dict.fromkeys(known), "key": key, **alone, **content}
+    within = {"delta": 0.03} if "delta" in known else {}
+    return {**dict.fromkeys(known), "key": key, **alone, **within, **content}
 
 
 def published(tables):

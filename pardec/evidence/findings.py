@@ -14,6 +14,7 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.evidence.comparison import delta
 from pardec.evidence.tables.base import slug
+from pardec.measure.roofline import CARDS, SIZES
 
 statistics = lazy("pardec.evidence.statistics")
 stats = lazy("scipy.stats")
@@ -24,11 +25,8 @@ Rows = dict[str, list[Row]]
 LEVEL = 0.95
 MANY, FEW = 200, 50
 """Numbers of roots, rendered in parallel and one by one, whose times a seed document compares."""
-H100 = {
-    "copy_gb_per_s": (3350.0, "memory bandwidth"),
-    "matmul_gflop_per_s": (989_000.0 / 2, "dense TF32 matmul rate"),
-}
-"""Rates of another machine from its data sheet (NVIDIA H100 SXM; its TF32 rate assumes sparsity, dense is half)."""
+CARD = "h100"
+"""The card that a seed document extrapolates to; its rates are those of its data sheet."""
 
 
 @dataclass(frozen=True)
@@ -305,18 +303,29 @@ def flood(tables: Rows) -> Iterator[Finding]:
             yield finding(name, "flood", [row, few], value, words, low=low, high=high, unit="×")
     best = fastest_flood(done)
     rates = {row["fact"]: row["value"] for row in tables["machine"]}
-    for rate, (elsewhere, words) in H100.items():
-        if best is not None and rates.get(rate):
+    for rate, elsewhere, of in card_rates(best["precision"]) if best is not None else ():
+        if rates.get(rate):
             factor = elsewhere / rates[rate]
             words = (
-                f"modelled, not measured: rendered tokens/s here x {words} of an H100 by its data sheet / the rate "
-                f"measured here (machine, {rate})"
+                f"modelled, not measured: rendered tokens/s here x {of} of an {CARD.upper()} by its data sheet / the "
+                f"same rate measured here (machine, {rate})"
             )
             low, high = (best[f"chunks_per_s_{end}"] * factor for end in ("low", "high"))
             ends = {"low": low, "high": high, "unit": "tokens/s", "n": best["n"]}
             yield finding(
                 f"flood_model/{rate}", "flood", [best], best["chunks_per_s"] * factor, words, **ends
             )
+
+
+def card_rates(precision: str | None) -> list[tuple[str, float, str]]:
+    """Returns (fact of the machine, the card's rate in its unit, words), for matmuls in the precision measured here."""
+    precision = precision or "float32"
+    card = CARDS[CARD]
+    matmul = card.matmul_flop_s(SIZES[precision]) / 1e9
+    return [
+        ("copy_gb_per_s", card.bandwidth_gb_s, "memory bandwidth"),
+        ("matmul_gflop_per_s", matmul, f"dense {precision} matmul rate"),
+    ]
 
 
 def against_the_flood(row: Row) -> str | None:

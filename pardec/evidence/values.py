@@ -84,13 +84,17 @@ def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
         UserError: a file is missing, damaged, or not a table of this project.
     """
     published = {}
-    for name in _names(paths):
-        path = locate(name, list(map(str, paths)))
+    for name, path in located(paths).items():
         frame = TABLES.load(name).read(path)
         rows = rows_of(frame)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         published[name] = Published(TABLES.load(name), str(path), digest, rows, _command(path))
     return published
+
+
+def located(paths: Sequence[str | Path]) -> dict[str, Path]:
+    """Returns the files of the tables in files or folders, by name; see `publish`."""
+    return {name: locate(name, list(map(str, paths))) for name in _names(paths)}
 
 
 def _command(path: Path) -> str:

@@ -97,9 +97,9 @@ def test_a_file_that_may_not_grow(tmp_path):
     """`ulimit -f`, as batch systems set it."""
     code = (
         "import signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from pardec.common.cli import main_guard\n"
         "from pardec.common.files import write_json\n"
-        f"sys.exit(main_guard(lambda: write_json({str(tmp_path / 'a.json')!r}, 'x' * 100000)))"
+        "from pardec.jobs import job\n"
+        f"with job(): write_json({str(tmp_path / 'a.json')!r}, 'x' * 100000)"
     )
     limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))  # noqa: E731
     done = subprocess.run(

@@ -6,6 +6,7 @@ import pytest
 
 from pardec.common.errors import UserError
 from pardec.evidence.claims import CONTRADICTED, NOT_RUN, NOT_TESTABLE, REPRODUCED, judge
+from pardec.evidence.comparison import delta
 from pardec.evidence.findings import sequence, warmup
 from tests.claim_rows import row, verdict
 
@@ -121,7 +122,7 @@ def batches(first, last, floor=0.03):
             "throughput_ratio_high": high,
         }
         lines.append(
-            row("batch", cell=cell, task="sort", steps=4, batch=batch, verdict=word, noise_floor=floor, **KINDS,
+            row("batch", cell=cell, task="sort", steps=4, batch=batch, verdict=word, delta=delta(floor), **KINDS,
                 **ends)
         )  # fmt: skip
     return lines
@@ -134,7 +135,7 @@ def batches(first, last, floor=0.03):
         ((2.0, 2.2), (1.0, 1.1), 0.03, CONTRADICTED),
         ((1.0, 1.1), (1.05, 1.2), 0.03, NOT_TESTABLE),
         ((1.0, 1.1), (1.12, 1.2), 0.03, NOT_TESTABLE),
-        ((1.0, 1.1), (2.0, 2.2), None, NOT_TESTABLE),
+        ((1.0, 1.1), (2.0, 2.2), None, REPRODUCED),
     ],
 )
 def test_batch(first, last, floor, expected):
@@ -187,9 +188,9 @@ def test_memory_from_rows(power, expected):
 
 def pair(low, high, peak=10.0, floor=0.02, arm="ar"):
     shared = {"task": "text", "arm": arm, "batch": 1, "new_tokens": 64}
-    real = row("prompts", **shared, random_prompts=False, peak_allocated_mb=10.0, noise_floor=floor)
+    real = row("prompts", **shared, random_prompts=False, peak_allocated_mb=10.0, delta=delta(floor))
     drawn = row(
-        "prompts", **shared, random_prompts=True, peak_allocated_mb=peak, noise_floor=floor, ratio=(low + high) / 2,
+        "prompts", **shared, random_prompts=True, peak_allocated_mb=peak, delta=delta(floor), ratio=(low + high) / 2,
         ratio_low=low, ratio_high=high,
     ) | {"key": f"{arm}/random"}  # fmt: skip
     return [real, drawn]
@@ -203,7 +204,7 @@ def pair(low, high, peak=10.0, floor=0.02, arm="ar"):
         (pair(1.10, 1.20), REPRODUCED),
         (pair(0.98, 1.02, peak=12.0), REPRODUCED),
         (pair(0.90, 1.10), NOT_TESTABLE),
-        (pair(0.98, 1.02, floor=None), NOT_TESTABLE),
+        (pair(0.98, 1.02, floor=None), CONTRADICTED),
         (pair(0.94, 1.05, floor=0.07), CONTRADICTED),
         ([*pair(0.98, 1.02), *pair(0.90, 1.10, arm="mdm")], NOT_TESTABLE),
         ([*pair(0.98, 1.02), *pair(0.80, 0.90, arm="mdm")], REPRODUCED),
@@ -276,7 +277,7 @@ def test_without_a_noise_floor_three_percent_settle(relative, settled):
 def test_tiers(other, expected):
     lines = [
         row("steps", task="sort", arm="mdm", steps=4, engine=engine, ratio=low, ratio_low=low, ratio_high=high,
-            noise_floor=0.03)
+            delta=0.03)
         for engine, low, high in (("eager", 1.0, 1.01), other)
     ]  # fmt: skip
     assert verdict("004.8", {"steps": lines}).verdict == expected

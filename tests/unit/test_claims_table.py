@@ -43,11 +43,16 @@ def grown(table="grid_growth", **more):
     return row(table, **{**(base if table == "grid_growth" else {}), **more})
 
 
-def sequential(passes, low, high):
+def sequential(passes, low, high, first=None):
     cells = [
         grid(n, arm="ar", decoder="autoregressive", role="reference", nfe=passes or n) for n in (64, 256)
     ]
-    return {"grid": cells, "grid_growth": [grown(**ci(low, high, "exponent"))]}
+    return {"grid": cells, "grid_growth": [grown(**local(low, high, first))]}
+
+
+def local(low, high, first=None):
+    """Exponents between the two largest and between the two smallest sizes."""
+    return ci(low, high, "last_exponent") | ci(*(first or (low, high)), "first_exponent")
 
 
 def sizes(*cells):
@@ -102,7 +107,9 @@ def roots(low, high, **more):
     }
     return {
         "flood": [flood()],
-        "flood_growth": [grown("flood_growth", **{**base, **more}, **ci(low, high, "exponent"))],
+        "flood_growth": [
+            grown("flood_growth", **{**base, **more}, **ci(low, high, "exponent"), **local(low, high))
+        ],
     }
 
 
@@ -193,6 +200,7 @@ CASES = [
     ("000.1", C, sequential(7, 0.95, 1.05)),
     ("000.1", C, sequential(None, 1.9, 2.1)),
     ("000.1", N, sequential(None, 0.6, 1.3)),
+    ("000.1", N, sequential(None, 0.95, 1.05, first=(0.3, 0.4))),
     ("000.2", R, sizes((64, 3, True), (256, 10, True), (256, 4, False))),
     ("000.2", C, sizes((64, 3, True), (256, 11, True))),
     ("000.2", C, sizes((64, 3, True), (256, 3, False))),

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from pardec.common.cli import main_guard
-from pardec.common.errors import UserError
 from pardec.common.files import read_json, read_jsonl, sha256, write_jsonl
 
 ROOT = Path(__file__).parents[2]
@@ -21,17 +19,6 @@ def run(script, *arguments):
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
-
-
-def test_main_guard_tells_user_errors_and_lets_faults_pass(capsys):
-    def wrong():
-        raise UserError("here", "is wrong", "mend it")
-
-    assert main_guard(wrong) == 2
-    assert capsys.readouterr().err == "error: here: is wrong\n  fix: mend it\n"
-    assert main_guard(lambda: None) == 0
-    with pytest.raises(ZeroDivisionError):
-        main_guard(lambda: 1 / 0)
 
 
 def test_data_made_by_one_script_is_scored_by_the_other(tmp_path):

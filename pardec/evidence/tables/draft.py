@@ -40,7 +40,7 @@ def build(inputs: Inputs) -> list[Row]:
             rows.append(
                 {**_what(arm, ALL, every), **compared(of_arm, every, inputs.ideas), **_sources(every)}
             )
-    return rows
+    return [{**row, "baseline": row["arm"] == inputs.ideas.baseline} for row in rows]
 
 
 def _row(arm: str, task: str, trials: list[Trial], prompts: list[Row], ideas: Ideas) -> Row:
@@ -205,6 +205,7 @@ def _mean(values: list[Any]) -> float | None:
 
 COLUMNS: dict[str, Column] = {
     "arm": text("the study's name for decoder and settings", nullable=False),
+    "baseline": flag("whether ideas are held against it unless they name another arm"),
     "task": text("what is generated; `all workloads` for the arm as a whole", nullable=False),
     "model": text("the target"),
     "decoder": text("how tokens are written", nullable=False),

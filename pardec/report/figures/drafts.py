@@ -7,8 +7,6 @@ from typing import Any
 from pardec.report.rows import ordered, text
 
 ALL = "all workloads"
-BASELINE = "draft"
-"""The plain draft, the reference of all ideas."""
 LOOKS = (
     {"color": "#0072B2", "marker": "s", "line": "-"},
     {"color": "#D55E00", "marker": "o", "line": "--"},
@@ -18,6 +16,11 @@ LOOKS = (
     {"color": "#56B4E9", "marker": "P", "line": "--"},
 )
 """Okabe and Ito's palette, by workload."""
+
+
+def baseline(draft: Any) -> str:
+    """Returns the arm that ideas are held against; empty if the study has none."""
+    return next((text(row, "arm") for row in draft if row.get("baseline") is True), "")
 
 
 def controls(ideas: Any) -> set[str]:
@@ -42,4 +45,5 @@ def arms_in_order(ideas: Any, rows: list[Any]) -> list[str]:
     hidden = controls(ideas)
     names = [name for name in ordered(text(row, "arm") for row in rows) if name not in hidden]
     place = {name: (name in numbers, numbers.get(name, 0), k) for k, name in enumerate(names)}
-    return sorted(names, key=lambda name: (name != BASELINE, place[name]))
+    first = baseline(rows)
+    return sorted(names, key=lambda name: (name != first, place[name]))

@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import BASELINE, looks, workloads
+from pardec.report.figures.drafts import baseline, looks, workloads
 from pardec.report.rows import Measure, measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
@@ -14,7 +14,8 @@ style = lazy("pardec.report.figures.style")
 
 def draw(tables: Tables) -> Any:
     """Draw left: share of cycles by tau; right: acceptance of a position, given that all before it were accepted."""
-    rows = [r for r in need(tables, "cycles") if text(r, "arm") == BASELINE and measure(r, "share")]
+    plain = baseline(need(tables, "draft"))
+    rows = [r for r in need(tables, "cycles") if text(r, "arm") == plain and measure(r, "share")]
     names = workloads(rows)
     canvas, panels = style.panels(2 if names else 0, height=2.8, columns=2)
     if not names:
@@ -74,7 +75,7 @@ def _key(canvas: Any, signs: dict[str, dict]) -> None:
 FIGURE = Figure(
     name="tau_by_position",
     title="Where drafts fail",
-    tables=("cycles",),
+    tables=("cycles", "draft"),
     alt=(
         "Left: bars of the share of cycles by the number of tokens they committed, one colour a workload. Right: the "
         "share of drafted tokens accepted at each position in the block, given that all before them were, with "

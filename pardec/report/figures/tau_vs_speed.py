@@ -7,7 +7,7 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.evidence.ideas import BEST_FIXED
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import ALL, BASELINE, controls, looks, workloads
+from pardec.report.figures.drafts import ALL, baseline, controls, looks, workloads
 from pardec.report.rows import Measure, measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
@@ -16,7 +16,8 @@ style = lazy("pardec.report.figures.style")
 def draw(tables: Tables) -> Any:
     """Draw one panel per workload, one mark per arm: tau against throughput relative to the plain draft."""
     draft, ideas = need(tables, "draft"), need(tables, "ideas")
-    hidden = controls(ideas) | _held_elsewhere(ideas)
+    plain = baseline(draft)
+    hidden = controls(ideas) | _held_elsewhere(ideas, plain)
     rows = [
         r for r in draft
         if text(r, "task") != ALL and measure(r, "tau") and measure(r, "ratio") and text(r, "arm") not in hidden
@@ -28,7 +29,7 @@ def draw(tables: Tables) -> Any:
         of_task = [r for r in rows if text(r, "task") == name]
         axes.set_title(name)
         axes.axhline(1, color=style.INK, linewidth=0.9)
-        base = next((r for r in of_task if text(r, "arm") == BASELINE), None)
+        base = next((r for r in of_task if text(r, "arm") == plain), None)
         if base is not None and number(base, "tau") > 0:
             top = max(number(r, "tau") for r in of_task)
             worth = [0, top / number(base, "tau")]
@@ -38,7 +39,7 @@ def draw(tables: Tables) -> Any:
             gid = value_id("draft", row, "ratio")
             tau = Measure(number(row, "tau"))
             style.mark(axes, tau, measure(row, "ratio"), signs[name], gid, hollow=bad, size=4.5)
-        _names(axes, of_task)
+        _names(axes, of_task, plain)
         axes.set_xlim(0, None)
         axes.set_ylim(0, None)
         axes.set_xlabel("tau (tokens a verification)")
@@ -46,16 +47,16 @@ def draw(tables: Tables) -> Any:
     return canvas
 
 
-def _held_elsewhere(ideas: Any) -> set[str]:
+def _held_elsewhere(ideas: Any, plain: str) -> set[str]:
     """Returns arms whose reference is another draft than the plain one, such as arms that sample."""
-    return {text(r, "arm") for r in ideas if text(r, "against") not in (BASELINE, BEST_FIXED)}
+    return {text(r, "arm") for r in ideas if text(r, "against") not in (plain, BEST_FIXED)}
 
 
-def _names(axes: Any, rows: list[Any]) -> None:
+def _names(axes: Any, rows: list[Any], plain: str) -> None:
     """Label the fastest arm, the slowest, and one of larger tau than all others; the plain draft gets a ring."""
     speed, tau = (lambda r: number(r, "ratio")), (lambda r: number(r, "tau"))
     for row in rows:
-        if text(row, "arm") == BASELINE:
+        if text(row, "arm") == plain:
             ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": style.INK}
             axes.plot([tau(row)], [speed(row)], linestyle="none", **ring)
     named = {text(row, "arm"): (row, 6, -13, "right") for row in rows if _alone_in_front(row, rows)}
