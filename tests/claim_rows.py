@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from pardec.evidence.claims import NOT_TESTABLE, VERDICTS, judge_claim, load_claims
-from pardec.evidence.rules import Chooser
+from pardec.evidence.claims import NOT_TESTABLE, VERDICTS, Judge, load_claims
 from pardec.evidence.sentences import text_of
 from pardec.evidence.tables.registry import TABLES, value_id
 
@@ -38,7 +37,7 @@ def published(tables):
 
 def judged(ident, tables, values):
     """(judgement on a claim, its sentence); checks that it rests on published values and types no number."""
-    found = judge_claim(BY_ID[ident], Chooser(CLAIMS.rows, tables, values))
+    found = Judge(CLAIMS.rows, tables, values).claim(BY_ID[ident])
     assert found.verdict in VERDICTS and set(found.evidence) <= set(values)
     classes = "precision|quality|sizes|hardware|weights|engine|study"
     assert found.verdict != NOT_TESTABLE or re.match(classes, found.reason)

@@ -1,18 +1,21 @@
-"""Read claims from YAML and judge them by this study's measurements."""
+"""Read claims from YAML and judge them by this study's measurements.
+
+A file is checked by judging it once over tables of one empty row each (`Judge(blank=True)`): whatever a statement or
+selection names must exist there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import TemplateSyntaxError
-
 from pardec.common.errors import UserError
-from pardec.evidence.rules import PART, Checker, Chooser, Claim, Claims, Data, Parts, Selection, divided
+from pardec.evidence.rules import Claim, Claims, Parts, Selection
 from pardec.evidence.sentences import (
     Piece,
+    Text,
     Values,
     capital,
     ids,
@@ -20,10 +23,10 @@ from pardec.evidence.sentences import (
     name,
     plain,
     sentence,
-    template,
     text_of,
 )
-from pardec.evidence.statements import Reader, Rows, StatementError, Truth
+from pardec.evidence.statements import Number, Reader, Row, Rows, StatementError, Truth, at
+from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.yaml_files import fault, read_yaml
 
 SHIPPED = Path(__file__).parents[2] / "studies/claims.yaml"
@@ -35,6 +38,12 @@ NOT_RUN = "not run yet"
 UNDECIDED = "undecided"
 """Verdict of a part only: its interval allows both outcomes."""
 VERDICTS = (REPRODUCED, CONTRADICTED, NOT_TESTABLE, NOT_RUN)
+VALUES = "values "
+"""Prefix in `from`, before the first part of the ids of published values; their rows have id, name (what follows that
+part) and value."""
+PART = "part"
+"""Name of the current part's rows."""
+Data = Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -72,66 +81,18 @@ def load_claims(path: str | Path | None = None) -> Claims:
     """
     path = Path(path or SHIPPED)
     claims = read_yaml(path, Claims)
-    for number, claim in enumerate(claims.claims):
-        mistake = _mistake(claims, claim)
-        if mistake:
-            raise fault(path, ["claims", str(number), *mistake[0]], mistake[1])
     numbers: dict[str, int] = {}
-    for number, claim in enumerate(claims.claims):
-        if numbers.setdefault(claim.id, number) != number:
-            raise fault(path, ["claims", str(number), "id"], f"{claim.id!r} is the id of another claim too")
-    return claims
-
-
-def _mistake(claims: Claims, claim: Claim) -> tuple[list[str], str] | None:
-    """Returns (key, what is wrong) of the first mistake in a claim."""
-    checker = Checker(claims.rows)
-    for label, selection in claim.rows.items():
-        if words := checker.selection(selection, claim.rows):
-            return ["rows", label], words
-    for key in ("holds", "fails", "unrun"):
-        if words := checker.statement(getattr(claim, key), claim.rows, set()):
-            return [key], words
-    for number, parts in enumerate(claim.parts):
-        if mistake := _mistake_of_parts(checker, claim, parts):
-            return ["parts", str(number), *mistake[0]], mistake[1]
-    texts = {("said",): claim.said}
-    for number, parts in enumerate(claim.parts):
-        texts |= {("parts", str(number), key): getattr(parts, key) for key in ("name", "said", "short")}
-    for where, text in texts.items():
-        try:
-            template(text)
-        except TemplateSyntaxError as error:
-            return list(where), f"is no template ({error})"
-    if claim.tally and not claim.parts:
-        return ["tally"], "adds up parts, of which there are none"
-    return None
-
-
-def _mistake_of_parts(checker: Checker, claim: Claim, parts: Parts) -> tuple[list[str], str] | None:
-    if words := _unknown(checker, parts.source, claim):
-        return ["from"], words
-    columns = checker.columns(parts.source, claim.rows)
-    among = {**claim.rows, **parts.rows}
-    for text in parts.by:
-        if words := checker.statement(text, claim.rows, columns):
-            return ["by"], words
-    for label, selection in parts.rows.items():
-        if words := checker.selection(selection, among, columns):
-            return ["rows", label], words
-    for key in ("keep", "holds", "fails"):
-        if words := checker.statement(getattr(parts, key), among, columns, columns):
-            return [key], words
-    lost = next((c for c in (*parts.order, *parts.sort, parts.longest) if c and c not in columns), None)
-    return (["order"], f"names {lost!r}, which is no column of it") if lost else None
-
-
-def _unknown(checker: Checker, source: str, claim: Claim) -> str:
     try:
-        checker.columns(source, claim.rows)
+        blank = Judge(claims.rows, {}, {}, blank=True)
+        for number, claim in enumerate(claims.claims):
+            with at("claims", str(number)):
+                if numbers.setdefault(claim.id, number) != number:
+                    with at("id"):
+                        raise StatementError(f"{claim.id!r} is the id of another claim too")
+                blank.claim(claim)
     except StatementError as error:
-        return str(error)
-    return ""
+        raise fault(path, list(error.keys), str(error)) from None
+    return claims
 
 
 def judge(
@@ -151,16 +112,13 @@ def judge(
         UserError: a file of claims is wrong, or a sentence names a value that is not published.
     """
     files = [path] if path is None or isinstance(path, str | Path) else list(path) or [None]
-    loaded = [load_claims(file) for file in files]
+    loaded = [(claims, Judge(claims.rows, tables, values)) for claims in map(load_claims, files)]
     return {
-        "seeds": {group: title for claims in loaded for group, title in claims.groups.items()},
-        "claims": [entry for claims in loaded for entry in _all(claims, tables, values)],
+        "seeds": {group: title for claims, _ in loaded for group, title in claims.groups.items()},
+        "claims": [
+            _entry(claim, judge.claim(claim), values) for claims, judge in loaded for claim in claims.claims
+        ],
     }
-
-
-def _all(claims: Claims, tables: Data, values: Values) -> list[dict[str, Any]]:
-    chooser = Chooser(claims.rows, tables, values)
-    return [_entry(claim, judge_claim(claim, chooser), values) for claim in claims.claims]
 
 
 def _entry(claim: Claim, judgement: Judgement, values: Values) -> dict[str, Any]:
@@ -172,130 +130,241 @@ def _entry(claim: Claim, judgement: Judgement, values: Values) -> dict[str, Any]
     return {
         "id": claim.id,
         "seed": claim.group,
-        "statement": claim.statement,
-        "expected": claim.expected,
+        **{key: getattr(claim, key) for key in ("statement", "expected")},
         "free": claim.free or None,
-        "holds": claim.holds
-        or next((parts.holds for parts in claim.parts if parts.holds and claim.tally), None),
+        "holds": next(filter(None, [claim.holds, *(parts.holds for parts in claim.parts if claim.tally)]), None),
         "verdict": judgement.verdict,
         "measured": text_of(judgement.said, values) or None,
         "reason": judgement.reason or None,
         "evidence": list(judgement.evidence),
         "read": sorted(ident for ident in judgement.read if ident in values),
-        "intervals": {
-            ident: [values[ident][end] for end in ("value", "ci_low", "ci_high")]
-            for ident in judgement.evidence
-        },
+        "intervals": {i: [values[i][end] for end in ("value", "ci_low", "ci_high")] for i in judgement.evidence},
         "said": list(judgement.said),
         "parts": [
-            {
-                "name": part.name,
-                "verdict": part.verdict,
-                "measured": text_of(part.said, values),
-                "said": list(part.said),
-            }
+            {"name": part.name, "verdict": part.verdict, "measured": text_of(part.said, values), "said": list(part.said)}
             for part in judgement.parts
         ],
-    }
+    }  # fmt: skip
 
 
-def judge_claim(claim: Claim, chooser: Chooser) -> Judgement:
-    """Returns the judgement of one claim."""
-    asked = {
-        **claim.rows,
-        **{f"part {k}": _of_parts(parts) for k, parts in enumerate(claim.parts)},
-    }
-    needed = {
-        table
-        for selection in asked.values()
-        if not selection.optional
-        for table in chooser.tables_of(selection, claim.rows)
-    }
-    if not all(chooser.tables.get(table) for table in needed):
-        return Judgement(NOT_RUN, reason=f"waits for {claim.waits}: this study has none")
-    chosen = chooser.chosen(claim.rows, {})
-    reader = Reader(chosen.rows)
-    parts = [part for spec in claim.parts for part in _parts(claim, spec, chooser, chosen.rows, reader)]
-    if claim.unrun and reader.holds(claim.unrun):
-        return Judgement(NOT_RUN, reason=claim.reasons.unrun)
-    if chosen.lacking or (claim.tally and not parts):
-        reason = next(filter(None, chosen.lacking), claim.reasons.missing)
-        if reason:
-            return Judgement(NOT_TESTABLE, reason=reason, parts=tuple(parts))
-        return Judgement(NOT_RUN, reason=f"waits for {claim.waits}: this study compares nothing there")
-    reader.scope.update(_tallies(parts))
-    verdict = _verdict(claim, parts, reader)
-    scope = {**chosen.rows, **_words(parts), "parts": parts}
-    measured = capital(sentence(f"claim {claim.id}: said", claim.said, scope)) if claim.said else ()
-    reason = claim.reasons.open if verdict == NOT_TESTABLE else claim.reasons.decided
-    return Judgement(verdict, measured, plain(reason, scope), tuple(parts), tuple(reader.used))
+class Judge:
+    """Judges claims by the tables of a run.
+
+    shared: selections of the claims' file. tables: rows by table. values: published values. blank: read one empty row
+    of every table, drop no row, and say nothing.
+    """
+
+    def __init__(self, shared: Mapping[str, Selection], tables: Data, values: Values, blank: bool = False):
+        self.tables, self.values, self.blank = tables, values, blank
+        self._read: dict[str, Rows] = {}
+        self.shared: dict[str, Rows] = {}
+        for label, selection in shared.items():
+            with at("rows", label):
+                self.shared[label], _ = self._select(selection, self.shared)
+
+    def claim(self, claim: Claim) -> Judgement:
+        """Returns the judgement of one claim.
+
+        Raises:
+            StatementError: it names a table, selection or column that does not exist.
+        """
+        scope, lacking = self._selected(claim.rows, {})
+        needed = [scope[label] for label, selection in claim.rows.items() if not selection.optional]
+        groups = []
+        for number, spec in enumerate(claim.parts):
+            with at("parts", str(number)):
+                needed.append(self._source(spec.source, scope))
+                groups += [(number, group) for group in self._divided(needed[-1], spec, scope)]
+        if not all(rows.table[1] for rows in needed):
+            return Judgement(NOT_RUN, reason=f"waits for {claim.waits}: this study has none")
+        reader = Reader(scope)
+        judged = [self._part(claim, *one, reader) for one in groups]
+        parts = tuple(part for part in judged if part is not None)
+        with at("unrun"):
+            if claim.unrun and reader.holds(claim.unrun) and not self.blank:
+                return Judgement(NOT_RUN, reason=claim.reasons.unrun)
+        if lacking or (claim.tally and not parts):
+            reason = next(filter(None, lacking), claim.reasons.missing)
+            if reason:
+                return Judgement(NOT_TESTABLE, reason=reason, parts=parts)
+            return Judgement(NOT_RUN, reason=f"waits for {claim.waits}: this study compares nothing there")
+        truths = {REPRODUCED: True, CONTRADICTED: False}
+        for way in ("every", "some"):
+            reader.scope[f"parts_{way}"] = truths.get(tally(way, parts)) if parts else None
+        verdict = tally(claim.tally, parts) if claim.tally else _outcome(claim, reader)
+        if self.blank:
+            return Judgement(NOT_TESTABLE)
+        words = {**scope, **_words(parts), "parts": parts}
+        said = capital(sentence(f"claim {claim.id}: said", claim.said, words)) if claim.said else ()
+        if verdict == UNDECIDED:
+            return Judgement(NOT_TESTABLE, said, plain(claim.reasons.open, words), parts, tuple(reader.used))
+        return Judgement(verdict, said, plain(claim.reasons.decided, words), parts, tuple(reader.used))
+
+    def _part(self, claim: Claim, number: int, group: Rows, whole: Reader) -> Part | None:
+        """Returns the claim's verdict on one part; None where one of the part's selections is empty."""
+        row, spec = group[0], claim.parts[number]
+        with at("parts", str(number)):
+            inner, lacking = self._selected(spec.rows, {**whole.scope, PART: group}, row)
+            if lacking:
+                return None
+            reader = Reader(inner)
+            outcome = _outcome(spec, reader, row)
+        whole.used.update(reader.used)
+        if self.blank:
+            return Part("", outcome, ())
+        words, where = {**row, **inner}, f"claim {claim.id}: parts"
+        short = sentence(where, spec.short, words) if spec.short else ()
+        return Part(plain(spec.name, words), outcome, sentence(where, spec.said, words), short)
+
+    def _selected(
+        self, selections: Mapping[str, Selection], scope: Mapping[str, Any], part: Row | None = None
+    ) -> tuple[dict[str, Any], list[str]]:
+        """Returns `scope` with the selections, each of which may use those before it; and the reasons of the required
+        ones that are empty, "" where a table had no such rows."""
+        result, lacking = dict(scope), []
+        for label, selection in selections.items():
+            with at("rows", label):
+                rows, reasons = self._select(selection, result, part)
+            result[label] = rows
+            if not rows and not selection.optional:
+                lacking += reasons or [""]
+        return result, lacking
+
+    def _select(
+        self, selection: Selection, scope: Mapping[str, Any], part: Row | None = None
+    ) -> tuple[Rows, list[str]]:
+        """Returns the rows of a selection, and the reason of a requirement that left none."""
+        with at("from"):
+            source = self._source(selection.source, scope)
+        reader, reasons = Reader(scope), []
+        with at("where"):
+            rows = self._kept(source, selection.where, reader)
+        if selection.match and part is not None:
+            rows = [row for row in rows if all(_entry_of(row, c) == part.data[c] for c in selection.match)]
+        for number, asked in enumerate(selection.require):
+            with at("require", str(number), "that"):
+                kept = self._kept(rows, asked.that, reader)
+            reasons += [asked.reason] if rows and not kept else []
+            rows = kept
+        rows = sort(rows, selection.order)
+        if selection.pick:
+            groups = grouped(rows, lambda row: tuple(_entry_of(row, c) for c in selection.each))
+            rows = [_picked(group, selection.pick) for group in groups]
+        return Rows(rows, source.table), reasons
+
+    def _kept(self, rows: Iterable[Row], statement: str, reader: Reader) -> list[Row]:
+        if not statement:
+            return list(rows)
+        return [row for row in rows if reader.holds(statement, row) or self.blank]
+
+    def _source(self, label: str, scope: Mapping[str, Any]) -> Rows:
+        """Returns a selection, a shared one, published values, or a table, by the name in `from`."""
+        if label in scope or label in self.shared:
+            return scope[label] if label in scope else self.shared[label]
+        if label not in self._read:
+            self._read[label] = self._values(label) if label.startswith(VALUES) else self._table(label)
+        return self._read[label]
+
+    def _table(self, label: str) -> Rows:
+        if label not in TABLES:
+            raise StatementError(
+                f"reads {label!r}, which is neither a selection nor one of: {', '.join(TABLES)}"
+            )
+        columns = TABLES.load(label).all_columns
+        ends = {key: (one.low, one.high) for key, one in columns.items() if one.low and one.high}
+        data = [dict.fromkeys(["key", *columns])] if self.blank else self.tables.get(label, ())
+        return Rows((Row(label, line, ends) for line in data), (label, bool(data)))
+
+    def _values(self, label: str) -> Rows:
+        start = label.removeprefix(VALUES)
+        known = {start: dict.fromkeys(["value", "ci_low", "ci_high"])} if self.blank else self.values
+        lines = [
+            {"id": ident, "name": ident.removeprefix(start), "value": entry["value"],
+             "low": entry.get("ci_low"), "high": entry.get("ci_high")}
+            for ident, entry in known.items() if ident.startswith(start)
+        ]  # fmt: skip
+        return Rows(Row("", line, {"value": ("low", "high")}) for line in lines)
+
+    def _divided(self, rows: Rows, parts: Parts, scope: Mapping[str, Any]) -> list[Rows]:
+        """Returns the rows of each part, in order of appearance or sorted by `sort`."""
+        reader = Reader(scope)
+        with at("by"):
+            groups = grouped(rows, lambda row: tuple(_bare(reader.evaluate(one, row)) for one in parts.by))
+        groups = [Rows(sort(group, parts.order), rows.table) for group in groups]
+        if parts.keep:
+            with at("keep"):
+                truths = [Reader({**scope, PART: rows}).holds(parts.keep, rows[0]) for rows in groups]
+            groups = [rows for rows, truth in zip(groups, truths, strict=True) if truth or self.blank]
+        if parts.longest:
+            same = grouped(groups, lambda group: _entry_of(group[0], parts.longest))
+            groups = [max(alike, key=len) for alike in same]
+        if parts.pick and groups:
+            groups = [max(groups, key=lambda group: _rank(group[0], *parts.pick.split()))]
+        return sorted(groups, key=lambda group: [_sortable(_entry_of(group[0], c)) for c in parts.sort])
 
 
-def _of_parts(parts: Parts) -> Any:
-    return Selection.model_construct(source=parts.source, optional=False)
+def _outcome(asked: Claim | Parts, reader: Reader, row: Row | None = None) -> str:
+    """Returns REPRODUCED, CONTRADICTED or UNDECIDED by the statements `holds` and `fails`."""
+    with at("holds"):
+        holds: Truth = reader.holds(asked.holds, row) if asked.holds else None
+    with at("fails"):
+        fails = reader.holds(asked.fails, row) is True if asked.fails else holds is False
+    return REPRODUCED if holds is True else CONTRADICTED if fails else UNDECIDED
 
 
-def _parts(
-    claim: Claim, spec: Parts, chooser: Chooser, rows: Mapping[str, Rows], reader: Reader
-) -> list[Part]:
-    groups = divided(chooser.source(spec.source, rows), spec, rows)
-    return [
-        part for group in groups if (part := _part(claim, spec, chooser, rows, group, reader)) is not None
-    ]
-
-
-def _part(
-    claim: Claim, spec: Parts, chooser: Chooser, rows: Mapping[str, Rows], group: Rows, reader: Reader
-) -> Part | None:
-    """None where one of its selections is empty."""
-    chosen = chooser.chosen(spec.rows, {**rows, PART: group}, group)
-    if chosen.lacking:
-        return None
-    part_reader = Reader(chosen.rows)
-    row = group[0] if group else None
-    outcome = _outcome(
-        part_reader.holds(spec.holds, row) if spec.holds else None, part_reader, spec.fails, row
-    )
-    reader.used.update(part_reader.used)
-    scope = {**(row or {}), **chosen.rows}
-    where = f"claim {claim.id}: parts"
-    short = sentence(where, spec.short, scope) if spec.short else ()
-    return Part(plain(spec.name, scope), outcome, sentence(where, spec.said, scope), short)
-
-
-def _outcome(holds: Truth, reader: Reader, fails: str, row: Any = None) -> str:
-    if holds is True:
-        return REPRODUCED
-    otherwise = reader.holds(fails, row) is True if fails else holds is False
-    return CONTRADICTED if otherwise else UNDECIDED
-
-
-def _verdict(claim: Claim, parts: list[Part], reader: Reader) -> str:
-    if claim.tally:
-        outcome = tally(claim.tally, [part.verdict for part in parts])
-    elif claim.holds:
-        outcome = _outcome(reader.holds(claim.holds), reader, claim.fails)
-    else:
-        outcome = UNDECIDED
-    return NOT_TESTABLE if outcome == UNDECIDED else outcome
-
-
-def tally(way: str, verdicts: Sequence[str]) -> str:
+def tally(way: str, parts: Sequence[Part]) -> str:
     """Returns the verdict of a claim by those of its parts; see `Claim.tally`."""
+    verdicts = {part.verdict for part in parts}
     order = (CONTRADICTED, REPRODUCED) if way == "every" else (REPRODUCED, CONTRADICTED)
-    if way == "some" and set(verdicts) != {CONTRADICTED}:
+    if way == "some" and verdicts != {CONTRADICTED}:
         order = (REPRODUCED,)
     return next((verdict for verdict in order if verdict in verdicts), UNDECIDED)
 
 
-def _tallies(parts: list[Part]) -> dict[str, Truth]:
-    """Returns parts_every and parts_some, the results of these tallies, for statements."""
-    truths = {REPRODUCED: True, CONTRADICTED: False}
-    tallies = {way: truths.get(tally(way, [part.verdict for part in parts])) for way in ("every", "some")}
-    return {f"parts_{way}": truth if parts else None for way, truth in tallies.items()}
+def grouped(items: Iterable[Any], key: Any) -> list[list[Any]]:
+    """Returns items with equal keys together, in order of appearance."""
+    groups: dict[Any, list[Any]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.values())
 
 
-def _words(parts: list[Part]) -> dict[str, Any]:
+def sort(rows: Iterable[Row], columns: Sequence[str]) -> list[Row]:
+    """Returns rows sorted by these columns, unknown entries last."""
+    return sorted(rows, key=lambda row: [_sortable(_entry_of(row, column)) for column in columns])
+
+
+def _sortable(value: Any) -> tuple:
+    return (value is None, 0 if value is None else value)
+
+
+def _entry_of(row: Row, column: str) -> Any:
+    return _bare(row[column])
+
+
+def _bare(value: Any) -> Any:
+    return value.value if isinstance(value, Number) else str(value) if isinstance(value, Text) else value
+
+
+def _picked(rows: list[Row], steps: Sequence[str]) -> Row:
+    """Returns one of `rows`; a largest or smallest number of several knows of how many it was chosen."""
+    if steps[0] in ("first", "last"):
+        return rows[0 if steps[0] == "first" else -1]
+    way, column, *_ = steps[0].split()
+    best = max(rows, key=lambda row: [_rank(row, *step.split()) for step in steps])
+    among = sum(_entry_of(row, column) is not None for row in rows)
+    chosen = (column, among) if way in ("most", "least") and among > 1 else None
+    return Row(best.table, best.data, best.intervals, chosen)
+
+
+def _rank(row: Row, way: str, column: str, to: str = "0") -> float:
+    value = _entry_of(row, column)
+    if value is None:
+        return float("-inf")
+    return {"most": value, "least": -value, "nearest": -abs(value - float(to))}[way]
+
+
+def _words(parts: Sequence[Part]) -> dict[str, Any]:
     """Functions of a claim's sentence: listed(verdict), names of parts; tally(holds, fails, open), a sentence on which
     parts are what."""
 

@@ -8,16 +8,36 @@ intervals do not overlap; if they do, the comparison is open. `and`, `or` and `n
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+from pardec.common.lazy import lazy
 from pardec.evidence.sentences import Number, Text
 from pardec.evidence.tables.registry import value_id
 
+statistics = lazy("pardec.evidence.statistics")
+
 Truth = bool | None
+
+
+class StatementError(ValueError):
+    """A mistake in a statement, in words. keys: where it stands in its file, filled in by `at`."""
+
+    keys: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def at(*keys: str) -> Iterator[None]:
+    """Prepend `keys` to the place of a mistake inside the block."""
+    try:
+        yield
+    except StatementError as error:
+        error.keys = (*keys, *error.keys)
+        raise
 
 
 def exact(value: float | None) -> Number:
@@ -28,17 +48,31 @@ class Row(Mapping):
     """A row whose columns are numbers with their intervals, texts and flags; also read as attributes.
 
     data: the row as its table has it. table: name of the table, from which ids of values are made. intervals: by
-    column the names of the columns with the ends of its interval.
+    column the names of the columns with the ends of its interval. chosen: for a row picked as the largest or smallest
+    of several, (column, number of rows): that column's interval is adjusted for the choice.
     """
 
-    def __init__(self, table: str, data: Mapping[str, Any], intervals: Mapping[str, tuple[str, str]]):
-        self.table, self.data, self.intervals = table, data, intervals
+    def __init__(
+        self,
+        table: str,
+        data: Mapping[str, Any],
+        intervals: Mapping[str, tuple[str, str]],
+        chosen: tuple[str, int] | None = None,
+    ):
+        self.table, self.data, self.intervals, self.chosen = table, data, intervals, chosen
 
     def __getitem__(self, column: str) -> Any:
+        if column == "chosen_from" and self.chosen:
+            return Text(self.chosen[1])
+        if column not in self.data:
+            raise StatementError(f"names {column!r}, which is no column of it")
         value = self.data[column]
         ident = value_id(self.table, self.data["key"], column) if self.table else self.data.get("id", "")
         if column in self.intervals:
             low, high = (self.data[end] for end in self.intervals[column])
+            if self.chosen and column == self.chosen[0] and None not in (value, low, high):
+                adjusted = statistics.among(statistics.Estimate(value, low, high, 0), self.chosen[1])
+                low, high = adjusted.low, adjusted.high
             return Number(value, low, high, ident)
         if isinstance(value, str):
             return Text(value)
@@ -49,7 +83,7 @@ class Row(Mapping):
     def __getattr__(self, column: str) -> Any:
         try:
             return self[column]
-        except KeyError:
+        except StatementError:
             raise AttributeError(column) from None
 
     def __iter__(self) -> Iterator[str]:
@@ -60,16 +94,20 @@ class Row(Mapping):
 
 
 class Rows(list):
-    """Rows of one selection; a column of it is that of its first row, None without rows."""
+    """Rows of one selection; a column of it is that of its first row, None without rows. table: where they come from,
+    and whether it has rows at all."""
+
+    def __init__(self, rows: Iterable[Row] = (), table: tuple[str, bool] = ("", True)):
+        super().__init__(rows)
+        self.table = table
+
+    def __getitem__(self, at: Any) -> Any:
+        return super().__getitem__(at) if not isinstance(at, str) else self[0][at] if self else None
 
     def __getattr__(self, column: str) -> Any:
         if column.startswith("__"):
             raise AttributeError(column)
         return getattr(self[0], column) if self else None
-
-
-class StatementError(ValueError):
-    """A mistake in an expression, in words."""
 
 
 @cache
@@ -84,37 +122,12 @@ def parse(text: str) -> ast.expr:
     for node in ast.walk(tree):
         if not isinstance(node, ALLOWED):
             raise StatementError(f"uses {type(node).__name__.lower()}, which statements do not have")
+        if isinstance(node, ast.Call):
+            name = node.func.id if isinstance(node.func, ast.Name) else "?"
+            if name not in FUNCTIONS and name not in OVER_ROWS:
+                known = ", ".join(sorted([*FUNCTIONS, *OVER_ROWS]))
+                raise StatementError(f"calls {name}(), which is unknown; known: {known}")
     return tree
-
-
-def names(text: str) -> Iterator[tuple[str, str, frozenset[str]]]:
-    """Yields (name, column, selections whose columns may be meant) for all that an expression reads.
-
-    `column` is empty for a bare name.
-
-    Raises:
-        StatementError: see `parse`.
-    """
-    yield from _names(parse(text), frozenset())
-
-
-def _names(node: ast.AST, inside: frozenset[str]) -> Iterator[tuple[str, str, frozenset[str]]]:
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        yield node.value.id, node.attr, inside
-    elif isinstance(node, ast.Name):
-        yield node.id, "", inside
-    elif isinstance(node, ast.Call):
-        name = node.func.id if isinstance(node.func, ast.Name) else "?"
-        if name not in FUNCTIONS and name not in OVER_ROWS:
-            known = ", ".join(sorted([*FUNCTIONS, *OVER_ROWS]))
-            raise StatementError(f"calls {name}(), which is unknown; known: {known}")
-        if name in OVER_ROWS and node.args and isinstance(node.args[0], ast.Name):
-            inside |= {node.args[0].id}
-        for child in node.args:
-            yield from _names(child, inside)
-    else:
-        for child in ast.iter_child_nodes(node):
-            yield from _names(child, inside)
 
 
 class Reader:
@@ -127,6 +140,9 @@ class Reader:
         self.scope, self.used = scope, {}
 
     def evaluate(self, text: str, row: Row | None = None) -> Any:
+        """Raises:
+        StatementError: a name in it is neither in scope nor a column.
+        """
         return self._value(parse(text), row)
 
     def holds(self, text: str, row: Row | None = None) -> Truth:
@@ -139,9 +155,10 @@ class Reader:
             case ast.Name():
                 return self._note(self._named(node.id, row))
             case ast.Attribute():
-                return self._note(getattr(self._value(node.value, row), node.attr))
+                return self._note(self._column(node, row))
             case ast.BoolOp():
-                return self._both(node, row)
+                sides = [self._value(side, row) for side in node.values]
+                return some(sides) if isinstance(node.op, ast.Or) else every(sides)
             case ast.UnaryOp(op=ast.Not()):
                 known = truth(self._value(node.operand, row))
                 return None if known is None else not known
@@ -151,7 +168,9 @@ class Reader:
                 left, right = (number(self._value(side, row)) for side in (node.left, node.right))
                 return arithmetic(type(node.op), left, right)
             case ast.Compare():
-                return self._chain(node, row)
+                sides = [self._value(side, row) for side in (node.left, *node.comparators)]
+                pairs = zip(node.ops, sides, sides[1:], strict=False)
+                return every([compare(type(op), left, right) for op, left, right in pairs])
             case ast.Call():
                 return self._call(node, row)
             case ast.List() | ast.Tuple():
@@ -160,33 +179,26 @@ class Reader:
     def _named(self, name: str, row: Row | None) -> Any:
         if name in self.scope:
             return self.scope[name]
-        return CONSTANTS[name] if name in CONSTANTS else row[name]
+        if name in CONSTANTS:
+            return CONSTANTS[name]
+        if row is None or name not in row:
+            raise StatementError(f"reads {name!r}, which is neither a selection nor a column")
+        return row[name]
+
+    def _column(self, node: ast.Attribute, row: Row | None) -> Any:
+        owner = self._value(node.value, row)
+        name = ast.unparse(node.value)
+        if not isinstance(owner, Row | Rows):
+            raise StatementError(f"reads {name}.{node.attr}, but no selection is called {name!r}")
+        try:
+            return owner[node.attr]
+        except StatementError:
+            raise StatementError(f"reads {name}.{node.attr}, but {name!r} has no such column") from None
 
     def _note(self, value: Any) -> Any:
         if isinstance(value, Number) and value.ident:
             self.used[value.ident] = None
         return value
-
-    def _both(self, node: ast.BoolOp, row: Row | None) -> Truth:
-        """Returns Kleene's `and` and `or`; evaluation stops at the side that decides."""
-        decides = isinstance(node.op, ast.Or)
-        outcome: Truth = not decides
-        for side in node.values:
-            known = truth(self._value(side, row))
-            if known is decides:
-                return decides
-            outcome = None if known is None else outcome
-        return outcome
-
-    def _chain(self, node: ast.Compare, row: Row | None) -> Truth:
-        left, outcome = self._value(node.left, row), True
-        for op, side in zip(node.ops, node.comparators, strict=True):
-            right = self._value(side, row)
-            known = compare(type(op), left, right)
-            if known is False:
-                return False
-            outcome, left = (None if known is None else outcome), right
-        return outcome
 
     def _call(self, node: ast.Call, row: Row | None) -> Any:
         name = node.func.id  # type: ignore[attr-defined]
@@ -194,14 +206,14 @@ class Reader:
             return FUNCTIONS[name](*(self._value(arg, row) for arg in node.args))
         rows, *rest = node.args
         lines = self._value(rows, row)
+        if not isinstance(lines, list):
+            raise StatementError(f"calls {name}() of what is no selection")
         return OVER_ROWS[name]([self._value(rest[0], line) if rest else line for line in lines])
 
 
 def number(value: Any) -> Number:
     """Returns an expression's result as a number; an unknown number for other types."""
-    if isinstance(value, Number):
-        return value
-    return exact(value if isinstance(value, int | float) else None)
+    return value if isinstance(value, Number) else exact(value if isinstance(value, int | float) else None)
 
 
 def truth(value: Any) -> Truth:
@@ -210,37 +222,35 @@ def truth(value: Any) -> Truth:
 
 def compare(op: type[ast.cmpop], left: Any, right: Any) -> Truth:
     """Returns the comparison of two numbers by their intervals, or of two names; open if either is unknown."""
-    if op in (ast.Is, ast.IsNot):
-        return (_known(left) is _known(right)) is (op is ast.Is)
-    if op in (ast.In, ast.NotIn):
-        known = any(compare(ast.Eq, left, item) for item in right) if _known(left) is not None else None
-        return known if known is None or op is ast.In else not known
+    if op in OPPOSITE:
+        outcome = compare(OPPOSITE[op], left, right)
+        return None if outcome is None else not outcome
+    if op is ast.Is:
+        return _known(left) is _known(right)
+    if op is ast.In:
+        return some(compare(ast.Eq, left, item) for item in right)
+    if op in FLIPPED:
+        return compare(FLIPPED[op], right, left)
     if isinstance(left, str | bool) or isinstance(right, str | bool):
-        unknown = _known(left) is None or _known(right) is None
-        return None if unknown else (left == right) is (op is ast.Eq)
+        return None if None in (_known(left), _known(right)) else left == right
     a, b = number(left), number(right)
     if a.open or b.open:
         return None
-    if op in (ast.Eq, ast.NotEq):
-        same = (
+    if op is ast.Eq:
+        return (
             True
             if a.low == a.high == b.low == b.high
             else False
             if a.high < b.low or b.high < a.low
             else None
         )
-        return same if same is None or op is ast.Eq else not same
-    return _below(op, a, b) if op in (ast.Lt, ast.LtE) else _below(FLIPPED[op], b, a)
+    if op is ast.Lt:
+        return True if a.high < b.low else False if a.low >= b.high else None
+    return True if a.high <= b.low else False if a.low > b.high else None
 
 
 def _known(value: Any) -> Any:
     return value.value if isinstance(value, Number) else value
-
-
-def _below(op: type[ast.cmpop], a: Number, b: Number) -> Truth:
-    if op is ast.Lt:
-        return True if a.high < b.low else False if a.low >= b.high else None
-    return True if a.high <= b.low else False if a.low > b.high else None
 
 
 def arithmetic(op: type[ast.operator], a: Number, b: Number) -> Number:
@@ -285,11 +295,6 @@ def _series(cell: str | None, against: str) -> str | None:
     return series_name(cell, against) if cell else None
 
 
-def _first(*values: Any) -> Any:
-    """Returns the first number with an interval, else the last number."""
-    return next((value for value in values if not number(value).open), values[-1])
-
-
 def _most(*values: Any) -> Number:
     known = [_known(value) for value in values]
     return exact(None if None in known else max(known))
@@ -299,14 +304,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "known": lambda value: _known(value) is not None,
     "point": lambda value: exact(_known(value)),
     "abs": lambda value: exact(None if _known(value) is None else abs(_known(value))),
-    "first": _first,
     "without": _without,
     "series": _series,
     "max": _most,
     "begins": lambda text, start: None if text is None else str(text).startswith(start),
 }
-"""Functions in statements: known(x), point(x) and abs(x) without the interval, first(x, y) with an interval,
-without(settings, name) and series(cell, axis) as names, max(x, y), begins(name, start)."""
+"""Functions in statements: known(x), point(x) and abs(x) without the interval, without(settings, name) and
+series(cell, axis) as names, max(x, y), begins(name, start)."""
 OVER_ROWS: dict[str, Callable[[list[Any]], Any]] = {
     "every": every,
     "some": some,
@@ -318,8 +322,9 @@ OVER_ROWS: dict[str, Callable[[list[Any]], Any]] = {
 CONSTANTS = {"null": None, "true": True, "false": False}
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 FLIPPED = {ast.Gt: ast.Lt, ast.GtE: ast.LtE}
+OPPOSITE = {ast.NotEq: ast.Eq, ast.NotIn: ast.In, ast.IsNot: ast.Is}
 ALLOWED = (
     ast.Constant, ast.Name, ast.Attribute, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.BinOp,
-    *OPERATORS, ast.Compare, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn,
-    ast.Call, ast.List, ast.Tuple, ast.Load,
+    *OPERATORS, ast.Compare, ast.Lt, ast.LtE, ast.Eq, ast.Is, ast.In, *FLIPPED, *OPPOSITE, ast.Call, ast.List,
+    ast.Tuple, ast.Load,
 )  # fmt: skip

@@ -116,15 +116,23 @@ def paired_difference(a: ArrayLike, b: ArrayLike, span: float | None = None) -> 
 
 
 def among(estimate: Estimate, candidates: int) -> Estimate:
-    """Returns a positive estimate, chosen as the largest of `candidates`, with its interval widened for the choice.
+    """Returns an estimate, chosen as the largest of `candidates`, with its interval widened for the choice.
 
     Each candidate's interval gets level 1 - 0.05 / candidates (Bonferroni), so that all cover at once with 95 %. The
-    interval widens on logarithms in proportion to normal quantiles.
+    interval widens in proportion to normal quantiles, on logarithms if it is positive.
     """
     if estimate.low is None or estimate.high is None or candidates < 2:
         return estimate
     tail = (1 - LEVEL) / 2
     factor = float(stats.norm.isf(tail / candidates) / stats.norm.isf(tail))
+    if estimate.low <= 0:
+        low = estimate.value - factor * (estimate.value - estimate.low)
+        return Estimate(
+            low=low,
+            value=estimate.value,
+            high=estimate.value + factor * (estimate.high - estimate.value),
+            n=estimate.n,
+        )
     low = estimate.value * (estimate.low / estimate.value) ** factor
     high = estimate.value * (estimate.high / estimate.value) ** factor
     return Estimate(estimate.value, low, high, estimate.n)

@@ -12,6 +12,8 @@ from pardec.common.errors import UserError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 WORDS = {"extra_forbidden": "is not a known key", "missing": "is missing"}
+OURS = "Value error, "
+"""What pydantic puts before the message of a validator of ours."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -32,9 +34,9 @@ def read_yaml(path: Path, kind: type[Model]) -> Model:
     except ValidationError as error:
         first, count = error.errors()[0], error.error_count()
         others = f" (and {count - 1} more mistakes)" if count > 1 else ""
-        raise fault(
-            path, list(map(str, first["loc"])), WORDS.get(first["type"], first["msg"].lower()) + others
-        ) from None
+        said = first["msg"]
+        said = said.removeprefix(OURS) if said.startswith(OURS) else said.lower()
+        raise fault(path, list(map(str, first["loc"])), WORDS.get(first["type"], said) + others) from None
 
 
 def fault(path: Path, keys: list[str], what: str) -> UserError:
