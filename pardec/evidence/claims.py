@@ -141,8 +141,8 @@ def _entry(claim: Claim, judgement: Judgement, values: Values) -> dict[str, Any]
         "intervals": {i: [values[i][end] for end in ("value", "ci_low", "ci_high")] for i in judgement.evidence},
         "said": list(judgement.said),
         "parts": [
-            {"name": part.name, "verdict": part.verdict, "measured": text_of(part.said, values), "said": list(part.said)}
-            for part in judgement.parts
+            {"name": one.name, "verdict": one.verdict, "measured": text_of(one.said, values), "said": list(one.said)}
+            for one in judgement.parts
         ],
     }  # fmt: skip
 
@@ -353,7 +353,7 @@ def _picked(rows: list[Row], steps: Sequence[str]) -> Row:
     way, column, *_ = steps[0].split()
     best = max(rows, key=lambda row: [_rank(row, *step.split()) for step in steps])
     among = sum(_entry_of(row, column) is not None for row in rows)
-    chosen = (column, among) if way in ("most", "least") and among > 1 else None
+    chosen = (column, among) if way in ("most", "least") and among else None
     return Row(best.table, best.data, best.intervals, chosen)
 
 

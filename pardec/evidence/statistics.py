@@ -126,13 +126,10 @@ def among(estimate: Estimate, candidates: int) -> Estimate:
     tail = (1 - LEVEL) / 2
     factor = float(stats.norm.isf(tail / candidates) / stats.norm.isf(tail))
     if estimate.low <= 0:
-        low = estimate.value - factor * (estimate.value - estimate.low)
-        return Estimate(
-            low=low,
-            value=estimate.value,
-            high=estimate.value + factor * (estimate.high - estimate.value),
-            n=estimate.n,
+        low, high = (
+            estimate.value + factor * (end - estimate.value) for end in (estimate.low, estimate.high)
         )
+        return Estimate(estimate.value, low, high, estimate.n)
     low = estimate.value * (estimate.low / estimate.value) ** factor
     high = estimate.value * (estimate.high / estimate.value) ** factor
     return Estimate(estimate.value, low, high, estimate.n)

@@ -212,6 +212,7 @@ CASES = [
     ("000.5", R, speeds((41, 50), (35, 45))),
     ("000.5", C, speeds((41, 50), (5, 6))),
     ("000.5", N, speeds((41, 50), right=False)),
+    ("000.5", N, {"grid": [grid(right=True, steps=k, **ci(*r)) for k, r in enumerate([(41, 50), *[(9, 10)] * 7])]}),
     ("000.6", R, scored((1.0, 1.0), (1.0, 1.0))),
     ("000.6", C, scored((1.0, 1.0), (0.9, 0.0))),
     ("000.6", N, scored((1.0, 1.0), (0.995, 0.5))),
@@ -359,6 +360,12 @@ def test_each_meaning_of_sequential_is_a_part():
         ("root by root", CONTRADICTED), ("candidate by candidate", REPRODUCED)
     ]  # fmt: skip
     assert ident in found.evidence and found.verdict == CONTRADICTED
+
+
+def test_the_largest_of_several_says_of_how_many():
+    rows = [grid(right=True, steps=k, **ci(*ratio)) for k, ratio in enumerate(((41, 50), (9, 10)))]
+    [part] = verdict("000.5", {"grid": rows}).parts
+    assert {"name": "2"} in part.said
 
 
 def test_both_parts_of_tuning_are_named():
