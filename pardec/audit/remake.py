@@ -146,8 +146,8 @@ def _crate(run: Run) -> Stage:
     for entity in (body.get("@graph") or []) if isinstance(body, dict) else []:
         if entity.get("@id") == "#agent":
             words += ["--agent", str(entity.get("name"))]
-        if entity.get("@type") == "SoftwareApplication":
-            words += ["--engine", str(entity.get("softwareVersion"))]
+        if "ComputerLanguage" in (entity.get("@type") or ()):
+            words += ["--engine", str(entity.get("version"))]
     return Stage("describe_run", (f"results/{NAME}",), (*words, "--workflow", *workflow), workflow)
 
 

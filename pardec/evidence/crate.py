@@ -1,8 +1,8 @@
-"""Describe a finished run as a Workflow Run RO-Crate (Provenance Run profile): each job is an action with its files.
+"""Describe a finished run as a Workflow Run RO-Crate: the run and each of its jobs is an action with its files.
 
 The crate's root is the folder of results. The workflow is outside of it, so its files are copied to `workflow/` below
-the root; the Snakefile there is the main entity, the scripts are its tools, the rules its steps.
-Profile: https://w3id.org/ro/wfrun/provenance/0.5, on RO-Crate 1.1.
+the root; the Snakefile there is the main entity, the scripts are its tools.
+Profile: https://w3id.org/ro/wfrun/workflow/0.5, on RO-Crate 1.1.
 """
 
 from __future__ import annotations
@@ -17,19 +17,14 @@ from typing import Any
 from urllib.parse import quote
 
 from pardec.common.files import read_json, sha256
-from pardec.common.lazy import lazy
-
-rocrate = lazy("rocrate.rocrate")
-model = lazy("rocrate.model")
 
 NAME = "ro-crate-metadata.json"
-VERSION = "1.1"
+CRATE = "https://w3id.org/ro/crate/1.1"
 WORKFLOW = "workflow"
 """Folder of the workflow's files in the crate."""
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
     "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
-    "https://w3id.org/ro/wfrun/provenance/0.5": ("Provenance Run Crate", "0.5"),
     "https://w3id.org/workflowhub/workflow-ro-crate/1.0": ("Workflow RO-Crate", "1.0"),
 }
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"
@@ -55,7 +50,10 @@ FORMATS = {
 ENTRY = ("report.html", "values.json")
 """Formal outputs of the workflow."""
 
+LANGUAGE = "https://w3id.org/workflowhub/workflow-ro-crate#snakemake"
+
 Block = dict[str, Any]
+Entity = dict[str, Any]
 
 
 def copy_name(path: str) -> str:
@@ -147,10 +145,7 @@ def in_order(after: Mapping[str, Iterable[str]]) -> list[str]:
 
 
 def describe(
-    blocks: Sequence[Block],
-    root: str | Path,
-    workflow: Sequence[str],
-    about: Mapping[str, str],
+    blocks: Sequence[Block], root: str | Path, workflow: Sequence[str], about: Mapping[str, str]
 ) -> dict[str, Any]:
     """Returns the crate's JSON-LD.
 
@@ -158,16 +153,20 @@ def describe(
     workflow's files, its main file first, with configuration (`.yaml`); copies are at `workflow/<copy_name>`.
     about: `name`, `description`, `license` (an SPDX name), `agent` (who ran it), `engine` (Snakemake's version).
     """
-    return _Crate(blocks, Path(root), workflow, about).build()
+    crate = _Crate(blocks, Path(root), workflow, about)
+    crate.build()
+    graph = [{key: _plain_list(value) for key, value in one.items()} for one in crate.graph.values()]
+    return {"@context": [f"{CRATE}/context", TERMS], "@graph": graph}
 
 
 class _Crate:
+    """The entities of a crate by id; `add` and its callers return a reference to one."""
+
     def __init__(
         self, blocks: Sequence[Block], root: Path, workflow: Sequence[str], about: Mapping[str, str]
     ):
         self.blocks, self.root, self.workflow, self.about = blocks, root, workflow, about
-        self.crate = rocrate.ROCrate(version=VERSION)
-        self.added: dict[str, Any] = {}
+        self.graph: dict[str, Entity] = {}
         self.known = {
             entry["path"]: entry["sha256"]
             for block in blocks
@@ -175,165 +174,132 @@ class _Crate:
             if "sha256" in entry
         }
         self.copies = {path: f"{WORKFLOW}/{copy_name(path)}" for path in workflow}
-        self.agent = self._thing("#agent", "Person", name=about["agent"])
+        git = blocks[-1]["git"] or {}
+        self.version = (git.get("commit") or "unknown") + (" and changes" if git.get("dirty") else "")
 
-    def build(self) -> dict[str, Any]:
-        self.crate.metadata.extra_contexts.append(TERMS)
+    def add(self, ident: str, kind: Any, **facts: Any) -> Entity:
+        """Returns a reference to an entity, which is created once."""
+        self.graph.setdefault(ident, {"@id": ident, "@type": kind, **facts})
+        return {"@id": ident}
+
+    def build(self) -> None:
+        about = self.about
+        profiles = [uri for uri in PROFILES if "workflowhub" in uri]
+        self.add(
+            NAME, "CreativeWork", about={"@id": "./"}, conformsTo=[{"@id": uri} for uri in (CRATE, *profiles)]
+        )
+        self.agent = self.add("#agent", "Person", name=about["agent"])
         main = self._main()
         configs = [self._file(path) for path in self.workflow if path.endswith((".yaml", ".yml"))]
         actions = [self._action(block, configs) for block in self.blocks]
         execution = self._execution(main, configs)
-        self._steps(main, actions, execution)
-        self._root(main, [execution, *actions])
-        return _unwrapped(self.crate.metadata.generate())
-
-    def _root(self, main: Any, actions: list[Any]) -> None:
-        crate, about = self.crate, self.about
-        root = crate.root_dataset
-        root["name"], root["description"] = about["name"], about["description"]
-        root["datePublished"] = self.blocks[-1]["end"]
-        root["author"] = self.agent
-        root["license"] = self._thing(f"{LICENSES}/{about['license']}", "CreativeWork", name=about["license"])
-        root["conformsTo"] = [
-            self._thing(uri, "CreativeWork", name=name, version=version)
-            for uri, (name, version) in PROFILES.items()
-        ]
-        root["mainEntity"] = main
-        collections = [entity for entity in crate.get_entities() if entity.type == "Collection"]
-        root["mentions"] = [*actions, *collections]
-        workflow_crate = [uri for uri in PROFILES if "workflowhub" in uri]
-        crate.metadata["conformsTo"] = [{"@id": uri} for uri in (crate.metadata.profile, *workflow_crate)]
-
-    def _main(self) -> Any:
-        """Add the Snakefile, with the formal parameters of the whole workflow."""
-        language = rocrate.get_lang(self.crate, "snakemake", version=self.about["engine"])
-        self.crate.add(language)
-        main = self._file(self.workflow[0], "SoftwareSourceCode", "ComputationalWorkflow", "HowTo")
-        conforms = self._thing(
-            f"{BIOSCHEMAS}/ComputationalWorkflow/1.0-RELEASE",
-            "CreativeWork",
-            name="Bioschemas ComputationalWorkflow",
-            version="1.0-RELEASE",
+        self.add(
+            "./",
+            "Dataset",
+            name=about["name"],
+            description=about["description"],
+            datePublished=self.blocks[-1]["end"],
+            author=self.agent,
+            license=self.add(f"{LICENSES}/{about['license']}", "CreativeWork", name=about["license"]),
+            conformsTo=[
+                self.add(uri, "CreativeWork", name=name, version=version)
+                for uri, (name, version) in PROFILES.items()
+            ],
+            mainEntity=main,
+            mentions=[execution, *actions, *self._of_type("Collection")],
+            hasPart=self._of_type("File"),
         )
-        study = self._parameter("study", "the study's configuration: what is run", True)
-        outputs = [self._parameter(name, f"what the workflow is run for: {name}", True) for name in ENTRY]
-        for key, value in {
+
+    def _of_type(self, kind: str) -> list[Entity]:
+        return [{"@id": one["@id"]} for one in self.graph.values() if kind in _listed(one["@type"])]
+
+    def _main(self) -> Entity:
+        """Add the Snakefile, with the formal parameters of the whole workflow."""
+        main = self._file(self.workflow[0], "SoftwareSourceCode", "ComputationalWorkflow")
+        language = self.add(
+            LANGUAGE,
+            ["ComputerLanguage", "SoftwareApplication"],
+            name="Snakemake",
+            url=ENGINE,
+            version=self.about["engine"],
+        )
+        self.graph[main["@id"]] |= {
             "name": self.about["name"],
-            "conformsTo": conforms,
+            "conformsTo": self._bioschemas("ComputationalWorkflow"),
             "programmingLanguage": language,
-            "version": self._commit(),
-            "input": [study],
-            "output": outputs,
-        }.items():
-            main[key] = value
+            "version": self.version,
+            "hasPart": self._tools(),
+            "input": self._parameter("study", "the study's configuration: what is run"),
+            "output": [self._parameter(name, f"what the workflow is run for: {name}") for name in ENTRY],
+        }
         return main
 
-    def _parameter(self, name: str, description: str, required: bool) -> Any:
-        conforms = self._thing(
-            f"{BIOSCHEMAS}/FormalParameter/1.0-RELEASE",
-            "CreativeWork",
-            name="Bioschemas FormalParameter",
-            version="1.0-RELEASE",
-        )
-        return self._thing(
+    def _tools(self) -> list[Entity]:
+        """Add the scripts that the jobs ran."""
+        tools = {}
+        for script in dict.fromkeys(block["command"].split()[1] for block in self.blocks):
+            tool = tools[script] = self._file(script, "SoftwareSourceCode")
+            self.graph[tool["@id"]] |= {"name": script, "version": self.version}
+        return list(tools.values())
+
+    def _bioschemas(self, kind: str) -> Entity:
+        uri = f"{BIOSCHEMAS}/{kind}/1.0-RELEASE"
+        return self.add(uri, "CreativeWork", name=f"Bioschemas {kind}", version="1.0-RELEASE")
+
+    def _parameter(self, name: str, description: str) -> Entity:
+        return self.add(
             f"#parameter/{name}",
             "FormalParameter",
             name=name,
             description=description,
             additionalType="File",
-            conformsTo=conforms,
-            valueRequired=required,
+            conformsTo=self._bioschemas("FormalParameter"),
+            valueRequired=True,
         )
 
-    def _execution(self, main: Any, configs: list[Any]) -> Any:
+    def _execution(self, main: Entity, configs: list[Entity]) -> Entity:
         """Add the run of the whole workflow."""
-        outputs = [path for path in map(self._path_of, ENTRY) if path in self.known]
-        for config in configs:
-            config["exampleOfWork"] = {"@id": "#parameter/study"}
-        for path in outputs:
-            name = Path(path).relative_to(self.root).as_posix()
-            self._file(path)["exampleOfWork"] = {"@id": f"#parameter/{name}"}
-        return self._thing(
+        made = {name: self._file(f"{self.root.as_posix()}/{name}") for name in ENTRY
+                if f"{self.root.as_posix()}/{name}" in self.known}  # fmt: skip
+        for name, file in [*(("study", config) for config in configs), *made.items()]:
+            self.graph[file["@id"]]["exampleOfWork"] = {"@id": f"#parameter/{name}"}
+        return self._happened(
             "#execution",
             "CreateAction",
+            self.blocks,
             name=f"Run of {self.about['name']}",
             description="All jobs of the workflow whose results lie here; those of earlier calls that were still valid "
             "are among them.",
             instrument=main,
             object=configs,
-            result=[self._file(path) for path in outputs],
-            **self._when(self.blocks),
+            result=list(made.values()),
         )
 
-    def _steps(self, main: Any, actions: list[Any], execution: Any) -> None:
-        """Add one step per rule, one control action per step, and the engine's action over all of them."""
-        rules: dict[str, list[int]] = {}
-        for number, block in enumerate(self.blocks):
-            rules.setdefault(block["rule"], []).append(number)
-        steps, controls = [], []
-        for position, (rule, numbers) in enumerate(rules.items(), 1):
-            tool = actions[numbers[0]]["instrument"]
-            step = self._thing(
-                f"#step/{rule}", "HowToStep", name=rule, position=str(position), workExample=tool
-            )
-            steps.append(step)
-            controls.append(
-                self._thing(
-                    f"#control/{rule}",
-                    "ControlAction",
-                    name=f"{rule}: {len(numbers)} jobs",
-                    instrument=step,
-                    object=[actions[number] for number in numbers],
-                    **self._when([self.blocks[number] for number in numbers]),
-                )
-            )
-        tools = {actions[numbers[0]]["instrument"].id: None for numbers in rules.values()}
-        main["step"] = steps
-        main["hasPart"] = [{"@id": tool} for tool in tools]
-        engine = self._thing(
-            ENGINE, "SoftwareApplication", name="Snakemake", url=ENGINE, softwareVersion=self.about["engine"]
-        )
-        self._thing(
-            "#orchestration",
-            "OrganizeAction",
-            name=f"Snakemake {self.about['engine']}",
-            instrument=engine,
-            object=controls,
-            result=execution,
-            **self._when(self.blocks),
-        )
-
-    def _action(self, block: Block, configs: list[Any]) -> Any:
+    def _action(self, block: Block, configs: list[Entity]) -> Entity:
         """Add one job. If it read no file, its object is the study, the source of its arguments."""
-        script = block["command"].split()[1]
-        tool = self._file(script, "SoftwareSourceCode")
-        tool["name"], tool["version"] = script, self._commit()
+        tool = self._file(block["command"].split()[1], "SoftwareSourceCode")
         used = [self._file(entry["path"]) for entry in block["inputs"]]
         made = [self._file(entry["path"]) for entry in block["outputs"]]
         of = ", ".join(block["wildcards"].values())
-        return self._thing(
-            f"#job/{quote(made[0].id, safe='/=,%#')}",
+        return self._happened(
+            f"#job/{quote(made[0]['@id'], safe='/=,%#')}",
             "CreateAction",
+            [block],
             name=f"{block['rule']}: {of}" if of else block["rule"],
             description=block["command"],
             instrument=tool,
-            object=(used if len(used) <= MANY else [self._collection(used)]) or configs,
+            object=(used if len(used) <= MANY else self._collection(used)) or configs,
             result=made,
             environment=self._environment(block),
-            **self._when([block]),
         )
 
-    def _collection(self, files: list[Any]) -> Any:
-        ids = sorted(file.id for file in files)
+    def _collection(self, files: list[Entity]) -> Entity:
+        ids = sorted(file["@id"] for file in files)
         name = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:12]
-        return self._thing(
-            f"#files/{name}",
-            "Collection",
-            name=f"{len(ids)} files",
-            hasPart=[{"@id": ident} for ident in ids],
-        )
+        parts = [{"@id": ident} for ident in ids]
+        return self.add(f"#files/{name}", "Collection", name=f"{len(ids)} files", hasPart=parts)
 
-    def _environment(self, block: Block) -> list[Any]:
+    def _environment(self, block: Block) -> list[Entity]:
         """Add the job's environment and machine, as name and value; equal entries are shared."""
         machine, git = block["machine"] or {}, block["git"] or {}
         software = ("python", "torch", "driver", "packages_sha256")
@@ -348,77 +314,49 @@ class _Crate:
         }
         if "restored" in block:
             facts |= {f"weights_{key}": fact for key, fact in weights_of(block).items()}
+        lines = {name: _plain(value) for name, value in facts.items() if value is not None}
         return [
-            self._thing(
-                f"#environment/{name}={quote(_plain(value), safe='')}",
-                "PropertyValue",
-                name=name,
-                value=_plain(value),
-            )
-            for name, value in facts.items()
-            if value is not None
+            self.add(f"#environment/{name}={quote(line, safe='')}", "PropertyValue", name=name, value=line)
+            for name, line in lines.items()
         ]
 
-    def _when(self, blocks: Sequence[Block]) -> dict[str, Any]:
-        return {
-            "agent": self.agent,
+    def _happened(self, ident: str, kind: str, blocks: Sequence[Block], **facts: Any) -> Entity:
+        """Add an action that took from the first start to the last end of `blocks`."""
+        when = {
             "startTime": min(block["start"] for block in blocks),
             "endTime": max(block["end"] for block in blocks),
-            "actionStatus": COMPLETED,
         }
+        return self.add(ident, kind, **facts, agent=self.agent, **when, actionStatus=COMPLETED)
 
-    def _commit(self) -> str:
-        git = self.blocks[-1]["git"] or {}
-        return (git.get("commit") or "unknown") + (" and changes" if git.get("dirty") else "")
-
-    def _path_of(self, name: str) -> str:
-        return (self.root / name).as_posix()
-
-    def _file(self, path: str, *types: str) -> Any:
+    def _file(self, path: str, *types: str) -> Entity:
         """Returns the data entity of a file by its path in a block; files outside of the crate are described only."""
         inside = self.copies.get(path)
         if inside is None and Path(path).is_relative_to(self.root):
             inside = Path(path).relative_to(self.root).as_posix()
         ident = quote(inside, safe="/=,+") if inside else f"#outside/{quote(path, safe='/=,+')}"
-        if (entity := self.added.get(ident)) is not None:
-            if types and entity.type == "File":
-                entity.properties()["@type"] = ["File", *types]
-            return entity
-        facts: dict[str, Any] = {"@type": ["File", *types] if types else "File", "name": path}
-        if not inside:
-            facts = {
-                "@type": ["CreativeWork", *types],
-                "name": path,
-                "description": "lies outside of the run",
-            }
-        digest = self.known.get(path) or (sha256(path) if os.path.isfile(path) else None)
-        if digest:
-            facts["sha256"] = digest
-        if inside and os.path.isfile(path):
-            facts["contentSize"] = str(os.path.getsize(path))
-        if form := FORMATS.get(Path(path).suffix, "text/plain" if types or path.endswith(".smk") else None):
-            facts["encodingFormat"] = form
-        return self._add((model.DataEntity if inside else model.ContextEntity)(self.crate, ident, facts))
-
-    def _thing(self, ident: str, kind: str, **facts: Any) -> Any:
-        """Returns a contextual entity, created once per id."""
-        entity = self.added.get(ident)
-        return entity or self._add(model.ContextEntity(self.crate, ident, {"@type": kind, **facts}))
-
-    def _add(self, entity: Any) -> Any:
-        # The library's look-up by id searches all entities.
-        self.added[entity.id] = entity
-        return self.crate.add(entity)
+        if (entity := self.graph.get(ident)) is not None:
+            if types and entity["@type"] == ["File"]:
+                entity["@type"] = ["File", *types]
+            return {"@id": ident}
+        there = os.path.isfile(path)
+        form = FORMATS.get(Path(path).suffix, "text/plain" if types or path.endswith(".smk") else None)
+        facts = {
+            "description": None if inside else "lies outside of the run",
+            "sha256": self.known.get(path) or (sha256(path) if there else None),
+            "contentSize": str(os.path.getsize(path)) if inside and there else None,
+            "encodingFormat": form,
+        }
+        known = {key: value for key, value in facts.items() if value}
+        return self.add(ident, ["File" if inside else "CreativeWork", *types], name=path, **known)
 
 
-def _unwrapped(document: dict[str, Any]) -> dict[str, Any]:
-    """Returns the entity without lists of one entry, which RO-Crate advises against."""
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
-    def plain(value: Any) -> Any:
-        return value[0] if isinstance(value, list) and len(value) == 1 else value
 
-    graph = [{key: plain(value) for key, value in entity.items()} for entity in document["@graph"]]
-    return {**document, "@graph": graph}
+def _plain_list(value: Any) -> Any:
+    """Returns the value without a list of one entry, which RO-Crate advises against."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _plain(value: Any) -> str:
