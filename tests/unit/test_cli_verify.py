@@ -222,7 +222,7 @@ LINK = r'(<a [^>]*data-v="[^"]*"[^>]*>)'
 FORGERIES = {
     "a table's entry": (better_cell, "results/tables/crossover.csv", "column ratio"),
     "a value's interval": (other_interval, "results/values.json", "ci_high: 99.0"),
-    "a claim's verdict": (better_claim, "results/claims.json", "reproduced instead of"),
+    "a claim's verdict": (better_claim, "results/claims.json", "'reproduced' instead of"),
     "a sample in the trails": (other_samples, "results/trails.json", "samples_ms 0: 0.1"),
     "a digit in a figure": (
         edited(FIGURE, r"(<text[^>]*>)([^<]*)\d", r"\g<1>\g<2>x"),
