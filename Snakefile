@@ -25,39 +25,57 @@ include: "rules/report.smk"
 include: "rules/crate.smk"
 
 
-# Outputs that need every cell; a part of a study (--config shard=2/8) makes none of them.
-WHOLE = [
-    CRATE,
-    CRATE_SIDECAR,
-    WORKFLOW_COPIES,
-    SIDECARS,
-    SIDECAR_LIST,
-    JOB_LIST,
-    LISTED,
-    REPORT,
-    PACKED,
-    CLAIMS,
-    VERDICTS,
-    TABLE_FILES,
-    FIGURE_FILES,
-]
+# Stages, which can be asked for by name: `snakemake models`. A part of a study (--config shard=2/8) has no tables and no
+# report, which need every cell. Each stage lists all of its files: a file that nothing lists would stay missing unnoticed.
+rule data:
+    input:
+        DATA_FILES,
+        DATA_SIDECARS,
+
+
+rule models:
+    input:
+        MODEL_FILES,
+        MODEL_SIDECARS,
+        VERIFIED,
+
+
+rule timing:
+    input:
+        MACHINE,
+        WARM_UP,
+        RECORDS,
+        VERIFY_COSTS,
+
+
+rule quality:
+    input:
+        OUTPUTS,
+        OUTPUT_SIDECARS,
+        SCORES,
+        LIKELIHOODS,
+
+
+rule tables:
+    input:
+        [] if PLAN.shard else TABLE_FILES,
+        [] if PLAN.shard else FIGURE_FILES,
+        FLOORS_SIDECAR,
+
+
+rule report:
+    input:
+        [] if PLAN.shard else [LISTED, REPORT, PACKED, CLAIMS, VERDICTS, JOB_LIST],
+        [] if PLAN.shard else [SIDECARS, SIDECAR_LIST],
+        [] if PLAN.shard else [CRATE, CRATE_SIDECAR, WORKFLOW_COPIES],
 
 
 rule all:
     default_target: True
     input:
-        [] if PLAN.shard else WHOLE,
-        RECORDS,
-        SCORES,
-        OUTPUTS,
-        OUTPUT_SIDECARS,
-        LIKELIHOODS,
-        VERIFY_COSTS,
-        MODEL_FILES,
-        MODEL_SIDECARS,
-        VERIFIED,
-        DATA_FILES,
-        DATA_SIDECARS,
-        FLOORS_SIDECAR,
-        MACHINE,
-        WARM_UP,
+        rules.data.input,
+        rules.models.input,
+        rules.timing.input,
+        rules.quality.input,
+        rules.tables.input,
+        rules.report.input,

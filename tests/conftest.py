@@ -43,7 +43,7 @@ class Project:
 
     def commands(self, *args, study=SMOKE):
         """The shell commands that a dry run would run."""
-        done = self.snakemake("-n", *args, study=study)
+        done = self.snakemake("-n", "--printshellcmds", "--quiet", "host", *args, study=study)
         return [line for line in (done.stdout + done.stderr).splitlines() if "python scripts/" in line]
 
     def path(self, name):

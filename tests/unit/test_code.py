@@ -137,7 +137,7 @@ def plan(tmp_path_factory):
 
 def planned(study: str) -> Plan:
     if study == "odd":
-        return Plan({"seed": 1, **ODD}, [], ROOT)
+        return Plan({"seed": 1, "title": "Odd", **ODD}, [], ROOT)
     return read_plan(ROOT, [] if study == "default" else [ROOT / f"studies/{study}.yaml"])
 
 

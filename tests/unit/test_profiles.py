@@ -45,6 +45,8 @@ def snakemake(folder, *words, path=""):
         "-n",
         "--configfile",
         "tiny.yaml",
+        "--quiet",
+        "host",
         *words,
     ]
     env = {**os.environ, "PATH": f"{path}{os.pathsep}{Path(sys.executable).parent}:{os.environ['PATH']}"}

@@ -18,5 +18,6 @@ def test_a_large_study_plans_offline(study):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=offline)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
-    assert "rule time_cell:" in said and "rule fetch_model:" in said and "rule train_model:" not in said
+    assert "time_cell " in said and "fetch_model " in said and "train_model " not in said
+    assert len(said) < 10_000, "a plan is to be read on a page"
     assert not (ROOT / "results/models/llada-8b").exists()

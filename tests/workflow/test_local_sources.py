@@ -52,7 +52,7 @@ class Local(Project):
         return self.snakemake(*args, study=CONFIG, target=self.record)
 
     def plans(self, *args) -> set[str]:
-        done = self.timed("-n", *args)
+        done = self.timed("-n", "--quiet", "host", *args)
         return set(re.findall(r"^rule (\w+):", done.stdout + done.stderr, re.M))
 
 
