@@ -14,6 +14,8 @@ from typing import Any
 
 from pardec.common.errors import UserError
 
+LFS = b"version https://git-lfs.github.com/spec/"
+"""The start of a file that stands for one in Git's large file storage."""
 FULL = {
     errno.ENOSPC: ("cannot be written: the disk is full", "free some space and run the same command again"),
     errno.EDQUOT: ("cannot be written: the disk quota is used up", "free some space and run again"),
@@ -105,11 +107,16 @@ def read_json(path: str | Path) -> Any:
     Raises:
         UserError: the file is missing or damaged; names it.
     """
+    text = ""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text)
     except FileNotFoundError:
         raise UserError(path, "does not exist", "check the path, or run `make all` to produce it") from None
     except (ValueError, RecursionError) as error:
+        if text.encode().startswith(LFS):
+            fix = "run `git lfs pull` where it comes from, and give the file itself"
+            raise UserError(path, "is a pointer of Git LFS, not the file", fix) from None
         raise UserError(
             path,
             f"is not valid JSON ({error})",

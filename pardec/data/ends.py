@@ -57,8 +57,10 @@ def as_ids(value: Any) -> set[int]:
 
 
 def token_text(token: Any) -> str | None:
-    """Return the text of a special token, which configurations write as a string or as an object with `content`."""
-    return token.get("content") if isinstance(token, dict) else token
+    """Return the text of a special token, which configurations write as a string or as an object with `content`; None
+    for anything else."""
+    text = token.get("content") if isinstance(token, dict) else token
+    return text if isinstance(text, str) else None
 
 
 def special_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
@@ -77,7 +79,12 @@ def special_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
         token["content"]: token["id"] for token in body.get("added_tokens") or [] if token.get("special")
     }
     tokens |= read_object(folder / "added_tokens.json")
+    # Named as an end, or known as one, a token ends a text whether its file calls it special or not.
+    added = {token["content"]: token["id"] for token in body.get("added_tokens") or []}
     eos = token_text(settings.get("eos_token"))
+    for name in (eos, *TURN_ENDS):
+        if name in added:
+            tokens.setdefault(name, added[name])
     if eos is not None and eos not in tokens and eos in (vocabulary := _vocabulary(folder)):
         tokens[eos] = vocabulary[eos]
     return tokens
@@ -95,9 +102,13 @@ def _vocabulary(folder: Path) -> dict[str, int]:
 def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) -> str | None:
     """Return the special token that the chat template writes directly after an answer; None if it writes none."""
     path = folder / "chat_template.jinja"
-    source = path.read_text(encoding="utf-8") if path.is_file() else settings.get("chat_template")
+    try:
+        source = path.read_text(encoding="utf-8") if path.is_file() else settings.get("chat_template")
+    except UnicodeDecodeError as error:
+        raise UserError(path, f"is not UTF-8 text ({error})", "fetch the checkpoint again") from None
     if isinstance(source, list):
-        source = next((entry.get("template") for entry in source if entry.get("name") == "default"), None)
+        named = {entry.get("name"): entry.get("template") for entry in source if isinstance(entry, dict)}
+        source = named.get("default")
     if not isinstance(source, str):
         return None
     from transformers.utils.chat_template_utils import render_jinja_template

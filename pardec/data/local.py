@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
+from pardec.common.files import LFS
 
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
 ALIASES = {".ndjson": ".jsonl", ".raw": ".txt", ".tokens": ".txt"}
@@ -52,7 +53,10 @@ def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
     if kind in (".json", ".jsonl"):
         return _json(path, text)
     if kind in (".csv", ".tsv"):
-        return _csv(path, text, "," if kind == ".csv" else "\t")
+        # Spreadsheets of countries with decimal commas separate by semicolons.
+        header = text.lstrip("\n").partition("\n")[0]
+        comma = ";" if ";" in header and "," not in header and "\t" not in header else ","
+        return _csv(path, text, comma if kind == ".csv" else "\t")
     parts = text.split("\n") if lines else re.split(r"\n\s*\n", text)
     return [{"text": part if lines else part.strip()} for part in parts]
 
@@ -64,6 +68,9 @@ def read_text(path: Path) -> str:
         UserError: a binary file, a damaged gzip file, or invalid UTF-8 (with the offset of the first bad byte).
     """
     raw = path.read_bytes()
+    if raw.startswith(LFS):
+        fix = "run `git lfs pull` where it comes from, and give the file itself"
+        raise UserError(path, "is a pointer of Git LFS, not the file", fix)
     if path.suffix.lower() == ".gz":
         try:
             raw = gzip.decompress(raw)
@@ -71,6 +78,8 @@ def read_text(path: Path) -> str:
             raise UserError(
                 path, f"is not a whole gzip file ({error})", "fetch or write the file again"
             ) from None
+    if raw[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise UserError(path, "is an HTML page", "download the file itself, not the page that shows it")
     if raw.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
         raise UserError(path, "is UTF-16 text", "convert the file to UTF-8")
     if b"\0" in raw:
@@ -196,5 +205,7 @@ def _parquet(path: Path) -> list[dict[str, Any]]:
             _once(file.schema_arrow.names, path)
             return file.read().to_pylist()
     except (pyarrow.ArrowException, OSError) as error:
-        what = f"is not a readable Parquet file ({str(error).splitlines()[0]})"
+        with open(path, "rb") as file:
+            pointer = file.read(len(LFS)) == LFS
+        what = f"is not a readable Parquet file ({'a pointer of Git LFS' if pointer else str(error).splitlines()[0]})"
         raise UserError(path, what, "fetch or write the file again") from None

@@ -205,8 +205,7 @@ class Case:
             if committed.tolist() != kept:
                 return f"rows committed {committed.tolist()} tokens and keep {kept}"
         # The size of a block depends on all rows of a batch, and so do the tokens that the residual rule draws.
-        apart = self.exact or self.settings["schedule"]["name"] == "fixed"
-        for row in rows if apart else ():
+        for row in rows if self.exact else ():
             one, _ = self.decode(self.decoder, self.settings, [row])
             if trouble := self.differ(row, tokens[row], one.tokens[0].tolist(), "alone"):
                 return trouble

@@ -174,6 +174,131 @@ def test_a_mask_token_of_minus_one_is_none(brought, tmp_path):
     assert "no mask_token_id" in refusal(brought, tmp_path, family="masked_diffusion").what
 
 
+ROTARY = {"rope_theta": 1e4, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+LLAMA3 = {**ROTARY, "rope_type": "llama3", "original_max_position_embeddings": 32}
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"rope_parameters": {"rope_theta": 1e4, "factor": 8.0}}, "names no type of scaling"),
+        ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "'dynamic'"),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 4.0}, "rope_parameters": None}, "'yarn'"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor"),
+        ({"rope_parameters": {"rope_theta": 1e4, "partial_rotary_factor": 0.25}}, "partial_rotary_factor"),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "by kind of layer"),
+        ({"rope_parameters": {**LLAMA3, "factor": "8"}}, "gives '8' as factor"),
+        ({"rope_parameters": {**LLAMA3, "low_freq_factor": 4.0}}, "not below"),
+        ({"rope_parameters": None, "rope_theta": float("inf")}, "gives inf as rope_theta"),
+        ({"rms_norm_eps": float("nan")}, "gives nan as norm_eps"),
+        ({"layer_types": ["full_attention", "sliding_attention"]}, "'sliding_attention'"),
+        ({"layer_types": ["linear_attention", "full_attention"]}, "'linear_attention'"),
+        ({"max_position_embeddings": 10**30}, "max positions"),
+    ],
+    ids=str,
+)
+def test_positions_and_layers_that_would_run_wrongly_are_named(brought, tmp_path, keys, said):
+    (brought / "config.json").write_text(json.dumps({**read_json(brought / "config.json"), **keys}))
+    error = refusal(brought, tmp_path)
+    assert error.where.endswith("config.json") and said in error.what
+
+
+def test_a_head_that_is_not_the_embedding_it_is_tied_to(tmp_path):
+    save_model(backbone(True, vocab_size=300, tied=True), tmp_path / "brought")
+    embedding = load_file(tmp_path / "brought" / "model.safetensors")["model.embed_tokens.weight"]
+    reweigh(tmp_path / "brought", lambda weights: weights.update({"lm_head.weight": embedding.clone()}))
+    assert fetch(tmp_path / "brought", tmp_path).config.tied
+    reweigh(tmp_path / "brought", lambda weights: weights.update({"lm_head.weight": embedding + 1}))
+    error = refusal(tmp_path / "brought", tmp_path)
+    assert "tie_word_embeddings" in error.what and "false" in error.fix
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+
+
+def renamed(name):
+    return lambda folder: (folder / "model.safetensors").rename(folder / name)
+
+
+def adapter(folder):
+    renamed("adapter_model.safetensors")(folder)
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+
+
+def bare_adapter(folder):
+    adapter(folder)
+    (folder / "config.json").unlink()
+
+
+def hub_cache(folder):
+    inner = folder / "snapshots" / "abc"
+    inner.mkdir(parents=True)
+    for file in [each for each in folder.iterdir() if each.is_file()]:
+        file.rename(inner / file.name)
+
+
+def dangling(folder):
+    (folder / "model.safetensors").unlink()
+    (folder / "model.safetensors").symlink_to("../../blobs/abc")
+
+
+def false_format(folder):
+    raw = (folder / "model.safetensors").read_bytes()
+    size = int.from_bytes(raw[:8], "little")
+    header = json.loads(raw[8 : 8 + size])
+    header["lm_head.weight"]["dtype"] = "BF16"
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + raw[8 + size :])
+
+
+NO_CHECKPOINT = {
+    "weights as a pointer": (lambda folder: (folder / "model.safetensors").write_text(LFS), "git lfs pull"),
+    "config as a pointer": (lambda folder: (folder / "config.json").write_text(LFS), "git lfs pull"),
+    "tokenizer as a pointer": (lambda folder: (folder / "tokenizer.json").write_text(LFS), "Git LFS"),
+    "an adapter": (adapter, "merge_and_unload"),
+    "an adapter without config": (bare_adapter, "merge_and_unload"),
+    "the root of a hub cache": (hub_cache, "snapshots/abc"),
+    "a dangling link": (dangling, "is a link to a file that does not exist"),
+    "gguf": (renamed("model.gguf"), "only other weights (model.gguf)"),
+    "onnx": (renamed("model.onnx"), "only other weights (model.onnx)"),
+    "a header that gives a false format": (false_format, "is not a whole safetensors file"),
+    "a template in another encoding": (
+        lambda folder: (folder / "chat_template.jinja").write_bytes(b"\xff\xfe{{ x }}"),
+        "is not UTF-8",
+    ),
+    "an end token that is a number": (
+        lambda folder: write_json(folder / "tokenizer_config.json", {"eos_token": 2}),
+        "holds no tokenizer that can be read",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", NO_CHECKPOINT)
+def test_what_is_no_checkpoint_is_named_for_what_it_is(brought, tmp_path, how):
+    spoil, said = NO_CHECKPOINT[how]
+    spoil(brought)
+    error = refusal(brought, tmp_path)
+    assert said in f"{error.what}; {error.fix}"
+
+
+def test_an_end_among_added_tokens_that_are_not_called_special(brought, tmp_path):
+    body = read_json(brought / "tokenizer.json")
+    for index, name in ((260, "<|im_end|>"), (261, "<|end|>")):
+        body["added_tokens"].append({"id": index, "content": name, "special": False, "single_word": False,
+                                     "lstrip": False, "rstrip": False, "normalized": False})  # fmt: skip
+    write_json(brought / "tokenizer.json", body)
+    write_json(brought / "tokenizer_config.json", {"eos_token": "<|end|>"})
+    model = fetch(brought, tmp_path)
+    assert set(model.info.ends) == {2, 260, 261} == load_tokenizer(tmp_path / "out").end_ids
+
+
+@pytest.mark.parametrize("ends", [(None, (7,)), (None, (7, 9)), (None, ()), (2, (7,))])
+def test_ends_come_back_as_they_were_saved(tmp_path, ends):
+    save_model(backbone(True, eos_id=ends[0], stop_ids=ends[1]), tmp_path / "m")
+    wanted = {*ends[1], *([] if ends[0] is None else [ends[0]])}
+    assert set(load_model(tmp_path / "m").info.ends) == wanted
+
+
 @pytest.mark.parametrize("how", ["fp8", "awq", "gptq", "bitsandbytes"])
 def test_weights_that_are_quantised_already_are_named_for_what_they_are(brought, tmp_path, how):
     change(brought, quantization_config={"quant_method": how})

@@ -102,6 +102,7 @@ def test_a_folder_of_foreign_data_has_no_tokenizer(tmp_path):
     assert about["lengths"]["unit"] == "characters" and len(read_jsonl(tmp_path / "heldout.jsonl")) == 2
 
 
+LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
 BAD = {
     "missing.jsonl": (None, "does not exist"),
     "empty.jsonl": (b"", "is empty"),
@@ -129,6 +130,11 @@ BAD = {
     "twice.json": (b'[{"text": "a", "text": "b"}]', "names 'text' twice"),
     "wide.txt": ("\ufefftext".encode("utf-16"), "UTF-16"),
     "cut.jsonl.gz": (gzip.compress(b'{"text": "a"}\n')[:-9], "not a whole gzip file"),
+    "pointer.jsonl": (LFS, "pointer of Git LFS"),
+    "pointer.txt": (LFS, "pointer of Git LFS"),
+    "pointer.parquet": (LFS, "pointer of Git LFS"),
+    "page.csv": (b"<!DOCTYPE html>\n<html><body>404</body></html>", "is an HTML page"),
+    "page.txt": (b"\n<html lang='en'><body>Sign in</body></html>", "is an HTML page"),
     "broken2.json": (b'{"text": "a"}\n{"text": \n', r"broken2.json:2: is not valid JSON"),
 }
 
@@ -170,6 +176,8 @@ READ = {
     "packed.jsonl.gz": gzip.compress(ROW + b"\n\n" + OTHER),
     "packed.csv.GZ": gzip.compress(b"\xef\xbb\xbftext,id\r\none,1\r\n\r\ntwo,2\r\n"),
     "tabs.tsv": b"text\tid\none\t1\ntwo\t2\n",
+    "semicolons.csv": b"\xef\xbb\xbftext;id\r\none;1\r\ntwo;2\r\n",
+    "quoted.csv": b'"text","id"\n"one","1"\n"two","2, or ""two"""\n',
     "blank.csv": b"text\n\none\ntwo\n\n",
 }
 

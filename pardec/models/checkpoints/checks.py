@@ -9,7 +9,8 @@ from pardec.common.errors import UserError
 from pardec.common.files import read_json
 from pardec.data.ends import read_object
 from pardec.data.load import FILES, load_tokenizer
-from pardec.models.checkpoints.configs import architecture_of, read_config
+from pardec.models.architectures.config import BackboneConfig
+from pardec.models.checkpoints.configs import architecture_of, format_of, read_config
 from pardec.models.checkpoints.formats.base import IDS, check_id, plain_ids
 from pardec.models.registry import ARCHITECTURES
 
@@ -33,9 +34,12 @@ def check_checkpoint(folder: Path, brought: Path | None = None) -> None:
         _check_tokenizer(folder, config)
         if values.get("weights") != "random":
             # Heavy: only a job that fetches a model comes here.
-            from pardec.models.checkpoints.tensors import check_weights
+            from pardec.models.checkpoints.tensors import check_tie, check_weights
 
             check_weights(folder, *ARCHITECTURES.load(architecture_of(folder)).wanted(folder))
+            if isinstance(config, BackboneConfig) and config.tied:
+                name = format_of(values, str(folder / "config.json")).name
+                check_tie(folder, name("model.embed_tokens.weight"), name("lm_head.weight"))
     except UserError as error:
         if brought is None:
             raise

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from pardec.common.errors import UserError
-from pardec.common.files import read_json
+from pardec.common.files import LFS, read_json
 
 
 def shard_names(index: Path) -> list[str]:
@@ -34,7 +34,10 @@ def read_header(path: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
     size = path.stat().st_size
     try:
         with open(path, "rb") as handle:
-            length = int.from_bytes(handle.read(8), "little")
+            start = handle.read(8)
+            if LFS.startswith(start) and size > len(start):
+                raise ValueError("it is a pointer of Git LFS; run `git lfs pull` where it comes from")
+            length = int.from_bytes(start, "little")
             if length > size:
                 raise ValueError("its header does not fit into it")
             header = json.loads(handle.read(length))

@@ -7,6 +7,8 @@ import json
 import re
 import struct
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -85,16 +87,38 @@ def read_tensors(
     weights: dict[str, Tensor] = {}
     files = weight_files(Path(folder))
     for file in files:
-        try:
-            with safe_open(file, framework="pt", device=device) as handle:
-                kept = [name for name in handle.keys() if not name.endswith(spare)]  # noqa: SIM118
-                weights |= {name: handle.get_tensor(name) for name in kept}
-        except (SafetensorError, OSError, json.JSONDecodeError, struct.error, ValueError) as error:
-            raise UserError(
-                file, f"is not a whole safetensors file ({error})", "produce, copy or fetch it again"
-            ) from None
+        with readable(file), safe_open(file, framework="pt", device=device) as handle:
+            kept = [name for name in handle.keys() if not name.endswith(spare)]  # noqa: SIM118
+            weights |= {name: handle.get_tensor(name) for name in kept}
     check_shapes({name: tuple(tensor.shape) for name, tensor in weights.items()}, wanted, files[0])
     return weights
+
+
+@contextmanager
+def readable(file: Path) -> Iterator[None]:
+    """Raise UserError where the library cannot read `file`."""
+    try:
+        yield
+    except (SafetensorError, OSError, json.JSONDecodeError, struct.error, ValueError) as error:
+        raise UserError(
+            file, f"is not a whole safetensors file ({error})", "produce, copy or fetch it again"
+        ) from None
+
+
+def check_tie(folder: Path, embedding: str, head: str) -> None:
+    """Refuse a head that differs from the embedding to which config.json ties it: reading the file would lose it."""
+    stored: dict[str, Tensor] = {}
+    files = weight_files(folder)
+    for file in files:
+        with readable(file), safe_open(file, framework="pt") as handle:
+            names = set(handle.keys()) & {embedding, head}
+            stored |= {name: handle.get_tensor(name) for name in names}
+    if len(stored) == 2 and not torch.equal(stored[embedding], stored[head]):
+        raise UserError(
+            folder / "config.json",
+            f"sets tie_word_embeddings, and {head!r} in {files[0].name} differs from {embedding!r}",
+            "set tie_word_embeddings to false, or give weights without the head",
+        )
 
 
 def check_weights(folder: Path, wanted: dict[str, tuple[int, ...]], spare: tuple[str, ...]) -> None:
@@ -105,6 +129,8 @@ def check_weights(folder: Path, wanted: dict[str, tuple[int, ...]], spare: tuple
     """
     files, shapes = weight_files(folder), {}
     for file in files:
+        with readable(file), safe_open(file, framework="pt"):
+            pass  # The library compares formats, shapes and places in the file.
         for name, (kind, shape) in read_header(file).items():
             if name.endswith(spare):
                 continue

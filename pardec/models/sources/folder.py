@@ -19,6 +19,8 @@ WEIGHTS = ".safetensors"
 TAKEN = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")
 """Names that belong to a checkpoint. Code (`*.py`) is never taken, nor run."""
 PICKLES = {".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle"}
+FOREIGN = {".gguf", ".onnx", ".h5", ".msgpack"}
+"""Weights of llama.cpp, ONNX, TensorFlow and Flax."""
 OURS = {"source.json"}
 FICLONE = 0x40049409
 """Linux's request to share all blocks of a file with another."""
@@ -52,16 +54,24 @@ def survey(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise UserError(folder, "is not a folder", "give the folder that holds config.json and *.safetensors")
+    lost = next((path for path in sorted(folder.iterdir()) if path.is_symlink() and not path.exists()), None)
+    if lost is not None:
+        raise UserError(lost, "is a link to a file that does not exist", "fetch the checkpoint again")
     files = taken(folder)
     names = {path.name for path in files}
-    if "config.json" not in names:
-        raise UserError(folder, "has no config.json", "give a checkpoint in the Hugging Face Llama format")
     weights = sorted(path for path in files if path.suffix == WEIGHTS)
+    if "adapter_config.json" in names and all(path.name.startswith("adapter_") for path in weights):
+        fix = "merge it into its base (merge_and_unload of peft), and give the merged checkpoint"
+        raise UserError(folder, "holds an adapter (LoRA), which is no model by itself", fix)
+    if "config.json" not in names:
+        inner = sorted(folder.glob("snapshots/*/config.json"))
+        fix = f"give {inner[0].parent}" if inner else "give a checkpoint in the Hugging Face Llama format"
+        raise UserError(folder, "has no config.json", fix)
     if not weights:
-        pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)
-        what = "has no safetensors file" + (
-            f", only pickled weights ({', '.join(pickles)})" if pickles else ""
-        )
+        others = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in {*PICKLES, *FOREIGN})
+        kind = "pickled" if others and Path(others[0]).suffix.lower() in PICKLES else "other"
+        listed = f", only {kind} weights ({', '.join(others[:3])})" if others else ""
+        what = f"has no safetensors file{listed}"
         fix = "convert the weights to safetensors; pickles run code when loaded and are refused"
         raise UserError(folder, what, fix)
     for index in folder.glob("*.safetensors.index.json"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,8 @@ FIX = "give the config.json that belongs to these weights"
 
 IDS = ("bos_token_id", "eos_token_id", "pad_token_id", "mask_token_id")
 """Keys of config.json whose values are token ids; -1 and null mean that there is no such token."""
+LARGEST = 2**31
+"""Sizes and positions are below this; torch counts no further on some devices."""
 SIZES = ("vocab_size", "hidden", "layers", "heads", "kv_heads", "head_dim", "mlp", "max_positions")
 
 
@@ -87,7 +90,7 @@ def validated(config: Config, where: str) -> Config:
     """
     for name in SIZES:
         size = getattr(config, name)
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        if not isinstance(size, int) or isinstance(size, bool) or not 1 <= size < LARGEST:
             raise UserError(
                 where, f"gives {size!r} as {name.replace('_', ' ')}, which must be a number above 0", FIX
             )
@@ -98,7 +101,7 @@ def validated(config: Config, where: str) -> Config:
         raise UserError(where, f"has heads of width {config.head_dim}; rotary positions need pairs", FIX)
     for name in ("norm_eps", "rope_theta"):
         number = getattr(config, name, 1.0)
-        if isinstance(number, bool) or not isinstance(number, int | float) or number <= 0:
+        if not is_positive(number):
             raise UserError(where, f"gives {number!r} as {name}, which must be a number above 0", FIX)
     for name in ("causal", "tied"):
         if not isinstance(flag := getattr(config, name, True), bool):
@@ -109,6 +112,11 @@ def validated(config: Config, where: str) -> Config:
         if index is not None:
             check_id(key, index, config.vocab_size, where)
     return config
+
+
+def is_positive(number: Any) -> bool:
+    """Return whether a value of config.json is a finite number above 0; JSON as Python reads it has infinities."""
+    return isinstance(number, int | float) and not isinstance(number, bool) and 0 < number < inf
 
 
 def check_id(key: str, index: Any, vocab_size: int, where: str | Path) -> None:

@@ -74,6 +74,9 @@ def backbone(values: Values, where: str, eps: float = 1e-6, **changes) -> Backbo
         UserError: a bad section of our own.
         KeyError: a size is missing.
     """
+    sliding = next((kind for kind in values.get("layer_types") or () if kind != "full_attention"), None)
+    if sliding is not None:
+        raise UserError(where, f"has layers of {sliding!r}", "only layers of full attention are supported")
     heads, hidden = values["num_attention_heads"], values["hidden_size"]
     theta, stretch = read_rotary(values, where)
     common = {
