@@ -113,7 +113,7 @@ class Decoder(ABC):
 
     Settings: ClassVar[type[Settings]]
     needs: ClassVar[str]
-    """The attention its model must have: "causal" or "bidirectional"."""
+    """The attention its model must have: "causal", "bidirectional" or "block_causal"."""
     family: ClassVar[str] = ""
     """The name of its kind of decoding in tables; empty means the decoder's name."""
     accompanied: ClassVar[tuple[str, ...]] = ()

@@ -5,13 +5,11 @@ approximation, except at `refresh: 1`. The cache keeps the prefix (all before th
 and the suffix (all but the block), as in Wu et al., "Fast-dLLM" (2025), arXiv:2505.22618. A full pass
 refreshes it at the start of each block, or every `refresh` passes. In the second case a block's tokens are
 forwarded once more after the last of them was committed, so no key or value of a mask stays in the prefix:
-the delayed caching of Ma et al., "dKV-Cache" (2025), arXiv:2505.15781, by blocks instead of tokens. The factor
-rule is Fast-dLLM's too.
+the delayed caching of Ma et al., "dKV-Cache" (2025), arXiv:2505.15781, by blocks instead of tokens.
 """
 
 from __future__ import annotations
 
-from math import inf
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -37,9 +35,6 @@ class CachedDiffusionSettings(MaskedDiffusionSettings):
     refresh: int | None = Field(None, ge=1)
     """Passes from one full pass to the next; 1 keeps nothing and equals no cache. null: one full pass at the
     start of each block."""
-    factor: float | None = Field(None, gt=0, le=100)
-    """Commit the n most confident tokens for the largest n at which (n + 1) (1 - probability of the n-th) is
-    below this, and at least the schedule's share. Replaces a threshold."""
 
 
 class CachedDiffusion(MaskedDiffusion):
@@ -56,10 +51,6 @@ class CachedDiffusion(MaskedDiffusion):
             return "cfg_scale runs every pass twice, once without the prompt; a cache holds one of them"
         if settings.refresh is not None and settings.cache == "none":
             return "refresh is for a cache; set cache: prefix or cache: dual"
-        if settings.factor is not None and settings.threshold is not None:
-            return "factor and threshold are two rules for the same choice; set one"
-        if settings.factor is not None and settings.remasking == "random":
-            return "factor needs remasking low_confidence: a random rank is no confidence"
         return None
 
     @classmethod
@@ -94,8 +85,6 @@ class CachedRun(Run):
 
     def __init__(self, settings, model, prompts, new_tokens, observer):
         super().__init__(settings, model, prompts, new_tokens, observer)
-        self.early = self.early or settings.factor is not None
-        self.uneven = self.uneven or self.early
         self.cache = None
         if settings.cache != "none":
             self.cache = model.new_cache(prompts.size, self.canvas.shape[1])
@@ -146,22 +135,3 @@ class CachedRun(Run):
         real = torch.arange(width, device=self.canvas.device) >= self.pad[:, None]
         positions = (columns - self.pad[:, None]).clamp(min=0)
         return models.Layout(positions, real[:, None, None].expand(-1, -1, end - begin, -1), width)
-
-    def _sure(self, rank: Tensor, masked: Tensor) -> Tensor:
-        if self.settings.factor is None:
-            return super()._sure(rank, masked)
-        return surest(rank.masked_fill(~masked, inf), self.settings.factor)
-
-
-def surest(rank: Tensor, factor: float) -> Tensor:
-    """Return the positions [B, L] bool that Fast-dLLM's factor rule commits.
-
-    rank: [B, L] surprisal in nats, infinite where nothing can be committed. The rule commits the first n for
-    the largest n with (n + 1) (1 - p) < factor, p the probability of the n-th smallest rank. Both factors grow
-    with n, so each position can be tested separately.
-    """
-    ordered, order = rank.sort(dim=1, stable=True)
-    places = torch.arange(2, rank.shape[1] + 2, device=rank.device)
-    return torch.zeros_like(rank, dtype=torch.bool).scatter_(
-        1, order, places * -torch.expm1(-ordered) < factor
-    )

@@ -5,8 +5,7 @@ commits the schedule's share of them, those ranked first by the remasking rule; 
 changes. Semantics of the reference sampler of Nie et al., "Large Language Diffusion Models" (2025); the
 confidence threshold is that of Wu et al., "Fast-dLLM" (2025). Differences from the reference:
 
-- Confidence is ranked by the probability outside the chosen token, in float32: the softmax saturates at 1.0,
-  where ties would go to an arbitrary position. Remaining ties go to the leftmost position.
+- Ranks do not saturate (`pardec.decoding.commits`), and remaining ties go to the leftmost position.
 - Gumbel noise stays in log space, so no temperature overflows, and depends on the prompt's seed and the
   position alone.
 - The mask token is never written, so every pass commits its full share.
@@ -14,16 +13,16 @@ confidence threshold is that of Wu et al., "Fast-dLLM" (2025). Differences from 
 
 from __future__ import annotations
 
-from math import inf, log
+from math import inf
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
-from pardec.common.settings import Settings
 from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
 from pardec.decoding.batching import ban, count_useful, filler, is_end
+from pardec.decoding.commits import CommitSettings, commit_trouble, leftmost_smallest, rank, surest
 from pardec.decoding.noise import gumbel, uniform
 
 if TYPE_CHECKING:
@@ -45,13 +44,12 @@ DEFERRED = 1e30
 not masked."""
 
 
-class MaskedDiffusionSettings(Settings):
+class MaskedDiffusionSettings(CommitSettings):
     steps: int | None = Field(None, ge=1)
-    """Forward passes for the whole canvas; null means one per token. With a threshold, their upper bound."""
+    """Forward passes for the whole canvas; null means one per token. With a threshold, a factor or an entropy bound,
+    their upper bound."""
     block: int | None = Field(None, ge=1)
     """Tokens per block; blocks are filled from left to right. null means one block, the full canvas."""
-    remasking: Literal["low_confidence", "random"] = "low_confidence"
-    """The predictions that a pass commits: the most confident ones, or random ones."""
     temperature: float = Field(0.0, ge=0, le=100)
     """Scale of the Gumbel noise added to the logits before the token is chosen; 0 takes the most probable."""
     cfg_scale: float = Field(0.0, ge=0, le=100)
@@ -63,9 +61,6 @@ class MaskedDiffusionSettings(Settings):
     after_eos: Literal["decode", "fill"] = "decode"
     """`fill`: once a finished block contains an end token, the rest of that row becomes end tokens, and decoding
     stops when every row is filled. `decode`: every block is decoded."""
-    threshold: float | None = Field(None, ge=0, le=1)
-    """Commit every token with a probability above this, and at least the schedule's share; null commits the
-    share alone. Low-confidence remasking only."""
 
 
 class MaskedDiffusion(Decoder):
@@ -89,9 +84,7 @@ class MaskedDiffusion(Decoder):
             return (
                 f"steps {steps} cannot be shared by {blocks} blocks (new_tokens {new_tokens} / block {block})"
             )
-        if settings.threshold is not None and settings.remasking == "random":
-            return "threshold needs remasking low_confidence: a random rank is no confidence"
-        return None
+        return commit_trouble(settings)
 
     @classmethod
     def passes(cls, settings: MaskedDiffusionSettings, prompt: int, new_tokens: int) -> list[Passes]:
@@ -148,17 +141,13 @@ class Run:
         self.passes = 0
         self.forwarded = 0
         """Positions per row that all passes have processed."""
-        self.early = settings.threshold is not None
+        self.early = settings.bound is not None
         """A block may be full before its schedule ends."""
         drawn = settings.temperature > 0 or settings.remasking == "random"
         self.sparse = not drawn and settings.cfg_scale == 0 and model.info.vocab_size >= WIDE
         """Compute logits at masked positions only; not with random numbers, which are drawn for all positions."""
         self.uneven = self.early or settings.after_eos == "fill"
         """Rows may commit different numbers of tokens in one pass."""
-        self.bound = (
-            None if settings.threshold is None else -log(settings.threshold) if settings.threshold else inf
-        )
-        """The threshold as surprisal in nats."""
 
     def run(self) -> Decoded:
         length = self.settings.block or self.new_tokens
@@ -206,29 +195,25 @@ class Run:
         all its masks; None means all positions."""
         masked = region == self.mask
         logits = self._logits(start, stop, within)
-        choice, rank = self._predict(logits, ranked=not last)
+        choice, ranked = self._predict(logits, ranked=not last)
         if within is not None:
             choice = region.scatter(1, within, choice)
-            rank = None if last else rank.new_full(region.shape, inf).scatter_(1, within, rank)
+            ranked = None if last else ranked.new_full(region.shape, inf).scatter_(1, within, ranked)
         choice = torch.where(masked, choice, region)
         if last:
             # The shares sum to the block, so everything still masked is committed.
             commit = masked
             region.copy_(choice)
         else:
-            first = leftmost_smallest(rank.masked_fill_(~masked, inf), share)
+            first = leftmost_smallest(ranked.masked_fill_(~masked, inf), share)
             if not self.early:
                 commit = masked.gather(1, first) if self.uneven else None
                 region.scatter_(1, first, choice.gather(1, first))
             else:
-                commit = self._sure(rank, masked).scatter_(1, first, True).logical_and_(masked)
+                commit = surest(self.settings, ranked).scatter_(1, first, True).logical_and_(masked)
                 torch.where(commit, choice, region, out=region)
         self.observer.phase("sampler")
         self.observer.step(commit.sum(1) if self.uneven else share)
-
-    def _sure(self, rank: Tensor, masked: Tensor) -> Tensor:
-        """Return the positions [B, L] bool to commit beyond the schedule's share; only masked ones are used."""
-        return rank < self.bound
 
     def _logits(self, start: int, stop: int, within: Tensor | None) -> Tensor:
         """Return logits [B, L or K, V] of the block, or of its positions `within`; guidance applied, the mask
@@ -278,39 +263,16 @@ class Run:
         if not ranked:
             return (logits.argmax(-1) if choice is None else choice), None
         if settings.remasking == "random":
-            rank = uniform(seeds, self.stream + 1, (length,), first)
+            ranked_by = uniform(seeds, self.stream + 1, (length,), first)
             choice = logits.argmax(-1) if choice is None else choice
         else:
-            rank, choice = surprisal(logits.float(), choice)
+            ranked_by, choice = rank(settings, logits.float(), choice)
         if settings.eos == "defer" and self.ends:
-            rank = rank + is_end(choice, self.ends) * DEFERRED
-        return choice, rank
+            ranked_by = ranked_by + is_end(choice, self.ends) * DEFERRED
+        return choice, ranked_by
 
     def _fill_ended(self, stop: int) -> bool:
         """Fill rows with an end token before `stop`; return whether all rows are filled (waits for the device)."""
         ended = is_end(self.output[:, :stop], self.ends).any(1)
         self.output[:, stop:].masked_fill_(ended[:, None], self.fill)
         return bool(ended.all())
-
-
-def surprisal(logits: Tensor, choice: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return -log probability of the chosen tokens in nats, without saturation, and the chosen tokens.
-
-    logits: [..., V] float32. choice: [...] long, or None for the most probable token. With m the top logit and
-    t = sum over the *other* tokens of exp(l - m), surprisal is log1p(t) + (m - l[choice]); t keeps its digits
-    when 1 + t rounds to 1.
-    """
-    top, best = logits.max(-1, keepdim=True)
-    tail = (logits - top).exp_().scatter_(-1, best, 0).sum(-1).log1p_()
-    if choice is None:
-        return tail, best[..., 0]
-    choice = choice[..., None]
-    return tail + (top - logits.gather(-1, choice))[..., 0], choice[..., 0]
-
-
-def leftmost_smallest(rank: Tensor, count: int) -> Tensor:
-    """Return the indices [B, count] of the smallest entries of each row of `rank` [B, L]; ties go to the
-    leftmost."""
-    if count == 1:
-        return rank.argmin(1, keepdim=True)
-    return rank.sort(dim=1, stable=True).indices[:, :count]

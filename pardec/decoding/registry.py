@@ -11,6 +11,7 @@ DECODERS = Registry(
         "vllm": "pardec.decoding.vllm_generate:Vllm",
         "masked_diffusion": "pardec.decoding.masked_diffusion:MaskedDiffusion",
         "cached_diffusion": "pardec.decoding.cached_diffusion:CachedDiffusion",
+        "block_diffusion": "pardec.decoding.block_diffusion:BlockDiffusion",
         "jacobi": "pardec.decoding.jacobi:Jacobi",
         "full_passes": "pardec.decoding.full_passes:FullPasses",
         "flash_flood": "pardec.decoding.flash_flood:FlashFloodDecoder",

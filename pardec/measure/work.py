@@ -81,7 +81,7 @@ def pass_flops(info: Any, rows: int, length: int, past: int, kept: int, classes:
     body = info.matmul_parameters - info.hidden * info.vocab_size
     head = info.hidden * (info.vocab_size if classes is None else classes)
     products = 2 * rows * (body * length + head * kept)
-    span = past + length if info.attention == "bidirectional" else past + (length + 1) / 2
+    span = past + length if info.attention != "causal" else past + (length + 1) / 2
     attention = 4 * rows * info.layers * info.heads * info.head_dim * length * span
     return products + attention
 

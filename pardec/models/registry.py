@@ -9,6 +9,7 @@ FAMILIES = Registry(
     {
         "autoregressive": "pardec.models.training.objectives.autoregressive:Autoregressive",
         "masked_diffusion": "pardec.models.training.objectives.masked_diffusion:MaskedDiffusion",
+        "block_diffusion": "pardec.models.training.objectives.block_diffusion:BlockDiffusion",
         "draft": "pardec.models.training.objectives.draft:Draft",
         "renderer": "pardec.models.training.objectives.renderer:RendererFamily",
     },

@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pardec.common.errors import UserError
 from pardec.decoding.batching import pad_left, prompt_seed
-from pardec.decoding.cached_diffusion import CachedDiffusion, surest
+from pardec.decoding.cached_diffusion import CachedDiffusion
+from pardec.decoding.commits import by_factor
 from pardec.decoding.masked_diffusion import MaskedDiffusion
 from pardec.models.architectures.config import PositionConfig
 from tests.reference.models import EOS, WORDS, Table, backbone
@@ -169,10 +170,10 @@ def test_the_factor_rule():
     chances = torch.tensor([[0.99, 0.5, 0.97, 0.9, 0.2]])
     # In order .99 .97 .9 .5 .2: (n + 1)(1 - p) = .02 .09 .4 2.5 4.8
     for factor, chosen in ((0.01, []), (0.05, [0]), (0.1, [0, 2]), (1.0, [0, 2, 3]), (3.0, [0, 1, 2, 3])):
-        assert surest(-chances.log(), factor)[0].nonzero()[:, 0].tolist() == chosen
+        assert by_factor(-chances.log(), factor)[0].nonzero()[:, 0].tolist() == chosen
     hidden = -chances.log()
     hidden[0, 0] = math.inf
-    assert surest(hidden, 0.1)[0].nonzero()[:, 0].tolist() == [2]
+    assert by_factor(hidden, 0.1)[0].nonzero()[:, 0].tolist() == [2]
 
 
 def test_a_greater_factor_takes_fewer_passes():

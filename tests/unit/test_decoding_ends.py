@@ -27,6 +27,7 @@ OTHER = {
     "full_passes": "is exact for as many tokens as it makes passes",
     "masked_diffusion": "needs a bidirectional model",
     "cached_diffusion": "needs a bidirectional model",
+    "block_diffusion": "is exact with blocks of one token: test_decoding_block_diffusion.py",
     "flash_flood": "renders another model's roots",
     "table_lookup": "runs no model",
 }

@@ -16,7 +16,8 @@ from scipy import stats
 from pardec.common.errors import UserError
 from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left, prompt_seed
-from pardec.decoding.masked_diffusion import MaskedDiffusion, leftmost_smallest, schedule, surprisal
+from pardec.decoding.commits import leftmost_smallest, surprisal
+from pardec.decoding.masked_diffusion import MaskedDiffusion, schedule
 from tests.reference import samplers
 from tests.reference.models import EOS, MASK, WORDS, Table, backbone
 

@@ -27,7 +27,7 @@ from pardec.quality.base import Context
 from pardec.quality.likelihood import bound_likelihood, exact_likelihood
 from pardec.quality.registry import METRICS
 from tests.reference.drafts import draft_model
-from tests.reference.models import backbone
+from tests.reference.models import MASK, backbone
 from tests.reference.pretended import PretendedCuda
 from tests.unit import test_quality_encoder
 from tests.unit.test_speculative_ideas import ON
@@ -61,6 +61,11 @@ CASES: dict[str, tuple[str, dict]] = {
     "cached": ("cached_diffusion", {"steps": 6, "block": 4, "refresh": 2}),
     "cached factor": ("cached_diffusion", {"block": 4, "factor": 0.7, "after_eos": "fill"}),
     "cached prefix": ("cached_diffusion", {"steps": 6, "block": 4, "cache": "prefix"}),
+    "block": ("block_diffusion", {"block": 4, "share": 2}),
+    "block margin": ("block_diffusion", {"block": 5, "share": 2, "remasking": "margin"}),
+    "block factor": ("block_diffusion", {"block": 4, "factor": 1.5, "stop": "eos"}),
+    "block anew": ("block_diffusion", {"block": 4, "threshold": 0.3, "cache": False}),
+    "block entropy": ("block_diffusion", {"block": 4, "remasking": "entropy", "entropy_bound": 1.0}),
     "flood": ("flash_flood", {}),
     "flood candidates": ("flash_flood", {"candidates": 3}),
     "flood by root": ("flash_flood", {"order": "by_root", "candidates": 2}),
@@ -85,6 +90,10 @@ def renderer():
     return model.requires_grad_(False).eval()
 
 
+def block_model():
+    return backbone(causal=True, scale=3.0, shift=True, family="block_diffusion", mask_id=MASK)
+
+
 def models(decoder: str, settings: dict):
     """(model, companions, prompts, new tokens), made afresh on the CPU."""
     if decoder in ("flash_flood", "table_lookup"):
@@ -92,6 +101,8 @@ def models(decoder: str, settings: dict):
     if DECODERS.load(decoder).needs == "bidirectional":
         learned = PositionConfig(8, 16) if decoder == "masked_diffusion" else None
         return backbone(causal=False, scale=3.0, positions=learned), {}, PROMPTS, 12
+    if decoder == "block_diffusion":
+        return block_model(), {}, PROMPTS, 14
     target = backbone(causal=True, scale=3.0)
     drafter = settings.get("drafter", {}).get("name", "dflash")
     draft = {"dflash": lambda: draft_model(target), "small": lambda: backbone(True, seed=1, scale=3.0)}
@@ -133,6 +144,11 @@ WAITS = {
     "diffusion random": (0, 0),
     "cached": (0, 0),
     "cached prefix": (0, 0),
+    "block": (0, 0),
+    "block margin": (0, 0),
+    "block factor": (1, 2),
+    "block anew": (1, 2),
+    "block entropy": (1, 2),
     "draft small": (1, 2),
     "draft ngram": (2, 3),
     "draft eos": (2, 4),
@@ -201,6 +217,7 @@ OBJECTIVES: dict[str, dict] = {
     "autoregressive subset": {"subset": 3, "guesses": 0.5},
     "masked_diffusion": {"shift": True, "whole": 0.3},
     "masked_diffusion subset": {"subset": 3},
+    "block_diffusion": {"blocks": (1, 2, 4), "shift": True, "complementary": True, "whole": 0.3},
     "draft": {"block": 4, "new_tokens": 8, "sequences": 24, "anchors": 2},
     "draft drawn": {"block": 4, "new_tokens": 8, "sequences": 24, "weights": "reached", "temperature": 1.0},
     "renderer": {},

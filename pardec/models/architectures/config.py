@@ -13,12 +13,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+BLOCKWISE = "block_diffusion"
+"""The family whose models attend block by block."""
+
+
 @dataclass(frozen=True)
 class ModelInfo:
     """Facts of a model for decoders, planning and operation counts; ids are None where the model lacks the token."""
 
     attention: str
-    """"causal" or "bidirectional"."""
+    """"causal", "bidirectional", or "block_causal": a causal prompt, then blocks that see all of themselves. Such a
+    model is causal wherever a pass has no other layout."""
     vocab_size: int
     layers: int
     hidden: int
@@ -153,6 +158,13 @@ class BackboneConfig:
     rope_float32: bool = False
     stop_ids: tuple[int, ...] = ()
 
+    @property
+    def attention(self) -> str:
+        """Return its kind of attention, as in `ModelInfo`."""
+        if not self.causal:
+            return "bidirectional"
+        return "block_causal" if self.family == BLOCKWISE else "causal"
+
     def info(self) -> ModelInfo:
         """Return the facts of a model of this shape."""
         vectors = 2 * self.hidden
@@ -163,7 +175,7 @@ class BackboneConfig:
         body = self.layers * _matrices(self)
         outer = table * (1 if self.tied else 2) + self.hidden * (1 + learned)
         return ModelInfo(
-            attention="causal" if self.causal else "bidirectional",
+            attention=self.attention,
             **_shared(self),
             parameters=body + self.layers * vectors + outer,
             matmul_parameters=body + table,

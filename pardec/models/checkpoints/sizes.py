@@ -50,6 +50,7 @@ def info_of_settings(settings: Any) -> ModelInfo | None:
         kv_heads=size.kv_heads or size.heads,
         head_dim=size.hidden // size.heads,
         causal=family.causal,
+        family=settings.family,
         **{name: getattr(size, name) for name in names},
     )
     return config.info()
