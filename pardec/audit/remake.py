@@ -1,9 +1,9 @@
 """Remake every file derived from the records in a scratch folder, with the scripts of the workflow's rules.
 
-A script runs in this process, with the arguments of its rule; no argument is taken from the run, so forged commands
-have no effect. In the scratch folder, `results` links the run's raw files. After comparison, a matching file is
-replaced by the run's copy, and a differing one stays as remade. Later files are thus compared on correct inputs, and
-only the files that were changed are reported.
+A script runs with the arguments of its rule; no argument is taken from the run, so forged commands have no effect. In
+the scratch folder, `results` links the run's raw files. A file that matches is replaced by the run's, one that differs
+stays as remade: later files are compared on correct inputs, and only those that were changed are reported. Jobs that do
+not read from each other run at the same time, in forks of this process, which has imported what all of them need.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ import contextlib
 import importlib.util
 import io
 import json
+import multiprocessing
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from graphlib import TopologicalSorter
@@ -35,14 +38,25 @@ SINGLE = ("machine", "floors")
 """Files passed to a table's script by name."""
 LISTED = [kind for kind in FILES if kind not in (*SINGLE, "ideas_file")]
 """Kinds of files passed to it in a list. The ideas are the user's file, not one of the results."""
+IMPORTED = (
+    "pandas",
+    "pandera.pandas",
+    "pyarrow.parquet",
+    "scipy.stats",
+    "matplotlib.figure",
+    "jinja2",
+    "lxml.etree",
+)
+"""Libraries that the scripts import, imported once before forking."""
+Wrong = list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
 class Stage:
     """One job above the records.
 
-    outputs: files it makes; the first one's sidecar is the job's. words: arguments of the script. outside: files it
-    reads outside of the results.
+    outputs: files it makes; the first one's sidecar is the job's. words: arguments of the script. outside: files of
+    the project it reads by these names.
     """
 
     script: str
@@ -54,41 +68,43 @@ class Stage:
     def sidecar(self) -> str:
         return PurePosixPath(self.outputs[0]).with_suffix(".provenance.json").as_posix()
 
+    def reads(self, other: Stage) -> bool:
+        """Returns whether an output of `other`, or its folder, is an argument of this one."""
+        if other is self:
+            return False
+        names = {
+            part.as_posix()
+            for out in other.outputs
+            for part in (PurePosixPath(out), PurePosixPath(out).parent)
+        }
+        return self.script == "describe_run" or bool(names & set(self.words))
+
 
 def stages(run: Run) -> Iterator[Stage]:
     """Yields the jobs that made the run's files above its records, each after those it reads from."""
-    for name, rule in (("study", None), ("floors", "record_floors")):
+    for name, rule in (("study", ()), ("floors", ("--rule", "record_floors"))):
         path = f"results/{name}.json"
-        recorded_study = _params(run, f"results/{name}.provenance.json").get("study")
-        if recorded_study is not None:
-            words = (
-                "--study",
-                json.dumps(recorded_study),
-                *(("--rule", rule) if rule else ()),
-                "--out",
-                path,
-            )
+        recorded = _params(run, f"results/{name}.provenance.json").get("study")
+        if recorded is not None:
+            words = ("--study", json.dumps(recorded), *rule, "--out", path)
             yield Stage("record_study", (path,), words)
     study = run.json("results/study.json")
     study = study if isinstance(study, dict) else {}
-    claims, ideas = study.get("claims") or ["studies/claims.yaml"], study.get("ideas") or "studies/ideas.yaml"
-    for name in _in_order():
+    claims = [_given(run, path) for path in study.get("claims") or ["studies/claims.yaml"]]
+    ideas = _given(run, study.get("ideas") or "studies/ideas.yaml")
+    for name in TopologicalSorter({name: _below(name) for name in TABLES}).static_order():
         files = tuple(f"results/tables/{name}.{end}" for end in ("csv", "parquet"))
-        asked = "ideas_file" in needs(name)
-        given = ("--ideas-file", ideas) if asked else ()
-        words = ("--table", name, *_table_words(name), *given, *_outs(files))
-        yield Stage("tabulate", files, words, (ideas,) if asked else ())
+        own = ("--ideas-file", ideas) if "ideas_file" in needs(name) else ()
+        yield Stage("tabulate", files, ("--table", name, *_table_words(name), *own, *_outs(files)))
     values = ("results/values.json", "results/values.tex")
-    yield Stage(
-        "collect_values",
-        values,
-        ("--tables", "results/tables", "--out-json", values[0], "--out-tex", values[1]),
-    )
+    words = ("--tables", "results/tables", "--out-json", values[0], "--out-tex", values[1])
+    yield Stage("collect_values", values, words)
     yield _single("collect_trails", "trails", "--inputs-from", INPUTS)
-    words = ("--claims", *claims, "--values", values[0], "--tables", "results/tables")
-    yield _single("judge_claims", "claims", *words, outside=tuple(claims))
+    yield _single(
+        "judge_claims", "claims", "--claims", *claims, "--values", values[0], "--tables", "results/tables"
+    )
     words = ("--ideas", ideas, "--values", values[0], "--table", "results/tables/ideas.parquet")
-    yield _single("judge_ideas", "verdicts", *words, outside=(ideas,))
+    yield _single("judge_ideas", "verdicts", *words)
     for name in FIGURES:
         figure = FIGURES.load(name)
         tables = [f"results/tables/{table}.parquet" for table in (*figure.tables, *figure.optional)]
@@ -99,30 +115,25 @@ def stages(run: Run) -> Iterator[Stage]:
     yield _crate(run)
 
 
-def _single(script: str, name: str, *words: str, outside: tuple[str, ...] = ()) -> Stage:
+def _single(script: str, name: str, *words: str) -> Stage:
     path = f"results/{name}.json"
-    return Stage(script, (path,), (*words, "--out", path), outside)
+    return Stage(script, (path,), (*words, "--out", path))
 
 
 def _outs(files: tuple[str, ...]) -> list[str]:
     return [word for file in files for word in (f"--out{file[file.rindex('.') :].replace('.', '-')}", file)]
 
 
-def _in_order() -> list[str]:
-    """Returns names of tables, each after those it is made from."""
-    return list(TopologicalSorter({name: _tables_below(name) for name in TABLES}).static_order())
-
-
-def _tables_below(name: str) -> list[str]:
-    return [below for below in needs(name) if below not in FILES]
+def _below(table: str) -> list[str]:
+    return [name for name in needs(table) if name not in FILES]
 
 
 def _table_words(name: str) -> list[str]:
-    wanted = needs(name)
+    wanted, below = needs(name), _below(name)
     words = ["--inputs-from", INPUTS] if set(LISTED) & set(wanted) else []
     for single in SINGLE:
         words += [f"--{single}", f"results/{single}.json"] if single in wanted else []
-    return words + (["--tables", "results/tables"] if _tables_below(name) else [])
+    return words + (["--tables", *(f"results/tables/{one}.parquet" for one in below)] if below else [])
 
 
 def _report(run: Run) -> Stage:
@@ -157,41 +168,76 @@ def _params(run: Run, sidecar: str) -> dict[str, Any]:
     return params if isinstance(params, dict) else {}
 
 
-def remake(run: Run, notes: list[str]) -> Iterator[tuple[str, str]]:
+def remake(run: Run, notes: list[str], cores: int | None = None) -> Iterator[tuple[str, str]]:
     """Yields (file, what is wrong) for every file above the records that does not follow, inputs before outputs.
 
-    notes: receives a line on comparisons that are not byte by byte.
+    notes: receives a line on comparisons that are not byte by byte. cores: processes at once, by default all cores.
     """
-    elsewhere = 0
+    wrong: dict[int, Wrong] = {}
     with _scratch(run) as folder:
+        todo = []
         for stage in stages(run):
-            names = [name for name in stage.outputs if run.has(name)]
-            if not names and not run.has(stage.sidecar):
-                continue  # this study has none, or every trace of it was removed, which files above would show
-            if lost := [path for path in stage.outside if not _bring(run, path, folder)]:
-                notes.append(f"{lost[0]} is not here: {', '.join(names)} were not made again")
-                for name in stage.outputs:
-                    _link(run, name, folder)
-                continue
-            wrong = run_script(stage.script, stage.words)
-            exact = _alike(run, stage.sidecar)
-            elsewhere += not exact
-            for name in stage.outputs:
-                made = folder / name
-                if not made.is_file():
-                    yield name, f"cannot be made from the files beneath it ({wrong or 'nothing was written'})"
-                elif why := difference(made, run.path(name), exact):
-                    yield name, why
+            # A stage without any file: this study has none, or its traces were removed, which files above would show.
+            if any(map(run.has, (*stage.outputs, stage.sidecar))):
+                if lost := [path for path in stage.outside if not _bring(run, path, folder)]:
+                    notes.append(f"{lost[0]} is not here: {', '.join(stage.outputs)} were not made again")
+                    for name in stage.outputs:
+                        _link(run, name, folder)
                 else:
-                    made.unlink()
-                    made.symlink_to(run.path(name))
-            _link(run, stage.sidecar, folder)
+                    todo.append(stage)
+        after = {k: [j for j, other in enumerate(todo) if stage.reads(other)] for k, stage in enumerate(todo)}
+        order, running = TopologicalSorter(after), {}
+        order.prepare()
+        with _executor(cores) as executor:
+            while order.is_active():
+                running |= {executor.submit(_again, run, todo[k], folder): k for k in order.get_ready()}
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    k = running.pop(future)
+                    wrong[k] = future.result()
+                    order.done(k)
+        elsewhere = sum(not _alike(run, stage.sidecar) for stage in todo)
     if elsewhere:
         unseen = "/".join(UNSEEN).replace(".", "").upper()
         notes.append(
             f"{elsewhere} jobs ran on another processor or with other libraries: their files were compared by what "
             f"they say, not byte by byte, and {unseen} pictures not at all"
         )
+    yield from (fault for k in sorted(wrong) for fault in wrong[k])
+
+
+def _again(run: Run, stage: Stage, folder: Path) -> Wrong:
+    """Run a stage and compare what it made; returns (file, what is wrong)."""
+    failed, exact, wrong = run_script(stage.script, stage.words), _alike(run, stage.sidecar), []
+    for name in filter(run.has, stage.outputs):
+        made = folder / name
+        if not made.is_file():
+            why = f"cannot be made from the files beneath it ({failed or 'nothing was written'})"
+        else:
+            why = difference(made, run.path(name), exact)
+        if why is None:
+            _link(run, name, folder)
+        else:
+            wrong.append((name, why))
+    _link(run, stage.sidecar, folder)
+    return wrong
+
+
+class _Here(Executor):
+    """Runs what is submitted at once, in this process."""
+
+    def submit(self, call: Callable[..., Any], /, *args: Any, **options: Any) -> Future:
+        future: Future = Future()
+        future.set_result(call(*args, **options))
+        return future
+
+
+def _executor(cores: int | None) -> Executor:
+    cores = cores or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    if cores == 1:
+        return _Here()
+    for name in IMPORTED:
+        importlib.import_module(name)
+    return ProcessPoolExecutor(cores, multiprocessing.get_context("fork"))
 
 
 @contextlib.contextmanager
@@ -220,17 +266,21 @@ def _link(run: Run, name: str, folder: Path) -> None:
         (folder / name).symlink_to(run.path(name))
 
 
+def _given(run: Run, path: str) -> str:
+    """Returns where a file of the user's lies: the run's copy, else the one beside the results, else the project's."""
+    here = [run.path(f"results/{WORKFLOW}/{copy_name(path)}"), run.path(path), ROOT / path]
+    return str(next((file for file in here if file is not None and file.is_file()), path))
+
+
 def _bring(run: Run, path: str, folder: Path) -> bool:
-    """Bring a file of the project to the scratch folder: the run's copy, else the one beside the results, else that of
-    this project. False where there is none, or where it lies outside of the project."""
-    if path != copy_name(path):
+    """Link a file of the project in the scratch folder; False where there is none, or where it lies outside."""
+    source = Path(_given(run, path))
+    if path != copy_name(path) or not source.is_file():
         return False
-    here = [run.path(f"results/{WORKFLOW}/{path}"), run.path(path), ROOT / path]
-    source = next((file for file in here if file is not None and file.is_file()), None)
-    if source is not None and not (folder / path).exists():
+    if not (folder / path).exists():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).symlink_to(source.resolve())
-    return source is not None
+    return True
 
 
 def _alike(run: Run, sidecar: str) -> bool:
@@ -245,18 +295,18 @@ def _alike(run: Run, sidecar: str) -> bool:
 
 def run_script(script: str, words: Sequence[str]) -> str | None:
     """Run a script of the workflow in this process and the working directory; returns the reason if it fails."""
-    printed = io.StringIO()
+    text = io.StringIO()
     argv, sys.argv = sys.argv, [str(ROOT / "scripts" / f"{script}.py"), *words]
     try:
-        with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed), unrecorded():
-            status = _main(script)()
+        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), unrecorded():
+            _main(script)()
     except SystemExit as end:
-        status = end.code
+        return _line(text.getvalue() or f"exit status {end.code}") if end.code else None
     except Exception as error:  # whatever a damaged input makes the code raise
         return _line(str(error) or repr(error))
     finally:
         sys.argv = argv
-    return _line(printed.getvalue() or f"exit status {status}") if status else None
+    return None
 
 
 def _line(text: str) -> str:

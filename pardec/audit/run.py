@@ -61,6 +61,10 @@ class Run:
         self._bodies: dict[str, Any] = {}
         self._known: dict[Any, Any] = {}
 
+    def __reduce__(self) -> tuple:
+        """Another process reads the files itself."""
+        return type(self), (self.folder, self.label, self.damaged, self.archived)
+
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
         """Returns the result of `make`, computed once: a run must not change while it is open."""
         if key not in self._known:

@@ -79,10 +79,11 @@ class Verdict:
     checked: dict[str, int] = field(default_factory=dict)
 
 
-def verify(run: Run, root: Path | None) -> Verdict:
+def verify(run: Run, root: Path | None, cores: int | None = None) -> Verdict:
     """Returns the faults of a run, from its data to its report.
 
-    root: the project whose code must equal the run's; None skips code and inputs outside of the results.
+    root: the project whose code must equal the run's; None skips code and inputs outside of the results. cores:
+    processes that make files again, by default all cores.
 
     Raises:
         UserError: the run has no records.
@@ -101,7 +102,7 @@ def verify(run: Run, root: Path | None) -> Verdict:
         notes.append("the code that ran was not compared with the code here")
     else:
         faults |= dict(changed_code(root, (one for path, one in run.origins().items() if path not in faults)))
-    again = dict(remake(run, notes))
+    again = dict(remake(run, notes, cores))
     faults |= again  # reasons from remaking are more specific
     for path, why in _edited_records(run, again):
         faults.setdefault(path, why)

@@ -108,12 +108,12 @@ def results(finished, tmp_path):
 @pytest.fixture
 def by_hashes(monkeypatch):
     """Nothing is made again: what hashes alone can say."""
-    monkeypatch.setattr(audit, "remake", lambda run, notes: ())
+    monkeypatch.setattr(audit, "remake", lambda run, notes, cores: ())
 
 
 def faults(results, root=None):
     with open_run(results) as run:
-        return {fault.path: fault.why for fault in verify(run, root).faults}
+        return {fault.path: fault.why for fault in verify(run, root, cores=1).faults}
 
 
 def forged(results, disturb):
@@ -270,7 +270,7 @@ def test_other_libraries_are_compared_by_what_files_say(results, monkeypatch):
     write_table(frame, *paths)
     with open_run(results) as run:
         notes = []
-        named = dict(remake.remake(run, notes))
+        named = dict(remake.remake(run, notes, 1))
         # Values record the table's hash, which the forger of this test left as it was.
         assert not any(name.startswith(("results/tables/", "results/figures/")) for name in named), named
         assert "with other libraries" in notes[0]
@@ -278,7 +278,7 @@ def test_other_libraries_are_compared_by_what_files_say(results, monkeypatch):
     write_table(frame, *paths)
     with open_run(results) as run:
         assert {"results/tables/crossover.csv", "results/tables/crossover.parquet"} <= dict(
-            remake.remake(run, [])
+            remake.remake(run, [], 1)
         ).keys()
 
 
