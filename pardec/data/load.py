@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
-from pardec.data.ends import read_ends
+from pardec.data.ends import first_end, read_ends
 from pardec.data.tokenizers import TextTokenizer, read_own
 
 HIERARCHY = '"kind": "pardec-hierarchy"'
@@ -29,7 +29,10 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
     if file.name != "tokenizer.json" or not any((folder / name).is_file() for name in FILES):
         raise UserError(file, "does not exist", "give a folder that holds tokenizer.json")
     tokenizer = _load(folder, file)
-    tokenizer.end_ids = read_ends(folder) or tokenizer.end_ids
+    if ends := read_ends(folder):
+        tokenizer.end_ids = ends
+        if tokenizer.eos_id not in ends:
+            tokenizer.eos_id = first_end(folder)
     return tokenizer
 
 

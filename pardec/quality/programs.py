@@ -6,6 +6,7 @@ that defines the function is taken, as in bigcode's HumanEvalPack and EvalPlus; 
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
 from collections.abc import Iterator
@@ -114,17 +115,65 @@ def _reading(prompt: str, written: str, name: str) -> Iterator[str]:
 
 
 def _again(prompt: str, written: str, name: str) -> Iterator[str]:
-    """The whole function written again, behind what the prompt has before it, such as imports; prose cut off."""
+    """The whole function written again, behind what the prompt has before it, such as imports; prose cut off, and what
+    the program does besides with its function."""
     if name not in FUNCTION.findall(written):
         return
     before = prompt[: prompt.rindex(f"def {name}(")]
-    yield f"{before}\n{written}"
+    yield _defining(before, written, name)
     code = CODE.search(written)
     kept = written[code.start() :] if code else written
     starts = [match.start() for match in UNINDENTED.finditer(kept)][1:]
     for cut in [len(kept), *starts[: -MOST_CUTS - 1 : -1]]:
         if name in FUNCTION.findall(kept[:cut]):
-            yield f"{before}\n{kept[:cut]}"
+            yield _defining(before, kept[:cut], name)
+
+
+def _defining(before: str, written: str, name: str) -> str:
+    """Return `before` and the program `written`, of which statements behind the function that do not define what it
+    uses are left out: calls, loops, assertions, a main program, as EvalPlus leaves them out (Liu et al. 2023,
+    arXiv:2305.01210). Text that is no Python is unchanged."""
+    try:
+        body = ast.parse(written).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return f"{before}\n{written}"
+    places = [place for place, node in enumerate(body) if getattr(node, "name", None) == name]
+    last = places[-1] if places else len(body)
+    used, grown = {name}, True
+    while grown:
+        size = len(used)
+        used |= {word for node in body if _defined(node) & used for word in _names(node)}
+        grown = len(used) > size
+    kept = [
+        node
+        for place, node in enumerate(body)
+        if place <= last
+        or isinstance(node, ast.Import | ast.ImportFrom)
+        or (_defined(node) & used and not isinstance(node, ast.For | ast.While))
+    ]
+    # Such imports must come before all else.
+    future = [node for node in kept if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    if len(kept) == len(body) and not future:
+        return f"{before}\n{written}"
+    lines = [ast.unparse(node) for node in kept if node not in future]
+    return "\n".join([*map(ast.unparse, future), before, *lines, ""])
+
+
+def _defined(node: ast.AST) -> set[str]:
+    """Return the names that a statement gives a meaning outside of it."""
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    stored = {
+        child.id
+        for child in ast.walk(node)
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store)
+    }
+    made = {child.name for child in ast.walk(node) if isinstance(child, ast.FunctionDef | ast.ClassDef)}
+    return stored | made
+
+
+def _names(node: ast.AST) -> set[str]:
+    return {child.id for child in ast.walk(node) if isinstance(child, ast.Name)}
 
 
 def is_python(source: str) -> bool:

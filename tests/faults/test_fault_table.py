@@ -10,7 +10,7 @@ TABLE = (ROOT / "docs/faults.md").read_text()
 ROWS = [
     line
     for line in TABLE.splitlines()
-    if line.startswith("| ") and not line.startswith(("| What happens", "| What |"))
+    if line.startswith("| ") and not line.startswith(("| What happens", "| What |", "| The case |"))
 ]
 FILES = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
 

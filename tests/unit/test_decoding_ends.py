@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pardec.decoding.base import Observer
+from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import build
 from pardec.decoding.registry import DECODERS
 from pardec.models.training.rollouts import roll_out
-from tests.reference.drafts import batch_of, draft_model, plain
+from tests.reference.drafts import draft_model, plain
 from tests.reference.models import backbone
 
 EXACT = {
@@ -20,11 +21,11 @@ EXACT = {
     "transformers_continuous": {},
     "jacobi": {"window": 4},
     "speculative": {"drafter": {"name": "ngram"}},
+    "full_passes": {"passes": 12},
 }
 """Decoders that claim the greedy tokens of a causal model, with settings of theirs."""
 OTHER = {
     "vllm": "is not installed everywhere",
-    "full_passes": "is exact for as many tokens as it makes passes",
     "masked_diffusion": "needs a bidirectional model",
     "cached_diffusion": "needs a bidirectional model",
     "block_diffusion": "is exact with blocks of one token: test_decoding_block_diffusion.py",
@@ -38,8 +39,8 @@ RULES = [{"stop": "eos"}, {"eos": "ban"}, {}]
 class Progress(Observer):
     """Tokens that each row has committed, and passes told of."""
 
-    def __init__(self):
-        self.total, self.steps = torch.zeros(len(PROMPTS)), 0
+    def __init__(self, rows):
+        self.total, self.steps = torch.zeros(rows), 0
 
     def step(self, committed, final=None):
         self.total = self.total + torch.as_tensor(committed).float()
@@ -55,16 +56,22 @@ def decode(name, chosen, target, prompts=PROMPTS, new=NEW):
     if name == "speculative" and chosen["drafter"]["name"] == "dflash":
         decoder.companions = {"draft": draft_model(target)}
     decoder.prepare(target)
-    progress = Progress()
-    return decoder.decode(target, batch_of(prompts), new, progress), progress
+    progress = Progress(len(prompts))
+    batch = pad_left(prompts, list(range(len(prompts))), target.info.pad_id)
+    return decoder.decode(target, batch, new, progress), progress
 
 
 def test_every_decoder_claims_exactness_or_says_why_not():
     assert EXACT.keys() | OTHER.keys() == set(DECODERS) and not EXACT.keys() & OTHER.keys()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=str)
-@pytest.mark.parametrize("name", list(EXACT))
+def knows(name, rule):
+    return rule.keys() <= DECODERS.load(name).Settings.model_fields.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"), [(name, rule) for name in EXACT for rule in RULES if knows(name, rule)], ids=str
+)
 def test_exact_decoders_end_where_the_autoregressive_one_does(name, rule):
     for seed in range(4):
         target = model(seed)
@@ -94,6 +101,32 @@ def test_whatever_the_ends_are(seed, ends, rule, window, block):
         assert found.tokens.tolist() == right.tokens.tolist(), name
         assert found.useful.tolist() == right.useful.tolist(), name
         assert torch.equal(own.total, progress.total), name
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 40),
+    ends=st.sampled_from([(22, (11,)), (None, (11, 4)), (None, ()), (5, (22, 11, 4))]),
+    pad=st.sampled_from([0, 22, 11, 5]),
+    prompts=st.lists(
+        st.lists(st.sampled_from([0, 1, 5, 7, 9, 11, 22]), min_size=1, max_size=6), min_size=1, max_size=3
+    ),
+    rule=st.sampled_from(RULES),
+)
+def test_ends_and_pads_within_prompts_end_nothing(seed, ends, pad, prompts, rule):
+    """A pad that is an end, prompts that hold ends and pads: every exact decoder writes and counts the same."""
+    target = model(seed, eos_id=ends[0], stop_ids=ends[1], pad_id=pad)
+    right, _ = decode("autoregressive", rule, target, prompts)
+    slow = [
+        next((k for k, token in enumerate(row) if token in target.info.ends), NEW)
+        for row in right.tokens.tolist()
+    ]
+    assert right.useful.tolist() == slow
+    for name in EXACT.keys() - {"autoregressive", "transformers_continuous"}:  # the latter starts threads
+        if knows(name, rule):
+            written, _ = decode(name, EXACT[name] | rule, target, prompts)
+            assert written.tokens.tolist() == right.tokens.tolist(), name
+            assert written.useful.tolist() == slow, name
 
 
 def test_full_passes_ban_every_end():

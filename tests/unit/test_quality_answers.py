@@ -70,6 +70,20 @@ def test_the_last_number_decides():
         (f"```python\n{OPENS.replace('add(', 'add (')}{RIGHT}```", True),
         (f"```python\n{OPENS}{RIGHT}```".replace("\n", "\r"), True),
         (f"<think>\n```python\n{OPENS}    return 0\n```\n</think>\n```python\n{OPENS}{RIGHT}```", True),
+        (f"```python\n{OPENS}{RIGHT}\ndef main():\n    print(add(int(input()), 1))\n\nmain()\n```", True),
+        (f"```python\n{OPENS}{RIGHT}\nassert add(1, 2) == 4\n```", True),  # its own test is wrong
+        (f"```python\n{OPENS}{RIGHT}\nresult = add(1, None)\nexit()\n```", True),
+        (f"```python\n{OPENS}{RIGHT}\nwhile True:\n    add(int(input()), 1)\n```", True),
+        (
+            f"```python\n{OPENS}    return more(a, b) + K\n\ndef more(a, b):\n    return a + b\n\nK = 0\n```",
+            True,
+        ),
+        (f"```python\nfrom __future__ import annotations\n\n{OPENS}{RIGHT}```", True),
+        (
+            f"```python\n{OPENS}    return 0\n\n{OPENS}{RIGHT}```",
+            True,
+        ),  # the last definition counts, as in Python
+        (f"```python\n{OPENS}\treturn a + b\n```".replace("    ", "\t"), True),
         ("```\nNothing to see here\n```", False),
         ("```bash\nadd 2 3\n```", False),
         ("\ud800", False),

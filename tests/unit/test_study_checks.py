@@ -79,6 +79,14 @@ KINDS = {
         ([([*GRID, "measure"], {"min_samples": 7})], ["grids.0.measure.min_samples"]),
         ([([*GRID, "measure"], {"max_samples": 5})], ["grids.0.measure.max_samples"]),
     ],
+    "a number that is none": [
+        ([(["measure", "budget_s"], float("inf"))], ["measure.budget_s", "finite"]),
+        ([(["measure", "timeout_s"], float("nan"))], ["measure.timeout_s"]),
+        ([(["job_timeout_s"], float("inf"))], ["job_timeout_s", "finite"]),
+        ([(["margins"], {"exact": float("inf")})], ["margins.exact", "finite"]),
+        ([([*GRID, "measure"], {"budget_s": float("inf")})], ["grids.0.measure.budget_s"]),
+        ([(["arms", "one", "temperature"], float("inf"))], ["arms.one.temperature"]),
+    ],
     "model of another kind than its decoder runs": [
         ([([*MODEL], "m-diffusion")], ["arms.one.decoder: autoregressive needs causal attention", "bidirectional"]),
         ([(["arms", "many", "model"], "ar")], ["arms.many.decoder: masked_diffusion needs bidirectional"]),
