@@ -7,7 +7,7 @@ import textwrap
 from pathlib import Path
 
 from pardec.common.files import read_json
-from pardec.evidence.answers import spoken
+from pardec.evidence.sentences import text_of
 from pardec.jobs import job
 
 
@@ -25,7 +25,7 @@ def summary(collected: dict, report: str) -> list[str]:
     """Returns lines for the terminal: one sentence per question, as on the page."""
     lines = ["", f"pardec: open {report}"]
     for experiment, answer in collected["answers"].items():
-        sentence = f"{experiment}: {spoken(answer['said'], collected['values'])}"
+        sentence = f"{experiment}: {text_of(answer['said'], collected['values'])}"
         lines += textwrap.wrap(sentence, 110, initial_indent="  ", subsequent_indent="    ")
     return lines
 

@@ -48,4 +48,5 @@ def judged(ident, tables, values):
 
 def verdict(ident, tables, values=None):
     """The verdict on a claim where every number of the rows is published."""
-    return judged(ident, tables, {**published(tables), **(values or {})})[0]
+    further = {name: {"unit": "", "text": str(one["value"]), **one} for name, one in (values or {}).items()}
+    return judged(ident, tables, published(tables) | further)[0]

@@ -1,18 +1,16 @@
 """Compose one sentence per question of a study from words and published values; page and terminal print it.
 
-A sentence is a list of pieces: words, {"value": id, "interval": bool} or {"name": text of the study}.
+See `pardec.evidence.sentences` for the pieces of a sentence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from pardec.evidence.findings import Row, Rows, grouped
-from pardec.evidence.rounding import unit_words
+from pardec.evidence.sentences import Piece, cell, name, value
 from pardec.evidence.tables.base import slug
 
-Piece = str | dict[str, Any]
 VERDICTS = {
     "faster": "faster in ",
     "no difference shown": "not distinguishable in ",
@@ -73,7 +71,7 @@ def _single(row: Row) -> list[Piece]:
         ]  # fmt: skip
     pieces = [*_clause(row, [row])]
     if row["candidates"] > 1:
-        pieces += [", the fastest of ", cell(row, "comparable", False), " at equal quality"]
+        pieces += [", the fastest of ", _cell(row, "comparable", False), " at equal quality"]
     return [*pieces, "."]
 
 
@@ -87,7 +85,7 @@ def _by_batch(rows: list[Row]) -> list[Piece]:
         for place, (verdict, these) in enumerate(_in_order(group)):
             pieces += [", " if place else "", verdict, " at batch "]
             for number, row in enumerate(these):
-                pieces += [", " if number else "", cell(row, "batch", False)]
+                pieces += [", " if number else "", _cell(row, "batch", False)]
     return pieces
 
 
@@ -105,29 +103,35 @@ def _clause(row: Row, beside: list[Row]) -> list[Piece]:
     """
     pieces: list[Piece] = [_name(row, "label", "arm")]
     if row["words"]:
-        pieces += [" (", {"name": row["words"]}, ")"]
+        pieces += [" (", name(row["words"]), ")"]
     if row["verdict"] == "no difference shown":
-        pieces += [" shows no difference from ", _name(row, "reference_label"), " (", cell(row, "ratio"), ")"]
+        pieces += [
+            " shows no difference from ",
+            _name(row, "reference_label"),
+            " (",
+            _cell(row, "ratio"),
+            ")",
+        ]
     else:
-        pieces += [" is ", cell(row, "ratio"), " as fast as ", _name(row, "reference_label")]
+        pieces += [" is ", _cell(row, "ratio"), " as fast as ", _name(row, "reference_label")]
     pieces += [" on ", _name(row, "task_label", "task")]
     for column, words in (("batch", "batch "), ("prompt_tokens", "prompts of "), ("new_tokens", "writing ")):
         shapes = {other[column] for other in beside if other["task"] == row["task"]}
         if len(shapes) > 1 and row[column] is not None:
-            pieces += [", ", words, cell(row, column, False)]
+            pieces += [", ", words, _cell(row, column, False)]
     if row["lossless"]:
         pieces += [", tokens identical"]
     elif row["quality_difference"] is not None:
-        pieces += [", quality differing by ", cell(row, "quality_difference")]
+        pieces += [", quality differing by ", _cell(row, "quality_difference")]
         if row["quality_margin"] is not None:
-            pieces += [" (margin ", cell(row, "quality_margin", False), ")"]
+            pieces += [" (margin ", _cell(row, "quality_margin", False), ")"]
     return pieces
 
 
 def _reasons(rows: list[Row]) -> list[Piece]:
     """Returns the reasons why comparisons have no result, each once."""
     reasons = dict.fromkeys(row["verdict_reason"] for row in rows if row["verdict_reason"])
-    return [{"name": "; ".join(reasons) or "no arm was paired with the reference"}]
+    return [name("; ".join(reasons) or "no arm was paired with the reference")]
 
 
 def _caveats(rows: list[Row]) -> list[Piece]:
@@ -139,7 +143,7 @@ def _caveats(rows: list[Row]) -> list[Piece]:
         pieces += [" of one prompt, so those intervals do not cover a change of prompts."]
     fallback = next((row for row in rows if row["noise_source"] == "fallback"), None)
     if fallback is not None:
-        pieces += [" The study measured no A/A pairs: a ratio within ", cell(fallback, "delta", False)]
+        pieces += [" The study measured no A/A pairs: a ratio within ", _cell(fallback, "delta", False)]
         pieces += [" of one counts as no difference."]
     return pieces
 
@@ -160,36 +164,13 @@ def _unpaired(cells: list[Row]) -> list[Piece]:
     return ["Cells of this experiment have no reference, so it shows time and memory and compares nothing."]
 
 
-def cell(row: Row, column: str, interval: bool = True) -> Piece:
-    """Returns the piece that prints an entry of the table `answers`."""
-    return {"value": f"answers/{row['key']}/{column}", "interval": interval}
+def _cell(row: Row, column: str, interval: bool = True) -> Piece:
+    return cell("answers", row, column, interval)
 
 
-def _finding(name: str) -> Piece:
-    return {"value": f"finding/{slug(name)}", "interval": False}
+def _finding(ident: str) -> Piece:
+    return value(f"finding/{slug(ident)}", False)
 
 
 def _name(row: Row, *columns: str) -> Piece:
-    return {"name": next((str(row[column]) for column in columns if row.get(column)), "")}
-
-
-def spoken(pieces: Iterable[Piece], values: dict[str, dict[str, Any]]) -> str:
-    """Returns a sentence as plain text."""
-    words = []
-    for piece in pieces:
-        if isinstance(piece, str):
-            words.append(piece)
-        elif "name" in piece:
-            words.append(piece["name"])
-        else:
-            value = values[piece["value"]]
-            words.append(printed(value, piece["interval"]))
-    return "".join(words)
-
-
-def printed(value: dict[str, Any], interval: bool = False) -> str:
-    """Returns a value as the terminal prints it: digits, unit, and the interval if `interval` is set."""
-    unit = "" if value["unit"] == "fraction" else unit_words(value["unit"], value["value"])
-    words = f"{value['text']} {unit}".rstrip()
-    ends = (value["text_low"], value["text_high"])
-    return f"{words} [{ends[0]}, {ends[1]}]" if interval and None not in ends else words
+    return name(next((str(row[column]) for column in columns if row.get(column)), ""))

@@ -44,19 +44,78 @@ class Finding:
     n: int | None = None
 
 
+@dataclass(frozen=True)
+class Declared:
+    """Findings of one table that are a count, a sum, or the largest or smallest entry.
+
+    name, words: id without `finding/`, and description; `{column}` is the entry in that column. table: its table. kept:
+    which rows are counted. of: which of all rows count at all. each, by: columns, one finding for each of their
+    entries; `n` is the number of rows with the entries of `each`. reduce: instead of a count, `sum`, `max` or `min` of
+    a column.
+    """
+
+    name: str
+    table: str
+    words: str
+    kept: Callable[[Row], bool] = lambda row: True
+    of: Callable[[Row], bool] = lambda row: True
+    each: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    reduce: tuple[Callable[[Iterable[float]], float], str] | None = None
+
+    def findings(self, tables: Rows) -> Iterator[Finding]:
+        for whole in grouped(filter(self.of, tables[self.table]), *self.each).values():
+            for entries, rows in grouped(whole, *self.by).items():
+                if None in entries:
+                    continue
+                kept = [row for row in rows if self.kept(row)]
+                value = self.reduce[0](row[self.reduce[1]] for row in kept) if self.reduce else len(kept)
+                name, words = (text.format_map(rows[0]) for text in (self.name, self.words))
+                yield finding(name, self.table, kept or rows, value, words, n=len(whole))
+
+
+def finished(row: Row) -> bool:
+    return row["side"] == "cell" and row["status"] == "ok"
+
+
+DECLARED = (
+    Declared("run/cells", "cells", "cells in the study"),
+    Declared("run/ok", "cells", "cells measured", lambda row: row["status"] == "ok"),
+    Declared("run/failed", "cells", "cells that ended otherwise, kept as results", lambda row: row["status"] != "ok"),
+    Declared("run/flagged", "cells", "cells with a flag on some sample", lambda row: row["flags"] is not None),
+    Declared("run/disagreeing", "cells", "cells whose timed outputs differ from another cell's that ought to write "
+             "the same", lambda row: row["outputs_agree"] is False),
+    Declared("run/samples", "cells", "timed generations of the cells", reduce=(sum, "n_all")),
+    Declared("counted/cells", "cells", "cells whose operations torch's counter counted too",
+             of=lambda row: row["flops_agreement"] is not None),
+    Declared("answer/{experiment}/compared", "answers", "comparisons with a reference", each=("experiment",)),
+    Declared("answer/{experiment}/{verdict}", "answers", "comparisons whose fastest arm at equal quality is: {verdict}",
+             each=("experiment",), by=("verdict",)),
+    Declared("noise/cells", "noise", "cells measured against themselves",
+             of=lambda row: row["half_width"] is not None),
+    Declared("models/floors", "models", "floors set"),
+    Declared("models/met", "models", "floors reached", lambda row: row["met"] is True),
+    Declared("models/missed", "models", "floors missed", lambda row: row["met"] is not True),
+    Declared("memory/oom", "memory", "cells of the memory grid that ran out of memory",
+             lambda row: row["status"] == "oom"),
+    Declared("stability/most", "stability", "most samples a cell took", of=finished, reduce=(max, "n_all")),
+    Declared("stability/least", "stability", "fewest samples", of=finished, reduce=(min, "n_all")),
+    Declared("stability/stop/{stop_reason}", "stability", "cells whose sampling ended because: {stop_reason}",
+             of=finished, by=("stop_reason",)),
+    Declared("stability/samples", "stability", "timed generations: samples", reduce=(sum, "n_all")),
+    Declared("stability/flagged", "stability", "timed generations: flagged", reduce=(sum, "flagged")),
+    Declared("stability/again", "stability", "series whose work was timed in several processes",
+             of=lambda row: row["relative"] is not None),
+)  # fmt: skip
+"""Findings without a function of their own."""
+
+
 def finding(
     name: str, table: str, rows: Iterable[Row], value: float, description: str, **fields: Any
 ) -> Finding:
     """Returns the finding `finding/<name>` from `rows` of `table`. fields: further fields of `Finding`."""
     keys = tuple(row["key"] for row in rows)
     return Finding(f"finding/{slug(name)}", table, keys, value, description, **fields)
-
-
-def counted(
-    name: str, table: str, of: list[Row], kept: list[Row], description: str, **fields: Any
-) -> Finding:
-    """Returns the number of `kept` rows among `of`; its rows are the kept ones, or all if none is kept."""
-    return finding(name, table, kept or of, len(kept), description, n=len(of), **fields)
 
 
 def sizes(tables: Rows) -> Iterator[Finding]:
@@ -66,66 +125,20 @@ def sizes(tables: Rows) -> Iterator[Finding]:
             yield finding(f"rows/{name}", name, rows, len(rows), f"rows of the table {name}", n=len(rows))
 
 
-def run(tables: Rows) -> Iterator[Finding]:
-    """Yields counts of the run's cells and samples, and the agreement of operation counts."""
-    rows = tables["cells"]
-    if not rows:
-        return
-    kept = {
-        "cells": (rows, "cells in the study"),
-        "ok": ([r for r in rows if r["status"] == "ok"], "cells measured"),
-        "failed": ([r for r in rows if r["status"] != "ok"], "cells that ended otherwise, kept as results"),
-        "flagged": ([r for r in rows if r["flags"] is not None], "cells with a flag on some sample"),
-        "disagreeing": (
-            [r for r in rows if r["outputs_agree"] is False],
-            "cells whose timed outputs differ from another cell's that ought to write the same",
-        ),
-    }
-    for name, (some, words) in kept.items():
-        yield counted(f"run/{name}", "cells", rows, some, words)
-    total = sum(row["n_all"] for row in rows)
-    yield finding("run/samples", "cells", rows, total, "timed generations of the cells", n=len(rows))
-    agreed = sorted(
-        (r for r in rows if r["flops_agreement"] is not None), key=lambda row: row["flops_agreement"]
-    )
-    if agreed:
-        yield finding(
-            "counted/cells",
-            "cells",
-            agreed,
-            len(agreed),
-            "cells whose operations torch's counter counted too",
-        )
-        for name, place in (("least", 0), ("middle", len(agreed) // 2), ("most", -1)):
-            row = agreed[place]
-            words = f"torch's count of operations over this project's, {name} of the cells"
-            yield finding(
-                f"counted/{name}", "cells", [row], row["flops_agreement"], words, unit="×", n=len(agreed)
-            )
-
-
-def answers(tables: Rows) -> Iterator[Finding]:
-    """Yields by experiment the number of comparisons, in total and per verdict."""
-    for (experiment,), rows in grouped(tables["answers"], "experiment").items():
-        yield finding(
-            f"answer/{experiment}/compared",
-            "answers",
-            rows,
-            len(rows),
-            "comparisons with a reference",
-            n=len(rows),
-        )
-        for verdict in sorted({row["verdict"] for row in rows if row["verdict"]}):
-            kept = [row for row in rows if row["verdict"] == verdict]
-            words = f"comparisons whose fastest arm at equal quality is: {verdict}"
-            yield counted(f"answer/{experiment}/{verdict}", "answers", rows, kept, words)
+def agreement(tables: Rows) -> Iterator[Finding]:
+    """Yields the agreement of operation counts: least, middle and most."""
+    agreed = [row for row in tables["cells"] if row["flops_agreement"] is not None]
+    agreed.sort(key=lambda row: row["flops_agreement"])
+    for name, place in (("least", 0), ("middle", len(agreed) // 2), ("most", -1)) if agreed else ():
+        row, words = agreed[place], f"torch's count of operations over this project's, {name} of the cells"
+        ends = {"unit": "×", "n": len(agreed)}
+        yield finding(f"counted/{name}", "cells", [row], row["flops_agreement"], words, **ends)
 
 
 def noise(tables: Rows) -> Iterator[Finding]:
-    """Yields the noise floor, a maximum, and the number of cells it is taken over."""
+    """Yields the noise floor, a maximum."""
     rows = [row for row in tables["noise"] if row["half_width"] is not None]
     if rows:
-        yield counted("noise/cells", "noise", rows, rows, "cells measured against themselves")
         worst = max(rows, key=lambda row: row["half_width"])
         words = (
             "the noise floor: farthest that a cell measured against itself, or its interval, lies from one"
@@ -133,25 +146,9 @@ def noise(tables: Rows) -> Iterator[Finding]:
         yield finding("noise/floor", "noise", [worst], worst["half_width"], words, n=len(rows))
 
 
-def models(tables: Rows) -> Iterator[Finding]:
-    """Yields the numbers of floors set, reached and missed by the models."""
-    rows = tables["models"]
-    if rows:
-        met = [row for row in rows if row["met"] is True]
-        missed = [row for row in rows if row["met"] is not True]
-        yield counted("models/floors", "models", rows, rows, "floors set")
-        yield counted("models/met", "models", rows, met, "floors reached")
-        yield counted("models/missed", "models", rows, missed, "floors missed")
-
-
 def memory(tables: Rows) -> Iterator[Finding]:
-    """Yields the ratio of peak memory at the largest shape that both families finished, and the out-of-memory count."""
-    rows = tables["memory"]
-    if not rows:
-        return
-    lost = [row for row in rows if row["status"] == "oom"]
-    yield counted("memory/oom", "memory", rows, lost, "cells of the memory grid that ran out of memory")
-    pair = memory_pair(rows)
+    """Yields the ratio of peak memory at the largest shape that both families finished."""
+    pair = memory_pair(tables["memory"])
     if pair is not None:
         share = pair[1]["peak_allocated_mb"] / pair[0]["peak_allocated_mb"]
         words = "peak allocated memory, diffusion / autoregressive, at the largest shape that both finished"
@@ -193,38 +190,16 @@ def _shape(row: Row) -> tuple[int, int, int, str]:
     return row["batch"], row["steps"] or 0, row["prompt_tokens"] or 0, row["settings"] or ""
 
 
-def stability(tables: Rows) -> Iterator[Finding]:
-    """Yields the machine's drift over the run, and the numbers of samples taken."""
-    rows = tables["stability"]
-    cells = [row for row in rows if row["side"] == "cell" and row["status"] == "ok"]
-    if cells:
-        most, least = max(row["n_all"] for row in cells), min(row["n_all"] for row in cells)
-        yield finding("stability/most", "stability", cells, most, "most samples a cell took", n=len(cells))
-        yield finding("stability/least", "stability", cells, least, "fewest samples", n=len(cells))
-    for reason in sorted({row["stop_reason"] for row in cells if row["stop_reason"]}):
-        kept = [row for row in cells if row["stop_reason"] == reason]
-        words = f"cells whose sampling ended because: {reason}"
-        yield counted(f"stability/stop/{reason}", "stability", cells, kept, words)
-    if rows:
-        totals = {"samples": "n_all", "flagged": "flagged"}
-        for name, column in totals.items():
-            total = sum(row[column] for row in rows)
-            words = f"timed generations of cells and references: {name}"
-            yield finding(f"stability/{name}", "stability", rows, total, words, n=len(rows))
-    yield from _drift([row for row in rows if row["relative"] is not None])
-
-
-def _drift(rows: list[Row]) -> Iterator[Finding]:
+def drift(tables: Rows) -> Iterator[Finding]:
     """Yields the trend of the same work's latency over the run.
 
     Theil-Sen slope of log(relative latency) over time, times the run's span, with its distribution-free interval (Sen
     1968): robust against a few disturbed series.
     """
+    rows = [row for row in tables["stability"] if row["relative"] is not None]
     if not rows:
         return
     works = len({row["work"] for row in rows})
-    words = "series whose work was timed in several processes"
-    yield finding("stability/again", "stability", rows, len(rows), words, n=works)
     yield finding("stability/works", "stability", rows, works, "different works among them")
     far = max(rows, key=lambda row: abs(math.log(row["relative"])))
     same = [row for row in rows if row["work"] == far["work"]]
@@ -363,20 +338,19 @@ def grouped(rows: Iterable[Row], *columns: str) -> dict[tuple, list[Row]]:
 
 FINDINGS: dict[Callable[[Rows], Iterator[Finding]], tuple[str, ...]] = {
     sizes: (),
-    run: ("cells",),
-    answers: ("answers",),
+    agreement: ("cells",),
     noise: ("noise",),
-    models: ("models",),
     memory: ("memory",),
     sequence: ("length",),
-    stability: ("stability",),
+    drift: ("stability",),
     warmup: ("warmup", "noise"),
     flood: ("flood", "machine"),
 }
-"""Groups of findings and the tables they need."""
+"""Functions that yield further findings, and the tables they need."""
 
 
 def find(tables: Rows) -> list[Finding]:
     """Returns every finding that the given tables allow."""
     groups = [group for group, needed in FINDINGS.items() if all(name in tables for name in needed)]
-    return [item for group in groups for item in group(tables)]
+    declared = [one.findings for one in DECLARED if one.table in tables]
+    return [item for group in (*declared, *groups) for item in group(tables)]

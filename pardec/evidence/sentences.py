@@ -13,7 +13,7 @@ from jinja2 import StrictUndefined, Template, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from pardec.common.errors import UserError
-from pardec.evidence.rounding import rounded, unit_words
+from pardec.evidence.rounding import unit_words
 from pardec.evidence.tables.registry import value_id
 
 Piece = str | dict[str, Any]
@@ -155,7 +155,7 @@ def _printed(piece: dict[str, Any], values: Values) -> str:
     entry = values[piece["value"]]
     if entry["value"] is None:
         return "–"
-    unit = unit_words(entry.get("unit") or "", entry["value"])
-    text, low, high = rounded(entry["value"], entry.get("ci_low"), entry.get("ci_high"))
-    shown = f"{text}{'' if unit in ('', '×') else ' '}{unit}"
-    return shown if low is None or not piece["interval"] else f"{shown} [{low}, {high}]"
+    unit = "" if entry["unit"] == "fraction" else unit_words(entry["unit"] or "", entry["value"])
+    shown = f"{entry['text']} {unit}".rstrip()
+    ends = (entry.get("text_low"), entry.get("text_high"))
+    return shown if None in ends or not piece["interval"] else f"{shown} [{ends[0]}, {ends[1]}]"

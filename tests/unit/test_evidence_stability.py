@@ -6,7 +6,7 @@ import datetime
 
 import pytest
 
-from pardec.evidence.findings import stability
+from pardec.evidence.findings import find
 from pardec.evidence.tables.inputs import Inputs, Source
 from pardec.evidence.tables.stability import TABLE
 
@@ -90,8 +90,7 @@ def test_other_work_is_not_the_same_work():
 
 def test_findings_follow_from_the_rows(rows):
     found = {
-        pick.id.removeprefix("finding/stability/"): pick
-        for pick in stability({"stability": [*rows.values()]})
+        pick.id.removeprefix("finding/stability/"): pick for pick in find({"stability": [*rows.values()]})
     }
     expected = {
         "most": 5,
@@ -111,10 +110,10 @@ def test_findings_follow_from_the_rows(rows):
 
 
 def test_no_rows_no_findings():
-    assert list(stability({"stability": []})) == []
+    assert find({"stability": []}) == []
 
 
 def test_one_process_has_no_drift():
-    found = {pick.id for pick in stability({"stability": [*rows_of(record("a", 0, [1.0] * 4)).values()]})}
+    found = {pick.id for pick in find({"stability": [*rows_of(record("a", 0, [1.0] * 4)).values()]})}
     assert "finding/stability/drift" not in found
     assert "finding/stability/most" in found

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pardec.evidence.answers import answers, spoken
+from pardec.evidence.answers import answers
 from pardec.evidence.findings import finding
 from pardec.evidence.latex import macro_name
 from pardec.evidence.rounding import rounded
+from pardec.evidence.sentences import text_of
 from pardec.evidence.tables.registry import TABLES, value_id
 from pardec.evidence.values import collect
 from tests import factories
@@ -92,7 +93,7 @@ def test_a_study_without_some_tables_still_collects(run):
 def test_an_answer_names_only_published_values(run):
     collected = run[2]
     for answer in collected["answers"].values():
-        assert spoken(answer["said"], collected["values"]).endswith(".")
+        assert text_of(answer["said"], collected["values"]).endswith(".")
 
 
 def _answer(**content):

@@ -11,7 +11,7 @@ import pytest
 
 from pardec.common.errors import UserError
 from pardec.common.folded import fold_json, unfold_json
-from pardec.evidence.answers import spoken
+from pardec.evidence.sentences import text_of
 from pardec.evidence.values import stated
 from pardec.report import methods
 from pardec.report.book import Book
@@ -88,7 +88,7 @@ def test_the_page_answers_first_in_the_studys_words(page, material):
         " ".join(summary({"values": material.values, "answers": material.answers}, "r.html")).split()
     )
     for name, answer in material.answers.items():
-        assert f"{name}: {spoken(answer['said'], material.values)}" in lines
+        assert f"{name}: {text_of(answer['said'], material.values)}" in lines
 
 
 def test_every_number_is_a_link(page):
