@@ -28,6 +28,7 @@ from pardec.evidence.tables.registry import (
 from pardec.report.figures.choice import figures_for
 from pardec.report.figures.registry import FIGURES
 from pardec.study.plan import read_plan
+from pardec.study.run_progress import follow
 from pardec.study.snakemake_patches import patch_snakemake
 from snakemake.exceptions import WorkflowError
 
@@ -52,6 +53,7 @@ except UserError as error:
     raise WorkflowError(f"error: {error}") from None
 
 patch_snakemake()
+follow()
 
 # A timing job needs the machine for itself, even if the command line does not limit jobs.
 workflow.global_resources.setdefault("gpu", 1)

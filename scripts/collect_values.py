@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 
-from pardec.common.files import write_text
-from pardec.evidence.latex import macros
-from pardec.evidence.tables.registry import TABLES
-from pardec.evidence.values import collect, located
-from pardec.jobs import job
+from pardec.measure.forkserver import hand_over
 
 
 def main() -> None:
+    from pardec.common.files import write_text
+    from pardec.evidence.latex import macros
+    from pardec.evidence.tables.registry import TABLES
+    from pardec.evidence.values import collect, located
+    from pardec.jobs import job
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tables", nargs="+", required=True, help="tables: files, or folders that hold them")
     parser.add_argument("--out-json", required=True)
@@ -42,4 +44,5 @@ def _line(entry: object) -> str:
 
 
 if __name__ == "__main__":
+    hand_over("tables")  # before the imports of `main`, which take most of its time
     main()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from pardec.jobs import job
-from pardec.report.figures.base import save
-from pardec.report.figures.registry import FIGURES
-from pardec.report.rows import load_tables, table_files
+from pardec.measure.forkserver import hand_over
 
 
 def main() -> None:
+    from pardec.jobs import job
+    from pardec.report.figures.base import save
+    from pardec.report.figures.registry import FIGURES
+    from pardec.report.rows import load_tables, table_files
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--figure", required=True, help=f"one of: {', '.join(FIGURES)}")
     parser.add_argument("--tables", nargs="+", required=True, help="folders of tables, or .csv files")
@@ -26,4 +28,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    hand_over("tables")  # before the imports of `main`, which take most of its time
     main()

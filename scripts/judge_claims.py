@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from pardec.common.files import read_json, write_json
-from pardec.evidence.claims import SHIPPED, judge
-from pardec.evidence.tables.registry import TABLES
-from pardec.evidence.values import located, publish
-from pardec.jobs import job
+from pardec.measure.forkserver import hand_over
 
 
 def main() -> None:
+    from pardec.common.files import read_json, write_json
+    from pardec.evidence.claims import SHIPPED, judge
+    from pardec.evidence.tables.registry import TABLES
+    from pardec.evidence.values import located, publish
+    from pardec.jobs import job
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--claims", nargs="+", default=[str(SHIPPED)], help="files of claims, in this order")
     parser.add_argument("--values", required=True, help="results/values.json")
@@ -31,4 +33,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    hand_over("tables")  # before the imports of `main`, which take most of its time
     main()

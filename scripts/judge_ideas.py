@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from pardec.common.files import read_json, write_json
-from pardec.evidence.ideas import SHIPPED
-from pardec.evidence.tables.registry import TABLES
-from pardec.evidence.values import publish
-from pardec.evidence.verdicts import judge_ideas
-from pardec.jobs import job
+from pardec.measure.forkserver import hand_over
 
 
 def main() -> None:
+    from pardec.common.files import read_json, write_json
+    from pardec.evidence.ideas import SHIPPED
+    from pardec.evidence.tables.registry import TABLES
+    from pardec.evidence.values import publish
+    from pardec.evidence.verdicts import judge_ideas
+    from pardec.jobs import job
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ideas", default=str(SHIPPED), help="the file of ideas")
     parser.add_argument("--values", required=True, help="results/values.json")
@@ -33,4 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    hand_over("tables")  # before the imports of `main`, which take most of its time
     main()

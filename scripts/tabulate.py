@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import argparse
 
-from pardec.evidence.tables.files import write_table
-from pardec.evidence.tables.gather import gather, read_paths, sort_paths
-from pardec.evidence.tables.registry import TABLES, modules
-from pardec.jobs import job
+from pardec.measure.forkserver import hand_over
 
 
 def main() -> None:
+    from pardec.evidence.tables.files import write_table
+    from pardec.evidence.tables.gather import gather, read_paths, sort_paths
+    from pardec.evidence.tables.registry import TABLES, modules
+    from pardec.jobs import job
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--table", required=True, help=f"one of: {', '.join(TABLES)}")
     parser.add_argument("--out-csv", required=True)
@@ -28,24 +30,21 @@ def main() -> None:
     options = parser.parse_args()
 
     with job() as this:
-        build(options, this)
+        this.wildcards = {"table": options.table}
+        paths = sort_paths(options.inputs_from) if options.inputs_from else {}
+        for kind in ("records", "scores", "likelihoods", "tables"):
+            paths[kind] = paths.get(kind, []) + getattr(options, kind)
+        for kind in ("machine", "floors", "ideas_file"):
+            if getattr(options, kind):
+                paths[kind] = [getattr(options, kind)]
 
-
-def build(options: argparse.Namespace, this) -> None:
-    this.wildcards = {"table": options.table}
-    paths = sort_paths(options.inputs_from) if options.inputs_from else {}
-    for kind in ("records", "scores", "likelihoods", "tables"):
-        paths[kind] = paths.get(kind, []) + getattr(options, kind)
-    for kind in ("machine", "floors", "ideas_file"):
-        if getattr(options, kind):
-            paths[kind] = [getattr(options, kind)]
-
-    this.read(*read_paths(options.table, paths))
-    table = TABLES.load(options.table)
-    write_table(table.make(gather(options.table, paths)), options.out_csv, options.out_parquet)
-    this.load(*modules(options.table))
-    this.sign(options.out_csv, options.out_parquet)
+        this.read(*read_paths(options.table, paths))
+        table = TABLES.load(options.table)
+        write_table(table.make(gather(options.table, paths)), options.out_csv, options.out_parquet)
+        this.load(*modules(options.table))
+        this.sign(options.out_csv, options.out_parquet)
 
 
 if __name__ == "__main__":
+    hand_over("tables")  # before the imports of `main`, which take most of its time
     main()

@@ -7,8 +7,9 @@ command line, folder, environment and standard streams over a local socket; the 
 the script from the start, so project code is always read from disk. The server ends when idle, kills a child whose
 client is gone, and refuses to fork once its process has threads or CUDA.
 
-Scripts call `hand_over(argv)` only; `run(argv)` returns the exit status, or None without a server; the caller then runs
-in its own process.
+Scripts call `hand_over()` only; `run(argv)` returns the exit status, or None without a server; the caller then runs
+in its own process. There is a server for models and one for tables and figures: a timed child must not begin with the
+memory of libraries that it does not use.
 """
 
 from __future__ import annotations
@@ -47,9 +48,31 @@ PRELOAD = (
 )
 """None of this project: such a module could be stale when a child runs it. Those that a package imports at first use
 are named one by one."""
-POOLS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""Set to one in the server, whatever a job was given: a pool that starts with an import would forbid forking. A child
-sets its own number of torch threads."""
+TABLES = (
+    "numpy",
+    "pandas",
+    "pandera.pandas",
+    "pandera.strategies.pandas_strategies",
+    "pyarrow.parquet",
+    "scipy.stats",
+    "pydantic.main",
+    "pydantic.fields",
+    "pydantic.types",
+    "yaml",
+    "jinja2",
+    "matplotlib.figure",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_svg",
+    "zoneinfo",
+)
+KINDS = {"models": PRELOAD, "tables": TABLES}
+"""Kinds of servers, and what each has loaded."""
+SINGLE = {
+    **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""Environment of the server, whatever a job was given: a thread that starts with an import would forbid forking. A
+child sets its own number of torch threads."""
 LAUNCH = "PARDEC_LAUNCH"
 """Set in a child to "forked", so that the record can say how it was started."""
 UNFIT = 250
@@ -59,8 +82,8 @@ UNFIT = 250
 GONE = "gone"
 
 
-def address() -> Path:
-    """Return the socket of this user, interpreter and set of installed packages, in a folder only this user can
+def address(kind: str = "models") -> Path:
+    """Return the socket of this user, interpreter, set of installed packages and kind, in a folder only this user can
     enter."""
     import sysconfig
 
@@ -75,14 +98,14 @@ def address() -> Path:
     if folder.stat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
     folder.chmod(0o700)
-    return folder / f"fork-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.sock"
+    return folder / f"fork-{kind}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.sock"
 
 
-def run(argv: list[str], limit_s: float | None = None) -> int | None:
+def run(argv: list[str], limit_s: float | None = None, kind: str = "models") -> int | None:
     """Run `argv` (script and arguments) in a forked child of the server; return the exit status, 128 plus the signal's
     number for a child that a signal ended, or None without a server or if its child cannot use CUDA.
 
-    limit_s: seconds after which the child and all processes that it started are killed.
+    limit_s: seconds after which the child and all processes that it started are killed. kind: one of `KINDS`.
 
     Raises:
         TimeoutError: the child was killed.
@@ -90,11 +113,11 @@ def run(argv: list[str], limit_s: float | None = None) -> int | None:
     if not hasattr(os, "fork") or not hasattr(socket, "SCM_RIGHTS"):
         return None
     try:
-        path = address()
+        path = address(kind)
     except OSError:
         return None
     for _ in range(2):  # a server may end, idle, in the moment it is asked; the next one will not
-        connection = _connect(path) or _start(path)
+        connection = _connect(path) or _start(path, kind)
         if connection is None:
             return None
         status = _ask(connection, argv, limit_s)
@@ -103,11 +126,11 @@ def run(argv: list[str], limit_s: float | None = None) -> int | None:
     return None
 
 
-def hand_over(argv: list[str]) -> None:
-    """Exit with the status of a forked child that ran `argv`; return if this process must run it itself: inside such a
-    child, or without a server."""
+def hand_over(kind: str = "models") -> None:
+    """Exit with the status of a forked child that ran this process's command line; return if this process must run it
+    itself: inside such a child, or without a server."""
     if LAUNCH not in os.environ:
-        status = run(argv)
+        status = run(sys.argv, kind=kind)
         if status is not None:
             sys.exit(status)
 
@@ -152,7 +175,7 @@ def _connect(path: Path) -> socket.socket | None:
         return None
 
 
-def _start(path: Path) -> socket.socket | None:
+def _start(path: Path, kind: str) -> socket.socket | None:
     """Start a detached server under a lock, so that two first jobs do not start two."""
     import fcntl
 
@@ -161,14 +184,14 @@ def _start(path: Path) -> socket.socket | None:
         if (connection := _connect(path)) is not None:
             return connection
         subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).resolve()), str(path)],
+            [sys.executable, "-P", str(Path(__file__).resolve()), str(path), kind],
             cwd="/",  # it outlives the folder's run, and must not hold its file system
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             # Detecting a GPU by NVML leaves the driver untouched; a forked child could not use a touched one.
-            env={**os.environ, **dict.fromkeys(POOLS, "1"), "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
+            env={**os.environ, **SINGLE, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
         )
         end = time.monotonic() + START_S
         while time.monotonic() < end:
@@ -188,14 +211,14 @@ def _read_line(connection: socket.socket) -> dict | None:
     return json.loads(data)
 
 
-def serve(path: Path) -> None:
-    """Run the server: listen, load, fork a child for each client, end when idle."""
+def serve(path: Path, preload: tuple[str, ...]) -> None:
+    """Run the server: listen, load `preload`, fork a child for each client, end when idle."""
     listener = socket.socket(socket.AF_UNIX)
     with contextlib.suppress(FileNotFoundError):
         path.unlink()
     listener.bind(str(path))
     listener.listen(16)
-    for name in PRELOAD:
+    for name in preload:
         with contextlib.suppress(ImportError):
             __import__(name)
 
@@ -340,4 +363,4 @@ def _reap(children: dict[int, socket.socket]) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), KINDS[sys.argv[2]])

@@ -97,7 +97,7 @@ def test_refuses_to_fork_with_threads(monkeypatch):
 
 def test_without_a_server_the_caller_goes_on_alone(monkeypatch):
     monkeypatch.setattr(forkserver, "_connect", lambda path: None)
-    monkeypatch.setattr(forkserver, "_start", lambda path: None)
+    monkeypatch.setattr(forkserver, "_start", lambda path, kind: None)
     assert forkserver.run(["x.py"]) is None
 
 
@@ -106,7 +106,7 @@ def test_a_script_hands_itself_over_once(place, tmp_path):
         tmp_path / "job.py",
         "import os, sys\nfrom pardec.measure import forkserver\n"
         "print('seen', os.environ.get('PARDEC_LAUNCH', 'plain'), flush=True)\n"
-        "forkserver.hand_over(sys.argv)\nprint('worked', os.environ['PARDEC_LAUNCH'])\nsys.exit(5)\n",
+        "forkserver.hand_over()\nprint('worked', os.environ['PARDEC_LAUNCH'])\nsys.exit(5)\n",
     )
     env = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(Path(__file__).parents[2])}
     env.pop("PARDEC_LAUNCH", None)
@@ -154,3 +154,17 @@ def test_a_child_that_cannot_use_cuda_runs_nothing_and_its_cell_starts_afresh(tm
 )  # fmt: skip
 def test_cells_on_cuda_start_afresh_unless_told_otherwise(isolation, device, fresh):
     assert supervise.starts_fresh(isolation, device) is fresh
+
+
+def test_tables_and_figures_are_forked_from_a_server_of_their_own(place, tmp_path):
+    """It has loaded their libraries without a thread, which would forbid forking, and none of the models'."""
+    script = write(
+        tmp_path / "job.py",
+        "import os, sys\nfrom pardec.measure import forkserver\nforkserver.hand_over('tables')\n"
+        "names = ('pandera.pandas', 'pyarrow.parquet', 'matplotlib.figure', 'torch')\n"
+        "print(os.environ.get('PARDEC_LAUNCH'), *(name in sys.modules for name in names))\n",
+    )
+    env = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(Path(__file__).parents[2])}
+    env.pop(forkserver.LAUNCH, None)
+    done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.split() == ["forked", "True", "True", "True", "False"], done.stderr

@@ -1,0 +1,121 @@
+"""One live line for the whole run: cells done, jobs done, minutes left by past durations of this folder's runs.
+
+Snakemake's two lines for each finished job give way to it. A failed job is named with its log, since the default
+profile prints no rules. Needed in Snakemake 9.27.1; without its events Snakemake prints its own lines.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from pardec.common.files import write_json
+
+EVERY_S = 10.0
+"""Seconds between lines where standard error is no terminal."""
+KEEP = 0.5
+"""Weight of a rule's older mean beside a new duration: the machine and the study may have changed."""
+PAST = Path(".snakemake/seconds.json")
+"""Mean seconds of each rule's jobs."""
+CELL = "time_cell"
+STAGES = ("all", "data", "models", "timing", "quality", "tables", "report", "total")
+"""Rules without a job of their own, and Snakemake's sum."""
+NOISE = ("Select jobs to execute", "Execute ")
+"""Beginnings of what Snakemake prints before each job."""
+
+
+class RunProgress(logging.Filter):
+    """Follows the events of Snakemake's logger. past: a file of mean seconds by rule."""
+
+    def __init__(self, past: Path = PAST, stream: TextIO | None = None):
+        super().__init__()
+        self.past, self.stream = past, sys.stderr if stream is None else stream
+        self.means: dict[str, float] = _read(past)
+        self.totals: Counter[str] = Counter()
+        self.done: Counter[str] = Counter()
+        self.running: dict[int, tuple[str, float]] = {}
+        self.shown = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Returns whether Snakemake prints the record itself."""
+        event = getattr(getattr(record, "event", None), "value", None)
+        if event == "run_info":
+            self.totals = Counter({k: n for k, n in record.stats.items() if k not in STAGES})
+        elif event == "job_info":
+            self.running[record.jobid] = (record.rule_name, time.monotonic())
+        elif event == "job_finished":
+            self._finish(record.job_id)
+            return False
+        elif event == "job_error":
+            self._say(f"failed: {record.rule_name}, see {', '.join(map(str, record.log or ['its log']))}\n")
+        elif event == "progress":
+            self._show()
+            return False
+        return not str(record.msg).startswith(NOISE)
+
+    def _finish(self, jobid: int) -> None:
+        name, began = self.running.pop(jobid, ("", 0.0))
+        if name not in self.totals:
+            return
+        self.done[name] += 1
+        spent = time.monotonic() - began
+        self.means[name] = KEEP * self.means.get(name, spent) + (1 - KEEP) * spent
+
+    def _show(self) -> None:
+        over = self.done.total() >= self.totals.total()
+        now, live = time.monotonic(), self.stream.isatty()
+        if over:
+            write_json(self.past, dict(sorted(self.means.items())))
+        if not (live or over or now - self.shown >= EVERY_S):
+            return
+        self.shown = now
+        self._say(("\r\x1b[K" if live else "") + self.line() + ("\n" if over or not live else ""))
+
+    def line(self) -> str:
+        """Returns the line: cells and jobs done of all, and the time left if enough is known of it."""
+        cells = f"{self.done[CELL]} of {self.totals[CELL]} cells, " if self.totals[CELL] else ""
+        return f"pardec: {cells}{self.done.total()} of {self.totals.total()} jobs{self._left()}"
+
+    def _left(self) -> str:
+        left = {name: number - self.done[name] for name, number in self.totals.items()}
+        left = {name: number for name, number in left.items() if number > 0}
+        unknown = [name for name in left if name not in self.means]
+        seconds = sum(number * self.means[name] for name, number in left.items() if name in self.means)
+        if not left:
+            return ""
+        if unknown and seconds == 0:
+            return ""
+        known = f"about {max(1, round(seconds / 60))} min left"
+        return f", {known}" + (f", without {', '.join(sorted(unknown)[:3])}" if unknown else "")
+
+    def _say(self, text: str) -> None:
+        self.stream.write(text)
+        self.stream.flush()
+
+
+def follow() -> RunProgress:
+    """Attach one `RunProgress` to Snakemake's logger, and return it."""
+    from snakemake.logging import logger
+
+    for known in list(logger.filters):
+        if type(known).__name__ == RunProgress.__name__:
+            logger.removeFilter(known)
+    progress = RunProgress()
+    logger.addFilter(progress)
+    return progress
+
+
+def _read(path: Path) -> dict[str, float]:
+    try:
+        body: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(body, Mapping):
+        return {}
+    return {name: float(mean) for name, mean in body.items() if isinstance(mean, int | float)}

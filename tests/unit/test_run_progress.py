@@ -1,0 +1,80 @@
+"""The live line of a run, from events as Snakemake logs them."""
+
+import io
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+from pardec.study import run_progress
+from pardec.study.run_progress import RunProgress
+
+
+def record(event, **facts):
+    made = logging.makeLogRecord({"event": SimpleNamespace(value=event), **facts})
+    return made
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(run_progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def run(progress, clock, *jobs):
+    for number, (rule, seconds) in enumerate(jobs):
+        assert progress.filter(record("job_info", jobid=number, rule_name=rule))
+        clock[0] += seconds
+        assert not progress.filter(record("job_finished", job_id=number))
+        assert not progress.filter(record("progress", done=number + 1, total=5))
+
+
+STATS = {"time_cell": 3, "tabulate": 1, "all": 1, "total": 5}
+
+
+def test_it_counts_cells_and_jobs_and_foretells_the_rest(tmp_path, clock):
+    said, past = io.StringIO(), tmp_path / "seconds.json"
+    progress = RunProgress(past, said)
+    assert progress.filter(record("run_info", stats=STATS))
+    run(progress, clock, ("time_cell", 60))
+    assert said.getvalue() == "pardec: 1 of 3 cells, 1 of 4 jobs, about 2 min left, without tabulate\n"
+    run(progress, clock, ("time_cell", 60), ("time_cell", 60), ("tabulate", 240))
+    assert said.getvalue().splitlines()[-1] == "pardec: 3 of 3 cells, 4 of 4 jobs"
+
+    again = RunProgress(past, io.StringIO())
+    again.filter(record("run_info", stats=STATS))
+    assert again.line() == "pardec: 0 of 3 cells, 0 of 4 jobs, about 7 min left"
+
+
+def test_without_a_terminal_few_lines_are_printed(tmp_path, clock):
+    said = io.StringIO()
+    progress = RunProgress(tmp_path / "s.json", said)
+    progress.filter(record("run_info", stats={"time_cell": 100}))
+    run(progress, clock, *[("time_cell", 1)] * 50)
+    assert len(said.getvalue().splitlines()) == 5
+
+
+def test_what_snakemake_prints_before_each_job_is_left_out(tmp_path):
+    progress = RunProgress(tmp_path / "s.json", io.StringIO())
+    assert not progress.filter(logging.makeLogRecord({"msg": "Select jobs to execute..."}))
+    assert progress.filter(logging.makeLogRecord({"msg": "Nothing to be done"}))
+
+
+def test_a_failed_job_is_named_with_its_log(tmp_path):
+    said = io.StringIO()
+    progress = RunProgress(tmp_path / "s.json", said)
+    assert progress.filter(record("job_error", rule_name="tabulate", log=["results/logs/tables/x.log"]))
+    assert said.getvalue() == "failed: tabulate, see results/logs/tables/x.log\n"
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"a": "b"}', "{"])
+def test_a_damaged_file_of_durations_is_none(tmp_path, text):
+    (tmp_path / "s.json").write_text(text)
+    assert RunProgress(tmp_path / "s.json", io.StringIO()).means == {}
+
+
+def test_snakemake_names_its_events_so():
+    from snakemake_interface_logger_plugins.common import LogEvent
+
+    assert {"run_info", "job_info", "job_finished", "job_error", "progress"} <= {e.value for e in LogEvent}
