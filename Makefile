@@ -30,10 +30,11 @@ test-cluster: env  ## The Slurm profile on a real Slurm started on this machine;
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/slurm.txt
 	pytest -rs tests/cluster tests/unit/test_profiles.py
 
-lint: env  ## Style and workflow checks
+lint: env  ## Style, types and workflow checks
 	ruff check .
 	ruff format --check .
 	snakefmt --check Snakefile rules
+	mypy
 	snakemake --lint
 
 format: env  ## Rewrite sources in the project's style
@@ -63,7 +64,7 @@ unlock: env  ## After a killed run: release the folder's lock
 	snakemake --unlock --cores 1
 
 clean:  ## Remove results (archived runs stay) and caches
-	rm -rf .snakemake .pytest_cache .ruff_cache .hypothesis
+	rm -rf .snakemake .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find results -mindepth 1 -maxdepth 1 ! -name published -exec rm -rf {} + 2>/dev/null || true
 
 env: $(VENV)/ready

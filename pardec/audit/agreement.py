@@ -110,14 +110,15 @@ def _counted(pair: Pair, of: str) -> Opinion:
 def _measured(pair: Pair, of: str, ends: list[tuple[float, float] | None]) -> Opinion:
     x, y = pair.a["value"], pair.b["value"]
     clocked = of in CLOCKED
-    if None not in ends:
-        p = _p_timing(x, y, *ends, pair.noise) if clocked else p_value(x, y, *ends[0], *ends[1])
+    x_ends, y_ends = ends
+    if x_ends is not None and y_ends is not None:
+        p = _p_timing(x, y, x_ends, y_ends, pair.noise) if clocked else p_value(x, y, *x_ends, *y_ends)
         return Opinion(REPRODUCED, "the interval of the difference covers 0", p)
     if clocked and pair.latency is not None:
-        scaled = [_scaled(v, latency) for v, latency in zip((x, y), pair.latency, strict=True)]
-        if None not in scaled:
+        x_scaled, y_scaled = (_scaled(v, near) for v, near in zip((x, y), pair.latency, strict=True))
+        if x_scaled is not None and y_scaled is not None:
             why = "the interval of the difference, as wide as the latency's, covers 0"
-            return Opinion(REPRODUCED, why, _p_timing(x, y, *scaled, pair.noise))
+            return Opinion(REPRODUCED, why, _p_timing(x, y, x_scaled, y_scaled, pair.noise))
     if clocked and x > 0 and y > 0 and abs(math.log(y / x)) <= Z95 * math.hypot(*pair.noise):
         return Opinion(REPRODUCED, "within the noise between processes")
     sides = zip((pair.a, pair.b), ends, strict=True)
@@ -167,10 +168,10 @@ def _p_timing(
     Noise between processes multiplies a time. Without logarithms it would scale with the larger time: at 20 % noise,
     even a factor of a thousand would lie within five standard errors.
     """
-    numbers = (x, y, *x_ends, *y_ends)
-    if min(numbers) <= 0:
-        return p_value(*numbers, spread=math.hypot(noise[0] * x, noise[1] * y))
-    return p_value(*map(math.log, numbers), spread=math.hypot(*noise))
+    if min(x, y, *x_ends, *y_ends) <= 0:
+        return p_value(x, y, *x_ends, *y_ends, math.hypot(noise[0] * x, noise[1] * y))
+    x_low, x_high, y_low, y_high = map(math.log, (*x_ends, *y_ends))
+    return p_value(math.log(x), math.log(y), x_low, x_high, y_low, y_high, math.hypot(*noise))
 
 
 SAME_PROCESS_ARM = (

@@ -45,7 +45,7 @@ def write_archive(run: Run, out: str | Path) -> dict[str, Any]:
     if not names:
         raise UserError(run.label, "holds no files", "run `make all` first")
     for name in names:
-        if run.path(name).is_symlink() or not run.path(name).is_file():
+        if run.file(name).is_symlink() or not run.file(name).is_file():
             raise UserError(run.path(name), "is a link or no plain file", "replace it by the file itself")
     manifest = describe(run, names)
     packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
@@ -58,7 +58,7 @@ def write_archive(run: Run, out: str | Path) -> dict[str, Any]:
         text = (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
         tar.addfile(_member(MANIFEST, len(text)), io.BytesIO(text))
         for name in names:
-            with _Hashed(run.path(name)) as file:
+            with _Hashed(run.file(name)) as file:
                 tar.addfile(_member(name, manifest["files"][name]["bytes"]), file)
             if file.digest() != manifest["files"][name]["sha256"]:
                 raise UserError(run.path(name), "changed while it was read", "wait until the run has ended")
@@ -79,7 +79,7 @@ def describe(run: Run, names: list[str]) -> dict[str, Any]:
         "study": {key: study.get(key) for key in ("name", "title", "seed")},
         "git": [{"commit": commit, "dirty": dirty} for commit, dirty in sorted(commits)],
         "machine": {key: value for key, value in machine.items() if key != "provenance"},
-        "files": {name: {"sha256": run.sha(name), "bytes": run.path(name).stat().st_size} for name in names},
+        "files": {name: {"sha256": run.sha(name), "bytes": run.file(name).stat().st_size} for name in names},
     }
 
 
@@ -122,7 +122,7 @@ def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
     return list(_differences(manifest["files"], unpacked))
 
 
-def _differences(files: dict[str, dict], unpacked: dict[str, str]):
+def _differences(files: dict[str, dict], unpacked: dict[str, str]) -> Iterator[tuple[str, str]]:
     for name in sorted({*files, *unpacked}):
         if name not in files:
             yield name, "is not in the archive's manifest"
@@ -136,8 +136,11 @@ def _manifest(path: str | Path, tar: tarfile.TarFile, member: tarfile.TarInfo | 
     wrong = UserError(path, "is no archive of a run (no manifest)", "write one with `pardec archive`")
     if member is None or member.name != MANIFEST or not member.isreg() or member.size > LARGEST_MANIFEST:
         raise wrong
+    content = tar.extractfile(member)
+    if content is None:
+        raise wrong
     try:
-        body = json.loads(tar.extractfile(member).read())
+        body = json.loads(content.read())
         if body["schema"] != SCHEMA:
             raise UserError(path, f"has schema {body['schema']!r}", f"this version reads schema {SCHEMA}")
         for entry in body["files"].values():

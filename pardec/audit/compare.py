@@ -168,7 +168,8 @@ def compare(a: Run, b: Run) -> Comparison:
 def _adjusted(judged: list[Judged]) -> tuple[list[Judged], tuple[float, ...]]:
     """Returns verdicts with p adjusted over all numbers tested, and raw p; repeats of a number count once."""
     keys = [None if one.p is None else _number(one) for one in judged]
-    raw = {key: one.p for key, one in zip(keys, judged, strict=True) if key is not None}
+    pairs = zip(keys, judged, strict=True)
+    raw = {key: one.p for key, one in pairs if key is not None and one.p is not None}
     adjusted = dict(zip(raw, statistics.holm(list(raw.values())).tolist(), strict=True))
     final = []
     for key, one in zip(keys, judged, strict=True):
@@ -183,8 +184,9 @@ def _adjusted(judged: list[Judged]) -> tuple[list[Judged], tuple[float, ...]]:
 
 def _number(one: Judged) -> tuple:
     ends = ("value", "ci_low", "ci_high")
-    records = tuple(one.a.get("records") or [one.id])
-    return (*records, one.a.get("unit"), *(side.get(end) for side in (one.a, one.b) for end in ends))
+    a, b = one.a or {}, one.b or {}
+    records = tuple(a.get("records") or [one.id])
+    return (*records, a.get("unit"), *(side.get(end) for side in (a, b) for end in ends))
 
 
 def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, both: _Both) -> Judged:
@@ -217,7 +219,7 @@ class _Both:
         first, second = self.machines
         self.same_platform = all(first.get(name) == second.get(name) for name in PLATFORM)
         self.processes = (_processes(a), _processes(b))
-        self.noise = tuple(one or 0.0 for one in self.processes)
+        self.noise = (self.processes[0] or 0.0, self.processes[1] or 0.0)
         self.shapes: dict[tuple[str, ...], bool] = {}
         self.counts: dict[tuple[str, ...], bool | None] = {}
 

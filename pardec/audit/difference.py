@@ -152,7 +152,7 @@ def _cells(path: Path) -> Iterator[tuple[str, Any]]:
         yield from ((f"row {row.get('key')}, column {column}", entry) for column, entry in row.items())
 
 
-def _number(text: str | None) -> Any:
+def _number(text: Any) -> Any:
     try:
         return float(text)
     except (TypeError, ValueError):

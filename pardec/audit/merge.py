@@ -125,7 +125,8 @@ def _name(machine: dict[str, Any]) -> str:
 
 def _numbered(names: Sequence[str]) -> list[str]:
     """Returns names, with a number after those that repeat."""
-    times, seen = Counter(names), Counter()
+    times = Counter(names)
+    seen: Counter[str] = Counter()
     numbered = []
     for name in names:
         seen[name] += 1

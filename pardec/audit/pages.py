@@ -13,7 +13,8 @@ def page(name: str, **material: Any) -> str:
         loader=jinja2.PackageLoader("pardec.audit"), undefined=jinja2.StrictUndefined, autoescape=True,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"number": number, "plain": plain, "change": change, "chance": chance}
+    filters: dict[str, Any] = {"number": number, "plain": plain, "change": change, "chance": chance}
+    environment.filters |= filters
     return environment.get_template(f"{name}.html.j2").render(**material) + "\n"
 
 

@@ -186,7 +186,8 @@ def remake(run: Run, notes: list[str], cores: int | None = None) -> Iterator[tup
                 else:
                     todo.append(stage)
         after = {k: [j for j, other in enumerate(todo) if stage.reads(other)] for k, stage in enumerate(todo)}
-        order, running = TopologicalSorter(after), {}
+        order = TopologicalSorter(after)
+        running: dict[Future, int] = {}
         order.prepare()
         with _executor(cores) as executor:
             while order.is_active():
@@ -207,13 +208,13 @@ def remake(run: Run, notes: list[str], cores: int | None = None) -> Iterator[tup
 
 def _again(run: Run, stage: Stage, folder: Path) -> Wrong:
     """Run a stage and compare what it made; returns (file, what is wrong)."""
-    failed, exact, wrong = run_script(stage.script, stage.words), _alike(run, stage.sidecar), []
+    failed, exact = run_script(stage.script, stage.words), _alike(run, stage.sidecar)
+    wrong: Wrong = []
     for name in filter(run.has, stage.outputs):
         made = folder / name
-        if not made.is_file():
-            why = f"cannot be made from the files beneath it ({failed or 'nothing was written'})"
-        else:
-            why = difference(made, run.path(name), exact)
+        why: str | None = f"cannot be made from the files beneath it ({failed or 'nothing was written'})"
+        if made.is_file():
+            why = difference(made, run.file(name), exact)
         if why is None:
             _link(run, name, folder)
         else:
@@ -263,7 +264,7 @@ def _link(run: Run, name: str, folder: Path) -> None:
     """Replace a file in the scratch folder by a link to the run's."""
     (folder / name).unlink(missing_ok=True)
     if run.has(name):
-        (folder / name).symlink_to(run.path(name))
+        (folder / name).symlink_to(run.file(name))
 
 
 def _given(run: Run, path: str) -> str:
@@ -317,6 +318,8 @@ def _line(text: str) -> str:
 def _main(script: str) -> Callable[[], Any]:
     path = ROOT / "scripts" / f"{script}.py"
     spec = importlib.util.spec_from_file_location(f"pardec_script_{script}", path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main

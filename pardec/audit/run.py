@@ -94,6 +94,17 @@ class Run:
             return self.folder.joinpath(*pure.parts[1:])
         return None if self.archived else self.folder.parent / pure
 
+    def file(self, name: str) -> Path:
+        """Returns the path of the file `name`.
+
+        Raises:
+            FileNotFoundError: the file lies outside of an archived run.
+        """
+        path = self.path(name)
+        if path is None:
+            raise FileNotFoundError(f"{name} is not part of {self.label}")
+        return path
+
     def has(self, name: str) -> bool:
         path = self.path(name)
         return path is not None and path.is_file()
@@ -101,7 +112,7 @@ class Run:
     def sha(self, name: str) -> str | None:
         """Returns the SHA-256 of a file, None if it is missing; read once."""
         if name not in self._hashes:
-            self._hashes[name] = sha256(self.path(name)) if self.has(name) else None
+            self._hashes[name] = sha256(self.file(name)) if self.has(name) else None
         return self._hashes[name]
 
     def json(self, name: str) -> Any:
@@ -110,14 +121,14 @@ class Run:
             body = None
             if self.has(name):
                 with contextlib.suppress(ValueError):
-                    body = json.loads(self.path(name).read_bytes())
+                    body = json.loads(self.file(name).read_bytes())
             self._bodies[name] = body
         return self._bodies[name]
 
     def text(self, name: str) -> str:
         """Returns the content of a text file; read once."""
         return self.once(
-            ("text", name), lambda: self.path(name).read_text(encoding="utf-8", errors="replace")
+            ("text", name), lambda: self.file(name).read_text(encoding="utf-8", errors="replace")
         )
 
     def values(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import html
 import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,12 +96,16 @@ def printed_in(run: Run, ident: str, body: dict[str, Any]) -> list[str]:
             places.append(f"{REPORT} does not print it")
     for name in run.files():
         if name.startswith("results/figures/") and name.endswith(".svg"):
-            drawn = run.once(("drawn", name), lambda name=name: _ids(DRAWN, run.text(name)))
+            drawn = run.once(("drawn", name), partial(_drawn, run, name))
             places += [name] if ident in drawn else []
     for experiment, answer in (body.get("answers") or {}).items():
         if any(isinstance(piece, dict) and piece.get("value") == ident for piece in answer["said"]):
             places.append(f"the answer to experiment {experiment}")
     return places
+
+
+def _drawn(run: Run, name: str) -> Counter:
+    return _ids(DRAWN, run.text(name))
 
 
 def _ids(pattern: re.Pattern, text: str) -> Counter:
@@ -133,7 +138,8 @@ class _Chain:
     """Builds the links below a value; each file is expanded once, later mentions are one line."""
 
     def __init__(self, run: Run):
-        self.run, self.seen = run, set()
+        self.run = run
+        self.seen: set[str] = set()
 
     def table(self, source: dict[str, Any], body: dict[str, Any]) -> Link:
         path, rows = source["path"], source.get("rows") or []
@@ -179,7 +185,7 @@ class _Chain:
     def _row_keys(self, path: str, rows: list[int]) -> list[tuple[str, str]]:
         if not self.run.has(path) or not path.endswith(".parquet"):
             return []
-        keys = self.run.once(("keys", path), lambda: _keys(self.run.path(path)))
+        keys = self.run.once(("keys", path), lambda: _keys(self.run.file(path)))
         return [("row", keys[number]) for number in rows if number < len(keys)]
 
 
@@ -193,7 +199,7 @@ def _sample_facts(body: dict[str, Any]) -> list[tuple[str, str]]:
     facts = []
     if "cell" in body:
         status = body.get("status")
-        facts.append(("status", status if not body.get("reason") else f"{status}: {body['reason']}"))
+        facts.append(("status", str(status) if not body.get("reason") else f"{status}: {body['reason']}"))
         reference = body.get("reference") or {}
         for name, samples in (("samples", body.get("samples")), ("reference", reference.get("samples"))):
             if samples:

@@ -142,7 +142,7 @@ def _edited_records(run: Run, again: dict[str, str]) -> Iterator[tuple[str, str]
     if TRAILS in again and tables and isinstance(trails, dict):
         for path, copied in trails.items():
             with contextlib.suppress(UserError, KeyError, TypeError, AttributeError):
-                if run.has(path) and trail(run.path(path)) != copied:
+                if run.has(path) and trail(run.file(path)) != copied:
                     yield path, f"was edited after {TRAILS} and {named(tables)} were made from it"
 
 
@@ -213,7 +213,7 @@ def _listed(run: Run, names: list[str], hashes: dict[str, dict[str, str]]) -> It
             yield name, f"names {lost[0]}, which no job of the run wrote or read"
         elif name == INPUTS:
             try:
-                records = set(sort_paths(run.path(name)).get("records", []))
+                records = set(sort_paths(run.file(name)).get("records", []))
             except UserError as error:
                 yield name, error.what
                 continue

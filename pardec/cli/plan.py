@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from pardec.measure.roofline import Card
     from pardec.study.estimate import CellEstimate, ModelEstimate, QualityEstimate
 
 SMALL_GB = 24
@@ -55,7 +56,7 @@ def plan(
         )
 
 
-def find_card(name: str):
+def find_card(name: str) -> Card:
     """The data sheet of a card.
 
     Raises:
@@ -117,7 +118,7 @@ def model_table(models: list[ModelEstimate]) -> Table:
     for name in ("model", "from", "parameters, 10⁹", "weights, GB", "download, GB"):
         table.add_column(name, justify="left" if name in ("model", "from") else "right")
     for one in models:
-        if one.parameters is None:
+        if one.parameters is None or one.weights is None or one.download is None:
             table.add_row(one.name, one.source, "not known before the download", "", "")
         else:
             numbers = (one.parameters / 1e9, one.weights / 1e9, one.download / 1e9)

@@ -73,7 +73,7 @@ def imported(content: bytes, path: str) -> list[str]:
             names.add(base)
             names.update(f"{base}.{alias.name}" for alias in node.names)
         elif isinstance(call := getattr(node, "value", None), ast.Call) and _named(call) == "lazy":
-            names.update(name.value for name in call.args if isinstance(name, ast.Constant))
+            names.update(str(name.value) for name in call.args if isinstance(name, ast.Constant))
     return sorted(names)
 
 

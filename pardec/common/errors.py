@@ -10,7 +10,7 @@ class UserError(Exception):
     Scripts print it without a traceback and exit with status 2.
     """
 
-    def __init__(self, where: str, what: str, fix: str):
+    def __init__(self, where: object, what: str, fix: str):
         self.where, self.what, self.fix = str(where), what, fix
         super().__init__(f"{where}: {what}\n  fix: {fix}")
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 
 class _Lazy(ModuleType):
-    def __getattr__(self, attribute: str):
+    def __getattr__(self, attribute: str) -> Any:
         return getattr(importlib.import_module(self.__name__), attribute)
 
 
-def lazy(name: str) -> ModuleType:
+def lazy(name: str) -> Any:
     """Return a stand-in for module `name` that imports it on first attribute access."""
     return _Lazy(name)

@@ -22,7 +22,7 @@ class Registry:
     def __iter__(self) -> Iterator[str]:
         return iter(self.entries)
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return name in self.entries
 
     def module(self, name: str) -> str:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pardec.common.settings import Settings
 
@@ -32,7 +32,7 @@ class Task(ABC):
     """The registry's name of the task; also the first word of its prompts."""
     Settings: ClassVar[type[Settings]]
 
-    def __init__(self, settings: Settings | None = None):
+    def __init__(self, settings: Any = None):
         self.settings = settings if settings is not None else self.Settings()
 
     @abstractmethod

@@ -113,10 +113,13 @@ def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) ->
         return None
     from transformers.utils.chat_template_utils import render_jinja_template
 
-    names = {key: token_text(value) for key, value in settings.items() if key.endswith("_token")}
+    names: dict[str, Any] = {
+        key: token_text(value) for key, value in settings.items() if key.endswith("_token")
+    }
     turns = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": ANSWER}]
     try:
-        (text,), _ = render_jinja_template(conversations=[turns], chat_template=source, **names)
+        rendered: Any = render_jinja_template(conversations=[turns], chat_template=source, **names)
+        text = str(rendered[0][0])
     except Exception:
         return None
     tail = text.rpartition(ANSWER)[2].lstrip()

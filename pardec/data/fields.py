@@ -99,8 +99,9 @@ def texts_of(value: Any) -> list[str] | None:
     value."""
     if not isinstance(value, list) or not value or not all(isinstance(part, dict) for part in value):
         return None
-    texts = [part.get("text") if part.get("type") in TEXT_PARTS else None for part in value]
-    return texts if all(isinstance(text, str) for text in texts) else None
+    parts = [part.get("text") if part.get("type") in TEXT_PARTS else None for part in value]
+    texts = [text for text in parts if isinstance(text, str)]
+    return texts if len(texts) == len(parts) else None
 
 
 def path_to_text(value: Any) -> str | None:

@@ -143,8 +143,9 @@ def joined(content: Any) -> Any:
     """Return the text of a message's content: text parts of a list joined, anything else unchanged."""
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        if all(isinstance(part, str) for part in parts):
-            return "".join(parts)
+        texts = [part for part in parts if isinstance(part, str)]
+        if len(texts) == len(parts):
+            return "".join(texts)
     return content
 
 

@@ -51,7 +51,7 @@ class HierarchyTokenizer(TextTokenizer):
         self._character = {text: k for k, text in enumerate(self.characters)}
 
     @cached_property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> Any:  # type: ignore[override]
         """Return the library's tokenizer with the merges over characters."""
         return hf.Tokenizer.from_str(self.body["chunk_merges"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import string
 from random import Random
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -39,7 +39,7 @@ class ItemSettings(Settings):
 class ItemTask(Task):
     """A task whose prompt is its name, items, and `=`."""
 
-    Settings = ItemSettings
+    Settings: ClassVar[type[ItemSettings]] = ItemSettings
     settings: ItemSettings
 
     def alphabet(self) -> list[str]:

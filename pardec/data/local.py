@@ -127,7 +127,8 @@ def _json(path: Path, text: str) -> list[dict[str, Any]]:
 
 def _values(path: Path, text: str) -> list[dict[str, Any]]:
     """Return the objects of a file with consecutive objects, each over several lines."""
-    rows, place, decoder = [], SPACE.match(text).end(), json.JSONDecoder()
+    rows: list[dict[str, Any]] = []
+    place, decoder = _after_space(text, 0), json.JSONDecoder()
     while place < len(text):
         try:
             _, end = decoder.raw_decode(text, place)
@@ -137,8 +138,13 @@ def _values(path: Path, text: str) -> list[dict[str, Any]]:
             ) from None
         where = f"{path}, row {len(rows) + 1}"
         rows.append(_object(_parsed(text[place:end], where, "mend this row"), where))
-        place = SPACE.match(text, end).end()
+        place = _after_space(text, end)
     return rows
+
+
+def _after_space(text: str, place: int) -> int:
+    match = SPACE.match(text, place)
+    return match.end() if match else place
 
 
 def _parsed(text: str, where: str | Path, mend: str) -> Any:

@@ -47,6 +47,8 @@ def load_prompts(
         of = f" of task {task!r}" if task else ""
         raise UserError(file, f"holds no prompt{of}", "prepare the data again, or ask for another task")
     if fill is not None:
+        if canvas is None:
+            raise ValueError("`fill` is a share of `canvas`, which is missing")
         rows = _filling(file, rows, canvas, fill)
     return sorted(rows, key=lambda row: rank(row["id"], seed))[:limit]
 

@@ -141,14 +141,14 @@ class RowSource(Source):
                         break
             else:
                 yield place, values[self.field], values[self.answer_field]
-        for field, error in first.items():
+        for field, missing in first.items():
             if field not in seen:
-                raise error
+                raise missing
 
     def cut(self, text: str) -> tuple[str, str | None]:
         """Return the first `prompt_words` words and the text after them, spaces kept; no prompt if none follows."""
         ends = [match.end() for match in re.finditer(r"\S+", text)]
-        if len(ends) <= self.prompt_words:
+        if self.prompt_words is None or len(ends) <= self.prompt_words:
             return "", None
         middle = ends[self.prompt_words - 1]
         return text[:middle].lstrip(), text[

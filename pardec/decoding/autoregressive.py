@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -107,7 +107,7 @@ def one_by_one(prompt: int, new_tokens: int) -> list[Passes]:
     )
 
 
-def check_sampling(settings, new_tokens: int) -> str | None:
+def check_sampling(settings: Any, new_tokens: int) -> str | None:
     """Return the reason why sampling settings cannot work, or None."""
     if new_tokens < 1:
         return f"new_tokens is {new_tokens}; at least 1 is needed"

@@ -119,7 +119,7 @@ class Decoder(ABC):
     accompanied: ClassVar[tuple[str, ...]] = ()
     """The names of the companion models that it can run, such as a draft."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Any):
         self.settings = settings
         self.companions: dict[str, LanguageModel] = {}
         """Companion models by these names; set before `prepare`."""
@@ -127,24 +127,24 @@ class Decoder(ABC):
         """How the models are executed, for decoders that build models themselves. Set before `prepare`."""
 
     @classmethod
-    def check(cls, settings: Settings, new_tokens: int) -> str | None:
+    def check(cls, settings: Any, new_tokens: int) -> str | None:
         """Return the reason why these settings cannot write `new_tokens` tokens, or None. Imports no torch:
         called while a study is read."""
         return None
 
     @classmethod
-    def wants(cls, settings: Settings) -> tuple[str, ...]:
+    def wants(cls, settings: Any) -> tuple[str, ...]:
         """Return the companions that these settings need; by default all of `accompanied`."""
         return cls.accompanied
 
     @classmethod
-    def modules(cls, settings: Settings) -> tuple[str, ...]:
+    def modules(cls, settings: Any) -> tuple[str, ...]:
         """Return the dotted names of the modules that this decoder loads by name with these settings: its own
         module, its strategies and further decoders. Imports no torch: for planning and provenance."""
         return (cls.__module__,)
 
     @classmethod
-    def passes(cls, settings: Settings, prompt: int, new_tokens: int) -> list[Passes] | None:
+    def passes(cls, settings: Any, prompt: int, new_tokens: int) -> list[Passes] | None:
         """Return an upper bound on the passes of a generation after `prompt` tokens; None where it depends on
         the text. Imports no torch: for planning only."""
         return None

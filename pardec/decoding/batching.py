@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
@@ -25,7 +25,7 @@ def prompt_seed(seed: int, prompt_id: str) -> int:
 
 
 def pad_left(
-    prompts: Sequence[Sequence[int]], seeds: Sequence[int] | None, pad_id: int, device="cpu"
+    prompts: Sequence[Sequence[int]], seeds: Sequence[int] | None, pad_id: int, device: Any = "cpu"
 ) -> PromptBatch:
     """Return prompts of token ids, left-padded to the longest.
 

@@ -11,7 +11,7 @@ Each row of a batch goes on to its next block as soon as it has filled one.
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -98,10 +98,13 @@ class BlockDiffusion(Decoder):
 class Run:
     """One generation. Columns count from the left edge of the padded prompts, places from the first token written."""
 
-    def __init__(self, settings, model, prompts, new_tokens, observer):
+    def __init__(
+        self, settings: Any, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer
+    ):
         self.settings, self.model, self.prompts, self.observer = settings, model, prompts, observer
         self.new_tokens, self.first = new_tokens, prompts.length
         self.ends = model.info.ends if settings.stop == "eos" else ()
+        assert model.info.mask_id is not None
         self.mask, self.fill = model.info.mask_id, filler(model.info)
         self.block = min(settings.block or new_tokens, new_tokens)
         self.by = 1 if model.info.shift else 0
@@ -118,7 +121,9 @@ class Run:
         """Whether rows may commit different numbers of tokens in one pass."""
         # Rows that have no finished block to add while others have one write it behind the canvas.
         spare = self.block if self.uneven and prompts.size > 1 else 0
-        self.cache = model.new_cache(prompts.size, self.first + width + spare) if settings.cache else None
+        self.cache: Any = None
+        if settings.cache:
+            self.cache = model.new_cache(prompts.size, self.first + width + spare)
         self.starts = [0] * prompts.size
         """First place of each row's block."""
         self.fresh = [True] * prompts.size
@@ -126,7 +131,7 @@ class Run:
         self.ended = [False] * prompts.size
         self.left = 0
         """Masks in the current block of every row, where all rows have as many."""
-        self.rows: Tensor | None = None
+        self.rows: Any = None
         """[3, B, 1] long: `starts`, `fresh` and `ended` on the device, where rows differ in one of them."""
         self.lead: Tensor | None = None
         """[B, 1, V]: logits of each block's first token, which follow from finished tokens alone; shifted models."""

@@ -10,7 +10,7 @@ the delayed caching of Ma et al., "dKV-Cache" (2025), arXiv:2505.15781, by block
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ from pardec.decoding.masked_diffusion import MaskedDiffusion, MaskedDiffusionSet
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from pardec.models.architectures.attention import Layout
     from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
@@ -83,7 +84,9 @@ class CachedDiffusion(MaskedDiffusion):
 class CachedRun(Run):
     """One generation with a cache. Columns count from the left edge of the padded prompts."""
 
-    def __init__(self, settings, model, prompts, new_tokens, observer):
+    def __init__(
+        self, settings: Any, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer
+    ):
         super().__init__(settings, model, prompts, new_tokens, observer)
         self.cache = None
         if settings.cache != "none":
@@ -122,13 +125,14 @@ class CachedRun(Run):
     def _pass(self, begin: int, end: int, keep: slice | Tensor) -> Tensor:
         """Forward the columns begin..end-1 and replace their keys and values; they attend to every column."""
         cache, width = self.cache, self.canvas.shape[1]
+        assert cache is not None
         cache.crop(begin)
         tokens = self.canvas[:, begin:end]
         if end == width:
             return self.model(tokens, pad=self.pad, cache=cache, keep=keep, canvas_start=self.prompts.length)
         return self.model(tokens, cache=cache, keep=keep, layout=self._layout(begin, end, width))
 
-    def _layout(self, begin: int, end: int, width: int):
+    def _layout(self, begin: int, end: int, width: int) -> Layout:
         columns = torch.arange(begin, end, device=self.canvas.device)[None]
         if self.pad is None:
             return models.Layout(columns, None, width)

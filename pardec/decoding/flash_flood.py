@@ -7,7 +7,7 @@ sequential orders do the same work, one root or one candidate at a time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -49,7 +49,7 @@ class FlashFloodSettings(Settings):
 
 
 class FlashFloodDecoder(Decoder):
-    Settings = FlashFloodSettings
+    Settings: ClassVar[Any] = FlashFloodSettings
     settings: FlashFloodSettings
     needs: ClassVar[str] = "bidirectional"
     accompanied: ClassVar[tuple[str, ...]] = ("manager",)
@@ -70,9 +70,9 @@ class FlashFloodDecoder(Decoder):
         with torch.inference_mode():
             return self._decode(model, prompts, new_tokens, observer)
 
-    def _decode(self, model, prompts: PromptBatch, new_tokens: int, observer: Observer) -> Decoded:
+    def _decode(self, model: Renderer, prompts: PromptBatch, new_tokens: int, observer: Observer) -> Decoded:
         observer.start()
-        self.model, self.passes, self.positions, self.planning = model, 0, 0, 0
+        self.model, self.forwards, self.positions, self.planning = model, 0, 0, 0
         roots = self._plan(prompts, observer)
         parallel = self.settings.order == "parallel"
         steps = [slice(0, roots.numel())] if parallel else [slice(k, k + 1) for k in range(roots.numel())]
@@ -92,13 +92,13 @@ class FlashFloodDecoder(Decoder):
             roots=flat.numel(),
             chunks=chunks,
             characters=(written != PAD).sum(),
-            passes=self.passes,
+            passes=self.forwards,
             manager_passes=self.planning,
             invalid=invalid,
             cut=(sizes - new_tokens).clamp(min=0).sum(),
         )
         observer.step(sizes.clamp(max=new_tokens).float())
-        return Decoded(tokens, sizes.clamp(max=new_tokens), nfe=self.passes, token_forwards=self.positions)
+        return Decoded(tokens, sizes.clamp(max=new_tokens), nfe=self.forwards, token_forwards=self.positions)
 
     def _plan(self, prompts: PromptBatch, observer: Observer) -> Tensor:
         """Return the roots [B, R]. Left padding is not a root: it is kept as invalid and writes nothing."""
@@ -180,7 +180,7 @@ class FlashFloodDecoder(Decoder):
             likely = self.model(masks, conditions[rows], level).log_softmax(-1)
             classes = self.model.classes(written[rows], level).transpose(1, 2)
             nats.append(-likely.gather(-1, classes).sum(1))
-            self.passes += 1
+            self.forwards += 1
         self.positions += conditions.numel() * written.shape[-1]
         return torch.cat(nats)
 
@@ -203,14 +203,14 @@ class FlashFloodDecoder(Decoder):
             rows = slice(start, start + size)
             out = self.model(tokens[rows], conditions[rows], level, energy=energy)
             parts.append(out if energy else self.model.ids(out.argmax(-1), level))
-            self.passes += 1
+            self.forwards += 1
         self.positions += tokens.numel()
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def check_outputs(self, model: Renderer, prompts: PromptBatch) -> list[dict] | None:
         from pardec.decoding.flood_checks import check
 
-        self.model, self.passes, self.positions = model, 0, 0
+        self.model, self.forwards, self.positions = model, 0, 0
         return check(
             lambda conditions, level, seeds: self.expand_level_parallel(
                 conditions, level, self.settings.candidates, seeds

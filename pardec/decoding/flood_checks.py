@@ -37,7 +37,8 @@ def check(
         for row, seed in zip(prompts.tokens, prompts.seeds, strict=True):
             start, stop = model.config.conditions(0)
             roots = row[(row >= start) & (row < stop)]
-            facts = {"roots": len(roots), "invalid": int((row != PAD).sum()) - len(roots)}
+            invalid = int((row != PAD).sum()) - len(roots)
+            facts: dict[str, float | None] = {"roots": len(roots), "invalid": invalid}
             conditions = roots
             for level in (0, 1):
                 right = model.expansion(level)[conditions - model.config.conditions(level)[0]]

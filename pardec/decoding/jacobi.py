@@ -10,7 +10,7 @@ and the entries of wrong guesses are cropped.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -81,7 +81,9 @@ def first_guess(kind: Guess, model: LanguageModel, prompts: PromptBatch, new_tok
 class _Run:
     """One generation: the canvas and the number of final tokens per row."""
 
-    def __init__(self, settings, model, prompts, new_tokens, observer):
+    def __init__(
+        self, settings: Any, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer
+    ):
         self.settings, self.model, self.prompts, self.observer = settings, model, prompts, observer
         self.new_tokens = new_tokens
         self.pad = prompts.pad if bool(prompts.pad.any()) else None

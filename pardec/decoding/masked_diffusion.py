@@ -14,7 +14,7 @@ confidence threshold is that of Wu et al., "Fast-dLLM" (2025). Differences from 
 from __future__ import annotations
 
 from math import inf
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -130,9 +130,12 @@ def schedule(length: int, steps: int) -> list[int]:
 class Run:
     """One generation: the canvas and its counters."""
 
-    def __init__(self, settings, model, prompts, new_tokens, observer):
+    def __init__(
+        self, settings: Any, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer
+    ):
         self.settings, self.model, self.prompts, self.observer = settings, model, prompts, observer
         self.new_tokens = new_tokens
+        assert model.info.mask_id is not None
         self.fill, self.ends, self.mask = filler(model.info), model.info.ends, model.info.mask_id
         self.pad = prompts.pad if bool(prompts.pad.any()) else None
         blank = prompts.tokens.new_full((prompts.size, new_tokens), self.mask)
@@ -198,16 +201,20 @@ class Run:
         choice, ranked = self._predict(logits, ranked=not last)
         if within is not None:
             choice = region.scatter(1, within, choice)
-            ranked = None if last else ranked.new_full(region.shape, inf).scatter_(1, within, ranked)
+            ranked = (
+                None if ranked is None else ranked.new_full(region.shape, inf).scatter_(1, within, ranked)
+            )
         choice = torch.where(masked, choice, region)
+        commit = masked
         if last:
             # The shares sum to the block, so everything still masked is committed.
-            commit = masked
             region.copy_(choice)
         else:
+            assert ranked is not None
             first = leftmost_smallest(ranked.masked_fill_(~masked, inf), share)
             if not self.early:
-                commit = masked.gather(1, first) if self.uneven else None
+                if self.uneven:
+                    commit = masked.gather(1, first)
                 region.scatter_(1, first, choice.gather(1, first))
             else:
                 commit = surest(self.settings, ranked).scatter_(1, first, True).logical_and_(masked)

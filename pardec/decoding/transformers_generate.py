@@ -90,7 +90,7 @@ class TransformersGenerate(Sequential):
             token_forwards=prompts.length + progress.done - 1,
         )
 
-    def _generation(self, model: LanguageModel, new_tokens: int):
+    def _generation(self, model: LanguageModel, new_tokens: int) -> Any:
         """Return our settings as a generation configuration."""
         settings, ends = self.settings, list(model.info.ends)
         sampling = {}

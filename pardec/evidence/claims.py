@@ -189,8 +189,10 @@ class Judge:
                 return Judgement(NOT_TESTABLE, reason=reason, parts=parts)
             return Judgement(NOT_RUN, reason=f"waits for {claim.waits}: this study compares nothing there")
         truths = {REPRODUCED: True, CONTRADICTED: False}
-        for way in ("every", "some"):
-            reader.scope[f"parts_{way}"] = truths.get(tally(way, parts)) if parts else None
+        tallies = {
+            f"parts_{way}": truths.get(tally(way, parts)) if parts else None for way in ("every", "some")
+        }
+        reader.scope = {**reader.scope, **tallies}
         verdict = tally(claim.tally, parts) if claim.tally else _outcome(claim, reader)
         if self.blank:
             return Judgement(NOT_TESTABLE)
@@ -289,8 +291,8 @@ class Judge:
         """Returns the rows of each part, in order of appearance or sorted by `sort`."""
         reader = Reader(scope)
         with at("by"):
-            groups = grouped(rows, lambda row: tuple(_bare(reader.evaluate(one, row)) for one in parts.by))
-        groups = [Rows(sort(group, parts.order), rows.table) for group in groups]
+            alike = grouped(rows, lambda row: tuple(_bare(reader.evaluate(one, row)) for one in parts.by))
+        groups = [Rows(sort(group, parts.order), rows.table) for group in alike]
         if parts.keep:
             with at("keep"):
                 truths = [Reader({**scope, PART: rows}).holds(parts.keep, rows[0]) for rows in groups]
@@ -315,7 +317,7 @@ def _outcome(asked: Claim | Parts, reader: Reader, row: Row | None = None) -> st
 def tally(way: str, parts: Sequence[Part]) -> str:
     """Returns the verdict of a claim by those of its parts; see `Claim.tally`."""
     verdicts = {part.verdict for part in parts}
-    order = (CONTRADICTED, REPRODUCED) if way == "every" else (REPRODUCED, CONTRADICTED)
+    order: tuple[str, ...] = (CONTRADICTED, REPRODUCED) if way == "every" else (REPRODUCED, CONTRADICTED)
     if way == "some" and verdicts != {CONTRADICTED}:
         order = (REPRODUCED,)
     return next((verdict for verdict in order if verdict in verdicts), UNDECIDED)

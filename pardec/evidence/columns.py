@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 KINDS = {
     "text": "words",
@@ -146,7 +147,7 @@ def measured(
     """Returns a number's column and those of its 95 % interval, `<stem>_low` and `<stem>_high`; see `number`."""
     stem, kind = stem or name, kind or BY_UNIT.get(unit, "")
     low, high = f"{stem}_low", f"{stem}_high"
-    of = {"count": count, "kind": kind, "better": _better(kind, better)}
+    of: dict[str, Any] = {"count": count, "kind": kind, "better": _better(kind, better)}
     label = label or plain(name, unit)
     return {
         name: Column("number", unit, description, low=low, high=high, label=label, **of),

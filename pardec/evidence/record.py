@@ -162,7 +162,7 @@ class OriginPart(_Part):
 class Record(_Part):
     """A timing record. Further keys are ignored: raw facts that no table reads."""
 
-    schema_version: Literal[SCHEMA] = Field(alias="schema")
+    schema_version: Literal[SCHEMA] = Field(alias="schema")  # type: ignore[valid-type]
     cell: NamedCell
     status: Name
     samples: list[SamplePart]

@@ -137,7 +137,8 @@ class Reader:
     """
 
     def __init__(self, scope: Mapping[str, Any]):
-        self.scope, self.used = scope, {}
+        self.scope = scope
+        self.used: dict[str, Any] = {}
 
     def evaluate(self, text: str, row: Row | None = None) -> Any:
         """Raises:

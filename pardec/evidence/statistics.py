@@ -6,8 +6,9 @@ units only rescales them. Arrays are one-dimensional unless stated otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -243,16 +244,16 @@ def power_law(x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Gr
     separate process. A standard error is the half-width of an interval on logarithms over its normal quantile. If no
     point has an interval, local exponents have none and the overall one uses its residuals.
     """
-    x, y, low, high = (np.asarray(part, float) for part in (x, y, low, high))
-    good = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
-    x, y, low, high = (part[good] for part in (x, y, low, high))
-    if np.unique(x).size < 2:
+    points = np.asarray([x, y, low, high], float)
+    points = points[:, (np.isfinite(points[:2]) & (points[:2] > 0)).all(0)]
+    if np.unique(points[0]).size < 2:
         return None
-    at, of = np.log(x), np.log(y)
-    known = np.isfinite(low) & np.isfinite(high) & (low > 0)
+    at, of = np.log(points[:2])
+    bottom, top = points[2:]
+    known = np.isfinite(bottom) & np.isfinite(top) & (bottom > 0)
     quantile = float(stats.norm.isf((1 - LEVEL) / 2))
-    error = np.zeros_like(y)
-    error[known] = np.log(high[known] / low[known]) / 2 / quantile
+    error = np.zeros_like(of)
+    error[known] = np.log(top[known] / bottom[known]) / 2 / quantile
     fit = linear_slope(at, of)
     centred = at - at.mean()
     residuals = of - of.mean() - fit.value * centred
@@ -260,7 +261,8 @@ def power_law(x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Gr
     if known.any():
         reach = quantile * float(np.sqrt(np.sum((centred / np.sum(centred**2)) ** 2 * error**2)))
         fit = Estimate(fit.value, fit.value - reach, fit.value + reach, fit.n)
-    return Growth(fit, tuple(_between(at, of, error, known, k, quantile) for k in range(x.size - 1)), misfit)
+    slopes = tuple(_between(at, of, error, known, k, quantile) for k in range(at.size - 1))
+    return Growth(fit, slopes, misfit)
 
 
 def _between(at: NDArray, of: NDArray, error: NDArray, known: NDArray, k: int, quantile: float) -> Estimate:
@@ -280,18 +282,17 @@ def linear_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
 
     x, y: [n]. None where fewer than two distinct x remain.
     """
-    x, y = np.asarray(x, float), np.asarray(y, float)
-    good = np.isfinite(x) & np.isfinite(y)
-    x, y = x[good], y[good]
-    if np.unique(x).size < 2:
+    points = np.asarray([x, y], float)
+    at, of = points[:, np.isfinite(points).all(0)]
+    if np.unique(at).size < 2:
         return None
-    fit = stats.linregress(x, y)
-    if x.size < 3:
-        return Estimate(float(fit.slope), None, None, x.size)
-    residuals = y - fit.intercept - fit.slope * x
-    error = np.sqrt(np.sum(residuals**2) / (x.size - 2) / np.sum((x - x.mean()) ** 2))
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, x.size - 2) * error)
-    return Estimate(float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach, x.size)
+    fit = stats.linregress(at, of)
+    if at.size < 3:
+        return Estimate(float(fit.slope), None, None, at.size)
+    residuals = of - fit.intercept - fit.slope * at
+    error = np.sqrt(np.sum(residuals**2) / (at.size - 2) / np.sum((at - at.mean()) ** 2))
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, at.size - 2) * error)
+    return Estimate(float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach, at.size)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -315,7 +316,7 @@ def _tails() -> list[float]:
     return [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
 
 
-def _bootstrap(x: NDArray, statistic) -> tuple[float, float]:
+def _bootstrap(x: NDArray, statistic: Callable[..., Any]) -> tuple[float, float]:
     if np.all(x == x[0]):
         return float(x[0]), float(x[0])
     result = stats.bootstrap(

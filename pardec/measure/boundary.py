@@ -34,7 +34,9 @@ def largest_batch(fits: Callable[[int], bool], start: int, limit: int) -> dict[s
     return {"fits": low, "fails": high, "tried": list(tried)}
 
 
-def tries(run: Callable[[int], Any], out_of_memory: Callable[[Exception], bool], free: Callable[[], None]):
+def tries(
+    run: Callable[[int], Any], out_of_memory: Callable[[Exception], bool], free: Callable[[], None]
+) -> Callable[[int], bool]:
     """Return a function `fits` that calls `run` with a batch size and returns whether memory sufficed; other errors
     are raised.
 

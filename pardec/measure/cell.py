@@ -27,7 +27,7 @@ from pardec.measure.memory import MB, measure_memory, reset_peak, resident_mb
 from pardec.measure.outputs import written
 from pardec.measure.sampling import Series, batches, measure, warm_up
 from pardec.measure.settings import MeasureSettings
-from pardec.measure.stopping import Budget, Maximum, Precise
+from pardec.measure.stopping import Budget, Criterion, Maximum, Precise
 from pardec.measure.work import CountingModel
 
 torch = lazy("torch")
@@ -173,7 +173,11 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         warm_up(second, clock, prompts, limits.warmup_passes, limits.warmup_s, watched)
 
     precise = Precise(limits.target_half_width, limits.min_samples)
-    criteria = [precise, Budget(limits.budget_s, limits.min_samples), Maximum(limits.max_samples)]
+    criteria: list[Criterion] = [
+        precise,
+        Budget(limits.budget_s, limits.min_samples),
+        Maximum(limits.max_samples),
+    ]
     watch = machine.Watch(device)
     order = zlib.crc32(repr((spec.arm, spec.batch, spec.new_tokens, spec.seed, spec.run)).encode())
     with nothing_compiled(spec.engine):
@@ -338,7 +342,7 @@ def _work(counting: CountingModel) -> dict | None:
     }
 
 
-def out_of_memory(error: Exception) -> bool:
+def out_of_memory(error: BaseException) -> bool:
     """Return whether an exception means that the device or the host has no memory left."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
@@ -347,7 +351,7 @@ def out_of_memory(error: Exception) -> bool:
 
 
 @contextmanager
-def time_limit(seconds: float):
+def time_limit(seconds: float) -> Iterator[None]:
     """Raise CellTimeout after `seconds`; set no limit outside the main thread or on systems without alarms."""
     if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
         yield

@@ -173,7 +173,7 @@ def timed(clock: HostClock, run: Callable[[Stopwatch], Any]) -> tuple[dict, Any]
     committed = [mean_committed(count) for _, count in watch.steps]
     stamps = [clock.elapsed_ms(begin, stamp) for stamp, _ in watch.steps]
     first = next((k for k, count in enumerate(committed) if count > 0), None)
-    facts = {
+    facts: dict[str, Any] = {
         "e2e_ms": clock.elapsed_ms(begin, end),
         "host_ms": (host_end - host_begin) / 1e6,
         "cpu_ms": (cpu_end - cpu_begin) / 1e6,

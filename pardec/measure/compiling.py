@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from pardec.measure.clock import HostClock, timed
@@ -48,7 +49,7 @@ def settle(
     begin, spent = count(), []
     for number in range(MOST):
         before = count()
-        facts, _ = timed(clock, lambda watch, number=number: run(prompts(number), watch))
+        facts, _ = timed(clock, partial(run, prompts(number)))
         spent.append(facts["host_ms"])
         if len(spent) >= LEAST and count() == before:
             made = count() - begin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.measure.gpu import GpuWatch, gpu_state
@@ -81,7 +82,7 @@ class Watch:
 def state(device: str) -> dict:
     """Return a snapshot for the record: load, clock, memory, and the clocks and temperature of a GPU."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    facts = {"load_1min": load, "cpu_mhz": _clock_mhz(), "available_mb": _available_mb()}
+    facts: dict[str, Any] = {"load_1min": load, "cpu_mhz": _clock_mhz(), "available_mb": _available_mb()}
     if device.startswith("cuda"):
         facts["gpu"] = gpu_state(torch.cuda.current_device())
     return facts

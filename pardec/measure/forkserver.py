@@ -121,7 +121,7 @@ def run(argv: list[str], limit_s: float | None = None, kind: str = "models") -> 
         if connection is None:
             return None
         status = _ask(connection, argv, limit_s)
-        if status != GONE:
+        if not isinstance(status, str):  # GONE
             return status
     return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,7 +21,7 @@ def weights_mb(model: Any) -> float:
     return sum(storages.values()) / MB
 
 
-def _tensors(model: Any):
+def _tensors(model: Any) -> Iterator[Any]:
     yield from model.parameters()
     yield from model.buffers()
 
@@ -72,7 +72,7 @@ def _allocations() -> Any:
     generation to sort them. If a later torch renames the overridden method, all is recorded again."""
     from torch._C._profiler import RecordScope
 
-    class Allocations(torch.autograd.profiler.profile):
+    class Allocations(torch.autograd.profiler.profile):  # type: ignore[name-defined]
         def _start_trace(self) -> None:
             started = self.config(create_trace_id=False)
             # No code of ours marks this scope, so no operator is recorded; allocations always are.
@@ -117,7 +117,7 @@ def reset_peak() -> None:
 
 
 @contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Silence both output streams inside the block: the profiler's C++ code writes to them."""
     kept = os.dup(1), os.dup(2)
     sink = os.open(os.devnull, os.O_WRONLY)

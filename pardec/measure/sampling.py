@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pardec.measure.clock import HostClock, Stopwatch, timed
@@ -55,7 +56,7 @@ def warm_up(
         if arm.warmup_ms and enough_s is not None and sum(arm.warmup_ms) >= 1e3 * enough_s:
             return
         with nullcontext() if arm.warmup_ms else watched():
-            facts, _ = timed(clock, lambda watch, number=number: arm.run(prompts(number), watch))
+            facts, _ = timed(clock, partial(arm.run, prompts(number)))
         arm.warmup_ms.append(facts["e2e_ms"])
 
 
@@ -93,7 +94,7 @@ def measure(
         indices = prompts(block)
         for place, number in enumerate(order):
             arm = arms[number]
-            facts, decoded = timed(clock, lambda watch, arm=arm, indices=indices: arm.run(indices, watch))
+            facts, decoded = timed(clock, partial(arm.run, indices))
             arm.samples.append(_sample(block, place, indices, facts, decoded))
             waiting.append(arm.samples[-1])
             if (seen := inspect()) is not None:

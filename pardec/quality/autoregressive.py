@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
 
 
-def left_padded(rows: Sequence[Sequence[int]], pad_id: int, device) -> tuple[Tensor, Tensor]:
+def left_padded(rows: Sequence[Sequence[int]], pad_id: int, device: Any) -> tuple[Tensor, Tensor]:
     """Return the rows aligned at their ends: tokens [B, T] long, and the number of pads before each row, [B] long."""
     longest = max(map(len, rows))
     tokens = torch.full((len(rows), longest), pad_id, dtype=torch.long)

@@ -65,6 +65,13 @@ class Context:
     """Facts for the score file about the measurement, by metric."""
 
 
+def required(part: Any) -> Any:
+    """Return a part of the context that the metric needs; `Metric.measure` has refused a context without it."""
+    if part is None:
+        raise RuntimeError("a metric reads a part of its context that its `needs` do not name")
+    return part
+
+
 class Metric(ABC):
     """A measure of outputs. One file, one registry line."""
 
@@ -127,12 +134,12 @@ def task_score(row: dict, key: str) -> float:
     return scores[key]
 
 
-def share_of(right: list[float]) -> Scored:
+def share_of(right: Sequence[float]) -> Scored:
     """Return the share of right outputs (1 or 0 each), with Wilson's interval."""
     from pardec.quality.intervals import wilson
 
     low, high = wilson(int(sum(right)), len(right))
-    return Scored(sum(right) / len(right), low, high, len(right), right)
+    return Scored(sum(right) / len(right), low, high, len(right), [*right])
 
 
 def mean_of(outputs: Sequence[dict], score: Callable[[dict], float | None], seed: int) -> Scored:

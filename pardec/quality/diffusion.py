@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -90,7 +90,7 @@ def _masked_nats(
     prompts: Sequence[Sequence[int]],
     answers: Sequence[Sequence[int]],
     jobs: Sequence[Job],
-    device,
+    device: Any,
 ) -> list[float]:
     """Return the cross-entropy summed over the masked tokens of each job's answer, divided by their share.
 
@@ -101,6 +101,7 @@ def _masked_nats(
     stop = tokens.shape[1]
     masked = torch.stack([mask for _, mask in jobs]).to(device)
     start = stop - masked.shape[1]
+    assert model.info.mask_id is not None
     canvas = tokens.clone()
     canvas[:, start:][masked] = model.info.mask_id
     logits = model.denoise(canvas, pad, start, stop)

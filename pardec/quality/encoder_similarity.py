@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
-from pardec.quality.base import Context, Metric, Scored, mean_of
+from pardec.quality.base import Context, Metric, Scored, mean_of, required
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -34,7 +34,7 @@ class EncoderSimilarity(Metric):
     needs = frozenset({"answer", "encoder"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        encoder = Encoder(context.encoder, context.device)
+        encoder = Encoder(required(context.encoder), context.device)
 
         def f1(row: dict) -> float:
             return greedy_f1(encoder.embed(row["text"]), encoder.embed(row["answer"]))

@@ -45,7 +45,7 @@ def ended(prompt: Row, status: str, reason: str) -> Row:
 class Writer:
     """Writes outputs after prompts with a loaded arm.
 
-    seed_of: maps a record's id to the seed of its samples. told: called with the number of finished rows.
+    seed_of: maps a record's id to the seed of its samples. report: called with the number of finished rows.
     """
 
     def __init__(
@@ -56,40 +56,38 @@ class Writer:
         device: str,
         new_tokens: int,
         seed_of: Callable[[str], int],
-        told: Callable[[int], None] = lambda done: None,
+        report: Callable[[int], None] = lambda done: None,
     ):
         self.model, self.decoder, self.tokenizer = model, decoder, tokenizer
-        self.device, self.new_tokens, self.seed_of, self.told = device, new_tokens, seed_of, told
+        self.device, self.new_tokens, self.seed_of, self.report = device, new_tokens, seed_of, report
 
     def write(self, prompts: Sequence[Row], tokens: Sequence[list[int]], precision: str) -> list[Row]:
         """Return one row per prompt, in order; a failed one has a status, a reason and no text.
 
         If time runs out (`CellTimeout`), finished rows are kept, and the others have status `timeout`.
         """
-        rows: list[Row | None] = [self._too_long(*pair) for pair in zip(prompts, tokens, strict=True)]
+        rows: dict[int, Row] = {}
         try:
             self._fill(rows, prompts, tokens, precision)
         except CellTimeout:
-            late = (
-                "timeout",
-                f"no time left after {sum(row is not None for row in rows)} of {len(rows)} prompts",
-            )
-            rows = [
-                ended(prompt, *late) if row is None else row
-                for prompt, row in zip(prompts, rows, strict=True)
-            ]
-        return rows
+            reason = f"no time left after {len(rows)} of {len(prompts)} prompts"
+            late = [k for k in range(len(prompts)) if k not in rows]
+            rows |= {k: ended(prompts[k], "timeout", reason) for k in late}
+        return [rows[k] for k in range(len(prompts))]
 
     def _fill(
-        self, rows: list[Row | None], prompts: Sequence[Row], tokens: Sequence[list[int]], precision: str
+        self, rows: dict[int, Row], prompts: Sequence[Row], tokens: Sequence[list[int]], precision: str
     ) -> None:
-        """Put the row of every prompt that fits the model into `rows`."""
-        fit = [k for k, row in enumerate(rows) if row is None]
+        """Put the row of every prompt into `rows`, by its number."""
+        for k, pair in enumerate(zip(prompts, tokens, strict=True)):
+            if (long := self._too_long(*pair)) is not None:
+                rows[k] = long
+        fit = [k for k in range(len(prompts)) if k not in rows]
         for start in range(0, len(fit), BATCH):
             chosen = fit[start : start + BATCH]
             for k, row in zip(chosen, self._batch(prompts, tokens, chosen), strict=True):
                 rows[k] = row
-            self.told(len([row for row in rows if row is not None]))
+            self.report(len(rows))
             if start == 0 and all(rows[k].get("status") == "unsupported" for k in chosen):
                 # An arm that is unsupported for the first prompts is so for all.
                 rest = (rows[chosen[0]]["status"], rows[chosen[0]]["reason"])

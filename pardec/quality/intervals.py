@@ -19,7 +19,7 @@ def wilson(successes: int, trials: int, level: float = LEVEL) -> tuple[float, fl
 
 def bootstrap_mean(values: Sequence[float], seed: int) -> tuple[float, float] | tuple[None, None]:
     """Return the percentile bootstrap interval of a mean; (None, None) for a single value."""
-    return bootstrap_ratio(values, np.ones(len(values)), seed)
+    return bootstrap_ratio(values, [1.0] * len(values), seed)
 
 
 def bootstrap_ratio(

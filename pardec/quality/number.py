@@ -184,7 +184,10 @@ def _powered(value: Fraction, text: str | None) -> Fraction:
     huge."""
     if not text:
         return value
-    exponent = int(re.search(r"[+\-]?\d+(?=\s*[})]?$)", text).group())
+    digits = re.search(r"[+\-]?\d+(?=\s*[})]?$)", text)
+    if digits is None:
+        raise ValueError(text)
+    exponent = int(digits.group())
     if not re.match(r"\s*(?:\^|\*\*)", text):
         return value * Fraction(10) ** exponent
     if abs(exponent) * max(value.numerator.bit_length(), value.denominator.bit_length()) > 4096:

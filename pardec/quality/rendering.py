@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from pardec.quality.base import Context, Metric, Scored, mean_of
 
@@ -10,9 +11,9 @@ from pardec.quality.base import Context, Metric, Scored, mean_of
 class Checked(Metric):
     """Mean over prompts of a number that the decoder's `check_outputs` returned, with a bootstrap interval."""
 
-    better = "higher"
+    better: ClassVar[Literal["higher", "lower"]] = "higher"
     unit = "fraction"
-    span = 1.0
+    span: ClassVar[float | None] = 1.0
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
         # An arm that is not a renderer has no checks; its score is empty.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pardec.quality.base import Context, Metric, Scored, mean_of
+from pardec.quality.base import Context, Metric, Scored, mean_of, required
 
 
 class ScorerNLL(Metric):
@@ -25,11 +25,11 @@ class ScorerNLL(Metric):
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
         from pardec.quality.autoregressive import answer_nats
 
-        tokenizer = context.scorer_tokenizer
+        tokenizer = required(context.scorer_tokenizer)
         encoded = {row["id"]: tokenizer.encode_pair(row["prompt"], row["text"], end=False) for row in outputs}
         scorable = {name: pair for name, pair in encoded.items() if all(pair)}
         prompts, texts = zip(*scorable.values(), strict=True) if scorable else ((), ())
-        nats = dict(zip(scorable, answer_nats(context.scorer, prompts, texts), strict=True))
+        nats = dict(zip(scorable, answer_nats(required(context.scorer), prompts, texts), strict=True))
 
         def mean_nats(row: dict) -> float | None:
             return sum(nats[row["id"]]) / len(nats[row["id"]]) if row["id"] in nats else None

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.models.sources.verification import GenerationSettings, VerifySettings
+from pardec.models.sources.verification import GenerationSettings, ScoreCheck, VerifySettings
 from pardec.quality.intervals import wilson
 from pardec.quality.number import same_number
 
@@ -53,7 +53,7 @@ def verify(
             )
         body["examples"].append({"prompt": check.prompt, "expected": check.expected, "text": text})
     if checks.sample is not None:
-        body["sample"] = _sample(name, checks, generate, questions, shots, fix)
+        body["sample"] = _sample(name, checks.sample, generate, questions, shots, fix)
     return body
 
 
@@ -68,9 +68,13 @@ def agrees(text: str, expected: str) -> bool:
 
 
 def _sample(
-    name: str, checks: VerifySettings, generate: Generate, questions, shots, fix: str
+    name: str,
+    check: ScoreCheck,
+    generate: Generate,
+    questions: Sequence[dict],
+    shots: Sequence[dict],
+    fix: str,
 ) -> dict[str, Any]:
-    check = checks.sample
     where = f"models.{name}.verify.sample"
     if len(questions) < check.prompts or len(shots) < check.shots:
         what = f"data {check.data} holds {len(questions)} questions and {len(shots)} solved ones"

@@ -6,10 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from pardec.common.lazy import lazy
 
-networkx = lazy("networkx")
+if TYPE_CHECKING:
+    import networkx
+else:
+    networkx = lazy("networkx")
 
 BOX = (164, 46)
 """Width and height of a box, in points of the drawing."""

@@ -87,7 +87,11 @@ def origin_of(trails: dict[str, dict]) -> dict[str, str]:
     gpus = {(trail.get("machine") or {}).get("gpu") for trail in measured if _is_text(trail, "gpu")}
     commits = {_commit(trail.get("git") or {}) for trail in measured}
     days = {str(trail[end])[:10] for trail in measured for end in ("start", "end") if trail.get(end)}
-    facts = {"machine": (machines | gpus) - {None}, "commit": commits - {None}, "measured": days}
+    facts: dict[str, set] = {
+        "machine": (machines | gpus) - {None},
+        "commit": commits - {None},
+        "measured": days,
+    }
     return {name: ", ".join(sorted(entries)) for name, entries in facts.items() if entries}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,7 @@ class Written:
     rows: dict[str, dict]
 
 
-def read_outputs(files: list[str | Path]) -> list[Written]:
+def read_outputs(files: Sequence[str | Path]) -> list[Written]:
     """Returns output files, described by their path: `<task>/<model>/<decoder>/<settings>/outputs.jsonl`.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -104,7 +105,7 @@ def expand(study: Study) -> dict[str, Cell]:
     return cells
 
 
-def _grid_cells(study: Study, name: str, grid: Grid, where: str):
+def _grid_cells(study: Study, name: str, grid: Grid, where: str) -> Iterator[Cell]:
     for workload, arm, batch, prompt, new, random in itertools.product(
         grid.workloads, grid.arms, grid.batch, grid.prompt_tokens, grid.new_tokens, grid.random_prompts
     ):
@@ -122,7 +123,8 @@ def _grid_cells(study: Study, name: str, grid: Grid, where: str):
         settings = type(_arm(study, arm, where).settings)
         measure = _measured(study, grid, where)
         lists = {key: values for key, values in grid.sweep.items() if key in settings.model_fields}
-        for values, run in itertools.product(itertools.product(*lists.values()), grid.runs or [None]):
+        runs: Sequence[int | None] = grid.runs or [None]
+        for values, run in itertools.product(itertools.product(*lists.values()), runs):
             plain = _cell(study, name, workload, arm, dict(zip(lists, values, strict=True)), shape, where)
             plain = replace(plain, scored=grid.scored)
             cell = replace(plain, random_prompts=random, measure=measure, run=run, tuning=grid.tuning)
@@ -130,7 +132,7 @@ def _grid_cells(study: Study, name: str, grid: Grid, where: str):
             yield cell if itself else replace(cell, reference=reference or plain)
 
 
-def _arm(study: Study, name: str, where: str):
+def _arm(study: Study, name: str, where: str) -> Any:
     if name not in study.arms:
         raise missing(where, "arm", name, study.arms)
     return study.arms[name]
@@ -203,7 +205,7 @@ def _measured(study: Study, grid: Grid, where: str) -> MeasureSettings:
         ) from None
 
 
-def _validated(arm: Any, swept: dict, where: str):
+def _validated(arm: Any, swept: dict, where: str) -> Any:
     from pydantic import ValidationError
 
     try:
@@ -216,7 +218,7 @@ def _validated(arm: Any, swept: dict, where: str):
         ) from None
 
 
-def missing(where: str, kind: str, name: str, known) -> UserError:
+def missing(where: str, kind: str, name: str, known: Iterable[str]) -> UserError:
     """Returns the error for a name that a section does not define."""
     import difflib
 

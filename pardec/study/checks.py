@@ -223,7 +223,8 @@ def _task_scores(data: Any, task: str | None) -> set[str]:
     if getattr(data, "tasks", None) is not None:
         names = [task] if task else list(data.chosen())
     else:
-        names = [name for name in (task or getattr(data, "task", None),) if name in TASKS]
+        name = task or getattr(data, "task", None)
+        names = [name] if name in TASKS else []
     given = [set(TASKS.load(name)().score("0", "0", "0")) for name in names if name in TASKS]
     return set.intersection(*given) if given else {"exact"}
 

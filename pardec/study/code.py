@@ -34,17 +34,18 @@ class Code:
         self._closures: dict[tuple[str, ...], list[str]] = {}
         self._digests: dict[tuple[str, ...], str] = {}
 
-    def files(self, script: str, name: str | None = None, modules: Iterable[str] = ()) -> list[str]:
+    def files(self, script: str, name: str = "", modules: Iterable[str] = ()) -> list[str]:
         """Returns the project files that a job of `script` runs.
 
-        name: its dataset, model, cell or set of outputs. modules: modules loaded by name that the study does not imply.
+        name: its dataset, model, cell or set of outputs, if it has one. modules: modules loaded by name that the study
+        does not imply.
         """
         wanted = (script, *dict.fromkeys([*modules, *self.loaded(script, name)]))
         if wanted not in self._closures:
             self._closures[wanted] = closure(self.root, f"scripts/{script}.py", wanted[1:])
         return self._closures[wanted]
 
-    def digest(self, script: str, name: str | None = None) -> str:
+    def digest(self, script: str, name: str = "") -> str:
         """Returns one SHA-256 over `files`.
 
         Most cells run the same sixty files; as inputs, Snakemake would check each file for each of thousands of cells.
@@ -54,7 +55,7 @@ class Code:
             self._digests[files] = digest(self.root, files)
         return self._digests[files]
 
-    def loaded(self, script: str, name: str | None) -> list[str]:
+    def loaded(self, script: str, name: str) -> list[str]:
         """Returns dotted names of the modules that a job loads by name."""
         match script:
             case "prepare_data":
@@ -79,7 +80,7 @@ class Code:
             case "score_cell":
                 work = self.study.workloads[self.outputs[name].workload]
                 scorer = self.models(work.scorer) if work.scorer else []
-                task = [TASKS.module(work.task)] if work.task in TASKS else []
+                task = [TASKS.module(work.task)] if work.task and work.task in TASKS else []
                 return [*map(METRICS.module, work.metrics), *task, *scorer]
             case "measure_likelihood" | "measure_verify_cost":
                 return self.models(name)

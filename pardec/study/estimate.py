@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -108,19 +109,18 @@ def estimate_quality(plan: Plan, card: Card) -> list[QualityEstimate]:
         work = plan.study.workloads[cell.workload]
         batches = -(-work.prompts // BATCH)
         once = _generation(card, facts, cell, BATCH)
-        weights = sum(facts[name].weight_bytes(SIZES[cell.precision]) for name in cell.models if facts[name])
+        weights = _weights(facts, cell.models, SIZES[cell.precision])
         jobs["generate_outputs"].append(once and _job(weights, batches * once[0], once[1]))
         if work.scorer:
             read = (cell.prompt_tokens or GUESSED_PROMPT, cell.new_tokens)
             jobs["score_cell"].append(_scored(card, facts[work.scorer], size, batches, *read))
-    if plan.likelihood_models:
-        asked, read = plan.study.likelihood, (GUESSED_PROMPT, GUESSED_PROMPT)
+    if asked := plan.study.likelihood:
+        read = (GUESSED_PROMPT, GUESSED_PROMPT)
         jobs["measure_likelihood"] = []
         for name in plan.likelihood_models:
-            draws = asked.prompts * (
-                1 if facts[name] is None or facts[name].attention == "causal" else asked.samples
-            )
-            jobs["measure_likelihood"].append(_scored(card, facts[name], size, -(-draws // BATCH), *read))
+            model = facts[name]
+            draws = asked.prompts * (1 if model is None or model.attention == "causal" else asked.samples)
+            jobs["measure_likelihood"].append(_scored(card, model, size, -(-draws // BATCH), *read))
     return [_together(rule, each) for rule, each in jobs.items() if each]
 
 
@@ -137,6 +137,11 @@ def _scored(
     return _job(facts.weight_bytes(size), batches * generation_s(card, facts, BATCH, passes, size), extra)
 
 
+def _weights(facts: dict[str, ModelInfo | None], names: Iterable[str], size: int) -> float:
+    """Returns bytes of the weights of the models whose shape is known."""
+    return sum(float(known.weight_bytes(size)) for name in names if (known := facts[name]))
+
+
 def _job(weights: float, seconds: float, extra: float) -> tuple[float, float]:
     return STARTED_S + weights / READ_BYTES_S + seconds, weights + extra + RESERVED_BYTES
 
@@ -151,7 +156,8 @@ def _cell(plan: Plan, card: Card, facts: dict[str, ModelInfo | None], id: str, c
     sides = [cell, *([cell.reference] if cell.reference else [])]
     runs = [_generation(card, facts, side, side.batch) for side in sides]
     names = dict.fromkeys(name for side in sides for name in side.models)
-    if any(run is None for run in runs):
+    known = [run for run in runs if run is not None]
+    if len(known) < len(runs):
         why = (
             "the text decides its passes"
             if all(facts[name] for name in names)
@@ -160,12 +166,12 @@ def _cell(plan: Plan, card: Card, facts: dict[str, ModelInfo | None], id: str, c
         return CellEstimate(id, cell.experiment, cell.batch, unknown=why)
     size = SIZES[cell.precision]
     # Each side loads its models separately, even if both run the same one.
-    weights = sum(facts[name].weight_bytes(size) for side in sides for name in side.models)
-    once = sum(seconds for seconds, _ in runs)
+    weights = sum(_weights(facts, side.models, size) for side in sides)
+    once = sum(seconds for seconds, _ in known)
     rule = cell.measure or plan.study.measure
     samples = max(rule.min_samples, min(rule.max_samples, int(rule.budget_s / max(once, 1e-9))))
     seconds = STARTED_S + weights / READ_BYTES_S + (rule.warmup_passes + samples) * once
-    memory = weights + max(extra for _, extra in runs) + RESERVED_BYTES
+    memory = weights + max(extra for _, extra in known) + RESERVED_BYTES
     return CellEstimate(id, cell.experiment, cell.batch, min(seconds, rule.timeout_s), memory)
 
 

@@ -94,7 +94,8 @@ class Files:
     def datasets(self) -> list[str]:
         names = [self.study.workloads[cell.workload].data for cell in self.cells.values()]
         names += [self.study.models[name].data for name in self.trained_models]
-        names += [self.study.likelihood.data] if self.likelihood_models else []
+        likelihood = self.study.likelihood
+        names += [likelihood.data] if likelihood and self.likelihood_models else []
         samples = [self.study.models[name].verify.sample for name in self.verified_models]
         names += [sample.data for sample in samples if sample is not None]
         return list(dict.fromkeys(names))
@@ -239,7 +240,7 @@ class Files:
 
     # Code: scripts, their imports, and modules loaded by name.
 
-    def code(self, script: str, name: str | None = None, modules: Iterable[str] = ()) -> list[str]:
+    def code(self, script: str, name: str = "", modules: Iterable[str] = ()) -> list[str]:
         """See `pardec.study.code.Code.files`."""
         return self._code.files(script, name, modules)
 

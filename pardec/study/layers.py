@@ -111,8 +111,9 @@ def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
-        both = isinstance(below, Mapping) and isinstance(value, Mapping)
-        merged[key] = lay_over(below, value) if both else value
+        if isinstance(below, Mapping) and isinstance(value, Mapping):
+            value = lay_over(below, value)
+        merged[key] = value
     return merged
 
 

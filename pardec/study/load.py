@@ -164,7 +164,7 @@ def _real_path(loc: tuple, config: Any) -> list[str]:
     return path
 
 
-def _words(fault: dict, path: list[str], config: dict) -> tuple[str, str]:
+def _words(fault: Mapping[str, Any], path: list[str], config: dict) -> tuple[str, str]:
     kind, given = fault["type"], fault["input"]
     if kind == "extra_forbidden":
         known = _allowed_keys(path[:-1], config)

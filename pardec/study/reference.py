@@ -61,11 +61,13 @@ def _texts_below(kind: type) -> dict[str, str]:
         source = inspect.getsource(kind)
     except (OSError, TypeError):  # made at run time
         return {}
+    (made,) = ast.parse(textwrap.dedent(source)).body
     return {
         first.target.id: inspect.cleandoc(second.value.value)
-        for first, second in pairwise(ast.parse(textwrap.dedent(source)).body[0].body)
+        for first, second in pairwise(made.body if isinstance(made, ast.ClassDef) else ())
         if isinstance(first, ast.AnnAssign) and isinstance(first.target, ast.Name)
         if isinstance(second, ast.Expr) and isinstance(second.value, ast.Constant)
+        if isinstance(second.value.value, str)
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, create_model
 
@@ -25,9 +25,14 @@ from pardec.study.kinds import KINDS
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 """A name used in paths: letters, digits, dot, dash, underscore."""
 Precision = Literal["float32", "bfloat16", "float16"]
-Metric = Literal[tuple(METRICS)]  # type: ignore[valid-type]
-Kind = Literal[tuple(KINDS)]  # type: ignore[valid-type]
-FloorMetric = Literal[(*METRICS, "tau")]  # type: ignore[valid-type]
+if TYPE_CHECKING:  # the registries' names, which only a running program knows
+    Metric: TypeAlias = str
+    Kind: TypeAlias = str
+    FloorMetric: TypeAlias = str
+else:
+    Metric = Literal[tuple(METRICS)]
+    Kind = Literal[tuple(KINDS)]
+    FloorMetric = Literal[(*METRICS, "tau")]
 
 
 class ArmBase(Settings):
@@ -45,10 +50,11 @@ class ArmBase(Settings):
 
 def _arm(name: str) -> type[Settings]:
     decoder = DECODERS.load(name)
+    only: Any = Literal[name]
     return create_model(
         f"Arm_{name}",
         __base__=ArmBase,
-        decoder=(Literal[name], Field(description="Name of the decoder.")),
+        decoder=(only, Field(description="Name of the decoder.")),
         settings=(decoder.Settings, Field(decoder.Settings(), description="The decoder's own settings.")),
     )
 
@@ -62,9 +68,14 @@ def _settings(registry: Registry) -> list[type[Settings]]:
     return [registry.load(name) for name in registry]
 
 
-DataSource = union(_settings(DATA_SOURCES), "source")
-ModelSource = union(_settings(MODEL_SOURCES), "source")
-Arm = union([_arm(name) for name in DECODERS], "decoder")
+if TYPE_CHECKING:
+    DataSource: TypeAlias = Any
+    ModelSource: TypeAlias = Any
+    Arm: TypeAlias = Any
+else:
+    DataSource = union(_settings(DATA_SOURCES), "source")
+    ModelSource = union(_settings(MODEL_SOURCES), "source")
+    Arm = union([_arm(name) for name in DECODERS], "decoder")
 
 
 class Workload(Settings):

@@ -30,6 +30,9 @@ class Prepared:
 class Source(Settings, ABC):
     """A source of prompt records: settings, `source` among them, and `build`. One file, one registry line."""
 
+    if TYPE_CHECKING:
+        source: str
+
     @abstractmethod
     def build(self, seed: int) -> Prepared:
         """Return the records; the same settings and seed give the same records."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, create_model, model_validator
 
@@ -27,7 +27,8 @@ def _choice(name: str) -> tuple:
 with warnings.catch_warnings():
     # The task "copy" hides pydantic's deprecated method of that name, which nothing here calls.
     warnings.filterwarnings("ignore", message='Field name "copy"')
-    TaskChoices = create_model("TaskChoices", __base__=Settings, **{name: _choice(name) for name in TASKS})
+    choices: dict[str, Any] = {name: _choice(name) for name in TASKS}
+    TaskChoices = create_model("TaskChoices", __base__=Settings, **choices)
 TaskChoices.__doc__ = (
     "The tasks of a data set, each with its own settings; a task that is not named is left out."
 )

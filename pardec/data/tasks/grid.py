@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 from typing import Annotated, Literal
 
@@ -40,7 +41,7 @@ class GridSettings(Settings):
                 raise ValueError(f"held_out: {height} x {width} is outside the bounds")
         return self
 
-    def sizes(self):
+    def sizes(self) -> Iterator[tuple[int, int]]:
         """Return every (height, width) within the bounds, in ascending order."""
         sides = range(self.min_side, self.max_side + 1)
         return ((h, w) for h in sides for w in sides if self.min_cells <= h * w <= self.max_cells)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
@@ -31,7 +31,7 @@ class Match(Rule):
     token is accepted with the target's probability of it.
     """
 
-    Settings = MatchSettings
+    Settings: ClassVar[Any] = MatchSettings
 
     def decide(self, tree: Tree, logits: Tensor, context: AcceptContext) -> Accepted:
         shape = tree.shape

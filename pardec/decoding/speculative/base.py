@@ -72,6 +72,8 @@ class Draft:
     def probabilities(self) -> Tensor:
         """Return the draft's probabilities [B, n, V]."""
         if self._probabilities is None:
+            if self.logits is None:
+                raise ValueError("this draft has no probabilities: its drafter has no logits")
             self._probabilities = self.logits.softmax(-1)
         return self._probabilities
 
@@ -144,7 +146,7 @@ class Strategy(ABC):
 
     Settings: ClassVar[type[Settings]]
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Any):
         self.settings = settings
 
     def facts(self) -> dict[str, Any]:

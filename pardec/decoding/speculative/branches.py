@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -125,7 +125,16 @@ class TreeLite(Proposal):
             return Tree(shape_of(parents, device), tokens)
         return self._refined(draft, context, tokens, parents, heads, branches, top.values)
 
-    def _refined(self, draft, context, tokens, parents, heads, branches, probabilities) -> Tree:
+    def _refined(
+        self,
+        draft: Draft,
+        context: DraftContext,
+        tokens: Tensor,
+        parents: Any,
+        heads: Tensor,
+        branches: Tensor,
+        probabilities: Tensor,
+    ) -> Tree:
         """Return the tree with one more branch behind the most probable alternative, drafted with that one in the
         block."""
         device, count = tokens.device, len(draft)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,7 @@ from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
 from pardec.decoding.speculative import registry
 
 if TYPE_CHECKING:
+    from pardec.decoding.speculative.loop import Strategies
     from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
@@ -45,25 +46,43 @@ ASKING = {"tree", "tree_lite", "candidates", "confidence", "rank_suffix", "round
 """Proposals and truncations that read the draft's probabilities."""
 
 
+if TYPE_CHECKING:  # the registries' settings, which only a running program knows
+    AnyDrafter: TypeAlias = Any
+    AnySchedule: TypeAlias = Any
+    AnySeeding: TypeAlias = Any
+    AnyRefinement: TypeAlias = Any
+    AnyTruncation: TypeAlias = Any
+    AnyProposal: TypeAlias = Any
+    AnyAcceptance: TypeAlias = Any
+else:
+    AnyDrafter = _any_of(registry.DRAFTERS)
+    AnySchedule = _any_of(registry.SCHEDULES)
+    AnySeeding = _any_of(registry.SEEDINGS, NoStrategy)
+    AnyRefinement = _any_of(registry.REFINEMENTS, NoStrategy)
+    AnyTruncation = _any_of(registry.TRUNCATIONS, NoStrategy)
+    AnyProposal = _any_of(registry.PROPOSALS)
+    AnyAcceptance = _any_of(registry.RULES)
+
+
 class SpeculativeSettings(Settings):
     """One strategy per kind; strategies are independent of each other."""
 
-    drafter: _any_of(registry.DRAFTERS) = _first(registry.DRAFTERS)
+    drafter: AnyDrafter = _first(registry.DRAFTERS)
     """The model or rule that writes the draft."""
     block: int = Field(8, ge=2, le=64)
     """Tokens per block, the anchor included: one fewer are drafted. With an adaptive schedule, its first
     choice."""
-    schedule: _any_of(registry.SCHEDULES) = _first(registry.SCHEDULES)
+    schedule: AnySchedule = _first(registry.SCHEDULES)
     """The size of each block."""
-    seeding: _any_of(registry.SEEDINGS, NoStrategy) = NoStrategy()
+    seeding: AnySeeding = NoStrategy()
     """The use of drafted tokens behind a rejected one; `none` discards them."""
-    refinement: _any_of(registry.REFINEMENTS, NoStrategy) = NoStrategy()
+    refinement: AnyRefinement = NoStrategy()
     """Further passes of the draft over its block; `none` makes one pass only."""
-    truncation: _any_of(registry.TRUNCATIONS, NoStrategy) = NoStrategy()
+    truncation: AnyTruncation = NoStrategy()
     """The rule that cuts the draft before it is verified; `none` verifies all of it."""
-    proposal: _any_of(registry.PROPOSALS) = _first(registry.PROPOSALS)
+    proposal: AnyProposal = _first(registry.PROPOSALS)
     """The form in which the draft is verified: a chain, or a tree."""
-    acceptance: _any_of(registry.RULES) = _first(registry.RULES)
+    acceptance: AnyAcceptance = _first(registry.RULES)
     """The rule that accepts drafted tokens; every rule is exact."""
     temperature: float = Field(0.0, ge=0, le=100)
     """Logits are divided by this before a token is drawn; 0 takes the most probable token."""
@@ -161,7 +180,7 @@ class Speculative(Decoder):
             loop = Loop(self.strategies(), sampling, at_eos, model, companion, prompts, new_tokens, observer)
             return loop.run()
 
-    def strategies(self):
+    def strategies(self) -> Strategies:
         """Return new strategies for one generation."""
         from pardec.decoding.speculative.loop import Strategies
 

@@ -64,6 +64,7 @@ class DFlash(Drafter):
     def propose(self, view: View, count: int, choose: Choose, hints: Hints | None = None) -> Draft:
         if self._room(view) < 1:
             return Draft(view.anchor[:, :0])
+        assert view.fresh is not None
         self.context = self.model.fuse(view.fresh)
         logits = self._pass(view, count, hints, self.context)
         return Draft(choose(logits, 0), logits)

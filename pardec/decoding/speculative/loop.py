@@ -72,8 +72,9 @@ class Loop:
         size = prompts.length + new_tokens + max(block, *widths)
         taps = strategies.drafter.taps(companion)
         self.verifier = Verifier(model, prompts, size, taps, sampling.ban, widths)
+        reader: Any = model  # a model with an embedding and a head
         target = base.Target(
-            model.embedding, lambda hidden: sampling.ban(model.read(hidden)), sampling.ban, model.info
+            reader.embedding, lambda hidden: sampling.ban(reader.read(hidden)), sampling.ban, model.info
         )
         strategies.drafter.begin(target, companion, prompts.size, size + block)
         pads, tokens = prompts.pad.tolist(), prompts.tokens.tolist()
@@ -133,7 +134,8 @@ class Loop:
         accepted = strategies.rule.decide(tree, logits, accepting)
         counts, grown, committed, fresh = self._commit(accepted, draft, features, active)
         observer.phase("accept")
-        seconds = None if began is None else observer.seconds() - began
+        ended = observer.seconds()
+        seconds = None if began is None or ended is None else ended - began
         outcome = base.Outcome(draft, 1 + len(draft), counts, active, seconds)
         strategies.schedule.learn(outcome)
         if strategies.seeding is not None:
@@ -151,9 +153,10 @@ class Loop:
         )
         if count < 1:
             return base.Draft(self.anchor[:, :0]), context
-        hints = None if strategies.seeding is None else strategies.seeding.hints(count)
+        seeding = strategies.seeding
+        hints = None if seeding is None else seeding.hints(count)
         draft = self._with_distributions(strategies.drafter.propose(view, count, self._choose, hints))
-        if hints is not None and strategies.seeding.keeps:
+        if seeding is not None and hints is not None and seeding.keeps:
             draft = draft.with_hints(hints)
         self.observer.phase("draft")
         if strategies.refinement is not None and len(draft):
@@ -195,7 +198,8 @@ class Loop:
         table = torch.cat(parts, 1).tolist()
         width = accepted.tokens.shape[1]
         counts, grown = [0] * len(table), [0] * len(table)
-        committed, paths = [0] * len(table), [[] for _ in table]
+        committed = [0] * len(table)
+        paths: list[list[int]] = [[] for _ in table]
         for row in active:
             count = table[row][0]
             tokens = table[row][1 : count + 2]
@@ -253,7 +257,9 @@ class Loop:
         """Return the number of output positions that are final in every row; an ended row counts as complete."""
         return min(self.new_tokens if self.done[row] else self._written(row) for row in range(len(self.rows)))
 
-    def _report(self, draft, tree, counts, committed, active) -> None:
+    def _report(
+        self, draft: base.Draft, tree: Tree, counts: list[int], committed: list[int], active: list[int]
+    ) -> None:
         observer = self.observer
         observer.step(committed[0] if len(self.rows) == 1 else torch.tensor(committed), self._final())
         facts: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from math import exp
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -123,7 +123,8 @@ def trie(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
 
 def forest(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
     """Return parents and tokens of the blocks without sharing, each block a run of nodes."""
-    parents, tokens = [], []
+    parents: list[int] = []
+    tokens: list[int] = []
     for block in blocks:
         first = len(tokens)
         parents += [0, *range(first + 1, first + len(block))][: len(block)]
@@ -131,7 +132,7 @@ def forest(blocks: list[list[int]]) -> tuple[list[int], list[int]]:
     return parents, tokens
 
 
-def _together(made: list[tuple[list[int], list[int]]], device) -> Tree:
+def _together(made: list[tuple[list[int], list[int]]], device: Any) -> Tree:
     """Return one tree for all rows, smaller ones padded with nodes that do not exist."""
     size = max(len(tokens) for _, tokens in made)
     shapes = [shape_of((*parents, *[0] * (size - len(parents))), str(device)) for parents, _ in made]
@@ -202,6 +203,9 @@ class Rounds(Proposal):
     def _later(self, draft: Draft, context: DraftContext) -> Tensor:
         """Return the distribution [B, n, V] of the later rounds, before any token is removed."""
         settings = self.settings
+        assert (
+            draft.logits is not None and draft.distributions is not None
+        )  # `marginals`, and a rule that draws
         if settings.source in ("same", "branch"):
             return draft.distributions
         if settings.source == "dropout":

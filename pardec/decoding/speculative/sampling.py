@@ -31,7 +31,7 @@ class Sampling:
     def pick(self, logits: Tensor, positions: Tensor) -> Tensor:
         """Return the target's tokens [B, n]: its most probable ones, or those that plain decoding draws at output
         `positions` [B or 1, n]. logits: [B, n, V]."""
-        if self.greedy:
+        if self._noise is None:
             return logits.argmax(-1)
         positions = positions.clamp(max=self._noise.shape[1] - 1).expand(len(logits), -1)
         return self.draw(logits, self._noise.gather(1, positions))

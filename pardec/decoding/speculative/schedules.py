@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -10,28 +11,41 @@ from pardec.common.settings import Settings
 from pardec.decoding.speculative.base import Outcome, Schedule
 
 
+class Average:
+    """A running average, exponentially weighted. `value` is None before the first number."""
+
+    def __init__(self, decay: float):
+        self.decay = decay
+        self.value: float | None = None
+
+    def add(self, number: float) -> float:
+        """Return the average with `number`; the past has the weight `decay`."""
+        old = self.value
+        self.value = number if old is None else self.decay * old + (1 - self.decay) * number
+        return self.value
+
+
 class Averages:
-    """Running averages of tau and of seconds per size; None for a size never tried. Without a clock every cycle counts
-    as one second, so sizes are compared by tau alone."""
+    """Running averages of tau and of seconds per size. Without a clock every cycle counts as one second, so sizes are
+    compared by tau alone."""
 
     def __init__(self, sizes: tuple[int, ...], decay: float):
-        self.decay = decay
-        self.tau: list[float | None] = [None] * len(sizes)
-        self.seconds: list[float | None] = [None] * len(sizes)
+        self.tau = [Average(decay) for _ in sizes]
+        self.seconds = [Average(decay) for _ in sizes]
 
     def add(self, index: int, outcome: Outcome) -> None:
-        self._into(self.tau, index, outcome.tau)
-        self._into(self.seconds, index, 1.0 if outcome.seconds is None else outcome.seconds)
+        self.tau[index].add(outcome.tau)
+        self.seconds[index].add(1.0 if outcome.seconds is None else outcome.seconds)
 
     def score(self, index: int) -> float | None:
         """Return tokens per second; None for a size never tried."""
-        if self.tau[index] is None:
-            return None
-        return self.tau[index] / max(self.seconds[index], 1e-9)
+        tau, seconds = self.tau[index].value, self.seconds[index].value
+        return None if tau is None or seconds is None else tau / max(seconds, 1e-9)
 
-    def _into(self, averages: list[float | None], index: int, value: float) -> None:
-        old = averages[index]
-        averages[index] = value if old is None else self.decay * old + (1 - self.decay) * value
+    def best(self, default: int) -> int:
+        """Return the size with the highest score; `default` if none was tried."""
+        scores = [-inf if (score := self.score(index)) is None else score for index in range(len(self.tau))]
+        return scores.index(max(scores)) if max(scores) > -inf else default
 
 
 def nearest(sizes: tuple[int, ...], block: int) -> int:
@@ -123,7 +137,7 @@ class Ewma(Schedule):
         if self.todo:
             self.todo.pop(0)
             if self.warming and not self.todo:
-                self.at, self.warming = self._best(), False
+                self.at, self.warming = self.averages.best(self.at), False
             return
         self.cycles += 1
         self.rest = max(0, self.rest - 1)
@@ -132,13 +146,14 @@ class Ewma(Schedule):
             self.todo = [self._neighbour()]
 
     def _consider(self) -> None:
-        best, current = self._best(), self.averages.score(self.at)
-        share = self.averages.tau[self.at]
+        best = self.averages.best(self.at)
+        current, score = self.averages.score(self.at), self.averages.score(best)
+        share = self.averages.tau[self.at].value
         low = share is not None and (share - 1) / (self.sizes[self.at] - 1) < self.settings.low_accept
         if low and self.at and not self.rest:
             self._move(self.at - 1)
             return
-        wins = current is not None and self.averages.score(best) > current * (1 + self.settings.margin)
+        wins = current is not None and score is not None and score > current * (1 + self.settings.margin)
         self.ahead = self.ahead + 1 if wins and best == self.better else int(wins)
         self.better = best
         if wins and self.ahead >= self.settings.streak and not self.rest:
@@ -147,10 +162,6 @@ class Ewma(Schedule):
     def _move(self, index: int) -> None:
         self.at, self.ahead, self.rest = index, 0, self.settings.cooldown
         self.changes += 1
-
-    def _best(self) -> int:
-        known = [index for index in range(len(self.sizes)) if self.averages.score(index) is not None]
-        return max(known, key=self.averages.score, default=self.at)
 
     def _neighbour(self) -> int:
         """Return the next size up and the next down in turn."""
@@ -190,7 +201,7 @@ class BreakEven(Schedule):
         self.sizes = settings.sizes
         self.at = nearest(self.sizes, block)
         self.averages = Averages(self.sizes, settings.decay)
-        self.reached: list[float | None] = [None] * self.sizes[-1]
+        self.reached = [Average(settings.decay) for _ in range(self.sizes[-1])]
         """By j - 1: the share of rows in which at least j drafted tokens were accepted, of those drafting so
         many."""
         self.todo = [index for _ in range(settings.warm_up) for index in range(len(self.sizes))]
@@ -205,10 +216,7 @@ class BreakEven(Schedule):
             self.averages.add(self.now, outcome)
         for row in outcome.active:
             for place in range(outcome.block - 1):
-                hit = float(outcome.accepted[row] > place)
-                old = self.reached[place]
-                decay = self.settings.decay
-                self.reached[place] = hit if old is None else decay * old + (1 - decay) * hit
+                self.reached[place].add(float(outcome.accepted[row] > place))
         if self.todo:
             self.todo.pop(0)
         if not self.todo:
@@ -219,12 +227,12 @@ class BreakEven(Schedule):
         """Return the last size whose margin over the one before pays."""
         chosen = 0
         for index in range(1, len(self.sizes)):
-            if self._seconds(index) is None or self._seconds(chosen) is None:
+            longer, shorter = self.averages.seconds[index].value, self.averages.seconds[chosen].value
+            if longer is None or shorter is None:
                 continue
-            added = self.expected(self.sizes[index]) - self.expected(self.sizes[chosen])
-            cost = self._seconds(index) - self._seconds(chosen)
-            rate = self.expected(self.sizes[chosen]) / self._seconds(chosen)
-            if added > max(cost, 0.0) * rate:
+            tau = self.expected(self.sizes[chosen])
+            added = self.expected(self.sizes[index]) - tau
+            if added > max(longer - shorter, 0.0) * tau / shorter:
                 chosen = index
         return chosen
 
@@ -232,16 +240,13 @@ class BreakEven(Schedule):
         """Return tau of a block by the shares seen; it takes the last two to guess on."""
         total, last, ratio = 1.0, 1.0, 1.0
         for place in range(block - 1):
-            share = self.reached[place]
+            share = self.reached[place].value
             if share is None:
                 share = last * ratio
             elif last > 0:
                 ratio = min(1.0, share / last)
             total, last = total + share, share
         return total
-
-    def _seconds(self, index: int) -> float | None:
-        return self.averages.seconds[index]
 
     def facts(self) -> dict[str, Any]:
         return {"asked": self.sizes[self.now], "changes": self.changes}
@@ -280,19 +285,18 @@ class Threshold(Schedule):
         super().__init__(settings)
         self.sizes = settings.sizes
         self.at = nearest(self.sizes, block)
-        self.share: float | None = None
+        self.share = Average(settings.decay)
         self.changes = 0
 
     def block(self) -> int:
         return self.sizes[self.at]
 
     def learn(self, outcome: Outcome) -> None:
-        share, decay = outcome.tau / outcome.block, self.settings.decay
-        self.share = share if self.share is None else decay * self.share + (1 - decay) * share
-        step = (self.share > self.settings.up) - (self.share < self.settings.down)
+        share = self.share.add(outcome.tau / outcome.block)
+        step = (share > self.settings.up) - (share < self.settings.down)
         moved = min(max(self.at + step, 0), len(self.sizes) - 1)
         if moved != self.at:
-            self.at, self.share = moved, None
+            self.at, self.share = moved, Average(self.settings.decay)
             self.changes += 1
 
     def facts(self) -> dict[str, Any]:

@@ -118,11 +118,12 @@ class Gated(Suffix):
     settings: GatedSettings
 
     def chosen(self, slots: Tensor, sources: Tensor) -> Tensor:
+        assert self.last is not None
         sure = self.last.draft.probabilities.amax(-1) >= self.settings.threshold
         return sure.gather(1, sources)
 
 
-def _column(values: list[int], device: torch.device) -> Tensor:
+def _column(values: list[int], device: Any) -> Tensor:
     """Return [B, 1] long on `device`; for a single row by a fill, which copies nothing from the host."""
     if len(values) == 1:
         return torch.full((1, 1), values[0], device=device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
@@ -63,7 +63,7 @@ class Verifier:
                 f"the target ran {self.seen} times for {self.passes} verifications: a strategy peeked at it"
             )
 
-    def _count(self, *_) -> None:
+    def _count(self, *_: Any) -> None:
         self.seen += 1
 
     def prefill(self) -> tuple[Tensor, Tensor | None]:
@@ -128,7 +128,7 @@ class Verifier:
             )
         self.cache.length = 0
 
-    def _run(self, tokens: Tensor, **arguments) -> tuple[Tensor, Tensor | None]:
+    def _run(self, tokens: Tensor, **arguments: Any) -> tuple[Tensor, Tensor | None]:
         output = self.model(tokens, canvas_start=self.prompts.length, taps=self.taps, **arguments)
         self.passes += 1
         self.positions += tokens.shape[1]

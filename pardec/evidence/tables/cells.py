@@ -133,8 +133,12 @@ class Arms:
 def writes(cell: dict[str, Any]) -> tuple:
     """Returns the key that determines a cell's outputs: equal keys must give equal tokens for equal prompts."""
     settings = json.dumps(cell["settings"], sort_keys=True)
-    shape = (cell.get("precision"), cell.get("prompt_tokens"), cell["new_tokens"])
-    shape += (bool(cell.get("random_prompts")),)
+    shape = (
+        cell.get("precision"),
+        cell.get("prompt_tokens"),
+        cell["new_tokens"],
+        bool(cell.get("random_prompts")),
+    )
     companions = json.dumps(cell.get("companions") or {}, sort_keys=True)
     return (task_of(cell), cell["model"], companions, cell["decoder"], settings, *shape)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,7 +26,7 @@ class Cache:
     rows). `crop` drops the tail without touching memory.
     """
 
-    def __init__(self, info: ModelInfo, batch: int, size: int, device, dtype):
+    def __init__(self, info: ModelInfo, batch: int, size: int, device: Any, dtype: torch.dtype):
         shape = (batch, info.kv_heads, size, info.head_dim)
         self.layers: list[Pair] = [
             (torch.zeros(shape, device=device, dtype=dtype), torch.zeros(shape, device=device, dtype=dtype))
@@ -189,7 +190,7 @@ def _stair(length: int, width: int) -> Tensor:
 
 
 def rope_tables(
-    positions: int, head_dim: int, theta: float, device=None, stretch: Stretch | None = None
+    positions: int, head_dim: int, theta: float, device: Any = None, stretch: Stretch | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return cosines and signed sines [positions, head_dim] for `rotate` (Su et al. 2021, arXiv:2104.09864)."""
     half = head_dim // 2

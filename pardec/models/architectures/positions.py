@@ -34,7 +34,7 @@ class LearnedPositions(nn.Module):
         """Fill the tables of rows and columns with sinusoids where the configuration asks for them."""
         if self.config.grid is not None and self.config.grid.waves:
             for table in (self.rows, self.columns):
-                table.copy_(waves(*table.shape))
+                table.copy_(waves(table.shape[0], table.shape[1]))
 
     def forward(
         self,
@@ -91,7 +91,8 @@ class LearnedPositions(nn.Module):
         generation: otherwise each pass would need half a dozen lookups."""
         if cache.placed is None or cache.placed.shape[1] != cache.size - canvas_start:
             ranks = torch.arange(cache.size - canvas_start, device=cache.device)[None]
-            cache.placed = rows_of(self.canvas, ranks) + self._grid(*cache.table, ranks)
+            stride, height = cache.table  # type: ignore[misc]  # set by the pass over the prompt
+            cache.placed = rows_of(self.canvas, ranks) + self._grid(stride, height, ranks)
         return cache.placed
 
     def _grid(self, stride: Tensor, height: Tensor, ranks: Tensor) -> Tensor:

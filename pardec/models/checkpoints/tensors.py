@@ -161,11 +161,11 @@ def weight_files(folder: Path) -> list[Path]:
                     shard, f"does not exist, though {index.name} names it", "fetch the model again"
                 )
         return shards
-    shards = sorted(path.name for path in folder.glob("*.safetensors"))
-    if shards:
+    weights = sorted(path.name for path in folder.glob("*.safetensors"))
+    if weights:
         raise UserError(
             index,
-            f"does not exist, and the weights lie in other files ({', '.join(shards[:3])})",
+            f"does not exist, and the weights lie in other files ({', '.join(weights[:3])})",
             f"fetch this index too, or rename a single file to {WEIGHTS}",
         )
     pickles = sorted(path.name for path in folder.iterdir() if path.suffix in PICKLES)

@@ -82,6 +82,7 @@ class StaticBackbone(Backbone):
     """A backbone whose layers run compiled; it shares weights, settings and hooks with its source model."""
 
     static_shapes = True
+    caches: StaticCaches
     padded: bool
     """Whether any batch is padded: then all batches run as padded ones, so that they share their graphs."""
 
@@ -107,7 +108,7 @@ class StaticBackbone(Backbone):
             pad = tokens.new_zeros(len(tokens))
         return super().forward(tokens, pad, **rest)
 
-    def run_layers(self, x, cos, sin, plan, cache, taps):
+    def run_layers(self, x: Tensor, cos: Any, sin: Any, plan: Any, cache: Any, taps: Any) -> Any:
         """Return the result of `Backbone.run_layers`, from the graph for the shape of `x` and the cache's size."""
         mask, is_causal, columns, pairs = plan.mask, plan.is_causal, None, None
         if cache is not None:
@@ -125,7 +126,9 @@ class StaticBackbone(Backbone):
         # are read at once.
         return x, [part.clone() for part in tapped] if self.on_cuda else tapped
 
-    def _layers(self, x, cos, sin, mask, is_causal, pairs, columns, taps):
+    def _layers(
+        self, x: Tensor, cos: Any, sin: Any, mask: Any, is_causal: bool, pairs: Any, columns: Any, taps: Any
+    ) -> Any:
         """Run the layers with static shapes. columns: [B, T], in which the pass writes; None at the start of a
         cache."""
         if columns is None:

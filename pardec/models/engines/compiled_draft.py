@@ -19,6 +19,8 @@ from pardec.models.engines.compiled import StaticCaches, compiler
 class StaticDraft(DraftModel):
     """A draft whose layers run compiled; it shares weights, settings and hooks with its source model."""
 
+    caches: StaticCaches
+
     @classmethod
     def of(cls, model: DraftModel, device: str) -> StaticDraft:
         static = cls.__new__(cls)
@@ -53,15 +55,18 @@ class StaticDraft(DraftModel):
         past, width = cache.length, block.shape[1]
         if context is None:
             context = block.new_zeros(batch, 0, block.shape[2])
+        mask: Tensor | None = None
         if layout is None:
             columns = torch.arange(past, past + new + width, device=device).expand(batch, -1)
-            positions, mask = columns, None
+            positions = columns
             filled = past + new + width
         else:
-            columns, positions, mask, filled = layout.columns, layout.positions, layout.mask, layout.filled
-            positions = positions.expand(batch, -1)
-            if columns is None:
+            mask, filled = layout.mask, layout.filled
+            positions = layout.positions.expand(batch, -1)
+            if layout.columns is None:
                 columns = torch.arange(past, filled, device=device).expand(batch, -1)
+            else:
+                columns = layout.columns
         if mask is None:
             mask = (torch.arange(size, device=device) < filled)[None, None, None].expand(1, 1, width, size)
         else:

@@ -9,7 +9,7 @@ from pardec.models.architectures.draft import DraftModel
 from pardec.models.engines.compiled import StaticBackbone, refuse_platform
 from pardec.models.engines.compiled_draft import StaticDraft
 
-STATIC = {Backbone: StaticBackbone, DraftModel: StaticDraft}
+STATIC: dict[type, Any] = {Backbone: StaticBackbone, DraftModel: StaticDraft}
 """Architectures and their compiled forms."""
 
 

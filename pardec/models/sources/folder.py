@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Set
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -39,7 +40,7 @@ class ForeignSettings(Settings):
     the weights as they are."""
 
     @model_validator(mode="after")
-    def _mask_needs_its_family(self):
+    def _mask_needs_its_family(self) -> Self:
         if self.mask_id is not None and self.family != "masked_diffusion":
             raise ValueError("mask_id is for family masked_diffusion")
         return self
@@ -160,7 +161,7 @@ def adapt_config(path: Path, settings: ForeignSettings, brought: Path) -> dict[s
     return changes
 
 
-def clear(out: Path, keep: set[str] = frozenset()) -> None:
+def clear(out: Path, keep: Set[str] = frozenset()) -> None:
     """Remove files of an earlier checkpoint from `out` that the new one does not have."""
     for pattern in TAKEN:
         for path in out.glob(pattern):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -80,7 +80,7 @@ class RandomSettings(Settings):
     vocabulary has room for them."""
 
     @model_validator(mode="after")
-    def _fits(self):
+    def _fits(self) -> Self:
         if self.shape is not None:
             return self._beside_a_shape()
         if lacking := [name for name in NEEDED if getattr(self, name) is None]:
@@ -100,7 +100,7 @@ class RandomSettings(Settings):
                 )
         return self
 
-    def _beside_a_shape(self):
+    def _beside_a_shape(self) -> Self:
         try:
             shape(self.shape)
         except UserError as error:

@@ -57,7 +57,7 @@ class VerifySettings(Settings):
     """A score that they published."""
 
     @model_validator(mode="after")
-    def _asks_something(self):
+    def _asks_something(self) -> VerifySettings:
         if not self.examples and self.sample is None:
             raise ValueError("asks nothing; give examples or a sample, or leave verify out")
         return self

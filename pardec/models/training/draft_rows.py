@@ -63,7 +63,7 @@ def draft_rows(
             raise UserError(
                 "models: teachers.target", f"writes nothing on task {task}", "train the target first"
             )
-        prompts, outputs = zip(*kept, strict=True)
-        longest = max(map(len, outputs))
-        parts.append(AnswerRows(prompts, outputs, longest, tokenizer.pad_id, tokenizer.eos_id, by_length))
+        asked, written = zip(*kept, strict=True)
+        longest = max(map(len, written))
+        parts.append(AnswerRows(asked, written, longest, tokenizer.pad_id, tokenizer.eos_id, by_length))
     return Mixture(parts), (canvas or new_tokens) if ends else None

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, nn
@@ -134,7 +135,9 @@ def optimisers(model: nn.Module, settings: OptimiserSettings) -> list[torch.opti
     ]
 
 
-def _optimise(name, model, family, rows, settings, generator, device) -> tuple[list[list[float]], int]:
+def _optimise(
+    name: str, model: Any, family: Any, rows: Any, settings: Any, generator: torch.Generator, device: str
+) -> tuple[list[list[float]], int]:
     """Run all steps; return the loss curve as [step, mean loss since the last point], and the tokens seen."""
     steps = settings.steps
     optimisers_ = optimisers(model, settings.optimiser)

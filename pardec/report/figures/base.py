@@ -44,7 +44,8 @@ class Figure:
 
 def drawn(canvas: Canvas) -> list[str]:
     """Returns ids of the values that `canvas` draws, sorted, each once."""
-    return sorted({a.get_gid() for a in canvas.findobj() if a.get_gid() and "/" in a.get_gid()})
+    idents = {artist.get_gid() or "" for artist in canvas.findobj()}
+    return sorted(ident for ident in idents if "/" in ident)
 
 
 def speaker(tables: Tables) -> Callable[[str], str | None]:

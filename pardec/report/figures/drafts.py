@@ -39,9 +39,9 @@ def looks(names: list[str]) -> dict[str, dict[str, str]]:
 
 def arms_in_order(ideas: Any, rows: list[Any]) -> list[str]:
     """Returns arms of `rows` without controls: the plain draft, then arms without an idea, then by idea's number."""
-    numbers = {}
-    for place, row in enumerate(ideas):
-        numbers.setdefault(text(row, "arm"), place)
+    numbers: dict[str, int] = {}
+    for number, row in enumerate(ideas):
+        numbers.setdefault(text(row, "arm"), number)
     hidden = controls(ideas)
     names = [name for name in ordered(text(row, "arm") for row in rows) if name not in hidden]
     place = {name: (name in numbers, numbers.get(name, 0), k) for k, name in enumerate(names)}

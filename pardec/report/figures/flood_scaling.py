@@ -29,7 +29,7 @@ def draw(tables: Tables) -> Any:
         return canvas
     style.log_axis(axes.xaxis, [number(row, "roots") for row in rows], base=2)
     style.log_axis(axes.yaxis, [number(row, "latency_ms") for row in rows])
-    entries = []
+    entries: list[tuple[str, Any]] = []
     for name, line in shown.items():
         look = {**_kind(name), "marker": MARKERS[len(entries) % len(MARKERS)]}
         entries.append((name.replace("_", " "), _line(axes, line, look)))
@@ -59,7 +59,7 @@ def _kind(name: str) -> dict[str, str]:
     return KINDS[_first(name)]
 
 
-def _line(axes: Any, rows: list[Any], look: dict[str, str]) -> Any:
+def _line(axes: Any, rows: list[Any], look: dict[str, Any]) -> Any:
     from matplotlib.lines import Line2D
 
     x, y = ([number(row, column) for row in rows] for column in ("roots", "latency_ms"))

@@ -19,7 +19,7 @@ class Line:
     """
 
     words: str
-    look: dict[str, str]
+    look: dict[str, Any]
     rows: tuple[Any, ...]
     further: bool = False
 
@@ -40,7 +40,8 @@ def lines(rows: Any) -> list[Line]:
             continue
         groups.setdefault((text(row, "decoder"), text(row, "arm"), text(row, "steps")), []).append(row)
     kept = {name: group for name, group in groups.items() if not name[2] or _ends(name, groups, sizes)}
-    drawn, seen = [], {}
+    drawn: list[Line] = []
+    seen: dict[str, int] = {}
     spare = iter(style.SPARE * len(kept))
     for name in sorted(kept, key=_order):
         decoder, arm, steps = name

@@ -66,7 +66,7 @@ def _square(axes: Any, row: Any, x: int, y: int, norm: Any, colors: Any) -> None
     from matplotlib.patches import Rectangle
 
     peak = measure(row, "peak_allocated_mb")
-    place = {"xy": (x - 0.47, y - 0.46), "width": 0.94, "height": 0.92, "linewidth": 0}
+    place: dict[str, Any] = {"xy": (x - 0.47, y - 0.46), "width": 0.94, "height": 0.92, "linewidth": 0}
     if not ok(row) or not peak:
         axes.add_patch(Rectangle(**place, facecolor=style.GRID, edgecolor=style.FAILED, hatch="////"))
         style.label(axes, text(row, "status") or "none", x, y, fontsize=7.5, weight="bold")

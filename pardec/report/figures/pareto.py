@@ -46,7 +46,7 @@ def _explain(rows: list[Any]) -> list[tuple[str, Any]]:
 
     entries = []
     for words, look, parallel in style.arms(rows):
-        line = look["line"] if parallel else "none"
+        line: Any = look["line"] if parallel else "none"
         handle = Line2D([], [], color=look["color"], marker=look["marker"], linestyle=line, markersize=5)
         entries.append((words, handle))
     if any(is_parallel(row) and text(row, "steps") for row in rows):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure as Canvas
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from pardec.report.rows import (
@@ -91,8 +92,8 @@ def panels(
     empty, count = count == 0, max(count, 1)
     columns = max(1, min(columns, count if count != 4 else 2))
     rows = max(1, -(-count // columns))
-    canvas = Canvas(figsize=(WIDTH, height * rows), layout="constrained")
-    canvas.get_layout_engine().set(w_pad=0.06, h_pad=0.06, wspace=0.04, hspace=0.05)
+    engine = ConstrainedLayoutEngine(w_pad=0.06, h_pad=0.06, wspace=0.04, hspace=0.05)
+    canvas = Canvas(figsize=(WIDTH, height * rows), layout=engine)
     grid = canvas.subplots(rows, columns, squeeze=False, sharey=sharey)
     axes = list(grid.flat)
     for spare in axes[count:]:

@@ -65,7 +65,7 @@ class Llama(Format):
         }
 
 
-def backbone(values: Values, where: str, eps: float = 1e-6, **changes) -> BackboneConfig:
+def backbone(values: Values, where: str, eps: float = 1e-6, **changes: Any) -> BackboneConfig:
     """Return a config.json in the names that Llama and its descendants share.
 
     eps: the class's default of `rms_norm_eps`. changes: fields that the descendant fixes.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pardec.common.settings import Settings
 
@@ -31,7 +31,7 @@ class Family(ABC):
     taught_by: ClassVar[tuple[str, ...]] = ()
     """Its names for the other models that training runs."""
 
-    def __init__(self, settings: Settings):
+    def __init__(self, settings: Any):
         self.settings = settings
 
     @property

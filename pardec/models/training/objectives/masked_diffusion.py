@@ -75,7 +75,7 @@ class MaskedDiffusion(Family):
         if self.settings.subset is not None:
             places = choose_places(batch.lengths, self.settings.subset, answer.shape[1], generator)
             answer = answer.gather(1, places)
-        drawn = choose_masks(*answer.shape, generator, self.settings.whole)
+        drawn = choose_masks(len(answer), answer.shape[1], generator, self.settings.whole)
         masked, counts = (each.to(answer.device) for each in drawn)
         canvas = torch.cat([batch.tokens[:, :start], answer.masked_fill(masked, model.info.mask_id)], 1)
         if places is None:

@@ -61,7 +61,11 @@ class RenderRows:
     """Conditions of both levels with their expansions."""
 
     def __init__(
-        self, first: tuple[int, int], tables: tuple[Tensor, Tensor], counts: tuple[Tensor, Tensor], share
+        self,
+        first: tuple[int, int],
+        tables: tuple[Tensor, Tensor],
+        counts: tuple[Tensor, Tensor],
+        share: float,
     ):
         self.first, self.tables, self.share = first, tables, share
         self.chances = [count / count.sum() for count in counts]
