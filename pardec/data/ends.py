@@ -9,6 +9,9 @@ with a usual name.
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,18 +72,23 @@ def special_tokens(folder: Path, settings: dict[str, Any]) -> dict[str, int]:
     settings: content of tokenizer_config.json. transformers 4 lists the tokens there; transformers 5 leaves them in
     tokenizer.json; checkpoints that have none write added_tokens.json and vocab.json.
     """
-    tokens = {
-        token["content"]: int(index)
-        for index, token in (settings.get("added_tokens_decoder") or {}).items()
-        if isinstance(token, dict) and "content" in token
-    }
+    listed = settings.get("added_tokens_decoder") or {}
+    tokens: dict[str, int] = {}
+    with readable(folder / "tokenizer_config.json"):
+        tokens |= {
+            _text(token["content"]): int(index)
+            for index, token in listed.items()
+            if isinstance(token, dict) and "content" in token
+        }
     body = read_object(folder / "tokenizer.json")
-    tokens |= {
-        token["content"]: token["id"] for token in body.get("added_tokens") or [] if token.get("special")
-    }
+    with readable(folder / "tokenizer.json"):
+        entries = body.get("added_tokens") or []
+        tokens |= {token["content"]: token["id"] for token in entries if token.get("special")}
+        # Named as an end, or known as one, a token ends a text whether its file calls it special or not.
+        added = {_text(token["content"]): token["id"] for token in entries}
     tokens |= read_object(folder / "added_tokens.json")
-    # Named as an end, or known as one, a token ends a text whether its file calls it special or not.
-    added = {token["content"]: token["id"] for token in body.get("added_tokens") or []}
+    with readable(folder / "added_tokens.json"):
+        tokens = {name: operator.index(index) for name, index in tokens.items()}
     eos = token_text(settings.get("eos_token"))
     for name in (eos, *TURN_ENDS):
         if name in added:
@@ -97,6 +105,23 @@ def _vocabulary(folder: Path) -> dict[str, int]:
     if isinstance(vocabulary, list):  # Unigram: pieces with their scores, in the order of their ids
         vocabulary = {piece[0]: index for index, piece in enumerate(vocabulary)}
     return vocabulary
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Raise UserError where values of the JSON file `path` are of another kind than they must be."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise UserError(
+            path, f"holds a value of the wrong kind ({error})", "fetch the checkpoint again"
+        ) from None
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is not text")
+    return value
 
 
 def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) -> str | None:

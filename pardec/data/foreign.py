@@ -192,11 +192,9 @@ def _check_names(folder: Path, settings: dict[str, Any]) -> None:
         vocabulary = Tokenizer.from_file(str(path)).get_vocab()
     except Exception as error:  # the library raises bare Exception
         raise UserError(path, f"is not a tokenizer ({error})", "fetch or make this file again") from None
-    listed = {
-        token.get("content")
-        for token in (settings.get("added_tokens_decoder") or {}).values()
-        if isinstance(token, dict)
-    }
+    decoder = settings.get("added_tokens_decoder")
+    entries = decoder.values() if isinstance(decoder, dict) else ()
+    listed = {token.get("content") for token in entries if isinstance(token, dict)}
     for role in USUAL_NAMES:
         name = token_text(settings.get(f"{role}_token"))
         if name is not None and name not in vocabulary and name not in listed:

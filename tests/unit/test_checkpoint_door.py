@@ -403,10 +403,21 @@ def test_a_home_folder_is_found(brought, tmp_path, monkeypatch):
     assert path.PathSettings(source="path", path="~/brought").path == str(brought)
 
 
-def test_a_draft_is_checked_too(tmp_path):
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"dflash_config": {"mask_token_id": 23}}, "mask_token_id"),
+        (
+            {"dflash_config": {"mask_token_id": 3, "target_layer_ids": [0, 2]}},
+            "layers [0, 2] of a target of 2",
+        ),
+        ({"dflash_config": {"mask_token_id": 3, "target_layer_ids": [-1]}}, "layers [-1]"),
+        ({"draft_vocab_size": 12}, "vocabulary of its own"),
+        ({"block_size": 1}, "block_size"),
+    ],
+    ids=str,
+)
+def test_a_draft_is_checked_too(tmp_path, section, said):
     save_model(draft_model(), tmp_path / "brought")
-    values = json.loads((tmp_path / "brought" / "config.json").read_text())
-    values["dflash_config"]["mask_token_id"] = values["vocab_size"]
-    write_json(tmp_path / "brought" / "config.json", values)
-    error = refusal(tmp_path / "brought", tmp_path)
-    assert "mask_token_id" in error.what
+    change(tmp_path / "brought", **section)
+    assert said in refusal(tmp_path / "brought", tmp_path).what

@@ -36,8 +36,9 @@ def architecture_of(folder: str | Path) -> str:
 
 
 def _architecture(values: Any) -> str:
-    name = (values.get("architectures") or [PLAIN])[0] if isinstance(values, dict) else PLAIN
-    return name if name in ARCHITECTURES else PLAIN
+    named = values.get("architectures") if isinstance(values, dict) else None
+    name = named[0] if isinstance(named, list) and named else PLAIN
+    return name if isinstance(name, str) and name in ARCHITECTURES else PLAIN
 
 
 def format_name(values: Values) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,8 +114,9 @@ def validated(config: Config, where: str) -> Config:
 
 
 def is_positive(number: Any) -> bool:
-    """Return whether a value of config.json is a finite number above 0; JSON as Python reads it has infinities."""
-    return isinstance(number, int | float) and not isinstance(number, bool) and 0 < number < inf
+    """Return whether a value of config.json is a number above 0 that float32 can hold; JSON as Python reads it has
+    infinities."""
+    return isinstance(number, int | float) and not isinstance(number, bool) and 0 < number < 1e18
 
 
 def check_id(key: str, index: Any, vocab_size: int, where: str | Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pardec.common.errors import UserError
 from pardec.models.architectures.config import DraftConfig
-from pardec.models.checkpoints.formats.base import Format, Values, plain_ids, validated
+from pardec.models.checkpoints.formats.base import FIX, Format, Values, reading
 from pardec.models.checkpoints.formats.rotary import read_rotary
 
 ARCHITECTURE = "DFlashDraftModel"
@@ -13,14 +13,13 @@ ARCHITECTURE = "DFlashDraftModel"
 class DFlash(Format):
     backbone = False
 
-    @classmethod
+    @reading
     def read(cls, values: Values, where: str) -> DraftConfig:
         """Return the shape that config.json describes.
 
         Raises:
             UserError: a key is missing, or the draft needs something this model does not have; names the key.
         """
-        values = plain_ids(values)
         _refuse_unsupported(values, where)
         theta, stretch = read_rotary(values, where)
         section = values.get("dflash_config") or {}
@@ -52,7 +51,8 @@ class DFlash(Format):
         except KeyError as error:
             fix = "give a config.json in the published DFlash format"
             raise UserError(where, f"has no key {error.args[0]!r}", fix) from None
-        return validated(config, where)
+        _check(config, where)
+        return config
 
     @classmethod
     def write(cls, config: DraftConfig) -> Values:
@@ -95,7 +95,26 @@ def tapped_layers(target_layers: int, count: int) -> tuple[int, ...]:
     return tuple(round(first + index * (last - first) / (count - 1)) for index in range(count))
 
 
+def _check(config: DraftConfig, where: str) -> None:
+    """Refuse taps that are no layers of the target, and a block that holds no draft."""
+    for name, size in (("num_target_layers", config.target_layers), ("block_size", config.block - 1)):
+        if type(size) is not int or size < 1:
+            raise UserError(
+                where, f"gives a wrong {name}, which must be a number of layers, or of two tokens", FIX
+            )
+    wrong = [tap for tap in config.taps if type(tap) is not int or not 0 <= tap < config.target_layers]
+    if wrong or not config.taps:
+        what = f"reads layers {list(config.taps)!r} of a target of {config.target_layers} layers"
+        raise UserError(where, what, "give target_layer_ids that are layers of the target, from 0")
+
+
 def _refuse_unsupported(values: Values, where: str) -> None:
+    own = values.get("draft_vocab_size")
+    if own is not None and own != values.get("vocab_size"):
+        what = (
+            f"has a vocabulary of its own (draft_vocab_size {own!r}), and so a head and a map to the target's"
+        )
+        raise UserError(where, what, "give a draft that uses its target's head, as published for DFlash")
     kind = values.get("model_type", "qwen3")
     if kind not in ("qwen3", "llama"):
         raise UserError(where, f"describes a draft of type {kind!r}", "give one of type 'qwen3' or 'llama'")
