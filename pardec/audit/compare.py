@@ -33,6 +33,7 @@ PLATFORM = ("cpu", "gpu", "torch", "device", "python")
 """Facts of the machine that affect the last digits of a model's results."""
 SAMPLE_COUNTS = ("useful", "nfe", "token_forwards")
 """Fields of a sample that depend on its prompts, not on a clock."""
+ANSWERS = "results/tables/answers.parquet"
 SECTIONS = ("measure", "models", "data", "arms", "workloads", "likelihood")
 RULE = (
     "Reproduced: the 95 % interval of the difference covers 0. Its standard error comes from both intervals (normal "
@@ -283,7 +284,11 @@ def _words(run: Run) -> dict[str, Any]:
     ideas = (run.json("results/verdicts.json") or {}).get("ideas") or []
     words = {f"claim {claim['id']}": claim.get("verdict") for claim in claims}
     words |= {f"idea {idea['id']}": idea.get("status") for idea in ideas if "id" in idea}
-    return words | {ident: word["word"] for ident, word in (run.values().get("words") or {}).items()}
+    try:
+        answers = parquet.read_table(run.path(ANSWERS), columns=["key", "verdict"]).to_pylist()
+    except (OSError, ValueError, KeyError):
+        return words  # without the table no answer can have turned
+    return words | {f"answer {row['key']}": row["verdict"] for row in answers}
 
 
 def _facts(body: Any, name: str = "") -> dict[str, Any]:

@@ -41,6 +41,8 @@ MIN_PAIRS = 6
 """Fewest clean pairs for a verdict: below six, no order-statistic interval of a median reaches 95 %."""
 DELTA = 0.03
 """Smallest δ: a ratio this close to 1 has no practical meaning, even if noise is smaller or was not measured."""
+MOST_EQUAL = 0.1
+"""Largest margin within which times can be shown equal: on a machine so noisy that δ is wider, nothing is."""
 PAIRED_NOISE, FALLBACK = "A/A pairs", "fallback"
 OTHER_FLOORS = {"tau": "higher", "bound_gap": "lower"}
 """Quantities that a floor may name beside the metrics of outputs, and their better direction."""
@@ -54,6 +56,11 @@ GUARDS = ("distinct_2",)
 def delta(noise: float | None) -> float:
     """Returns δ: two times that differ by less count as equal. It is the larger of `DELTA` and the noise floor."""
     return DELTA if noise is None else max(DELTA, noise)
+
+
+def equal_within(noise: float | None) -> float:
+    """Returns the margin within which two times are shown equal: δ, but at most `MOST_EQUAL`."""
+    return min(delta(noise), MOST_EQUAL)
 
 
 def speed(low: float | None, high: float | None, within: float) -> str | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.comparison import delta
+from pardec.evidence.comparison import equal_within
 from pardec.evidence.tables.base import slug
 from pardec.measure.roofline import CARDS, SIZES
 
@@ -223,7 +223,7 @@ def warmup(tables: Rows) -> Iterator[Finding]:
     """Yields per warm-up pass the median over cells of its relative latency, and the pass after which it is settled.
 
     Latency is relative to the cell's samples. Settled: the 95 % interval of every later pass lies within 1 ± δ, see
-    `comparison.delta`.
+    `comparison.equal_within`.
     """
     rows = [row for row in tables["warmup"] if row["relative"] is not None]
     passes = {number: rows for (number,), rows in sorted(grouped(rows, "pass").items())}
@@ -237,7 +237,7 @@ def warmup(tables: Rows) -> Iterator[Finding]:
     last = max(passes)
     yield finding("warmup/passes", "warmup", passes[last], last, "warm-up passes measured", unit="passes")
     floor = max((r["half_width"] for r in tables["noise"] if r["half_width"] is not None), default=None)
-    settled = _settled(medians, delta(floor))
+    settled = _settled(medians, equal_within(floor))
     if settled is not None:
         words = "warm-up passes after which every pass takes as long as the samples, within the margin of equality"
         yield finding("warmup/settled", "warmup", rows, settled - 1, words, unit="passes", n=len(rows))

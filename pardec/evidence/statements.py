@@ -296,9 +296,9 @@ def _series(cell: str | None, against: str) -> str | None:
     return series_name(cell, against) if cell else None
 
 
-def _most(*values: Any) -> Number:
+def _of_known(choose: Callable[[list[float]], float], values: tuple[Any, ...]) -> Number:
     known = [_known(value) for value in values]
-    return exact(None if None in known else max(known))
+    return exact(None if None in known else choose(known))
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -307,11 +307,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": lambda value: exact(None if _known(value) is None else abs(_known(value))),
     "without": _without,
     "series": _series,
-    "max": _most,
+    "max": lambda *values: _of_known(max, values),
+    "min": lambda *values: _of_known(min, values),
     "begins": lambda text, start: None if text is None else str(text).startswith(start),
 }
 """Functions in statements: known(x), point(x) and abs(x) without the interval, without(settings, name) and
-series(cell, axis) as names, max(x, y), begins(name, start)."""
+series(cell, axis) as names, max(x, y), min(x, y), begins(name, start)."""
 OVER_ROWS: dict[str, Callable[[list[Any]], Any]] = {
     "every": every,
     "some": some,

@@ -4,14 +4,14 @@ An effect is the geometric mean over prompts of a ratio of two arms of one proce
 workload, which counts as much as any other workload (rescaling bootstrap: Rao and Wu 1988). p tests a ratio of one, by
 Student's t on the logarithms, in the run with the weaker evidence; it is adjusted over all ideas by Holm's method.
 
-delta is the largest difference that counts as none: 3 %, or that of an arm against itself, whichever is larger.
+What counts as no difference is `comparison.delta`.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,6 @@ from pardec.evidence.statistics import RESAMPLES, SEED, Estimate
 PROPOSED, IMPLEMENTED = "proposed", "implemented"
 VALIDATED, REJECTED, EQUIVALENT, INCONCLUSIVE = "validated", "rejected", "equivalent", "inconclusive"
 STATUSES = (PROPOSED, IMPLEMENTED, VALIDATED, REJECTED, EQUIVALENT, INCONCLUSIVE)
-LEAST_DELTA = 0.03
 ALPHA = 0.05
 LEAST_PROMPTS, LEAST_WORKLOADS, LEAST_RUNS = 24, 3, 2
 NOT_RUN = "no cell of this study ran it"
@@ -156,43 +155,31 @@ def _no_effect(strata: list[NDArray]) -> float | None:
     return float(2 * stats.t.sf(abs(middle) / error, freedom))
 
 
-def delta(noise: float | None) -> float:
-    """Returns the largest difference that counts as none, if an arm against itself shows `noise`."""
-    return max(LEAST_DELTA, noise or 0.0)
+INCOMPLETE = "its evidence is incomplete: "
+RULES: tuple[tuple[str, str, Callable[[Effect, Facts], bool]], ...] = (
+    (REJECTED, "its outputs are not those of the target", lambda effect, facts: facts.lossless is False),
+    (REJECTED, "it committed more than it proposed, so it knew the target's", lambda effect, facts: facts.peeked),
+    (IMPLEMENTED, INCOMPLETE + "there are no two separate runs", lambda effect, facts: len(effect.runs) < LEAST_RUNS),
+    (IMPLEMENTED, INCOMPLETE + "too few prompts or workloads",
+     lambda effect, facts: effect.pooled.n < LEAST_PROMPTS or len(effect.workloads) < LEAST_WORKLOADS),
+    (IMPLEMENTED, INCOMPLETE + "some workload has a single prompt",
+     lambda effect, facts: None in (effect.pooled.low, *(run.low for run in effect.runs.values()))),
+    (IMPLEMENTED, INCOMPLETE + "its outputs were held against no greedy ones",
+     lambda effect, facts: facts.lossless is None and not facts.by_law),
+    (IMPLEMENTED, INCOMPLETE + "its mechanism control was not run", lambda effect, facts: facts.control is None),
+    (INCONCLUSIVE, "its machinery differs from what it is held against even with the idea switched off",
+     lambda effect, facts: facts.control is False),
+    (INCONCLUSIVE, "in most of its cycles it proposed nothing", lambda effect, facts: facts.fell_back),
+)  # fmt: skip
+"""What decides before any interval does: status, reason, and when; the first that applies."""
 
 
 def decide(found: Effect | None, facts: Facts, margin: float, p: float | None, tests: int = 1) -> Decision:
-    """Returns the status of an idea by its paired ratios. margin: `delta`. p: adjusted over all `tests` ideas."""
+    """Returns the status of an idea by its paired ratios. margin: `comparison.delta`. p: adjusted over all `tests`."""
     if found is None:
         return Decision(PROPOSED, NOT_RUN)
-    if facts.lossless is False:
-        return Decision(REJECTED, "its outputs are not those of the target")
-    if facts.peeked:
-        return Decision(REJECTED, "it committed more tokens than it proposed, so it knew the target's")
-    lacking = _lacking(found, facts)
-    if lacking:
-        return Decision(IMPLEMENTED, lacking)
-    if facts.control is False:
-        reason = "its machinery differs from what it is held against even with the idea switched off"
-        return Decision(INCONCLUSIVE, reason)
-    if facts.fell_back:
-        return Decision(INCONCLUSIVE, "in most of its cycles it proposed nothing")
-    return _by_interval(found, margin, p, tests)
-
-
-def _lacking(effect: Effect, facts: Facts) -> str | None:
-    """Returns what the evidence still lacks, or None."""
-    if len(effect.runs) < LEAST_RUNS:
-        return "its evidence is incomplete: there are no two separate runs"
-    if effect.pooled.n < LEAST_PROMPTS or len(effect.workloads) < LEAST_WORKLOADS:
-        return "its evidence is incomplete: too few prompts or workloads"
-    if effect.pooled.low is None or any(run.low is None for run in effect.runs.values()):
-        return "its evidence is incomplete: some workload has a single prompt"
-    if facts.lossless is None and not facts.by_law:
-        return "its evidence is incomplete: its outputs were held against no greedy ones"
-    if facts.control is None:
-        return "its evidence is incomplete: its mechanism control was not run"
-    return None
+    ruled = next((Decision(status, why) for status, why, applies in RULES if applies(found, facts)), None)
+    return ruled or _by_interval(found, margin, p, tests)
 
 
 def _by_interval(effect: Effect, margin: float, p: float | None, tests: int) -> Decision:

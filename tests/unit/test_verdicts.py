@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pardec.evidence import verdicts
+from pardec.evidence.comparison import DELTA, delta
 from pardec.evidence.statistics import Estimate, holm
 from pardec.evidence.verdicts import (
     EQUIVALENT,
     IMPLEMENTED,
     INCONCLUSIVE,
-    LEAST_DELTA,
     PROPOSED,
     REJECTED,
     STATUSES,
@@ -24,7 +24,6 @@ from pardec.evidence.verdicts import (
     Facts,
     Ratio,
     decide,
-    delta,
     effect,
     prompts_needed,
 )
@@ -44,7 +43,7 @@ def ratios(mean=1.0, spread=0.02, prompts=10, workloads=4, runs=(1, 2), noise=0.
     return found
 
 
-def status(values, facts=GOOD, margin=LEAST_DELTA):
+def status(values, facts=GOOD, margin=DELTA):
     found = effect(values)
     return decide(found, facts, margin, found.p if found else None).status
 
@@ -95,7 +94,7 @@ def test_a_gain_must_show_in_both_runs():
 
 def test_a_gain_that_loses_somewhere_is_not_validated_and_says_where():
     found = effect(ratios(1.4, worst=0.8))
-    decision = decide(found, GOOD, LEAST_DELTA, found.p)
+    decision = decide(found, GOOD, DELTA, found.p)
     assert decision.status == INCONCLUSIVE and "w0" in decision.reason
 
 
@@ -106,14 +105,14 @@ def test_a_noisy_machine_asks_for_more():
 
 
 def test_delta_is_the_noise_where_that_is_larger():
-    assert delta(None) == delta(0.01) == LEAST_DELTA
+    assert delta(None) == delta(0.01) == DELTA
     assert delta(0.2) == 0.2
     assert effect(ratios(1.0, noise=0.1)).reach() > effect(ratios(1.0, noise=0.001)).reach()
 
 
 def test_an_adjusted_p_that_is_not_small_stops_both_verdicts():
     for mean in (1.2, 0.8):
-        assert decide(effect(ratios(mean)), GOOD, LEAST_DELTA, 0.2).status == INCONCLUSIVE
+        assert decide(effect(ratios(mean)), GOOD, DELTA, 0.2).status == INCONCLUSIVE
 
 
 def test_many_null_ideas_are_seldom_gains():
@@ -127,7 +126,7 @@ def test_many_null_ideas_are_seldom_gains():
 
 def test_inconclusive_says_how_many_prompts_would_decide():
     found = effect(ratios(1.1, spread=0.35))
-    decision = decide(found, GOOD, LEAST_DELTA, found.p)
+    decision = decide(found, GOOD, DELTA, found.p)
     assert decision.status == INCONCLUSIVE and decision.prompts > found.pooled.n
 
 
@@ -139,13 +138,13 @@ def test_the_number_of_prompts_named_does_decide(mean, spread, seed):
     small = ratios(mean, spread=spread, prompts=8, seed=seed, noise=noise)
     found = effect(small)
     adjusted = lambda one: min(1.0, tests * one.p)  # noqa: E731 (the first step of Holm's method)
-    decision = decide(found, GOOD, LEAST_DELTA, adjusted(found), tests)
+    decision = decide(found, GOOD, DELTA, adjusted(found), tests)
     if decision.prompts is None:
         return
     assert decision.status == INCONCLUSIVE
     times = math.ceil(decision.prompts / found.pooled.n) + 1
     more = effect(Ratio(r.workload, f"{r.prompt}-{k}", r.run, r.value) for r in small for k in range(times))
-    after = decide(more, GOOD, LEAST_DELTA, adjusted(more), tests)
+    after = decide(more, GOOD, DELTA, adjusted(more), tests)
     assert after.status != INCONCLUSIVE or "it gains on the whole and loses on" in after.reason
 
 
@@ -171,10 +170,10 @@ def test_what_stands_against_a_decision_is_said_and_counted():
 
 
 def test_no_number_of_prompts_settles_what_lies_on_a_border():
-    border = (1 + LEAST_DELTA, 1.0, 1.06)
-    assert prompts_needed(fixed([border, border, border]), LEAST_DELTA) is None
+    border = (1 + DELTA, 1.0, 1.06)
+    assert prompts_needed(fixed([border, border, border]), DELTA) is None
     untold = (1.0, None, None)
-    assert prompts_needed(fixed([untold, untold]), LEAST_DELTA) is None
+    assert prompts_needed(fixed([untold, untold]), DELTA) is None
 
 
 def test_the_estimate_is_a_geometric_mean_in_which_workloads_weigh_alike():

@@ -8,6 +8,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import measured, number
+from pardec.evidence.comparison import equal_within
 from pardec.evidence.tables.pairs import interval
 
 statistics = lazy("pardec.evidence.statistics")
@@ -51,12 +52,12 @@ def grown(
 def constant_to(rows: list[dict[str, Any]], size: str, end: Callable[[dict[str, Any], str], float]) -> int:
     """Returns the largest size up to which a quantity is not shown to exceed that of the smallest size.
 
-    Its interval must overlap the smallest's, widened by the noise floor.
+    Its interval must overlap the smallest's, widened by `comparison.equal_within`.
 
     rows: in order of the column `size`. end: the "low" or "high" end of a row's interval.
     """
     first = rows[0]
-    ceiling = end(first, "high") * (1 + (first["noise_floor"] or 0.0))
+    ceiling = end(first, "high") * (1 + equal_within(first["noise_floor"]))
     reached = first[size]
     for row in rows[1:]:
         if end(row, "low") > ceiling:

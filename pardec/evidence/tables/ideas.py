@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pardec.common.lazy import lazy
+from pardec.evidence import comparison
 from pardec.evidence.columns import SOURCES, count, flag, measured, number, size, text
 from pardec.evidence.ideas import BEST_FIXED, Idea, Ideas, Setting
 from pardec.evidence.tables.base import Table
@@ -29,7 +30,7 @@ def build(inputs: Inputs) -> list[Row]:
     ideas = inputs.ideas
     fixed = best_fixed(prompts, ideas.baseline)
     noise = verdicts.effect(ratios(_measured(prompts, ideas.baseline), ideas.baseline))
-    margin = verdicts.delta(noise.reach() if noise else None)
+    margin = comparison.delta(noise.reach() if noise else None)
     judged = [
         _Judged(ideas, idea, setting, prompts, draft, fixed)
         for idea in ideas.ideas
@@ -147,7 +148,7 @@ class _Judged:
         }
         if self.idea.instrument:
             return {**row, **self._instrument()}
-        for kind, least in (("speed", margin), ("tau", verdicts.LEAST_DELTA)):
+        for kind, least in (("speed", margin), ("tau", comparison.DELTA)):
             effect, name = self.effects[kind], "ratio" if kind == "speed" else "tau_ratio"
             decision = verdicts.decide(effect, facts, least, self.adjusted[kind], self.tests[kind])
             row |= {f"{kind}_status": decision.status, f"{kind}_reason": decision.reason}
