@@ -197,9 +197,12 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
         "warmup": warmup,
         "stability": stability([*steps, *noise]),
     }
-    made["cells"] = [*steps, *batch, *length, *noise]
+    made["block"] = [blocks_of(task, size, b) for task in tasks[:2] for size in (1, 4, 80) for b in (1, 8)]
+    made["cells"] = [*steps, *batch, *length, *noise, *made["block"]]
     made["cells"] += [row("arms", "grid", "masked_diffusion", steps=8)]
-    made["answers"] = answers_of(made["cells"])
+    made["answers"] = built("answers", cells=made["cells"])
+    made["parallelism"] = built("parallelism", block=made["block"])
+    made["break_even"] = built("break_even", cells=made["cells"])
     made |= {"crossover": crossover(steps, tasks), "models": floors(tasks), **OTHERS}
     # A table that says nothing here is there and empty, as in a study without its experiment.
     named = {name: filled(name, made.get(name, [])) for name in TABLES}
@@ -208,10 +211,37 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
     )
 
 
-def answers_of(cells: list[dict]) -> list[dict]:
-    """The answers to these cells, by the table that a real run builds."""
-    rows = [row | {"record_sha256": "0"} for row in rows_of(filled("cells", cells))]
-    return rows_of(TABLES.load("answers").make(Inputs(tables={"cells": pd.DataFrame(rows)})))
+def built(name: str, **tables: list[dict]) -> list[dict]:
+    """The rows of a table made from others, as a real run builds it."""
+    inputs = {
+        other: pd.DataFrame([row | {"record_sha256": "0"} for row in rows_of(filled(other, rows))])
+        for other, rows in tables.items()
+    }
+    return rows_of(TABLES.load(name).make(Inputs(tables=inputs)))
+
+
+def blocks_of(task: str, size: int, batch: int) -> dict:
+    """A row of block diffusion: larger blocks take fewer passes, and lose more quality and speed with the batch."""
+    made = row("block", task, "masked_diffusion", 8, batch=batch)
+    cell = f"block/{task}/block-{task}/block/block~{size}+batch~{batch}"
+    ratio = (0.8 + 0.2 * math.log2(size)) / batch**0.3
+    return judged(
+        made
+        | {
+            "key": cell,
+            "cell": cell,
+            "arm": "block",
+            "label": "block diffusion",
+            "decoder": "block_diffusion",
+        }
+        | {"family": "block_diffusion", "reference_family": "autoregressive", "block": size, "steps": None}
+        | {"ratio": ratio, "ratio_low": ratio * 0.94, "ratio_high": ratio * 1.05, "gate": size < 80}
+        | {
+            "tokens_per_forward": 1 + math.log2(size),
+            "settings": f"{{block: {size}}}",
+            "quality_difference": -0.01,
+        }
+    )
 
 
 def filled(name: str, rows: list[dict]) -> pd.DataFrame:

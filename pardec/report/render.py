@@ -32,7 +32,7 @@ PAGE = "page.html.j2"
 STYLES = ("style.css", "tools.css", "print.css")
 SCRIPTS = ("data", "panel", "marks", "tables", "search", "page")
 """Files of `report/js`, in order; they share one scope."""
-SECTIONS = ("steps", "batch", "length", "grid", "flood", "draft", "noise")
+SECTIONS = ("steps", "batch", "length", "grid", "flood", "draft", "block", "noise")
 """Sections of the page that show one kind of experiment each, with its name."""
 LIMIT_BYTES = 5_000_000
 """Size above which a page is slow to open; it is written nevertheless, as the only report of a finished study."""

@@ -21,6 +21,7 @@ DECODERS = {
     "transformers_continuous": "continuous batching",
     "vllm": "vLLM",
     "masked_diffusion": "masked diffusion",
+    "block_diffusion": "block diffusion",
     "jacobi": "Jacobi",
     "full_passes": "full passes, timing only",
     "flash_flood": "Flash Flood",

@@ -40,6 +40,7 @@ def view(kind: str, description: str) -> Table:
 STEPS = view("steps", "One row a cell of a sweep over steps: time, memory and quality beside each other.")
 BATCH = view("batch", "One row a cell of a sweep over batch sizes.")
 LENGTH = view("length", "One row a cell of a grid of lengths and batch sizes.")
+BLOCK = view("block", "One row a cell of a sweep over blocks, from one token to the whole canvas.")
 PROMPTS = view(
     "prompts", "One row a cell on real prompts, and on random tokens paired with the same arm on real ones."
 )

@@ -12,6 +12,7 @@ OF_KIND = {
     "batch": ("throughput_by_batch", "scaling"),
     "length": ("memory_heatmap", "scaling"),
     "memory": ("memory_heatmap", "scaling"),
+    "block": ("parallelism",),
     "grid": ("tokens_vs_time", "passes_vs_tokens"),
     "flood": ("flood_breakdown", "flood_scaling", "flood_surface"),
     "noise": ("noise",),

@@ -14,7 +14,7 @@ style = lazy("pardec.report.figures.style")
 
 MOST = 12
 """Most rows in one panel; the others are in the table."""
-SWEPT = ("steps", "batch", "length", "memory", "grid", "flood", "draft", "noise")
+SWEPT = ("steps", "batch", "length", "memory", "grid", "flood", "draft", "block", "noise")
 """Kinds of experiments with separate figures."""
 LEFT = 2.6
 """Width of row names in inches."""

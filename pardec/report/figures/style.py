@@ -57,6 +57,7 @@ LOOKS = {
     "autoregressive": {"color": "#0072B2", "marker": "s", "hatch": "", "line": "-"},
     "transformers_generate": {"color": INK, "marker": "p", "hatch": "....", "line": "--"},
     "masked_diffusion": {"color": "#D55E00", "marker": "o", "hatch": "////", "line": "-"},
+    "block_diffusion": {"color": "#882255", "marker": "h", "hatch": "\\\\//", "line": "-"},
     "jacobi": {"color": "#009E73", "marker": "D", "hatch": "oo", "line": "-"},
     "full_passes": {"color": "#5b636d", "marker": "X", "hatch": "----", "line": ":"},
     "speculative": {"color": "#E69F00", "marker": "v", "hatch": "xxxx", "line": ":"},

@@ -1,0 +1,114 @@
+"""Table `break_even`: for each parallel decoder the batch at which autoregression overtakes it, if any was tried."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from itertools import pairwise
+from typing import Any
+
+from pardec.evidence.columns import SOURCES, count, flag, measured, text
+from pardec.evidence.comparison import FASTER, SLOWER
+from pardec.evidence.tables.answers import taken, words_of
+from pardec.evidence.tables.base import Table
+from pardec.evidence.tables.inputs import Inputs
+
+Row = dict[str, Any]
+SERIES = ("experiment", "task", "model", "arm", "settings", "prompt_tokens", "new_tokens", "reference_arm")
+OVERTAKEN, AHEAD, BEHIND, OPEN = "overtaken", "ahead at every batch", "behind at every batch", "undecided"
+
+
+def build(inputs: Inputs) -> list[Row]:
+    """Returns one row per parallel arm that was timed at two batch sizes or more against an autoregressive one."""
+    series: dict[tuple, list[Row]] = defaultdict(list)
+    for row in inputs.rows("cells"):
+        against = (
+            row["reference_family"] == "autoregressive" != row["family"] and row["reference"] is not None
+        )
+        plain = row["run"] is None and not row["random_prompts"] and not row["tuning"]
+        if against and plain and row["ratio"] is not None:
+            series[tuple(row[name] for name in SERIES)].append(row)
+    return [_series(rows) for rows in series.values() if len({row["batch"] for row in rows}) > 1]
+
+
+def _series(rows: list[Row]) -> Row:
+    rows = sorted(rows, key=lambda row: row["batch"])
+    ahead = [row["batch"] for row in rows if row["speed"] == FASTER]
+    behind = [row["batch"] for row in rows if row["speed"] == SLOWER]
+    judged = [row["gate"] for row in rows if row["gate"] is not None]
+    ends = {
+        end: crossing([(row["batch"], row[end]) for row in rows])
+        for end in ("ratio", "ratio_low", "ratio_high")
+    }
+    known = ends["ratio"] is not None
+    return {
+        **{
+            name: rows[0][name]
+            for name in (*SERIES, "task_label", "label", "decoder", "steps", "block", "delta")
+        },
+        "words": words_of(rows[0]["cell"]),
+        "batches": len(rows),
+        "least": rows[0]["batch"],
+        "most": rows[-1]["batch"],
+        "outcome": outcome(ahead, behind, len(rows)),
+        "ahead_up_to": max(ahead, default=None),
+        "behind_from": min(behind, default=None),
+        "even": ends["ratio"],
+        "even_low": ends["ratio_low"] if known else None,
+        "even_high": ends["ratio_high"] if known else None,
+        "n_pairs": min(row["n_pairs"] for row in rows),
+        "equal_quality": all(judged) if judged else None,
+        **{name: " ".join(dict.fromkeys(row[name] for row in rows)) for name in SOURCES},
+    }
+
+
+def outcome(ahead: list[int], behind: list[int], count: int) -> str:
+    """Returns what the batches at which a decoder is shown faster, and slower, say together; `count` were tried."""
+    if ahead and behind and max(ahead) < min(behind):
+        return OVERTAKEN
+    if len(ahead) == count:
+        return AHEAD
+    return BEHIND if len(behind) == count else OPEN
+
+
+def crossing(points: list[tuple[int, float | None]]) -> float | None:
+    """Returns the batch at which the ratio falls through 1, straight between two batches on logarithms of both; None
+    where it does not, or where it also rises through 1."""
+    known = [(math.log(batch), math.log(ratio)) for batch, ratio in points if ratio is not None and ratio > 0]
+    steps = list(pairwise(known))
+    falls = [(a, b) for a, b in steps if a[1] >= 0 > b[1]]
+    rises = [(a, b) for a, b in steps if a[1] < 0 <= b[1]]
+    if len(falls) != 1 or rises:
+        return None
+    (x, high), (x2, low) = falls[0]
+    return math.exp(x + (x2 - x) * high / (high - low))
+
+
+COLUMNS = {
+    **taken("experiment", "task", "task_label"),
+    **taken("model", "arm", "label", "decoder", "steps", "block", "settings", "prompt_tokens", "new_tokens"),
+    "reference_arm": text("the autoregressive arm", nullable=False),
+    "words": text("what sets it apart from its arm, batch included"),
+    "batches": count("batch sizes timed", "cells"),
+    "least": count("the smallest of them"),
+    "most": count("the largest of them"),
+    "outcome": text(f"{OVERTAKEN}, {AHEAD}, {BEHIND}, or {OPEN}", nullable=False),
+    "ahead_up_to": count("largest batch at which it is shown faster than autoregression", kind="precision"),
+    "behind_from": count("smallest batch at which it is shown slower", kind="precision"),
+    **measured("even", "", "batch at which both are equally fast, straight between two batches on logarithms; its ends "
+               "are where the ends of the ratio's interval cross one", count="n_pairs", kind="fit",
+               label="break-even batch"),
+    "n_pairs": count("pairs behind the ratio with the fewest", "pairs"),
+    "equal_quality": flag("whether quality is shown equal at every batch; empty where none was scored"),
+    **taken("delta"),
+    **SOURCES,
+}  # fmt: skip
+
+TABLE = Table(
+    name="break_even",
+    description="By parallel arm: the batch at which autoregression overtakes it, between the batches that were tried.",
+    needs=("cells",),
+    key=("experiment", "task", "arm", "words", "prompt_tokens", "new_tokens", "reference_arm"),
+    columns=COLUMNS,
+    build=build,
+)

@@ -1,0 +1,75 @@
+"""Tables on parallelism: the fastest block at equal quality, and the batch at which autoregression overtakes."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from pardec.evidence.tables.break_even import AHEAD, BEHIND, OPEN, OVERTAKEN, crossing, outcome
+from tests.report_fixtures import blocks_of, built
+
+
+def parallelism(rows):
+    return {(row["batch"], row["size"]): row for row in built("parallelism", block=rows)}
+
+
+def test_the_fastest_rule_at_equal_quality_stands_for_its_block():
+    rows = [blocks_of("copy", size, 1) for size in (1, 4, 80)]
+    other = blocks_of("copy", 4, 1)
+    faster = {**other, "key": "x", "cell": "block/copy/m/other/block~4", "arm": "other", "ratio": 9.0}
+    faster |= {"ratio_low": 8.0, "ratio_high": 10.0}
+    worse = {**faster, "key": "y", "cell": "block/copy/m/worse/block~4", "arm": "worse", "ratio": 20.0}
+    worse |= {"verdict": "worse", "gate": False}
+    by = parallelism([*rows, faster, worse])
+    row = by[1, 4]
+    assert (row["arm"], row["ratio"], row["candidates"], row["comparable"]) == ("other", 9.0, 3, 2)
+    assert row["shown_worse"] == 1
+    assert row["ratio_low"] < 8.0, "adjusted for the choice among two"
+    assert [by[1, size]["best"] for size in (1, 4)] == [False, True]
+
+
+def test_a_block_without_equal_quality_has_no_speed():
+    row = parallelism([blocks_of("copy", 4, 1), blocks_of("copy", 80, 1)])[
+        1, 32
+    ]  # a block is at most the canvas
+    assert (row["verdict"], row["ratio"], row["best"]) == ("not comparable", None, None)
+    assert row["quality_difference"] == pytest.approx(-0.01), "how far away it is stands there"
+    assert row["arm"] == "block"
+
+
+def test_other_decoders_are_blocks_too():
+    """Autoregression writes one token at a time, masked diffusion the whole canvas."""
+    whole = blocks_of("copy", 4, 1) | {
+        "decoder": "masked_diffusion",
+        "family": "masked_diffusion",
+        "block": None,
+    }
+    one = blocks_of("copy", 4, 8) | {"family": "autoregressive"}
+    assert set(parallelism([whole, one])) == {(1, 32), (8, 1)}
+
+
+def test_break_even_lies_between_the_batches_that_decide():
+    rows = built("break_even", cells=[blocks_of("copy", 4, batch) for batch in (1, 2, 8, 32)])
+    (row,) = rows
+    # ratio = 1.2 / batch ** 0.3, so it falls through one at 1.2 ** (1 / 0.3).
+    assert row["even"] == pytest.approx(1.2 ** (1 / 0.3))
+    assert row["even_low"] == pytest.approx((1.2 * 0.94) ** (1 / 0.3))
+    assert row["even_high"] == pytest.approx((1.2 * 1.05) ** (1 / 0.3))
+    assert (row["outcome"], row["ahead_up_to"], row["behind_from"]) == (OVERTAKEN, 1, 8)
+
+
+@pytest.mark.parametrize(
+    ("ahead", "behind", "words"),
+    [([1, 2], [], AHEAD), ([], [1, 2], BEHIND), ([1], [], OPEN), ([2], [1], OPEN), ([1], [2], OVERTAKEN)],
+)
+def test_outcomes(ahead, behind, words):
+    assert outcome(ahead, behind, 2) == words
+
+
+def test_no_break_even_where_the_ratio_does_not_fall_through_one():
+    assert crossing([(1, 2.0), (8, 1.5)]) is None
+    assert crossing([(1, 0.5), (8, 0.4)]) is None
+    assert crossing([(1, 2.0), (2, 0.5), (4, 2.0), (8, 0.5)]) is None, "there and back again is no break-even"
+    assert crossing([(1, 2.0), (4, 0.5)]) == pytest.approx(2.0)
+    assert crossing([(1, math.e), (2, None), (math.e**2, 1 / math.e)]) == pytest.approx(math.e)
