@@ -3,11 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= 1
-FAULTS ?=
+FUZZ ?= 100000
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all paper test test-all test-faults test-cluster lint format bench clean unlock docs docs-site env help
+.PHONY: all paper test test-quick test-all test-thorough test-faults test-cluster lint format bench clean unlock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -16,15 +16,23 @@ all: env  ## Create the environment if needed, run the study of config.yaml, ren
 paper: env  ## The paper study: every cell, setting and prompt; about an hour. It takes the place of the default study in results/
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/paper.yaml -- all
 
-test: env  ## All tests: units, the smoke study through the real workflow, the report in a real browser
-	$(MAKE) --no-print-directory lint
-	$(SIDE_BY_SIDE) -m "not faults" tests/unit tests/faults
-	$(SIDE_BY_SIDE) tests/browser tests/workflow
+test-quick: env  ## While you work: the unit tests of what has changed since main, within a minute
+	ruff check .
+	tests=$$(python tests/changed.py); \
+	if [ -n "$$tests" ]; then $(SIDE_BY_SIDE) -m "not thorough" $$tests; else echo "nothing that a unit test is of has changed"; fi
 
-test-faults: env  ## Faults: kills, full disks, a hub of our own, malicious inputs, 100,000 random ones, 2,000 random decodings (docs/faults.md)
-	PARDEC_FUZZ=100000 PARDEC_DRAWS=2000 pytest tests/faults $(FAULTS)
+test: env lint  ## Units and properties, the smoke study through the real workflow, the report in a real browser
+	$(SIDE_BY_SIDE) -m "not thorough" tests/unit
+	$(SIDE_BY_SIDE) -m "not thorough" tests/browser tests/workflow
 
-test-all: test test-faults test-cluster  ## Everything
+test-all: test test-thorough test-faults test-cluster  ## Everything: also compiled graphs on a cold cache, faults, random inputs, Slurm
+
+test-thorough: env  ## What `make test` leaves out of units and workflow: compiled graphs on a cold cache, odd names, local sources
+	$(SIDE_BY_SIDE) -m thorough tests/unit tests/workflow
+
+test-faults: env  ## Kills, full disks, a hub of our own, malicious inputs, 100,000 random ones, 2,000 random decodings (docs/faults.md)
+	PARDEC_FUZZ=$(FUZZ) PARDEC_DRAWS=2000 $(SIDE_BY_SIDE) -m "not faults" tests/faults
+	pytest -m faults tests/faults
 
 test-cluster: env  ## The Slurm profile on a real Slurm started on this machine; wants root and Debian's slurm packages
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/slurm.txt

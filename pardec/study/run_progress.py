@@ -45,15 +45,18 @@ class RunProgress(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Returns whether Snakemake prints the record itself."""
         event = getattr(getattr(record, "event", None), "value", None)
+        facts = vars(record)
         if event == "run_info":
-            self.totals = Counter({k: n for k, n in record.stats.items() if k not in STAGES})
+            self.totals = Counter({k: n for k, n in facts["stats"].items() if k not in STAGES})
         elif event == "job_info":
-            self.running[record.jobid] = (record.rule_name, time.monotonic())
+            self.running[facts["jobid"]] = (facts["rule_name"], time.monotonic())
         elif event == "job_finished":
-            self._finish(record.job_id)
+            self._finish(facts["job_id"])
             return False
         elif event == "job_error":
-            self._say(f"failed: {record.rule_name}, see {', '.join(map(str, record.log or ['its log']))}\n")
+            self._say(
+                f"failed: {facts['rule_name']}, see {', '.join(map(str, facts['log'] or ['its log']))}\n"
+            )
         elif event == "progress":
             self._show()
             return False

@@ -31,6 +31,7 @@ needs_compiler = pytest.mark.skipif(
 BATCHES = ([[1, 5, 6, 7], [1, 8, 9]], [[1, 5, 6, 7], [1, 5, 7, 9]], [[4, 5, 6, 7], [6, 8, 9]])
 
 
+@pytest.mark.thorough  # minutes on a cold cache
 @needs_compiler
 @pytest.mark.parametrize(
     ("decoder", "settings"),
@@ -56,6 +57,7 @@ def test_tokens_are_those_of_the_eager_engine_and_graphs_settle(decoder, setting
     assert grown[0] > 0 and grown[1:] == [0, 0]
 
 
+@pytest.mark.thorough  # minutes on a cold cache
 @needs_compiler
 @pytest.mark.parametrize("how", ["int8", "int4"])
 def test_quantised_weights_run_compiled_too(how):
@@ -69,6 +71,7 @@ def test_quantised_weights_run_compiled_too(how):
     assert graphs() == before
 
 
+@pytest.mark.thorough  # minutes on a cold cache
 @needs_compiler
 def test_draft_and_verification_run_compiled_too():
     target = backbone(causal=True)
@@ -85,6 +88,7 @@ def test_draft_and_verification_run_compiled_too():
     assert grown[1] == grown[2], "whatever was accepted, a cycle's shapes are the same"
 
 
+@pytest.mark.thorough  # minutes on a cold cache
 @needs_compiler
 def test_a_cell_keeps_compilation_apart(tmp_path):
     folder = arms.write_model(tmp_path / "m", causal=True)

@@ -233,7 +233,8 @@ def test_cells_pair_with_the_reference_of_their_shape(config):
         elif cell.experiment == "prompts":
             assert cell.reference.arm == cell.arm and not cell.reference.random_prompts
         elif cell.reference is not None:
-            own = cell.experiment in ("draft", "flood")  # these hold decoders against one another
+            # These hold decoders against one another.
+            own = cell.experiment in ("draft", "flood", "candidates")
             own |= cell.arm == "block-4-uncached"  # and this one a cache against none
             assert cell.reference.decoder == "autoregressive" or own
             assert (cell.reference.batch, cell.reference.new_tokens) == (cell.batch, cell.new_tokens)
