@@ -23,11 +23,13 @@ from pardec.decoding.noise import uniform
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.architectures.base import LanguageModel
+    from pardec.models.architectures.base import Cache, LanguageModel
 
 torch = lazy("torch")
 
 Guess = Literal["eos", "random", "repeat"]
+NARROW = 8
+"""Tokens below which a narrower pass of a model of static shapes saves no time."""
 
 
 class JacobiSettings(Settings):
@@ -68,6 +70,15 @@ class Jacobi(Decoder):
             return _Run(self.settings, model, prompts, new_tokens, observer).run()
 
 
+def buckets(most: int) -> list[int]:
+    """Return widths, ascending, of which each number of tokens up to `most` finds one less than twice as large, or
+    `NARROW`; a graph is compiled for each."""
+    widths = [most]
+    while widths[0] > NARROW:
+        widths.insert(0, max(NARROW, (widths[0] + 1) // 2))
+    return [width for width in widths if width > 0]
+
+
 def first_guess(kind: Guess, model: LanguageModel, prompts: PromptBatch, new_tokens: int) -> Tensor:
     """Return the canvas before the first pass, [B, N] long."""
     shape = prompts.size, new_tokens
@@ -92,17 +103,21 @@ class _Run:
         self.stoppers = self.ends if settings.stop == "eos" else ()
         self.fixed = torch.zeros_like(prompts.pad)
         """[B] long: the number of final tokens per row."""
+        most = min(settings.window or new_tokens, new_tokens - 1)
+        self.widths = buckets(most) if model.static_shapes else []
+        """Tokens per pass after the first, for a model of static shapes; empty: as many as needed."""
 
     def run(self) -> Decoded:
         settings, length, size = self.settings, self.prompts.length, self.new_tokens
         self.observer.start()
         self.canvas = first_guess(settings.init, self.model, self.prompts, size)
         cache = self.model.new_cache(self.prompts.size, length + size - 1)
+        self._warm(cache)
         first = passes = forwards = 0
         while first < size and passes != settings.passes:
             stop = min(size, first + (settings.window or size))
             # The last final token runs too: it is not in the cache yet, and its logits predict the first guess.
-            tokens = self.canvas[:, first - 1 : stop - 1] if first else self._opening(stop)
+            tokens = self._tokens(first, stop, cache)
             logits = self.model(
                 tokens, pad=self.pad, cache=cache, keep=slice(first - stop, None), canvas_start=length
             )
@@ -132,9 +147,30 @@ class _Run:
             left = left - behind.sum(1)
         return written + left
 
-    def _opening(self, stop: int) -> Tensor:
-        """Return the tokens of the first pass: the prompt and all guesses except the last."""
-        return torch.cat([self.prompts.tokens, self.canvas[:, : stop - 1]], 1)
+    def _tokens(self, first: int, stop: int, cache: Cache) -> Tensor:
+        """Return the tokens of a pass that corrects positions first..stop-1. The first pass reads the prompt and all
+        guesses except the last. A later one of a fixed width runs final tokens again, so the cache is cropped."""
+        if not first:
+            return torch.cat([self.prompts.tokens, self.canvas[:, : stop - 1]], 1)
+        begin = first - 1
+        if self.widths:
+            begin = stop - 1 - next(width for width in self.widths if width >= stop - first)
+            cache.crop(self.prompts.length + begin)
+        return self.canvas[:, begin : stop - 1]
+
+    def _warm(self, cache: Cache) -> None:
+        """Run the first pass and each width once, so that a model of static shapes meets none later."""
+        key = ("jacobi", self.prompts.size, cache.size, self.pad is not None, *self.widths)
+        if not self.widths or key in self.model.warmed:
+            return
+        length, size = self.prompts.length, self.new_tokens
+        stop = min(size, self.settings.window or size)
+        # The first pass comes first: models with places of rows and columns read them from the prompt.
+        for tokens in [self._tokens(0, stop, cache)] + [self.canvas[:, -width:] for width in self.widths]:
+            cache.length = length + size - 1 - tokens.shape[1] if cache.length else 0
+            self.model(tokens, pad=self.pad, cache=cache, keep=slice(-1, None), canvas_start=length)
+        cache.crop(0)
+        self.model.warmed.add(key)
 
     def _correct(self, choice: Tensor, first: int, stop: int) -> Tensor:
         """Write the choices for positions first..stop-1 and advance `fixed`.

@@ -19,7 +19,7 @@ from pardec.decoding.prepared import noted
 from pardec.measure import device as machine
 from pardec.measure.boundary import largest_batch, tries
 from pardec.measure.clock import clock_for
-from pardec.measure.compiling import nothing_compiled, refused, settle
+from pardec.measure.compiling import graphs_alone, refused, settle
 from pardec.measure.energy import measure_energy
 from pardec.measure.finite import refuse_nan
 from pardec.measure.gpu import energy_counter
@@ -180,7 +180,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     ]
     watch = machine.Watch(device)
     order = zlib.crc32(repr((spec.arm, spec.batch, spec.new_tokens, spec.seed, spec.run)).encode())
-    with nothing_compiled(spec.engine):
+    with graphs_alone(spec.engine, device) as graphs:
         ended = measure(
             first, second, clock, prompts, criteria, 1, order, watch.flags, watch.sample, limits.warmup_s
         )
@@ -193,7 +193,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
         "warmup_ms": first.warmup_ms,
         "reference_warmup_ms": None if second is None else second.warmup_ms,
         "compile_ms": compiling.get("ms"),
-        "graphs": compiling.get("graphs"),
+        "graphs": graphs or None,
         "reference_compile_ms": other_compiling.get("ms"),
         "clock": clock.name,
         "stop": {

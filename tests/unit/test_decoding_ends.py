@@ -11,6 +11,7 @@ from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import build
 from pardec.decoding.registry import DECODERS
+from pardec.models.architectures.base import LanguageModel
 from pardec.models.training.rollouts import roll_out
 from tests.reference.drafts import draft_model, plain
 from tests.reference.models import backbone
@@ -151,7 +152,7 @@ def test_drafts_learn_from_texts_that_end_where_the_target_ends():
 # The autoregressive decoder is the sequential reference of every drafting ratio.
 
 
-class Scripted(torch.nn.Module):
+class Scripted(LanguageModel):
     """Makes each row end after its own number of tokens."""
 
     def __init__(self, target, lengths):

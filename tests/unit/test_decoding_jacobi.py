@@ -14,6 +14,7 @@ from pardec.decoding.batching import pad_left, prompt_seed
 from pardec.decoding.full_passes import FullPasses
 from pardec.decoding.jacobi import Jacobi
 from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.base import LanguageModel
 from tests.reference.models import EOS, WORDS, Table, backbone
 
 MODEL = backbone(causal=True)
@@ -36,7 +37,7 @@ class Log(Observer):
         self.final.append(stop)
 
 
-class Looking(torch.nn.Module):
+class Looking(LanguageModel):
     """A model that notes the positions it is asked to run."""
 
     def __init__(self, model):

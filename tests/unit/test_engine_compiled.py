@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +15,7 @@ from pardec.decoding.prepared import build, load_arm
 from pardec.measure import compiling
 from pardec.measure.cell import ArmSpec, run_cell
 from pardec.measure.clock import HostClock
-from pardec.measure.compiling import graphs
+from pardec.measure.compiling import Graphs, graphs
 from pardec.models.engines import compiled
 from pardec.models.engines.compiled import COMPILERS
 from pardec.models.engines.quantise import quantise
@@ -96,7 +98,8 @@ def test_a_cell_keeps_compilation_apart(tmp_path):
                      prompts=arms.prompts(4, lengths=(3, 5)))  # fmt: skip
     facts = run_cell(spec, arms.MeasureSettings(**arms.FAST | {"timeout_s": 500}), 0.0)
     assert facts["status"] == "ok", facts["reason"]
-    assert facts["graphs"] >= 2 and facts["compile_ms"] > 10 * max(facts["warmup_ms"])
+    assert facts["graphs"]["compiled"] >= 2 and not facts["graphs"]["skipped"]
+    assert facts["compile_ms"] > 10 * max(facts["warmup_ms"])
     assert facts["reference_compile_ms"] == 0, "it runs the graphs of the same model"
     plain = run_cell(
         arms.replace(spec, engine="eager"), arms.MeasureSettings(**arms.FAST | {"timeout_s": 500}), 0.0
@@ -105,29 +108,67 @@ def test_a_cell_keeps_compilation_apart(tmp_path):
     assert facts["outputs"] == plain["outputs"]
 
 
-def test_compiling_while_samples_are_taken_is_an_error():
-    counts = iter([3, 4, 4])
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        (Graphs(3, 2, 0), Graphs(4, 2, 0), "1 compiled, 0 recorded"),
+        (Graphs(3, 2, 0), Graphs(3, 3, 0), "1 recorded"),
+        (Graphs(3, 2, 0), Graphs(3, 2, 1), "1 skipped"),
+        (Graphs(3, 2, 5), Graphs(3, 2, 5), "skipped 5 times"),
+        (Graphs(3, 0, 0), Graphs(3, 0, 0), "no CUDA graph was recorded"),
+    ],
+)
+def test_samples_that_did_not_run_on_graphs_alone_are_unsupported(before, after, why):
+    counts = iter([before, after])
     with (
-        pytest.raises(compiling.Recompiled, match="1 graphs"),
-        compiling.nothing_compiled("compiled", lambda: next(counts)),
+        pytest.raises(NotImplementedError, match=why),
+        compiling.graphs_alone("compiled", "cuda", lambda: next(counts)),
     ):
         pass
-    with compiling.nothing_compiled("compiled", lambda: 3):
-        pass
+
+
+def test_samples_on_graphs_alone_keep_their_counts():
+    with compiling.graphs_alone("compiled", "cuda", lambda: Graphs(3, 2)) as kept:
+        assert kept == {"compiled": 3, "recorded": 2, "skipped": 0}
+    with compiling.graphs_alone("compiled", "cpu", lambda: Graphs(3)) as kept:
+        assert kept["compiled"] == 3
+    with compiling.graphs_alone("eager", "cuda", lambda: pytest.fail("counted")) as kept:
+        assert not kept
+
+
+def test_recorded_graphs_and_skips_are_those_that_torch_counts(monkeypatch):
+    from torch._dynamo.utils import counters
+    from torch._inductor import cudagraph_trees
+
+    manager = SimpleNamespace(graph_counter=itertools.count(0))
+    kept = {0: SimpleNamespace(tree_manager=manager), 1: SimpleNamespace(tree_manager=None)}
+    monkeypatch.setattr(cudagraph_trees, "get_obj", lambda local, name: kept)
+    before = compiling.counted()
+    cudagraph_trees.CUDAGraphTreeManager.new_graph_id(manager)
+    monkeypatch.setitem(counters["inductor"], "cudagraph_skips", before.skipped + 2)
+    after = compiling.counted()
+    assert (after.recorded, after.skipped) == (before.recorded + 1, before.skipped + 2)
+    assert compiling.counted() == after, "counting changes nothing"
 
 
 def test_settling_takes_what_settled_passes_take_out_of_the_time():
-    seen = iter([0, 0, 2, 2, 2, 2, 2, 2, 2])
+    seen = iter([Graphs(0), Graphs(0), *[Graphs(2, 1)] * 7])
     clock = HostClock(now_ns=lambda: 0, cpu_ns=lambda: 0)
     ticks = [100, 10, 10]
     spent = iter([value for tick in ticks for value in (0, 0, 0, tick * 1e6)])
     clock.now_ns = lambda: next(spent)
     found = compiling.settle(clock, lambda prompts, watch: None, lambda block: block, lambda: next(seen))
-    assert found["passes"] == 3 and found["graphs"] == 2 and found["ms"] == pytest.approx(90)
+    assert found == {"passes": 3, "graphs": 2, "recorded": 1, "ms": pytest.approx(90)}
+
+
+def test_a_graph_that_is_only_recorded_is_waited_for():
+    seen = iter([Graphs(0), *[Graphs(1)] * 5, Graphs(1, 1), Graphs(1, 1), Graphs(1, 1), Graphs(1, 1)])
+    found = compiling.settle(HostClock(), lambda p, w: None, lambda block: block, lambda: next(seen))
+    assert found["passes"] == 4 and found["recorded"] == 1
 
 
 def test_shapes_that_never_settle_are_unsupported():
-    grow = iter(range(1000))
+    grow = map(Graphs, range(1000))
     with pytest.raises(NotImplementedError, match="never settle"):
         compiling.settle(HostClock(), lambda prompts, watch: None, lambda block: block, lambda: next(grow))
 

@@ -8,6 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pardec.decoding.jacobi import buckets
+from pardec.decoding.prepared import build
 from pardec.decoding.speculative.registry import PROPOSALS
 from pardec.measure.outputs import _near_ties
 from pardec.models.architectures.backbone import Backbone
@@ -66,6 +68,34 @@ def test_no_generation_but_the_first_meets_a_new_shape(settings, rows):
         met.append([frozenset(model.shapes) for model in models])
     assert all(shapes == met[0] for shapes in met[1:])
     assert len(met[0][0]) <= 5, "a prompt, a single token, and one width for each block"
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+@pytest.mark.parametrize(
+    "settings", [{}, {"window": 4}, {"window": 12}, {"stop": "eos"}, {"init": "random"}], ids=str
+)
+def test_jacobi_meets_all_its_shapes_in_the_first_generation(settings, rows):
+    """Its passes become shorter as tokens become final, by the text."""
+    model = backbone(causal=True, max_positions=40)
+    target, met = Static.of(model), []
+    made = build("jacobi", settings)
+    for number, prompts in enumerate(prompts_of(16, rows)):
+        if rows > 1:
+            prompts[0] = prompts[0][: 3 + number % 3]
+        batch = batch_of(prompts)
+        assert torch.equal(made.decode(target, batch, 30).tokens, made.decode(model, batch, 30).tokens)
+        met.append(frozenset(target.shapes))
+    assert all(shapes == met[0] for shapes in met[1:])
+    assert len(met[0]) <= 4, "the prompt, and a width for each doubling"
+
+
+@pytest.mark.parametrize("most", [0, 1, 7, 8, 9, 29, 64, 1000])
+def test_widths_hold_every_count_at_less_than_twice_its_size(most):
+    widths = buckets(most)
+    for count in range(1, most + 1):
+        width = next(width for width in widths if width >= count)
+        assert width <= max(8, 2 * count)
+    assert len(widths) <= 8
 
 
 def test_what_is_told_of_outputs_compiles_nothing():
