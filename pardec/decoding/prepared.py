@@ -45,8 +45,10 @@ def load_arm(
     """
     from pardec.data.encoding import encode_prompts
     from pardec.data.load import load_tokenizer
+    from pardec.models.architectures.attention import pin_backends
     from pardec.models.load import load_model
 
+    pin_backends()
     made = build(decoder, settings)
     trouble = companion_trouble(decoder, made.settings, companions or {})
     if trouble:

@@ -139,11 +139,14 @@ def run_cell(spec: Spec, limits: MeasureSettings, started: float) -> dict:
 
 
 def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, started: float) -> None:
+    from pardec.models.architectures.attention import backends
+
     clock = clock_for(device)
     cell = Side(spec, spec.arm, device, "cell")
     prompts = batches(len(spec.prompts), spec.batch, spec.seed + (spec.run or 0))
     generate = lambda: cell.run(prompts(0), None)  # noqa: E731 (one short name for two uses)
     facts["ready_s"] = time.time() - started
+    facts["device"]["attention"] = backends()
 
     compiling = settle(clock, cell.run, prompts) if spec.engine == "compiled" else {}
     first = Series(cell.run)

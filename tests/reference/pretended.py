@@ -15,6 +15,7 @@ from collections import Counter
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn.attention.bias import CausalBias
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
@@ -89,6 +90,9 @@ class PretendedCuda(TorchFunctionMode):
             self.waits["values read"] += 1
             with _disable_current_modes():
                 return func(*args, **kwargs)
+        if any(isinstance(value, CausalBias) for value in args):
+            # A kernel of CUDA knows the triangle; the CPU's needs it as numbers.
+            args = [self.tag(v._materialize()) if isinstance(v, CausalBias) else v for v in args]
         kwargs.pop("pin_memory", None)  # needs a driver
         if func is Tensor.pin_memory:
             return args[0]

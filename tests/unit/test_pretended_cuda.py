@@ -134,6 +134,45 @@ def test_a_decoder_keeps_to_its_device(name):
         assert checks == (checked and [pytest.approx(facts, rel=1e-3, abs=1e-6) for facts in checked])
 
 
+def asked(function, query, key, value, mask=None, dropout=0.0, is_causal=False, enable_gqa=False, **rest):
+    """What a call asks of torch's attention on a GPU."""
+    return {
+        "grouped": enable_gqa,
+        "mask": mask is not None,
+        "triangle": is_causal,
+        "behind": query.shape[2] < key.shape[2],
+        "float32": query.dtype == torch.float32,
+    }
+
+
+def on_plain_products(call: dict) -> bool:
+    """Whether torch is left with plain products in float32 on a GPU: its flash kernel takes no mask and no float32, its
+    memory-efficient one no groups (`sdp_utils.cpp`)."""
+    return call["grouped"] and (call["mask"] or call["float32"])
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_no_attention_on_a_gpu_falls_to_plain_products(name, monkeypatch):
+    calls, real = [], torch.nn.functional.scaled_dot_product_attention
+
+    def noted(query, *rest, **named):
+        if query.is_cuda:
+            calls.append(asked(real, query, *rest, **named))
+        return real(query, *rest, **named)
+
+    with PretendedCuda():
+        decode = run(name, "cuda")[-1]
+        if not name.startswith("transformers"):
+            monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+        decode()
+    assert not [call for call in calls if on_plain_products(call)]
+    assert not [call for call in calls if call["triangle"] and call["behind"]], (
+        "torch's triangle begins at the left"
+    )
+    if CASES[name][0] not in ("table_lookup", "transformers_generate"):
+        assert calls, "nothing attended there"
+
+
 WAITS = {
     "ar": (0, 0),
     "ar ban": (0, 0),

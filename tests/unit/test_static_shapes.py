@@ -32,9 +32,10 @@ class Static(Backbone):
     def uncompiled(self):
         return self.source
 
-    def run_layers(self, x, cos, sin, plan, cache, taps):
-        self.shapes.add((tuple(x.shape), cache and cache.size, cos.dim(), bool(cache and cache.length)))
-        return super().run_layers(x, cos, sin, plan, cache, taps)
+    def run_layers(self, x, positions, plan, cache, taps):
+        plain = isinstance(positions, slice)
+        self.shapes.add((tuple(x.shape), cache and cache.size, plain, bool(cache and cache.length)))
+        return super().run_layers(x, positions, plan, cache, taps)
 
 
 def prompts_of(count, rows, length=6):

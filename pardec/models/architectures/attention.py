@@ -9,6 +9,9 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.attention import SDPBackend
+from torch.nn.attention.bias import CausalBias, causal_lower_right
+from torch.utils._python_dispatch import _disable_current_modes
 
 from pardec.models.architectures.config import ModelInfo, Stretch
 
@@ -109,9 +112,10 @@ class Layout:
 class AttentionPlan:
     """The columns that a pass attends to, and those in which it writes keys and values.
 
-    mask: [B or 1, 1, T, filled] bool; None: all columns, or the causal triangle where `is_causal`. past, filled:
-    columns before and after the pass. writes: parts of the pass with the columns [B, n] long of each, written in this
-    order (a later part may overwrite an earlier one); None: from `past` on.
+    mask: [B or 1, 1, T, filled] bool; None: all columns, or with `is_causal` those up to each token's own, the pass
+    being the last columns. past, filled: columns before and after the pass. writes: parts of the pass with the columns
+    of each, [B, n] long or [n] where rows share them, written in this order (a later part may overwrite an earlier
+    one); None: from `past` on.
     """
 
     mask: Tensor | None = None
@@ -139,35 +143,88 @@ def attend(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, pair:
     pair: the layer's cache; None: attend to `key` and `value` alone.
     """
     if pair is not None:
-        keys, values = pair
-        if plan.writes is None:
-            keys[:, :, plan.past : plan.past + key.shape[2]] = key
-            values[:, :, plan.past : plan.past + key.shape[2]] = value
-        else:
-            rows = torch.arange(len(key), device=key.device)[:, None]
-            for part, columns in plan.writes:
-                keys[rows, :, columns] = key[:, :, part].transpose(1, 2)
-                values[rows, :, columns] = value[:, :, part].transpose(1, 2)
-        key, value = keys[:, :, : plan.filled], values[:, :, : plan.filled]
+        store(key, value, plan, pair)
+        key, value = (kept[:, :, : plan.filled] for kept in pair)
     grouped = query.shape[1] != key.shape[1]
-    return F.scaled_dot_product_attention(
-        query, key, value, plan.mask, is_causal=plan.is_causal, enable_gqa=grouped
-    )
+    mask, is_causal = plan.mask, plan.is_causal
+    if query.is_cpu:
+        return F.scaled_dot_product_attention(
+            query, key, value, mask, is_causal=is_causal, enable_gqa=grouped
+        )
+    length, width = query.shape[2], key.shape[2]
+    if is_causal and query.dtype == torch.float32 and (grouped or length < width):
+        # In float32 only one kernel is left besides plain products, and it knows neither groups nor this triangle.
+        mask, is_causal = stair(length, width, query.device), False
+    elif is_causal and length < width:
+        mask, is_causal = triangle(length, width), False
+    if grouped and not is_causal and not isinstance(mask, CausalBias):
+        return attend_packed(query, key, value, mask)
+    return F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, enable_gqa=grouped)
+
+
+def store(key: Tensor, value: Tensor, plan: AttentionPlan, pair: Pair) -> None:
+    """Write the keys and values of a pass, [B, kv_heads, N, head_dim] each, into a layer's cache by its plan."""
+    for kept, new in zip(pair, (key, value), strict=True):
+        if plan.writes is None:
+            kept[:, :, plan.past : plan.past + new.shape[2]] = new
+            continue
+        for part, columns in plan.writes:
+            if columns.dim() == 1:
+                kept.index_copy_(2, columns, new[:, :, part])
+            else:
+                rows = torch.arange(len(new), device=new.device)[:, None]
+                kept[rows, :, columns] = new[:, :, part].transpose(1, 2)
+
+
+def attend_packed(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Return attention [B, heads, T, head_dim] of query groups, the heads of a group packed as further tokens of their
+    one key-value head.
+
+    With a mask, torch's kernels for a GPU know no groups: it would repeat keys and values, or multiply plainly in
+    float32. mask: [B or 1, 1, T or 1, S] bool, or None.
+    """
+    batch, heads, length, _ = query.shape
+    groups = heads // key.shape[1]
+    packed = query.reshape(batch, -1, groups * length, query.shape[3])
+    if mask is not None and length > 1:
+        mask = mask.expand(-1, groups, length, -1).reshape(len(mask), 1, groups * length, -1)
+    return F.scaled_dot_product_attention(packed, key, value, mask).reshape(query.shape)
+
+
+def pin_backends() -> None:
+    """Fix the order in which torch chooses a kernel for attention on CUDA. cuDNN's is left out: it plans anew for each
+    length, inside samples."""
+    torch.backends.cuda.enable_cudnn_sdp(False)
+    order = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+    left = [int(one) for one in torch._C._get_sdp_priority_order() if int(one) not in map(int, order)]
+    torch._C._set_sdp_priority_order([*map(int, order), *left])
+
+
+def backends() -> list[str]:
+    """Return the names of the kernels for attention that torch may choose on CUDA, in their order."""
+    usable = {
+        SDPBackend.FLASH_ATTENTION: torch.backends.cuda.flash_sdp_enabled(),
+        SDPBackend.EFFICIENT_ATTENTION: torch.backends.cuda.mem_efficient_sdp_enabled(),
+        SDPBackend.CUDNN_ATTENTION: torch.backends.cuda.cudnn_sdp_enabled(),
+        SDPBackend.MATH: torch.backends.cuda.math_sdp_enabled(),
+    }
+    order = [int(one) for one in torch._C._get_sdp_priority_order()]
+    ordered = sorted(usable, key=lambda one: order.index(int(one)))
+    return [one.name.lower() for one in ordered if usable[one]]
 
 
 def attention_mask(
     causal: bool, pad: Tensor | None, past: int, length: int, device: torch.device
 ) -> Tensor | None:
-    """Return the attention mask [B or 1, 1, length, past + length] bool; None where `is_causal` alone suffices.
+    """Return the attention mask [B or 1, 1, length, past + length] bool; None where `is_causal` alone suffices. On a
+    CPU torch's triangle begins at the first column, so a pass behind others needs a mask.
 
     A pad token always attends to itself: a row of the mask without any column would give NaN.
     """
-    if pad is None and (not causal or past == 0 or length == 1):
+    if pad is None and (not causal or past == 0 or length == 1 or device.type != "cpu"):
         return None
-    if pad is None and length <= FEW and device.type == "cpu":
-        # Every verification of a chain comes here, and computing its mask would take measurable time.
-        width = 1 << (past + length).bit_length()
-        return _stair(length, width)[..., width - past - length :]
+    if pad is None:
+        return stair(length, past + length, device)
     keys = torch.arange(past + length, device=device)
     queries = keys[past:, None]
     allowed = None
@@ -181,12 +238,28 @@ def attention_mask(
     return allowed[:, None]
 
 
+def stair(length: int, width: int, device: torch.device) -> Tensor:
+    """Return the causal mask [1, 1, length, width] bool of the last `length` of `width` tokens."""
+    if length > FEW:
+        keys = torch.arange(width, device=device)
+        return (keys <= keys[width - length :, None])[None, None]
+    # Every verification of a chain comes here, and computing its mask would take measurable time.
+    wide = 1 << width.bit_length()
+    return _stair(length, wide, str(device))[..., wide - width :]
+
+
+def triangle(length: int, width: int) -> CausalBias:
+    """Return the mask of `stair` as a fact instead of numbers, for kernels that know it."""
+    # Torch cannot make a tensor of its own kind while something, such as a count of operations, watches its operators.
+    with _disable_current_modes():
+        return causal_lower_right(length, width)
+
+
 @lru_cache(maxsize=64)
 @torch.inference_mode(False)
-def _stair(length: int, width: int) -> Tensor:
-    """Return the causal mask [1, 1, length, width] of the last `length` of `width` tokens; its last columns are the
-    mask of a smaller width."""
-    return torch.ones(1, 1, length, width, dtype=torch.bool).tril(width - length)
+def _stair(length: int, width: int, device: str) -> Tensor:
+    """Return the causal mask of `stair`; its last columns are the mask of a smaller width."""
+    return torch.ones(1, 1, length, width, dtype=torch.bool, device=device).tril(width - length)
 
 
 def rope_tables(

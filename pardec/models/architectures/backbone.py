@@ -7,23 +7,18 @@ one-token step of a small model is bound by the number of operations, not by the
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pardec.models.architectures.attention import (
     AttentionPlan,
-    Cache,
-    Layout,
     Pair,
     attend,
-    plan_pass,
     rope_tables,
     rotate,
 )
-from pardec.models.architectures.base import LanguageModel, kept
+from pardec.models.architectures.base import Transformer, initialise_matrices, tapped_layers
 from pardec.models.architectures.config import BackboneConfig
 from pardec.models.architectures.norm import rms_norm
 from pardec.models.architectures.positions import LearnedPositions
@@ -82,7 +77,7 @@ class Layer(nn.Module):
         return torch.cat([query, rms_norm(key, self.key_norm, self.eps)], 2)
 
 
-class Backbone(LanguageModel):
+class Backbone(Transformer):
     """The transformer as a `LanguageModel`."""
 
     def __init__(self, config: BackboneConfig):
@@ -109,74 +104,30 @@ class Backbone(LanguageModel):
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers)."""
-        damping = 1 / math.sqrt(2 * self.config.layers)
+        initialise_matrices(self, self.config.layers, (".out", ".down"), generator)
         with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if parameter.dim() == 2:
-                    residual = name.endswith((".out", ".down"))
-                    parameter.normal_(0.0, 0.02 * (damping if residual else 1.0), generator=generator)
             if self.positions is not None:
                 self.positions.initialise_waves()
 
-    def forward(
-        self,
-        tokens: Tensor,
-        pad: Tensor | None = None,
-        cache: Cache | None = None,
-        keep: slice | Tensor | None = None,
-        canvas_start: int | None = None,
-        places: Tensor | None = None,
-        layout: Layout | None = None,
-        taps: tuple[int, ...] | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
-        length = tokens.shape[1]
-        past = 0 if cache is None else cache.length
-        filled = past + length if layout is None else layout.filled
-        if layout is None and filled > self.config.max_positions:
-            raise ValueError(f"{filled} positions asked of a model with {self.config.max_positions}")
-        if cache is not None and filled > cache.size:
-            raise ValueError(f"{filled} positions asked of a cache of {cache.size}")
+    def embed(self, tokens, positions, past, canvas_start, places, cache):
         x = F.embedding(tokens, self.embedding)
-        positions = None
-        if layout is not None:
-            positions = layout.positions
-        elif pad is not None:
-            columns = torch.arange(past, filled, device=tokens.device)
-            positions = (columns - pad[:, None]).clamp(min=0)
-        if self.positions is not None:
-            if layout is not None:
-                raise ValueError("a model with learned positions reads plain sequences only")
-            x = x + self.positions(tokens, positions, past, canvas_start, places, cache)
+        if self.positions is None:
+            return x
+        return x + self.positions(tokens, positions, past, canvas_start, places, cache)
+
+    def extent(self, tokens, cache, layout):
+        if layout is not None and self.positions is not None:
+            raise ValueError("a model with learned positions reads plain sequences only")
+        return super().extent(tokens, cache, layout)
+
+    def run_layers(self, x, positions, plan, cache, taps):
         cos = sin = None
         if self.config.rotary:
-            chosen = slice(past, filled) if positions is None else positions
-            cos, sin = self.cos[chosen], self.sin[chosen]
-        plan = plan_pass(self.config.causal, pad, past, length, tokens.device, layout)
-        x, tapped = self.run_layers(x, cos, sin, plan, cache, taps)
-        if cache is not None:
-            cache.length = filled
-        logits = self.read(rms_norm(kept(x, keep), self.norm, self.config.norm_eps))
-        return logits if taps is None else (logits, torch.cat(tapped, -1))
-
-    def run_layers(
-        self,
-        x: Tensor,
-        cos: Tensor | None,
-        sin: Tensor | None,
-        plan: AttentionPlan,
-        cache: Cache | None,
-        taps: tuple[int, ...] | None,
-    ) -> tuple[Tensor, list[Tensor]]:
-        """Return the hidden states [B, T, hidden] after all layers, and after each of `taps`; see `Layer.forward`. A
-        compiled engine replaces this method."""
+            cos, sin = self.cos[positions], self.sin[positions]
         pairs = None if cache is None else cache.layers
-        tapped = []
-        for index, layer in enumerate(self.layers):
-            x = layer(x, cos, sin, plan, None if pairs is None else pairs[index])
-            if taps is not None and index in taps:
-                tapped.append(x)
-        return x, tapped
+        return tapped_layers(
+            self.layers, taps, x, lambda layer, index, x: layer(x, cos, sin, plan, pairs and pairs[index])
+        )
 
-    def read(self, x: Tensor) -> Tensor:
-        """Return logits [..., V] of normed hidden states [..., hidden]: the output head alone."""
-        return F.linear(x, self.embedding if self.head is None else self.head)
+    def normed(self, x: Tensor) -> Tensor:
+        return rms_norm(x, self.norm, self.config.norm_eps)

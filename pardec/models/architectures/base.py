@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.models.architectures.attention import Cache, Layout
+from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, plan_pass
 from pardec.models.architectures.config import ModelInfo
 
 
@@ -87,3 +91,115 @@ class LanguageModel(nn.Module):
     def new_cache(self, batch: int, size: int) -> Cache:
         parameter = next(self.parameters())
         return Cache(self.info, batch, size, parameter.device, parameter.dtype)
+
+
+class Transformer(LanguageModel):
+    """What the architectures share: a table of tokens, layers on one cache, a norm, and a head that may be the table.
+
+    An architecture has `config`, `embedding`, `head` (None: the table), and `layers`.
+    """
+
+    @abstractmethod
+    def embed(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None,
+        past: int,
+        canvas_start: int | None,
+        places: Tensor | None,
+        cache: Cache | None,
+    ) -> Tensor:
+        """Return the input [B, T, hidden] of the layers.
+
+        positions: [B or 1, T] long; None: from `past` on. Other arguments as in `forward`.
+        """
+
+    @abstractmethod
+    def run_layers(
+        self,
+        x: Tensor,
+        positions: slice | Tensor,
+        plan: AttentionPlan,
+        cache: Cache | None,
+        taps: tuple[int, ...] | None,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Return the hidden states [B, T, hidden] after all layers, and after each of `taps`."""
+
+    @abstractmethod
+    def normed(self, x: Tensor) -> Tensor:
+        """Return hidden states after the last norm."""
+
+    def read(self, x: Tensor) -> Tensor:
+        """Return logits [..., V] of normed hidden states [..., hidden]: the output head alone."""
+        return F.linear(x, self.embedding if self.head is None else self.head)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        pad: Tensor | None = None,
+        cache: Cache | None = None,
+        keep: slice | Tensor | None = None,
+        canvas_start: int | None = None,
+        places: Tensor | None = None,
+        layout: Layout | None = None,
+        taps: tuple[int, ...] | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        past, filled = self.extent(tokens, cache, layout)
+        positions = None
+        if layout is not None:
+            positions = layout.positions
+        elif pad is not None:
+            positions = (torch.arange(past, filled, device=tokens.device) - pad[:, None]).clamp(min=0)
+        x = self.embed(tokens, positions, past, canvas_start, places, cache)
+        plan = plan_pass(self.info.attention == "causal", pad, past, tokens.shape[1], tokens.device, layout)
+        x, tapped = self.run_layers(
+            x, slice(past, filled) if positions is None else positions, plan, cache, taps
+        )
+        if cache is not None:
+            cache.length = filled
+        logits = self.read(self.normed(kept(x, keep)))
+        return logits if taps is None else (logits, torch.cat(tapped, -1))
+
+    def extent(self, tokens: Tensor, cache: Cache | None, layout: Layout | None) -> tuple[int, int]:
+        """Return the columns before and after a pass.
+
+        Raises:
+            ValueError: more positions than the model or the cache has.
+        """
+        past = 0 if cache is None else cache.length
+        filled = past + tokens.shape[1] if layout is None else layout.filled
+        # A tree has more columns than positions; a layout gives its positions explicitly.
+        if layout is None and filled > self.config.max_positions:
+            raise ValueError(f"{filled} positions asked of a model with {self.config.max_positions}")
+        if cache is not None and filled > cache.size:
+            raise ValueError(f"{filled} positions asked of a cache of {cache.size}")
+        return past, filled
+
+
+Run = Callable[[nn.Module, int, Tensor], Tensor]
+"""Runs one layer: (layer, its index, hidden states) to hidden states."""
+
+
+def tapped_layers(
+    layers: nn.ModuleList, taps: tuple[int, ...] | None, x: Tensor, run: Run
+) -> tuple[Tensor, list[Tensor]]:
+    """Return x after all layers, and after each of `taps`."""
+    tapped = []
+    for index, layer in enumerate(layers):
+        x = run(layer, index, x)
+        if taps is not None and index in taps:
+            tapped.append(x)
+    return x, tapped
+
+
+def initialise_matrices(
+    model: nn.Module, layers: int, residual: tuple[str, ...], generator: torch.Generator
+) -> None:
+    """Fill the matrices with N(0, 0.02²), those whose names end in `residual`, which write to the stream, scaled by
+    1/√(2 · layers)."""
+    damping = 1 / math.sqrt(2 * layers)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 2:
+                scale = damping if name.endswith(residual) else 1.0
+                parameter.normal_(0.0, 0.02 * scale, generator=generator)

@@ -8,8 +8,6 @@ Within the block attention is bidirectional. Embedding and output head are the t
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,6 +22,7 @@ from pardec.models.architectures.attention import (
     rope_tables,
     rotate,
 )
+from pardec.models.architectures.base import initialise_matrices
 from pardec.models.architectures.config import DraftConfig, ModelInfo
 from pardec.models.architectures.norm import rms_norm
 
@@ -98,12 +97,7 @@ class DraftModel(nn.Module):
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers)."""
-        damping = 1 / math.sqrt(2 * self.config.layers)
-        with torch.no_grad():
-            for name, parameter in self.named_parameters():
-                if parameter.dim() == 2:
-                    residual = name.endswith((".out", ".down"))
-                    parameter.normal_(0.0, 0.02 * (damping if residual else 1.0), generator=generator)
+        initialise_matrices(self, self.config.layers, (".out", ".down"), generator)
 
     def new_cache(self, batch: int, size: int) -> Cache:
         return Cache(self.info, batch, size, self.fc.device, self.fc.dtype)
@@ -145,11 +139,24 @@ class DraftModel(nn.Module):
             plan = AttentionPlan(
                 layout.mask, past=past, filled=layout.filled, writes=block_writes(layout, new)
             )
-        x = block
-        for index, layer in enumerate(self.layers):
-            x = layer(x, context, cos, sin, plan, None if cache is None else cache.layers[index])
+        pairs = None if cache is None else cache.layers
+        x = self.run_layers(block, context, cos, sin, plan, pairs)
         if cache is not None:
             cache.length = past + new
+        return x
+
+    def run_layers(
+        self,
+        x: Tensor,
+        context: Tensor | None,
+        cos: Tensor,
+        sin: Tensor,
+        plan: AttentionPlan,
+        pairs: list[Pair] | None,
+    ) -> Tensor:
+        """Return the normed hidden states [B, k, hidden] after all layers; see `DraftLayer.forward`."""
+        for index, layer in enumerate(self.layers):
+            x = layer(x, context, cos, sin, plan, pairs and pairs[index])
         return rms_norm(x, self.norm, self.config.norm_eps)
 
 
@@ -158,7 +165,12 @@ def block_writes(layout: Layout, new: int) -> list[tuple[slice, Tensor]] | None:
     context it overwrites the padding of that context."""
     if layout.columns is None:
         return None
-    return [(slice(None, new), layout.columns[:, :new]), (slice(new, None), layout.columns[:, new:])]
+    return split_writes(layout.columns, new)
+
+
+def split_writes(columns: Tensor, new: int) -> list[tuple[slice, Tensor]]:
+    """Return the columns [..., N] of the first `new` tokens and of those behind them, to be written in this order."""
+    return [(slice(None, new), columns[..., :new]), (slice(new, None), columns[..., new:])]
 
 
 def fits(draft: DraftModel, info: ModelInfo) -> None:

@@ -5,14 +5,12 @@ Its checkpoints store the matrices of a layer as [in, out]; loading transposes t
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair, attend, plan_pass
-from pardec.models.architectures.base import LanguageModel, kept
+from pardec.models.architectures.attention import AttentionPlan, Pair, attend
+from pardec.models.architectures.base import Transformer, initialise_matrices, tapped_layers
 from pardec.models.architectures.config import GPT2Config
 
 
@@ -34,7 +32,7 @@ class GPT2Layer(nn.Module):
         return x + self.down(F.gelu(self.up(self.norm2(x)), approximate="tanh"))
 
 
-class GPT2(LanguageModel):
+class GPT2(Transformer):
     """GPT-2 as a `LanguageModel`; causal, its positions count from the first real token."""
 
     def __init__(self, config: GPT2Config):
@@ -53,54 +51,28 @@ class GPT2(LanguageModel):
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers); biases
         are 0."""
-        damping = 1 / math.sqrt(2 * self.config.layers)
+        initialise_matrices(self, self.config.layers, ("out.weight", "down.weight"), generator)
         with torch.no_grad():
             for name, parameter in self.named_parameters():
-                if parameter.dim() == 2:
-                    residual = name.endswith(("out.weight", "down.weight"))
-                    parameter.normal_(0.0, 0.02 * (damping if residual else 1.0), generator=generator)
-                elif name.endswith("bias"):
+                if name.endswith("bias"):
                     parameter.zero_()
 
-    def forward(
-        self,
-        tokens: Tensor,
-        pad: Tensor | None = None,
-        cache: Cache | None = None,
-        keep: slice | Tensor | None = None,
-        canvas_start: int | None = None,
-        places: Tensor | None = None,
-        layout: Layout | None = None,
-        taps: tuple[int, ...] | None = None,
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def embed(self, tokens, positions, past, canvas_start, places, cache):
+        """
+        Raises:
+            ValueError: `places` are given.
+        """
         if places is not None:
             raise ValueError("GPT-2 reads its tokens one after another; places are for models that skip some")
-        length = tokens.shape[1]
-        past = 0 if cache is None else cache.length
-        filled = past + length if layout is None else layout.filled
-        # A tree has more columns than positions; a layout gives its positions explicitly.
-        if layout is None and filled > self.config.max_positions:
-            raise ValueError(f"{filled} positions asked of a model with {self.config.max_positions}")
-        if cache is not None and filled > cache.size:
-            raise ValueError(f"{filled} positions asked of a cache of {cache.size}")
-        if layout is not None:
-            positions = layout.positions
-        else:
-            positions = torch.arange(past, past + length, device=tokens.device)
-            if pad is not None:
-                positions = (positions - pad[:, None]).clamp(min=0)
-        plan = plan_pass(True, pad, past, length, tokens.device, layout)
-        x = F.embedding(tokens, self.embedding) + F.embedding(positions, self.positions)
-        tapped = []
-        for index, layer in enumerate(self.layers):
-            x = layer(x, plan, None if cache is None else cache.layers[index])
-            if taps is not None and index in taps:
-                tapped.append(x)
-        if cache is not None:
-            cache.length = filled
-        logits = self.read(self.norm(kept(x, keep)))
-        return logits if taps is None else (logits, torch.cat(tapped, -1))
+        if positions is None:
+            positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)
+        return F.embedding(tokens, self.embedding) + F.embedding(positions, self.positions)
 
-    def read(self, x: Tensor) -> Tensor:
-        """Return logits [..., V] of normed hidden states [..., hidden]: the output head alone."""
-        return F.linear(x, self.embedding if self.head is None else self.head)
+    def run_layers(self, x, positions, plan, cache, taps):
+        pairs = None if cache is None else cache.layers
+        return tapped_layers(
+            self.layers, taps, x, lambda layer, index, x: layer(x, plan, pairs and pairs[index])
+        )
+
+    def normed(self, x: Tensor) -> Tensor:
+        return self.norm(x)

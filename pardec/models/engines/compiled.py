@@ -1,10 +1,12 @@
-"""The engine `compiled`: the layers as one compiled graph per shape, on keys and values at fixed addresses.
+"""The engine `compiled`: a pass as one compiled graph per shape, on keys and values at fixed addresses.
 
 Plain modules (engine `eager`) launch every kernel of every layer from Python; a one-token step of an 8B model then
-waits for the host. Here the layers are captured whole by `torch.compile(mode="reduce-overhead")`, which on CUDA
-replays them as one CUDA graph, and by inductor's C++ on a CPU (Ansel et al., "PyTorch 2", ASPLOS 2024). A graph needs
-static shapes: a pass after `past` columns therefore writes at column numbers given as a tensor, and attends to the
-whole preallocated cache through a mask. Parts that depend on the text (the choice of logits) stay outside.
+waits for the host. Here a pass, from the embedding to the logits, is captured whole by
+`torch.compile(mode="reduce-overhead")`, which on CUDA replays it as one CUDA graph, and by inductor's C++ on a CPU
+(Ansel et al., "PyTorch 2", ASPLOS 2024). A graph needs static shapes: a pass after `past` columns therefore gets that
+number as a tensor, writes at columns counted from it, and attends to the whole preallocated cache through a mask. A
+layer is compiled once and stamped out for all others. Where only part of the logits is asked for, norm and head stay
+outside.
 
 There is no fallback: if a model or a machine cannot be compiled, `NotImplementedError` gives the reason, and a cell
 that requires it is `unsupported`.
@@ -17,14 +19,16 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from pardec.models.architectures.attention import AttentionPlan, Cache, Pair
+from pardec.models.architectures.attention import AttentionPlan, Cache, Pair, attention_mask
 from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.base import kept, tapped_layers
 
 GRAPHS = 64
 """Shapes that one model may be compiled for: a prompt pass, and a pass for each length that a decoder uses."""
@@ -50,7 +54,11 @@ def compiler(run: Callable, device: str) -> Callable:
     settings = torch._dynamo.config
     settings.recompile_limit = max(settings.recompile_limit, GRAPHS)
     settings.fail_on_recompile_limit_hit = True
-    mode = "reduce-overhead" if device.startswith("cuda") else None
+    mode = None
+    if device.startswith("cuda"):
+        mode = "reduce-overhead"
+        # Tries neighbours of each kernel's tiles while compiling, as gpt-fast does.
+        torch._inductor.config.coordinate_descent_tuning = True
     return torch.compile(run, mode=mode, dynamic=False, fullgraph=True)
 
 
@@ -78,97 +86,176 @@ class StaticCaches:
         return cache
 
 
-class StaticBackbone(Backbone):
-    """A backbone whose layers run compiled; it shares weights, settings and hooks with its source model."""
+class Static:
+    """What a compiled model adds to its eager one: the graph of its method `step`, and lent caches."""
 
     static_shapes = True
-    caches: StaticCaches
+    source: Any
+    """The eager model, whose weights, settings and hooks it shares."""
     padded: bool
     """Whether any batch is padded: then all batches run as padded ones, so that they share their graphs."""
 
     @classmethod
-    def of(cls, model: Backbone, device: str) -> StaticBackbone:
+    def of(cls, model: Any, device: str) -> Any:
         static = cls.__new__(cls)
         static.__dict__.update(model.__dict__)
-        static.padded = False
-        static.__dict__["source"], static.__dict__["warmed"] = model, set()
-        static.__dict__["caches"] = StaticCaches()
-        static.__dict__["graph"] = compiler(static._layers, device)
-        static.__dict__["on_cuda"] = device.startswith("cuda")
+        static.__dict__ |= {"source": model, "padded": False, "warmed": set(), "caches": StaticCaches()}
+        static.__dict__ |= {"graph": compiler(static.step, device), "on_cuda": device.startswith("cuda")}
         return static
 
-    def uncompiled(self) -> Backbone:
+    def uncompiled(self) -> Any:
         return self.source
 
     def new_cache(self, batch: int, size: int) -> Cache:
-        return self.caches.take(batch, size, lambda: Backbone.new_cache(self, batch, size))
+        return self.caches.take(batch, size, lambda: self.source.new_cache(batch, size))
 
-    def forward(self, tokens: Tensor, pad: Tensor | None = None, **rest: Any) -> Any:
-        if pad is None and self.padded and rest.get("layout") is None:
-            pad = tokens.new_zeros(len(tokens))
-        return super().forward(tokens, pad, **rest)
-
-    def run_layers(self, x: Tensor, cos: Any, sin: Any, plan: Any, cache: Any, taps: Any) -> Any:
-        """Return the result of `Backbone.run_layers`, from the graph for the shape of `x` and the cache's size."""
-        mask, is_causal, columns, pairs = plan.mask, plan.is_causal, None, None
-        if cache is not None:
-            pairs, is_causal = cache.layers, plan.is_causal and plan.past == 0
-            prompt = plan.past == 0 and plan.writes is None and plan.filled == x.shape[1]
-            if not prompt:
-                mask, columns = static_view(x, plan, cache.size, self.padded)
-                is_causal = False
-                if cos is not None and self.padded:
-                    cos, sin = (table.expand(len(x), -1, -1, -1).contiguous() for table in (cos, sin))
+    def replay(self, *inputs: Any) -> Any:
+        """Return what the graph for these shapes returns; valid until the next pass of any compiled model."""
         if self.on_cuda:
             torch.compiler.cudagraph_mark_step_begin()
-        x, tapped = self.graph(x, cos, sin, mask, is_causal, pairs, columns, taps)
-        # A captured graph overwrites its previous results: features outlive the pass and are copied, the hidden states
-        # are read at once.
-        return x, [part.clone() for part in tapped] if self.on_cuda else tapped
+        return self.graph(*inputs)
 
-    def _layers(
-        self, x: Tensor, cos: Any, sin: Any, mask: Any, is_causal: bool, pairs: Any, columns: Any, taps: Any
-    ) -> Any:
-        """Run the layers with static shapes. columns: [B, T], in which the pass writes; None at the start of a
-        cache."""
-        if columns is None:
-            plan = AttentionPlan(mask, is_causal, 0, x.shape[1])
-        else:
-            plan = AttentionPlan(mask, False, 0, mask_width(mask, pairs), [(slice(None), columns)])
-        tapped = []
-        for index, layer in enumerate(self.layers):
-            x = layer(x, cos, sin, plan, None if pairs is None else pairs[index])
-            if taps is not None and index in taps:
-                tapped.append(x)
-        return x, tapped
+    def lasting(self, result: Tensor) -> Tensor:
+        """Return a result of `replay` in memory that no later pass overwrites."""
+        return result.clone() if self.on_cuda else result
 
 
-def mask_width(mask: Tensor | None, pairs: list[Pair]) -> int:
-    """Return the number of columns that a pass over a whole cache attends to."""
-    return pairs[0][0].shape[2] if mask is None else mask.shape[-1]
+@dataclass
+class Step:
+    """The inputs of a compiled pass; what is no tensor selects a graph.
+
+    tokens: [B, T] long; embedded: their inputs [B, T, hidden] where positions are learned, else None. past: [] long,
+    columns before the pass. pad: [B] long or None. positions, columns, mask: of a layout, the mask as wide as the
+    cache; None: those of a plain sequence. pairs: the caches of the layers or None. begins: whether the pass is the
+    first of its cache, and attends to itself alone. whole: whether it attends to every column of the cache. taps:
+    layers whose results are returned. reads: whether logits are returned in place of hidden states.
+    """
+
+    tokens: Tensor
+    embedded: Tensor | None
+    past: Tensor
+    pad: Tensor | None
+    positions: Tensor | None
+    columns: Tensor | None
+    mask: Tensor | None
+    pairs: list[Pair] | None
+    begins: bool
+    whole: bool
+    taps: tuple[int, ...] | None
+    reads: bool
 
 
-def static_view(x: Tensor, plan: AttentionPlan, size: int, padded: bool) -> tuple[Tensor | None, Tensor]:
-    """Return the mask [B, 1, T, S] over a whole cache of `size` columns (None where all are attended to), and the
-    columns [B, T] that a pass of x [B, T, hidden] writes, as tensors."""
-    batch, length = len(x), x.shape[1]
-    mask = plan.mask
-    if mask is not None:
-        mask = F.pad(mask, (0, size - mask.shape[-1]), value=False)
-    elif plan.filled < size or padded:
-        mask = (torch.arange(size, device=x.device) < plan.filled)[None, None, None].expand(
-            1, 1, length, size
+class StaticBackbone(Static, Backbone):
+    """A backbone whose passes run compiled."""
+
+    def forward(
+        self, tokens, pad=None, cache=None, keep=None, canvas_start=None, places=None, layout=None, taps=None
+    ):
+        past, filled = self.extent(tokens, cache, layout)
+        length, embedded, mask = tokens.shape[1], None, None
+        if pad is None and self.padded and layout is None:
+            pad = tokens.new_zeros(len(tokens))
+        if self.positions is not None:
+            positions = None
+            if pad is not None:
+                positions = (torch.arange(past, filled, device=tokens.device) - pad[:, None]).clamp(min=0)
+            embedded = self.embed(tokens, positions, past, canvas_start, places, cache)
+        if layout is not None:
+            pad = None
+            if layout.mask is not None or filled < cache.size or self.padded:
+                mask = whole_mask(layout.mask, filled, cache.size, (len(tokens), length), tokens.device)
+        bidirectional = self.info.attention != "causal"
+        step = Step(
+            tokens=alike(tokens),
+            embedded=embedded,
+            past=torch.full((), past, device=tokens.device),
+            pad=alike(pad),
+            positions=None if layout is None else alike(layout.positions.expand(len(tokens), -1)),
+            columns=None if layout is None else alike(layout.columns),
+            mask=mask,
+            pairs=None if cache is None else cache.layers,
+            begins=past == 0 and layout is None,
+            whole=cache is not None and filled == cache.size and bidirectional and pad is None,
+            taps=taps,
+            reads=keep is None or length == 1,
         )
-    if mask is not None:
-        mask = mask.expand(batch, 1, length, size).contiguous()
-    if plan.writes is None:
-        columns = torch.arange(plan.past, plan.past + length, device=x.device).expand(batch, length)
+        x, tapped = self.replay(*vars(step).values())
+        # A captured graph overwrites its previous results: logits and features outlive the pass and are copied, the
+        # hidden states are read at once.
+        if cache is not None:
+            cache.length = filled
+        logits = self.lasting(x) if step.reads else self.read(self.normed(kept(x, keep)))
+        return logits if taps is None else (logits, torch.cat(tapped, -1))
+
+    def step(self, *inputs: Any) -> tuple[Tensor, list[Tensor]]:
+        """Return logits or hidden states of a `Step`, and the results of its taps."""
+        step = Step(*inputs)
+        length, device = step.tokens.shape[1], step.tokens.device
+        order = step.past + torch.arange(length, device=device)
+        x = F.embedding(step.tokens, self.embedding) if step.embedded is None else step.embedded
+        positions = step.positions
+        if positions is None:
+            positions = order if step.pad is None else (order - step.pad[:, None]).clamp(min=0)
+        cos, sin = (self.cos[positions], self.sin[positions]) if self.config.rotary else (None, None)
+        plan, columns = self._plan(step, order)
+
+        def run(layer: nn.Module, index: int, x: Tensor) -> Tensor:
+            pair = None if step.pairs is None else step.pairs[index]
+            return run_layer(layer, x, cos, sin, plan.mask, columns, pair, plan.is_causal, plan.filled)
+
+        x, tapped = tapped_layers(self.layers, step.taps, x, run)
+        return (self.read(self.normed(x)) if step.reads else x), tapped
+
+    def _plan(self, step: Step, order: Tensor) -> tuple[AttentionPlan, Tensor | None]:
+        """Return the plan of a pass without its writes, and the columns that it writes (None: from the first on).
+        order: [T] long, the columns of a plain sequence."""
+        length, causal = len(order), self.info.attention == "causal"
+        if step.begins:
+            mask = attention_mask(causal, step.pad, 0, length, order.device)
+            return AttentionPlan(mask, causal and mask is None and length > 1, 0, length), None
+        size = step.pairs[0][0].shape[2]
+        mask = step.mask
+        if step.positions is None and not step.whole:
+            slots = torch.arange(size, device=order.device)
+            mask = slots <= (order[:, None] if causal else order[-1:, None].expand(length, 1))
+            if step.pad is not None:
+                mask = mask & (slots >= step.pad[:, None, None])
+            mask = mask.expand(len(step.tokens), length, size)[:, None]
+        return AttentionPlan(mask, filled=size), order if step.columns is None else step.columns
+
+
+@torch.compiler.nested_compile_region
+def run_layer(
+    layer: nn.Module,
+    x: Tensor,
+    cos: Tensor | None,
+    sin: Tensor | None,
+    mask: Tensor | None,
+    columns: Tensor | None,
+    pair: Pair | None,
+    is_causal: bool,
+    filled: int,
+) -> Tensor:
+    """Return the result of a layer; as a region of its own it is compiled once for all layers."""
+    writes = None if columns is None else [(slice(None), columns)]
+    return layer(x, cos, sin, AttentionPlan(mask, is_causal, 0, filled, writes), pair)
+
+
+def alike(tensor: Tensor | None) -> Tensor | None:
+    """Return a contiguous tensor that selects the same graph whatever made it: in inference mode a tensor from outside
+    is of another kind, for which everything would be compiled anew."""
+    if tensor is None or tensor.is_inference() == torch.is_inference_mode_enabled():
+        return None if tensor is None else tensor.contiguous()
+    return tensor.clone()
+
+
+def whole_mask(
+    mask: Tensor | None, filled: int, size: int, shape: tuple[int, int], device: torch.device
+) -> Tensor:
+    """Return the mask [B, 1, T, size] over a whole cache, of a mask [B or 1, 1, T, filled] (None: all of `filled`)."""
+    rows, length = shape
+    if mask is None:
+        mask = (torch.arange(size, device=device) < filled)[None, None, None]
     else:
-        columns = plan.writes[0][1]
-    return mask, columns.contiguous()
-
-
-def refused(error: BaseException) -> bool:
-    """Return whether the compiler reports code or shapes as unsupported, as opposed to any other fault."""
-    kinds = ("Unsupported", "FailOnRecompileLimitHit", "RecompileLimitExceeded")
-    return type(error).__module__.startswith("torch._dynamo") and type(error).__name__ in kinds
+        mask = F.pad(mask, (0, size - mask.shape[-1]), value=False)
+    return mask.expand(rows, 1, length, size).contiguous()
