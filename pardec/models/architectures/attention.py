@@ -195,9 +195,11 @@ def pin_backends() -> None:
     """Fix the order in which torch chooses a kernel for attention on CUDA. cuDNN's is left out: it plans anew for each
     length, inside samples."""
     torch.backends.cuda.enable_cudnn_sdp(False)
-    order = (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
-    left = [int(one) for one in torch._C._get_sdp_priority_order() if int(one) not in map(int, order)]
-    torch._C._set_sdp_priority_order([*map(int, order), *left])
+    order = [
+        _number(one) for one in (SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH)
+    ]
+    left = [one for one in map(_number, torch._C._get_sdp_priority_order()) if one not in order]
+    torch._C._set_sdp_priority_order(order + left)
 
 
 def backends() -> list[str]:
@@ -208,9 +210,13 @@ def backends() -> list[str]:
         SDPBackend.CUDNN_ATTENTION: torch.backends.cuda.cudnn_sdp_enabled(),
         SDPBackend.MATH: torch.backends.cuda.math_sdp_enabled(),
     }
-    order = [int(one) for one in torch._C._get_sdp_priority_order()]
-    ordered = sorted(usable, key=lambda one: order.index(int(one)))
+    order = [_number(one) for one in torch._C._get_sdp_priority_order()]
+    ordered = sorted(usable, key=lambda one: order.index(_number(one)))
     return [one.name.lower() for one in ordered if usable[one]]
+
+
+def _number(backend: Any) -> int:
+    return int(backend)
 
 
 def attention_mask(

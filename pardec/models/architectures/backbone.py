@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from pardec.models.architectures.attention import (
     AttentionPlan,
+    Cache,
+    Layout,
     Pair,
     attend,
     rope_tables,
@@ -109,18 +111,33 @@ class Backbone(Transformer):
             if self.positions is not None:
                 self.positions.initialise_waves()
 
-    def embed(self, tokens, positions, past, canvas_start, places, cache):
+    def embed(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None,
+        past: int,
+        canvas_start: int | None,
+        places: Tensor | None,
+        cache: Cache | None,
+    ) -> Tensor:
         x = F.embedding(tokens, self.embedding)
         if self.positions is None:
             return x
         return x + self.positions(tokens, positions, past, canvas_start, places, cache)
 
-    def extent(self, tokens, cache, layout):
+    def extent(self, tokens: Tensor, cache: Cache | None, layout: Layout | None) -> tuple[int, int]:
         if layout is not None and self.positions is not None:
             raise ValueError("a model with learned positions reads plain sequences only")
         return super().extent(tokens, cache, layout)
 
-    def run_layers(self, x, positions, plan, cache, taps):
+    def run_layers(
+        self,
+        x: Tensor,
+        positions: slice | Tensor,
+        plan: AttentionPlan,
+        cache: Cache | None,
+        taps: tuple[int, ...] | None,
+    ) -> tuple[Tensor, list[Tensor]]:
         cos = sin = None
         if self.config.rotary:
             cos, sin = self.cos[positions], self.sin[positions]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.models.architectures.attention import AttentionPlan, Pair, attend
+from pardec.models.architectures.attention import AttentionPlan, Cache, Pair, attend
 from pardec.models.architectures.base import Transformer, initialise_matrices, tapped_layers
 from pardec.models.architectures.config import GPT2Config
 
@@ -57,7 +57,15 @@ class GPT2(Transformer):
                 if name.endswith("bias"):
                     parameter.zero_()
 
-    def embed(self, tokens, positions, past, canvas_start, places, cache):
+    def embed(
+        self,
+        tokens: Tensor,
+        positions: Tensor | None,
+        past: int,
+        canvas_start: int | None,
+        places: Tensor | None,
+        cache: Cache | None,
+    ) -> Tensor:
         """
         Raises:
             ValueError: `places` are given.
@@ -68,7 +76,14 @@ class GPT2(Transformer):
             positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)
         return F.embedding(tokens, self.embedding) + F.embedding(positions, self.positions)
 
-    def run_layers(self, x, positions, plan, cache, taps):
+    def run_layers(
+        self,
+        x: Tensor,
+        positions: slice | Tensor,
+        plan: AttentionPlan,
+        cache: Cache | None,
+        taps: tuple[int, ...] | None,
+    ) -> tuple[Tensor, list[Tensor]]:
         pairs = None if cache is None else cache.layers
         return tapped_layers(
             self.layers, taps, x, lambda layer, index, x: layer(x, plan, pairs and pairs[index])

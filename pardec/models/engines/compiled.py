@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.models.architectures.attention import AttentionPlan, Cache, Pair, attention_mask
+from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair, attention_mask
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.base import kept, tapped_layers
 
@@ -92,6 +92,11 @@ class Static:
     static_shapes = True
     source: Any
     """The eager model, whose weights, settings and hooks it shares."""
+    step: Callable[..., Any]
+    """What a graph computes from tensors of static shapes."""
+    caches: StaticCaches
+    graph: Callable[..., Any]
+    on_cuda: bool
     padded: bool
     """Whether any batch is padded: then all batches run as padded ones, so that they share their graphs."""
 
@@ -149,8 +154,16 @@ class StaticBackbone(Static, Backbone):
     """A backbone whose passes run compiled."""
 
     def forward(
-        self, tokens, pad=None, cache=None, keep=None, canvas_start=None, places=None, layout=None, taps=None
-    ):
+        self,
+        tokens: Tensor,
+        pad: Tensor | None = None,
+        cache: Cache | None = None,
+        keep: slice | Tensor | None = None,
+        canvas_start: int | None = None,
+        places: Tensor | None = None,
+        layout: Layout | None = None,
+        taps: tuple[int, ...] | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
         past, filled = self.extent(tokens, cache, layout)
         length, embedded, mask = tokens.shape[1], None, None
         if pad is None and self.padded and layout is None:
@@ -162,23 +175,26 @@ class StaticBackbone(Static, Backbone):
             embedded = self.embed(tokens, positions, past, canvas_start, places, cache)
         if layout is not None:
             pad = None
-            if layout.mask is not None or filled < cache.size or self.padded:
-                mask = whole_mask(layout.mask, filled, cache.size, (len(tokens), length), tokens.device)
-        bidirectional = self.info.attention != "causal"
-        step = Step(
-            tokens=alike(tokens),
-            embedded=embedded,
-            past=torch.full((), past, device=tokens.device),
-            pad=alike(pad),
-            positions=None if layout is None else alike(layout.positions.expand(len(tokens), -1)),
-            columns=None if layout is None else alike(layout.columns),
-            mask=mask,
-            pairs=None if cache is None else cache.layers,
-            begins=past == 0 and layout is None,
-            whole=cache is not None and filled == cache.size and bidirectional and pad is None,
-            taps=taps,
-            reads=keep is None or length == 1,
-        )
+            size = length if cache is None else cache.size
+            if layout.mask is not None or filled < size or self.padded:
+                mask = whole_mask(layout.mask, filled, size, (len(tokens), length), tokens.device)
+                step = Step(
+                    tokens=alike(tokens),
+                    embedded=embedded,
+                    past=torch.full((), past, device=tokens.device),
+                    pad=alike(pad),
+                    positions=None if layout is None else alike(layout.positions.expand(len(tokens), -1)),
+                    columns=None if layout is None else alike(layout.columns),
+                    mask=mask,
+                    pairs=None if cache is None else cache.layers,
+                    begins=past == 0 and layout is None,
+                    whole=cache is not None
+                    and filled == cache.size
+                    and not self.config.causal
+                    and pad is None,
+                    taps=taps,
+                    reads=keep is None or length == 1,
+                )
         x, tapped = self.replay(*vars(step).values())
         # A captured graph overwrites its previous results: logits and features outlive the pass and are copied, the
         # hidden states are read at once.
@@ -209,10 +225,12 @@ class StaticBackbone(Static, Backbone):
     def _plan(self, step: Step, order: Tensor) -> tuple[AttentionPlan, Tensor | None]:
         """Return the plan of a pass without its writes, and the columns that it writes (None: from the first on).
         order: [T] long, the columns of a plain sequence."""
-        length, causal = len(order), self.info.attention == "causal"
+        length, causal = len(order), self.config.causal
         if step.begins:
             mask = attention_mask(causal, step.pad, 0, length, order.device)
             return AttentionPlan(mask, causal and mask is None and length > 1, 0, length), None
+        if step.pairs is None:
+            return AttentionPlan(step.mask, filled=length), None
         size = step.pairs[0][0].shape[2]
         mask = step.mask
         if step.positions is None and not step.whole:

@@ -39,14 +39,13 @@ class StaticDraft(Static, DraftModel):
         past = cache.length
         if context is None:
             context = block.new_zeros(batch, 0, block.shape[2])
-        if layout is None:
-            columns = torch.arange(past, past + new + width, device=device).expand(batch, -1)
-            positions, mask, filled = columns, None, past + new + width
-        else:
-            columns, mask, filled = layout.columns, layout.mask, layout.filled
+        mask = None if layout is None else layout.mask
+        filled = past + new + width if layout is None else layout.filled
+        columns = torch.arange(past, past + new + width, device=device).expand(batch, -1)
+        positions = columns
+        if layout is not None:
             positions = layout.positions.expand(batch, -1)
-            if columns is None:
-                columns = torch.arange(past, filled, device=device).expand(batch, -1)
+            columns = columns if layout.columns is None else layout.columns
         if new < width:
             context = F.pad(context, (0, 0, 0, width - new))
             # The padding writes to the block's last column; the block is written after it.
