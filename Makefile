@@ -7,7 +7,7 @@ FUZZ ?= 100000
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all paper test test-quick test-all test-thorough test-faults test-cluster lint format bench clean unlock docs docs-site env help
+.PHONY: all paper test test-quick test-all test-thorough test-faults test-cluster lint format bench clean unlock lock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -64,6 +64,14 @@ docs: env  ## Regenerate the reference of keys, the JSON schema, the conda envir
 	python scripts/write_environment.py
 	python scripts/draw_rulegraph.py
 
+lock:  ## After a pin in requirements.txt was changed: write the hashes of all its files anew (needs uv)
+	sed -nE 's/^([A-Za-z0-9._-]+==[^ ]+).*/\1/p' requirements.txt > requirements.in
+	head -2 requirements.txt > requirements.new
+	uv pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		--no-emit-index-url --no-emit-find-links requirements.in >> requirements.new
+	mv requirements.new requirements.txt
+	rm requirements.in
+
 docs-site: env  ## Build the documentation site into build/site; links are checked
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/docs.txt
 	mkdocs build --quiet
@@ -77,9 +85,10 @@ clean:  ## Remove results (archived runs stay) and caches
 
 env: $(VENV)/ready
 
-$(VENV)/ready: requirements.txt pyproject.toml
+$(VENV)/ready: requirements.txt envs/torch.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/torch.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 

@@ -1,7 +1,8 @@
-"""Write the conda environment from requirements.txt, so that both say the same."""
+"""Write the conda environment from requirements.txt and envs/torch.txt, so that all say the same."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from pardec.common.files import write_text
@@ -9,12 +10,18 @@ from pardec.jobs import job
 
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = "3.13"
-HEAD = "# Written by `make docs` from requirements.txt; do not edit.\n"
+HEAD = "# Written by `make docs` from requirements.txt and envs/torch.txt; do not edit.\n"
+PINNED = re.compile(r"^([\w.-]+==[^\s;]+(?:\s*;[^\\\n]+)?)", re.MULTILINE)
 
 
-def environment(requirements: str) -> str:
-    """Returns the conda file of a requirements file's text."""
-    pins = [line for line in requirements.splitlines() if line and not line.startswith("#")]
+def pins() -> list[str]:
+    """Returns every pinned package, torch last, without hashes, which conda's list of pip packages cannot hold."""
+    texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("requirements.txt", "envs/torch.txt")]
+    return [pin.strip() for text in texts for pin in PINNED.findall(text)]
+
+
+def environment() -> str:
+    """Returns the text of the conda file."""
     lines = [
         "name: pardec",
         "channels:",
@@ -23,13 +30,12 @@ def environment(requirements: str) -> str:
         f"  - python={PYTHON}",
         "  - pip",
     ]
-    return HEAD + "\n".join([*lines, "  - pip:", *(f"      - {pin}" for pin in pins)]) + "\n"
+    return HEAD + "\n".join([*lines, "  - pip:", *(f"      - {pin}" for pin in pins())]) + "\n"
 
 
 def main() -> None:
     with job():
-        text = environment((ROOT / "requirements.txt").read_text(encoding="utf-8"))
-        write_text(ROOT / "envs/pardec.yaml", text)
+        write_text(ROOT / "envs/pardec.yaml", environment())
 
 
 if __name__ == "__main__":

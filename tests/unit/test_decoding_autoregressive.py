@@ -229,7 +229,7 @@ def test_a_model_without_a_transformers_form_is_refused():
 def test_every_registered_decoder_loads():
     for name in DECODERS:
         decoder = DECODERS.load(name)
-        assert decoder(decoder.Settings()).needs in ("causal", "bidirectional")
+        assert decoder(decoder.Settings()).needs in ("causal", "block_causal", "bidirectional")
 
 
 def test_the_twin_shares_the_models_memory():

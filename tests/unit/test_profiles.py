@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import runpy
 import stat
 import subprocess
 import sys
@@ -22,7 +23,7 @@ PROFILES = sorted(path.parent.name for path in (ROOT / "profiles").glob("*/confi
 ON_CARD = ("generate_outputs", "measure_likelihood", "score_cell", "train_model")
 """Rules that time nothing, but run models on the study's device."""
 TIMED = ("describe_machine", "warm_up", "time_cell", "measure_verify_cost", "verify_model")
-PINS = [line for line in (ROOT / "requirements.txt").read_text().splitlines() if line and line[0] != "#"]
+PINS = runpy.run_path(str(ROOT / "scripts/write_environment.py"))["pins"]()
 
 
 def profile(name):
