@@ -46,7 +46,8 @@ class Case:
     def __init__(self, number: int):
         self.number, self.random = number, random.Random(number)
         pick, chance = self.random.choice, self.random.random
-        self.causal = chance() < 0.8
+        self.causal = chance() < 0.75
+        self.blocks = not self.causal and chance() < 0.4
         words = pick([13, 23, 40])
         tokens = self.random.sample(range(2, words), 4)
         eos = pick([None, tokens[0], tokens[0]])
@@ -81,9 +82,17 @@ class Case:
             if not self.causal:
                 shape |= {"shift": chance() < 0.3}
             shape |= {} if self.causal else {"mask_id": tokens[3]}
-            self.target = backbone(self.causal, seed=number, scale=pick([2.0, 8.0]), **shape)
+            if self.blocks:
+                shape |= {"family": "block_diffusion"}
+            self.target = backbone(self.causal or self.blocks, seed=number, scale=pick([2.0, 8.0]), **shape)
+            if self.blocks:  # it never writes its mask token, whoever asks it
+                never = torch.tensor([tokens[3]])
+                self.target.register_forward_hook(
+                    lambda _, __, logits: logits.index_fill(-1, never, -torch.inf)
+                )
         self.draft = None
-        self.decoder, self.settings = self.causal_arm() if self.causal else self.diffusion_arm()
+        arm = self.causal_arm if self.causal else self.block_arm if self.blocks else self.diffusion_arm
+        self.decoder, self.settings = arm()
 
     def rules(self) -> dict[str, Any]:
         banned = {"eos": "ban"} if self.random.random() < 0.3 else {}
@@ -164,7 +173,9 @@ class Case:
         while True:
             settings = {"block": pick([None, 1, 2, 4, self.new]), "steps": pick([None, 1, 2, self.new])}
             settings |= {"eos": pick(["free", "ban", "defer"]), "after_eos": pick(["decode", "fill"])}
-            settings |= {"temperature": pick([0.0, 0.0, 0.7]), "threshold": pick([None, None, 0.5])}
+            settings |= {"temperature": pick([0.0, 0.0, 0.7]), "cfg_scale": pick([0.0, 0.0, 0.0, 1.5])}
+            settings |= {"remasking": pick(["low_confidence", "margin", "entropy", "random"])}
+            settings |= pick([{}, {"threshold": 0.5}, {"factor": 1.0}, {"entropy_bound": 0.5}])
             if name == "cached_diffusion":
                 settings |= {"cache": pick(["none", "prefix", "dual"]), "refresh": pick([None, 1, 3])}
             if settings["after_eos"] == "fill" and not self.target.info.ends:
@@ -175,6 +186,15 @@ class Case:
                     return name, settings
             except ValidationError:
                 continue
+
+    def block_arm(self) -> tuple[str, dict[str, Any]]:
+        pick = self.random.choice
+        bound = pick([{}, {}, {"threshold": 0.2}, {"factor": 1.5}, {"entropy_bound": 1.0}])
+        order = "entropy" if "entropy_bound" in bound else "low_confidence"
+        if not bound:
+            order = pick(["low_confidence", "margin", "entropy"])
+        settings = {"block": pick([None, 1, 1, 2, 5]), "share": pick([1, 1, 2, 4]), "remasking": order}
+        return "block_diffusion", settings | bound | self.rules()
 
     def decode(self, name: str, settings: dict[str, Any], rows: list[int]):
         kind = DECODERS.load(name)
@@ -200,16 +220,32 @@ class Case:
             return f"useful is {whole.useful.tolist()}, a slow count gives {slow}"
         if self.settings.get("eos") == "ban" and set(ends) & {token for row in tokens for token in row}:
             return "a banned token is written"
-        if self.settings.get("stop") == "eos":
+        # A block may commit tokens before the end token that stands in front of them.
+        in_order = not self.blocks or self.settings["block"] == 1
+        if self.settings.get("stop") == "eos" and in_order:
             kept = [min(size + 1, self.new) for size in slow]
             if committed.tolist() != kept:
                 return f"rows committed {committed.tolist()} tokens and keep {kept}"
         # The size of a block depends on all rows of a batch, and so do the tokens that the residual rule draws.
-        for row in rows if self.exact else ():
+        for row in rows if self.exact or not self.causal else ():
             one, _ = self.decode(self.decoder, self.settings, [row])
             if trouble := self.differ(row, tokens[row], one.tokens[0].tolist(), "alone"):
                 return trouble
-        if not self.causal or not self.exact:
+        if self.settings.get("cache") == "none" or self.settings.get("refresh") == 1:
+            # Without a cache, or with one that each pass makes anew, it is the sampler itself.
+            plain_settings = {
+                key: value for key, value in self.settings.items() if key not in ("cache", "refresh")
+            }
+            right, _ = self.decode("masked_diffusion", plain_settings, rows)
+            for row in rows:
+                if trouble := self.differ(row, tokens[row], right.tokens[row].tolist(), "masked_diffusion"):
+                    return trouble
+        if self.blocks:
+            anew, _ = self.decode(self.decoder, {**self.settings, "cache": False}, rows)
+            for row in rows:
+                if trouble := self.differ(row, tokens[row], anew.tokens[row].tolist(), "no cache"):
+                    return trouble
+        if not self.exact:
             return None
         keys = ("stop", "eos", "temperature", "top_k", "top_p")
         rules = {key: self.settings[key] for key in keys if key in self.settings}
@@ -222,7 +258,9 @@ class Case:
     @property
     def exact(self) -> bool:
         """Whether it writes the autoregressive decoder's tokens; the residual rule follows its distribution."""
-        return self.settings.get("acceptance", {}).get("name") != "residual"
+        if self.blocks:
+            return self.settings["block"] == 1 and self.target.info.shift
+        return self.causal and self.settings.get("acceptance", {}).get("name") != "residual"
 
     def differ(self, row: int, mine: list[int], other: list[int], against: str) -> str | None:
         return None if mine == other else f"row {row}: {mine}, {against}: {other}"
@@ -276,7 +314,7 @@ def test_decoders_agree_on_random_models_settings_and_prompts(chunk):
 
 
 def test_every_decoder_and_strategy_is_drawn():
-    drawn = {*CAUSAL, *BIDIRECTIONAL, "speculative"}
+    drawn = {*CAUSAL, *BIDIRECTIONAL, "speculative", "block_diffusion"}
     assert drawn | ELSEWHERE.keys() == set(DECODERS) and not drawn & ELSEWHERE.keys()
     names = {kind: set() for kind in KINDS}
     for number in range(3000):
