@@ -151,7 +151,9 @@ class Transformer(LanguageModel):
         elif pad is not None:
             positions = (torch.arange(past, filled, device=tokens.device) - pad[:, None]).clamp(min=0)
         x = self.embed(tokens, positions, past, canvas_start, places, cache)
-        plan = plan_pass(self.info.attention == "causal", pad, past, tokens.shape[1], tokens.device, layout)
+        plan = plan_pass(
+            self.info.attention != "bidirectional", pad, past, tokens.shape[1], tokens.device, layout
+        )
         x, tapped = self.run_layers(
             x, slice(past, filled) if positions is None else positions, plan, cache, taps
         )

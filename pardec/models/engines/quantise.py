@@ -2,8 +2,9 @@
 
 Round to nearest, no calibration data: symmetric int8 (LLM.int8() without its outliers, Dettmers et al. 2022,
 arXiv:2208.07339) and asymmetric int4 in groups (the baseline of Frantar et al., "GPTQ", arXiv:2210.17323). Activations
-stay in the model's precision, as do embedding and output head. Weights are dequantised on use; compiled, this happens
-inside the loop of the product, as in gpt-fast. The loss of quality is measured like any arm's quality.
+stay in the model's precision, as do embedding and output head. A product of few rows reads the packed weights alone, by
+torch's own kernels, those that torchao's weight-only configurations call: on a CPU and on CUDA, int4 there in bfloat16
+only. The loss of quality is measured like any arm's quality.
 """
 
 from __future__ import annotations
@@ -23,6 +24,16 @@ MATRICES = ("qkv", "out", "gate_up", "down")
 """Matrices of a layer: all matrices of a pass except the output head."""
 
 
+FEW = 64
+"""Rows up to which a product takes as long as reading the weights, so that it reads them packed."""
+GROUPS = (GROUP, 64, 32)
+"""Inputs that may share a scale in int4: the largest that divides them."""
+TILES = 2
+"""Tiles of 16 inputs that CUDA's kernel for int4 reads at once; inputs must be a multiple of both."""
+OUTPUTS = 16
+"""A multiple of this many outputs is what the kernels for int4 read."""
+
+
 class Int8(nn.Module):
     """A matrix [out, in] as int8 with one scale per row."""
 
@@ -35,7 +46,13 @@ class Int8(nn.Module):
         self.register_buffer("scale", scale.to(weight.dtype))
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        output = F.linear(x, self.values.to(x.dtype)) * self.scale
+        rows = x.reshape(-1, x.shape[-1])
+        if len(rows) <= FEW:
+            output = torch._weight_int8pack_mm(rows, self.values, self.scale)
+        else:
+            # Enough rows share the weights that the product decides, and it is fastest in the activations' format.
+            output = F.linear(rows, self.values.to(x.dtype)) * self.scale
+        output = output.view(*x.shape[:-1], -1)
         return output if bias is None else output + bias
 
     def dense(self) -> Tensor:
@@ -44,42 +61,67 @@ class Int8(nn.Module):
 
 
 class Int4(nn.Module):
-    """A matrix [out, in] as two 4-bit numbers per byte, with a scale and a minimum for each group of inputs."""
+    """A matrix [out, in] of 4-bit numbers in the order that its device's kernel reads, with a scale and a zero for
+    each group of inputs."""
 
     def __init__(self, weight: Tensor):
         super().__init__()
         rows, inputs = weight.shape
-        # The largest group size up to GROUP that divides a row.
-        group = next(size for size in range(min(GROUP, inputs), 0, -1) if inputs % size == 0)
-        parts = weight.float().view(rows, -1, group)
-        least = parts.amin(2, keepdim=True)
-        scale = ((parts.amax(2, keepdim=True) - least) / 15).clamp(min=1e-12)
-        values = ((parts - least) / scale).round().clamp(0, 15).to(torch.uint8).view(rows, inputs)
-        self.register_buffer("values", values[:, 0::2] | (values[:, 1::2] << 4))
-        self.register_buffer("scale", scale.to(weight.dtype))
-        self.register_buffer("least", least.to(weight.dtype))
+        self.on_cpu = weight.is_cpu
+        self.inputs, self.group = inputs, next(size for size in GROUPS if inputs % size == 0)
+        parts = weight.float().view(rows, -1, self.group)
+        least = parts.amin(2)
+        scale = ((parts.amax(2) - least) / 15).clamp(min=1e-12)
+        # The kernels compute (value - 8) * scale + zero, in the format of the activations.
+        numbers = torch.stack([scale, least + 8 * scale], 2).to(weight.dtype)
+        scale, zero = numbers.float().unbind(2)
+        values = ((parts - zero[..., None]) / scale[..., None] + 8).round().clamp(0, 15).view(rows, inputs)
+        self.register_buffer("values", self._pack(values.to(torch.uint8)))
+        self.register_buffer("scale", numbers.transpose(0, 1).contiguous())
+
+    def _pack(self, values: Tensor) -> Tensor:
+        """Return [out, in] numbers below 16 in the order that the kernel reads."""
+        if self.on_cpu:
+            return torch._convert_weight_to_int4pack_for_cpu(values.int(), 1)
+        return torch._convert_weight_to_int4pack(values[:, ::2] << 4 | values[:, 1::2], TILES)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        return F.linear(x, self._weight(x.dtype), bias)
+        rows = x.reshape(-1, self.inputs)
+        product = torch._weight_int4pack_mm_for_cpu if self.on_cpu else torch._weight_int4pack_mm
+        output = product(rows, self.values, self.group, self.scale).view(*x.shape[:-1], -1)
+        return output if bias is None else output + bias
 
     def dense(self) -> Tensor:
         """Return the dequantised matrix, float32."""
-        return self._weight(torch.float32)
-
-    def _weight(self, dtype: torch.dtype) -> Tensor:
-        rows, groups = self.scale.shape[:2]
-        values = torch.stack([self.values & 15, self.values >> 4], 2).view(rows, groups, -1)
-        return (values.to(dtype) * self.scale.to(dtype) + self.least.to(dtype)).view(rows, -1)
+        unit = torch.eye(self.inputs, dtype=self.scale.dtype, device=self.scale.device)
+        return self(unit).T.float()
 
 
 KINDS = {"int8": Int8, "int4": Int4}
+
+
+def refuse_int4(name: str, weight: Tensor) -> None:
+    """Raise UserError where the kernel for int4 cannot read the matrix `name` on its device in its format."""
+    rows, inputs = weight.shape
+    if rows % OUTPUTS or inputs % GROUPS[-1]:
+        raise UserError(
+            "quantise: int4",
+            f"{name} has {rows} outputs and {inputs} inputs, not multiples of {OUTPUTS} and {GROUPS[-1]}",
+            "use int8",
+        )
+    if not weight.is_cpu and weight.dtype != torch.bfloat16:
+        raise UserError(
+            "quantise: int4",
+            f"is computed in bfloat16 alone on {weight.device.type}, not in {str(weight.dtype)[6:]}",
+            "set precision: bfloat16, or use int8",
+        )
 
 
 def quantise(model: LanguageModel, kind: Literal["int8", "int4"]) -> LanguageModel:
     """Return `model` with the matrices of its layers quantised, one by one, so that no second copy of all exists.
 
     Raises:
-        UserError: an unknown kind, a model that is no backbone, or one with an odd number of inputs in int4.
+        UserError: an unknown kind, a model that is no backbone, or a matrix that the kernel for int4 cannot read.
     """
     if kind not in KINDS:
         raise UserError(f"quantise: {kind}", "is not known", f"known: {', '.join(KINDS)}")
@@ -92,10 +134,8 @@ def quantise(model: LanguageModel, kind: Literal["int8", "int4"]) -> LanguageMod
     for layer in model.layers:
         for name in MATRICES:
             weight = getattr(layer, name).detach()
-            if kind == "int4" and weight.shape[1] % 2:
-                raise UserError(
-                    "quantise: int4", f"{name} has {weight.shape[1]} inputs, an odd number", "use int8"
-                )
+            if kind == "int4":
+                refuse_int4(name, weight)
             delattr(layer, name)
             setattr(layer, name, KINDS[kind](weight))
     stored = [
