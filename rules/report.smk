@@ -6,12 +6,13 @@ TRAILS = "results/trails.json"
 CLAIMS = "results/claims.json"
 VERDICTS = "results/verdicts.json"
 JOBS = "results/jobs.json"
+COMPARISON = "results/comparison.json"
 REPORT = "results/report.html"
 # The same page, compressed: inside Snakemake's report, Chromium shows at most two million characters.
 PACKED = "results/report.packed.html"
 EVIDENCE_SIDECARS = [
     f"results/{name}.provenance.json"
-    for name in ("values", "study", "trails", "claims", "verdicts")
+    for name in ("values", "study", "trails", "claims", "verdicts", "comparison")
 ]
 REPORT_SIDECARS = [
     "results/jobs.provenance.json",
@@ -135,6 +136,32 @@ rule judge_ideas:
         "python scripts/judge_ideas.py --ideas {params.ideas:q} --values {input.values:q} --table {input.table:q} --out {output.json:q} 2>&1 | tee {log:q}"
 
 
+rule compare_published:
+    input:
+        RECORDS,
+        VALUES,
+        CLAIMS,
+        VERDICTS,
+        STUDY,
+        MACHINE,
+        "results/tables/cells.parquet",
+        listed=LISTED,
+        code=PLAN.code("compare_published", modules=map(TABLES.module, TABLES)),
+    output:
+        json=COMPARISON,
+        sidecar="results/comparison.provenance.json",
+    log:
+        "results/logs/comparison.log",
+    conda:
+        ENVIRONMENT
+    threads: 1
+    params:
+        archive=lambda w: PLAN.archive_words(),
+        content=lambda w: PLAN.content(PLAN.archives()),
+    shell:
+        "python scripts/compare_published.py --inputs-from {input.listed:q} {params.archive:q} --out {output.json:q} 2>&1 | tee {log:q}"
+
+
 localrules:
     list_jobs,
 
@@ -180,6 +207,7 @@ rule render_report:
         verdicts=VERDICTS,
         trails=TRAILS,
         jobs=JOBS,
+        comparison=COMPARISON,
         study=STUDY,
         templates=PLAN.templates(),
         code=PLAN.code("render_report", modules=map(FIGURES.module, FIGURES)),
@@ -200,8 +228,11 @@ rule render_report:
     shell:
         "python scripts/render_report.py --values {input.values:q} --tables results/tables --figures results/figures"
         " --study {input.study:q} --claims {input.claims:q} --verdicts {input.verdicts:q} --trails {input.trails:q} --jobs {input.jobs:q}"
+        " --comparison {input.comparison:q}"
         " --outputs {input.outputs:q} --out {output.html:q} --out-packed {output.packed:q} 2>&1 | tee {log:q}"
 
 
 onsuccess:
-    shell("python scripts/summarise.py --values {VALUES:q} --report {REPORT:q}")
+    shell(
+        "python scripts/summarise.py --values {VALUES:q} --report {REPORT:q} --comparison {COMPARISON:q}"
+    )

@@ -23,6 +23,7 @@ def main() -> None:
     parser.add_argument("--claims", help="results/claims.json")
     parser.add_argument("--verdicts", help="results/verdicts.json")
     parser.add_argument("--trails", help="provenance and samples of every record, as JSON")
+    parser.add_argument("--comparison", help="this run against the published one, as JSON")
     parser.add_argument("--jobs", help="the run's jobs and stages, as JSON")
     parser.add_argument("--provenance", help="facts of the run for the first page, as JSON: {name: text}")
     parser.add_argument("--outputs", nargs="*", default=[], help="outputs.jsonl files to quote from")
@@ -37,8 +38,9 @@ def main() -> None:
 def make(options: argparse.Namespace, this: Job) -> None:
     """Write the page, its packed form, and their provenance."""
     collected = read_json(options.values)
+    comparison = read_json(options.comparison) if options.comparison else {}
     material = Material(
-        values=collected["values"],
+        values=collected["values"] | comparison.get("values", {}),
         answers=collected["answers"],
         tables=load_tables(options.tables),
         figures=find_figures(options.figures),
@@ -49,6 +51,7 @@ def make(options: argparse.Namespace, this: Job) -> None:
         outputs=[Path(path) for path in options.outputs],
         origin=read_json(options.provenance) if options.provenance else {},
         jobs=read_json(options.jobs) if options.jobs else {},
+        published=comparison,
     )
     files = files_read(options, material)
     this.read(*files)
@@ -72,7 +75,7 @@ def make(options: argparse.Namespace, this: Job) -> None:
 
 def files_read(options: argparse.Namespace, material: Material) -> list[Path]:
     """Returns every file the page was made from, templates included."""
-    names = ("values", "study", "claims", "verdicts", "trails", "jobs", "provenance")
+    names = ("values", "study", "claims", "verdicts", "trails", "jobs", "comparison", "provenance")
     named = [getattr(options, name) for name in names]
     templates = [path for path in options.templates.rglob("*") if path.is_file()]
     tables = table_files(options.tables)

@@ -15,10 +15,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--values", required=True)
     parser.add_argument("--report", required=True)
+    parser.add_argument("--comparison", help="this run against the published one, as JSON")
     options = parser.parse_args()
     with job():
         if Path(options.values).exists() and Path(options.report).exists():
             print("\n".join(summary(read_json(options.values), options.report)))
+            if options.comparison and Path(options.comparison).exists():
+                line = read_json(options.comparison)["line"]
+                print("\n".join(textwrap.wrap(line, 110, subsequent_indent="  ")))
 
 
 def summary(collected: dict, report: str) -> list[str]:

@@ -33,6 +33,8 @@ NEVER = {
 """Kinds that are not compared, and why. `tally` is a finding's whole number; the others are kinds of columns."""
 CLOCKED = ("time", "rate", "energy")
 """Kinds that differ between processes of one configuration."""
+OF_MACHINE = (*CLOCKED, "memory")
+"""Kinds that another machine need not reproduce."""
 FEWEST = 6
 """Fewest values for a 95 % interval by order statistics: the range of five covers 1 - 2 / 2**5, 94 %."""
 MEMORY_SHARE = 0.01
@@ -54,7 +56,8 @@ class Pair:
 
     a, b: as in values.json. latency: the latency of the row that holds the value, of both runs, or None. noise:
     relative standard deviation between processes of each run, 0 where unknown. same_platform: whether processor and
-    libraries are the same. same_outputs: whether prompts that both timed gave the same counts, None if unknown.
+    libraries are the same. same_outputs: whether prompts that both timed gave the same counts, None if unknown. times:
+    whether absolute times, energies and memory are compared; another machine has its own.
     """
 
     id: str
@@ -64,6 +67,12 @@ class Pair:
     noise: tuple[float, float] = (0.0, 0.0)
     same_platform: bool = True
     same_outputs: bool | None = None
+    times: bool = True
+
+    @property
+    def same_n(self) -> bool:
+        """Returns whether as many values stand behind both sides."""
+        return self.a.get("n") == self.b.get("n")
 
 
 def kind(ident: str, value: Value) -> str:
@@ -87,11 +96,15 @@ def agree(pair: Pair) -> Opinion:
         return Opinion(REPRODUCED, "equal", None if None in ends else 1.0)
     if of in NEVER:
         return Opinion(NOT_COMPARABLE, NEVER[of])
+    if not pair.times and (of in OF_MACHINE or (pair.a.get("unit") or "").startswith("ms")):
+        return Opinion(NOT_COMPARABLE, "absolute: the machine decides")
     if of == "memory":
         near = abs(x - y) <= MEMORY_SHARE * max(abs(x), abs(y))
         why = f"memory {'within' if near else 'apart by more than'} one percent"
         return Opinion(REPRODUCED if near else DIFFERS, why)
-    if of == "quality" and pair.same_platform:
+    if of in ("quality", "exact", "count") and None in ends and not pair.same_n and pair.same_outputs is None:
+        return Opinion(NOT_COMPARABLE, "another number of prompts")
+    if of == "quality" and pair.same_platform and pair.same_n:
         return Opinion(DIFFERS, "the same outputs of the same prompts must score the same")
     if of in ("exact", "count") and None in ends:
         return _counted(pair, of)

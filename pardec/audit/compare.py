@@ -9,11 +9,12 @@ misses before the adjustment.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
-from pardec.audit.agreement import DIFFERS, NOT_COMPARABLE, REPRODUCED, Pair, agree, process_noise
+from pardec.audit.agreement import DIFFERS, NOT_COMPARABLE, REPRODUCED, Pair, agree, kind, process_noise
 from pardec.audit.run import Run
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
@@ -101,6 +102,15 @@ class Comparison:
     def reasons(self) -> Counter:
         return Counter((one.verdict, one.why) for one in self.judged)
 
+    def distinct(self, kinds: Iterable[str]) -> list[Judged]:
+        """Returns the values of `kinds` that have a number in the first run; of repeats of a number, the first."""
+        chosen = {
+            _number(one): one
+            for one in reversed(self.judged)
+            if one.a is not None and one.a["value"] is not None and kind(one.id, one.a) in kinds
+        }
+        return list(reversed(chosen.values()))
+
     @property
     def missed(self) -> int:
         """Returns the number of tested numbers whose interval of the difference excludes 0, before the adjustment."""
@@ -138,8 +148,8 @@ class Comparison:
             )
 
 
-def compare(a: Run, b: Run) -> Comparison:
-    """Returns the comparison of every value of `a` and `b`.
+def compare(a: Run, b: Run, times: bool = True) -> Comparison:
+    """Returns the comparison of every value of `a` and `b`. times: whether absolute times and memory are compared.
 
     Raises:
         UserError: a run has no values, or an archive is damaged.
@@ -149,7 +159,7 @@ def compare(a: Run, b: Run) -> Comparison:
             name, why = run.damaged[0]
             raise UserError(f"{run.label}: {name}", why, "fetch or write the archive again")
     first, second = a.values()["values"], b.values()["values"]
-    both = _Both(a, b)
+    both = _Both(a, b, times)
     ids = [*first, *(ident for ident in second if ident not in first)]
     judged = [judge(ident, first.get(ident), second.get(ident), both) for ident in ids]
     judged, raw = _adjusted(judged)
@@ -202,6 +212,8 @@ def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, both: 
         return judged(NOT_COMPARABLE, "another unit")
     if both.shapes_differ(a, b):
         return judged(NOT_COMPARABLE, "other settings of its cell")
+    if both.cells_differ and set(a.get("records") or ()) != set(b.get("records") or ()):
+        return judged(NOT_COMPARABLE, "rests on other cells")
     x, y = a["value"], b["value"]
     if x is None and y is None:
         return judged(REPRODUCED, NOTHING)
@@ -214,8 +226,8 @@ def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, both: 
 class _Both:
     """Facts of both runs beside their values; each pair of records is read once."""
 
-    def __init__(self, a: Run, b: Run):
-        self.a, self.b = a, b
+    def __init__(self, a: Run, b: Run, times: bool = True):
+        self.a, self.b, self.times = a, b, times
         self.machines = [_facts(run.json("results/machine.json")) for run in (a, b)]
         first, second = self.machines
         self.same_platform = all(first.get(name) == second.get(name) for name in PLATFORM)
@@ -229,7 +241,15 @@ class _Both:
         beside = [run.values()["values"].get(f"{row}/latency_ms") for run in (self.a, self.b)]
         timed = all(value is not None and value["value"] is not None for value in beside)
         latency = tuple(beside) if timed else None
-        return Pair(ident, a, b, latency, self.noise, self.same_platform, self.same_counts(a, b))
+        return Pair(ident, a, b, latency, self.noise, self.same_platform, self.same_counts(a, b), self.times)
+
+    @cached_property
+    def cells_differ(self) -> bool:
+        """Returns whether the runs have other cells: a number drawn from many of them is then another number."""
+        first, second = (
+            {name for name in run.files() if name.endswith("/timing.json")} for run in (self.a, self.b)
+        )
+        return first != second
 
     def shapes_differ(self, a: dict[str, Any], b: dict[str, Any]) -> bool:
         """Returns whether a record behind both values has another configuration in the second run."""

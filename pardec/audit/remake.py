@@ -27,6 +27,7 @@ from typing import Any
 from pardec.audit.difference import UNSEEN, difference
 from pardec.audit.run import Run
 from pardec.common import host
+from pardec.common.files import sha256
 from pardec.evidence.crate import NAME, WORKFLOW, copy_name
 from pardec.evidence.provenance import ROOT, unrecorded
 from pardec.evidence.tables.registry import FILES, TABLES, needs
@@ -110,6 +111,7 @@ def stages(run: Run) -> Iterator[Stage]:
         tables = [f"results/tables/{table}.parquet" for table in (*figure.tables, *figure.optional)]
         files = tuple(f"results/figures/{name}.{end}" for end in ("svg", "png"))
         yield Stage("draw_figure", files, ("--figure", name, "--tables", *tables, *_outs(files)))
+    yield _comparison(run)
     yield _single("collect_jobs", "jobs", "--papers-from", f"{LISTS}/jobs.txt")
     yield _report(run)
     yield _crate(run)
@@ -136,11 +138,25 @@ def _table_words(name: str) -> list[str]:
     return words + (["--tables", *(f"results/tables/{one}.parquet" for one in below)] if below else [])
 
 
+def _comparison(run: Run) -> Stage:
+    """Returns the comparison's stage; it needs the archive that the run was compared with, and no later one."""
+    body = run.json("results/comparison.json")
+    archive = (body.get("archive") if isinstance(body, dict) else None) or {}
+    path, sha = archive.get("path"), archive.get("sha256")
+    words = ("--inputs-from", INPUTS)
+    if path is None:
+        return _single("compare_published", "comparison", *words)
+    here = [file for file in (run.path(str(path)), ROOT / str(path)) if file is not None and file.is_file()]
+    known = bool(here) and sha256(here[0]) == sha
+    outside = (str(path),) if known else (f"The published run {str(sha)[:12]}",)
+    return _single("compare_published", "comparison", *words, "--archive", str(path), outside=outside)
+
+
 def _report(run: Run) -> Stage:
     """Returns the page's stage; the page quotes the outputs whose scores the tables use."""
     listed = run.text(INPUTS).splitlines() if run.has(INPUTS) else []
     scores = [PurePosixPath(line) for line in listed if line.endswith("/score.json")]
-    named = ("values", "study", "claims", "verdicts", "trails", "jobs")
+    named = ("values", "study", "claims", "verdicts", "trails", "jobs", "comparison")
     words = [word for name in named for word in (f"--{name}", f"results/{name}.json")]
     words += ["--tables", "results/tables", "--figures", "results/figures"]
     words += ["--outputs", *(path.with_name("outputs.jsonl").as_posix() for path in scores)]

@@ -16,6 +16,8 @@ from pardec.common.errors import UserError
 from pardec.common.folded import unfold_json
 
 VALUES = "results/values.json"
+COMPARISON = "results/comparison.json"
+"""Holds the numbers of the published run that the page prints."""
 NEAR = 5
 REPORT = "results/report.html"
 LINKED = re.compile(r'\bdata-v="([^"]+)"')
@@ -52,7 +54,7 @@ def trace(run: Run, ident: str) -> Trace:
         UserError: there is no such value; names the nearest ids.
     """
     body = run.values()
-    values = body["values"]
+    values = body["values"] | (run.json(COMPARISON) or {}).get("values", {})
     if ident not in values:
         near = nearest(ident, values)
         fix = f"did you mean {' or '.join(near)}?" if near else f"ids stand in {VALUES}"

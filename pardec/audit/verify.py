@@ -47,6 +47,7 @@ FLOORS = (
     ("results/claims", 8),
     ("results/verdicts", 8),
     ("results/figures/", 9),
+    ("results/comparison", 9),
     ("results/jobs", 9),
     ("results/report", 10),
     ("results/", 11),

@@ -19,6 +19,10 @@ def compare(
     second: Annotated[Path, typer.Argument(help="the run to hold against it")],
     html: Annotated[Path | None, typer.Option(help="write every value to this page as well")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="exit status 1 if any value differs")] = False,
+    times: Annotated[
+        bool,
+        typer.Option("--times/--no-times", help="compare absolute times and memory, for runs of one machine"),
+    ] = True,
     rows: Annotated[int, typer.Option(min=0, help="differing values to list; 0 lists all")] = 40,
 ) -> None:
     """Say of each value whether the second run reproduces the first."""
@@ -26,16 +30,18 @@ def compare(
     from pardec.audit.compare import DIFFERS, RULE, VERDICTS
     from pardec.audit.compare import compare as judge
     from pardec.audit.pages import page
+    from pardec.audit.published import line, outcome
     from pardec.cli.guard import console
     from pardec.common.files import write_text
 
     with open_run(first) as a, open_run(second) as b:
-        comparison = judge(a, b)
+        comparison = judge(a, b, times)
     screen = console()
     for table in tables(comparison, rows):
         screen.print(table)
     screen.print(RULE, style="dim")
     screen.print(" ".join(comparison.sentences()), style="bold")
+    screen.print(line(outcome(comparison)), style="bold")
     if html is not None:
         write_text(html, page("compare", comparison=comparison, rule=RULE, verdicts=VERDICTS))
         screen.print(f"{html}: all {len(comparison.judged)} values", markup=False)

@@ -44,8 +44,8 @@ class Material:
 
     values, answers: from values.json. claims, verdicts, trails: content of JSON files. figures: SVG files by name.
     study: resolved configuration. outputs: paths of output files to quote. origin: facts of the run for the first page,
-    each with its source. jobs: jobs and stages of the run. files: paths of all inputs, which place the page in the
-    diagram.
+    each with its source. jobs: jobs and stages of the run. published: content of comparison.json. files: paths of all
+    inputs, which place the page in the diagram.
     """
 
     values: dict[str, dict]
@@ -59,6 +59,7 @@ class Material:
     outputs: list[Path] = field(default_factory=list)
     origin: dict[str, Any] = field(default_factory=dict)
     jobs: dict[str, Any] = field(default_factory=dict)
+    published: dict[str, Any] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
 
 
@@ -102,6 +103,7 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "groups": lambda rows, column: groups_of(rows, column, list(material.study.get("workloads") or ())),
         "present": lambda need: _present(need, material),
         "jobs": material.jobs,
+        "published": material.published,
         "diagram": lambda: stages.diagram(material.jobs, material.files),
         "has": lambda name: bool(material.tables.get(name)),
         "figure": lambda name: _figure(name, material, book),
@@ -146,6 +148,8 @@ def _present(need: str | None, material: Material) -> bool:
         return True
     if need == "outputs":
         return bool(gallery(read_outputs(material.outputs)))
+    if need == "published":
+        return bool(material.published.get("values"))
     if need in ("claims", "jobs"):
         return bool(getattr(material, need))
     return bool(material.tables.get(need))

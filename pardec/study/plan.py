@@ -19,6 +19,8 @@ from pardec.study.files import Files
 from pardec.study.kinds import asked_of_tables
 from pardec.study.layers import read_study
 
+PAPER = "paper"
+"""Name of the study whose run is published for all others."""
 MODELS_FIRST = 100_000
 """Priority of models, above that of any cell."""
 
@@ -59,6 +61,18 @@ class Plan(Files):
     def published_words(self) -> list[str]:
         """Returns arguments for the folder of published weights; none if every model is to be trained."""
         return words(published=None if self.retrain else self.published)
+
+    def archives(self) -> list[str]:
+        """Returns the archive of the published run, where there is one: of this study, else of the paper."""
+        for folder in [] if self.published is None else [Path(self.published), self.root / self.published]:
+            for name in (self.study.name, PAPER):
+                if (path := folder / name / "run.tar.zst").is_file():
+                    return self.below([path])
+        return []
+
+    def archive_words(self) -> list[str]:
+        """Returns arguments for the archive of the published run."""
+        return words(archive=next(iter(self.archives()), None))
 
     def checks(self, name: str) -> str:
         """Returns the checks that a hub model must pass before a cell runs it, as JSON."""
