@@ -1,0 +1,126 @@
+"""A run beside the published one: what counts as reproduced, the line, the page, and what verify makes of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+
+import pytest
+
+from pardec.audit import remake
+from pardec.audit.agreement import DIFFERS, NOT_COMPARABLE, Pair, agree, kind
+from pardec.audit.archive import open_run, write_archive
+from pardec.audit.compare import compare
+from pardec.audit.published import MEASURED, line, outcome
+from pardec.audit.run import Run
+from pardec.audit.verify import verify
+from pardec.common.files import read_json, write_json
+from pardec.evidence.provenance import write_sidecar
+from tests.finished_run import bring_workflow, make_above, shifted
+
+ARCHIVE = "results/published/paper/run.tar.zst"
+CELLS = "cells/steps/"
+
+
+def held(archive, results):
+    """Returns what the comparison's script writes, and the page, for a run with this archive beside it."""
+    folder = results.parent
+    target = folder / ARCHIVE
+    if archive is not None:
+        target.parent.mkdir(parents=True)
+        shutil.copyfile(archive, target)
+        write_json(
+            results / "comparison.json",
+            {"archive": {"path": ARCHIVE, "sha256": Run(results, "").sha(ARCHIVE)}},
+        )
+    bring_workflow(folder)
+    make_above(folder)
+    return read_json(results / "comparison.json"), (results / "report.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def archive(finished, tmp_path_factory):
+    path = tmp_path_factory.mktemp("archive") / "run.tar.zst"
+    with open_run(finished) as run:
+        write_archive(run, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def slower(finished, archive, tmp_path_factory):
+    """(results, comparison, page) of a run whose cells of one experiment take half as long again."""
+    folder = tmp_path_factory.mktemp("slower")
+    assert shifted(finished, folder, CELLS, 1.5)
+    return folder / "results", *held(archive, folder / "results")
+
+
+def test_without_a_published_run_line_and_page_say_so_or_nothing(finished, tmp_path):
+    shutil.copytree(finished, tmp_path / "results")
+    body, page = held(None, tmp_path / "results")
+    assert body["archive"] is None and "Nothing is published" in body["line"]
+    assert 'id="published"' not in page
+
+
+def test_a_run_reproduces_itself(finished):
+    with open_run(finished) as run:
+        of = outcome(compare(run, run, times=False))
+    assert of.reproduced and not of.differ and of.slower.value == 1
+    ids = [one.id for one in of.reproduced]
+    assert not any(ident.endswith("/latency_ms") for ident in ids), "absolute times are not compared"
+    assert {"quality", "ratio"} <= set(MEASURED) and any(ident.endswith("/ratio") for ident in ids)
+
+
+def test_slower_cells_differ_by_their_ratios_and_the_line_counts_them(slower):
+    _, body, _ = slower
+    counts = {
+        name: body["values"][f"published/{name}"]["value"] for name in ("reproduced", "differ", "compared")
+    }
+    assert counts["differ"] > 0 and counts["reproduced"] + counts["differ"] == counts["compared"]
+    numbers = [int(word.replace(",", "")) for word in re.findall(r"[\d,]*\d(?![\d.]* times)", body["line"])]
+    assert numbers[:3] == [counts["reproduced"], counts["compared"], counts["differ"]]
+    assert len(body["rows"]) == min(counts["differ"], 40)
+    assert all(not row["id"].endswith("_ms") for row in body["rows"])
+    changes = [abs(body["values"][row["change"]]["value"]) for row in body["rows"]]
+    assert max(changes) > 10
+
+
+def test_the_page_lists_what_differs_and_verify_makes_it_again(slower, finished):
+    results, body, page = slower
+    section = page.split('id="published"')[1].split("</section>")[0]
+    for row in body["rows"]:
+        assert f'data-v="{row["published"]}"' in section and row["id"] in section
+    assert 'href="published/paper/report.html"' in section
+    with open_run(results) as run:
+        assert not [
+            fault
+            for fault in verify(run, None).faults
+            if "comparison" in fault.path or "report" in fault.path
+        ]
+    forged = json.loads((results / "comparison.json").read_text())
+    forged["values"]["published/differ"] |= {"value": 0, "text": "0"}
+    write_json(results / "comparison.json", forged)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(results.parent)
+        write_sidecar(
+            ["results/comparison.json"], [str(remake.ROOT / "scripts/compare_published.py")], "now", []
+        )
+    with open_run(results) as run:
+        faults = {fault.path: fault.why for fault in verify(run, None).faults}
+    assert "published/differ" in faults["results/comparison.json"]
+
+
+@pytest.mark.parametrize(("n", "verdict"), [(8, NOT_COMPARABLE), (9, DIFFERS)])
+def test_qualities_of_another_number_of_prompts_are_not_compared(n, verdict):
+    ident = "quality/grid/ar-grid/ar/new~32/exact/value"
+    sides = [{"id": ident, "value": value, "unit": "", "n": n} for value, n in ((0.5, 9), (0.75, n))]
+    assert kind(ident, sides[0]) == "quality"
+    assert agree(Pair(ident, *sides, times=False)).verdict == verdict
+
+
+def test_the_line_knows_faster_machines_and_nothing_in_common(finished):
+    with open_run(finished) as run:
+        of = outcome(compare(run, run, times=False))
+    assert "times slower" in line(of)
+    empty = type(of)([], [], of.rest, None)
+    assert line(empty).startswith("No value")
