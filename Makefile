@@ -4,17 +4,25 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 CORES ?= 1
 FUZZ ?= 100000
+ARCHIVE ?= results/published/paper/run.tar.zst
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all paper test test-quick test-all test-thorough test-faults test-cluster lint format bench clean unlock lock docs docs-site env help
+.PHONY: all paper publish compare test test-quick test-all test-thorough test-faults test-cluster lint format bench clean unlock lock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
 	snakemake --cores $(CORES) --resources gpu=1 all
 
 paper: env  ## The paper study: every cell, setting and prompt; about an hour. It takes the place of the default study in results/
-	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/paper.yaml -- all
+	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/paper.yaml --config retrain=true -- all
+
+publish: env  ## Publish the finished run of `make paper` in results/published: archive, page, claims and weights
+	pardec publish results
+	pardec verify results/published/paper/run.tar.zst
+
+compare: env  ## Hold results/ against the published run, or against ARCHIVE=...
+	pardec compare --no-times $(ARCHIVE) results
 
 test-quick: env  ## While you work: the unit tests of what has changed since main, within a minute
 	ruff check .

@@ -9,18 +9,21 @@ import json
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pardec.audit.run import ARCHIVE, LEFT_OUT, Run
 from pardec.common.errors import UserError
-from pardec.common.files import atomic
+from pardec.common.files import atomic, read_json, sha256
 from pardec.common.lazy import lazy
+from pardec.models.sources.restored import WEIGHTS
 
 zstandard = lazy("zstandard")
 
 MANIFEST = "manifest.json"
+APART = "apart.json"
+"""Beside the results of an unpacked archive: files that it names and does not hold."""
 SCHEMA = 1
 LEVEL = 9
 """Compression level: higher levels take minutes on model weights and save little."""
@@ -29,8 +32,10 @@ LARGEST_MANIFEST = 1 << 28
 """Largest accepted manifest in bytes, since it is read into memory."""
 
 
-def write_archive(run: Run, out: str | Path) -> dict[str, Any]:
+def write_archive(run: Run, out: str | Path, apart: Collection[str] = ()) -> dict[str, Any]:
     """Write `run` to `out` and return the manifest.
+
+    apart: files that the archive names with their hashes and does not hold: published weights, which lie beside it.
 
     Raises:
         UserError: `out` has another ending, lies inside the run, or the run is empty, has links or changes meanwhile.
@@ -41,13 +46,13 @@ def write_archive(run: Run, out: str | Path) -> dict[str, Any]:
     inside = out.resolve()
     if inside.is_relative_to(run.folder) and inside.relative_to(run.folder).parts[0] not in LEFT_OUT:
         raise UserError(out, "lies inside the run", "write it beside the results, or to results/published/")
-    names = run.files()
+    names = [name for name in run.files() if name not in apart]
     if not names:
         raise UserError(run.label, "holds no files", "run `make all` first")
     for name in names:
         if run.file(name).is_symlink() or not run.file(name).is_file():
             raise UserError(run.path(name), "is a link or no plain file", "replace it by the file itself")
-    manifest = describe(run, names)
+    manifest = describe(run, names, apart)
     packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
     with (
         atomic(out, ARCHIVE) as path,
@@ -65,7 +70,7 @@ def write_archive(run: Run, out: str | Path) -> dict[str, Any]:
     return manifest
 
 
-def describe(run: Run, names: list[str]) -> dict[str, Any]:
+def describe(run: Run, names: list[str], apart: Collection[str] = ()) -> dict[str, Any]:
     """Returns an archive's manifest: study, commits, machine, and every file's hash and size."""
     study = run.json("results/study.json") or {}
     commits = {
@@ -80,6 +85,7 @@ def describe(run: Run, names: list[str]) -> dict[str, Any]:
         "git": [{"commit": commit, "dirty": dirty} for commit, dirty in sorted(commits)],
         "machine": {key: value for key, value in machine.items() if key != "provenance"},
         "files": {name: {"sha256": run.sha(name), "bytes": run.file(name).stat().st_size} for name in names},
+        **({"apart": {name: run.sha(name) for name in sorted(apart)}} if apart else {}),
     }
 
 
@@ -119,7 +125,21 @@ def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
     except (zstandard.ZstdError, tarfile.TarError, EOFError, OSError) as error:
         raise UserError(path, f"is not a readable archive of a run ({error})", mend) from None
     (to / "results").mkdir(exist_ok=True)
+    _join(path, manifest.get("apart") or {}, to)
     return list(_differences(manifest["files"], unpacked))
+
+
+def _join(path: str | Path, apart: dict[str, str], to: Path) -> None:
+    """Link the files that the archive names and does not hold, if they lie in the folder of weights beside it."""
+    if not apart:
+        return
+    beside = Path(path).resolve().parent.parent / WEIGHTS
+    known = {sha256(file): file for file in sorted(beside.glob("*.safetensors"))}
+    for name, sha in apart.items():
+        if sha in known and not (to / name).exists():
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            (to / name).symlink_to(known[sha])
+    (to / APART).write_text(json.dumps(apart), encoding="utf-8")
 
 
 def _differences(files: dict[str, dict], unpacked: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -145,19 +165,30 @@ def _manifest(path: str | Path, tar: tarfile.TarFile, member: tarfile.TarInfo | 
             raise UserError(path, f"has schema {body['schema']!r}", f"this version reads schema {SCHEMA}")
         for entry in body["files"].values():
             int(entry["bytes"]), str(entry["sha256"])
+        for name, sha in (body.get("apart") or {}).items():
+            _inside(path, name), str(sha)
     except (ValueError, KeyError, TypeError, AttributeError):
         raise wrong from None
     return body
 
 
 def _safe(path: str | Path, member: tarfile.TarInfo) -> str:
-    pure = PurePosixPath(member.name)
     if not member.isreg():
         raise UserError(path, f"holds {member.name!r}, which is a link or no plain file", "do not trust it")
-    leaves = pure.is_absolute() or ".." in pure.parts or "\\" in member.name or "\0" in member.name
-    if leaves or pure.parts[:1] != ("results",) or len(pure.parts) < 2 or pure.as_posix() != member.name:
-        raise UserError(path, f"holds {member.name!r}, a name outside of results/", "do not trust it")
-    return member.name
+    return _inside(path, member.name)
+
+
+def _inside(path: str | Path, name: str) -> str:
+    """Return the name of a member.
+
+    Raises:
+        UserError: it leads outside of `results`.
+    """
+    pure = PurePosixPath(name)
+    leaves = pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name
+    if leaves or pure.parts[:1] != ("results",) or len(pure.parts) < 2 or pure.as_posix() != name:
+        raise UserError(path, f"holds {name!r}, a name outside of results/", "do not trust it")
+    return name
 
 
 def _write(source: Any, target: Path) -> str:
@@ -219,6 +250,8 @@ def open_run(path: str | Path) -> Iterator[Run]:
     elif path.is_file():
         with tempfile.TemporaryDirectory(prefix="pardec-") as name:
             damaged = unpack(path, Path(name))
-            yield Run(Path(name) / "results", str(path), tuple(damaged), archived=True)
+            apart = Path(name) / APART
+            named = frozenset(read_json(apart)) if apart.is_file() else frozenset()
+            yield Run(Path(name) / "results", str(path), tuple(damaged), archived=True, apart=named)
     else:
         raise UserError(path, "does not exist", f"name a folder of results, or an archive {ARCHIVE}")

@@ -135,7 +135,7 @@ def against(published: Run, run: Run, archive: str, sha: str, command: str) -> d
             )
             values[change]["records"] = records
         rows.append({"id": one.id, "published": theirs, "change": change, "why": one.why})
-    words = {"claims": ("claims", "verdict", "measured"), "verdicts": ("ideas", "status", "reason")}
+    words = {"claims": ("claims", "verdict", "measured"), "verdicts": ("ideas", "status", "sentence")}
     answers = {}
     for file, (key, verdict, said) in words.items():
         listed = (published.json(f"results/{file}.json") or {}).get(key) or []

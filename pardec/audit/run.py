@@ -50,12 +50,19 @@ class Run:
     """The files of a run by the names that records use: `results/...`.
 
     folder: the folder in place of `results`. label: the run's name in messages. damaged: files that contradict an
-    archive's manifest, as (name, what is wrong). archived: whether the run was unpacked from an archive.
+    archive's manifest, as (name, what is wrong). archived: whether the run was unpacked from an archive. apart: files
+    that the archive names and does not hold.
     """
 
     def __init__(
-        self, folder: Path, label: str, damaged: tuple[tuple[str, str], ...] = (), archived: bool = False
+        self,
+        folder: Path,
+        label: str,
+        damaged: tuple[tuple[str, str], ...] = (),
+        archived: bool = False,
+        apart: frozenset[str] = frozenset(),
     ):
+        self.apart = apart
         self.folder, self.label, self.damaged, self.archived = folder.resolve(), label, damaged, archived
         self._hashes: dict[str, str | None] = {}
         self._bodies: dict[str, Any] = {}

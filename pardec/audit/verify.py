@@ -192,7 +192,7 @@ def _against_recorded(
         if not inside and not outside:
             continue
         actual = run.sha(path)
-        if not inside and actual is None:
+        if actual is None and (not inside or path in run.apart):
             absent.append(path)
             continue
         against = [job for job, sha in hashes[path].items() if sha != actual and job not in faults]
@@ -200,7 +200,7 @@ def _against_recorded(
             what = "is missing" if actual is None else "is not the file it was"
             faults.setdefault(path, f"{what}: {named(against)} recorded another SHA-256")
     if absent:
-        notes.append(f"{named(absent)}, outside of the results, is not here to be compared")
+        notes.append(f"{named(absent)}, outside of the results or kept apart, is not here to be compared")
 
 
 def _listed(run: Run, names: list[str], hashes: dict[str, dict[str, str]]) -> Iterator[tuple[str, str]]:

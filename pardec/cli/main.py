@@ -9,6 +9,7 @@ from pardec.cli.compare import compare
 from pardec.cli.guard import guarded
 from pardec.cli.merge import merge
 from pardec.cli.plan import plan
+from pardec.cli.publish import publish
 from pardec.cli.status import status
 from pardec.cli.trace import trace
 from pardec.cli.verify import verify
@@ -20,5 +21,5 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (trace, verify, compare, archive, merge, status, plan):
+for command in (trace, verify, compare, archive, publish, merge, status, plan):
     app.command()(guarded(command))

@@ -28,8 +28,8 @@ class Files:
     """Inputs, outputs and code of each job of a study.
 
     config: the merged configuration; its `shard`, such as "2/8", keeps that part of the cells; `retrain: true` trains
-    every model anew; `published` is the folder of the published run, null for none.
-    files: its sources, the weakest first.
+    every model anew; `published` is the folder of the published run, null for none; `only` lists the experiments to
+    run. files: its sources, the weakest first.
     root: the project's folder. said: `key=value` words of the command line's `--config`.
 
     Raises:
@@ -50,6 +50,7 @@ class Files:
         part = whole.pop("shard", None)
         self.shard = None if part is None else Shard.parse(part)
         self.retrain, self.published = _published(whole)
+        _keep_only(whole)
         self.study, self.cells = load_study(whole, sources)
         if self.shard is not None:
             mine = self.shard.of_cells(self.cells, lambda id: self.cells[id].model)
@@ -289,3 +290,19 @@ def _published(config: dict[str, Any]) -> tuple[bool, str | None]:
     if folder is not None and not isinstance(folder, str):
         raise UserError("--config: published", f"is {folder!r}", "give a folder, or null")
     return retrain, folder
+
+
+def _keep_only(config: dict[str, Any]) -> None:
+    """Remove `only` from a configuration, and the experiments that it does not name.
+
+    Raises:
+        UserError: it is no list of experiments.
+    """
+    only = config.pop("only", None)
+    if only is None:
+        return
+    wanted = [only] if isinstance(only, str) else only
+    known = config.get("experiments") or {}
+    if not isinstance(wanted, list) or not wanted or not set(map(str, wanted)) <= set(known):
+        raise UserError("--config: only", f"is {only!r}", f"list experiments: {', '.join(known)}")
+    config["experiments"] = {name: known[name] for name in known if name in wanted}

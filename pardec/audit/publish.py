@@ -1,0 +1,94 @@
+"""Publish a finished run: its archive, its page, the appendix of its claims, and, apart from them, its weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from pardec.audit.appendix import appendix
+from pardec.audit.archive import write_archive
+from pardec.audit.run import Origin, Run
+from pardec.common.errors import UserError
+from pardec.common.files import atomic, read_json, write_text
+from pardec.evidence.crate import NAME
+from pardec.models.sources.restored import WEIGHTS, code_of, publish
+
+ARCHIVE = "run.tar.zst"
+PAGE, APPENDIX, PICTURE = "report.html", "claims.md", "picture.png"
+DRAWN = "results/figures/pareto.png"
+"""The figure that stands for the run, in the README."""
+NEEDED = ("values", "claims", "verdicts", "study", "trails", "jobs")
+AGAIN = "run `make paper`, then `make publish`"
+
+
+def publish_run(run: Run, to: Path) -> list[Path]:
+    """Write `run` to the folder `to`, and return the written files.
+
+    `to`/<study>/ gets archive, page, appendix and picture; `to`/weights/ the weights of every model that the workflow
+    trained, and no others.
+
+    Raises:
+        UserError: the run is unfinished, or its models were trained by code that has changed since.
+    """
+    for name in (*(f"results/{name}.json" for name in NEEDED), f"results/{NAME}", f"results/{PAGE}"):
+        if not run.has(name):
+            raise UserError(f"{run.label}: {name}", "is missing", AGAIN)
+    models = dict(trained(run))
+    for path, origin in models.items():
+        recipe = origin.block["recipe"]
+        if code_of(recipe["modules"]) != recipe["code_sha256"]:
+            raise UserError(f"{run.label}: {path}", "was trained by code that has changed since", AGAIN)
+    who, weights = agent(run), to / WEIGHTS
+    written = [publish(weights, run.path(path).parent, origin.block, who) for path, origin in models.items()]
+    written += [path.with_suffix(".safetensors") for path in written]
+    for path in sorted(weights.glob("*")):
+        if path not in written:
+            path.unlink()  # of a model that this run does not have
+    folder = to / run.json("results/study.json")["name"]
+    apart = [str(Path(path).with_name("model.safetensors")) for path in models]
+    write_archive(run, folder / ARCHIVE, apart)
+    for source, name in ((f"results/{PAGE}", PAGE), (DRAWN, PICTURE)):
+        if run.has(source):
+            with atomic(folder / name) as temporary:
+                shutil.copyfile(run.path(source), temporary)
+            written.append(folder / name)
+    write_text(folder / APPENDIX, appendix(run))
+    return [*written, folder / ARCHIVE, folder / APPENDIX]
+
+
+def trained(run: Run) -> Iterator[tuple[str, Origin]]:
+    """Yields (file with its provenance, that provenance) of each model that the workflow trained or restored.
+
+    Raises:
+        UserError: a model has no recipe.
+    """
+    for path, origin in run.origins().items():
+        if origin.block.get("rule") == "train_model":
+            if "recipe" not in origin.block:
+                raise UserError(f"{run.label}: {path}", "holds no recipe", AGAIN)
+            yield path, origin
+
+
+def agent(run: Run) -> str:
+    """Returns who ran a run, as its crate says."""
+    graph = (run.json(f"results/{NAME}") or {}).get("@graph") or []
+    return next((str(one.get("name")) for one in graph if one.get("@id") == "#agent"), "unknown")
+
+
+def stale(published: Path, settings: dict[str, tuple[dict, int]]) -> list[str]:
+    """Returns, in words, each published recipe that is no longer that of its model.
+
+    published: the folder of weights. settings: settings and seed of each model that the study trains now, by name.
+    """
+    wrong = []
+    for path in sorted(published.glob("*.json")):
+        recipe, name = read_json(path)["recipe"], path.stem
+        if name not in settings:
+            wrong.append(f"{name}: the study has no such model")
+        elif (recipe["settings"], recipe["seed"]) != settings[name]:
+            wrong.append(f"{name}: the study asks for other settings")
+        elif recipe["code_sha256"] != code_of(recipe["modules"]):
+            wrong.append(f"{name}: the code that trains it has changed")
+    known = {path.stem for path in published.glob("*.json")}
+    return [*wrong, *(f"{name}: its weights are not published" for name in settings if name not in known)]

@@ -1,0 +1,70 @@
+"""What is published still is what the code and the study make; the appendix says how to test each claim."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pardec.audit.publish import ARCHIVE, stale
+from pardec.common.errors import UserError
+from pardec.common.files import read_json, write_json
+from pardec.models.sources import restored
+from pardec.study.plan import Plan, read_plan
+from tests.tiny_study import STUDY
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT / "results/published"
+WEIGHTS = PUBLISHED / restored.WEIGHTS
+
+
+def recipes(plan: Plan) -> dict[str, tuple[dict, int]]:
+    """Returns settings and seed of each model that a study trains."""
+    models = plan.study.models
+    return {
+        name: (models[name].model_dump(mode="json"), plan.seed("model", name)) for name in plan.trained_models
+    }
+
+
+@pytest.mark.skipif(
+    not (PUBLISHED / "paper" / ARCHIVE).is_file(), reason="nothing is published yet: make paper publish"
+)
+def test_the_published_recipes_are_those_of_the_code_and_of_the_paper_study():
+    wrong = stale(WEIGHTS, recipes(read_plan(ROOT, ["studies/paper.yaml"])))
+    assert not wrong, "\n".join(["run `make paper`, then `make publish`:", *wrong])
+
+
+def test_recipes_that_no_longer_match_are_named(tmp_path):
+    plan = Plan(STUDY, [], ROOT)
+    wanted = recipes(plan)
+    for name, (settings, seed) in wanted.items():
+        modules = restored.modules(settings["objective"]["family"])
+        code = {"modules": modules, "code_sha256": restored.code_of(modules)}
+        write_json(tmp_path / f"{name}.json", {"recipe": {"settings": settings, "seed": seed, **code}})
+    assert stale(tmp_path, wanted) == []
+
+    first, second = sorted(wanted)[:2]
+    other = read_json(tmp_path / f"{first}.json")
+    other["recipe"]["code_sha256"] = "0"
+    write_json(tmp_path / f"{first}.json", other)
+    (tmp_path / f"{second}.json").unlink()
+    write_json(tmp_path / "gone.json", {"recipe": {}})
+    words = stale(tmp_path, wanted)
+    assert len(words) == 3
+    for name, why in ((first, "code"), (second, "not published"), ("gone", "no such model")):
+        assert any(word.startswith(name) and why in word for word in words)
+    settings, seed = wanted[first]
+    assert any("other settings" in word for word in stale(tmp_path, {**wanted, first: (settings, seed + 1)}))
+
+
+def test_a_study_can_be_run_by_some_of_its_experiments():
+    whole = read_plan(ROOT)
+    part = read_plan(ROOT, [], ["only=[steps]"])
+    assert (
+        {cell.experiment for cell in part.cells.values()}
+        == {"steps"}
+        < {c.experiment for c in whole.cells.values()}
+    )
+    assert set(part.cells) < set(whole.cells) and set(part.study.experiments) == {"steps"}
+    with pytest.raises(UserError, match="only"):
+        read_plan(ROOT, [], ["only=[nothing]"])
