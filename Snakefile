@@ -65,7 +65,9 @@ rule tables:
 
 rule report:
     input:
-        [] if PLAN.shard else [LISTED, REPORT, PACKED, CLAIMS, VERDICTS, COMPARISON, JOB_LIST],
+        []
+        if PLAN.shard
+        else [LISTED, REPORT, PACKED, CLAIMS, VERDICTS, COMPARISON, JOB_LIST],
         [] if PLAN.shard else [SIDECARS, SIDECAR_LIST],
         [] if PLAN.shard else [CRATE, CRATE_SIDECAR, WORKFLOW_COPIES],
 
