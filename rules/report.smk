@@ -139,12 +139,7 @@ rule judge_ideas:
 rule compare_published:
     input:
         RECORDS,
-        VALUES,
-        CLAIMS,
-        VERDICTS,
-        STUDY,
-        MACHINE,
-        "results/tables/cells.parquet",
+        files=[VALUES, CLAIMS, VERDICTS, STUDY, MACHINE, "results/tables/cells.parquet"],
         listed=LISTED,
         code=PLAN.code("compare_published", modules=map(TABLES.module, TABLES)),
     output:
@@ -159,7 +154,8 @@ rule compare_published:
         archive=lambda w: PLAN.archive_words(),
         content=lambda w: PLAN.content(PLAN.archives()),
     shell:
-        "python scripts/compare_published.py --inputs-from {input.listed:q} {params.archive:q} --out {output.json:q} 2>&1 | tee {log:q}"
+        "python scripts/compare_published.py --inputs-from {input.listed:q} --files {input.files:q}"
+        " {params.archive:q} --out {output.json:q} 2>&1 | tee {log:q}"
 
 
 localrules:

@@ -19,15 +19,16 @@ def main() -> None:
     parser.add_argument(
         "--inputs-from", required=True, type=Path, help="a file with one path a line: the records"
     )
+    parser.add_argument(
+        "--files", required=True, nargs="+", type=Path, help="values, claims, verdicts, study, machine, cells"
+    )
     parser.add_argument("--archive", help="the published run; without it there is nothing to compare with")
     parser.add_argument("--out", required=True, type=Path, help="results/comparison.json")
     options = parser.parse_args()
     with job() as this:
         folder = options.out.parent
         read = [path for path in read_lines(options.inputs_from) if path.endswith("/timing.json")]
-        names = ("values", "claims", "verdicts", "study", "machine")
-        read += [f"{folder}/{name}.json" for name in names] + [f"{folder}/tables/cells.parquet"]
-        this.read(*(path for path in read if Path(path).exists()))
+        this.read(*options.files, *read)
         body = NOTHING_PUBLISHED
         if options.archive is not None:
             command = shlex.join(["python", "scripts/compare_published.py", *sys.argv[1:]])

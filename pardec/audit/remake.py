@@ -18,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path, PurePosixPath
@@ -39,6 +39,11 @@ SINGLE = ("machine", "floors")
 """Files passed to a table's script by name."""
 LISTED = [kind for kind in FILES if kind not in (*SINGLE, "ideas_file")]
 """Kinds of files passed to it in a list. The ideas are the user's file, not one of the results."""
+COMPARED = (
+    *(f"results/{name}.json" for name in ("values", "claims", "verdicts", "study", "machine")),
+    "results/tables/cells.parquet",
+)
+"""Files of a run that are compared with those of the published one, beside its records."""
 IMPORTED = (
     "pandas",
     "pandera.pandas",
@@ -143,13 +148,15 @@ def _comparison(run: Run) -> Stage:
     body = run.json("results/comparison.json")
     archive = (body.get("archive") if isinstance(body, dict) else None) or {}
     path, sha = archive.get("path"), archive.get("sha256")
-    words = ("--inputs-from", INPUTS)
+    words = ["--inputs-from", INPUTS, "--files", *COMPARED]
     if path is None:
         return _single("compare_published", "comparison", *words)
     here = [file for file in (run.path(str(path)), ROOT / str(path)) if file is not None and file.is_file()]
     known = bool(here) and sha256(here[0]) == sha
     outside = (str(path),) if known else (f"The published run {str(sha)[:12]}",)
-    return _single("compare_published", "comparison", *words, "--archive", str(path), outside=outside)
+    return replace(
+        _single("compare_published", "comparison", *words, "--archive", str(path)), outside=outside
+    )
 
 
 def _report(run: Run) -> Stage:
