@@ -40,18 +40,18 @@ def publish_run(run: Run, to: Path) -> list[Path]:
         if code_of(recipe["modules"]) != recipe["code_sha256"]:
             raise UserError(f"{run.label}: {path}", "was trained by code that has changed since", AGAIN)
     who, weights = agent(run), to / WEIGHTS
-    written = [publish(weights, run.path(path).parent, origin.block, who) for path, origin in models.items()]
+    written = [publish(weights, run.file(path).parent, origin.block, who) for path, origin in models.items()]
     written += [path.with_suffix(".safetensors") for path in written]
-    for path in sorted(weights.glob("*")):
-        if path not in written:
-            path.unlink()  # of a model that this run does not have
+    for file in sorted(weights.glob("*")):
+        if file not in written:
+            file.unlink()  # of a model that this run does not have
     folder = to / run.json("results/study.json")["name"]
     apart = [str(Path(path).with_name("model.safetensors")) for path in models]
     write_archive(run, folder / ARCHIVE, apart)
     for source, name in ((f"results/{PAGE}", PAGE), (DRAWN, PICTURE)):
         if run.has(source):
             with atomic(folder / name) as temporary:
-                shutil.copyfile(run.path(source), temporary)
+                shutil.copyfile(run.file(source), temporary)
             written.append(folder / name)
     write_text(folder / APPENDIX, appendix(run))
     return [*written, folder / ARCHIVE, folder / APPENDIX]

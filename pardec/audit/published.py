@@ -51,12 +51,12 @@ def outcome(comparison: Comparison) -> Outcome:
     }
     kept = [one for one in by[REPRODUCED] if one.why != NOTHING]
     timed = [
-        one.b["value"] / one.a["value"]
+        1 + one.change
         for one in comparison.judged
         if one.id.startswith("cells/")
         and one.id.endswith(LATENCY)
         and one.why != "other settings of its cell"
-        if all(side is not None and side["value"] for side in (one.a, one.b))
+        if one.change is not None and one.change > -1
     ]
     slower = statistics.median(timed) if timed else None
     return Outcome(kept, sorted(by[DIFFERS], key=_worst), by[NOT_COMPARABLE], slower)
@@ -124,20 +124,21 @@ def against(published: Run, run: Run, archive: str, sha: str, command: str) -> d
         publish("speed", number, "×", words, ends=tuple(ends), n=one.n)
     rows = []
     for one in of.differ[:WORST]:
+        assert one.a is not None and one.b is not None  # both have a number, or they would not differ
         side = {key: one.a.get(key) for key in ("text", "text_low", "text_high", "ci_low", "ci_high", "n")}
         records = one.b.get("records") or []
         theirs = publish(f"value/{one.id}", one.a["value"], one.a.get("unit") or "", "the published number")
         values[theirs] |= side | {"records": records}
-        change = one.change
-        if change is not None:
+        change = None
+        if one.change is not None:
             change = publish(
-                f"change/{one.id}", 100 * change, "%", "this number over the published one, minus one"
+                f"change/{one.id}", 100 * one.change, "%", "this number over the published one, minus one"
             )
             values[change]["records"] = records
         rows.append({"id": one.id, "published": theirs, "change": change, "why": one.why})
-    words = {"claims": ("claims", "verdict", "measured"), "verdicts": ("ideas", "status", "sentence")}
+    judged = {"claims": ("claims", "verdict", "measured"), "verdicts": ("ideas", "status", "sentence")}
     answers = {}
-    for file, (key, verdict, said) in words.items():
+    for file, (key, verdict, said) in judged.items():
         listed = (published.json(f"results/{file}.json") or {}).get(key) or []
         answers[key] = {
             one["id"]: {"verdict": one.get(verdict), "said": one.get(said)} for one in listed if "id" in one
