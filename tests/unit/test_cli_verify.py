@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from pardec.audit import remake
@@ -22,7 +21,7 @@ from pardec.common import host
 from pardec.common.files import sha256, write_json
 from pardec.evidence.provenance import content, self_hash
 from pardec.evidence.tables.files import write_table
-from pardec.study.plan import Plan
+from pardec.study.plan import read_plan
 from tests.finished_run import CODE, FIGURE, bring_workflow, make_above
 from tests.forging import edit_json, forge
 
@@ -326,7 +325,7 @@ def test_code_edited_since_is_named_before_everything(results, tmp_path, by_hash
 def planned(tmp_path, monkeypatch):
     """Results that hold a real study, and of some of its cells what their jobs were given."""
     root = Path(__file__).parents[2]
-    plan = Plan(yaml.safe_load((root / "config.yaml").read_text()), ["config.yaml"], str(root), [])
+    plan = read_plan(root)
     results = tmp_path / "results"
     study = plan.study.model_dump(mode="json")
     write_json(results / "study.json", study)

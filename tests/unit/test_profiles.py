@@ -202,6 +202,7 @@ def fake_tool(folder, name, text):
     return str(tools)
 
 
+@pytest.mark.thorough
 def test_apptainer_runs_every_rule_in_the_projects_container(folder):
     """A stand-in for apptainer that writes down the image and runs the command outside of it."""
     asked = folder / "asked.txt"
@@ -233,11 +234,13 @@ exec "$@"
     assert "pardec.sif" in asked.read_text() and (folder / target).exists()
 
 
+@pytest.mark.thorough
 def test_without_a_container_tool_nothing_is_asked_of_one(folder):
     status, said = snakemake(folder, "--cores", "1")
     assert status == 0 and "sif" not in said
 
 
+@pytest.mark.thorough
 def test_conda_would_make_the_pinned_environment(folder):
     script = """case "$*" in
 *info*--json*) echo '{"conda_prefix": "/nowhere", "platform": "linux-64", "conda_version": "25.1.0"}';;
