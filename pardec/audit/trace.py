@@ -5,13 +5,12 @@ from __future__ import annotations
 import difflib
 import html
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pardec.audit.run import Origin, Run
+from pardec.audit.run import Run
 from pardec.common.errors import UserError
 from pardec.common.folded import unfold_json
 
@@ -23,6 +22,9 @@ REPORT = "results/report.html"
 LINKED = re.compile(r'\bdata-v="([^"]+)"')
 DRAWN = re.compile(r'\bid="([^"]*/[^"]*)"')
 CARRIED = re.compile(r'<script[^>]*\bid="trail-data"[^>]*>(.*?)</script>', re.S)
+ORIGIN = ("rule", "command", "code_sha256", "git", "machine", "start", "end", "seed")
+"""Facts of a job's provenance, in the order shown."""
+Facts = list[tuple[str, str]]
 
 
 @dataclass
@@ -34,7 +36,7 @@ class Link:
     """
 
     title: str
-    facts: list[tuple[str, str]] = field(default_factory=list)
+    facts: Facts = field(default_factory=list)
     holds: bool | None = None
     below: list[Link] = field(default_factory=list)
 
@@ -60,16 +62,12 @@ def trace(run: Run, ident: str) -> Trace:
         fix = f"did you mean {' or '.join(near)}?" if near else f"ids stand in {VALUES}"
         raise UserError(f"value {ident!r}", f"is not in {run.label}", fix)
     value = values[ident]
-    top = Link(ident, _value_facts(value))
-    chain = _Chain(run)
-    records = [chain.record(path, body.get("records", {}).get(path)) for path in value.get("records") or []]
-    for source in value.get("source") or []:
-        table = chain.table(source, body)
-        table.below = records
-        top.below.append(table)
-    if not value.get("source"):
-        top.below = records
-    return Trace(top, printed_in(run, ident, body))
+    seen: set[str] = set()
+    records = [
+        _opened(run, path, body.get("records", {}).get(path), seen) for path in value.get("records") or []
+    ]
+    tables = [_table(run, source, records) for source in value.get("source") or []]
+    return Trace(Link(ident, _of_value(value), below=tables or records), printed_in(run, ident, body))
 
 
 def nearest(ident: str, known: dict[str, Any]) -> list[str]:
@@ -89,29 +87,25 @@ def printed_in(run: Run, ident: str, body: dict[str, Any]) -> list[str]:
     """Returns the places that print or draw a value, and the verdicts that use it. Ids are compared whole."""
     places = []
     if run.has(REPORT):
-        links = run.once("linked", lambda: _ids(LINKED, run.text(REPORT)))[ident]
+        links = run.once("linked", partial(_ids, run, LINKED, REPORT)).count(ident)
         if links:
             places.append(f"{REPORT}#{ident} (linked {links} {'time' if links == 1 else 'times'})")
         elif ident in run.once("carried", lambda: _carried(run.text(REPORT))):
             places.append(f"{REPORT} (carried, for a figure)")
         else:
             places.append(f"{REPORT} does not print it")
-    for name in run.files():
-        if name.startswith("results/figures/") and name.endswith(".svg"):
-            drawn = run.once(("drawn", name), partial(_drawn, run, name))
-            places += [name] if ident in drawn else []
+    drawings = [name for name in run.files() if name.startswith("results/figures/") and name.endswith(".svg")]
+    places += [
+        name for name in drawings if ident in run.once(("drawn", name), partial(_ids, run, DRAWN, name))
+    ]
     for experiment, answer in (body.get("answers") or {}).items():
         if any(isinstance(piece, dict) and piece.get("value") == ident for piece in answer["said"]):
             places.append(f"the answer to experiment {experiment}")
     return places
 
 
-def _drawn(run: Run, name: str) -> Counter:
-    return _ids(DRAWN, run.text(name))
-
-
-def _ids(pattern: re.Pattern, text: str) -> Counter:
-    return Counter(html.unescape(ident) for ident in pattern.findall(text))
+def _ids(run: Run, pattern: re.Pattern, name: str) -> list[str]:
+    return [html.unescape(ident) for ident in pattern.findall(run.text(name))]
 
 
 def _carried(page: str) -> set[str]:
@@ -123,115 +117,97 @@ def _carried(page: str) -> set[str]:
         return set()
 
 
-def _value_facts(value: dict[str, Any]) -> list[tuple[str, str]]:
-    number = "no value" if value["value"] is None else f"{value['value']!r} {value.get('unit') or ''}".strip()
-    facts = [("value", number)]
-    if value.get("ci_low") is not None and value.get("ci_high") is not None:
-        facts.append(("95 % interval", f"{value['ci_low']!r} to {value['ci_high']!r}"))
-    if value.get("text") is not None:
-        ends = f" [{value['text_low']}, {value['text_high']}]" if value.get("text_low") else ""
-        facts.append(("printed", f"{value['text']}{ends}"))
-    facts += [("n", str(value["n"]))] if value.get("n") is not None else []
-    facts += [("what", value["description"])] if value.get("description") else []
-    return [*facts, ("rule", value["rule"]), ("command", value["command"])]
+def _table(run: Run, source: dict[str, Any], records: list[Link]) -> Link:
+    path, rows = source["path"], source.get("rows") or []
+    link = _hashed(run, path, source.get("sha256"))
+    link.facts.append(("rows", ", ".join(map(str, rows))))
+    if run.has(path) and path.endswith(".parquet"):
+        keys = run.once(("keys", path), lambda: _keys(run.path(path)))
+        link.facts += [("row", keys[number]) for number in rows if number < len(keys)]
+    origin = run.maker(path)
+    link.facts += _of_job(origin.block) if origin else []
+    link.below = records
+    return link
 
 
-class _Chain:
-    """Builds the links below a value; each file is expanded once, later mentions are one line."""
-
-    def __init__(self, run: Run):
-        self.run = run
-        self.seen: set[str] = set()
-
-    def table(self, source: dict[str, Any], body: dict[str, Any]) -> Link:
-        path, rows = source["path"], source.get("rows") or []
-        facts = [("rows", ", ".join(map(str, rows))), *self._row_keys(path, rows)]
-        link = self._hashed(path, source.get("sha256"), facts)
-        link.facts += _origin_facts(self.run.maker(path))
-        return link
-
-    def record(self, path: str, sha: str | None) -> Link:
-        body = self.run.json(path)
-        facts = _sample_facts(body if isinstance(body, dict) else {})
-        link = self._hashed(path, sha, facts)
-        self._under(link, path)
-        return link
-
-    def _file(self, path: str, sha: str) -> Link:
-        link = self._hashed(path, sha, [])
-        if path not in self.seen:
-            self._under(link, path)
-        return link
-
-    def _under(self, link: Link, path: str) -> None:
-        """Add the provenance of `path`, and the files it read, under `link`."""
-        self.seen.add(path)
-        origin = self.run.maker(path)
-        if origin is None:
-            return
-        if origin.path != path:
-            link.facts.append(("provenance", origin.path))
-            if origin.path in self.seen:  # the rest stands where it was first opened
-                return
-            self.seen.add(origin.path)
-        link.facts += _origin_facts(origin)
-        link.below += [self._file(*pair) for pair in origin.inputs]
-
-    def _hashed(self, path: str, sha: str | None, facts: list[tuple[str, str]]) -> Link:
-        actual = self.run.sha(path)
-        shown = [("sha256", actual or "missing")]
-        if sha and actual != sha:
-            shown.append(("recorded as", sha))
-        return Link(path, [*shown, *facts], None if sha is None else actual == sha)
-
-    def _row_keys(self, path: str, rows: list[int]) -> list[tuple[str, str]]:
-        if not self.run.has(path) or not path.endswith(".parquet"):
-            return []
-        keys = self.run.once(("keys", path), lambda: _keys(self.run.file(path)))
-        return [("row", keys[number]) for number in rows if number < len(keys)]
-
-
-def _keys(path: Path) -> list[str]:
+def _keys(path: Path | None) -> list[str]:
     import pyarrow.parquet as parquet
 
     return parquet.read_table(path, columns=["key"])["key"].to_pylist()
 
 
-def _sample_facts(body: dict[str, Any]) -> list[tuple[str, str]]:
-    facts = []
+def _opened(run: Run, path: str, sha: str | None, seen: set[str]) -> Link:
+    """Returns the link of a file with its job and the files that the job read; each is opened once, later mentions are
+    one line. seen: files opened so far."""
+    link = _hashed(run, path, sha)
+    if path in seen:
+        return link
+    seen.add(path)
+    body = run.json(path) if path.endswith(".json") else None
+    link.facts += _of_samples(body if isinstance(body, dict) else {})
+    origin = run.maker(path)
+    if origin is None:
+        return link
+    if origin.path != path:
+        link.facts.append(("provenance", origin.path))
+        if origin.path in seen:
+            return link
+        seen.add(origin.path)
+    link.facts += _of_job(origin.block)
+    link.below = [_opened(run, *pair, seen) for pair in origin.inputs]
+    return link
+
+
+def _hashed(run: Run, path: str, sha: str | None) -> Link:
+    actual = run.sha(path)
+    recorded = [("recorded as", sha)] if sha and actual != sha else []
+    return Link(path, [("sha256", actual or "missing"), *recorded], None if sha is None else actual == sha)
+
+
+def _of_value(value: dict[str, Any]) -> Facts:
+    number = "no value" if value["value"] is None else f"{value['value']!r} {value.get('unit') or ''}".strip()
+    ends = (value.get("ci_low"), value.get("ci_high"))
+    shown = value.get("text") or ""
+    shown += f" [{value['text_low']}, {value['text_high']}]" if value.get("text_low") else ""
+    facts = {
+        "value": number,
+        "95 % interval": None if None in ends else f"{ends[0]!r} to {ends[1]!r}",
+        "printed": shown,
+        "n": value.get("n"),
+        "what": value.get("description"),
+        "rule": value["rule"],
+        "command": value["command"],
+    }
+    return _known(facts)
+
+
+def _of_samples(body: dict[str, Any]) -> Facts:
+    """Returns the status and raw numbers of a record, score or likelihood."""
+    facts: dict[str, Any] = {}
     if "cell" in body:
-        status = body.get("status")
-        facts.append(("status", str(status) if not body.get("reason") else f"{status}: {body['reason']}"))
-        reference = body.get("reference") or {}
-        for name, samples in (("samples", body.get("samples")), ("reference", reference.get("samples"))):
+        facts["status"] = ": ".join(filter(None, (body.get("status"), body.get("reason"))))
+        sides = {"samples": body.get("samples"), "reference": (body.get("reference") or {}).get("samples")}
+        for name, samples in sides.items():
             if samples:
                 listed = " ".join(f"{sample['e2e_ms']:.6g}" for sample in samples)
-                facts.append((f"{name}, ms", f"{len(samples)}: {listed}"))
-    if "metrics" in body:
-        for name, metric in body["metrics"].items():
-            per = metric.get("per_prompt") or []
-            listed = " ".join("-" if one is None else f"{one:.4g}" for one in per)
-            facts.append((name, f"{metric.get('value')} over {metric.get('n', len(per))}: {listed}"))
+                facts[f"{name}, ms"] = f"{len(samples)}: {listed}"
+    for name, metric in (body.get("metrics") or {}).items():
+        per = metric.get("per_prompt") or []
+        listed = " ".join("-" if one is None else f"{one:.4g}" for one in per)
+        facts[name] = f"{metric.get('value')} over {metric.get('n', len(per))}: {listed}"
     if body.get("nats_per_token") is not None:
-        facts.append((body.get("kind", "likelihood"), f"{body['nats_per_token']} nats/token"))
-    return facts
+        facts[body.get("kind", "likelihood")] = f"{body['nats_per_token']} nats/token"
+    return _known(facts)
 
 
-def _origin_facts(origin: Origin | None) -> list[tuple[str, str]]:
-    if origin is None:
-        return []
-    block = origin.block
-    git, machine = block.get("git") or {}, block.get("machine") or {}
-    dirty = ", with uncommitted changes" if git.get("dirty") else ""
-    shown = {
-        "rule": block.get("rule"),
-        "command": block.get("command"),
-        "code sha256": block.get("code_sha256"),
-        "git": f"{git['commit']}{dirty}" if git.get("commit") else None,
-        "machine": ", ".join(
-            f"{k} {v}" for k, v in machine.items() if k != "sha256" and not isinstance(v, dict)
-        ),
-        "time": f"{block['start']} to {block.get('end')}" if block.get("start") else None,
-        "seed": block.get("seed"),
-    }
-    return [(name, str(text)) for name, text in shown.items() if text not in (None, "")]
+def _of_job(block: dict[str, Any]) -> Facts:
+    facts = {key: block.get(key) for key in ORIGIN}
+    git, machine = facts["git"] or {}, facts["machine"] or {}
+    facts["git"] = (git.get("commit") or "") + (", with uncommitted changes" if git.get("dirty") else "")
+    plain = {k: v for k, v in machine.items() if k != "sha256" and not isinstance(v, dict)}
+    facts["machine"] = ", ".join(f"{key} {value}" for key, value in plain.items())
+    return _known(facts)
+
+
+def _known(facts: dict[str, Any]) -> Facts:
+    return [(name, str(text)) for name, text in facts.items() if text not in (None, "")]

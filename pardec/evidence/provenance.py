@@ -17,7 +17,7 @@ from typing import Any
 from pardec.common import host
 from pardec.common.closure import closure, digest
 from pardec.common.errors import UserError
-from pardec.common.files import sha256, write_json
+from pardec.common.files import sha256
 
 ROOT = Path(__file__).resolve().parents[2]
 """Folder of the package, its scripts and the Snakefile."""
@@ -92,16 +92,6 @@ def provenance(
 def sidecar(path: str | Path) -> Path:
     """Returns the path of a file's provenance sidecar: `<name>.provenance.json` beside it."""
     return Path(path).with_suffix(".provenance.json")
-
-
-def write_sidecar(
-    paths: Sequence[str | Path], argv: Sequence[str], begin: str, inputs: Iterable[str | Path], **facts: Any
-) -> None:
-    """Write one provenance sidecar for all of `paths`, beside the first of them.
-
-    paths: files this script has just written. argv, begin, inputs, facts: see `provenance`.
-    """
-    write_json(sidecar(paths[0]), signed(provenance(argv, begin, inputs, outputs=paths, **facts)))
 
 
 def signed(block: dict[str, Any]) -> dict[str, Any]:

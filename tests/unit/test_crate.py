@@ -17,7 +17,7 @@ from rocrate.rocrate import ROCrate
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_json
 from pardec.evidence.crate import MANY, NAME, PROFILES, copy_name, describe, read_blocks
-from pardec.evidence.provenance import now, provenance, sealed, write_sidecar
+from pardec.evidence.provenance import now, provenance, sealed, sidecar, signed
 from tests import factories
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,8 @@ def run(folder):
         (["results/study.json"], "record_study", [], {}),
         (["results/values.json", "results/report.html"], "tabulate", ["results/tables/cells.csv"], {}),
     ):
-        write_sidecar(paths, argv(script), now(), inputs, **more)
+        block = provenance(argv(script), now(), inputs, outputs=paths, **more)
+        write_json(sidecar(paths[0]), signed(block))
         papers.append(str(Path(paths[0]).with_suffix(".provenance.json")))
     return papers
 

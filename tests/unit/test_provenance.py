@@ -19,7 +19,7 @@ from pardec.evidence.provenance import (
     sealed,
     self_hash,
     sidecar,
-    write_sidecar,
+    signed,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -38,7 +38,9 @@ def test_a_sidecar_hashes_what_was_read_and_written(here):
     begin = now()
     argv = [SCRIPT, "--table", "noise", "--out-csv", "out.csv"]
     more = {"modules": ["pardec.evidence.tables.views"], "wildcards": {"table": "noise"}}
-    write_sidecar(["out.csv", "out.parquet"], argv, begin, ["in.json", here / "in.json"], **more)
+    paths = ["out.csv", "out.parquet"]
+    block = provenance(argv, begin, ["in.json", here / "in.json"], outputs=paths, **more)
+    write_json(sidecar(paths[0]), signed(block))
     block = read_json("out.provenance.json")
     assert block["inputs"] == [{"path": "in.json", "sha256": sha256("in.json")}]
     assert block["outputs"] == [{"path": name, "sha256": sha256(name)} for name in ("out.csv", "out.parquet")]
