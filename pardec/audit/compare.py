@@ -16,7 +16,6 @@ from typing import Any
 
 from pardec.audit.agreement import DIFFERS, NOT_COMPARABLE, REPRODUCED, Pair, agree, kind, process_noise
 from pardec.audit.run import Run
-from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 
 statistics = lazy("pardec.evidence.statistics")
@@ -155,9 +154,7 @@ def compare(a: Run, b: Run, times: bool = True) -> Comparison:
         UserError: a run has no values, or an archive is damaged.
     """
     for run in (a, b):
-        if run.damaged:
-            name, why = run.damaged[0]
-            raise UserError(f"{run.label}: {name}", why, "fetch or write the archive again")
+        run.refuse_damage()
     first, second = a.values()["values"], b.values()["values"]
     both = _Both(a, b, times)
     ids = [*first, *(ident for ident in second if ident not in first)]

@@ -5,7 +5,6 @@ No number combines machines: each comes from one run's table `cells`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -59,15 +58,14 @@ def merge(runs: Sequence[Run]) -> list[Part]:
     if len(runs) < 2:
         raise UserError("pardec merge", "takes two runs or more", "name another archive or folder of results")
     for run in runs:
-        if run.damaged:
-            raise UserError(f"{run.label}: {run.damaged[0][0]}", run.damaged[0][1], "write the archive again")
-    studies = [_json(run, "results/study.json") for run in runs]
+        run.refuse_damage()
+    studies = [run.body("study.json") for run in runs]
     for run, study in zip(runs[1:], studies[1:], strict=True):
         different = [key for key in SAME if studies[0].get(key) != study.get(key)]
         if different:
             what = f"is of another study than {runs[0].label}: {', '.join(different)} differ"
             raise UserError(run.label, what, "run the same config on both machines")
-    machines = [_json(run, "results/machine.json") for run in runs]
+    machines = [run.body("machine.json") for run in runs]
     names = _numbered([_name(machine) for machine in machines])
     return [_part(*each) for each in zip(runs, names, machines, strict=True)]
 
@@ -103,15 +101,6 @@ def _is_fact(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
-def _json(run: Run, name: str) -> dict[str, Any]:
-    body = run.json(name)
-    if not isinstance(body, dict):
-        raise UserError(
-            f"{run.label}: {name}", "is missing or damaged", "run `make all`, or name another run"
-        )
-    return body
-
-
 def _name(machine: dict[str, Any]) -> str:
     """Returns a machine's name: its GPU if the study ran on it, else its CPU."""
     gpu = machine.get("gpu")
@@ -125,10 +114,7 @@ def _name(machine: dict[str, Any]) -> str:
 
 def _numbered(names: Sequence[str]) -> list[str]:
     """Returns names, with a number after those that repeat."""
-    times = Counter(names)
-    seen: Counter[str] = Counter()
-    numbered = []
-    for name in names:
-        seen[name] += 1
-        numbered.append(f"{name} ({seen[name]})" if times[name] > 1 else name)
-    return numbered
+    return [
+        f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name
+        for place, name in enumerate(names)
+    ]

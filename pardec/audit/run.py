@@ -138,18 +138,33 @@ class Run:
             ("text", name), lambda: self.file(name).read_text(encoding="utf-8", errors="replace")
         )
 
-    def values(self) -> dict[str, Any]:
-        """Returns the content of values.json.
+    def refuse_damage(self) -> None:
+        """Raises:
+        UserError: the run is an archive with a file that contradicts its manifest.
+        """
+        if self.damaged:
+            name, why = self.damaged[0]
+            raise UserError(f"{self.label}: {name}", why, "fetch or write the archive again")
+
+    def body(self, name: str) -> dict[str, Any]:
+        """Returns the content of a JSON file of the results that holds an object.
 
         Raises:
             UserError: the file is missing or damaged.
         """
-        body = self.json("results/values.json")
-        if not isinstance(body, dict) or not isinstance(body.get("values"), dict):
+        content = self.json(f"results/{name}")
+        if not isinstance(content, dict):
             raise UserError(
-                f"{self.label}: values.json", "is missing or damaged", "run `make all`, or name another run"
+                f"{self.label}: {name}", "is missing or damaged", "run `make all`, or name another run"
             )
-        return body
+        return content
+
+    def values(self) -> dict[str, Any]:
+        """Returns the content of values.json; see `body`."""
+        content = self.body("values.json")
+        if not isinstance(content.get("values"), dict):
+            raise UserError(f"{self.label}: values.json", "holds no values", "run `make all` again")
+        return content
 
     def origins(self) -> dict[str, Origin]:
         """Returns every provenance block by the file that contains it, sorted."""
