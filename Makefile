@@ -67,8 +67,9 @@ bench: env  ## Where the workflow's time goes, and our autoregressive loop again
 	python benchmarks/bench_flood.py
 	python benchmarks/bench_speculative.py
 
-docs: env  ## Regenerate the reference of keys, the JSON schema, the conda environment, the drawing of the rules
+docs: env  ## Regenerate the reference of keys, the JSON schema, the cards of models and data, the conda environment, the drawing of the rules
 	python scripts/write_reference.py
+	python scripts/write_cards.py
 	python scripts/write_environment.py
 	python scripts/draw_rulegraph.py
 

@@ -31,8 +31,8 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
     tokenizer = _load(folder, file)
     if ends := read_ends(folder):
         tokenizer.end_ids = ends
-        if tokenizer.eos_id not in ends:
-            tokenizer.eos_id = first_end(folder)
+        if tokenizer.eos_id not in ends and (first := first_end(folder)) is not None:
+            tokenizer.eos_id = first
     return tokenizer
 
 

@@ -52,7 +52,7 @@ def _square(axes: Any, row: Any, x: int, y: int, norm: Any, colors: Any) -> None
     from matplotlib.patches import Rectangle
 
     ratio = measure(row, "ratio")
-    place = {"xy": (x - 0.47, y - 0.46), "width": 0.94, "height": 0.92}
+    place: dict[str, Any] = {"xy": (x - 0.47, y - 0.46), "width": 0.94, "height": 0.92}
     if not ratio:
         axes.add_patch(
             Rectangle(**place, facecolor=style.GRID, edgecolor=style.FAILED, hatch="////", linewidth=0)

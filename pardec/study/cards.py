@@ -1,0 +1,85 @@
+"""The model card and the data card of a study, from its keys and from what the code says of tasks and objectives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pardec.data.registry import SOURCES, TASKS
+from pardec.study.plan import Plan
+
+
+def model_card(plan: Plan, measured: Iterable[Mapping[str, str]] = (), run: str = "") -> str:
+    """Returns the card of the models that the study trains.
+
+    measured: rows of table `models` of a finished run: each floor and the value that a model reached. run: its name.
+    """
+    models = {name: plan.study.models[name] for name in plan.trained_models}
+    objectives = {one.objective.family: first_line(type(one.objective)) for one in models.values()}
+    floors = {(floor.workload, floor.arm, floor.metric): floor.value for floor in plan.study.floors}
+    works = {
+        name: work
+        for name, work in plan.study.workloads.items()
+        if not models.keys().isdisjoint(work.models.values())
+    }
+    return _filled(
+        "model-card",
+        study=plan.study,
+        models=models,
+        objectives=objectives,
+        works=works,
+        floors=floors,
+        measured=list(measured),
+        run=run,
+    )
+
+
+def data_card(plan: Plan) -> str:
+    """Returns the card of the data that the study makes."""
+    data = {name: plan.study.data[name] for name in plan.own_datasets}
+    sources = {name: first_line(SOURCES.load(one.source)) for name, one in data.items()}
+    tasks = {
+        name: {task: getattr(one.tasks, task).model_dump() for task in one.chosen()}
+        if one.source == "tasks"
+        else {}
+        for name, one in data.items()
+    }
+    about = {task: first_line(TASKS.load(task)) for chosen in tasks.values() for task in chosen}
+    users = {
+        name: [work for work, body in plan.study.workloads.items() if body.data == name] for name in data
+    }
+    return _filled(
+        "data-card", study=plan.study, data=data, sources=sources, tasks=tasks, about=about, users=users
+    )
+
+
+def first_line(kind: Any) -> str:
+    """Returns the first sentence of a docstring."""
+    text = " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
+    return text.partition(". ")[0].rstrip(".") + "."
+
+
+def _filled(name: str, **material: Any) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pardec.study"), undefined=jinja2.StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["settings"] = settings
+    return environment.get_template(f"{name}.md.j2").render(**material)
+
+
+HIDDEN = ("source", "tasks")
+
+
+def settings(values: Mapping[str, Any]) -> str:
+    """Returns settings as `key value` pairs, without nulls and the keys that the card shows elsewhere."""
+    shown = {key: value for key, value in values.items() if key not in HIDDEN and value not in (None, (), [])}
+    return ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in shown.items()) or "defaults"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return f"({len(value)})" if len(value) > 8 else " ".join(map(str, value))
+    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
