@@ -178,23 +178,20 @@ class StaticBackbone(Static, Backbone):
             size = length if cache is None else cache.size
             if layout.mask is not None or filled < size or self.padded:
                 mask = whole_mask(layout.mask, filled, size, (len(tokens), length), tokens.device)
-                step = Step(
-                    tokens=alike(tokens),
-                    embedded=embedded,
-                    past=torch.full((), past, device=tokens.device),
-                    pad=alike(pad),
-                    positions=None if layout is None else alike(layout.positions.expand(len(tokens), -1)),
-                    columns=None if layout is None else alike(layout.columns),
-                    mask=mask,
-                    pairs=None if cache is None else cache.layers,
-                    begins=past == 0 and layout is None,
-                    whole=cache is not None
-                    and filled == cache.size
-                    and not self.config.causal
-                    and pad is None,
-                    taps=taps,
-                    reads=keep is None or length == 1,
-                )
+        step = Step(
+            tokens=alike(tokens),
+            embedded=embedded,
+            past=torch.full((), past, device=tokens.device),
+            pad=alike(pad),
+            positions=None if layout is None else alike(layout.positions.expand(len(tokens), -1)),
+            columns=None if layout is None else alike(layout.columns),
+            mask=mask,
+            pairs=None if cache is None else cache.layers,
+            begins=past == 0 and layout is None,
+            whole=cache is not None and filled == cache.size and not self.config.causal and pad is None,
+            taps=taps,
+            reads=keep is None or length == 1,
+        )
         x, tapped = self.replay(*vars(step).values())
         # A captured graph overwrites its previous results: logits and features outlive the pass and are copied, the
         # hidden states are read at once.
