@@ -87,7 +87,9 @@ class Int4(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         rows = x.reshape(-1, self.inputs)
-        product = torch._weight_int4pack_mm_for_cpu if self.on_cpu else torch._weight_int4pack_mm
+        product = torch._weight_int4pack_mm
+        if self.on_cpu:
+            product = int4_on_cpu if torch.compiler.is_compiling() else torch._weight_int4pack_mm_for_cpu
         output = product(rows, self.values, self.group, self.scale).view(*x.shape[:-1], -1)
         return output if bias is None else output + bias
 
@@ -95,6 +97,18 @@ class Int4(nn.Module):
         """Return the dequantised matrix, float32."""
         unit = torch.eye(self.inputs, dtype=self.scale.dtype, device=self.scale.device)
         return self(unit).T.float()
+
+
+@torch.library.custom_op("pardec::int4_on_cpu", mutates_args=())
+def int4_on_cpu(rows: Tensor, values: Tensor, group: int, scale: Tensor) -> Tensor:
+    """Return the CPU's product with a packed matrix as an operator of our own: inductor's form of it keeps the group's
+    size among the constants of the whole graph and misses it in a region compiled once."""
+    return torch._weight_int4pack_mm_for_cpu(rows, values, group, scale)
+
+
+@int4_on_cpu.register_fake
+def _(rows: Tensor, values: Tensor, group: int, scale: Tensor) -> Tensor:
+    return rows.new_empty(len(rows), scale.shape[1])
 
 
 KINDS = {"int8": Int8, "int4": Int4}
