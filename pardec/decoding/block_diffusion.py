@@ -108,7 +108,9 @@ class Run:
         self.mask, self.fill = model.info.mask_id, filler(model.info)
         self.block = min(settings.block or new_tokens, new_tokens)
         self.by = 1 if model.info.shift else 0
-        self.pad = prompts.pad if bool(prompts.pad.any()) else None
+        # Graphs of static shape are shared by all batches where any of them is padded.
+        padded = getattr(model, "padded", False) or bool(prompts.pad.any())
+        self.pad = prompts.pad if padded else None
         width = -(-new_tokens // self.block) * self.block
         # Places behind the last one that is asked for stay masked, and no token sees them.
         blank = prompts.tokens.new_full((prompts.size, width), self.mask)

@@ -41,12 +41,16 @@ BATCHES = ([[1, 5, 6, 7], [1, 8, 9]], [[1, 5, 6, 7], [1, 5, 7, 9]], [[4, 5, 6, 7
         ("autoregressive", {}),
         ("masked_diffusion", {"steps": 4, "block": 8}),
         ("cached_diffusion", {"steps": 8, "block": 4, "cache": "dual"}),
+        ("block_diffusion", {"block": 4, "share": 2}),
+        ("block_diffusion", {"block": 1}),
         ("cached_diffusion", {"steps": 8, "block": 4, "cache": "prefix", "threshold": 0.5}),
     ],
 )
 def test_tokens_are_those_of_the_eager_engine_and_graphs_settle(decoder, settings):
     made = build(decoder, settings)
-    model = backbone(causal=made.needs == "causal")
+    blockwise = {"family": "block_diffusion", "mask_id": 3, "shift": True}
+    of_blocks = made.needs == "block_causal"
+    model = backbone(causal=made.needs != "bidirectional", **(blockwise if of_blocks else {}))
     static = compile_model(model, "cpu")
     static.padded = True
     grown = []
