@@ -61,6 +61,9 @@ class MaskedDiffusionSettings(CommitSettings):
     after_eos: Literal["decode", "fill"] = "decode"
     """`fill`: once a finished block contains an end token, the rest of that row becomes end tokens, and decoding
     stops when every row is filled. `decode`: every block is decoded."""
+    remask: float = Field(0.0, ge=0, lt=1)
+    """Share of a block's committed tokens that each of its passes but the last masks again, those committed with the
+    least confidence first, so that later passes may correct them; 0 is off. Needs the schedule's share alone."""
 
 
 class MaskedDiffusion(Decoder):
@@ -84,6 +87,8 @@ class MaskedDiffusion(Decoder):
             return (
                 f"steps {steps} cannot be shared by {blocks} blocks (new_tokens {new_tokens} / block {block})"
             )
+        if settings.remask and settings.bound is not None:
+            return f"remask needs the schedule's share; {settings.bound} commits as much as it likes"
         return commit_trouble(settings)
 
     @classmethod
@@ -147,10 +152,14 @@ class Run:
         self.early = settings.bound is not None
         """A block may be full before its schedule ends."""
         drawn = settings.temperature > 0 or settings.remasking == "random"
-        self.sparse = not drawn and settings.cfg_scale == 0 and model.info.vocab_size >= WIDE
+        self.sparse = (
+            not drawn and not settings.remask and settings.cfg_scale == 0 and model.info.vocab_size >= WIDE
+        )
         """Compute logits at masked positions only; not with random numbers, which are drawn for all positions."""
         self.uneven = self.early or settings.after_eos == "fill"
         """Rows may commit different numbers of tokens in one pass."""
+        self.doubt = torch.full_like(self.output, -inf, dtype=torch.float32) if settings.remask else None
+        """[B, N]: the rank with which each token was committed, -inf where none was."""
 
     def run(self) -> Decoded:
         length = self.settings.block or self.new_tokens
@@ -171,6 +180,7 @@ class Run:
 
     def _fill_block(self, start: int, stop: int, shares: list[int]) -> None:
         region, left = self.output[:, start:stop], stop - start
+        again = 0
         for step, share in enumerate(shares):
             if step and self.early:
                 left = int((region == self.mask).sum(1).max())
@@ -180,8 +190,11 @@ class Run:
             # the passes that other rows of its batch needed.
             self.stream = 2 * (start // (stop - start) * len(shares) + step)
             within = self._masked_places(region, left) if self.sparse and left < stop - start else None
-            self._step(region, start, stop, share, step == len(shares) - 1, within)
+            share += again
             left -= share
+            again = 0 if step == len(shares) - 1 else int(self.settings.remask * (stop - start - left))
+            self._step(region, start, stop, share, step == len(shares) - 1, within, again)
+            left += again
             self.passes += 1
 
     def _masked_places(self, region: Tensor, count: int) -> Tensor:
@@ -190,12 +203,19 @@ class Run:
         return (region != self.mask).byte().sort(dim=1, stable=True).indices[:, :count]
 
     def _step(
-        self, region: Tensor, start: int, stop: int, share: int, last: bool, within: Tensor | None
+        self,
+        region: Tensor,
+        start: int,
+        stop: int,
+        share: int,
+        last: bool,
+        within: Tensor | None,
+        again: int = 0,
     ) -> None:
         """Run one pass: predict, rank, commit.
 
         region: [B, L] view of the canvas, changed in place. within: [B, K], positions of the block that include
-        all its masks; None means all positions."""
+        all its masks; None means all positions. again: tokens per row to mask again."""
         masked = region == self.mask
         logits = self._logits(start, stop, within)
         choice, ranked = self._predict(logits, ranked=not last)
@@ -219,8 +239,28 @@ class Run:
             else:
                 commit = surest(self.settings, ranked).scatter_(1, first, True).logical_and_(masked)
                 torch.where(commit, choice, region, out=region)
+            if self.doubt is not None:
+                doubts = ranked.gather(1, first)
+                self.doubt[:, start:stop].scatter_(1, first, doubts.masked_fill(doubts == inf, -inf))
+        lost = self._mask_again(region, self.doubt[:, start:stop], again) if again else None
         self.observer.phase("sampler")
-        self.observer.step(commit.sum(1) if self.uneven else share)
+        if not self.uneven:
+            self.observer.step(share - again)
+        else:
+            self.observer.step(commit.sum(1) if lost is None else commit.sum(1) - lost.sum(1))
+
+    def _mask_again(self, region: Tensor, doubt: Tensor, count: int) -> Tensor:
+        """Mask the `count` tokens of each row of `region` [B, L] that were committed with the most doubt [B, L]; return
+        where, [B, L] bool.
+
+        Committed tokens are masked again as in Wang et al. 2025, ReMDM, arXiv:2503.00307, by confidence, and by count
+        where theirs draws with a probability.
+        """
+        first = doubt.sort(dim=1, descending=True, stable=True).indices[:, :count]
+        chosen = torch.zeros_like(doubt, dtype=torch.bool).scatter_(1, first, True) & (doubt > -inf)
+        region.masked_fill_(chosen, self.mask)
+        doubt.masked_fill_(chosen, -inf)
+        return chosen
 
     def _logits(self, start: int, stop: int, within: Tensor | None) -> Tensor:
         """Return logits [B, L or K, V] of the block, or of its positions `within`; guidance applied, the mask

@@ -66,15 +66,22 @@ def masked_diffusion(model, prompt: list[int], new_tokens: int, seed: int, setti
     steps = (settings.steps or new_tokens) // blocks
     canvas = [mask] * new_tokens
     passes = 0
+    doubts: dict[int, float] = {}
     for block in range(blocks):
         places = range(block * length, (block + 1) * length)
         if settings.after_eos == "fill" and eos in canvas[: block * length]:
             canvas = [eos if token == mask else token for token in canvas]
+        due_before = 0
         for step in range(steps):
             if not any(canvas[place] == mask for place in places):
                 continue
             passes += 1
-            share = length // steps + (1 if step < length % steps else 0)
+            # As many as are due by now, less those that stand; every pass but the last masks some of these again.
+            due = sum(length // steps + (1 if k < length % steps else 0) for k in range(step + 1))
+            share = (
+                due - sum(canvas[place] != mask for place in places) if settings.remask else due - due_before
+            )
+            due_before = due
             stream = 2 * (block * steps + step)
             logits = _guided(model, prompt, canvas, places, settings.cfg_scale)
             noise = gumbel(torch.tensor([seed]), stream, (length, model.info.vocab_size))[0].tolist()
@@ -94,12 +101,17 @@ def masked_diffusion(model, prompt: list[int], new_tokens: int, seed: int, setti
                 if settings.eos == "defer" and word == eos:
                     key, cost = key + 1e30, math.inf
                 found.append((key, place, word, cost))
-            for rank, (_, place, word, cost) in enumerate(sorted(found)):
+            for rank, (key, place, word, cost) in enumerate(sorted(found)):
                 sure = settings.threshold is not None and (
                     settings.threshold == 0 or cost < -math.log(settings.threshold)
                 )
                 if rank < share or sure:
                     canvas[place] = word
+                    doubts[place] = key
+            if settings.remask and step < steps - 1:
+                by_doubt = sorted((-doubts[place], place) for place in places if canvas[place] != mask)
+                for _, place in by_doubt[: int(settings.remask * due)]:
+                    canvas[place] = mask
     return canvas, passes
 
 

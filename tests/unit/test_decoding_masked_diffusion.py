@@ -37,6 +37,9 @@ KINDS = [
     {"steps": 5, "eos": "ban"},
     {"steps": 5, "eos": "defer", "temperature": 4.0},
     {"steps": 4, "block": 3, "after_eos": "fill", "temperature": 4.0},
+    {"steps": 6, "remask": 0.4},
+    {"steps": 4, "block": 6, "remask": 0.5, "temperature": 1.0},
+    {"steps": 6, "block": 4, "remask": 0.7, "after_eos": "fill", "temperature": 4.0},
     {"threshold": 0.5},
     {"threshold": 0.9, "block": 4, "temperature": 1.0},
     {"threshold": 0.02, "block": 4, "temperature": 3.0},
@@ -95,6 +98,19 @@ def test_a_batch_is_its_rows_in_any_order(prompts, kind, order):
     assert shuffled == [together[r] for r in rows]
 
 
+def test_masking_again_makes_as_many_passes_and_tells_what_stands():
+    """Off it is the plain sampler; on, passes commit more than stays, and the last one all."""
+    watch, plain = Watch(), decode(PROMPTS, SEEDS, Settings(steps=4))
+    assert torch.equal(decode(PROMPTS, SEEDS, Settings(steps=4, remask=0.0)).tokens, plain.tokens)
+    batch = pad_left(PROMPTS, SEEDS, 0)
+    again = MaskedDiffusion(Settings(steps=4, remask=0.5)).decode(MODEL, batch, 12, watch)
+    assert (again.nfe, again.token_forwards) == (plain.nfe, plain.token_forwards)
+    # 3, 6 and 9 tokens are due; half of them are masked again, so 2, 3 and 5 stand, and in the end 12.
+    assert watch.committed == [2, 1, 2, 7]
+    assert MASK not in again.tokens
+    assert "remask needs" in MaskedDiffusion.check(Settings(remask=0.5, threshold=0.9), 12)
+
+
 @given(length=st.integers(1, 300), steps=st.integers(1, 300))
 def test_schedule_sums_to_the_canvas(length, steps):
     assume(steps <= length)
@@ -121,7 +137,7 @@ class Spy(MaskedDiffusion):
             del model.forward
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=str)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if "remask" not in kind], ids=str)
 def test_committed_tokens_never_change_and_counts_are_told(kind):
     watch, spy = Watch(), Spy(Settings(**kind))
     decoded = spy.decode(MODEL, pad_left(PROMPTS, SEEDS, 0), 12, watch)
