@@ -35,7 +35,7 @@ test: env lint  ## Units and properties, the smoke study through the real workfl
 
 test-all: test test-thorough test-faults test-cluster  ## Everything: also compiled graphs on a cold cache, faults, random inputs, Slurm
 
-test-thorough: env  ## What `make test` leaves out of units and workflow: compiled graphs on a cold cache, odd names, local sources
+test-thorough: env  ## What `make test` leaves out of units and workflow: compiled graphs on a cold cache, all of the smoke study trained again
 	$(SIDE_BY_SIDE) -m thorough tests/unit tests/workflow
 
 test-faults: env  ## Kills, full disks, a hub of our own, malicious inputs, 100,000 random ones, 2,000 random decodings (docs/faults.md)

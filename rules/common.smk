@@ -53,7 +53,9 @@ except UserError as error:
     raise WorkflowError(f"error: {error}") from None
 
 patch_snakemake()
-follow()
+# Where the profile asks for quiet; elsewhere, on a cluster too, Snakemake prints its own lines for each job.
+if "RULES" in {kind.name for kind in workflow.output_settings.quiet or ()}:
+    follow()
 
 # A timing job needs the machine for itself, even if the command line does not limit jobs.
 workflow.global_resources.setdefault("gpu", 1)

@@ -45,6 +45,8 @@ class Folder:
             "2",
             "--resources",
             "gpu=1",
+            "--quiet",
+            "host",  # rules are counted in what it prints
             "--configfile",
             "tiny.yaml",
         ]

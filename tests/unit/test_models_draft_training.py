@@ -83,6 +83,7 @@ def study(tmp_path_factory):
     }
 
 
+@pytest.mark.thorough
 def test_a_draft_learns_from_its_target(study):
     folder, recipe = study
     settings, teachers = TrainSettings.model_validate(recipe), {"target": folder / "target"}

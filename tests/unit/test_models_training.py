@@ -210,6 +210,7 @@ def test_the_same_seed_gives_the_same_bytes(tmp_path, data):
     assert sha256(first / "model.safetensors") != sha256(other / "model.safetensors")
 
 
+@pytest.mark.thorough
 def test_a_model_learns(tmp_path, data):
     size = {**TINY, "hidden": 32, "heads": 4, "layers": 2, "mlp": 64}
     out = run(tmp_path, "ar", {**AR, "size": size, "steps": 60, "batch": 32}, data)

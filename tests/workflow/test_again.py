@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import SMOKE, SNAKEMAKE
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.thorough]
 
 CLOCKED = ("start", "end", "machine", "self_sha256", "cpu_s", "wall_s")
 """Keys that a clock or the machine writes; those of `training.json` too, whose hash therefore differs."""

@@ -16,7 +16,7 @@ from tests.conftest import Project, copy_project
 from tests.faults.arms import prompts, write_model
 from tests.tiny_study import overlay
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.thorough]
 
 STUDY = overlay() | {
     "data": {"d": {"source": "path", "path": "mine/prompts.jsonl", "field": "prompt", "answer_field": "answer"}},

@@ -8,7 +8,7 @@ import yaml
 from tests.conftest import Project, copy_project
 from tests.tiny_study import overlay
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.thorough]
 
 
 def test_a_study_of_odd_names_runs_to_the_end(tmp_path):
