@@ -29,8 +29,7 @@ def controls(ideas: Any) -> set[str]:
 
 
 def workloads(rows: list[Any]) -> list[str]:
-    names = [name for name in ordered(text(row, "task") for row in rows) if name != ALL]
-    return sorted(names, key=lambda name: (name == "text", names.index(name)))
+    return [name for name in ordered(text(row, "task") for row in rows) if name != ALL]
 
 
 def looks(names: list[str]) -> dict[str, dict[str, str]]:

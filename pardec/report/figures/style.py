@@ -105,15 +105,12 @@ def panels(
 
 
 def by_panel(rows: list[Any]) -> list[tuple[str, list[Any]]]:
-    """Returns (title, rows) per workload, exact ones first, text last; several experiments side by side."""
+    """Returns (title, rows) per workload, in the study's order; several experiments side by side."""
     groups: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         groups.setdefault((text(row, "experiment"), text(row, "task")), []).append(row)
     many = len({experiment for experiment, _ in groups}) > 1
-    order = sorted(groups, key=lambda key: key[1] == "text")
-    return [
-        (f"{key[0]}: {task(groups[key][0])}" if many else task(groups[key][0]), groups[key]) for key in order
-    ]
+    return [(f"{key[0]}: {task(rows[0])}" if many else task(rows[0]), rows) for key, rows in groups.items()]
 
 
 def plain(value: float, _: Any = None) -> str:
