@@ -40,7 +40,8 @@ class RunProgress(logging.Filter):
         self.totals: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
         self.running: dict[int, tuple[str, float]] = {}
-        self.shown = 0.0
+        self.saved = 0.0
+        self.over = False
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Returns whether Snakemake prints the record itself."""
@@ -71,13 +72,16 @@ class RunProgress(logging.Filter):
         self.means[name] = KEEP * self.means.get(name, spent) + (1 - KEEP) * spent
 
     def _show(self) -> None:
-        over = self.done.total() >= self.totals.total()
-        now, live = time.monotonic(), self.stream.isatty()
-        if over:
-            write_json(self.past, dict(sorted(self.means.items())))
-        if not (live or over or now - self.shown >= EVERY_S):
+        if self.over:
             return
-        self.shown = now
+        over = self.over = self.done.total() >= self.totals.total()
+        now, live = time.monotonic(), self.stream.isatty()
+        late = now - self.saved >= EVERY_S
+        if over or late:  # also of a run that is interrupted
+            self.saved = now
+            write_json(self.past, dict(sorted(self.means.items())))
+        if not (live or over or late):
+            return
         self._say(("\r\x1b[K" if live else "") + self.line() + ("\n" if over or not live else ""))
 
     def line(self) -> str:
