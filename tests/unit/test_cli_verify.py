@@ -14,11 +14,12 @@ from pardec.audit import remake
 from pardec.audit import verify as audit
 from pardec.audit.archive import open_run
 from pardec.audit.difference import difference
-from pardec.audit.run import Origin
+from pardec.audit.run import Origin, Run
 from pardec.audit.verify import changed_code, verify
 from pardec.cli.main import app
 from pardec.common import host
 from pardec.common.files import sha256, write_json
+from pardec.evidence.crate import copy_name
 from pardec.evidence.provenance import content, self_hash
 from pardec.evidence.tables.files import write_table
 from pardec.study.plan import read_plan
@@ -372,6 +373,18 @@ def test_a_list_that_names_what_no_job_wrote_is_named(results, by_hashes):
     path = results / "lists/inputs.txt"
     path.write_text(path.read_text().replace("mdm-grid", "mdm-gruf", 1))
     assert "results/lists/inputs.txt" in faults(results)
+
+
+@pytest.mark.parametrize("path", ["mine/claims.yaml", "/elsewhere/my claims.yaml"])
+def test_a_users_file_is_read_from_the_runs_own_copy(tmp_path, path):
+    copy = tmp_path / "results/workflow" / copy_name(path)
+    copy.parent.mkdir(parents=True)
+    copy.write_text("claims: []")
+    run = Run(tmp_path / "results", "made")
+    assert remake._given(run, path) == str(copy)
+    copy.unlink()
+    assert remake._given(run, path) == path
+    assert remake._given(run, "studies/claims.yaml") == str(remake.ROOT / "studies/claims.yaml")
 
 
 @pytest.mark.parametrize("what", ["nowhere", "empty"])
