@@ -8,7 +8,7 @@ ARCHIVE ?= results/published/paper/run.tar.zst
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all paper publish compare test test-quick test-all test-thorough test-faults test-cluster lint format bench clean unlock lock docs docs-site env help
+.PHONY: all paper publish compare test test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -66,6 +66,9 @@ bench: env  ## Where the workflow's time goes, and our autoregressive loop again
 	python benchmarks/bench_jacobi.py
 	python benchmarks/bench_flood.py
 	python benchmarks/bench_speculative.py
+
+gpu-check: env  ## On a machine with a GPU: eight minutes that prove what only a GPU can; page and archive in results/published
+	PYTHONPATH=. python benchmarks/gpu_check.py
 
 docs: env  ## Regenerate the reference of keys, the JSON schema, the cards of models and data, the conda environment, the drawing of the rules
 	python scripts/write_reference.py
