@@ -83,6 +83,20 @@ def load_arm(
     )
 
 
+def beyond_positions(model: Any, prompt: int, new_tokens: int) -> str | None:
+    """Return why a prompt of `prompt` tokens and `new_tokens` more do not fit a language model's positions, or None."""
+    from pardec.models.architectures.base import LanguageModel
+
+    if not isinstance(model, LanguageModel):
+        return None
+    # The last token that a causal model writes is never read.
+    needed = prompt + new_tokens - (model.info.attention == "causal")
+    if needed <= model.info.max_positions:
+        return None
+    request = f"{prompt} prompt and {new_tokens} new tokens"
+    return f"{request} exceed the {model.info.max_positions} positions of the model"
+
+
 @contextmanager
 def noted(where: str) -> Iterator[None]:
     """Add a note to any exception from inside: where it was."""

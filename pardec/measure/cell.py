@@ -244,7 +244,7 @@ class Side:
 
     def __init__(self, spec: Spec, arm: ArmSpec, device: str, role: str):
         from pardec.decoding.batching import pad_left, widened
-        from pardec.decoding.prepared import load_arm
+        from pardec.decoding.prepared import beyond_positions, load_arm
 
         self.spec, self.arm, self.device, self.role = spec, arm, device, role
         self.pad_left, self.widened = pad_left, widened
@@ -265,6 +265,10 @@ class Side:
                 self.tokens = encode(spec.prompts, spec.prompt_tokens, spec.seed if random else None)
         self.seeds = prompt_seeds(spec.seed, spec.prompts)
         sizes = [len(tokens) for tokens in self.tokens]
+        reason = beyond_positions(self.model, max(sizes), spec.new_tokens)
+        if reason is not None:
+            with self.named():
+                raise UnfitError("prompts", reason, "give shorter prompts, or ask for fewer new tokens")
         self.longest = max(sizes) if spec.engine == "compiled" else 0
         """Length to which every batch is padded: graphs have one shape."""
         if spec.engine == "compiled":

@@ -100,15 +100,10 @@ class Writer:
             rows[k]["same_alone"] = alone["tokens"] == rows[k]["tokens"]
 
     def _too_long(self, prompt: Row, tokens: list[int]) -> Row | None:
-        from pardec.models.architectures.base import LanguageModel
+        from pardec.decoding.prepared import beyond_positions
 
-        if not isinstance(self.model, LanguageModel):
-            return None
-        most = self.model.info.max_positions
-        if len(tokens) + self.new_tokens <= most:
-            return None
-        request = f"{len(tokens)} prompt and {self.new_tokens} new tokens"
-        return ended(prompt, "too_long", f"{request} exceed the {most} positions of the model")
+        reason = beyond_positions(self.model, len(tokens), self.new_tokens)
+        return None if reason is None else ended(prompt, "too_long", reason)
 
     def _batch(self, prompts: Sequence[Row], tokens: Sequence[list[int]], chosen: list[int]) -> list[Row]:
         """Return the rows of one batch; if it fails, decode each prompt alone."""

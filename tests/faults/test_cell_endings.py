@@ -61,6 +61,7 @@ def test_a_reference_that_fails_fails_the_comparison(job, kind, status, reason):
 
 
 DRAFTED = {"drafter": {"name": "small"}}
+DFLASH = {"drafter": {"name": "dflash"}}
 UNFIT = [
     ({"decoder": "masked_diffusion"}, "unsupported", "causal attention", "cell"),
     ({"prompt_form": "chat"}, "unsupported", "chat template", "cell"),
@@ -68,6 +69,9 @@ UNFIT = [
     ({"decoder": "speculative", "settings": DRAFTED, "companions": {"draft": "mdm"}},
      "unsupported", "bidirectional", "cell"),
     ({"decoder": "speculative", "settings": DRAFTED}, "unsupported", "needs a companion", "cell"),
+    ({"decoder": "speculative", "settings": DFLASH, "companions": {"draft": "ar"}},
+     "unsupported", "its companion is a Backbone", "cell"),
+    ({"new_tokens": 1000}, "unsupported", "exceed the 128 positions of the model", "cell"),
 ]  # fmt: skip
 
 
@@ -78,7 +82,7 @@ def test_an_arm_that_cannot_be_loaded_is_a_row_that_names_its_side(job, change, 
         change = change | {
             "companions": {"draft": str(job.folder / "models" / change["companions"]["draft"])}
         }
-    if side == "reference" and change.keys() & {"prompt_form", "prompt_tokens"}:
+    if side == "reference" and change.keys() & {"prompt_form", "prompt_tokens", "new_tokens"}:
         pytest.skip("both sides read the same prompts")
     assert (job.start(**change) if side == "cell" else job.start(reference=change)) == 0
     record = job.record()

@@ -138,7 +138,11 @@ class Case:
         if self.random.random() < 0.6:
             return {}
         pick = self.random.choice
-        return {"temperature": pick([0.3, 1.0, 1.7]), "top_k": pick([None, 1, 4]), "top_p": pick([1.0, 0.8])}
+        return {
+            "temperature": pick([0.3, 1.0, 1.7]),
+            "top_k": pick([None, 1, 4, 100]),
+            "top_p": pick([1.0, 0.8]),
+        }
 
     def strategies(self) -> dict[str, Any]:
         """One of each kind, with settings that its class declares drawn now and then."""

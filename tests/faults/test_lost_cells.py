@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from pardec.common.files import read_jsonl, write_jsonl
+from pardec.evidence.tables import verify_cost
 from pardec.evidence.tables.inputs import Inputs, check_record, read_scores, read_source
 from pardec.evidence.tables.registry import TABLES
 from pardec.measure import forkserver, supervise
@@ -217,3 +218,24 @@ def test_outputs_of_damaged_files_are_rows_with_a_reason(place, tmp_path, spoilt
     assert {row["status"] for row in rows} == {"failed"} and spoilt in rows[0]["reason"]
     (row,) = score_of(place, tmp_path)
     assert row["status"] == "failed" and spoilt in row["reason"]
+
+
+def test_a_target_whose_passes_cannot_be_timed_has_a_reason_and_no_row(place, tmp_path):
+    shutil.copytree(place / "model", tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"cut")
+    script = [
+        sys.executable,
+        str(ROOT / "scripts" / "measure_verify_cost.py"),
+        "--model",
+        "model",
+        "--seed",
+        "1",
+    ]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([*script, "--processes", "1", "--device", "cpu", "--out", "cost.json"], env=env,
+                          cwd=tmp_path, text=True, capture_output=True, timeout=120)  # fmt: skip
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    source = read_source(tmp_path / "cost.json")
+    assert (source.body["status"], source.body["widths"]) == ("failed", []) and source.body["reason"]
+    assert "model.safetensors: is not a whole safetensors file" in done.stderr
+    assert verify_cost._rows(source, {}) == []

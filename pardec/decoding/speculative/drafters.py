@@ -47,7 +47,13 @@ class DFlash(Drafter):
     varies = True
 
     def taps(self, companion: DraftModel) -> tuple[int, ...]:
-        return companion.config.taps
+        config = companion.config
+        if not hasattr(config, "taps"):
+            what = (
+                f"drafter dflash reads a target's layers, and its companion is a {type(companion).__name__}"
+            )
+            raise UserError("decoder speculative", what, "give a DFlash draft, or set drafter: {name: small}")
+        return config.taps
 
     def begin(self, target: Target, companion: DraftModel, batch: int, size: int) -> None:
         """
