@@ -5,7 +5,7 @@ where its results came from; and end with one message where the input is bad.
         options = parser.parse_args()
         this.read(options.table)
         ...
-        this.seal(options.out, body)            # a JSON file that holds its own provenance
+        this.seal(options.out, body)            # a JSON file that contains its own provenance
         this.sign(options.out_csv, figure)      # or a file beside others that cannot
 """
 

@@ -52,7 +52,7 @@ def rulegraph(dot: str) -> str:
     """
     names = dict(NODE.findall(dot))
     if not names:
-        raise UserError("the rule graph", "holds no rule", "pass what `snakemake --rulegraph` prints")
+        raise UserError("the rule graph", "contains no rule", "pass what `snakemake --rulegraph` prints")
     after: dict[str, set[str]] = {name: set() for name in sorted(names.values()) if name != "all"}
     for low, high in EDGE.findall(dot):
         if names[high] in after and low != high:

@@ -33,7 +33,7 @@ def main() -> None:
             )
         source = module.fetch(settings, arguments.out, arguments.seed)
         this.load(SOURCES.module(settings.source))
-        # source.json holds the hashes of all other files.
+        # source.json contains the hashes of all other files.
         written = (arguments.out / "config.json", arguments.out / "source.json")
         this.sign(*written, beside=arguments.out / "provenance.json")
         size = sum(entry["bytes"] for entry in source["files"].values())

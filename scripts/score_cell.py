@@ -75,7 +75,7 @@ def keep(this: Job, args: argparse.Namespace, score: dict) -> None:
     """Write the score with its provenance; print one line about it."""
     origin = this.provenance()
     this.seal(args.out, {**score, "inputs": origin["inputs"]})
-    print(f"{args.out}: {told(score)}")
+    print(f"{args.out}: {summary_of(score)}")
 
 
 def supervised() -> int:
@@ -106,7 +106,7 @@ def load_scorer(folder: str, precision: str, context: Context) -> None:
         context.missing["scorer"] = ending(error)
 
 
-def told(score: dict) -> str:
+def summary_of(score: dict) -> str:
     """Returns one line: the main metric or the reason for its absence, and the number of prompts without output."""
     lost = f", {len(score['lost'])} without an output" if score["lost"] else ""
     if score["status"] != "ok":

@@ -46,13 +46,13 @@ def train(arguments: argparse.Namespace, this) -> None:
     this.facts["recipe"] = wanted
     published = None if arguments.published is None else find(weights_folder(arguments.published), wanted)
     if published is None:
-        said = train_anew(arguments, settings)
+        message = train_anew(arguments, settings)
     else:
         this.facts["restored"] = restore(published, arguments.data, arguments.out)
-        said = f"{arguments.name}: restored from {published}, its recipe is the published one"
+        message = f"{arguments.name}: restored from {published}, its recipe is the published one"
     names = ("config.json", "model.safetensors", "tokenizer.json", "training.json")
     this.sign(*(arguments.out / name for name in names), beside=arguments.out / "provenance.json")
-    print(said)
+    print(message)
 
 
 def train_anew(arguments: argparse.Namespace, settings: TrainSettings) -> str:

@@ -54,7 +54,7 @@ class Opinion:
 class Pair:
     """Both sides of one value, and related facts of both runs.
 
-    a, b: as in values.json. latency: the latency of the row that holds the value, of both runs, or None. noise:
+    a, b: as in values.json. latency: the latency of the row that contains the value, of both runs, or None. noise:
     relative standard deviation between processes of each run, 0 where unknown. same_platform: whether processor and
     libraries are the same. same_outputs: whether prompts that both timed gave the same counts, None if unknown. times:
     whether absolute times, energies and memory are compared; another machine has its own.

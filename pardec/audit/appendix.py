@@ -56,8 +56,8 @@ def appendix(run: Run) -> str:
 
 def _command(name: str) -> str:
     file = f"studies/{name}.yaml"
-    own = f" --configfile {file}" if (ROOT / file).is_file() else ""
-    return f"snakemake --cores 1 --resources gpu=1{own}"
+    option = f" --configfile {file}" if (ROOT / file).is_file() else ""
+    return f"snakemake --cores 1 --resources gpu=1{option}"
 
 
 def _expected(idents: list[str], values: dict[str, dict[str, Any]]) -> str:

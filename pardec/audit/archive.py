@@ -23,7 +23,7 @@ zstandard = lazy("zstandard")
 
 MANIFEST = "manifest.json"
 APART = "apart.json"
-"""Beside the results of an unpacked archive: files that it names and does not hold."""
+"""Beside the results of an unpacked archive: files that it names and does not contain."""
 SCHEMA = 1
 LEVEL = 9
 """Compression level: higher levels take minutes on model weights and save little."""
@@ -35,7 +35,7 @@ LARGEST_MANIFEST = 1 << 28
 def write_archive(run: Run, out: str | Path, apart: Collection[str] = ()) -> dict[str, Any]:
     """Write `run` to `out` and return the manifest.
 
-    apart: files that the archive names with their hashes and does not hold: published weights, which lie beside it.
+    apart: files that the archive names with their hashes and does not contain: published weights, which lie beside it.
 
     Raises:
         UserError: `out` has another ending, lies inside the run, or the run is empty, has links or changes meanwhile.
@@ -48,7 +48,7 @@ def write_archive(run: Run, out: str | Path, apart: Collection[str] = ()) -> dic
         raise UserError(out, "lies inside the run", "write it beside the results, or to results/published/")
     names = [name for name in run.files() if name not in apart]
     if not names:
-        raise UserError(run.label, "holds no files", "run `make all` first")
+        raise UserError(run.label, "contains no files", "run `make all` first")
     for name in names:
         if run.file(name).is_symlink() or not run.file(name).is_file():
             raise UserError(run.path(name), "is a link or no plain file", "replace it by the file itself")
@@ -114,7 +114,7 @@ def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
             for member in members:
                 name = _safe(path, member)
                 if name in unpacked:
-                    raise UserError(path, f"holds {name} twice", mend)
+                    raise UserError(path, f"contains {name} twice", mend)
                 known = manifest["files"].get(name)
                 if known is None or member.size != known["bytes"]:
                     unpacked[name] = ""  # contradicts the manifest: reported, never written
@@ -130,7 +130,7 @@ def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
 
 
 def _join(path: str | Path, apart: dict[str, str], to: Path) -> None:
-    """Link the files that the archive names and does not hold, if they lie in the folder of weights beside it."""
+    """Link the files that the archive names and does not contain, if they lie in the folder of weights beside it."""
     if not apart:
         return
     beside = Path(path).resolve().parent.parent / WEIGHTS
@@ -149,11 +149,11 @@ def _differences(files: dict[str, dict], unpacked: dict[str, str]) -> Iterator[t
         elif name not in unpacked:
             yield name, "is in the archive's manifest and not in the archive"
         elif unpacked[name] != files[name]["sha256"]:
-            yield name, "has not the SHA-256 that the archive's manifest gives"
+            yield name, "differs from the SHA-256 in the archive's manifest"
 
 
 def _manifest(path: str | Path, tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> dict[str, Any]:
-    wrong = UserError(path, "is no archive of a run (no manifest)", "write one with `pardec archive`")
+    wrong = UserError(path, "is not an archive of a run (no manifest)", "write one with `pardec archive`")
     if member is None or member.name != MANIFEST or not member.isreg() or member.size > LARGEST_MANIFEST:
         raise wrong
     content = tar.extractfile(member)
@@ -174,7 +174,9 @@ def _manifest(path: str | Path, tar: tarfile.TarFile, member: tarfile.TarInfo | 
 
 def _safe(path: str | Path, member: tarfile.TarInfo) -> str:
     if not member.isreg():
-        raise UserError(path, f"holds {member.name!r}, which is a link or no plain file", "do not trust it")
+        raise UserError(
+            path, f"contains {member.name!r}, which is a link or no plain file", "do not trust it"
+        )
     return _inside(path, member.name)
 
 
@@ -187,7 +189,7 @@ def _inside(path: str | Path, name: str) -> str:
     pure = PurePosixPath(name)
     leaves = pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name
     if leaves or pure.parts[:1] != ("results",) or len(pure.parts) < 2 or pure.as_posix() != name:
-        raise UserError(path, f"holds {name!r}, a name outside of results/", "do not trust it")
+        raise UserError(path, f"contains {name!r}, a name outside of results/", "do not trust it")
     return name
 
 
@@ -243,7 +245,7 @@ def open_run(path: str | Path) -> Iterator[Run]:
             fix = (
                 f"name {inner}"
                 if inner.is_dir()
-                else "run `make all`, or name the folder that holds values.json"
+                else "run `make all`, or name the folder that contains values.json"
             )
             raise UserError(path, "is not a folder of results", fix)
         yield Run(path, str(path))

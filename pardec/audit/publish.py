@@ -17,7 +17,7 @@ from pardec.models.sources.restored import WEIGHTS, code_of, publish
 ARCHIVE = "run.tar.zst"
 PAGE, APPENDIX, PICTURE = "report.html", "claims.md", "picture.png"
 DRAWN = "results/figures/pareto.png"
-"""The figure that stands for the run, in the README."""
+"""The figure of the run in the README."""
 NEEDED = ("values", "claims", "verdicts", "study", "trails", "jobs")
 AGAIN = "run `make paper`, then `make publish`"
 
@@ -66,7 +66,7 @@ def trained(run: Run) -> Iterator[tuple[str, Origin]]:
     for path, origin in run.origins().items():
         if origin.block.get("rule") == "train_model":
             if "recipe" not in origin.block:
-                raise UserError(f"{run.label}: {path}", "holds no recipe", AGAIN)
+                raise UserError(f"{run.label}: {path}", "contains no recipe", AGAIN)
             yield path, origin
 
 

@@ -342,7 +342,7 @@ def _main(script: str) -> Callable[[], Any]:
     path = ROOT / "scripts" / f"{script}.py"
     spec = importlib.util.spec_from_file_location(f"pardec_script_{script}", path)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python file")
+        raise ImportError(f"{path} is not a Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.main

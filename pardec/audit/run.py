@@ -51,7 +51,7 @@ class Run:
 
     folder: the folder in place of `results`. label: the run's name in messages. damaged: files that contradict an
     archive's manifest, as (name, what is wrong). archived: whether the run was unpacked from an archive. apart: files
-    that the archive names and does not hold.
+    that the archive names and does not contain.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Run:
             raise UserError(f"{self.label}: {name}", why, "fetch or write the archive again")
 
     def body(self, name: str) -> dict[str, Any]:
-        """Returns the content of a JSON file of the results that holds an object.
+        """Returns the content of a JSON file of the results that contains an object.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -163,7 +163,7 @@ class Run:
         """Returns the content of values.json; see `body`."""
         content = self.body("values.json")
         if not isinstance(content.get("values"), dict):
-            raise UserError(f"{self.label}: values.json", "holds no values", "run `make all` again")
+            raise UserError(f"{self.label}: values.json", "contains no values", "run `make all` again")
         return content
 
     def origins(self) -> dict[str, Origin]:

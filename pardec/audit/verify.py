@@ -91,7 +91,7 @@ def verify(run: Run, root: Path | None, cores: int | None = None) -> Verdict:
     """
     names = run.files()
     if not any(name.endswith("/timing.json") for name in names):
-        raise UserError(run.label, "holds no records", "name the results of a finished run")
+        raise UserError(run.label, "contains no records", "name the results of a finished run")
     notes: list[str] = []
     faults = dict(run.damaged)
     hashes = _recorded(run)

@@ -16,7 +16,7 @@ def archive(
 ) -> None:
     """Write a run as one archive with a manifest; the same run gives the same bytes.
 
-    The archive holds everything but logs and other archives; `verify`, `compare` and `trace` read it.
+    The archive contains everything but logs and other archives; `verify`, `compare` and `trace` read it.
     """
     from pardec.audit.archive import open_run, write_archive
     from pardec.cli.guard import console

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def compare(
     first: Annotated[Path, typer.Argument(help="folder of results, or an archive")],
-    second: Annotated[Path, typer.Argument(help="the run to hold against it")],
+    second: Annotated[Path, typer.Argument(help="the run to compare with it")],
     html: Annotated[Path | None, typer.Option(help="write every value to this page as well")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="exit status 1 if any value differs")] = False,
     times: Annotated[

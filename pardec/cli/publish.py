@@ -28,7 +28,7 @@ def publish(
         name = (run.json("results/study.json") or {}).get("name")
         if name != study:
             raise UserError(
-                results, f"holds a run of study {name!r}", f"run `make {study}`, or give --study {name}"
+                results, f"contains a run of study {name!r}", f"run `make {study}`, or give --study {name}"
             )
         written = publish_run(run, to)
     total = sum(path.stat().st_size for path in written)

@@ -15,7 +15,7 @@ from typing import Any
 from pardec.common.errors import UserError
 
 LFS = b"version https://git-lfs.github.com/spec/"
-"""The start of a file that stands for one in Git's large file storage."""
+"""The start of a pointer to a file in Git's large file storage."""
 FULL = {
     errno.ENOSPC: ("cannot be written: the disk is full", "free some space and run the same command again"),
     errno.EDQUOT: ("cannot be written: the disk quota is used up", "free some space and run again"),

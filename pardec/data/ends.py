@@ -114,7 +114,7 @@ def readable(path: Path) -> Iterator[None]:
         yield
     except (TypeError, ValueError, AttributeError, KeyError) as error:
         raise UserError(
-            path, f"holds a value of the wrong kind ({error})", "fetch the checkpoint again"
+            path, f"contains a value of the wrong kind ({error})", "fetch the checkpoint again"
         ) from None
 
 

@@ -81,17 +81,17 @@ def text_of(value: Any, field: str, where: str, numbers: bool = False) -> str | 
         return None
     if numbers and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         if math.isinf(value):
-            what = "holds an infinite number, not text"
-            raise UserError(f"{where}, field {field!r}", what, "name a field that holds text")
+            what = "contains an infinite number, not text"
+            raise UserError(f"{where}, field {field!r}", what, "name a field that contains text")
         return str(value)
     texts = texts_of(value)
     if texts is not None:
         return "".join(texts)
     path = path_to_text(value)
-    fix = "name a field that holds text"
+    fix = "name a field that contains text"
     if path is not None:
         fix = f"name the path to a text in it: {field}.{path}"
-    raise UserError(f"{where}, field {field!r}", f"holds {type(value).__name__}, not text", fix)
+    raise UserError(f"{where}, field {field!r}", f"contains {type(value).__name__}, not text", fix)
 
 
 def texts_of(value: Any) -> list[str] | None:
@@ -132,9 +132,9 @@ def first_exchange(turns: Any, field: str = "conversations", where: str = "row")
     if turns is None:
         return "", None
     if not isinstance(turns, list):
-        what = f"holds {type(turns).__name__}, not a list of turns"
+        what = f"contains {type(turns).__name__}, not a list of turns"
         raise UserError(
-            f"{where}, field {field!r}", what, 'name a field that holds [{"role", "content"}, ...]'
+            f"{where}, field {field!r}", what, 'name a field that contains [{"role", "content"}, ...]'
         )
     exchange = [
         (str(turn.get("from", turn.get("role"))).lower(), turn.get("value", turn.get("content")))

@@ -117,7 +117,9 @@ class ForeignTokenizer(TextTokenizer):
                 plain, tokenize=False, add_generation_prompt=True, enable_thinking=False
             )
         except TemplateSyntaxError as error:
-            raise UserError(where, f"is no Jinja template ({error})", "fetch the checkpoint again") from None
+            raise UserError(
+                where, f"is not a Jinja template ({error})", "fetch the checkpoint again"
+            ) from None
         except Exception as error:  # what a template's own code raises
             what = f"cannot write these messages ({str(error) or type(error).__name__})"
             raise UserError(where, what, "change the messages") from None
@@ -176,7 +178,7 @@ def _load(folder: Path) -> Any:
         fix = "give the folder a tokenizer.json (AutoTokenizer.save_pretrained writes one)"
         if whole:
             fix = 'name its class in tokenizer_config.json: "tokenizer_class": "PreTrainedTokenizerFast" takes any'
-        raise UserError(folder, f"holds no tokenizer that can be read ({first})", fix) from None
+        raise UserError(folder, f"contains no tokenizer that can be read ({first})", fix) from None
 
 
 def _check_names(folder: Path, settings: dict[str, Any]) -> None:

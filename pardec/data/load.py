@@ -27,7 +27,7 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
     folder = path if path.is_dir() else path.parent
     file = folder / "tokenizer.json" if path.is_dir() else path
     if file.name != "tokenizer.json" or not any((folder / name).is_file() for name in FILES):
-        raise UserError(file, "does not exist", "give a folder that holds tokenizer.json")
+        raise UserError(file, "does not exist", "give a folder that contains tokenizer.json")
     tokenizer = _load(folder, file)
     if ends := read_ends(folder):
         tokenizer.end_ids = ends

@@ -39,7 +39,7 @@ def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
     if not path.is_file():
         raise UserError(path, "does not exist", "check the path of the data set")
     if path.stat().st_size == 0:
-        raise UserError(path, "is empty", "give a file that holds prompts")
+        raise UserError(path, "is empty", "give a file that contains prompts")
     name = path.name.lower().removesuffix(".gz")
     suffix = Path(name).suffix
     kind = ALIASES.get(suffix, suffix)
@@ -157,7 +157,7 @@ def _parsed(text: str, where: str | Path, mend: str) -> Any:
         place = f"{where}:{error.lineno}" if isinstance(where, Path) else where
         raise UserError(place, f"is not valid JSON ({error.msg})", mend) from None
     except UnicodeEncodeError:
-        raise UserError(where, "holds half a character (a lone surrogate)", mend) from None
+        raise UserError(where, "contains half a character (a lone surrogate)", mend) from None
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
         raise UserError(where, f"is not valid JSON that can be read ({error})", mend) from None
     return value

@@ -45,7 +45,7 @@ def load_prompts(
         rows = [row for row in rows if row["task"] == task]
     if not rows:
         of = f" of task {task!r}" if task else ""
-        raise UserError(file, f"holds no prompt{of}", "prepare the data again, or ask for another task")
+        raise UserError(file, f"contains no prompt{of}", "prepare the data again, or ask for another task")
     if fill is not None:
         if canvas is None:
             raise ValueError("`fill` is a share of `canvas`, which is missing")
@@ -76,7 +76,9 @@ def _filling(file: Path, rows: list[dict], canvas: int, fill: float) -> list[dic
     kept = [row for row in rows if fill * canvas <= row["answer_tokens"] <= canvas]
     if not kept:
         least = f"from {fill * canvas:g} to {canvas} tokens"
-        raise UserError(file, f"holds no prompt whose answer takes {least}", "hold some out, or lower `fill`")
+        raise UserError(
+            file, f"contains no prompt whose answer takes {least}", "hold some out, or lower `fill`"
+        )
     return kept
 
 
@@ -96,7 +98,7 @@ def cut_to(tokens: Sequence[int], n: int, before: Iterable[Sequence[int]] = ()) 
         joined = [*other, *joined]
     if len(joined) < n:
         raise UserError(
-            f"prompt_tokens={n}", f"the texts hold {len(joined)} tokens", "ask for shorter prompts"
+            f"prompt_tokens={n}", f"the texts contain {len(joined)} tokens", "ask for shorter prompts"
         )
     return joined[len(joined) - n :]
 

@@ -53,7 +53,7 @@ class RowSource(Source):
                 records.setdefault(prompt, record(self.task, prompt, answer))
         if not records:
             raise UserError(
-                where, f"holds no prompt in field {self.field!r}", "check the file, field and shape"
+                where, f"contains no prompt in field {self.field!r}", "check the file, field and shape"
             )
         everything = len(records)
         if self.most_words is not None:
@@ -61,7 +61,7 @@ class RowSource(Source):
                 prompt: row for prompt, row in records.items() if len(prompt.split()) <= self.most_words
             }
             if not records:
-                what = f"holds no prompt of at most {self.most_words} words"
+                what = f"contains no prompt of at most {self.most_words} words"
                 raise UserError(where, what, "raise most_words")
         count = max(1, round(self.heldout_share * len(records)))
         held = heldout_keys(records, seed, count)

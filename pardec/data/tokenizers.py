@@ -56,7 +56,7 @@ class TextTokenizer:
 
     @property
     def special_ids(self) -> frozenset[int]:
-        """Ids of added tokens, which ordinary text does not hold."""
+        """Ids of added tokens, which ordinary text does not contain."""
         return frozenset(self.tokenizer.get_added_tokens_decoder())
 
     @property
@@ -82,7 +82,7 @@ class TextTokenizer:
         return self.start_ids + self.encode(text)
 
     def encode_answer(self, text: str, end: bool = True) -> list[int]:
-        """Return the ids of `text`, with the end-of-sequence token unless `end` is false (a text that goes on)."""
+        """Return the ids of `text`, with the end-of-sequence token unless `end` is false (the text continues)."""
         return self.encode(text) + ([self.eos_id] if end else [])
 
     def encode_pair(self, prompt: str, answer: str, end: bool = True) -> tuple[list[int], list[int]]:
@@ -183,7 +183,7 @@ def byte_tokenizer() -> TextTokenizer:
 
 
 def _own(tokenizer: Tokenizer, where: str | Path = "tokenizer") -> TextTokenizer:
-    # A "<mask>" that stands in a text is text, not our mask token.
+    # A "<mask>" within a text is text, not our mask token.
     tokenizer.encode_special_tokens = True
     return TextTokenizer(tokenizer, {"pad": PAD, "bos": BOS, "eos": EOS, "mask": MASK}, where)
 

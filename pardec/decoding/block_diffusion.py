@@ -5,7 +5,7 @@ once it is full (Arriola et al. 2025, BD3-LM, arXiv:2503.09573; Wu et al. 2025, 
 They are computed in the first pass of the next block, together with its masks, so a block costs no pass of its own.
 With blocks of one token and a shifted model this is autoregressive decoding, pass by pass.
 
-Each row of a batch goes on to its next block as soon as it has filled one.
+Each row of a batch starts its next block as soon as it has filled one.
 """
 
 from __future__ import annotations

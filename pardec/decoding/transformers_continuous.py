@@ -2,8 +2,8 @@
 tokens.
 
 Requests of unequal length share each pass without padding, over a paged cache, and leave it when they have
-ended, as in Orca (Yu et al. 2022, OSDI) and vLLM. It tells of a request only when all of it is written, so
-what stands as the time to the first token is the time to the last.
+ended, as in Orca (Yu et al. 2022, OSDI) and vLLM. It reports a request only when it is finished,
+so its time to the first token is the time to the last.
 """
 
 from __future__ import annotations

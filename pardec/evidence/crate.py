@@ -338,12 +338,12 @@ class _Crate:
             if types and entity["@type"] == ["File"]:
                 entity["@type"] = ["File", *types]
             return {"@id": ident}
-        there = os.path.isfile(path)
+        exists = os.path.isfile(path)
         form = FORMATS.get(Path(path).suffix, "text/plain" if types or path.endswith(".smk") else None)
         facts = {
             "description": None if inside else "lies outside of the run",
-            "sha256": self.known.get(path) or (sha256(path) if there else None),
-            "contentSize": str(os.path.getsize(path)) if inside and there else None,
+            "sha256": self.known.get(path) or (sha256(path) if exists else None),
+            "contentSize": str(os.path.getsize(path)) if inside and exists else None,
             "encodingFormat": form,
         }
         known = {key: value for key, value in facts.items() if value}

@@ -121,10 +121,10 @@ def sentence(where: str, text: str, scope: Mapping[str, Any]) -> tuple[Piece, ..
     return parts
 
 
-def capital(said: tuple[Piece, ...]) -> tuple[Piece, ...]:
+def capital(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
     """Returns a sentence with a capital first letter, unless it begins with a name or a number."""
-    first = said[0] if said else ""
-    return (first[:1].upper() + first[1:], *said[1:]) if isinstance(first, str) else said
+    first = pieces[0] if pieces else ""
+    return (first[:1].upper() + first[1:], *pieces[1:]) if isinstance(first, str) else pieces
 
 
 def plain(text: str, scope: Mapping[str, Any]) -> str:
@@ -138,14 +138,14 @@ def pieces(text: str) -> tuple[Piece, ...]:
     return tuple(json.loads(part[1:-1]) if part.startswith(MARK) else part for part in split if part)
 
 
-def ids(said: Iterable[Piece]) -> list[str]:
+def ids(pieces: Iterable[Piece]) -> list[str]:
     """Returns ids of the values that a sentence prints."""
-    return [piece["value"] for piece in said if isinstance(piece, dict) and "value" in piece]
+    return [piece["value"] for piece in pieces if isinstance(piece, dict) and "value" in piece]
 
 
-def text_of(said: Iterable[Piece], values: Values) -> str:
+def text_of(pieces: Iterable[Piece], values: Values) -> str:
     """Returns a sentence with its values filled in as published."""
-    words = [piece if isinstance(piece, str) else _printed(piece, values) for piece in said]
+    words = [piece if isinstance(piece, str) else _printed(piece, values) for piece in pieces]
     return re.sub(r"\s+", " ", "".join(words)).strip()
 
 

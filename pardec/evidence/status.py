@@ -39,7 +39,7 @@ class CellState:
 
 
 def stale_files(
-    root: Path, configfiles: Sequence[str | Path] = (), said: Iterable[str] = ()
+    root: Path, configfiles: Sequence[str | Path] = (), overrides: Iterable[str] = ()
 ) -> dict[str, str]:
     """Returns the reason for each file of the study that Snakemake would remake, by path; other files are absent.
 
@@ -50,7 +50,7 @@ def stale_files(
     """
     command = [sys.executable, "-m", "snakemake", "all", "--summary", "--nolock"]
     command += ["--configfile", *map(str, configfiles)] if configfiles else []
-    command += ["--config", *said] if said else []
+    command += ["--config", *overrides] if overrides else []
     paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)

@@ -174,12 +174,12 @@ RULES: tuple[tuple[str, str, Callable[[Effect, Facts], bool]], ...] = (
 """What decides before any interval does: status, reason, and when; the first that applies."""
 
 
-def decide(found: Effect | None, facts: Facts, margin: float, p: float | None, tests: int = 1) -> Decision:
+def decide(effect: Effect | None, facts: Facts, margin: float, p: float | None, tests: int = 1) -> Decision:
     """Returns the status of an idea by its paired ratios. margin: `comparison.delta`. p: adjusted over all `tests`."""
-    if found is None:
+    if effect is None:
         return Decision(PROPOSED, NOT_RUN)
-    ruled = next((Decision(status, why) for status, why, applies in RULES if applies(found, facts)), None)
-    return ruled or _by_interval(found, margin, p, tests)
+    ruled = next((Decision(status, why) for status, why, applies in RULES if applies(effect, facts)), None)
+    return ruled or _by_interval(effect, margin, p, tests)
 
 
 def _by_interval(effect: Effect, margin: float, p: float | None, tests: int) -> Decision:
@@ -213,7 +213,7 @@ def _left_open(effect: Effect, sure: bool) -> str:
     return "its gain is not surely more than an arm shows against itself"
 
 
-def prompts_needed(found: Effect, margin: float, tests: int = 1) -> int | None:
+def prompts_needed(effect: Effect, margin: float, tests: int = 1) -> int | None:
     """Returns the number of prompts that would decide if estimates stay the same; None if no number would.
 
     Equality requires the pooled interval within `margin`. A gain or loss requires every run's interval beyond its
@@ -222,15 +222,15 @@ def prompts_needed(found: Effect, margin: float, tests: int = 1) -> int | None:
     prompts may also reveal a workload on which the idea loses; this is considered only if it shows already.
     """
     above, below = math.log1p(margin), math.log1p(-margin)
-    if found.pooled.low is None or any(run.low is None for run in found.runs.values()):
+    if effect.pooled.low is None or any(run.low is None for run in effect.runs.values()):
         return None
-    middle = math.log(found.pooled.value)
-    same = _prompts(found.pooled, min(above - middle, middle - below))
-    gain = max(_prompts(run, math.log(run.value) - above) for run in found.runs.values())
-    loss = max(_prompts(run, -math.log(run.value)) for run in found.runs.values())
-    by_test = _prompts_of_test(found, tests)
-    fewest = min(same, math.inf if _hurt(found) else max(gain, by_test), max(loss, by_test))
-    return None if math.isinf(fewest) else max(found.pooled.n + 1, math.ceil(fewest))
+    middle = math.log(effect.pooled.value)
+    same = _prompts(effect.pooled, min(above - middle, middle - below))
+    gain = max(_prompts(run, math.log(run.value) - above) for run in effect.runs.values())
+    loss = max(_prompts(run, -math.log(run.value)) for run in effect.runs.values())
+    by_test = _prompts_of_test(effect, tests)
+    fewest = min(same, math.inf if _hurt(effect) else max(gain, by_test), max(loss, by_test))
+    return None if math.isinf(fewest) else max(effect.pooled.n + 1, math.ceil(fewest))
 
 
 def _prompts(estimate: Estimate, room: float) -> float:

@@ -34,9 +34,9 @@ def read_yaml(path: Path, kind: type[Model]) -> Model:
     except ValidationError as error:
         first, count = error.errors()[0], error.error_count()
         others = f" (and {count - 1} more mistakes)" if count > 1 else ""
-        said = first["msg"]
-        said = said.removeprefix(OURS) if said.startswith(OURS) else said.lower()
-        raise fault(path, list(map(str, first["loc"])), WORDS.get(first["type"], said) + others) from None
+        message = first["msg"]
+        message = message.removeprefix(OURS) if message.startswith(OURS) else message.lower()
+        raise fault(path, list(map(str, first["loc"])), WORDS.get(first["type"], message) + others) from None
 
 
 def fault(path: Path, keys: list[str], what: str) -> UserError:

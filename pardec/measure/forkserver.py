@@ -91,7 +91,7 @@ def address(kind: str = "models") -> Path:
     stamp = f"{sys.executable}|{sys.version}|{packages}|{packages.stat().st_mtime_ns}|{Path(__file__).read_bytes()!r}"
     # A batch system ends a job with all that it started and fences its devices: each of its jobs has its own server.
     stamp += f"|{os.environ.get('SLURM_JOB_ID', '')}"
-    # What a server found by its own path stays in that of its children.
+    # A server imports from its own path, and so do its children.
     stamp += f"|{os.environ.get('PYTHONPATH', '')}"
     folder = Path(tempfile.gettempdir()) / f"pardec-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -185,7 +185,7 @@ def _start(path: Path, kind: str) -> socket.socket | None:
             return connection
         subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).resolve()), str(path), kind],
-            cwd="/",  # it outlives the folder's run, and must not hold its file system
+            cwd="/",  # it outlives the folder's run, and must not keep its file system busy
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -27,7 +27,7 @@ LAUNCH_S = 6e-6
 SIZES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes of a number."""
 STREAM = 8
-"""Copies of the hidden states that a pass holds at once, its widest layer's inner activations apart."""
+"""Copies of the hidden states that a pass keeps at once, its widest layer's inner activations apart."""
 RESERVED_BYTES = 1e9
 """What driver, libraries and the allocator's rounding take."""
 

@@ -34,7 +34,7 @@ def read_outputs(path: str | Path, task: str | None = None) -> list[dict]:
                 f"{path}, record {number}", f"is of task {row['task']!r}, not {task!r}", "name its task"
             )
     if not outputs:
-        raise UserError(path, "holds no output", "generate the outputs again")
+        raise UserError(path, "contains no output", "generate the outputs again")
     return outputs
 
 

@@ -77,7 +77,7 @@ def _sample(
 ) -> dict[str, Any]:
     where = f"models.{name}.verify.sample"
     if len(questions) < check.prompts or len(shots) < check.shots:
-        what = f"data {check.data} holds {len(questions)} questions and {len(shots)} solved ones"
+        what = f"data {check.data} contains {len(questions)} questions and {len(shots)} solved ones"
         raise UserError(where, what, "lower prompts or shots, or raise the dataset's limit")
     sample, solved = questions[: check.prompts], shots[: check.shots]
     texts = generate(check, [written(row, solved) for row in sample])

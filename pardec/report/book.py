@@ -71,7 +71,7 @@ class Book:
         if ident not in self.values:
             raise UserError(
                 where,
-                f"prints value {ident!r}, which values.json does not hold",
+                f"prints value {ident!r}, which values.json does not contain",
                 "correct the id, or publish the column",
             )
         if self.known(ident):

@@ -82,4 +82,6 @@ def settings(values: Mapping[str, Any]) -> str:
 def _short(value: Any) -> str:
     if isinstance(value, (list, tuple)):
         return f"({len(value)})" if len(value) > 8 else " ".join(map(str, value))
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)

@@ -192,7 +192,7 @@ def _metrics(study: Study, facts: Callable[[str], ModelInfo | None], used: set[s
                 what = f"{called} needs answers, and data.{work.data} has none"
                 yield Problem(key, what, "name its answer_field, or drop this metric")
             elif issubclass(metric, TaskScore) and called not in scores:
-                what = f"{called} is no score of task {work.task or getattr(data, 'task', None)!r}"
+                what = f"{called} is not a score of task {work.task or getattr(data, 'task', None)!r}"
                 yield Problem(key, what, f"it has: {', '.join(sorted(scores))}")
             if "scorer" in metric.needs and work.scorer is None:
                 fix = f"set {where}.scorer to an autoregressive model, or drop this metric"

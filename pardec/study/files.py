@@ -30,7 +30,7 @@ class Files:
     config: the merged configuration; its `shard`, such as "2/8", keeps that part of the cells; `retrain: true` trains
     every model anew; `published` is the folder of the published run, null for none; `only` lists the experiments to
     run. files: its sources, the weakest first.
-    root: the project's folder. said: `key=value` words of the command line's `--config`.
+    root: the project's folder. overrides: `key=value` words of the command line's `--config`.
 
     Raises:
         UserError: the study is wrong; see `load_study`.
@@ -41,9 +41,9 @@ class Files:
         config: Mapping[str, Any],
         files: Iterable[str | Path],
         root: str | Path,
-        said: Iterable[str] = (),
+        overrides: Iterable[str] = (),
     ):
-        typed = command_line(said)
+        typed = command_line(overrides)
         self.sources = list(files)
         sources = [*self.sources, typed]
         whole = lay_over(config, typed)

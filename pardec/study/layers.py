@@ -84,7 +84,7 @@ def _read(path: str | Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
         raise UserError(path, f"is not a YAML file ({error})", "correct the file") from None
     if not isinstance(body, dict):
-        raise UserError(path, "holds no keys", "write `key: value` lines")
+        raise UserError(path, "contains no keys", "write `key: value` lines")
     return body
 
 

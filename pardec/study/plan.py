@@ -241,14 +241,16 @@ class Plan(Files):
         return heirs
 
 
-def read_plan(root: str | Path, configfiles: Sequence[str | Path] = (), said: Iterable[str] = ()) -> Plan:
+def read_plan(
+    root: str | Path, configfiles: Sequence[str | Path] = (), overrides: Iterable[str] = ()
+) -> Plan:
     """Returns the plan of `root`/config.yaml or of `configfiles` (see `layers`), changed by `key=value` words.
 
     Raises:
         UserError: a file is missing or the study is wrong.
     """
     config, files = read_study(root, configfiles)
-    return Plan(config, files, root, said)
+    return Plan(config, files, root, overrides)
 
 
 def words(**values: Any) -> list[str]:

@@ -18,15 +18,15 @@ class Shard:
     of: int
 
     @classmethod
-    def parse(cls, said: Any) -> Shard:
+    def parse(cls, text: Any) -> Shard:
         """Returns the shard written as "2/8".
 
         Raises:
             UserError: the text is not two whole numbers, or the part does not exist.
         """
-        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", said) if isinstance(said, str) else None
+        match = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", text) if isinstance(text, str) else None
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise UserError("--config: shard", f"is {said!r}", "say which of how many, as in shard=2/8")
+            raise UserError("--config: shard", f"is {text!r}", "say which of how many, as in shard=2/8")
         return cls(int(match[1]), int(match[2]))
 
     def of_cells(self, ids: Iterable[str], model: Callable[[str], str]) -> list[str]:

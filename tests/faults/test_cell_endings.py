@@ -200,7 +200,7 @@ def cut(name):
 
 def no_prompts(job):
     write_jsonl(job.data / "heldout.jsonl", [])
-    return "holds no prompt"
+    return "contains no prompt"
 
 
 def no_weights(job):

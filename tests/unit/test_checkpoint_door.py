@@ -268,7 +268,7 @@ NO_CHECKPOINT = {
     ),
     "an end token that is a number": (
         lambda folder: write_json(folder / "tokenizer_config.json", {"eos_token": 2}),
-        "holds no tokenizer that can be read",
+        "contains no tokenizer that can be read",
     ),
 }
 
@@ -382,7 +382,7 @@ def test_a_vocabulary_with_merges_is_taken_and_makes_the_tokenizer(brought, tmp_
 def test_a_tokenizer_that_only_the_checkpoints_code_can_make_is_refused(brought, tmp_path):
     as_dream(brought, tokenizer_class="OtherTokenizer")
     error = refusal(brought, tmp_path)
-    assert "holds no tokenizer that can be read" in error.what and "tokenizer.json" in error.fix
+    assert "contains no tokenizer that can be read" in error.what and "tokenizer.json" in error.fix
 
 
 def test_a_vocabulary_larger_than_the_embedding(brought, tmp_path):

@@ -238,13 +238,13 @@ def test_a_tokenizer_of_a_checkpoints_own_code_is_refused(tmp_path):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     (tmp_path / "vocab.txt").write_text("a\nb\n")
     (tmp_path / "odd.py").write_text("raise SystemExit('run')")
-    with pytest.raises(UserError, match=r"(?s)holds no tokenizer that can be read.*tokenizer\.json"):
+    with pytest.raises(UserError, match=r"(?s)contains no tokenizer that can be read.*tokenizer\.json"):
         load_tokenizer(tmp_path)
 
 
 def test_a_class_that_does_not_fit_the_file_is_named(tmp_path):
     saved(tmp_path, "byte_level", 4, {"tokenizer_class": "T5Tokenizer"})
-    with pytest.raises(UserError, match=r"(?s)holds no tokenizer.*tokenizer_class"):
+    with pytest.raises(UserError, match=r"(?s)contains no tokenizer.*tokenizer_class"):
         load_tokenizer(tmp_path)
 
 
@@ -307,7 +307,7 @@ def test_parts_of_a_content_are_joined(tmp_path, content):
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        ("{% for %}", "is no Jinja template"),
+        ("{% for %}", "is not a Jinja template"),
         ("{{ messages.__class__.__mro__[1].__subclasses__() }}", "cannot write these messages"),
         ("{{ messages.append(1) }}", "cannot write these messages"),
         ("{{ messages[0].content + 1 }}", "cannot write these messages"),

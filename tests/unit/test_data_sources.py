@@ -58,7 +58,7 @@ def test_prompts_of_too_many_words_are_left_out():
     prepared = build(FIXTURES / "sharegpt.json", most_words=5, **wanted)
     assert [prompt for prompt, _ in pairs(prepared)] == ["What is a lighthouse for?", "Is seven prime?"]
     assert prepared.facts["text"]["too_long"] == 1 and prepared.facts["text"]["empty_or_repeated"] == 1
-    with pytest.raises(UserError, match="holds no prompt of at most 1 words"):
+    with pytest.raises(UserError, match="contains no prompt of at most 1 words"):
         build(FIXTURES / "sharegpt.json", most_words=1, **wanted)
 
 
@@ -106,9 +106,9 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\
 BAD = {
     "missing.jsonl": (None, "does not exist"),
     "empty.jsonl": (b"", "is empty"),
-    "blank.jsonl": (b"\n\n", "holds no prompt"),
-    "blank.txt": (b"\n \n\n", "holds no prompt"),
-    "nothing.csv": (b"text\n", "holds no prompt"),
+    "blank.jsonl": (b"\n\n", "contains no prompt"),
+    "blank.txt": (b"\n \n\n", "contains no prompt"),
+    "nothing.csv": (b"text\n", "contains no prompt"),
     "latin.txt": ("caf\u00e9".encode("latin-1"), r"not UTF-8 text \(byte 3\)"),
     "binary.txt": (b"abc\x00def", "binary"),
     "binary.jsonl": (b"PAR1\x00\x01", "binary"),
@@ -121,10 +121,10 @@ BAD = {
     "broken.csv": (b'text\n"a\n', "is not valid CSV"),
     "damaged.parquet": (b"PAR1 and then not", "not a readable Parquet"),
     "field.jsonl": (b'{"texts": "a"}\n', "has no field 'text'"),
-    "number.jsonl": (b'{"text": 3}\n', "holds int, not text"),
+    "number.jsonl": (b'{"text": 3}\n', "contains int, not text"),
     "unknown.xml": (b"<a/>", "unknown format"),
-    "list2.jsonl": (b'{"text": ["a"]}\n', r"holds list, not text.*\n.*text\.0"),
-    "flag.jsonl": (b'{"text": true}\n', "holds bool, not text"),
+    "list2.jsonl": (b'{"text": ["a"]}\n', r"contains list, not text.*\n.*text\.0"),
+    "flag.jsonl": (b'{"text": true}\n', "contains bool, not text"),
     "twice.csv": (b"text,text\na,b\n", "names 'text' twice"),
     "twice.jsonl": (b'{"text": "a"}\n{"text": "a", "text": "b"}\n', "twice.jsonl:2: names 'text' twice"),
     "twice.json": (b'[{"text": "a", "text": "b"}]', "names 'text' twice"),
@@ -222,10 +222,10 @@ def write_lines(path, rows):
 @pytest.mark.parametrize(
     ("field", "answer", "expected"),
     [
-        ("a", {"a": {"answer_start": [3], "text": ["yes", "no"]}}, r"holds dict.*\n.*a\.text\.0"),
-        ("a", {"a": [["yes"]]}, r"holds list.*\n.*a\.0\.0"),
-        ("a", {"a": True}, r"holds bool"),
-        ("a", {"a": {"n": 3}}, r"holds dict, not text.*\n.*name a field that holds text"),
+        ("a", {"a": {"answer_start": [3], "text": ["yes", "no"]}}, r"contains dict.*\n.*a\.text\.0"),
+        ("a", {"a": [["yes"]]}, r"contains list.*\n.*a\.0\.0"),
+        ("a", {"a": True}, r"contains bool"),
+        ("a", {"a": {"n": 3}}, r"contains dict, not text.*\n.*name a field that contains text"),
         ("a.text.0", {"a": {"text": ["yes", "no"]}}, "yes"),
         ("a.text[1]", {"a": {"text": ["yes", "no"]}}, "no"),
         ("a.-1.value", {"a": [{"value": "first"}, {"value": "last"}]}, "last"),
@@ -234,7 +234,7 @@ def write_lines(path, rows):
         ("a.text.0", {"a": {"text": []}}, None),
         ("a", {"a": float("nan")}, None),
         ("a", {"a": None}, None),
-        ("a", {"a": float("inf")}, "holds an infinite number"),
+        ("a", {"a": float("inf")}, "contains an infinite number"),
         ("a", {"a": [{"type": "output_text", "text": "in "}, {"type": "text", "text": "two"}]}, "in two"),
         ("a", {"a": 72}, "72"),
         ("a", {"a": 0.5}, "0.5"),
@@ -243,7 +243,7 @@ def write_lines(path, rows):
 )
 def test_answers_are_texts_or_null_or_refused_with_the_path(tmp_path, field, answer, expected):
     file = write_lines(tmp_path / "a.jsonl", [{"text": "one", **answer}])
-    if isinstance(expected, str) and "holds" in expected:
+    if isinstance(expected, str) and "contains" in expected:
         with pytest.raises(UserError, match=f"(?s){expected}"):
             build(file, answer_field=field)
     else:
@@ -292,7 +292,7 @@ def test_conversations_in_the_forms_they_come_in(tmp_path):
 @pytest.mark.parametrize("turns", ["a text", {"role": "user"}, [{"role": "user", "content": {"text": "x"}}]])
 def test_what_is_no_conversation_is_refused(tmp_path, turns):
     file = write_lines(tmp_path / "a.jsonl", [{"conversations": turns}])
-    with pytest.raises(UserError, match="row 1, field 'conversations': holds"):
+    with pytest.raises(UserError, match="row 1, field 'conversations': contains"):
         build(file, shape="conversation", field="conversations")
 
 

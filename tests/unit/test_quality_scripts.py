@@ -59,7 +59,7 @@ def test_bad_settings_exit_with_one_message(settings, message, tmp_path):
     ("rows", "arguments", "message"),
     [
         (None, ["--metrics", "exact"], "does not exist"),
-        ([], ["--metrics", "exact"], "holds no output"),
+        ([], ["--metrics", "exact"], "contains no output"),
         ([{"id": "a"}], ["--metrics", "exact"], "record 1: lacks task"),
         ([{}], ["--metrics", "exact"], "record 1: lacks id"),
         ("good", ["--metrics", "exat"], "did you mean 'exact'"),

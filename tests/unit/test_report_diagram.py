@@ -124,7 +124,7 @@ def test_rulegraph_reads_what_snakemake_prints():
     root = ET.fromstring(rulegraph(DOT))
     assert [node.text for node in root.iter(f"{SVG}text")] == ["a", "b"]
     assert rulegraph(DOT) == rulegraph(DOT)
-    with pytest.raises(UserError, match="holds no rule"):
+    with pytest.raises(UserError, match="contains no rule"):
         rulegraph("digraph {}")
 
 

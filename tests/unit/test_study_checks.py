@@ -47,7 +47,7 @@ KINDS = {
         ([([*WORK, "metrics"], ["exact", "scorer_nll"])], ["w.metrics.1: scorer_nll needs a scorer", "w.scorer"]),
         ([([*WORK, "metrics"], ["encoder_similarity"])], ["encoder_similarity needs an encoder"]),
         ([([*WORK, "encoder"], "/no/such/encoder")], ["w.encoder: there is no folder /no/such/encoder"]),
-        ([([*WORK, "metrics"], ["rows"])], ["rows is no score of task 'copy'", "it has: exact, tokens"]),
+        ([([*WORK, "metrics"], ["rows"])], ["rows is not a score of task 'copy'", "it has: exact, tokens"]),
         ([([*WORK, "scorer"], "m-diffusion")], ["w.scorer", "bidirectional attention"]),
         (
             [(["data", "d"], local()), ([*WORK, "task"], None)],
@@ -55,7 +55,7 @@ KINDS = {
         ),
         (
             [(["data", "d"], local(prompt_words=8)), ([*WORK, "task"], None), ([*WORK, "metrics"], ["items"])],
-            ["items is no score of task 'mine'", "it has: exact"],
+            ["items is not a score of task 'mine'", "it has: exact"],
         ),
     ],
     "two names of one macro or file": [

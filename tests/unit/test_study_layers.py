@@ -64,7 +64,7 @@ def test_the_default_study_named_on_the_command_line_is_the_default_study(folder
         ("include: [mine.yaml]\n", ["mine.yaml:1: include", "includes itself"]),
         ("include: [round.yaml]\n", ["round.yaml:1: include", "mine.yaml includes itself"]),
         ("include: [base]\n", ["mine.yaml:1: include", "base does not exist"]),
-        ("- 1\n", ["mine.yaml", "holds no keys"]),
+        ("- 1\n", ["mine.yaml", "contains no keys"]),
         ("a: [\n", ["mine.yaml", "is not a YAML file"]),
     ],
 )

@@ -16,7 +16,7 @@ from pardec.data.split import heldout_keys, record
 
 
 class Fractal(Source):
-    """Windows of the topics, counted in roots; data sets that differ in `level` alone hold the same texts."""
+    """Windows of the topics, counted in roots; data sets that differ in `level` alone contain the same texts."""
 
     source: Literal["fractal"]
     """Where the data comes from."""

@@ -26,7 +26,7 @@ class Hub(RowSource):
     config: str | None = None
     """Its configuration, where it has several."""
     files: str | list[str] | None = None
-    """Its files to read, names or patterns, where it holds others too."""
+    """Its files to read, names or patterns, where it contains others too."""
     split: str = Field("test", min_length=1)
     """Which split."""
     revision: str = Field(pattern=r"^[0-9a-f]{40}$")

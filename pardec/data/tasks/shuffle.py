@@ -22,6 +22,6 @@ class Shuffle(ItemTask):
         return Example(self.prompt(items), " ".join(rng.sample(items, len(items))))
 
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
-        """exact: the output holds just the given items; items: fraction of the items that it holds."""
+        """exact: the output contains just the given items; items: fraction of the items that it contains."""
         right, given = words(answer), words(output)
         return {"exact": float(sorted(right) == sorted(given)), "items": same_items(right, given)}

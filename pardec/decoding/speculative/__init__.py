@@ -1,1 +1,1 @@
-"""Speculative decoding: one loop, and small strategies of which none knows another."""
+"""Speculative decoding: one loop, and small strategies that do not know each other."""

@@ -131,7 +131,7 @@ class Ewma(Schedule):
         return self.sizes[self.now]
 
     def learn(self, outcome: Outcome) -> None:
-        # A block cut by the end of the text or by another strategy is no measurement of its size.
+        # A block cut by the end of the text or by another strategy does not measure its size.
         if outcome.block == self.sizes[self.now]:
             self.averages.add(self.now, outcome)
         if self.todo:
@@ -237,7 +237,7 @@ class BreakEven(Schedule):
         return chosen
 
     def expected(self, block: int) -> float:
-        """Return tau of a block by the shares seen; it takes the last two to guess on."""
+        """Return tau of a block by the shares seen; larger blocks continue the ratio of the last two."""
         total, last, ratio = 1.0, 1.0, 1.0
         for place in range(block - 1):
             share = self.reached[place].value
@@ -275,7 +275,7 @@ class Threshold(Schedule):
     """Choose the block by tau alone: smaller where few of its tokens are accepted, larger where nearly all
     are.
 
-    What seed 003 began with; it does not see what a cycle costs.
+    The first proposal of seed document 003; it ignores the duration of a cycle.
     """
 
     Settings = ThresholdSettings

@@ -19,7 +19,7 @@ torch = lazy("torch")
 
 class SuffixSettings(Settings):
     keep: bool = True
-    """Whether a recycled token is proposed again where it stands; false: the draft only reads it, and writes
+    """Whether a recycled token is proposed again at its position; if false, the draft only reads it and writes
     that slot anew."""
     budget: int = Field(64, ge=0, le=64)
     """Most tokens recycled per cycle, the first ones; 0 recycles none."""

@@ -29,15 +29,15 @@ def powers(
 ) -> dict[str, Any]:
     """Returns columns `EXPONENTS` of y over x, in order of x; empty for fewer than two sizes."""
     low, high = ([math.nan if end[k] is None else end[k] for end in ends] for k in (0, 1))
-    law = statistics.power_law(x, y, low, high)
-    if law is None:
+    fit = statistics.power_law(x, y, low, high)
+    if fit is None:
         return {}
     return {
-        **interval("exponent", law.exponent),
-        **interval("last_exponent", law.local[-1]),
-        **interval("first_exponent", law.local[0]),
-        "misfit": law.misfit,
-        "n": law.exponent.n,
+        **interval("exponent", fit.exponent),
+        **interval("last_exponent", fit.local[-1]),
+        **interval("first_exponent", fit.local[0]),
+        "misfit": fit.misfit,
+        "n": fit.exponent.n,
     }
 
 

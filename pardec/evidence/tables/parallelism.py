@@ -104,7 +104,7 @@ def _sources(rows: list[Row]) -> Row:
 
 COLUMNS = {
     **taken("experiment", "task", "task_label"),
-    "reference_arm": text("the sequential arm that all are held against", nullable=False),
+    "reference_arm": text("the sequential arm that all others are compared with", nullable=False),
     **taken("batch", "prompt_tokens", "new_tokens"),
     "size": count("tokens that may be written in parallel: a block, or the whole canvas", "tokens", kind="exact",
                   label="block"),

@@ -73,8 +73,8 @@ def _series(cells: list[dict[str, Any]], against: str) -> list[list[dict[str, An
 def _fit(against: str, quantity: str, cells: list[dict[str, Any]]) -> dict[str, Any] | None:
     cells = sorted((c for c in cells if (c[quantity] or 0) > 0), key=lambda c: c[against])
     ends = [_ends(quantity, cell) for cell in cells]
-    law = powers([c[against] for c in cells], [c[quantity] for c in cells], ends)
-    if not law:
+    fit = powers([c[against] for c in cells], [c[quantity] for c in cells], ends)
+    if not fit:
         return None
     first, last = cells[0], cells[-1]
     return {
@@ -84,7 +84,7 @@ def _fit(against: str, quantity: str, cells: list[dict[str, Any]]) -> dict[str, 
         "against": against,
         **{c: first[c] for c in ("task", "model", "arm", "decoder", "steps", "block")},
         **{c: None if c == against else first[c] for c in ("batch", "prompt_tokens", "new_tokens")},
-        **law,
+        **fit,
         "from_x": first[against],
         "to_x": last[against],
         "growth": last[quantity] / first[quantity],

@@ -54,7 +54,7 @@ def format_of(values: Values, where: str) -> type[Format]:
         UserError: not one of this project's (names the nearest), or weights that are quantised already.
     """
     if not isinstance(values, dict):
-        raise UserError(where, "is no JSON object", "give the config.json of a checkpoint")
+        raise UserError(where, "is not a JSON object", "give the config.json of a checkpoint")
     quantised = values.get("quantization_config") or values.get("compression_config")
     if quantised:
         how = quantised.get("quant_method", "an unknown method") if isinstance(quantised, dict) else quantised

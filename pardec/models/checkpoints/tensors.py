@@ -186,7 +186,7 @@ def check_shapes(shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int
     if packed is not None:
         raise UserError(
             file,
-            f"holds weights that are quantised already ({packed!r})",
+            f"contains weights that are quantised already ({packed!r})",
             "give the unquantised checkpoint; for 8 or 4 bits set `quantise: int8` or `int4` of the model",
         )
     if missing:
@@ -201,7 +201,7 @@ def check_shapes(shapes: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int
         near = difflib.get_close_matches(unknown[0], wanted, 1, cutoff=0.0)
         raise UserError(
             file,
-            f"holds {len(unknown)} unknown weight(s), first {unknown[0]!r}, nearest known {near[0]!r}",
+            f"contains {len(unknown)} unknown weight(s), first {unknown[0]!r}, nearest known {near[0]!r}",
             "give the config.json that belongs to these weights, or weights without it",
         )
     for name, shape in wanted.items():

@@ -54,7 +54,9 @@ def survey(folder: Path) -> list[Path]:
             missing, or a weight file cut short.
     """
     if not folder.is_dir():
-        raise UserError(folder, "is not a folder", "give the folder that holds config.json and *.safetensors")
+        raise UserError(
+            folder, "is not a folder", "give the folder that contains config.json and *.safetensors"
+        )
     lost = next((path for path in sorted(folder.iterdir()) if path.is_symlink() and not path.exists()), None)
     if lost is not None:
         raise UserError(lost, "is a link to a file that does not exist", "fetch the checkpoint again")
@@ -63,7 +65,7 @@ def survey(folder: Path) -> list[Path]:
     weights = sorted(path for path in files if path.suffix == WEIGHTS)
     if "adapter_config.json" in names and all(path.name.startswith("adapter_") for path in weights):
         fix = "merge it into its base (merge_and_unload of peft), and give the merged checkpoint"
-        raise UserError(folder, "holds an adapter (LoRA), which is no model by itself", fix)
+        raise UserError(folder, "is an adapter (LoRA), not a model", fix)
     if "config.json" not in names:
         inner = sorted(folder.glob("snapshots/*/config.json"))
         fix = f"give {inner[0].parent}" if inner else "give a checkpoint in the Hugging Face Llama format"
@@ -114,7 +116,9 @@ def install(
     if out.resolve() == folder.resolve():
         raise UserError(folder, "is the folder to be written", "give a checkpoint outside results/models")
     if not isinstance(read_json(folder / "config.json"), dict):
-        raise UserError(folder / "config.json", "is no JSON object", "give the config.json of a checkpoint")
+        raise UserError(
+            folder / "config.json", "is not a JSON object", "give the config.json of a checkpoint"
+        )
     out.mkdir(parents=True, exist_ok=True)
     (out / "source.json").unlink(missing_ok=True)
     clear(out, keep={path.name for path in files})

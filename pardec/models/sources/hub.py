@@ -33,7 +33,7 @@ class HubSettings(ForeignSettings):
     verify: VerifySettings | None = None
     """What its authors published and must come out again before any cell runs it; null asks nothing."""
     checksums: dict[str, Digest] = Field(default_factory=dict)
-    """SHA-256 of its files by name; empty trusts the first download and holds every later one to it."""
+    """SHA-256 of its files by name; if empty, the first download is trusted and later ones must equal it."""
 
     @field_validator("shape")
     @classmethod
@@ -81,7 +81,7 @@ def locked(lock: Path, settings: HubSettings) -> dict[str, str]:
 
 
 def cached(settings: HubSettings, expected: dict[str, str]) -> Path | None:
-    """Return the commit's folder in the local cache if it holds every expected file; asks no network."""
+    """Return the commit's folder in the local cache if it contains every expected file; asks no network."""
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     if not expected:

@@ -1,7 +1,7 @@
 """Published weights, taken in place of a training whose recipe is that of the published model. Imports no torch.
 
 A recipe is all that decides what training computes: the settings, the seed, the bytes of the data, the weights that it
-reads, and the statements of the code. It holds no path, time, machine or library, so that it is the same everywhere.
+reads, and the statements of the code. It contains no path, time, machine or library, so that it is the same everywhere.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def publish(folder: str | Path, model: Path, block: Mapping[str, Any], who: str)
         UserError: the model has no recipe, or a tokenizer other than its data set's.
     """
     if "recipe" not in block:
-        raise UserError(model / "provenance.json", "holds no recipe", "train this model again")
+        raise UserError(model / "provenance.json", "contains no recipe", "train this model again")
     if sha256(model / "tokenizer.json") != block["recipe"]["data"]["tokenizer.json"]:
         raise UserError(model / "tokenizer.json", "is not that of its data set", "train this model again")
     names = (*MODEL, "training.json")

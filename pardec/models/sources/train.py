@@ -42,8 +42,8 @@ class TrainSettings(Settings):
     batch: int = Field(64, ge=1, le=65_536)
     """Examples a step."""
     group_by_length: bool = False
-    """Whether a batch holds answers of like length, so that little of it is padding; of use where answers are of very
-    unequal length and the family does not learn what fills a canvas (autoregressive, draft)."""
+    """Whether the answers of a batch have similar lengths, so that little of it is padding. Useful for answers of very
+    unequal length, in families that do not learn the filling of a canvas (autoregressive, draft)."""
     optimiser: OptimiserSettings = OptimiserSettings()
     """Learning rates and their schedule."""
     threads: int = Field(1, ge=1, le=1024)

@@ -34,7 +34,7 @@ class ExampleCheck(GenerationSettings):
 
 class ScoreCheck(GenerationSettings):
     """A published score of mathematical word problems, on a sample of them. An answer is right if its last number is
-    that of the reference (in GSM8K, Cobbe et al. 2021, what stands behind ####)."""
+    that of the reference (in GSM8K, Cobbe et al. 2021, the text after ####)."""
 
     data: str
     """The dataset: question and answer of each record."""

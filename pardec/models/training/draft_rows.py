@@ -39,7 +39,7 @@ def draft_rows(
     folder = Path(folder)
     records = read_jsonl(folder / "train.jsonl")
     if not records:
-        raise UserError(folder / "train.jsonl", "holds no training example", "ask the data set for more")
+        raise UserError(folder / "train.jsonl", "contains no training example", "ask the data set for more")
     ends = read_json(folder / "about.json")["answers_end"]
     generator = torch.Generator().manual_seed(SEED)
     order = torch.randperm(len(records), generator=generator).tolist()

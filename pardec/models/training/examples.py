@@ -28,7 +28,7 @@ def read_rows(
     records = read_jsonl(as_prepared(file))
     if not records:
         raise UserError(
-            file, "holds no training example", "ask the data set for more, or hold less of it out"
+            file, "contains no training example", "ask the data set for more, or hold less of it out"
         )
     prompts = [tokenizer.encode_prompt(record["prompt"]) for record in records]
     if not about["answers_end"]:

@@ -19,7 +19,7 @@ LOOKS = (
 
 
 def baseline(draft: Any) -> str:
-    """Returns the arm that ideas are held against; empty if the study has none."""
+    """Returns the arm that ideas are compared with; empty if the study has none."""
     return next((text(row, "arm") for row in draft if row.get("baseline") is True), "")
 
 

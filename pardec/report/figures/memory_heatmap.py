@@ -98,7 +98,7 @@ FIGURE = Figure(
     alt=(
         "Heat maps side by side on one colour scale, one a decoder. Columns: length in tokens; "
         "rows: batch size; each square "
-        "holds its peak allocated memory in megabytes. Hatched squares did not finish and name why."
+        "contains its peak allocated memory in megabytes. Hatched squares did not finish and name why."
     ),
     draw=draw,
 )

@@ -62,7 +62,7 @@ FIGURE = Figure(
     alt=(
         "A dot with an interval for each cell measured against itself, around a line at one. The "
         "shaded width is the noise floor: "
-        "a difference inside it is no difference shown."
+        "a smaller difference is not shown to be one."
     ),
     draw=draw,
 )

@@ -54,7 +54,7 @@ def reading(read: Callable[[type, Values, str], Config]) -> Any:
                 where, f"has no key {error.args[0]!r}", "fetch the config.json of this checkpoint again"
             ) from None
         except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
-            raise UserError(where, f"holds a value of the wrong kind ({error})", FIX) from None
+            raise UserError(where, f"contains a value of the wrong kind ({error})", FIX) from None
 
     return classmethod(checked)
 

@@ -96,7 +96,7 @@ def tapped_layers(target_layers: int, count: int) -> tuple[int, ...]:
 
 
 def _check(config: DraftConfig, where: str) -> None:
-    """Refuse taps that are no layers of the target, and a block that holds no draft."""
+    """Refuse taps that are no layers of the target, and a block without a draft."""
     for name, size in (("num_target_layers", config.target_layers), ("block_size", config.block - 1)):
         if type(size) is not int or size < 1:
             raise UserError(

@@ -98,7 +98,7 @@ class RendererFamily(Family):
         if not hasattr(tokenizer, "expansions") or tokenizer.level != "roots":
             raise UserError(
                 f"models: data {settings.data}",
-                "is no hierarchy of roots",
+                "is not a hierarchy of roots",
                 "name a data set of source fractal",
             )
         size = settings.size
