@@ -38,27 +38,6 @@ def test_wrong_key_stops_before_any_job(project):
     assert said.count("fix:") == 1 and "Job stats" not in said
 
 
-def test_negative_batch(project):
-    over = json.dumps(
-        {"batch": {"grids": [{"workloads": ["copy"], "arms": ["ar"], "reference": "ar", "batch": [-1]}]}}
-    )
-    refused(
-        project, f"experiments={over}", wanted=["experiments.batch.grids.0.batch.0", "-1", "greater than 0"]
-    )
-
-
-def test_zero_prompts(project):
-    refused(project, 'workloads={"copy": {"prompts": 0}}', wanted=["workloads.copy.prompts", "0"])
-
-
-def test_more_steps_than_tokens(project):
-    grid = {"workloads": ["copy"], "arms": ["diffusion"], "reference": "ar", "sweep": {"steps": [40]}}
-    over = json.dumps({"batch": {"grids": [grid]}})
-    refused(
-        project, f"experiments={over}", wanted=["experiments.batch.grids.0", "steps 40 exceed new_tokens 16"]
-    )
-
-
 def test_missing_dataset_path(project):
     data = json.dumps({"mine": {"source": "path", "path": "no/such/file.jsonl", "field": "text"}})
     work = json.dumps({"copy": {"data": "mine", "task": None, "metrics": ["distinct_2"]}})
