@@ -63,6 +63,7 @@ bench: env  ## Where the workflow's time goes, and our autoregressive loop again
 	python benchmarks/bench_workflow.py
 	python benchmarks/bench_ar.py
 	python benchmarks/bench_diffusion.py
+	python benchmarks/bench_block.py
 	python benchmarks/bench_jacobi.py
 	python benchmarks/bench_flood.py
 	python benchmarks/bench_speculative.py

@@ -31,6 +31,9 @@ torch = lazy("torch")
 models = lazy("pardec.models.architectures.attention")
 masks = lazy("pardec.models.architectures.blocks")
 
+WIDE = 512
+"""Vocabulary size from which leaving committed places out of the output head saves time."""
+
 
 class BlockDiffusionSettings(CommitSettings):
     block: int | None = Field(None, ge=1)
@@ -131,6 +134,11 @@ class Run:
         self.fresh = [True] * prompts.size
         """Whether the row's next pass is the first of its block."""
         self.ended = [False] * prompts.size
+        self.within: Tensor | None = None
+        """[B, K] long, counted from the block's start: the places that the last pass computed logits for, all masks
+        among them; None: all."""
+        self.most = self.block
+        """Most tokens that any row's block lacks."""
         self.left = 0
         """Masks in the current block of every row, where all rows have as many."""
         self.rows: Any = None
@@ -168,10 +176,12 @@ class Run:
         return Decoded(output, useful, self.passes, token_forwards=self.forwarded)
 
     def _logits(self) -> Tensor:
-        """Return logits [B, L, V] of each row's block from one pass; the mask token, and banned end tokens, at -inf.
+        """Return logits [B, L or K, V] of each row's block, or of its places `within`, from one pass; the mask token
+        and banned end tokens at -inf.
 
         L is the block's length; the last block is shorter where all rows have reached it."""
         self.passes += 1
+        self.within = None
         self.aligned = len(set(self.starts)) == 1
         together = self.aligned and len(set(self.fresh)) == 1
         if not together or any(self.ended):
@@ -206,6 +216,14 @@ class Run:
             keep = slice(middle - begin, end - begin)
         else:
             keep = slice(middle - 1 - begin if fresh else 0, max(end - 1, middle) - begin)
+        size = end - begin
+        if not fresh and self.most < size and self.model.info.vocab_size >= WIDE:
+            # A wide output head costs as much as several layers: only masks need it.
+            region = self.canvas[:, begin:end]
+            masked = (region != self.mask).byte().sort(dim=1, stable=True).indices[:, : self.most]
+            self.within = masked
+            logits = self._pass(region, (masked - self.by).clamp(min=0), layout)
+            return torch.where((masked == 0)[..., None], self.lead, logits) if self.by else logits
         logits = self._pass(self.canvas[:, begin:end], keep, layout)
         if self.by and fresh:
             self.lead = logits[:, :1].clone()
@@ -268,8 +286,13 @@ class Run:
 
     def _commit(self, logits: Tensor) -> int | Tensor:
         """Commit what the rule allows; return the tokens committed per row."""
-        region, free, places = self._region(logits.shape[1])
+        within = self.within
+        size = logits.shape[1] if within is None else min(self.block, self.new_tokens - self.starts[0])
+        region, free, places = self._region(size)
         ranked, choice = rank(self.settings, logits.float(), None)
+        if within is not None:
+            ranked = ranked.new_full(region.shape, inf).scatter_(1, within, ranked)
+            choice = region.scatter(1, within, choice)
         ranked = ranked.masked_fill(~free, inf)
         if self.uneven:
             commit = (self._first(ranked, self.settings.share) | surest(self.settings, ranked)) & free
@@ -317,6 +340,7 @@ class Run:
             region, free, _ = self._region(self.block)
             over = is_end(region, self.ends).any(1) if self.ends else torch.zeros_like(free[:, 0])
             counts, stopped = torch.stack([free.sum(1), over.long()]).tolist()
+        self.most = max(counts)
         for row, left in enumerate(counts):
             if self.ended[row]:
                 continue
