@@ -8,8 +8,7 @@ from pardec.measure.forkserver import hand_over
 
 
 def main() -> None:
-    from pardec.evidence.tables.files import write_table
-    from pardec.evidence.tables.gather import gather, read_paths, sort_paths
+    from pardec.evidence.tables.inputs import gather, read_paths, sort_paths, write_table
     from pardec.evidence.tables.registry import TABLES, modules
     from pardec.jobs import job
 

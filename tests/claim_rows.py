@@ -28,7 +28,7 @@ def published(tables):
         columns = TABLES.load(name).all_columns
         for line in rows:
             for column in (c for c in columns if columns[c].numeric):
-                found[value_id(name, line["key"], column)] = {
+                found[value_id(name, line, column)] = {
                     "value": line[column], "unit": columns[column].unit, "text": str(line[column]),
                     "ci_low": None, "ci_high": None,
                 }  # fmt: skip

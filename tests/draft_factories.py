@@ -375,8 +375,7 @@ TABLES = ("draft_prompts", "draft", "cycles", "cycle_trace", "verify_cost", "ide
 
 def build(folder: Path, records: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """The drafting tables of `records`; `folder` must be the working directory."""
-    from pardec.evidence.tables.files import write_table
-    from pardec.evidence.tables.gather import gather
+    from pardec.evidence.tables.inputs import gather, write_table
     from pardec.evidence.tables.registry import TABLES as KNOWN
 
     paths = write(folder, records) | {"tables": ["results/tables"]}

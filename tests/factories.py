@@ -233,8 +233,7 @@ def write_study(folder: Path) -> dict[str, list[str]]:
 
 def build_all(folder: Path) -> dict[str, Any]:
     """Write a run under `folder`, which must be the working directory; build and return every table."""
-    from pardec.evidence.tables.files import write_table
-    from pardec.evidence.tables.gather import gather
+    from pardec.evidence.tables.inputs import gather, write_table
     from pardec.evidence.tables.registry import TABLES
 
     paths = write_study(folder) | {"tables": ["results/tables"]}

@@ -8,8 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pardec.evidence.tables.files import write_table
-from pardec.evidence.tables.inputs import Inputs, Source
+from pardec.evidence.tables.inputs import Inputs, Source, write_table
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import collect
 from tests import factories
@@ -204,7 +203,7 @@ def frames(**changes: Any) -> dict[str, Any]:
     scored = {path: Source(path, "5" * 64, body) for path, body in scores.items()}
     machine = Source("results/machine.json", "6" * 64, {"copy_gb_per_s": 10.0, "matmul_gflop_per_s": 50.0})
     made: dict[str, Any] = {}
-    for name in ("cells", "noise", "flood", "flood_growth", "machine"):
+    for name in ("cells", "noise", "batch", "length", "grid", "flood", "growth", "machine"):
         inputs = Inputs(records=sources, scores=scored, machine=machine, tables=made)
         made[name] = TABLES.load(name).make(inputs)
     return made
@@ -213,7 +212,7 @@ def frames(**changes: Any) -> dict[str, Any]:
 def values(made: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What these tables publish, findings included."""
     with tempfile.TemporaryDirectory() as folder:
-        for name in ("flood", "flood_growth", "machine"):
+        for name in ("flood", "growth", "machine"):
             write_table(made[name], Path(folder) / f"{name}.csv", Path(folder) / f"{name}.parquet")
         return collect([folder])["values"]
 
@@ -222,6 +221,4 @@ def values(made: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def page_tables() -> dict[str, Any]:
     """What the report's fixtures add: the experiment's own tables, at three sizes."""
     made = frames(sizes=(20, 50, 200))
-    return {
-        name: made[name].astype(object).where(made[name].notna(), None) for name in ("flood", "flood_growth")
-    }
+    return {name: made[name].astype(object).where(made[name].notna(), None) for name in ("flood", "growth")}

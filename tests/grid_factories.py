@@ -127,7 +127,7 @@ def frames(**changes) -> dict[str, Any]:
     )
     scored = {path: Source(path, "5" * 64, body) for path, body in scores.items()}
     made: dict[str, Any] = {}
-    for name in ("cells", "noise", "grid", "grid_growth", "commits"):
+    for name in ("cells", "noise", "batch", "length", "grid", "flood", "growth", "commits"):
         inputs = Inputs(records=sources, scores=scored, tables=made)
         made[name] = TABLES.load(name).make(inputs)
     return made
@@ -143,5 +143,5 @@ def page_tables() -> dict[str, Any]:
     made = frames(sides=(8, 16))
     return {
         name: made[name].astype(object).where(made[name].notna(), None)
-        for name in ("grid", "grid_growth", "commits")
+        for name in ("grid", "growth", "commits")
     }

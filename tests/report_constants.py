@@ -76,10 +76,13 @@ OTHERS: dict[str, list[dict]] = {
             "n": 32,
         },
     ],
-    "scaling": [
+    "growth": [
         {
             "key": f"{decoder}/{quantity}",
             "experiment": "length",
+            "experiment_kind": "length",
+            "span": "all",
+            "x_unit": "tokens",
             "series": decoder,
             "quantity": quantity,
             "against": "new_tokens",

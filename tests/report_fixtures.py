@@ -13,8 +13,7 @@ from pardec.common.files import write_json, write_jsonl
 from pardec.evidence import comparison
 from pardec.evidence.answers import answers
 from pardec.evidence.findings import find
-from pardec.evidence.tables.files import rows_of
-from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.inputs import Inputs, rows_of
 from pardec.evidence.tables.registry import TABLES, value_id
 from pardec.evidence.values import stated
 from pardec.report.rows import Row
@@ -206,9 +205,10 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
     made |= {"crossover": crossover(steps, tasks), "models": floors(tasks), **OTHERS}
     # A table that says nothing here is there and empty, as in a study without its experiment.
     named = {name: filled(name, made.get(name, [])) for name in TABLES}
-    return (
-        named | draft_factories.page_tables() | grid_factories.page_tables() | flood_factories.page_tables()
-    )
+    parts = [grid_factories.page_tables(), flood_factories.page_tables()]
+    growth = pd.concat([named["growth"], *(part["growth"] for part in parts)], ignore_index=True)
+    growth = growth.astype(object).where(growth.notna(), None)
+    return named | draft_factories.page_tables() | parts[0] | parts[1] | {"growth": growth}
 
 
 def built(name: str, **tables: list[dict]) -> list[dict]:
@@ -276,7 +276,7 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
                 ):
                     continue
                 base = column if f"{column}_low" in record else column.rsplit("_", 1)[0]
-                ident = value_id(name, record["key"], column)
+                ident = value_id(name, {k: _clean(v) for k, v in record.items()}, column)
                 unit = TABLES.load(name).all_columns[column].unit
                 low, high = _clean(record.get(f"{base}_low")), _clean(record.get(f"{base}_high"))
                 found[ident] = {

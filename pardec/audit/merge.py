@@ -14,7 +14,7 @@ from pardec.audit.run import Run
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import Column
-from pardec.evidence.tables.files import rows_of
+from pardec.evidence.tables.inputs import rows_of
 from pardec.evidence.tables.registry import TABLES
 
 if TYPE_CHECKING:

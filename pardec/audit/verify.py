@@ -19,7 +19,7 @@ from pardec.audit.run import Origin, Run, is_sidecar
 from pardec.common.errors import UserError
 from pardec.common.files import sha256
 from pardec.evidence.provenance import ROOT, content, flags, self_hash
-from pardec.evidence.tables.gather import sort_paths
+from pardec.evidence.tables.inputs import sort_paths
 from pardec.evidence.trails import trail
 from pardec.study.kinds import asked_of_tables
 

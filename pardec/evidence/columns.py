@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 KINDS = {
@@ -39,25 +42,30 @@ BY_UNIT = {
 SIZES = ("samples", "pairs")
 """Units of whole numbers that are sizes."""
 DIRECTION = {
-    "time": "lower",
-    "tail": "lower",
-    "reading": "lower",
-    "memory": "lower",
-    "energy": "lower",
+    **dict.fromkeys(("time", "tail", "reading", "memory", "energy"), "lower"),
     "rate": "higher",
 }
 """Better direction by kind; columns of other kinds declare their own."""
-NEITHER = "neither"
+FORMS = {
+    "text": "string",
+    "flag": "boolean",
+    "count": "integer",
+    "size": "integer",
+    "number": "number",
+    "interval": "number",
+}
+"""Forms of a declared column, and the type of its entries."""
+OPTIONS = ("of", "kind", "better", "stem", "label")
 
 
 @dataclass(frozen=True)
 class Column:
     """Description of one column.
 
-    dtype: "string", "integer", "number" or "boolean". low, high: names of the columns with the ends of its interval.
+    dtype: "string", "integer", "number" or "boolean". unit: `@name` if column `name` gives it per row.
+    low, high: names of the columns with the ends of its interval.
     count: name of the column with the number of values behind it. kind: one of `KINDS`. better: "higher", "lower", the
-    name of the column that gives the direction per row, or None. label: its name on the page; if empty, the column's
-    name without its unit.
+    name of the column that gives the direction per row, or None. label: its name on the page.
     """
 
     dtype: str
@@ -77,11 +85,15 @@ class Column:
         if self.kind == "quality" and self.better is None:
             raise ValueError(f"column ({self.description}): a quality says which direction is better")
 
+    def unit_in(self, row: Mapping[str, Any]) -> str:
+        """Returns the unit of the entry in `row`."""
+        return (row.get(self.unit[1:]) or "") if self.unit.startswith("@") else self.unit
+
     @property
     def numeric(self) -> bool:
         return self.dtype in ("integer", "number")
 
-    def lower_is_better(self, row: dict | None = None) -> bool | None:
+    def lower_is_better(self, row: Mapping[str, Any] | None = None) -> bool | None:
         """Returns whether a lower number is better in `row`; None if there is no better direction or it is unknown."""
         direction = self.better
         if direction not in ("higher", "lower", None):
@@ -89,73 +101,60 @@ class Column:
         return {"lower": True, "higher": False}.get(direction)
 
 
-def text(description: str, nullable: bool = True, label: str = "") -> Column:
-    return Column("string", "", description, nullable, kind="text", label=label)
+def columns(declared: str) -> dict[str, Column]:
+    """Returns the columns of a declaration: an entry per column, whose further lines are indented.
+
+    An entry is `name form [unit] [option=value ...] | description`. Forms: see `FORMS`; `interval` adds the columns of
+    a 95 % interval, `<stem>_low` and `<stem>_high`, where the stem is the name unless the option `stem` is set; a form
+    with `!` has no empty entries. Options: of, the column with the number of values behind it (of an interval `n` by
+    default); kind, by default what the form or unit implies; better, by default what the kind implies, `neither` for
+    none; label, by default the name in words.
+
+    Raises:
+        ValueError: an entry is wrong.
+    """
+    made: dict[str, Column] = {}
+    for entry in re.split(r"\n(?=\S)", declared.strip()):
+        head, _, description = entry.partition("|")
+        made |= _made(" ".join(description.split()), *shlex.split(head))
+    return made
 
 
-def flag(description: str, label: str = "") -> Column:
-    return Column("boolean", "", description, kind="flag", label=label)
-
-
-def count(
-    description: str, unit: str = "", kind: str = "", label: str = "", better: str | None = None
-) -> Column:
-    """Returns a column of whole numbers; its kind is "exact" unless `kind` or the unit implies another."""
-    return Column(
-        "integer",
+def _made(description: str, name: str, form: str, *words: str) -> dict[str, Column]:
+    options = dict(word.split("=", 1) for word in words if "=" in word)
+    units = [word for word in words if "=" not in word]
+    required, form = form.endswith("!"), form.removesuffix("!")
+    if form not in FORMS or len(units) > 1 or set(options) - set(OPTIONS):
+        raise ValueError(f"column {name!r} ({description}) is not declared as columns are")
+    unit = "".join(units)
+    kind = options.get("kind") or _kind(form, unit)
+    better = options.get("better", DIRECTION.get(kind))
+    column = Column(
+        FORMS[form],
         unit,
         description,
-        kind=kind or ("size" if unit in SIZES else "exact"),
-        label=label,
-        better=better,
+        nullable=not required,
+        count=options.get("of", "n" if form == "interval" else None),
+        kind=kind,
+        better=None if better == "neither" else better,
+        label=options.get("label") or plain(name, unit),
     )
-
-
-def size(description: str, unit: str = "", label: str = "", nullable: bool = True) -> Column:
-    """Returns a column with the number of values behind another number."""
-    return Column("integer", unit, description, nullable, kind="size", label=label)
-
-
-def number(
-    unit: str,
-    description: str,
-    count: str | None = None,
-    kind: str = "",
-    better: str | None = None,
-    label: str = "",
-) -> Column:
-    """Returns a column of numbers without an interval.
-
-    kind: defaults to `BY_UNIT` of the unit. better: defaults to `DIRECTION` of the kind; "neither" overrules it.
-    """
-    kind = kind or BY_UNIT.get(unit, "")
-    return Column(
-        "number", unit, description, count=count, kind=kind, better=_better(kind, better), label=label
-    )
-
-
-def measured(
-    name: str,
-    unit: str,
-    description: str,
-    stem: str = "",
-    count: str = "n",
-    kind: str = "",
-    better: str | None = None,
-    label: str = "",
-) -> dict[str, Column]:
-    """Returns a number's column and those of its 95 % interval, `<stem>_low` and `<stem>_high`; see `number`."""
-    stem, kind = stem or name, kind or BY_UNIT.get(unit, "")
-    low, high = f"{stem}_low", f"{stem}_high"
-    of: dict[str, Any] = {"count": count, "kind": kind, "better": _better(kind, better)}
-    label = label or plain(name, unit)
-    return {
-        name: Column("number", unit, description, low=low, high=high, label=label, **of),
-        low: Column(
-            "number", unit, f"lower end of the 95 % interval of {name}", label=f"{label}, from", **of
-        ),
-        high: Column("number", unit, f"upper end of the 95 % interval of {name}", label=f"{label}, to", **of),
+    if form != "interval":
+        return {name: column}
+    low, high = (f"{options.get('stem', name)}_{end}" for end in ("low", "high"))
+    ends = {
+        end: replace(
+            column, description=f"{which} end of the 95 % interval of {name}", label=f"{column.label}, {word}"
+        )
+        for end, which, word in ((low, "lower", "from"), (high, "upper", "to"))
     }
+    return {name: replace(column, low=low, high=high), **ends}
+
+
+def _kind(form: str, unit: str) -> str:
+    if form in ("number", "interval"):
+        return BY_UNIT.get(unit, "")
+    return form if form != "count" else "size" if unit in SIZES else "exact"
 
 
 def plain(name: str, unit: str = "") -> str:
@@ -164,14 +163,8 @@ def plain(name: str, unit: str = "") -> str:
     return name.removesuffix(ends.get(unit, "")).replace("_", " ")
 
 
-def _better(kind: str, direction: str | None) -> str | None:
-    return None if direction == NEITHER else direction or DIRECTION.get(kind)
-
-
-KEY = Column(
-    "string", "", "the row's name, part of the ids of its values", nullable=False, kind="text", label="row"
-)
-SOURCES = {
-    "record": text("the file this row comes from; several are separated by spaces"),
-    "record_sha256": text("SHA-256 of each of those files, in the same order"),
-}
+KEY = columns("key text! label=row | the row's name, part of the ids of its values")["key"]
+SOURCES = columns("""
+record          text | the file this row comes from; several are separated by spaces
+record_sha256   text | SHA-256 of each of those files, in the same order
+""")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
-from pardec.evidence.columns import Column, flag, measured, number, size, text
+from pardec.evidence.columns import columns
 from pardec.quality.registry import METRICS
 
 if TYPE_CHECKING:
@@ -276,31 +276,32 @@ def useful_tokens(samples: Iterable[Row], reference: Iterable[Row]) -> dict[str,
     return kept
 
 
-COLUMNS: dict[str, Column] = {
-    **measured("quality", "", "the task's main metric on held-out prompts", count="quality_n", kind="quality",
-               better="quality_better"),
-    "quality_n": size("prompts scored", "prompts"),
-    "quality_metric": text("which metric: exact (higher is better), scorer_nll in nats/token (lower is better), ..."),
-    "quality_better": text("higher or lower"),
-    **measured("reference_quality", "", "the reference's, on the same prompts", count="quality_n", kind="quality",
-               better="quality_better"),
-    **measured("quality_difference", "", "cell - reference, mean over the same prompts", count="quality_pairs",
-               kind="quality", better="quality_better"),
-    "quality_pairs": size("prompts scored for both", "prompts"),
-    "quality_margin": number("", "how much worse still counts as equal", kind="exact"),
-    **measured("distinct_2", "", "distinct share of the generated text's bigrams", count="quality_n", kind="quality",
-               better="higher", label="distinct-2"),
-    "gate": flag("whether quality is shown equal: lossless, or the paired difference's interval lies above minus the "
-                 "margin (for a likelihood that of distinct-2 too)", label="equal quality"),
-    "shown_worse": flag("whether the paired difference's interval lies wholly on the worse side of 0"),
-    "lossless": flag("whether its tokens are the reference's on every prompt that both were timed on, and no score "
-                     "differs; empty where none was recorded", label="lossless"),
-    "lossless_prompts": size("prompts whose tokens were compared", "prompts"),
-    "noise_floor": number("", "half-width of the A/A ratios; empty where the study measured none", kind="precision"),
-    "delta": number("", "δ, what counts as no difference: 3 %, or the noise floor where that is wider",
-                    kind="precision", label="δ"),
-    "noise_source": text(f"where δ comes from: {PAIRED_NOISE}, or {FALLBACK} where there are none"),
-    "speed": text("faster, slower or no difference shown: the ratio's interval against 1 ± δ, whatever the quality"),
-    "verdict": text(f"{', '.join(VERDICTS)}: speed at equal quality; empty for a cell that is paired with nothing"),
-    "verdict_reason": text("what decided it"),
-}  # fmt: skip
+COLUMNS = columns("""
+quality             interval of=quality_n kind=quality better=quality_better | the task's main metric on held-out
+    prompts
+quality_n           size prompts | prompts scored
+quality_metric      text | which metric: exact (higher is better), scorer_nll in nats/token (lower is better), ...
+quality_better      text | higher or lower
+reference_quality   interval of=quality_n kind=quality better=quality_better | the reference's, on the same prompts
+quality_difference  interval of=quality_pairs kind=quality better=quality_better | cell - reference, mean over the
+    same prompts
+quality_pairs       size prompts | prompts scored for both
+quality_margin      number kind=exact | how much worse still counts as equal
+distinct_2          interval of=quality_n kind=quality better=higher label=distinct-2 | distinct share of the
+    generated text's bigrams
+gate                flag label="equal quality" | whether quality is shown equal: lossless, or the paired difference's
+    interval lies above minus the margin (for a likelihood that of distinct-2 too)
+shown_worse         flag | whether the paired difference's interval lies wholly on the worse side of 0
+lossless            flag | whether its tokens are the reference's on every prompt that both were timed on, and no
+    score differs; empty where none was recorded
+lossless_prompts    size prompts | prompts whose tokens were compared
+noise_floor         number kind=precision | half-width of the A/A ratios; empty where the study measured none
+delta               number kind=precision label=δ | δ, what counts as no difference: 3 %, or the noise floor where
+    that is wider
+noise_source        text | where δ comes from: A/A pairs, or fallback where there are none
+speed               text | faster, slower or no difference shown: the ratio's interval against 1 ± δ, whatever the
+    quality
+verdict             text | faster, no difference shown, slower, worse, not comparable: speed at equal quality; empty
+    for a cell that is paired with nothing
+verdict_reason      text | what decided it
+""")

@@ -50,7 +50,7 @@ def value(ident: str, interval: bool = True) -> Piece:
 
 def cell(table: str, row: Mapping[str, Any], column: str, interval: bool = True) -> Piece:
     """Returns the piece of a table entry."""
-    return value(value_id(table, row["key"], column), interval)
+    return value(value_id(table, row, column), interval)
 
 
 def name(text: str) -> Piece:

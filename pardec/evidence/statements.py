@@ -67,7 +67,7 @@ class Row(Mapping):
         if column not in self.data:
             raise StatementError(f"names {column!r}, which is no column of it")
         value = self.data[column]
-        ident = value_id(self.table, self.data["key"], column) if self.table else self.data.get("id", "")
+        ident = value_id(self.table, self.data, column) if self.table else self.data.get("id", "")
         if column in self.intervals:
             low, high = (self.data[end] for end in self.intervals[column])
             if self.chosen and column == self.chosen[0] and None not in (value, low, high):
@@ -290,8 +290,8 @@ def _without(settings: str | None, *varying: str) -> str:
 
 
 def _series(cell: str | None, against: str) -> str | None:
-    """Returns a cell's series in table `scaling`."""
-    from pardec.evidence.tables.scaling import series_name
+    """Returns a cell's series in table `growth`."""
+    from pardec.evidence.tables.growth import series_name
 
     return series_name(cell, against) if cell else None
 

@@ -13,10 +13,9 @@ from pardec.common.files import read_json
 from pardec.evidence.answers import answers
 from pardec.evidence.findings import Finding, find
 from pardec.evidence.rounding import rounded
-from pardec.evidence.tables.base import Column, Table
-from pardec.evidence.tables.files import rows_of
-from pardec.evidence.tables.gather import locate
-from pardec.evidence.tables.registry import TABLES, own_columns, value_id
+from pardec.evidence.tables.base import Table
+from pardec.evidence.tables.inputs import locate, read_table, rows_of
+from pardec.evidence.tables.registry import TABLES, value_id
 
 Value = dict[str, Any]
 
@@ -42,9 +41,7 @@ class Published:
         row, column = self.rows[number], self.table.all_columns[name]
         low, high = (None if end is None else row[end] for end in (column.low, column.high))
         return {
-            **stated(
-                value_id(self.table.name, row["key"], name), row[name], self.unit(row, column), low, high
-            ),
+            **stated(value_id(self.table.name, row, name), row[name], column.unit_in(row), low, high),
             "n": row[column.count] if column.count else row.get("n"),
             "description": column.description,
             "source": [{"path": self.path, "sha256": self.sha256, "rows": [number]}],
@@ -52,11 +49,6 @@ class Published:
             "rule": "tabulate",
             "command": self.command,
         }
-
-    @staticmethod
-    def unit(row: dict[str, Any], column: Column) -> str:
-        """Returns the column's unit, or the row's where units differ between rows."""
-        return column.unit or (row.get("unit") or "")
 
 
 def _records(row: dict[str, Any], name: str) -> list[str]:
@@ -85,7 +77,7 @@ def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
     """
     published = {}
     for name, path in located(paths).items():
-        frame = TABLES.load(name).read(path)
+        frame = read_table(name, path)
         rows = rows_of(frame)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         published[name] = Published(TABLES.load(name), str(path), digest, rows, _command(path))
@@ -117,14 +109,14 @@ def _names(paths: Iterable[str | Path]) -> list[str]:
 
 
 def table_values(published: Published) -> Iterable[Value]:
-    """Yields every numeric entry, empty ones as null; interval ends are part of their value."""
-    ends = {end for column in published.table.columns.values() for end in (column.low, column.high) if end}
-    names = [
-        name for name, column in own_columns(published.table).items() if column.numeric and name not in ends
-    ]
-    for number in range(len(published.rows)):
+    """Yields every numeric entry with an id of its own, empty ones as null; interval ends are part of their value."""
+    table = published.table
+    ends = {end for column in table.columns.values() for end in (column.low, column.high) if end}
+    names = [name for name, column in table.columns.items() if column.numeric and name not in ends]
+    for number, row in enumerate(published.rows):
         for name in names:
-            yield published.value(number, name)
+            if value_id(table.name, row, name).startswith(f"{table.name}/"):
+                yield published.value(number, name)
 
 
 def finding_value(item: Finding, published: Published) -> Value:

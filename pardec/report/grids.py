@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pardec.evidence.tables.growth import ALL, FEWEST, SAME
 from pardec.report.rows import SEQUENTIAL, Row, is_parallel
 
 
 @dataclass
 class Tables:
-    """Rows of the Mega-Grid section: rows of `grid`, and of `grid_growth` for one quantity each.
+    """Rows of the Mega-Grid section: rows of `grid`, and of `growth` over all sizes for one quantity each.
 
     sequential: the reference's growth by quantity. parallel: by arm and quantity, growth at the fewest passes with a
     right table. fastest: at each size, the fastest right parallel cell. wrong: sizes without a right cell, as rows of
@@ -31,10 +32,10 @@ def tables(grid: list[Row], growth: list[Row]) -> Tables:
     """Returns the rows of the Mega-Grid by their role in the report."""
     picked = Tables()
     references = {row["arm"] for row in grid if row["role"] == "reference"}
-    for row in growth:
-        if row["arm"] in references and row["series"] is None:
+    for row in (row for row in growth if row["experiment_kind"] == "grid" and row["span"] == ALL):
+        if row["arm"] in references and row["chosen"] == SAME:
             picked.sequential[row["quantity"]] = row
-        elif row["decoder"] not in SEQUENTIAL and (row["series"] or "").startswith("fewest"):
+        elif row["decoder"] not in SEQUENTIAL and row["chosen"] == FEWEST:
             picked.parallel.setdefault(row["arm"], {})[row["quantity"]] = row
     done = [row for row in grid if row["status"] == "ok" and row["batch"] == 1 and is_parallel(row)]
     for size in sorted({row["new_tokens"] for row in done}):

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.evidence.tables.files import rows_of as plain_rows
+from pardec.evidence.tables.inputs import read_table
+from pardec.evidence.tables.inputs import rows_of as plain_rows
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.tables.registry import value_id as published_id
 
@@ -40,7 +41,7 @@ class Row(dict):
 
     def id(self, column: str) -> str:
         """Returns the id of the value in `column`."""
-        return published_id(self.table, self.get("key") or "", column)
+        return published_id(self.table, self, column)
 
     def described(self, name: str) -> Any:
         """Returns the description of column `name`, see `evidence.columns.Column`."""
@@ -48,7 +49,7 @@ class Row(dict):
 
     def unit_of(self, name: str) -> str:
         """Returns the unit of column `name`, or the row's where units differ between rows."""
-        return self.described(name).unit or self.get("unit") or ""
+        return self.described(name).unit_in(self)
 
 
 Tables = dict[str, list[Row]]
@@ -84,7 +85,7 @@ def load_tables(paths: list[str | Path]) -> Tables:
 
 def read_rows(name: str, path: str | Path) -> list[Row]:
     """Returns the rows of table `name`, in file order."""
-    return [Row(name, content) for content in plain_rows(TABLES.load(name).read(path))]
+    return [Row(name, content) for content in plain_rows(read_table(name, path))]
 
 
 def table_files(paths: list[str | Path]) -> list[Path]:
@@ -142,7 +143,7 @@ def text(row: Any, column: str) -> str:
 def value_id(table: str, row: Any, column: str) -> str | None:
     """Returns the id of this table entry's value; None for a row without a key."""
     key = row.get("key")
-    return published_id(table, key, column) if isinstance(key, str) and key else None
+    return published_id(table, row, column) if isinstance(key, str) and key else None
 
 
 def column_words(row: Row, name: str) -> str:
@@ -229,13 +230,15 @@ def variants(rows: list[Any]) -> dict[Variant, tuple[str, int]]:
 
 @dataclass(frozen=True)
 class Head:
-    """Head of a column in a table on the page. kind: "word", "flag" or "number"."""
+    """Head of a column in a table on the page. unit: empty if it differs between rows (`varies`). kind: "word", "flag"
+    or "number"."""
 
     name: str
     label: str
     unit: str
     kind: str
     description: str
+    varies: bool
 
 
 def columns_of(table: str, names: list[str]) -> list[Head]:
@@ -246,9 +249,10 @@ def columns_of(table: str, names: list[str]) -> list[Head]:
         Head(
             name,
             c.label or name,
-            "" if c.unit == "fraction" else c.unit,
+            "" if c.unit == "fraction" or c.unit.startswith("@") else c.unit,
             kinds.get(c.dtype, "number"),
             c.description,
+            c.unit.startswith("@"),
         )
         for name, c in ((name, described[name]) for name in names if name in described)
     ]

@@ -10,8 +10,7 @@ import pytest
 
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
-from pardec.evidence.tables.files import write_table
-from pardec.evidence.tables.gather import gather
+from pardec.evidence.tables.inputs import gather, write_table
 from pardec.evidence.tables.registry import TABLES
 from tests import factories
 from tests.faults import arms

@@ -32,27 +32,36 @@ def grid(new=64, **more):
     )
 
 
-def grown(table="grid_growth", **more):
+def grown(**more):
     base = {
+        "experiment_kind": "grid",
         "arm": "ar",
+        "chosen": "same settings",
+        "span": "all",
         "quantity": "latency_ms",
+        "against": "new_tokens",
         "decoder": "autoregressive",
-        "slope_ms": 1.0,
+        "slope": 1.0,
         "constant_to": 64,
     }
-    return row(table, **{**(base if table == "grid_growth" else {}), **more})
+    return row("growth", **{**base, **more})
 
 
 def sequential(passes, low, high, first=None):
     cells = [
         grid(n, arm="ar", decoder="autoregressive", role="reference", nfe=passes or n) for n in (64, 256)
     ]
-    return {"grid": cells, "grid_growth": [grown(**local(low, high, first))]}
+    return {"grid": cells, "growth": local(low, high, first)}
 
 
-def local(low, high, first=None):
-    """Exponents between the two largest and between the two smallest sizes."""
-    return ci(low, high, "last_exponent") | ci(*(first or (low, high)), "first_exponent")
+def local(low, high, first=None, **more):
+    """Growth over all of three sizes, between the two largest, and between the two smallest."""
+    spans = [
+        {"span": "all", "n": 3, "from_x": 16, **ci(low, high, "exponent")},
+        {"span": "64 to 256", "n": 2, "from_x": 64, **ci(low, high, "exponent")},
+        {"span": "16 to 64", "n": 2, "from_x": 16, **ci(*(first or (low, high)), "exponent")},
+    ]
+    return [grown(**{**span, **more}) for span in spans]
 
 
 def sizes(*cells):
@@ -77,10 +86,10 @@ def step(constant, low, high):
     fits = {
         "arm": "jacobi",
         "decoder": "jacobi",
-        "series": "fewest that are right",
+        "chosen": "fewest that are right",
         "constant_throughout": constant,
     }
-    return {"grid": [grid()], "grid_growth": [grown(**fits, **ci(low, high, "exponent"))]}
+    return {"grid": [grid()], "growth": [grown(**fits, **ci(low, high, "exponent"))]}
 
 
 def flood(**more):
@@ -98,18 +107,16 @@ def floods(*changes):
 
 def roots(low, high, **more):
     base = {
-        "order": "by_root",
-        "plan": "given",
+        "experiment_kind": "flood",
+        "against": "roots",
         "candidates": 1,
-        "series": "a",
-        "from_roots": 20,
+        "series": "by_root K=1",
+        "from_x": 20,
         "constant_to": 20,
     }
     return {
         "flood": [flood()],
-        "flood_growth": [
-            grown("flood_growth", **{**base, **more}, **ci(low, high, "exponent"), **local(low, high))
-        ],
+        "growth": local(low, high, **{**base, **more}),
     }
 
 
@@ -230,7 +237,7 @@ CASES = [
     ("001.2", R, roots(0.9, 1.1)),
     ("001.2", C, roots(1.9, 2.1)),
     ("001.2", N, roots(0.5, 1.4)),
-    ("001.2", N, roots(0.9, 1.1, order="parallel")),
+    ("001.2", N, roots(0.9, 1.1, series="parallel K=1")),
     ("001.3", R, floods({}, {"roots": 50})),
     ("001.3", C, floods({}, {"roots": 50, "nfe": 5.0})),
     ("001.3", N, floods({"plan": "manager"})),
@@ -254,9 +261,9 @@ CASES = [
     ("002.2", R, floods(ci(15, 20) | {"plan": "manager"})),
     ("002.2", C, floods(ci(2, 3) | {"plan": "manager"})),
     ("002.2", N, floods(ci(14, 16) | {"plan": "manager"})),
-    ("002.3", R, roots(0.0, 0.4, order="parallel", constant_to=50)),
-    ("002.3", C, roots(0.3, 0.5, order="parallel")),
-    ("002.3", N, roots(0.1, 0.5, order="parallel")),
+    ("002.3", R, roots(0.0, 0.4, series="parallel K=1", constant_to=50)),
+    ("002.3", C, roots(0.3, 0.5, series="parallel K=1")),
+    ("002.3", N, roots(0.1, 0.5, series="parallel K=1")),
     ("002.3", N, roots(0.1, 0.5)),
     ("002.4", R, shares(0.46, 0.23, 0.3)),
     ("002.4", C, shares(0.9, 0.05, 0.05)),

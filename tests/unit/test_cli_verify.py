@@ -21,7 +21,7 @@ from pardec.common import host
 from pardec.common.files import sha256, write_json
 from pardec.evidence.crate import copy_name
 from pardec.evidence.provenance import content, self_hash
-from pardec.evidence.tables.files import write_table
+from pardec.evidence.tables.inputs import write_table
 from pardec.study.plan import read_plan
 from tests.finished_run import CODE, FIGURE, bring_workflow, make_above
 from tests.forging import edit_json, forge

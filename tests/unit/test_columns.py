@@ -2,23 +2,22 @@
 
 import pytest
 
-from pardec.evidence.columns import DIRECTION, KINDS, Column, measured, number
+from pardec.evidence.columns import DIRECTION, KINDS, Column, columns
 from pardec.evidence.comparison import lower_is_better
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.files import write_table
-from pardec.evidence.tables.inputs import Inputs, Source
+from pardec.evidence.tables.inputs import Inputs, Source, read_table, write_table
 from pardec.evidence.tables.registry import TABLES, modules
 from pardec.quality.registry import METRICS
 
 
-def columns():
+def every_column():
     for name in TABLES:
         for column, declared in TABLES.load(name).all_columns.items():
             yield f"{name}.{column}", TABLES.load(name), declared
 
 
 def test_every_column_declares():
-    for name, table, column in columns():
+    for name, table, column in every_column():
         assert column.kind in KINDS and column.label, name
         assert (column.kind == "text") == (column.dtype == "string"), name
         assert (column.kind == "flag") == (column.dtype == "boolean"), name
@@ -31,13 +30,13 @@ def test_every_column_declares():
 
 
 def test_what_is_counted_by_is_a_size():
-    for name, table, column in columns():
+    for name, table, column in every_column():
         if column.count and column.count not in ("cycles", "reached", "parted"):
             assert table.columns[column.count].kind in ("size", "exact"), name
 
 
 def test_directions_that_a_kind_decides():
-    for name, _, column in columns():
+    for name, _, column in every_column():
         if column.kind in ("time", "rate", "memory"):
             wanted = DIRECTION[column.kind]
             assert column.better == ("higher" if name.endswith("largest_batch") else wanted) or (
@@ -47,9 +46,9 @@ def test_directions_that_a_kind_decides():
 
 def test_a_number_without_a_kind_is_refused():
     with pytest.raises(ValueError, match="kind"):
-        number("", "a share of what?")
+        columns("share number | a share of what?")
     with pytest.raises(ValueError, match="direction"):
-        measured("score", "", "a quality", kind="quality")
+        columns("score interval kind=quality | a quality")
 
 
 def test_units_are_the_columns_own():
@@ -113,7 +112,7 @@ def test_names_that_look_like_numbers_stay_text(tmp_path):
     ]  # fmt: skip
     write_table(_frame("cells", rows), tmp_path / "cells.csv", tmp_path / "cells.parquet")
     for end in ("csv", "parquet"):
-        (row,) = TABLES.load("cells").read(tmp_path / f"cells.{end}").to_dict("records")
+        (row,) = read_table("cells", tmp_path / f"cells.{end}").to_dict("records")
         assert (row["task"], row["experiment"], row["model"]) == ("001", "true", "1e5")
 
 
@@ -125,4 +124,4 @@ def test_labels_say_what_names_do_not():
 
 def test_tables_that_read_scores_depend_on_what_metrics_declare():
     assert {METRICS.module(name) for name in METRICS} <= set(modules("cells"))
-    assert modules("samples") == ["pardec.evidence.tables.samples"]
+    assert modules("samples") == ["pardec.evidence.tables.raw"]

@@ -154,8 +154,12 @@ def test_experiments_of_one_kind_stand_side_by_side():
     assert sorted(batch["experiment"].unique()) == ["long", "short"] and len(batch) == 4
     assert set(batch["key"]) == set(cells["key"]) and len(answers) == 2
     key = batch["key"].iloc[0]
-    assert value_id("batch", key, "ratio") == value_id("cells", key, "ratio") == f"cells/{key}/ratio"
-    assert value_id("grid", key, "cells_right") == f"grid/{key}/cells_right"
+    assert (
+        value_id("batch", {"key": key}, "ratio")
+        == value_id("cells", {"key": key}, "ratio")
+        == f"cells/{key}/ratio"
+    )
+    assert value_id("grid", {"key": key}, "cells_right") == f"grid/{key}/cells_right"
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,8 @@ from pardec.evidence.claims import judge
 from pardec.evidence.ideas import BEST_FIXED
 from pardec.evidence.tables import models
 from pardec.evidence.tables.draft import ALL
-from pardec.evidence.tables.files import rows_of
 from pardec.evidence.tables.ideas import best_fixed
-from pardec.evidence.tables.inputs import Inputs, Source
+from pardec.evidence.tables.inputs import Inputs, Source, rows_of
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import collect, publish
 from pardec.evidence.verdicts import (

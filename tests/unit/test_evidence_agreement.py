@@ -36,7 +36,7 @@ def value(number, low=None, high=None, unit="ms", records=TIMED, n=None):
         ("cells/x/mfu", 0.5, "rate"),
         ("cells/x/itl_p99_ms", 1.5, "tail"),
         ("cells/x/ratio", 1.5, "ratio"),
-        ("scaling/x/exponent", 1.01, "fit"),
+        ("growth/x/exponent", 1.01, "fit"),
         ("cells/x/nfe", 4.0, "count"),
         ("cells/x/steps", 4, "exact"),
         ("cells/x/n", 9, "size"),
@@ -80,7 +80,7 @@ def test_the_range_of_few_values_is_no_interval():
         assert (opinion.p is None) == (expected == NOT_COMPARABLE)
         if opinion.p is None:
             assert "fewer than 6" in opinion.why
-    assert agree(Pair("scaling/x/exponent", *(one | {"n": 4} for one in sides))).p is not None
+    assert agree(Pair("growth/x/exponent", *(one | {"n": 4} for one in sides))).p is not None
 
 
 def test_quality_on_another_processor_is_judged_by_its_interval():

@@ -1,74 +1,68 @@
 """Which cells are one series, and what kinds of decoding are held against each other."""
 
-import json
-
+import pandas
 import pytest
 
 from pardec.decoding.registry import DECODERS
 from pardec.evidence.findings import memory, sequence
-from pardec.evidence.tables import crossover
+from pardec.evidence.tables.answers import DIFFUSION, SEQUENTIAL
 from pardec.evidence.tables.inputs import Inputs
-from pardec.evidence.tables.registry import TABLES
-from pardec.evidence.tables.series import DIFFUSION, SEQUENTIAL, compares_kinds, names, over_steps
+from pardec.evidence.tables.registry import TABLES, value_id
 from tests.claim_rows import row
 
 
-def cell(steps, task="sort", arm="mdm", **more):
-    settings = json.dumps(
-        {"steps": steps, "remasking": more.pop("remasking", "low_confidence")}, sort_keys=True
-    )
-    shape = {"batch": 1, "new_tokens": 16, "engine": "eager", "precision": "fp32", "model": "mdm"} | more
+def cell(steps, task="sort", arm="mdm", words="new~16+batch~1", **more):
+    ident = f"steps/{task}/mdm/{arm}/steps~{steps}+{words}"
     kinds = {"family": DIFFUSION, "reference_family": SEQUENTIAL, "reference_model": "ar"} | more
-    return row("steps", cell=f"{task}/{arm}/{steps}/{settings}/{shape}", task=task, arm=arm, steps=steps,
-               settings=settings, **(shape | kinds))  # fmt: skip
+    return row("steps", cell=ident, experiment="steps", task=task, arm=arm, steps=steps, model="mdm", record="r",
+               record_sha256="s", **kinds)  # fmt: skip
+
+
+def crossovers(*lines):
+    described = TABLES.load("steps").dtypes
+    frame = pandas.DataFrame(
+        {n: pandas.array([line[n] for line in lines], dtype=d) for n, d in described.items()}
+    )
+    return TABLES.load("crossover").make(Inputs(tables={"steps": frame})).to_dict("records")
 
 
 def test_cells_that_differ_in_steps_alone_are_one_series():
-    [(_, rows)] = over_steps([cell(1), cell(4), cell(16)]).items()
-    assert [line["steps"] for line in rows] == [1, 4, 16]
+    [made] = crossovers(cell(1), cell(4), cell(16))
+    assert made["tried"] == 3 and made["key"] == "steps/sort/mdm/mdm/new~16+batch~1"
 
 
 @pytest.mark.parametrize(
-    ("change", "word"),
+    "change",
     [
-        ({"remasking": "random"}, "remasking~random"),
-        ({"batch": 8}, "batch~8"),
-        ({"new_tokens": 32}, "new~32"),
-        ({"engine": "compiled"}, "engine~compiled"),
-        ({"model": "other"}, "model~other"),
+        {"words": "remasking~random+new~16+batch~1"},
+        {"words": "new~16+batch~8"},
+        {"arm": "other"},
+        {"task": "copy"},
     ],
 )
-def test_any_other_difference_is_another_series_and_told_in_its_name(change, word):
-    groups = over_steps([cell(1), cell(4), cell(1, **change), cell(4, **change)])
-    named = set(names(groups).values())
-    assert len(groups) == len(named) == 2 and f"mdm+{word}" in named
-    assert set(names(over_steps([cell(1, **change), cell(4, **change)])).values()) == {"mdm"}
+def test_any_other_difference_is_another_series(change):
+    made = crossovers(*(cell(steps, **which) for which in ({}, change) for steps in (1, 4)))
+    assert len({line["series"] for line in made}) == 2 and all(line["tried"] == 2 for line in made)
 
 
-def test_the_table_has_one_crossover_for_each_swept_setting():
-    lines = [cell(steps, remasking=way) for way in ("random", "low_confidence") for steps in (1, 4)]
-    lines = [line | {"record": "r", "record_sha256": "s"} for line in lines]
-    rows = crossover.build(Inputs(tables={"steps": _frame(TABLES.load("steps"), lines)}))
-    assert {line["series"] for line in rows} == {"mdm+remasking~random", "mdm+remasking~low_confidence"}
-    assert all(line["tried"] == 2 for line in rows)
-
-
-def _frame(table, lines):
-    import pandas
-
-    columns = table.dtypes
-    return pandas.DataFrame(
-        {n: pandas.array([line[n] for line in lines], dtype=d) for n, d in columns.items()}
-    )
+def test_numbers_of_the_crossover_keep_the_ids_of_its_cell():
+    chosen = {"gate": True, "quality": 0.9, "quality_better": "higher", "latency_ms": 5.0, "ratio": 2.0,
+              "ratio_low": 1.8, "ratio_high": 2.2, "n_pairs": 12, "delta": 0.03, "status": "ok"}  # fmt: skip
+    [made] = crossovers(cell(4, **chosen))
+    own = "cells/steps/sort/mdm/mdm/steps~4+new~16+batch~1"
+    assert made["latency_ms"] == 5.0 and value_id("crossover", made, "latency_ms") == f"{own}/latency_ms"
+    assert value_id("crossover", made, "best_quality") == f"{own}/quality"
+    assert value_id("crossover", made, "steps") == f"crossover/{made['key']}/steps"
+    [empty] = crossovers(cell(4))
+    empty |= {"cell": None}
+    assert value_id("crossover", empty, "latency_ms") == f"crossover/{empty['key']}/latency_ms"
 
 
 @pytest.mark.parametrize(
     "kinds", [("jacobi", SEQUENTIAL), ("flood", SEQUENTIAL), (DIFFUSION, DIFFUSION), (None, None)]
 )
 def test_other_kinds_are_neither_diffusion_nor_its_reference(kinds):
-    line = cell(4, family=kinds[0], reference_family=kinds[1])
-    assert not compares_kinds(line)
-    assert crossover.build(Inputs(tables={"steps": _frame(TABLES.load("steps"), [line])})) == []
+    assert crossovers(cell(4, family=kinds[0], reference_family=kinds[1])) == []
 
 
 def test_a_decoder_is_of_the_compared_kinds_only_where_it_says_so():

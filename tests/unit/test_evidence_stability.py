@@ -8,7 +8,7 @@ import pytest
 
 from pardec.evidence.findings import find
 from pardec.evidence.tables.inputs import Inputs, Source
-from pardec.evidence.tables.stability import TABLE
+from pardec.evidence.tables.raw import STABILITY
 
 START = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
 
@@ -40,7 +40,7 @@ def sample(time):
 
 
 def rows_of(*records):
-    frame = TABLE.make(Inputs(records=records))
+    frame = STABILITY.make(Inputs(records=records))
     rows = frame.astype(object).where(frame.notna(), None).to_dict("records")
     return {(row["cell"], row["side"]): row for row in rows}
 

@@ -13,9 +13,9 @@ from pandera.errors import SchemaErrors
 
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
-from pardec.evidence.columns import measured, text
+from pardec.evidence.columns import columns
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.gather import gather, sort_paths
+from pardec.evidence.tables.inputs import gather, read_table, sort_paths
 from pardec.evidence.tables.pairs import clean, flags, gaps_ms, pair, tpot_ms
 from pardec.evidence.tables.registry import FILES, TABLES, needs
 from tests import factories
@@ -145,9 +145,9 @@ def test_pareto_front(study):
     assert text["quality"].min() == frame[frame["task"] == "text"]["quality"].min(), "lower is better"
 
 
-def test_scaling_recovers_the_exponents(study):
-    frame = study[1]["scaling"]
-    fit = only(frame, experiment="batch", decoder="masked_diffusion", quantity="tokens_per_s")
+def test_growth_recovers_the_exponents(study):
+    frame = study[1]["growth"]
+    fit = only(frame, experiment="batch", decoder="masked_diffusion", quantity="tokens_per_s", span="all")
     assert fit["exponent"] == pytest.approx(0.1, abs=0.06) and fit["n"] == 3 and fit["batch"] is pd.NA
     fit = only(
         frame,
@@ -156,6 +156,7 @@ def test_scaling_recovers_the_exponents(study):
         quantity="working_mb",
         against="new_tokens",
         batch=1,
+        span="all",
     )
     assert fit["exponent"] == pytest.approx(1) and fit["growth"] == pytest.approx(4)
 
@@ -187,9 +188,7 @@ def test_warmup_is_relative_to_the_steady_state(study):
 def test_csv_and_parquet_hold_the_same(study):
     for name, frame in study[1].items():
         for kind in ("csv", "parquet"):
-            pd.testing.assert_frame_equal(
-                TABLES.load(name).read(study[0] / f"results/tables/{name}.{kind}"), frame
-            )
+            pd.testing.assert_frame_equal(read_table(name, study[0] / f"results/tables/{name}.{kind}"), frame)
 
 
 def test_tables_do_not_depend_on_the_order_of_records(study):
@@ -223,10 +222,10 @@ def test_outputs_that_move_with_the_batch_are_seen(study, monkeypatch):
     ],
 )
 def test_a_table_refuses_what_it_does_not_promise(row, check):
-    columns = {"a": text("a name", nullable=False), **measured("v", "ms", "a time")}
+    described = columns("a text! | a name\nv interval ms | a time")
     good = [{"a": "one", "v": 1.0, "v_low": None, "v_high": 3.0}, {"a": "two", "v": None, "v_low": 2.0}]
     rows = list(good)
-    table = Table("t", "a table", (), ("a",), columns, lambda inputs: rows)
+    table = Table("t", "a table", (), ("a",), described, lambda inputs: rows)
     assert len(table.make(None)) == 2
     rows.append({"a": "three", **row})
     with pytest.raises(SchemaErrors) as told:

@@ -16,6 +16,7 @@ from pardec.evidence.findings import finding
 from pardec.evidence.latex import macro_name
 from pardec.evidence.rounding import rounded
 from pardec.evidence.sentences import text_of
+from pardec.evidence.tables.inputs import rows_of
 from pardec.evidence.tables.registry import TABLES, value_id
 from pardec.evidence.values import collect
 from tests import factories
@@ -40,8 +41,8 @@ def test_every_numeric_cell_has_a_value(run):
         ends = {end for c in table.columns.values() for end in (c.low, c.high)}
         for column, about in table.columns.items():
             if about.numeric and column not in ends:
-                for key, number in zip(frame["key"], frame[column], strict=True):
-                    value = collected["values"][value_id(name, key, column)]["value"]
+                for row, number in zip(rows_of(frame), frame[column], strict=True):
+                    value = collected["values"][value_id(name, row, column)]["value"]
                     assert (
                         value == number
                         or (value is None and number is not number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pardec.evidence.findings import card_rates
-from pardec.evidence.tables.flood import PHASES, series_of
+from pardec.evidence.tables.views import PHASES, series_of
 from tests import flood_factories as made
 
 
@@ -62,19 +62,28 @@ def test_series_hold_what_differs_in_roots_alone(rows):
     assert series_of({**plain, **jacobi}) == "end to end, jacobi K=1"
 
 
+def whole(rows, series):
+    """The growth of a series over all of its sizes."""
+    return pick(rows["growth"], series=series, span="all")
+
+
 def test_growth_of_time(rows):
-    serial = pick(rows["flood_growth"], series="by_root K=1")
+    serial = whole(rows, "by_root K=1")
     assert serial["exponent"] == pytest.approx(1) and serial["n"] == 4
-    assert serial["slope_ms"] == pytest.approx(4, rel=0.01) and serial["growth"] == pytest.approx(50)
-    assert (serial["from_roots"], serial["to_roots"], serial["constant_to"]) == (20, 1000, 20)
-    parallel = pick(rows["flood_growth"], series="parallel K=1")
+    assert serial["slope"] == pytest.approx(4, rel=0.01) and serial["growth"] == pytest.approx(50)
+    assert (serial["from_x"], serial["to_x"], serial["constant_to"]) == (20, 1000, 20)
+    parallel = whole(rows, "parallel K=1")
     assert parallel["exponent_low"] < parallel["exponent"] < 1 and not parallel["constant_throughout"]
-    assert parallel["last_exponent"] > parallel["exponent"]
+    local = [row for row in rows["growth"] if row["series"] == "parallel K=1" and row["span"] != "all"]
+    assert [(row["from_x"], row["to_x"]) for row in local] == [(20, 50), (50, 200), (200, 1000)]
+    assert local[-1]["exponent"] > parallel["exponent"] > local[0]["exponent"]
+    assert all(row["exponent_low"] < row["exponent"] < row["exponent_high"] for row in local)
+    assert serial["x_unit"] == "roots" and serial["slope_unit"] == "ms/root"
 
 
 def test_constant_time_is_told_with_the_interval():
     flat = made.rows(made.frames(times=lambda who, roots: 5.0 if who.get("order") == "parallel" else roots))
-    fit = pick(flat["flood_growth"], series="parallel K=1")
+    fit = whole(flat, "parallel K=1")
     assert fit["constant_throughout"] and fit["constant_to"] == 1000
     assert fit["exponent"] == pytest.approx(0, abs=0.01)
 
@@ -83,15 +92,15 @@ def test_constant_up_to_a_size():
     def times(who, roots):
         return max(roots, 50) / 10 if who.get("order") == "parallel" else float(roots)
 
-    fit = pick(made.rows(made.frames(times=times))["flood_growth"], series="parallel K=1")
+    fit = whole(made.rows(made.frames(times=times)), "parallel K=1")
     assert fit["constant_to"] == 50 and not fit["constant_throughout"]
 
 
 def test_two_sizes_have_the_interval_of_their_samples():
     rows = made.rows(made.frames(sizes=(20, 50)))
-    fit = pick(rows["flood_growth"], series="by_root K=1")
+    fit = whole(rows, "by_root K=1")
     assert fit["n"] == 2 and fit["exponent"] == pytest.approx(1)
-    assert fit["exponent_low"] < 1 < fit["exponent_high"] and fit["slope_ms_low"] is None
+    assert fit["exponent_low"] < 1 < fit["exponent_high"] and fit["slope_low"] is None
 
 
 def test_times_faster_come_from_the_pairs(rows, values):

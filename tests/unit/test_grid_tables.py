@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from pardec.evidence.statistics import linear_slope, loglog_slope
-from pardec.evidence.tables.commits import POINTS, curve, middle
-from pardec.evidence.tables.grid_growth import FEWEST
+from pardec.evidence.tables.growth import FEWEST, SAME
+from pardec.evidence.tables.raw import POINTS, curve, middle
 from tests import grid_factories as made
 
 
@@ -40,30 +40,30 @@ def test_size_columns_and_scores(rows):
 
 
 def test_growth_of_passes_and_time(rows):
-    growth = rows["grid_growth"]
-    sequential = pick(growth, arm="ar", series=None, quantity="latency_ms")
-    assert sequential["exponent"] == pytest.approx(1, abs=0.01) and sequential["slope_ms"] == pytest.approx(
+    growth = [row for row in rows["growth"] if row["span"] == "all"]
+    sequential = pick(growth, arm="ar", chosen=SAME, quantity="latency_ms")
+    assert sequential["exponent"] == pytest.approx(1, abs=0.01) and sequential["slope"] == pytest.approx(
         1, rel=0.01
     )
-    assert sequential["slope_passes"] is None and sequential["constant_to"] == 64
-    passes = pick(growth, arm="jacobi", series=None, quantity="nfe")
+    assert sequential["slope_unit"] == "ms/token" and sequential["constant_to"] == 64
+    passes = pick(growth, arm="jacobi", chosen=SAME, quantity="nfe")
     assert (passes["smallest"], passes["largest"], passes["growth"]) == (3, 3, 1)
     assert passes["exponent"] == 0 and passes["constant_throughout"]
-    each = pick(growth, arm="jacobi", series=None, quantity="pass_ms")
+    each = pick(growth, arm="jacobi", chosen=SAME, quantity="pass_ms")
     assert each["exponent"] == pytest.approx(1, abs=0.01) and not each["constant_throughout"]
 
 
 def test_the_fewest_passes_are_those_that_are_right(rows):
     """Diffusion in one pass is wrong at the largest size, so the quickest right cell there takes ten."""
-    fewest = pick(rows["grid_growth"], arm="diffusion", series=FEWEST, quantity="nfe")
+    fewest = pick(rows["growth"], arm="diffusion", chosen=FEWEST, quantity="nfe", span="all")
     assert (fewest["smallest"], fewest["largest"], fewest["n"]) == (1, 10, 4) and fewest["all_right"]
-    assert fewest["constant_to"] == 1024 and fewest["constant_side"] == 32
-    assert not [row for row in rows["grid_growth"] if row["arm"] == "full-passes" and row["series"] == FEWEST]
+    assert fewest["constant_to"] == 1024
+    assert not [row for row in rows["growth"] if row["arm"] == "full-passes" and row["chosen"] == FEWEST]
 
 
 def test_constant_time_is_told_with_the_interval():
     flat = made.rows(made.frames(times=lambda arm, tokens: tokens if arm == "ar" else 5.0))
-    fit = pick(flat["grid_growth"], arm="jacobi", series=None, quantity="latency_ms")
+    fit = pick(flat["growth"], arm="jacobi", chosen=SAME, quantity="latency_ms", span="all")
     assert (
         fit["constant_throughout"]
         and fit["constant_to"] == 4096

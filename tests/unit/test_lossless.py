@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from pardec.evidence.tables.draft import ALL
-from pardec.evidence.tables.files import rows_of
+from pardec.evidence.tables.inputs import rows_of
 from pardec.evidence.verdicts import REJECTED, VALIDATED
 from tests import draft_factories as made
 from tests.draft_factories import AR, BASE, EFFECTS, REFERENCE, idea_records

@@ -1,4 +1,4 @@
-"""Table `answers`: the fastest arm at equal quality and its speed ratio, per comparison with a reference."""
+"""Tables `answers` and `crossover`: which cells win at equal quality. Numbers of a chosen cell keep that cell's ids."""
 
 from __future__ import annotations
 
@@ -8,31 +8,57 @@ from dataclasses import replace
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.columns import SOURCES, Column, count, measured, number, text
+from pardec.evidence.columns import SOURCES, Column, columns
 from pardec.evidence.comparison import EVEN, FASTER, NOT_COMPARABLE, REASONS, SLOWER, WORSE, speed
-from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.cell_columns import CELL
-from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.cell_columns import CELL, taken
+from pardec.evidence.tables.growth import series_name
+from pardec.evidence.tables.inputs import Inputs, joined
 from pardec.evidence.tables.pairs import interval
 
 statistics = lazy("pardec.evidence.statistics")
 
-Row = dict[str, Any]
 GROUP = ("experiment", "task", "reference_arm", "batch", "prompt_tokens", "new_tokens")
 JUDGED = (FASTER, EVEN, SLOWER)
 """Verdicts of cells at equal quality."""
-FROM_CELL = (
-    "cell", "arm", "label", "model", "decoder", "steps", "block", "n_pairs", "n_prompts", "one_prompt", "latency_ms",
-    "latency_low", "latency_high", "quality", "quality_low", "quality_high", "quality_n", "quality_pairs",
-    "quality_difference", "quality_difference_low", "quality_difference_high", "lossless", "lossless_prompts",
-    "tokens_per_forward", "n",
-)  # fmt: skip
-SHARED = ("experiment_kind", "task_label", "reference", "delta", "noise_source")
 NOT_ASKED = ("noise",)
 """Kinds of experiments without comparisons."""
 
 
-def build(inputs: Inputs) -> list[Row]:
+class Borrowed:
+    """Columns that copy entries of cells. key: the column with the cell's id. names: columns of `cells`, whose
+    intervals come along. prefix: before each of their names."""
+
+    def __init__(self, key: str, names: str, prefix: str = ""):
+        ends = ((CELL[name].low, CELL[name].high) for name in names.split())
+        listed = [
+            part
+            for name, pair in zip(names.split(), ends, strict=True)
+            for part in (name, *filter(None, pair))
+        ]
+        self.of = {f"{prefix}{name}": (key, name) for name in listed}
+        self.columns: dict[str, Column] = {}
+        for label, (_, name) in self.of.items():
+            own = replace(CELL[name], nullable=True, count=None)
+            if own.low and own.high:
+                own = replace(own, low=prefix + own.low, high=prefix + own.high)
+            self.columns[label] = own
+
+    def of_cell(self, row: Row) -> Row:
+        """Returns these columns from a row of `cells`."""
+        return {label: row[name] for label, (_, name) in self.of.items()}
+
+
+BEST = Borrowed(
+    "cell",
+    "steps block n n_pairs n_prompts latency_ms quality quality_n quality_margin quality_difference quality_pairs "
+    "lossless_prompts tokens_per_forward",
+)
+SHARED = "experiment_kind task_label reference delta noise_source quality_metric quality_better"
+OF_BEST = "cell arm label model decoder one_prompt lossless"
+
+
+def _answers(inputs: Inputs) -> list[Row]:
     rows = inputs.rows("cells")
     by_id = {row["cell"]: row for row in rows}
     groups: dict[tuple, list[Row]] = defaultdict(list)
@@ -44,35 +70,45 @@ def build(inputs: Inputs) -> list[Row]:
 
 
 def _answer(what: Row, rows: list[Row], by_id: dict[str, Row]) -> Row:
-    comparable = [row for row in rows if row["verdict"] in JUDGED]
     reference = by_id.get(next((row["reference"] for row in rows if row["reference"]), None) or "", {})
-    first = (comparable or rows)[0]
+    best, answer = chosen(rows)
+    answer |= {"reference_label": reference.get("label") or what["reference_arm"]}
+    answer["faster"] = sum(row["verdict"] == FASTER for row in rows)
+    memory = (best and best["peak_allocated_mb"], reference.get("peak_allocated_mb"))
+    return {**what, **answer, "memory_ratio": memory[0] / memory[1] if memory[0] and memory[1] else None}
+
+
+def chosen(rows: list[Row]) -> tuple[Row | None, Row]:
+    """Returns (the fastest cell at equal quality, columns `CHOSEN`); without such a cell, None and the reason."""
+    comparable = [row for row in rows if row["verdict"] in JUDGED]
     answer: Row = {
-        **what,
-        **{name: first[name] for name in SHARED},
-        **{name: first[name] for name in ("quality_metric", "quality_better", "quality_margin")},
-        "reference_label": reference.get("label") or what["reference_arm"],
+        **{name: (comparable or rows)[0][name] for name in SHARED.split()},
         "candidates": len(rows),
         "comparable": len(comparable),
         "shown_worse": sum(row["verdict"] == WORSE for row in rows),
-        "faster": sum(row["verdict"] == FASTER for row in rows),
     }
     if not comparable:
         reasons = Counter(row["verdict_reason"] for row in rows)
         common = max(REASONS.values(), key=lambda reason: reasons[reason])
-        return {**answer, "verdict": NOT_COMPARABLE, "verdict_reason": common, **_sources(rows)}
+        return None, {**answer, "verdict": NOT_COMPARABLE, "verdict_reason": common, **joined(rows)}
     best = max(comparable, key=lambda row: row["ratio"])
-    chosen = fastest(best, len(comparable))
-    memory = (best["peak_allocated_mb"], reference.get("peak_allocated_mb"))
-    return {
+    ratio = fastest(best, len(comparable))
+    return best, {
         **answer,
-        **{name: best[name] for name in FROM_CELL},
-        **interval("ratio", chosen),
-        "words": words_of(best["cell"]),
-        "verdict": speed(chosen.low, chosen.high, best["delta"]),
+        **of_cell(best),
+        **interval("ratio", ratio),
+        "verdict": speed(ratio.low, ratio.high, best["delta"]),
         "verdict_reason": REASONS["ratio"],
-        "memory_ratio": memory[0] / memory[1] if all(memory) else None,
-        **_sources([best, *(row for row in rows if row is not best)]),
+        **joined([best, *rows]),
+    }
+
+
+def of_cell(cell: Row) -> Row:
+    """Returns what a row says of the cell that it chose, from its row of `cells`."""
+    return {
+        **{name: cell[name] for name in OF_BEST.split()},
+        **BEST.of_cell(cell),
+        "words": words_of(cell["cell"]),
     }
 
 
@@ -89,42 +125,22 @@ def words_of(cell: str) -> str | None:
     return ", ".join(" ".join(word) for word in words if word[0] not in shape) or None
 
 
-def _sources(rows: list[Row]) -> Row:
-    return {name: " ".join(dict.fromkeys(row[name] for row in rows)) for name in SOURCES}
-
-
-def taken(*names: str) -> dict[str, Column]:
-    """Returns columns of `cells`, made nullable: they are empty if no cell is chosen."""
-    return {name: replace(CELL[name], nullable=True) for name in names}
-
-
-COLUMNS: dict[str, Column] = {
-    **taken("experiment", "experiment_kind", "task", "task_label"),
-    "reference_arm": text("the arm that all are held against", nullable=False),
-    "reference_label": text("how the page calls it"),
-    **taken("reference", "batch", "prompt_tokens", "new_tokens"),
-    "candidates": count("cells paired with this reference", "cells"),
-    "comparable": count("of these, finished cells at equal quality", "cells", kind="count"),
-    "shown_worse": count("of these, cells whose quality is shown worse", "cells", kind="count"),
-    "faster": count("of these, cells that are faster at equal quality, each judged alone", "cells", kind="count"),
-    "verdict": text("of the fastest at equal quality, adjusted for the choice: faster, slower or no difference shown; "
-                    "not comparable where there is none", nullable=False),
-    "verdict_reason": text("what decided it", nullable=False),
-    **taken("label", "arm", "model", "decoder", "steps", "block"),
-    "cell": text("the fastest cell at equal quality; empty where there is none"),
-    "words": text("what sets it apart from its arm"),
-    **taken("n"),
-    **taken("n_pairs", "n_prompts", "one_prompt", "latency_ms", "latency_low",
-       "latency_high"),
-    **measured("ratio", "×", "latency of the reference / of the fastest cell; its interval holds for the largest of "
-               "all comparable cells at once (Bonferroni)", count="n_pairs", better="higher", label="speed ratio"),
-    **taken("quality", "quality_low", "quality_high", "quality_n", "quality_metric",
-       "quality_better", "quality_margin", "quality_difference", "quality_difference_low", "quality_difference_high",
-       "quality_pairs", "lossless", "lossless_prompts", "tokens_per_forward"),
-    "memory_ratio": number("×", "peak allocated memory of the cell / of the reference's cell", kind="memory"),
-    **taken("delta", "noise_source"),
-    **SOURCES,
-}  # fmt: skip
+CHOSEN = (
+    columns("""
+candidates       count cells | cells that it is chosen from
+comparable       count cells kind=count | of these, finished cells at equal quality
+shown_worse      count cells kind=count | of these, cells whose quality is shown worse
+verdict          text! | of the fastest at equal quality, adjusted for the choice: faster, slower or no difference
+    shown; not comparable where there is none
+verdict_reason   text! | what decided it
+words            text | what sets the chosen cell apart from its arm
+ratio            interval × of=n_pairs better=higher label="speed ratio" | latency of the reference / of the fastest
+    cell; its interval holds for the largest of all comparable cells at once (Bonferroni)
+""")
+    | taken(f"{SHARED} {OF_BEST}")
+    | BEST.columns
+)
+"""Columns of a choice among cells."""
 
 ANSWERS = Table(
     name="answers",
@@ -132,6 +148,123 @@ ANSWERS = Table(
     "speed with an interval adjusted for the choice.",
     needs=("cells",),
     key=GROUP,
-    columns=COLUMNS,
-    build=build,
+    columns=taken("experiment task batch prompt_tokens new_tokens")
+    | columns("""
+reference_arm    text! | the arm that all others are compared with
+reference_label  text | how the page calls it
+faster           count cells kind=count | cells that are faster at equal quality, each judged alone
+memory_ratio     number × kind=memory | peak allocated memory of the cell / of the reference's cell
+""")
+    | CHOSEN
+    | SOURCES,
+    build=_answers,
+    borrowed=BEST.of,
+)
+
+SEQUENTIAL, DIFFUSION = "autoregressive", "masked_diffusion"
+"""The two families of decoders (column `family`) that seed document 004 compares; others have separate tables."""
+FIRST = Borrowed(
+    "cell",
+    "n_pairs nfe reference_latency_ms quality quality_n quality_difference latency_ms ratio throughput_ratio",
+)
+BEST_QUALITY = Borrowed("best_cell", "quality", "best_")
+REFERENCE = Borrowed("best_cell", "reference_quality")
+FASTEST = Borrowed("fastest_cell", "n_pairs quality latency_ms", "fastest_")
+OF_SERIES = "experiment task task_label arm label model decoder reference_model reference_decoder"
+SHAPE = "batch prompt_tokens new_tokens"
+
+
+def _crossover(inputs: Inputs) -> list[Row]:
+    """Returns one row per series: cells of a diffusion arm that differ only in steps, against an autoregressive one.
+
+    The crossover is the fewest steps whose cell has equal quality (column `gate` of `cells`, decided by
+    `pardec.evidence.comparison`). Its ratios are those of this cell, paired in its own process.
+    """
+    series: dict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in inputs.rows("steps"):
+        if (row["family"], row["reference_family"]) == (DIFFUSION, SEQUENTIAL):
+            series[row["experiment"], series_name(row["cell"], "steps")].append(row)
+    return [_crossed(name, rows) for (_, name), rows in series.items()]
+
+
+def _crossed(name: str, rows: list[Row]) -> Row:
+    rows = sorted(rows, key=lambda row: (passes(row) or 0, row["latency_ms"] or 0))
+    judged = [row for row in rows if row["gate"] is not None]
+    equal = [row for row in judged if row["gate"]]
+    timed = [row for row in equal if row["ratio"] is not None]
+    tried = [number for row in judged if (number := passes(row)) is not None]
+    row: Row = {
+        "series": name,
+        **{column: rows[0][column] for column in f"{OF_SERIES} {SHAPE}".split()},
+        "tried": len(rows),
+        "judged": len(judged),
+        "steps_least": min(tried, default=None),
+        "steps_most": max(tried, default=None),
+        "observed": bool(equal) if judged else None,
+        "steps_faster": max((passes(r) for r in rows if r["speed"] == FASTER), default=None),
+        **joined([*equal[:1], *rows]),
+    }
+    if judged:
+        lower = judged[0]["quality_better"] == "lower"
+        best = (min if lower else max)(judged, key=lambda row: row["quality"])
+        row |= {**BEST_QUALITY.of_cell(best), **REFERENCE.of_cell(best), "best_cell": best["cell"]}
+        row |= {name: best[name] for name in ("quality_metric", "quality_better")} | {
+            "best_steps": passes(best)
+        }
+        gaps = ((row, row["quality_difference"]) for row in equal)
+        good = [row for row, gap in gaps if gap is not None and (gap <= 0 if lower else gap >= 0)]
+        row["steps_matched"] = passes(good[0]) if good else None
+    if equal:
+        row |= {name: equal[0][name] for name in ("cell", "status", "verdict")}
+        row |= {**FIRST.of_cell(equal[0]), "steps": passes(equal[0])}
+    if timed:
+        best = max(timed, key=lambda row: row["ratio"])
+        ratio = fastest(best, len(timed))
+        row |= {**FASTEST.of_cell(best), "fastest_cell": best["cell"], "fastest_steps": passes(best)}
+        row |= {**interval("fastest_ratio", ratio), "fastest_of": len(timed)}
+        row["fastest_verdict"] = speed(ratio.low, ratio.high, best["delta"])
+    return row
+
+
+def passes(row: Row) -> int | None:
+    """Returns the steps set, else the number of passes made; None if neither is known."""
+    return row["steps"] if row["steps"] is not None or row["nfe"] is None else round(row["nfe"])
+
+
+CROSSOVER = Table(
+    name="crossover",
+    description="By task: the fewest steps at which parallel decoding reaches the reference's quality, and its speed "
+    "there.",
+    needs=("steps",),
+    key=("experiment", "series"),
+    columns=taken(f"{OF_SERIES} {SHAPE} status verdict quality_metric quality_better")
+    | columns("""
+series           text! | what its cells share: all but the steps
+tried            count cells | cells in the series
+judged           count cells | of these, cells whose quality could be compared
+steps_least      count steps | fewest steps judged
+steps_most       count steps | most steps judged
+observed         flag | whether any number of steps tried reaches the reference's quality; empty where none was judged
+cell             text | the crossover's cell
+steps            count steps | the crossover: fewest steps that do; empty where none was observed (its record
+    stands first)
+steps_matched    count steps | fewest steps that do and whose own estimate is no worse than the reference's: the strict
+    reading
+steps_faster     count steps | most steps at which the series is still faster, whatever its quality
+best_cell        text | the cell with the best quality
+best_steps       count steps | its steps
+fastest_cell     text | the fastest cell of those at equal quality
+fastest_steps    count steps | its steps
+fastest_ratio    interval × of=fastest_n_pairs better=higher | latency of the reference / of the fastest cell; its
+    interval holds for the largest of all at once
+fastest_of       count cells kind=count | cells at equal quality that it is the fastest of
+fastest_verdict  text | of that ratio: faster, slower or no difference shown
+""")
+    | FIRST.columns
+    | REFERENCE.columns
+    | BEST_QUALITY.columns
+    | FASTEST.columns
+    | SOURCES,
+    build=_crossover,
+    borrowed=FIRST.of | REFERENCE.of | BEST_QUALITY.of | FASTEST.of,
 )

@@ -1,26 +1,24 @@
-"""Describe, build and read tables. Importing a table's description does not import pandas."""
+"""Describe and build tables. Importing a table's description does not import pandas."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.columns import KEY, Column, plain
-from pardec.evidence.tables.files import read_table
+from pardec.evidence.columns import KEY, Column
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
     from pandas import DataFrame, Series
 
-    from pardec.evidence.tables.inputs import Inputs
-
-numpy = lazy("numpy")
+np = lazy("numpy")
 pandas = lazy("pandas")
 
+Row = dict[str, Any]
 DTYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}
 
 
@@ -28,10 +26,11 @@ DTYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean"
 class Table:
     """A table's description and its builder.
 
-    needs: inputs of `build`: "records", "scores", "likelihoods", "machine", "floors", or names of other tables. key:
-    the columns that name a row. build: inputs -> rows as dictionaries; a missing column is null. published: whether its
-    numbers become values (raw samples do not). view_of: the table whose rows and columns it shows, under the same keys;
-    only its additional columns become values.
+    needs: inputs of `build`: names of other tables, and of `registry.FILES`. key: the columns that name a row. build:
+    inputs -> rows as dictionaries; a missing column is null. published: whether its numbers become values (raw samples
+    do not). view_of: the table whose rows and columns it shows, under the same keys. borrowed: columns that copy an
+    entry of `cells`, as (column with the cell's id, column of `cells`). Numbers that a table shows or borrows keep the
+    ids that they have there.
     """
 
     name: str
@@ -39,16 +38,10 @@ class Table:
     needs: tuple[str, ...]
     key: tuple[str, ...]
     columns: dict[str, Column]
-    build: Callable[[Inputs], list[dict[str, Any]]]
+    build: Callable[[Any], list[Row]]
     published: bool = True
     view_of: str = ""
-
-    def __post_init__(self) -> None:
-        labelled = {
-            name: column if column.label else replace(column, label=plain(name, column.unit))
-            for name, column in self.columns.items()
-        }
-        object.__setattr__(self, "columns", labelled)
+    borrowed: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def all_columns(self) -> dict[str, Column]:
@@ -59,7 +52,7 @@ class Table:
         """Returns the pandas type of every column."""
         return {name: DTYPES[column.dtype] for name, column in self.all_columns.items()}
 
-    def make(self, inputs: Inputs) -> DataFrame:
+    def make(self, inputs: Any) -> DataFrame:
         """Build the rows, name them, and check them against the schema.
 
         Raises:
@@ -69,25 +62,17 @@ class Table:
         unknown = {name for row in rows for name in row} - set(self.all_columns)
         if unknown:
             raise KeyError(f"table {self.name}: no such column: {', '.join(sorted(unknown))}")
-        frame = pandas.DataFrame(
-            {
-                name: pandas.array([_plain(row.get(name)) for row in rows], dtype=dtype)
-                for name, dtype in self.dtypes.items()
-            }
-        )
-        return self.schema().validate(frame, lazy=True)
+        frame = {
+            name: pandas.array([_plain(row.get(name)) for row in rows], dtype=dtype)
+            for name, dtype in self.dtypes.items()
+        }
+        return self.schema().validate(pandas.DataFrame(frame), lazy=True)
 
     def schema(self) -> pa.DataFrameSchema:
         import pandera.pandas as pa
 
         columns = {
-            name: pa.Column(
-                DTYPES[column.dtype],
-                nullable=column.nullable,
-                unique=name == "key",
-                title=column.unit or None,
-                description=column.description,
-            )
+            name: pa.Column(DTYPES[column.dtype], nullable=column.nullable, unique=name == "key")
             for name, column in self.all_columns.items()
         }
         # One check for all columns, since the overhead of a call exceeds the cost of its work.
@@ -96,15 +81,14 @@ class Table:
 
     def _finite(self, frame: DataFrame) -> Series:
         """Returns by row whether all of its numbers are finite or missing."""
-        good = numpy.ones(len(frame), dtype=bool)
-        for name, column in self.columns.items():
-            if column.numeric:
-                good &= ~numpy.isinf(_floats(frame[name]))
+        good = np.ones(len(frame), dtype=bool)
+        for name in (name for name, column in self.columns.items() if column.numeric):
+            good &= ~np.isinf(_floats(frame[name]))
         return pandas.Series(good, frame.index)
 
     def _ordered(self, frame: DataFrame) -> Series:
         """Returns by row whether all of its intervals contain their value; a missing end or value passes."""
-        good = numpy.ones(len(frame), dtype=bool)
+        good = np.ones(len(frame), dtype=bool)
         for name, column in self.columns.items():
             if column.low and column.high:
                 low, value, high = (_floats(frame[part]) for part in (column.low, name, column.high))
@@ -112,15 +96,7 @@ class Table:
                 good &= ~((low > value + slack) | (value > high + slack))
         return pandas.Series(good, frame.index)
 
-    def read(self, path: Any) -> DataFrame:
-        """Returns the frame of a written copy, CSV or Parquet, with this table's types.
-
-        Raises:
-            UserError: the file is missing, damaged, or not this table.
-        """
-        return read_table(self.name, self.dtypes, path)
-
-    def _name(self, row: dict[str, Any]) -> str:
+    def _name(self, row: Row) -> str:
         parts = [slug(str(row[column])) for column in self.key if row.get(column) is not None]
         name = "/".join(part for part in parts if part)
         return name if self.view_of else name.removeprefix(f"{self.name}/")

@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from itertools import pairwise
-from typing import Any
 
-from pardec.evidence.columns import SOURCES, count, flag, measured, text
+from pardec.evidence.columns import SOURCES, columns
 from pardec.evidence.comparison import FASTER, SLOWER
-from pardec.evidence.tables.answers import taken, words_of
-from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.answers import words_of
+from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.cell_columns import taken
+from pardec.evidence.tables.inputs import Inputs, joined
 
-Row = dict[str, Any]
 SERIES = ("experiment", "task", "model", "arm", "settings", "prompt_tokens", "new_tokens", "reference_arm")
+OF_SERIES = "experiment task task_label model arm label decoder steps block settings prompt_tokens new_tokens"
 OVERTAKEN, AHEAD, BEHIND, OPEN = "overtaken", "ahead at every batch", "behind at every batch", "undecided"
 
 
@@ -42,10 +42,7 @@ def _series(rows: list[Row]) -> Row:
     }
     known = ends["ratio"] is not None
     return {
-        **{
-            name: rows[0][name]
-            for name in (*SERIES, "task_label", "label", "decoder", "steps", "block", "delta")
-        },
+        **{name: rows[0][name] for name in (*OF_SERIES.split(), "reference_arm", "delta")},
         "words": words_of(rows[0]["cell"]),
         "batches": len(rows),
         "least": rows[0]["batch"],
@@ -58,7 +55,7 @@ def _series(rows: list[Row]) -> Row:
         "even_high": ends["ratio_high"] if known else None,
         "n_pairs": min(row["n_pairs"] for row in rows),
         "equal_quality": all(judged) if judged else None,
-        **{name: " ".join(dict.fromkeys(row[name] for row in rows)) for name in SOURCES},
+        **joined(rows),
     }
 
 
@@ -84,31 +81,26 @@ def crossing(points: list[tuple[int, float | None]]) -> float | None:
     return math.exp(x + (x2 - x) * high / (high - low))
 
 
-COLUMNS = {
-    **taken("experiment", "task", "task_label"),
-    **taken("model", "arm", "label", "decoder", "steps", "block", "settings", "prompt_tokens", "new_tokens"),
-    "reference_arm": text("the autoregressive arm", nullable=False),
-    "words": text("what sets it apart from its arm, batch included"),
-    "batches": count("batch sizes timed", "cells"),
-    "least": count("the smallest of them"),
-    "most": count("the largest of them"),
-    "outcome": text(f"{OVERTAKEN}, {AHEAD}, {BEHIND}, or {OPEN}", nullable=False),
-    "ahead_up_to": count("largest batch at which it is shown faster than autoregression", kind="precision"),
-    "behind_from": count("smallest batch at which it is shown slower", kind="precision"),
-    **measured("even", "", "batch at which both are equally fast, straight between two batches on logarithms; its ends "
-               "are where the ends of the ratio's interval cross one", count="n_pairs", kind="fit",
-               label="break-even batch"),
-    "n_pairs": count("pairs behind the ratio with the fewest", "pairs"),
-    "equal_quality": flag("whether quality is shown equal at every batch; empty where none was scored"),
-    **taken("delta"),
-    **SOURCES,
-}  # fmt: skip
-
-TABLE = Table(
+BREAK_EVEN = Table(
     name="break_even",
     description="By parallel arm: the batch at which autoregression overtakes it, between the batches that were tried.",
     needs=("cells",),
     key=("experiment", "task", "arm", "words", "prompt_tokens", "new_tokens", "reference_arm"),
-    columns=COLUMNS,
+    columns=taken(f"{OF_SERIES} delta")
+    | columns(f"""
+reference_arm  text! | the autoregressive arm
+words          text | what sets it apart from its arm, batch included
+batches        count cells | batch sizes timed
+least          count | the smallest of them
+most           count | the largest of them
+outcome        text! | {OVERTAKEN}, {AHEAD}, {BEHIND}, or {OPEN}
+ahead_up_to    count kind=precision | largest batch at which it is shown faster than autoregression
+behind_from    count kind=precision | smallest batch at which it is shown slower
+even           interval of=n_pairs kind=fit label="break-even batch" | batch at which both are equally fast, straight
+    between two batches on logarithms; its ends are where the ends of the ratio's interval cross one
+n_pairs        count pairs | pairs behind the ratio with the fewest
+equal_quality  flag | whether quality is shown equal at every batch; empty where none was scored
+""")
+    | SOURCES,
     build=build,
 )

@@ -12,7 +12,7 @@ from pardec.common.lazy import lazy
 from pardec.evidence import comparison
 from pardec.evidence.tables.base import Table
 from pardec.evidence.tables.cell_columns import CELL
-from pardec.evidence.tables.inputs import Inputs, Source
+from pardec.evidence.tables.inputs import AGAIN, Inputs, Source
 from pardec.evidence.tables.pairs import (
     Pairs,
     Sample,
@@ -26,7 +26,7 @@ from pardec.evidence.tables.pairs import (
     pair,
     task_of,
     tpot_ms,
-)
+)  # fmt: skip
 
 np = lazy("numpy")
 statistics = lazy("pardec.evidence.statistics")
@@ -68,16 +68,10 @@ def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> di
     try:
         measured = {**times(record), **paired(record, arms.cell_id(reference))}
     except (TypeError, ValueError) as error:
-        raise UserError(
-            record.path, f"has damaged samples ({error})", "move it away and run `make all` again"
-        ) from None
+        raise UserError(record.path, f"has damaged samples ({error})", AGAIN) from None
     if record.body["status"] != "ok":
-        kept = (
-            "n_all",
-            "flags",
-            *(f"reference{end}" for end in ("", "_arm", "_model", "_decoder", "_family")),
-        )
-        measured = {"n": 0, **{name: measured.get(name) for name in kept}}
+        kept = "n_all flags reference reference_arm reference_model reference_decoder reference_family"
+        measured = {"n": 0, **{name: measured.get(name) for name in kept.split()}}
     return {
         **what(record, inputs),
         **measured,
@@ -167,21 +161,17 @@ def what(record: Source, inputs: Inputs) -> dict[str, Any]:
     """Returns the columns that describe the cell's configuration and status."""
     body, cell = record.body, record.body["cell"]
     labels, task = inputs.study("arms"), task_of(cell)
-    plain = (
-        "data", "model", "family", "arm", "decoder", "engine", "precision", "device", "threads", "batch",
-        "prompt_tokens", "new_tokens"
-    )  # fmt: skip
+    plain = "data model family arm decoder engine precision device threads batch prompt_tokens new_tokens run"
     return {
         "cell": cell["id"],
         "experiment": cell["experiment"],
         "experiment_kind": kind_of(cell, inputs.study("kinds")),
         "task": task,
         "task_label": inputs.study("workloads").get(task) or task,
-        **{name: cell.get(name) for name in plain},
+        **{name: cell.get(name) for name in plain.split()},
         "label": labels.get(cell.get("arm")) or cell.get("arm"),
         "verified": True if body.get("verified") else None,
         "random_prompts": bool(cell.get("random_prompts")),
-        "run": cell.get("run"),
         "tuning": bool(cell.get("tuning")),
         "steps": cell["settings"].get("steps"),
         "block": cell["settings"].get("block"),
@@ -228,14 +218,8 @@ def paired(record: Source, reference_id: str | None) -> dict[str, Any]:
     if not reference:
         return {}
     cell = reference["cell"]
-    row = {
-        "reference": reference_id,
-        "reference_arm": cell.get("arm"),
-        "reference_model": cell.get("model"),
-        "reference_decoder": cell.get("decoder"),
-        "reference_family": cell.get("family"),
-        "n_pairs": 0,
-    }
+    names = ("arm", "model", "decoder", "family")
+    row = {"reference": reference_id, **{f"reference_{name}": cell.get(name) for name in names}, "n_pairs": 0}
     pairs = pair(record.body["samples"], reference["samples"])
     return {**row, **_ratios(pairs)} if len(pairs) else row
 
@@ -268,30 +252,33 @@ def resources(record: Source, machine: Source | None, latency_ms: float | None) 
     """Returns memory, counted work, and the fractions of the machine's rates (MFU, MBU); {} for a failed cell."""
     if record.body["status"] != "ok":
         return {}
-    memory, work = record.body.get("memory") or {}, record.body.get("work") or {}
-    names = ("peak_allocated_mb", "peak_reserved_mb", "rss_mb", "weights_mb", "cache_mb", "logits_mb")
-    row = {name: memory.get(name) for name in names}
-    if row["peak_allocated_mb"] is not None and row["weights_mb"] is not None:
-        row["working_mb"] = row["peak_allocated_mb"] - row["weights_mb"]
-    parts = [row[name] for name in ("weights_mb", "cache_mb", "logits_mb")]
-    if row["peak_allocated_mb"] is not None and None not in parts:
-        row["activations_mb"] = max(0.0, row["peak_allocated_mb"] - sum(parts))
-    row["largest_batch"] = (record.body.get("largest_batch") or {}).get("fits")
-    row |= phases(record.body["samples"])
-    if work.get("flops_per_output") and latency_ms:
-        row["achieved_gflop_per_s"] = work["flops_per_output"] / latency_ms / 1e6
-        row["intensity"] = (
-            work["flops_per_output"] / work["bytes_per_output"] if work["bytes_per_output"] else None
-        )
-    energy = record.body.get("energy") or {}
-    row |= {name: energy.get(name) for name in ("joules_per_output", "net_joules_per_output")}
-    row["energy_valid"] = energy.get("valid")
-    counted = ("flops_per_output", "bytes_per_output", "forwards", "flops_agreement")
-    row |= {name: work.get(name) for name in counted}
+    memory, work, energy = (record.body.get(part) or {} for part in ("memory", "work", "energy"))
+    parts = ("weights_mb", "cache_mb", "logits_mb")
+    row = {name: memory.get(name) for name in ("peak_allocated_mb", "peak_reserved_mb", "rss_mb", *parts)}
+    peak, held = row["peak_allocated_mb"], [row[name] for name in parts]
+    if None not in (peak, held[0]):
+        row["working_mb"] = peak - held[0]
+    if None not in (peak, *held):
+        row["activations_mb"] = max(0.0, peak - sum(held))
+    row |= {
+        name: work.get(name)
+        for name in ("flops_per_output", "bytes_per_output", "forwards", "flops_agreement")
+    }
+    flops, moved = row["flops_per_output"], row["bytes_per_output"]
+    if flops and latency_ms:
+        row["achieved_gflop_per_s"] = flops / latency_ms / 1e6
+        row["intensity"] = flops / moved if moved else None
     if machine is not None and latency_ms:
-        row["mfu"] = _share(row["flops_per_output"], latency_ms, machine.body.get("matmul_gflop_per_s"))
-        row["mbu"] = _share(row["bytes_per_output"], latency_ms, machine.body.get("copy_gb_per_s"))
-    return {**row, "memory_method": memory.get("method")}
+        row["mfu"] = _share(flops, latency_ms, machine.body.get("matmul_gflop_per_s"))
+        row["mbu"] = _share(moved, latency_ms, machine.body.get("copy_gb_per_s"))
+    return {
+        **row,
+        **phases(record.body["samples"]),
+        **{name: energy.get(name) for name in ("joules_per_output", "net_joules_per_output")},
+        "energy_valid": energy.get("valid"),
+        "largest_batch": (record.body.get("largest_batch") or {}).get("fits"),
+        "memory_method": memory.get("method"),
+    }
 
 
 def phases(samples: list[dict[str, Any]]) -> dict[str, float | None]:
@@ -321,8 +308,7 @@ def trail(record: Source) -> dict[str, Any]:
         "started": origin.get("start"),
         "ended": origin.get("end"),
         "scores": body["cell"].get("quality"),
-        "record": record.path,
-        "record_sha256": record.sha256,
+        **record.trail,
     }
 
 
@@ -348,7 +334,7 @@ def _share(amount: float | None, latency_ms: float, giga_per_s: float | None) ->
     return amount / (latency_ms / 1000) / (giga_per_s * 1e9) if amount and giga_per_s else None
 
 
-TABLE = Table(
+CELLS = Table(
     name="cells",
     description="One row a cell, failed ones included, with every measurement and where it comes from.",
     needs=("records", "scores", "machine", "floors"),

@@ -1,66 +1,190 @@
-"""Growth of a quantity with a size: exponents by least squares on logarithms, and where it ceases to be constant."""
+"""Table `growth`: how time, throughput, memory and passes grow with a size, over cells that differ in it alone."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Iterator
 from typing import Any
 
 from pardec.common.lazy import lazy
-from pardec.evidence.columns import measured, number
+from pardec.evidence.columns import SOURCES, columns
 from pardec.evidence.comparison import equal_within
+from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.cell_columns import CELL, taken
+from pardec.evidence.tables.inputs import Inputs, joined
 from pardec.evidence.tables.pairs import interval
+from pardec.study import paths
 
 statistics = lazy("pardec.evidence.statistics")
 
+MEMORY = ("peak_allocated_mb", "working_mb")
+OVER_BATCH = ("tokens_per_s", "latency_ms", *MEMORY, "ratio")
+OVER_LENGTH = ("latency_ms", "tokens_per_s", *MEMORY, "cache_mb", "logits_mb", "ratio")
+AXES = {
+    ("batch", "batch"): OVER_BATCH,
+    ("length", "batch"): OVER_BATCH,
+    ("length", "new_tokens"): OVER_LENGTH,
+    ("length", "prompt_tokens"): OVER_LENGTH,
+    ("grid", "new_tokens"): ("nfe", "latency_ms", "pass_ms"),
+    ("flood", "roots"): ("latency_ms",),
+}
+"""Growing quantities, by kind of experiment and size."""
+WORDS = {"batch": "batch", "new_tokens": "new", "prompt_tokens": "prompt"}
+"""Sizes by the words of a cell's id."""
+UNITS = {"batch": "prompts", "new_tokens": "tokens", "prompt_tokens": "tokens", "roots": "roots"}
+SHARED = """
+    experiment experiment_kind task task_label model arm label decoder steps block batch prompt_tokens new_tokens
+    candidates
+"""
+"""Columns that are empty where the cells of a series differ."""
+ALL = "all"
+SAME, FEWEST = "same settings", "fewest that are right"
+"""Which cells form a series: those of the same settings, or at each size the right one of fewest passes."""
 
-EXPONENTS = {
-    **measured("exponent", "", "the exponent of all sizes, its interval from the scatter of each size's samples",
-               kind="fit"),
-    **measured("last_exponent", "", "exponent between the two largest sizes alone", kind="fit"),
-    **measured("first_exponent", "", "exponent between the two smallest sizes alone", kind="fit"),
-    "misfit": number("", "the farthest that a size lies from the power law, as a share of it", kind="fit"),
-}  # fmt: skip
-"""Where last and first exponent disagree, no single exponent describes the growth; `misfit` says by how much."""
+
+def build(inputs: Inputs) -> list[Row]:
+    rows = []
+    for (kind, against), quantities in AXES.items():
+        cells = [row for row in inputs.rows(kind) if row["status"] == "ok" and row[against] is not None]
+        if kind == "grid":
+            cells = [row | _pass(row) for row in cells if row["batch"] == 1 and row["nfe"]]
+        for what, series in _series(kind, against, cells):
+            for quantity in quantities:
+                rows += _grown(what, quantity, [row for row in series if (row[quantity] or 0) > 0])
+    return rows
 
 
-def powers(
-    x: Sequence[float], y: Sequence[float], ends: Sequence[tuple[float | None, float | None]]
-) -> dict[str, Any]:
-    """Returns columns `EXPONENTS` of y over x, in order of x; empty for fewer than two sizes."""
-    low, high = ([math.nan if end[k] is None else end[k] for end in ends] for k in (0, 1))
+def _pass(row: Row) -> Row:
+    """Returns the time of one pass with its interval."""
+    ends = {"pass_ms": "latency_ms", "pass_low": "latency_low", "pass_high": "latency_high"}
+    return {name: None if row[of] is None else row[of] / row["nfe"] for name, of in ends.items()}
+
+
+def _series(kind: str, against: str, cells: list[Row]) -> Iterator[tuple[Row, list[Row]]]:
+    """Yields (description, cells in order of size) of each series of at least two sizes, one cell for each."""
+    groups: dict[tuple, dict[int, Row]] = defaultdict(dict)
+    for row in cells:
+        name = row["series"] if kind == "flood" else series_name(row["cell"], against)
+        if kind == "grid":  # Each size is a task of its own.
+            name = "/".join(
+                filter(None, (row["arm"], paths.without(row["cell"].split("/")[-1], "new", "batch")))
+            )
+        if name:
+            groups[row["experiment"], SAME, name].setdefault(row[against], row)
+        if kind == "grid" and row["right"]:
+            best = groups[row["experiment"], FEWEST, f"{row['arm']}/{FEWEST}"]
+            known = best.setdefault(row[against], row)
+            best[row[against]] = row if row["nfe"] < known["nfe"] else known
+    for (_, chosen, name), sizes in groups.items():
+        rows = [sizes[size] for size in sorted(sizes)]
+        if len(rows) > 1:
+            named = {"series": name, "chosen": chosen, "against": against, "x_unit": UNITS[against]}
+            named |= {
+                c: rows[0][c]
+                for c in SHARED.split()
+                if len({row.get(c) for row in rows}) == 1 and c in rows[0]
+            }
+            yield named | ({"all_right": all(row["right"] for row in rows)} if kind == "grid" else {}), rows
+
+
+def _grown(what: Row, quantity: str, rows: list[Row]) -> list[Row]:
+    """Returns the growth over all sizes, and between each two neighbours; none for fewer than two sizes."""
+    x = [row[what["against"]] for row in rows]
+    ends = [_ends(quantity, row) for row in rows]
+    y, low, high = ([math.nan if end[k] is None else end[k] for end in ends] for k in range(3))
     fit = statistics.power_law(x, y, low, high)
     if fit is None:
-        return {}
-    return {
-        **interval("exponent", fit.exponent),
-        **interval("last_exponent", fit.local[-1]),
-        **interval("first_exponent", fit.local[0]),
-        "misfit": fit.misfit,
-        "n": fit.exponent.n,
+        return []
+    what = {
+        **what,
+        "quantity": quantity,
+        **dict(zip(("y_unit", "slope_unit"), _units(quantity, what), strict=True)),
     }
+    constant = _constant_to(rows, x, ends)
+    whole = {
+        **interval("exponent", fit.exponent),
+        **interval("slope", statistics.linear_slope(x, y)),
+        "misfit": fit.misfit,
+        "constant_to": constant,
+        "constant_throughout": constant == x[-1],
+    }
+    parts = [{**what, "span": ALL, **_between(rows, x, y), **whole}]
+    for k, local in enumerate(fit.local if len(rows) > 2 else ()):
+        pair = slice(k, k + 2)
+        slope = {"slope": (y[k + 1] - y[k]) / (x[k + 1] - x[k]), **interval("exponent", local)}
+        span = f"{x[k]} to {x[k + 1]}"
+        parts.append({**what, "span": span, **_between(rows[pair], x[pair], y[pair]), **slope})
+    return parts
 
 
-def grown(
-    x: Sequence[float], y: Sequence[float], ends: Sequence[tuple[float | None, float | None]], slope: str
-) -> dict[str, Any]:
-    """Returns columns that describe y over x, in order of x, for at least two sizes. slope: the column of dy/dx."""
-    line = statistics.linear_slope(x, y)
-    return {**powers(x, y, ends), **interval(slope, line), "growth": y[-1] / y[0]}
+def _between(rows: list[Row], x: list[int], y: list[float]) -> Row:
+    ends = {"from_x": x[0], "to_x": x[-1], "smallest": y[0], "largest": y[-1], "growth": y[-1] / y[0]}
+    return {"n": len(x), **ends, **joined(rows)}
 
 
-def constant_to(rows: list[dict[str, Any]], size: str, end: Callable[[dict[str, Any], str], float]) -> int:
+def _ends(quantity: str, row: Row) -> tuple[Any, Any, Any]:
+    """Returns a quantity with its interval; what is counted has none."""
+    if quantity == "pass_ms":
+        return row["pass_ms"], row["pass_low"], row["pass_high"]
+    low, high = CELL[quantity].low, CELL[quantity].high
+    return row[quantity], *((row[low], row[high]) if low and high else (None, None))
+
+
+def _units(quantity: str, what: Row) -> tuple[str, str]:
+    """Returns the units of a quantity and of its slope."""
+    unit = CELL["latency_ms" if quantity == "pass_ms" else quantity].unit
+    return unit, f"{unit}/{what['x_unit'].removesuffix('s')}"
+
+
+def _constant_to(rows: list[Row], x: list[int], ends: list[tuple[Any, Any, Any]]) -> int:
     """Returns the largest size up to which a quantity is not shown to exceed that of the smallest size.
 
-    Its interval must overlap the smallest's, widened by `comparison.equal_within`.
-
-    rows: in order of the column `size`. end: the "low" or "high" end of a row's interval.
+    Its interval must overlap the smallest's, widened by `comparison.equal_within`. A value without interval is exact.
     """
-    first = rows[0]
-    ceiling = end(first, "high") * (1 + equal_within(first["noise_floor"]))
-    reached = first[size]
-    for row in rows[1:]:
-        if end(row, "low") > ceiling:
-            break
-        reached = row[size]
-    return reached
+    value, _, high = ends[0]
+    ceiling = (value if high is None else high) * (1 + equal_within(rows[0]["noise_floor"]))
+    above = [(value if low is None else low) > ceiling for value, low, _ in ends]
+    return x[above.index(True) - 1] if True in above else x[-1]
+
+
+def series_name(cell: str, against: str) -> str:
+    """Returns a cell's id without its experiment and the word that varies."""
+    *place, words = cell.split("/")[1:]
+    return "/".join([*place, paths.without(words, WORDS.get(against, against))])
+
+
+GROWTH = Table(
+    name="growth",
+    description="Exponents e of y ~ x^e over cells that differ in the size x alone: over all sizes by least squares on "
+    "logarithms, and between each two neighbouring sizes.",
+    needs=("batch", "length", "grid", "flood"),
+    key=("experiment", "series", "quantity", "against", "span"),
+    columns=taken(SHARED.replace("candidates", ""))
+    | columns("""
+series      text! | what is kept the same
+chosen      text! | which cells form it: those of the same settings, or at each size the right one of fewest passes
+quantity    text! | y: a column of that experiment's table; pass_ms is latency / passes
+against     text! | x: batch, new_tokens, prompt_tokens or roots
+span        text! | all for all sizes together, else the two neighbouring sizes
+candidates  count candidates | candidates a condition, K, of a flood
+all_right   flag | whether the outputs are right at every size of a series of tables
+exponent    interval kind=fit | exponent over the sizes of the row; its interval follows from those of the sizes
+misfit      number kind=fit | the farthest that a size lies from the power fit, as a share of it: where it exceeds the
+    sizes' own precision, no single exponent describes the growth
+slope       interval @slope_unit kind=fit | y by x, by least squares; no interval from two sizes
+slope_unit  text | unit of that
+n           count sizes | sizes
+from_x      count @x_unit | smallest size
+to_x        count @x_unit | largest size
+x_unit      text | unit of the size
+smallest    number @y_unit kind=fit | y at the smallest size
+largest     number @y_unit kind=fit | y at the largest size
+y_unit      text | unit of y
+growth      number × kind=fit | y at the largest size / at the smallest
+constant_to count @x_unit | largest size up to which y is not shown to exceed that of the smallest
+constant_throughout  flag | whether that is the largest size measured
+""")
+    | SOURCES,
+    build=build,
+)

@@ -1,20 +1,38 @@
-"""Inputs of tables, read and checked once."""
+"""Read the inputs of tables, each once, and write tables as CSV (to look at) and Parquet (for programs)."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pardec.common.errors import UserError
+from pardec.common.files import atomic
+from pardec.common.lazy import lazy
 from pardec.evidence.ideas import Ideas, load_ideas
-from pardec.evidence.tables.files import rows_of
+from pardec.evidence.tables.base import Row
+from pardec.evidence.tables.registry import FILES, TABLES, needs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+pandas = lazy("pandas")
+
+Paths = dict[str, list[str]]
+AGAIN = "move it away and run `make all` again"
+BY_NAME = {
+    "timing.json": "records",
+    "score.json": "scores",
+    "machine.json": "machine",
+    "floors.json": "floors",
+}
+BY_FOLDER = {"likelihood": "likelihoods", "verify_cost": "verify_costs"}
+"""Kinds of inputs, by a file's name or its folder."""
+SINGLE = ("machine", "floors", "ideas_file")
+"""Kinds of inputs with one file."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +42,11 @@ class Source:
     path: str
     sha256: str
     body: Any
+
+    @property
+    def trail(self) -> Row:
+        """Returns the columns that name a row's file."""
+        return {"record": self.path, "record_sha256": self.sha256}
 
 
 @dataclass(frozen=True)
@@ -50,12 +73,6 @@ class Inputs:
         """
         return load_ideas(self.ideas_file)
 
-    def hashes(self) -> tuple[tuple[str, str], ...]:
-        """Returns (path, SHA-256) of every file except tables."""
-        single = [source for source in (self.machine, self.floors) if source is not None]
-        sources = (*self.records, *self.scores.values(), *self.likelihoods, *self.verify_costs, *single)
-        return tuple((source.path, source.sha256) for source in sources)
-
     def study(self, key: str) -> dict[str, Any]:
         """Returns a part of the study that is not in records, {} if absent.
 
@@ -63,21 +80,25 @@ class Inputs:
         """
         return (self.floors.body.get(key) or {}) if self.floors else {}
 
-    def table(self, name: str) -> DataFrame:
-        """Returns another table's frame.
+    def rows(self, name: str) -> list[Row]:
+        """Returns another table's rows as dictionaries, null as None.
 
         Raises:
             UserError: the table was not given.
         """
         if name not in self.tables:
-            raise UserError(
-                f"table {name!r}", "was not given", f"pass results/tables/{name}.parquet with --tables"
-            )
-        return self.tables[name]
+            raise _not_given(name)
+        return rows_of(self.tables[name])
 
-    def rows(self, name: str) -> list[dict[str, Any]]:
-        """Returns another table's rows as dictionaries, null as None."""
-        return rows_of(self.table(name))
+
+def joined(rows: Iterable[Row]) -> Row:
+    """Returns the columns that name the files behind several rows, each file once, in order of appearance."""
+    files = {
+        path: sha
+        for row in rows
+        for path, sha in zip(row["record"].split(), row["record_sha256"].split(), strict=True)
+    }
+    return {"record": " ".join(files), "record_sha256": " ".join(files.values())}
 
 
 def read_source(path: str | Path) -> Source:
@@ -88,15 +109,11 @@ def read_source(path: str | Path) -> Source:
     """
     try:
         data = Path(path).read_bytes()
+        return Source(str(path), hashlib.sha256(data).hexdigest(), json.loads(data))
     except FileNotFoundError:
         raise UserError(path, "does not exist", "run `make all` to produce it") from None
-    try:
-        body = json.loads(data)
     except ValueError as error:
-        raise UserError(
-            path, f"is not valid JSON ({error})", "move it away and run `make all` again"
-        ) from None
-    return Source(str(path), hashlib.sha256(data).hexdigest(), body)
+        raise UserError(path, f"is not valid JSON ({error})", AGAIN) from None
 
 
 def read_records(paths: Iterable[str | Path]) -> tuple[Source, ...]:
@@ -105,9 +122,8 @@ def read_records(paths: Iterable[str | Path]) -> tuple[Source, ...]:
     Raises:
         UserError: a record is missing, damaged or incomplete, or two records are of one cell.
     """
-    records = [check_record(read_source(path)) for path in sorted(set(map(str, paths)))]
     by_id: dict[str, Source] = {}
-    for record in records:
+    for record in (check_record(read_source(path)) for path in sorted(set(map(str, paths)))):
         twin = by_id.setdefault(record.body["cell"]["id"], record)
         if twin is not record:
             raise UserError(record.path, f"is of the same cell as {twin.path}", "remove the stale one")
@@ -134,15 +150,132 @@ def read_scores(paths: Iterable[str | Path]) -> dict[str, Source]:
     """
     scores = {str(path): read_source(path) for path in sorted(set(map(str, paths)))}
     for score in scores.values():
-        _require(score.path, score.body, ("metrics",), "", "move it away and run `make all` again")
+        _require(score.path, score.body, "metrics", "metrics", AGAIN)
         if score.body.get("status", "ok") == "ok":
-            _require(score.path, score.body, ("main",), "", "move it away and run `make all` again")
+            _require(score.path, score.body, "main", "main", AGAIN)
         for name, metric in score.body["metrics"].items():
-            _require(score.path, metric, ("value",), f"metrics.{name}.", "score this cell again")
+            _require(score.path, metric, "value", f"metrics.{name}.value", "score this cell again")
     return scores
 
 
-def _require(path: str, body: Any, keys: tuple[str, ...], where: str, mend: str) -> None:
-    for key in keys:
-        if not isinstance(body, dict) or key not in body:
-            raise UserError(path, f"lacks {where}{key}", mend)
+def _require(path: str, body: Any, key: str, place: str, fix: str) -> None:
+    if not isinstance(body, dict) or key not in body:
+        raise UserError(path, f"lacks {place}", fix)
+
+
+def sort_paths(listing: str | Path) -> Paths:
+    """Returns the paths listed in a file, one per line, by kind: see `BY_NAME` and `BY_FOLDER`; the rest are tables.
+
+    Raises:
+        UserError: the listing is missing, or a path is none of these.
+    """
+    try:
+        lines = [line.strip() for line in Path(listing).read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        raise UserError(listing, "does not exist", "pass a file with one path a line") from None
+    by_kind: Paths = {}
+    for line in filter(None, lines):
+        path = Path(line)
+        kind = BY_NAME.get(path.name) or (BY_FOLDER.get(path.parent.name) if path.suffix == ".json" else None)
+        if path.suffix in (".parquet", ".csv"):
+            kind = "tables"
+        if kind is None:
+            message = f"names {line}, which is no record, score, likelihood or table"
+            raise UserError(listing, message, "remove this line")
+        by_kind.setdefault(kind, []).append(line)
+    return by_kind
+
+
+def gather(name: str, paths: Paths) -> Inputs:
+    """Returns only the inputs that table `name` needs.
+
+    Raises:
+        UserError: a required input is missing or damaged.
+    """
+    files, tables = _wanted(name, paths)
+    if "records" in files and not files["records"]:
+        raise UserError(
+            f"table {name!r}", "was given no records", "pass --records results/cells/.../timing.json"
+        )
+    given: dict[str, Any] = {
+        kind: tuple(map(read_source, sorted(files[kind]))) for kind in files if kind in BY_FOLDER.values()
+    }
+    for kind in ("machine", "floors"):
+        given[kind] = read_source(files[kind][0]) if files.get(kind) else None
+    if "records" in files:
+        given["records"] = read_records(files["records"])
+    if "scores" in files:
+        given["scores"] = read_scores(files["scores"])
+    given["ideas_file"] = next(iter(files.get("ideas_file", ())), None)
+    return Inputs(**given, tables={other: read_table(other, path) for other, path in tables.items()})
+
+
+def read_paths(name: str, paths: Paths) -> list[Path]:
+    """Returns the files among `paths` that `gather` reads for table `name`."""
+    files, tables = _wanted(name, paths)
+    return [Path(path) for given in files.values() for path in given] + list(tables.values())
+
+
+def _wanted(name: str, paths: Paths) -> tuple[Paths, dict[str, Path]]:
+    """Returns the files by kind, and the tables by name, that table `name` needs."""
+    wanted = needs(name)
+    files = {k: (paths.get(k) or [])[: 1 if k in SINGLE else None] for k in FILES if k in wanted}
+    tables = paths.get("tables") or []
+    return files, {other: locate(other, tables) for other in wanted if other not in FILES}
+
+
+def locate(name: str, paths: Sequence[str]) -> Path:
+    """Returns the file of table `name` among `paths`, folders or files; Parquet before CSV.
+
+    Raises:
+        UserError: none of the paths has it.
+    """
+    files = list(map(Path, paths))
+    for end in (".parquet", ".csv"):
+        for path in [p for p in files if p.name == name + end] + [
+            p / f"{name}{end}" for p in files if p.is_dir()
+        ]:
+            if path.is_file() or path in files:
+                return path
+    raise _not_given(name)
+
+
+def _not_given(name: str) -> UserError:
+    return UserError(f"table {name!r}", "was not given", f"pass results/tables/{name}.parquet with --tables")
+
+
+def write_table(frame: DataFrame, csv: str | Path, parquet: str | Path) -> None:
+    """Write both copies; floats in CSV read back exactly."""
+    with atomic(csv) as path:
+        frame.to_csv(path, index=False, lineterminator="\n")
+    with atomic(parquet, ".parquet") as path:
+        frame.to_parquet(path, index=False)
+
+
+def read_table(name: str, path: str | Path) -> DataFrame:
+    """Returns the frame of a written copy of table `name`, CSV or Parquet, with its declared types.
+
+    Raises:
+        UserError: the file is missing, damaged, or not this table.
+    """
+    fix, dtypes = (
+        f"delete it and run `snakemake --cores 1 results/tables/{name}.csv` again",
+        TABLES.load(name).dtypes,
+    )
+    plain = {"dtype": dtypes, "keep_default_na": False, "na_values": [""], "float_precision": "round_trip"}
+    try:
+        frame = (
+            pandas.read_parquet(path) if Path(path).suffix == ".parquet" else pandas.read_csv(path, **plain)
+        )
+    except FileNotFoundError:
+        raise UserError(path, "does not exist", "run `make all` to produce it") from None
+    except (ValueError, OSError) as error:
+        raise UserError(path, f"is not a readable table ({error})", fix) from None
+    if list(frame.columns) != list(dtypes):
+        raise UserError(path, f"does not have the columns of table {name!r}", fix)
+    return frame
+
+
+def rows_of(frame: DataFrame) -> list[Row]:
+    """Returns a table's rows as dictionaries, null as None."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")

@@ -6,39 +6,26 @@ from collections.abc import Iterator
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.evidence.columns import SOURCES, number, text
-from pardec.evidence.tables.base import Table
+from pardec.evidence.columns import SOURCES, columns
+from pardec.evidence.tables.base import Row, Table
 from pardec.evidence.tables.inputs import Inputs
 
 UNITS = {
-    "gflop_per_s": "GFLOP/s",
-    "gb_per_s": "GB/s",
-    "gb": "GB",
-    "mb": "MB",
-    "mhz": "MHz",
-    "celsius": "°C",
-    "watt": "W",
-}
+    "gflop_per_s": "GFLOP/s", "gb_per_s": "GB/s", "gb": "GB", "mb": "MB", "mhz": "MHz", "celsius": "°C", "watt": "W",
+}  # fmt: skip
 
 
-def build(inputs: Inputs) -> list[dict[str, Any]]:
+def build(inputs: Inputs) -> list[Row]:
     if inputs.machine is None:
         raise UserError(
             "table 'machine'", "needs the machine's description", "pass --machine results/machine.json"
         )
-    source = {"record": inputs.machine.path, "record_sha256": inputs.machine.sha256}
     rows = []
     for name, value in flatten(inputs.machine.body):
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
-        rows.append(
-            {
-                "fact": name,
-                "value": float(value) if numeric else None,
-                "unit": next((unit for end, unit in UNITS.items() if name.endswith(f"_{end}")), None),
-                "text": None if value is None else str(value),
-                **source,
-            }
-        )
+        unit = next((unit for end, unit in UNITS.items() if name.endswith(f"_{end}")), None)
+        entry = {"value": float(value) if numeric else None, "text": None if value is None else str(value)}
+        rows.append({"fact": name, "unit": unit, **entry, **inputs.machine.trail})
     return rows
 
 
@@ -48,25 +35,21 @@ def flatten(body: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         for key, value in body.items():
             if name or key != "provenance":
                 yield from flatten(value, f"{name}/{key}" if name else key)
-    elif isinstance(body, list):
-        yield name, "; ".join(map(str, body))
     else:
-        yield name, body
+        yield name, "; ".join(map(str, body)) if isinstance(body, list) else body
 
 
-TABLE = Table(
+MACHINE = Table(
     name="machine",
     description="What the run ran on, with the two measured rates that MFU and MBU are fractions of.",
     needs=("machine",),
     key=("fact",),
-    columns={
-        "fact": text("name of the fact", nullable=False),
-        "value": number(
-            "", "its value, where it is a number; the unit stands beside it", kind="reading", better="neither"
-        ),
-        "unit": text("unit of the value"),
-        "text": text("its value as text"),
-        **SOURCES,
-    },
+    columns=columns("""
+fact   text! | name of the fact
+value  number @unit kind=reading better=neither | its value, where it is a number; the unit stands beside it
+unit   text | unit of the value
+text   text | its value as text
+""")
+    | SOURCES,
     build=build,
 )

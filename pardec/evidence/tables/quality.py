@@ -1,42 +1,44 @@
-"""Table `quality`: every metric of every scored set of outputs."""
+"""Tables `quality`, every metric of every scored set of outputs, and `likelihood` of held-out text under the models."""
 
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.evidence.columns import SOURCES, count, flag, measured, size, text
+from pardec.evidence.columns import SOURCES, columns
 from pardec.evidence.comparison import lower_is_better
-from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.inputs import Inputs, Source
 
 
-def build(inputs: Inputs) -> list[dict[str, Any]]:
-    rows = []
-    for score in inputs.scores.values():
-        place, body = place_of(score.path), score.body
-        for name, content in (body["metrics"] or {body["main"]: {"value": None}}).items():
-            per = content.get("per_prompt")
-            rows.append(
-                {
-                    **place,
-                    "metric": name,
-                    "value": content["value"],
-                    "value_low": content.get("low"),
-                    "value_high": content.get("high"),
-                    "n": content.get("n") or (len(per) if per else None),
-                    "main": name == score.body.get("main"),
-                    "better": "lower" if lower_is_better(name, content) else "higher",
-                    "status": content.get("status", "ok") if body["metrics"] else body["status"],
-                    "reason": content.get("reason") if body["metrics"] else body["reason"],
-                    "lost": len(body.get("lost") or ()),
-                    "batch_checked": body.get("batch_checked"),
-                    "batch_differs": body.get("batch_differs"),
-                    "record": score.path,
-                    "record_sha256": score.sha256,
-                }
-            )
+def _quality(inputs: Inputs) -> list[Row]:
+    return [row for score in inputs.scores.values() for row in _metrics(score)]
+
+
+def _metrics(score: Source) -> list[Row]:
+    place, body, rows = place_of(score.path), score.body, []
+    for name, content in (body["metrics"] or {body["main"]: {"value": None}}).items():
+        per = content.get("per_prompt")
+        ended = content if body["metrics"] else body
+        rows.append(
+            {
+                **place,
+                "metric": name,
+                **{
+                    f"value{end}": content.get(key)
+                    for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
+                },
+                "n": content.get("n") or (len(per) if per else None),
+                "main": name == body.get("main"),
+                "better": "lower" if lower_is_better(name, content) else "higher",
+                "status": ended.get("status", "ok"),
+                "reason": ended.get("reason"),
+                "lost": len(body.get("lost") or ()),
+                "batch_checked": body.get("batch_checked"),
+                "batch_differs": body.get("batch_differs"),
+                **score.trail,
+            }
+        )
     return rows
 
 
@@ -44,40 +46,72 @@ def place_of(path: str) -> dict[str, str]:
     """Returns task, model, arm and words, from the path .../quality/<task>/<model>/<arm>/<words>/score.json."""
     parts = PurePath(path).parts
     if len(parts) < 6 or "quality" not in parts[:-5]:
-        raise UserError(
-            path, "is not .../quality/<task>/<model>/<arm>/<words>/score.json", "keep the run's layout"
-        )
+        message = "is not .../quality/<task>/<model>/<arm>/<words>/score.json"
+        raise UserError(path, message, "keep the run's layout")
     return dict(zip(("task", "model", "arm", "words"), parts[-5:-1], strict=True))
 
 
-TABLE = Table(
+QUALITY = Table(
     name="quality",
-    description="One row a scored set of outputs and metric; the main metric is the one that speed is "
-    "held against.",
+    description="One row a scored set of outputs and metric; the main metric is the one that speed is compared with.",
     needs=("scores",),
     key=("task", "model", "arm", "words", "metric"),
-    columns={
-        "task": text("what is generated", nullable=False),
-        "model": text("name of the model", nullable=False),
-        "arm": text("decoder and settings", nullable=False),
-        "words": text("what sets these outputs apart", nullable=False),
-        "metric": text("name of the metric", nullable=False),
-        **measured(
-            "value",
-            "",
-            "the metric over the held-out prompts; nats/token for scorer_nll",
-            kind="quality",
-            better="better",
-        ),
-        "n": size("prompts scored", "prompts"),
-        "main": flag("whether it is the task's quality"),
-        "better": text("higher or lower"),
-        "status": text("how it ended: ok, or why there is no value"),
-        "reason": text("why there is no value, and of which side"),
-        "lost": count("prompts without an output, which are left out", "prompts"),
-        "batch_checked": count("outputs that were decoded once more, alone", "prompts"),
-        "batch_differs": count("of these, how many came out otherwise than in a batch", "prompts"),
-        **SOURCES,
-    },
-    build=build,
+    columns=columns("""
+task           text! | what is generated
+model          text! | name of the model
+arm            text! | decoder and settings
+words          text! | what sets these outputs apart
+metric         text! | name of the metric
+value          interval kind=quality better=better | the metric over the held-out prompts; nats/token for scorer_nll
+n              size prompts | prompts scored
+main           flag | whether it is the task's quality
+better         text | higher or lower
+status         text | how it ended: ok, or why there is no value
+reason         text | why there is no value, and of which side
+lost           count prompts | prompts without an output, which are left out
+batch_checked  count prompts | outputs that were decoded once more, alone
+batch_differs  count prompts | of these, how many came out otherwise than in a batch
+""")
+    | SOURCES,
+    build=_quality,
+)
+
+
+def _likelihood(inputs: Inputs) -> list[Row]:
+    return [{"model": model_of(source), **_nats(source), **source.trail} for source in inputs.likelihoods]
+
+
+def _nats(source: Source) -> Row:
+    body = source.body
+    if body.get("status", "ok") != "ok":
+        return {"status": body["status"], "reason": body.get("reason"), "lost": 0}
+    kind = body.get("kind")
+    if kind not in ("exact", "bound") or not isinstance(body.get("nats_per_token"), int | float):
+        fix = "move it away and run `make all` again"
+        raise UserError(source.path, "is not a likelihood of kind exact or bound", fix)
+    ends = {f"{kind}_{end}": body.get(end) for end in ("nats_per_token", "low", "high")}
+    return {"kind": kind, **ends, "n": body.get("n"), "status": "ok", "lost": len(body.get("lost") or ())}
+
+
+def model_of(source: Source) -> str:
+    return source.body.get("model") or PurePath(source.path).stem
+
+
+LIKELIHOOD = Table(
+    name="likelihood",
+    description="Negative log-likelihood of held-out text under the models themselves.",
+    needs=("likelihoods",),
+    key=("model",),
+    columns=columns("""
+model                 text! | name of the model
+kind                  text | exact or bound; empty where there is none
+exact_nats_per_token  interval nats/token better=lower stem=exact | exact negative log-likelihood (autoregressive)
+bound_nats_per_token  interval nats/token better=lower stem=bound | Monte-Carlo upper bound of it (diffusion)
+n                     size texts | held-out texts
+status                text | how it ended: ok, or why there is no value
+reason                text | why there is no value
+lost                  count texts | records longer than the model's positions, which are left out
+""")
+    | SOURCES,
+    build=_likelihood,
 )

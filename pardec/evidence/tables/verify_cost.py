@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
-from pardec.evidence.columns import SOURCES, count, measured, number, size, text
-from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.inputs import Inputs, Source
+from pardec.evidence.columns import SOURCES, columns
+from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.inputs import AGAIN, Inputs, Source
 from pardec.evidence.tables.pairs import interval
 
 statistics = lazy("pardec.evidence.statistics")
@@ -17,12 +15,12 @@ CHAIN = 8
 """Tokens in a pass of the baseline's block, the reference of wider passes."""
 
 
-def build(inputs: Inputs) -> list[dict[str, Any]]:
+def build(inputs: Inputs) -> list[Row]:
     drafts = _draft_ms(inputs.rows("draft"), inputs.ideas.baseline)
     return [row for source in inputs.verify_costs for row in _rows(source, drafts)]
 
 
-def _draft_ms(rows: list[dict[str, Any]], baseline: str) -> dict[str, float]:
+def _draft_ms(rows: list[Row], baseline: str) -> dict[str, float]:
     """Returns the time of the baseline's draft in a cycle, mean over the workloads of a target."""
     by_model: dict[str, list[float]] = {}
     for row in rows:
@@ -31,7 +29,7 @@ def _draft_ms(rows: list[dict[str, Any]], baseline: str) -> dict[str, float]:
     return {model: sum(times) / len(times) for model, times in by_model.items()}
 
 
-def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
+def _rows(source: Source, drafts: dict[str, float]) -> list[Row]:
     try:
         model, taken = source.body["model"], _medians(source.body["widths"])
         total = {entry["nodes"]: len(entry["samples_ms"]) for entry in source.body["widths"]}
@@ -39,9 +37,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
             return []
         single = taken[1]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            source.path, f"is damaged ({error!r})", "move it away and run `make all` again"
-        ) from None
+        raise UserError(source.path, f"is damaged ({error!r})", AGAIN) from None
     draft, chain = drafts.get(model), taken.get(CHAIN)
     rows = []
     for nodes, costs in sorted(taken.items()):
@@ -53,8 +49,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
             **interval("verify_ms", statistics.between(costs), "verify"),
             **interval("cost", statistics.between(_over(costs, single))),
             "draft_ms": draft,
-            "record": source.path,
-            "record_sha256": source.sha256,
+            **source.trail,
         }
         if draft is not None:
             whole = [draft + cost for cost in costs]
@@ -66,7 +61,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[dict[str, Any]]:
     return rows
 
 
-def _medians(widths: list[dict[str, Any]]) -> dict[int, list[float]]:
+def _medians(widths: list[Row]) -> dict[int, list[float]]:
     """Returns by number of tokens the median of each process, in the order of processes."""
     medians = {}
     for entry in widths:
@@ -83,37 +78,22 @@ def _over(these: list[float], those: list[float]) -> list[float]:
     return [a / b for a, b in zip(these, those, strict=True)]
 
 
-TABLE = Table(
+VERIFY_COST = Table(
     name="verify_cost",
     description="One row a target and number of tokens in its pass: what the pass costs, and the tau at which it pays.",
     needs=("ideas_file", "verify_costs", "draft"),
     key=("model", "nodes"),
-    columns={
-        "model": text("the target", nullable=False),
-        "nodes": count("tokens in the pass", "tokens"),
-        "n": size("passes timed", "passes"),
-        "processes": size(
-            "separate processes behind them; intervals hold what they differ by, none below three"
-        ),
-        **measured(
-            "verify_ms", "ms", "one cached pass: geometric mean of the processes' medians", stem="verify"
-        ),
-        **measured("cost", "×", "over the pass of a single token, within each process", better="lower"),
-        "draft_ms": number("ms", "the baseline's draft in a cycle"),
-        **measured(
-            "break_even_tau",
-            "tokens",
-            "tau at which such a cycle is as fast as sequential decoding",
-            kind="ratio",
-            better="lower",
-        ),
-        **measured(
-            "gain_needed",
-            "×",
-            "factor on tau that pays for it over a chain of the baseline's block",
-            better="lower",
-        ),
-        **SOURCES,
-    },
+    columns=columns("""
+model           text! | the target
+nodes           count tokens | tokens in the pass
+n               size passes | passes timed
+processes       size | separate processes behind them; intervals hold what they differ by, none below three
+verify_ms       interval ms stem=verify | one cached pass: geometric mean of the processes' medians
+cost            interval × better=lower | over the pass of a single token, within each process
+draft_ms        number ms | the baseline's draft in a cycle
+break_even_tau  interval tokens kind=ratio better=lower | tau at which such a cycle is as fast as sequential decoding
+gain_needed     interval × better=lower | factor on tau that pays for it over a chain of the baseline's block
+""")
+    | SOURCES,
     build=build,
 )

@@ -5,16 +5,21 @@ Several experiments of one kind share a view; column `experiment` distinguishes 
 
 from __future__ import annotations
 
+import json
+import math
 from collections import defaultdict
-from typing import Any
+from collections.abc import Callable, Mapping
 
-from pardec.evidence.columns import SOURCES, flag, number, text
-from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.cell_columns import CELL, MEMORY, TIME, WHAT
+from pardec.common.lazy import lazy
+from pardec.evidence.columns import SOURCES, Column, columns
+from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.cell_columns import CELL, WHAT
+from pardec.evidence.tables.cell_columns import MEMORY as MEMORY_COLUMNS
 from pardec.evidence.tables.cells import reach
 from pardec.evidence.tables.inputs import Inputs
+from pardec.evidence.tables.pairs import Sample, clean, interval
 
-Row = dict[str, Any]
+statistics = lazy("pardec.evidence.statistics")
 
 
 def of_kind(inputs: Inputs, *kinds: str) -> list[Row]:
@@ -25,16 +30,16 @@ def of_kind(inputs: Inputs, *kinds: str) -> list[Row]:
     return rows
 
 
-def view(kind: str, description: str) -> Table:
-    return Table(
-        name=kind,
-        description=description,
-        needs=("cells",),
-        key=("cell",),
-        columns=CELL,
-        build=lambda inputs: of_kind(inputs, kind),
-        view_of="cells",
-    )
+def view(
+    kind: str,
+    description: str,
+    build: Callable[[Inputs], list[Row]] | None = None,
+    shown: Mapping[str, Column] = CELL,
+    needs: tuple[str, ...] = (),
+) -> Table:
+    """Returns a view of `cells`; by default all rows and columns of one kind."""
+    plain = build or (lambda inputs: of_kind(inputs, kind))
+    return Table(kind, description, ("cells", *needs), ("cell",), dict(shown), plain, view_of="cells")
 
 
 STEPS = view("steps", "One row a cell of a sweep over steps: time, memory and quality beside each other.")
@@ -45,48 +50,58 @@ PROMPTS = view(
     "prompts", "One row a cell on real prompts, and on random tokens paired with the same arm on real ones."
 )
 
+IN_MEMORY = {**WHAT, "n": CELL["n"], **MEMORY_COLUMNS, **SOURCES}
+
 
 def _memory(inputs: Inputs) -> list[Row]:
     """Returns rows of experiments of kind memory; without any, those of kind length."""
     rows = of_kind(inputs, "memory") or of_kind(inputs, "length")
-    return [{name: row[name] for name in (*WHAT, "n", *MEMORY, *SOURCES)} for row in rows]
+    return [{name: row[name] for name in IN_MEMORY} for row in rows]
 
 
-MEMORY_TABLE = Table(
-    name="memory",
-    description="Peak memory by length and batch: allocated, reserved, and how it divides; failed cells included.",
-    needs=("cells",),
-    key=("cell",),
-    columns={**WHAT, "n": TIME["n"], **MEMORY, **SOURCES},
-    build=_memory,
-    view_of="cells",
+MEMORY = view(
+    "memory",
+    "Peak memory by length and batch: allocated, reserved, and how it divides; failed cells included.",
+    _memory,
+    IN_MEMORY,
+)
+NOISE = view(
+    "noise",
+    "Each A/A cell with the ratio of an arm to itself; its reach from 1 is the noise floor.",
+    lambda inputs: [{**row, "half_width": reach(row)} for row in of_kind(inputs, "noise")],
+    CELL
+    | columns(
+        "half_width number of=n_pairs kind=precision | farthest that the A/A ratio or its interval is from 1"
+    ),
 )
 
-
-def _noise(inputs: Inputs) -> list[Row]:
-    return [{**row, "half_width": reach(row)} for row in of_kind(inputs, "noise")]
-
-
-NOISE = Table(
-    name="noise",
-    description="Each A/A cell with the ratio of an arm to itself; its reach from 1 is the noise floor.",
-    needs=("cells",),
-    key=("cell",),
-    columns={
-        **CELL,
-        "half_width": number(
-            "", "farthest that the A/A ratio or its interval lies from 1", "n_pairs", kind="precision"
-        ),
-    },
-    build=_noise,
-    view_of="cells",
-)
-
-KEPT = (
-    "task", "cell", "experiment", "model", "arm", "label", "decoder", "steps", "block", "batch", "prompt_tokens",
-    "new_tokens", "n", "quality_n", "latency_ms", "latency_low", "latency_high", "quality", "quality_low",
-    "quality_high", "quality_metric", "quality_better", "gate", "lossless",
-)  # fmt: skip
+ON_FRONT = [
+    "task",
+    "cell",
+    "experiment",
+    "model",
+    "arm",
+    "label",
+    "decoder",
+    "steps",
+    "block",
+    "batch",
+    "prompt_tokens",
+    "new_tokens",
+    "n",
+    "quality_n",
+    "latency_ms",
+    "latency_low",
+    "latency_high",
+    "quality",
+    "quality_low",
+    "quality_high",
+    "quality_metric",
+    "quality_better",
+    "gate",
+    "lossless",
+]
+SHAPE = ("experiment", "task", "batch", "prompt_tokens", "new_tokens")
 
 
 def _pareto(inputs: Inputs) -> list[Row]:
@@ -94,15 +109,14 @@ def _pareto(inputs: Inputs) -> list[Row]:
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in of_kind(inputs, "steps"):
         if row["latency_ms"] is not None and row["quality"] is not None:
-            shape = ("experiment", "task", "batch", "prompt_tokens", "new_tokens")
-            groups[tuple(row[c] for c in shape)].append(row)
+            groups[tuple(row[c] for c in SHAPE)].append(row)
     rows = []
     for group in groups.values():
         for row in group:
-            better = sorted((o for o in group if _dominates(o, row)), key=lambda other: other["latency_ms"])
-            beaten_by = better[0]["cell"] if better else None
-            kept = {column: row[column] for column in (*KEPT, *SOURCES)}
-            rows.append({**kept, "on_front": not better, "dominated_by": beaten_by})
+            better = [other for other in group if _dominates(other, row)]
+            first = min(better, key=lambda other: other["latency_ms"], default=None)
+            kept = {column: row[column] for column in (*ON_FRONT, *SOURCES)}
+            rows.append({**kept, "on_front": first is None, "dominated_by": first and first["cell"]})
     return rows
 
 
@@ -113,17 +127,174 @@ def _dominates(a: Row, b: Row) -> bool:
     return gain >= 0 and time >= 0 and (gain > 0 or time > 0)
 
 
-PARETO = Table(
-    name="pareto",
-    description="Cells with latency and quality; `on_front` where no other cell of the task beats them on both.",
-    needs=("cells",),
-    key=("cell",),
-    columns={
-        **{name: CELL[name] for name in KEPT},
-        "on_front": flag("whether no other cell beats it on both"),
-        "dominated_by": text("the fastest cell that does"),
-        **SOURCES,
-    },
-    build=_pareto,
-    view_of="cells",
+PARETO = view(
+    "pareto",
+    "Cells with latency and quality; `on_front` where no other cell of the task beats them on both.",
+    _pareto,
+    {name: CELL[name] for name in ON_FRONT}
+    | columns("""
+on_front      flag | whether no other cell beats it on both
+dominated_by  text | the fastest cell that does
+""")
+    | SOURCES,
+)
+
+
+def scores_of(row: Row, inputs: Inputs, names: Mapping[str, str]) -> Row:
+    """Returns a cell's scores with their intervals. names: columns by metric."""
+    score = inputs.scores.get(row["scores"])
+    metrics = score.body["metrics"] if score else {}
+    entries: Row = {}
+    for metric, column in names.items():
+        if metrics.get(metric, {}).get("value") is not None:
+            ends = (("", "value"), ("_low", "low"), ("_high", "high"))
+            entries |= {f"{column}{end}": metrics[metric].get(key) for end, key in ends}
+    return entries
+
+
+RIGHT = 0.99
+"""Least share of right cells for a table to count as right; it is also the models' floor."""
+GRID_SCORES = {"cells": "cells_right", "rows": "rows_right", "exact": "grids_right", "parses": "parses"}
+
+
+def _grid(inputs: Inputs) -> list[Row]:
+    rows = of_kind(inputs, "grid")
+    for row in rows:
+        side = math.isqrt(row["new_tokens"])
+        row["side"] = side if side * side == row["new_tokens"] else None
+        row["passes_set"] = json.loads(row["settings"] or "{}").get("passes")
+        row |= scores_of(row, inputs, GRID_SCORES)
+        if row.get("cells_right") is not None:
+            row["right"] = row["cells_right"] >= RIGHT
+    return rows
+
+
+GRID = view(
+    "grid",
+    "One row a cell of the Mega-Grid: passes, time and correctness by size.",
+    _grid,
+    CELL
+    | columns("""
+side         count cells | rows, and columns, of the square that fills the canvas
+passes_set   count | passes after which the decoder stops; empty where it sets none
+cells_right  interval of=quality_n kind=quality better=higher | fraction of cells right, mean over prompts
+rows_right   interval of=quality_n kind=quality better=higher | fraction of rows right to the last cell, mean over
+    prompts
+grids_right  interval of=quality_n kind=quality better=higher | fraction of outputs right to the last cell
+parses       interval of=quality_n kind=quality better=higher | fraction of outputs that are a table of integers
+right        flag | whether at least 0.99 of the cells are right
+"""),
+    ("scores",),
+)
+
+LOOKUP, END_TO_END = "lookup", "end to end"
+PHASES = ("manager", "level0", "level1", "transfer")
+FLOOD_SCORES = ("level0", "level1", "rank0", "rank1", "separation0", "separation1", "invalid")
+
+
+def _flood(inputs: Inputs) -> list[Row]:
+    records = {record.path: record.body for record in inputs.records}
+    rows = of_kind(inputs, "flood")
+    for row in rows:
+        settings = json.loads(row["settings"] or "{}")
+        row |= {name: settings.get(name) for name in ("candidates", "order", "plan", "chunk_batch")}
+        planned = settings.get("plan") == "manager"
+        row["roots"] = settings["roots"] if planned else row["prompt_tokens"]
+        row["manager"] = settings.get("manager") if planned else None
+        row["series"] = series_of(row)
+        against = (records[row["record"]].get("reference") or {}).get("cell") or {}
+        row["reference_order"] = (against.get("settings") or {}).get("order")
+        samples = clean(records[row["record"]]["samples"])
+        if row["status"] == "ok" and samples:
+            row |= _rates(samples)
+        row |= scores_of(row, inputs, dict(zip(FLOOD_SCORES, FLOOD_SCORES, strict=True)))
+    return rows
+
+
+def series_of(row: Row) -> str | None:
+    """Returns the name of a cell's series, whose cells differ only in roots.
+
+    It is None for cells without a series: unfinished ones, those with limited passes, and text that was not rendered.
+    """
+    if row["status"] != "ok" or row["batch"] != 1 or row.get("chunk_batch") is not None or not row["roots"]:
+        return None
+    if row["decoder"] == "table_lookup" or row.get("order") is None:
+        return LOOKUP if row["decoder"] == "table_lookup" else None
+    if row["plan"] != "manager":
+        return f"{row['order']} K={row['candidates']}"
+    order = "" if row["order"] == "parallel" else f", {row['order']}"
+    jacobi = ", jacobi" if row["manager"] == "jacobi" else ""
+    return f"{END_TO_END}{order}{jacobi} K={row['candidates']}"
+
+
+def _rates(samples: list[Sample]) -> Row:
+    """Returns rates, counts and shares of one cell's samples; rendering columns only if something was rendered."""
+    seconds = [sample["e2e_ms"] / 1000 for sample in samples]
+
+    def rate(name: str, amounts: list[float]) -> Row:
+        return interval(name, statistics.median([a / s for a, s in zip(amounts, seconds, strict=True)]))
+
+    row = rate("characters_per_s", [sample["useful"] for sample in samples])
+    facts = [sample["cycles"][0] for sample in samples if sample.get("cycles")]
+    if len(facts) != len(samples):
+        return row
+    row |= rate("chunks_per_s", [fact["chunks"] for fact in facts])
+    named = {"chunks": "chunks", "characters": "characters", "cut": "cut"}
+    named |= {"invalid_roots": "invalid", "manager_passes": "manager_passes"}
+    row |= {name: sum(f.get(fact, 0) for f in facts) / len(facts) for name, fact in named.items()}
+    return row | _shares(samples)
+
+
+def _shares(samples: list[Sample]) -> dict[str, float]:
+    """Returns the mean shares of each phase and of the remainder, which sum to one; and sums of some of them."""
+    parts = {
+        f"{phase}_share": sum(s.get("phases_ms", {}).get(phase, 0.0) / s["e2e_ms"] for s in samples)
+        / len(samples)
+        for phase in PHASES
+    }
+    parts["other_share"] = 1 - sum(parts.values())
+    return parts | {
+        "render_share": parts["level0_share"] + parts["level1_share"],
+        "overhead_share": parts["transfer_share"] + parts["other_share"],
+    }
+
+
+FLOOD = view(
+    "flood",
+    "One row a cell of Flash Flood: where its time goes, its rates, and how much of it is right.",
+    _flood,
+    CELL
+    | columns("""
+roots             count roots | roots of the plan
+candidates        count candidates | candidates a condition, K
+series            text | order and candidates, lookup, or end to end: cells of one series differ in roots alone
+order             text | parallel, by_root or by_candidate; empty for decoders that render nothing
+plan              text | given, or written by the manager
+reference_order   text | the order of the cell that it is paired with
+manager           text | how the manager decodes: autoregressive or jacobi; empty where the plan is given
+manager_passes    number passes of=n | forward passes of the manager, mean
+chunk_batch       count expansions | most expansions in a pass; empty: all of a level
+manager_share     number of=n kind=share | share of the latency spent in manager, mean
+level0_share      number of=n kind=share | share of the latency spent in level0, mean
+level1_share      number of=n kind=share | share of the latency spent in level1, mean
+transfer_share    number of=n kind=share | share of the latency spent in transfer, mean
+other_share       number of=n kind=share | the rest of the latency; all shares sum to one
+render_share      number of=n kind=share | share of the latency spent in rendering: level0 and level1
+overhead_share    number of=n kind=share | share of the latency that neither plans nor renders: transfer and the rest
+characters_per_s  interval characters/s | characters written / E2E, median
+chunks_per_s      interval tokens/s | rendered tokens, which are chunks, / E2E, median
+chunks            number tokens of=n | chunks rendered, mean
+characters        number characters of=n | characters rendered before the canvas cuts any, mean
+cut               number characters of=n | characters that the canvas did not hold, mean
+invalid_roots     number roots of=n | tokens of the plan that are no roots and wrote nothing, mean
+level0            interval of=quality_n kind=quality better=higher | fraction of roots whose chunks are all right
+level1            interval of=quality_n kind=quality better=higher | fraction of chunks whose characters are all right
+rank0             interval of=quality_n kind=quality better=higher | fraction of pairs of chunks, right and wrong, in
+    which the right one has the lower energy
+rank1             interval of=quality_n kind=quality better=higher | the same of characters
+separation0       interval of=quality_n kind=quality better=higher | energy of wrong chunks less that of right ones
+separation1       interval of=quality_n kind=quality better=higher | the same of characters
+invalid           interval of=quality_n kind=quality better=lower | tokens of a plan that are no roots, a prompt
+"""),
+    ("records", "scores"),
 )
