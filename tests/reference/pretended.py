@@ -82,6 +82,8 @@ class PretendedCuda(TorchFunctionMode):
         owner = getattr(func, "__self__", None)
         if name == "__get__" and owner in (Tensor.device, Tensor.is_cuda, Tensor.is_cpu):
             return self._asked(owner, args[0])
+        if name == "_parse_to":  # reads the arguments of `Module.to` and makes no tensor
+            return func(*args, **kwargs)
         if func is Tensor.get_device:
             return 0 if self.has(args[0]) else -1
         if func in HOST_ONLY and self.has(args[0]):

@@ -358,6 +358,8 @@ def test_the_pretended_device_refuses_what_a_real_one_refuses():
         there, here = torch.arange(4, device="cuda"), torch.arange(4)
         assert (there[1:] + torch.tensor(1)).device.type == (there * 2).device.type == "cuda"
         assert there.new_zeros(2).is_cuda and there.float().is_cuda and not there.cpu().is_cuda
+        layer = torch.nn.Linear(2, 2).to(device="cuda", dtype=torch.float32)
+        assert all(parameter.is_cuda for parameter in layer.parameters())
         assert there[here > 1].tolist() == [2, 3] and here.to(there).is_cuda and not here.is_cuda
         for refused in (
             lambda: there + here,
