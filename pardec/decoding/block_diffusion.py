@@ -164,10 +164,8 @@ class Run:
                 for start, ended in zip(self.starts, self.ended, strict=True)
             )
             self.observer.phase("sampler")
-            self.observer.step(committed, seen)
-            if seen > shown:
-                self.observer.block(seen)
-                shown = seen
+            self.observer.step(committed, seen if seen > shown else None)
+            shown = seen
         output = self.output[:, : self.new_tokens].clone()
         if self.ends:
             behind = is_end(output, self.ends).cumsum(1) > 0

@@ -189,15 +189,16 @@ class Watch(Observer):
 
     def step(self, committed, final=None):
         self.committed.append(committed)
+        self.seen.append(final)
 
     def block(self, stop):
-        self.seen.append(stop)
+        raise AssertionError("a pass tells what is final once")
 
 
 def test_blocks_are_reported_as_they_become_final():
     watch = Watch()
     result = decode({"block": 5, "share": 2}, observer=watch)
-    assert watch.seen == [5, 10, 12]
+    assert watch.seen == [None, None, 5, None, None, 10, 12]
     assert watch.committed == [2, 2, 1, 2, 2, 1, 2]
     assert result.nfe == 7
 
