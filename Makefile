@@ -19,6 +19,7 @@ paper: env  ## The paper study: every cell, setting and prompt; about an hour. I
 
 publish: env  ## Publish the finished run of `make paper` in results/published: archive, page, claims and weights
 	pardec publish results
+	cp results/figures/pareto.png docs/images/pareto.png
 	pardec verify results/published/paper/run.tar.zst
 
 compare: env  ## Hold results/ against the published run, or against ARCHIVE=...

@@ -15,9 +15,7 @@ from pardec.evidence.crate import NAME
 from pardec.models.sources.restored import WEIGHTS, code_of, publish
 
 ARCHIVE = "run.tar.zst"
-PAGE, APPENDIX, PICTURE = "report.html", "claims.md", "picture.png"
-DRAWN = "results/figures/pareto.png"
-"""The figure of the run in the README."""
+PAGE, APPENDIX = "report.html", "claims.md"
 NEEDED = ("values", "claims", "verdicts", "study", "trails", "jobs")
 AGAIN = "run `make paper`, then `make publish`"
 
@@ -48,13 +46,10 @@ def publish_run(run: Run, to: Path) -> list[Path]:
     folder = to / run.json("results/study.json")["name"]
     apart = [str(Path(path).with_name("model.safetensors")) for path in models]
     write_archive(run, folder / ARCHIVE, apart)
-    for source, name in ((f"results/{PAGE}", PAGE), (DRAWN, PICTURE)):
-        if run.has(source):
-            with atomic(folder / name) as temporary:
-                shutil.copyfile(run.file(source), temporary)
-            written.append(folder / name)
+    with atomic(folder / PAGE) as temporary:
+        shutil.copyfile(run.file(f"results/{PAGE}"), temporary)
     write_text(folder / APPENDIX, appendix(run))
-    return [*written, folder / ARCHIVE, folder / APPENDIX]
+    return [*written, folder / ARCHIVE, folder / PAGE, folder / APPENDIX]
 
 
 def trained(run: Run) -> Iterator[tuple[str, Origin]]:

@@ -41,7 +41,7 @@ def test_the_archive_verifies_with_its_weights_and_without_them(project, publish
         assert done.returncode == 0, done.stdout + done.stderr
         assert ("kept apart" in done.stdout) == (file != archive)
     names = {path.name for path in (published / "smoke").iterdir()}
-    assert names == {"run.tar.zst", "report.html", "claims.md", "picture.png"}
+    assert names == {"run.tar.zst", "report.html", "claims.md"}
     models = {path.parent.name for path in project.path("results/models").glob("*/training.json")}
     assert {path.stem for path in (published / "weights").glob("*.safetensors")} == models
 
