@@ -23,7 +23,7 @@ AGAIN = "run `make paper`, then `make publish`"
 def publish_run(run: Run, to: Path) -> list[Path]:
     """Write `run` to the folder `to`, and return the written files.
 
-    `to`/<study>/ gets archive, page, appendix and picture; `to`/weights/ the weights of every model that the workflow
+    `to`/<study>/ gets archive, page and appendix; `to`/weights/ the weights of every model that the workflow
     trained, and no others.
 
     Raises:
