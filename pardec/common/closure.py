@@ -121,7 +121,8 @@ def _files_of(root: Path, name: str) -> tuple[str, ...]:
 
 
 def essence(root: str | Path, paths: Iterable[str]) -> str:
-    """Return one SHA-256 over names and statements of the Python files `paths`, without comments and docstrings.
+    """Return one SHA-256 over names and statements of the Python files `paths`, without comments, docstrings, and types
+    of arguments and results.
 
     Whatever it leaves out cannot change what the files compute.
     """
@@ -133,12 +134,16 @@ def essence(root: str | Path, paths: Iterable[str]) -> str:
 
 
 def _plain(node: Any) -> Any:
-    """Return a syntax tree as nested tuples, without positions, empty fields, docstrings and bare strings."""
+    """Return a syntax tree as nested tuples, without positions, empty fields, bare strings and a function's types."""
     if isinstance(node, list):
         return tuple(_plain(one) for one in node if not _is_text(one))
     if not isinstance(node, ast.AST):
         return node
-    fields = ((name, _plain(field)) for name, field in ast.iter_fields(node))
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.arg):
+        left_out = ("returns", "annotation")
+    else:
+        left_out = ()
+    fields = ((name, _plain(field)) for name, field in ast.iter_fields(node) if name not in left_out)
     # Versions of Python differ in the fields that they leave empty.
     return (type(node).__name__, *((name, field) for name, field in fields if field not in (None, ())))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from safetensors import safe_open
 
-from pardec.common.closure import closure
+from pardec.common.closure import closure, essence
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_json
 from pardec.data.prepare import prepare
@@ -180,6 +180,11 @@ def test_a_recipe_knows_bytes_and_no_paths(data, model, tmp_path):
     assert recipe(data) != recipe(moved)
 
 
+def essence_of(text: str, folder: Path) -> str:
+    (folder / "one.py").write_text(text)
+    return essence(folder, ["one.py"])
+
+
 def test_only_statements_that_training_runs_count(tmp_path):
     families = ("autoregressive", "masked_diffusion", "draft", "renderer")
     run = {family: restored.modules(family) for family in families}
@@ -201,6 +206,11 @@ def test_only_statements_that_training_runs_count(tmp_path):
     assert changed(objective, "\nEDITED = 1\n") == ["renderer"]
     assert changed(objective, '\n# Edited.\n"""Edited too."""\n') == []
     assert changed("pardec/models/training/muon.py", "\nEDITED = 1\n") == list(families)
+    assert changed("pardec/models/training/muon.py", "\ndef f(x): ...\n") == list(families)
+    typed = essence_of("def f(x: int = 1) -> int:\n    return x\n", tmp_path)
+    assert typed == essence_of("def f(x=1):\n    return x\n", tmp_path)
+    assert typed != essence_of("def f(x=2):\n    return x\n", tmp_path)
+    assert essence_of("a: int = 1\n", tmp_path) != essence_of("a: str = 1\n", tmp_path), "a field of a model"
     assert changed("pardec/decoding/jacobi.py", "\nEDITED = 1\n") == []
     assert changed("pardec/models/registry.py", "\nEDITED = 1\n") == []
     assert "pardec/models/sources/restored.py" not in closure(ROOT, restored.TRAINING, run["draft"])
