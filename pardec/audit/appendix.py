@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pardec.audit.agreement import kind
 from pardec.audit.run import Origin, Run
 from pardec.evidence.provenance import ROOT
 
@@ -62,12 +63,13 @@ def _command(name: str) -> str:
 
 def _expected(idents: list[str], values: dict[str, dict[str, Any]]) -> str:
     """Returns the first values that a claim prints, each with its name and interval."""
-    measured = [values[ident] for ident in idents if values[ident].get("value") is not None]
+    known = [values[ident] for ident in idents if values[ident].get("value") is not None]
+    measured = [one for one in known if kind(one["id"], one) not in ("exact", "size")] or known
     measured.sort(key=lambda one: one.get("ci_low") is None)
     words = []
     for one in measured[:MOST]:
         ends = "" if one.get("text_low") is None else f" [{one['text_low']}, {one['text_high']}]"
-        words.append(f"{_plain(one['id'])}: {one['text']}{ends} {one.get('unit') or ''}".rstrip())
+        words.append(f"`{one['id']}`: {one['text']}{ends} {one.get('unit') or ''}".rstrip())
     rest = len(measured) - len(words)
     return "; ".join([*words, *([f"and {rest} more"] if rest > 0 else [])]) or "–"
 
@@ -112,4 +114,4 @@ def _hardware(machine: dict[str, Any]) -> str:
 
 def _plain(text: str) -> str:
     """Returns text for a cell of a Markdown table."""
-    return " ".join(str(text).split()).replace("|", "\\|").replace("~", "\\~")
+    return " ".join(str(text).split()).replace("|", "\\|")

@@ -18,6 +18,8 @@ from typing import Any
 from pardec.common.remembered import Remembered
 
 PACKAGE = "pardec"
+TYPES = ("returns", "annotation")
+"""Fields of a function and of an argument with its type, which has no effect at run time."""
 BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 """Fields with statements, or with nodes that contain them: an except clause, a case of a match."""
 
@@ -139,11 +141,9 @@ def _plain(node: Any) -> Any:
         return tuple(_plain(one) for one in node if not _is_text(one))
     if not isinstance(node, ast.AST):
         return node
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.arg):
-        left_out = ("returns", "annotation")
-    else:
-        left_out = ()
-    fields = ((name, _plain(field)) for name, field in ast.iter_fields(node) if name not in left_out)
+    typed = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.arg)
+    named = [(name, field) for name, field in ast.iter_fields(node) if not (typed and name in TYPES)]
+    fields = ((name, _plain(field)) for name, field in named)
     # Versions of Python differ in the fields that they leave empty.
     return (type(node).__name__, *((name, field) for name, field in fields if field not in (None, ())))
 
