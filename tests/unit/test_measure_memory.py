@@ -1,5 +1,6 @@
 import torch
 
+from pardec.measure import memory
 from pardec.measure.finite import refuse_nan
 from pardec.measure.memory import MB, _allocations, measure_memory, replay, weights_mb
 from pardec.measure.work import CountingModel
@@ -79,3 +80,22 @@ def test_the_watch_for_nan_holds_no_mask():
     with refuse_nan(model):
         watched = measure_memory("cpu", model, generate)["peak_allocated_mb"]
     assert 0 <= round((watched - alone) * MB) < 100
+
+
+def test_on_a_card_freed_segments_are_left_out_and_pools_of_graphs_counted(monkeypatch):
+    calls, segments = [], [
+        {"segment_pool_id": (0, 0), "total_size": 9_000_000, "allocated_size": 1_000_000},
+        {"segment_pool_id": (0, 3), "total_size": 5_000_000, "allocated_size": 2_000_000},
+    ]  # fmt: skip
+    for name in ("synchronize", "empty_cache", "reset_peak_memory_stats"):
+        monkeypatch.setattr(torch.cuda, name, lambda name=name: calls.append(name))
+    monkeypatch.setattr(torch.cuda, "memory_snapshot", lambda: segments)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 7_000_000)
+    monkeypatch.setattr(torch.cuda, "max_memory_reserved", lambda: 20_000_000)
+    facts = memory.measure_memory("cuda", torch.nn.Linear(2, 2), lambda: calls.append("run"))
+    assert calls[:4] == ["synchronize", "empty_cache", "reset_peak_memory_stats", "run"]
+    assert (facts["peak_allocated_mb"], facts["graph_pool_mb"], facts["peak_reserved_mb"]) == (
+        10.0,
+        3.0,
+        20.0,
+    )
