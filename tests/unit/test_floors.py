@@ -36,6 +36,12 @@ def test_imports_never_go_up():
     assert not up, "\n".join(up)
 
 
+def test_the_drawn_floors_are_these():
+    page = (Path(__file__).parents[2] / "docs/architecture.md").read_text()
+    drawn = page.partition("```\n")[2].partition("\n```")[0].splitlines()
+    assert drawn == ["cli, scripts", *[name for name in reversed(FLOORS) if name not in ("jobs", "cli")]]
+
+
 def floor(module):
     parts = module.split(".")
     return FLOORS.index(parts[1]) if len(parts) > 1 else None
