@@ -240,6 +240,9 @@ def blocks_of(task: str, size: int, batch: int) -> dict:
             "tokens_per_forward": 1 + math.log2(size),
             "settings": f"{{block: {size}}}",
             "quality_difference": -0.01,
+            "quality_difference_low": -0.03,
+            "quality_difference_high": 0.01,
+            "quality_margin": 0.05,
         }
     )
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 
+import pandas as pd
 import pytest
 
 from pardec.evidence.tables.break_even import AHEAD, BEHIND, OPEN, OVERTAKEN, crossing, outcome
-from tests.report_fixtures import blocks_of, built
+from pardec.report.render import Material, render
+from pardec.report.rows import load_tables
+from tests.report_fixtures import STUDY, blocks_of, built, filled, judged, tables, values, write_tables
 
 
 def parallelism(rows):
@@ -73,3 +77,44 @@ def test_no_break_even_where_the_ratio_does_not_fall_through_one():
     assert crossing([(1, 2.0), (2, 0.5), (4, 2.0), (8, 0.5)]) is None, "there and back again is no break-even"
     assert crossing([(1, 2.0), (4, 0.5)]) == pytest.approx(2.0)
     assert crossing([(1, math.e), (2, None), (math.e**2, 1 / math.e)]) == pytest.approx(math.e)
+
+
+@pytest.fixture(scope="module")
+def words(tmp_path_factory):
+    """The section on blocks as plain text: of copy, whose blocks keep the quality, and of grid, whose blocks do not."""
+    folder = tmp_path_factory.mktemp("page")
+    worse = {
+        "gate": False,
+        "quality_difference": -0.4,
+        "quality_difference_low": -0.5,
+        "quality_difference_high": -0.3,
+    }
+    rows = [blocks_of("copy", size, batch) for size in (1, 4) for batch in (1, 8)]
+    rows += [judged(blocks_of("grid", size, 1) | worse) for size in (1, 4)]
+    frames = tables() | {"block": filled("block", rows)}
+    frames["parallelism"] = filled("parallelism", built("parallelism", block=rows))
+    frames["cells"] = pd.concat(
+        [frames["cells"][frames["cells"]["experiment"] != "block"], filled("cells", rows)]
+    )
+    write_tables(folder, frames)
+    html = render(
+        Material(values=values(frames)["values"], tables=load_tables([folder]), figures={}, study=STUDY)
+    )
+    begin = html.index('<section id="block"')
+    section = html[begin : html.index("<details>", begin)]
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", section))
+
+
+def test_the_page_names_the_best_block_of_each_batch(words):
+    assert re.search(
+        r"copy, batch 1: blocks of 4 tokens, block diffusion, at 1.2\d*× \[.*\] the speed", words
+    )
+    assert re.search(r"copy, batch 8: blocks of 4 tokens", words)
+    assert "copy: no block" not in words
+
+
+def test_the_page_says_where_no_block_keeps_the_quality_and_by_how_much(words):
+    assert re.search(
+        r"grid: no block is shown to keep the quality. Nearest are blocks of \d tokens?, whose", words
+    )
+    assert re.search(r"differs by -0.40* \[-0.50*, -0.30*\] \(margin 0.05\d*\)", words)
