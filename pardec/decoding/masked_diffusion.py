@@ -242,7 +242,9 @@ class Run:
             if self.doubt is not None:
                 doubts = ranked.gather(1, first)
                 self.doubt[:, start:stop].scatter_(1, first, doubts.masked_fill(doubts == inf, -inf))
-        lost = self._mask_again(region, self.doubt[:, start:stop], again) if again else None
+        lost = None
+        if again and self.doubt is not None:
+            lost = self._mask_again(region, self.doubt[:, start:stop], again)
         self.observer.phase("sampler")
         if not self.uneven:
             self.observer.step(share - again)
