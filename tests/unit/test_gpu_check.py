@@ -10,7 +10,9 @@ import pytest
 
 from benchmarks import gpu_check
 from benchmarks.gpu_check import Check, Run, Size, check, forced, page
+from pardec.common.files import read_json
 from pardec.measure import machine
+from pardec.models.checkpoints.configs import read_config
 from pardec.models.load import save_model
 from tests.faults import arms
 from tests.reference.card import pretended_card
@@ -93,6 +95,25 @@ def test_a_part_that_fails_or_finds_no_time_is_a_line_and_stops_no_other(monkeyp
     assert "ZeroDivisionError" in run.checks[0].reached
     run.checks.append(Check("<b>", "x", True))
     assert "&lt;b&gt;" in page(run) and "not reached" in page(run)
+
+
+def test_the_models_of_a_whole_run_need_no_download_and_fit_each_other(tmp_path):
+    made = gpu_check.random_models(gpu_check.FULL, tmp_path)
+    infos = {
+        name: read_config(read_json(path / "config.json"), "config.json").info()
+        for name, path in made.items()
+    }
+    needed = {"ar", "target", "small-ar"}
+    assert all(infos[name].attention == "causal" for name in needed)
+    assert infos["diffusion"].attention == "bidirectional"
+    assert infos["ar"].parameters > 7e9 < infos["diffusion"].parameters
+    assert (infos["draft"].hidden, infos["draft"].vocab_size) == (
+        infos["target"].hidden,
+        infos["target"].vocab_size,
+    )
+    room = gpu_check.FULL.prompt + gpu_check.FULL.new + 64
+    assert all(info.max_positions >= room for info in infos.values())
+    assert all((path / "tokenizer.json").is_file() for name, path in made.items() if name != "draft")
 
 
 def test_forcing_ends_with_its_block():
