@@ -90,16 +90,31 @@ def made_run(tmp_path_factory):
     """The results of a synthetic run, made once by whichever process asks first; nobody changes them."""
     from tests.finished_run import finished_run
 
+    return once(tmp_path_factory, "made", finished_run) / "results"
+
+
+@pytest.fixture(scope="session")
+def synthetic_folder(tmp_path_factory):
+    """Tables, figures and outputs of the synthetic report, see `report_fixtures.draw_all`; nobody changes them."""
+    from tests.report_fixtures import draw_all
+
+    return once(tmp_path_factory, "synthetic", draw_all)
+
+
+def once(tmp_path_factory, name, make):
+    """A folder that `make` fills, by whichever of the processes that share the tests asks first."""
     if "PYTEST_XDIST_WORKER" not in os.environ:
-        return finished_run(tmp_path_factory.mktemp("made"))
-    folder = tmp_path_factory.getbasetemp().parent / "made"
+        folder = tmp_path_factory.mktemp(name)
+        make(folder)
+        return folder
+    folder = tmp_path_factory.getbasetemp().parent / name
     done = folder.with_suffix(".done")
     with FileLock(folder.with_suffix(".lock")):
         if not done.exists():
             folder.mkdir()
-            finished_run(folder)
+            make(folder)
             done.touch()
-    return folder / "results"
+    return folder
 
 
 @pytest.fixture(scope="module")

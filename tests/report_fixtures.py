@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,9 @@ from pardec.evidence.findings import find
 from pardec.evidence.tables.inputs import Inputs, rows_of
 from pardec.evidence.tables.registry import TABLES, value_id
 from pardec.evidence.values import stated
-from pardec.report.rows import Row
+from pardec.report.figures.base import save
+from pardec.report.figures.registry import FIGURES
+from pardec.report.rows import Row, load_tables
 from tests import draft_factories, flood_factories, grid_factories
 from tests.report_constants import CLAIMS, JOBS, OTHERS, QUALITY, STEPS, STUDY
 from tests.report_rows import crossover, floors, stability
@@ -25,6 +28,9 @@ __all__ = [
     "CLAIMS",
     "JOBS",
     "STUDY",
+    "draw_all",
+    "frames_of",
+    "outputs_of",
     "tables",
     "trails",
     "values",
@@ -381,3 +387,24 @@ def write_all(folder: Path) -> dict[str, Path]:
     write_json(folder / "study.json", STUDY)
     write_outputs(folder)
     return {name: folder / name for name in ("tables", "values.json", "trails.json", "study.json")}
+
+
+def draw_all(folder: Path) -> None:
+    """Write the tables, the figures of all of them, the outputs, and `frames.pickle` under `folder`."""
+    frames = tables()
+    (folder / "frames.pickle").write_bytes(pickle.dumps(frames))
+    write_tables(folder / "tables", frames)
+    read = load_tables([folder / "tables"])
+    for name in FIGURES:
+        save(FIGURES.load(name), read, folder / f"{name}.svg", folder / f"{name}.png")
+    write_outputs(folder)
+
+
+def frames_of(folder: Path) -> dict[str, pd.DataFrame]:
+    """The tables that `draw_all` wrote, a copy of one's own."""
+    return pickle.loads((folder / "frames.pickle").read_bytes())
+
+
+def outputs_of(folder: Path) -> list[Path]:
+    """The outputs that `draw_all` wrote, in its order."""
+    return sorted((folder / "quality").rglob("outputs.jsonl"))

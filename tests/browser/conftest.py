@@ -48,22 +48,17 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def synthetic(tmp_path_factory) -> Path:
+def synthetic(tmp_path_factory, synthetic_folder) -> Path:
     """A report rendered from synthetic tables."""
-    from pardec.report.figures.base import save
     from pardec.report.figures.registry import FIGURES
     from pardec.report.render import Material, render
     from pardec.report.rows import load_tables
     from tests import report_fixtures as made
 
-    folder = tmp_path_factory.mktemp("page")
-    frames = made.tables()
-    made.write_tables(folder / "tables", frames)
-    read = load_tables([folder / "tables"])
-    for name in FIGURES:
-        save(FIGURES.load(name), read, folder / f"{name}.svg", folder / f"{name}.png")
-    figures = {name: folder / f"{name}.svg" for name in FIGURES}
-    outputs = made.write_outputs(folder)
+    folder, frames = tmp_path_factory.mktemp("page"), made.frames_of(synthetic_folder)
+    read = load_tables([synthetic_folder / "tables"])
+    figures = {name: synthetic_folder / f"{name}.svg" for name in FIGURES}
+    outputs = made.outputs_of(synthetic_folder)
     material = Material(
         **made.values(frames),
         tables=read,

@@ -95,8 +95,8 @@ def test_script_writes_the_same_twice(run):
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    frames = made.tables()
+def material(tmp_path_factory, synthetic_folder):
+    frames = made.frames_of(synthetic_folder)
     frames["crossover"]["new_tokens"] = 32
     folder = tmp_path_factory.mktemp("page") / "tables"
     made.write_tables(folder, frames)

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from pardec.evidence.verdicts import judge_ideas
-from pardec.report.figures.base import drawn, save
+from pardec.report.figures.base import drawn
 from pardec.report.figures.registry import FIGURES
 from pardec.report.render import Material, render
 from pardec.report.rows import load_tables
@@ -19,13 +19,9 @@ DRAWN = ("draft_speedup", "tau_by_position", "tau_vs_speed", "cycle_profile", "s
 
 
 @pytest.fixture(scope="module")
-def section(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    frames = made.tables()
-    made.write_tables(folder / "tables", frames)
+def section(synthetic_folder):
+    folder, frames = synthetic_folder, made.frames_of(synthetic_folder)
     read = load_tables([folder / "tables"])
-    for name in DRAWN:
-        save(FIGURES.load(name), read, folder / f"{name}.svg", folder / f"{name}.png")
     values = made.values(frames)["values"]
     ideas = frames["ideas"]
     material = Material(

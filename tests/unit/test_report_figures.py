@@ -25,23 +25,18 @@ NAMES = list(FIGURES)
 
 
 @pytest.fixture(scope="module")
-def frames():
-    return made.tables()
+def frames(synthetic_folder):
+    return made.frames_of(synthetic_folder)
 
 
 @pytest.fixture(scope="module")
-def tables(frames, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tables")
-    made.write_tables(folder, frames)
-    return load_tables([folder])
+def tables(synthetic_folder):
+    return load_tables([synthetic_folder / "tables"])
 
 
 @pytest.fixture(scope="module")
-def svgs(tables, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("figures")
-    for name in NAMES:
-        save(FIGURES.load(name), tables, folder / f"{name}.svg", folder / f"{name}.png")
-    return {name: (folder / f"{name}.svg").read_text(encoding="utf-8") for name in NAMES}
+def svgs(synthetic_folder):
+    return {name: (synthetic_folder / f"{name}.svg").read_text(encoding="utf-8") for name in NAMES}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -17,7 +17,6 @@ from pardec.report import methods
 from pardec.report.book import Book
 from pardec.report.digest import digest, origin_of
 from pardec.report.digits import bare_digits, check_digits
-from pardec.report.figures.base import save
 from pardec.report.figures.registry import FIGURES
 from pardec.report.outputs import gallery, read_outputs
 from pardec.report.packed import fold
@@ -31,20 +30,15 @@ XMLNS = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/
 
 
 @pytest.fixture(scope="module")
-def material(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("report")
-    frames = made.tables()
-    made.write_tables(folder / "tables", frames)
-    read = load_tables([folder / "tables"])
-    for name in FIGURES:
-        save(FIGURES.load(name), read, folder / f"{name}.svg", folder / f"{name}.png")
+def material(synthetic_folder):
+    folder, frames = synthetic_folder, made.frames_of(synthetic_folder)
     return Material(
         **made.values(frames),
-        tables=read,
+        tables=load_tables([folder / "tables"]),
         figures={name: folder / f"{name}.svg" for name in FIGURES},
         study=made.STUDY,
         trails=made.trails(frames),
-        outputs=made.write_outputs(folder),
+        outputs=made.outputs_of(folder),
         jobs=made.JOBS,
         files=["results/tabulate-1.json", "results/elsewhere.json"],
     )
