@@ -78,7 +78,8 @@ def line(of: Outcome) -> str:
 
 
 def _speed(factor: float) -> str:
-    return f"{factor:.2g} times slower" if factor >= 1 else f"{1 / factor:.2g} times faster"
+    larger = f"{max(factor, 1 / factor):.2g}"
+    return "as fast" if larger == "1" else f"{larger} times {'slower' if factor > 1 else 'faster'}"
 
 
 def against(published: Run, run: Run, archive: str, sha: str, command: str) -> dict[str, Any]:
