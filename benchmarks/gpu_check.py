@@ -8,8 +8,6 @@ time says so on the page and stops no other.
 from __future__ import annotations
 
 import argparse
-import html
-import json
 import tarfile
 import time
 import traceback
@@ -23,6 +21,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.gpu_page import Check, page
 from pardec.common.files import write_json, write_text
 from pardec.decoding.divergence import parting
 from pardec.decoding.prepared import load_arm
@@ -38,7 +37,6 @@ MBU, SAMPLER_SHARE, CLOCKS_APART = 0.75, 0.05, 0.01
 """Targets: share of the measured copy bandwidth, of a step's time in the sampler, and between the two clocks."""
 NEAR_TIE = 0.5
 """Nats between best and second logit up to which two orders of 16-bit additions may choose differently."""
-WORDS = {True: "reached", False: "not reached", None: "not measured"}
 ACCEPTED = 6
 """Drafted tokens that a forced cycle accepts."""
 
@@ -77,15 +75,6 @@ FULL = Size(
         "timeout_s": 150,
     },
 )
-
-
-@dataclass
-class Check:
-    """One line of the table: a target, what was reached, and whether it is met; None where it was not measured."""
-
-    target: str
-    reached: str
-    met: bool | None
 
 
 class Run:
@@ -203,7 +192,7 @@ def large(run: Run, model: str, decoder: str, settings: dict, **changes: Any) ->
         )
         label = f"{model}, {decoder}, {engine}"
         if facts["status"] != "ok":
-            run.checks.append(Check(f"{label} runs", f"{facts['status']}: {facts['reason']}"[:300], False))
+            run.checks.append(Check(f"{label} runs", ending(facts), False))
             continue
         rates = facts["rates"] = rates_of(facts, run.records.get("machine"))
         shown = ", ".join(f"{key} {value:.3g}" for key, value in rates.items() if value is not None)
@@ -306,8 +295,12 @@ def drafting(run: Run) -> None:
 
 def vllm(run: Run) -> None:
     facts = run.cell("vllm", "ar", "vllm", {})
-    reached = facts["status"] if facts["status"] == "ok" else f"{facts['status']}: {facts['reason']}"[:300]
-    run.checks.append(Check("vLLM", reached, True if facts["status"] == "ok" else None))
+    run.checks.append(Check("vLLM", ending(facts), True if facts["status"] == "ok" else None))
+
+
+def ending(facts: dict) -> str:
+    """Return a cell's status, with its reason where it is not ok."""
+    return facts["status"] if facts["status"] == "ok" else f"{facts['status']}: {facts['reason']}"[:300]
 
 
 PARTS: dict[str, Callable[[Run], None]] = {
@@ -346,36 +339,11 @@ def check(run: Run, out: Path) -> list[Check]:
     run.checks.append(Check("all within eight minutes", f"{seconds:.0f} s", seconds <= BUDGET_S))
     out.mkdir(parents=True, exist_ok=True)
     write_json(out / "check.json", {"checks": [asdict(one) for one in run.checks], "records": run.records})
-    write_text(out / "index.html", page(run))
+    write_text(out / "index.html", page(run.checks, run.records))
     with tarfile.open(out / "records.tar.gz", "w:gz") as tar:
         for name in ("check.json", "index.html"):
             tar.add(out / name, arcname=name)
     return run.checks
-
-
-def page(run: Run) -> str:
-    """Return the page: the card, the table of targets, and the facts of each record below."""
-    machine = run.records.get("machine") or {}
-    name = (machine.get("gpu") or {}).get("name", machine.get("cpu") or "unknown machine")
-    rows = "".join(
-        f"<tr><td>{html.escape(one.target)}<td>{html.escape(one.reached)}<td>{WORDS[one.met]}</tr>"
-        for one in run.checks
-    )
-    facts = "".join(details(key, value) for key, value in run.records.items())
-    return (
-        "<!doctype html><meta charset=utf-8><title>GPU check</title>"
-        "<style>body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}td{padding:.2rem .6rem;"
-        "border-top:1px solid #ccc;vertical-align:top}pre{overflow:auto}</style>"
-        f"<h1>GPU check: {html.escape(name)}</h1><p>Random weights; rates are shares of this machine's measured copy "
-        "bandwidth and matmul rate.</p><table><tr><th>Target<th>Measured<th>Result</tr>"
-        f"{rows}</table>{facts}"
-    )
-
-
-def details(name: str, facts: Any) -> str:
-    """Return a record, folded; the archive has it whole."""
-    text = html.escape(json.dumps(facts, indent=1, default=str)[:20_000])
-    return f"<details><summary>{html.escape(name)}</summary><pre>{text}</pre></details>"
 
 
 def random_models(size: Size, folder: Path) -> dict[str, Path]:

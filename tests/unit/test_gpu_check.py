@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import pytest
 
 from benchmarks import gpu_check
-from benchmarks.gpu_check import Check, Run, Size, check, forced, page
+from benchmarks.gpu_check import Run, Size, check, forced
+from benchmarks.gpu_page import Check, page
 from pardec.common.files import read_json
 from pardec.measure import machine
 from pardec.models.checkpoints.configs import read_config
@@ -94,7 +95,7 @@ def test_a_part_that_fails_or_finds_no_time_is_a_line_and_stops_no_other(monkeyp
     assert [(one.target, one.met) for one in run.checks] == [("broken", False), ("late", None)]
     assert "ZeroDivisionError" in run.checks[0].reached
     run.checks.append(Check("<b>", "x", True))
-    assert "&lt;b&gt;" in page(run) and "not reached" in page(run)
+    assert "&lt;b&gt;" in page(run.checks, run.records) and "not reached" in page(run.checks, run.records)
 
 
 def test_the_models_of_a_whole_run_need_no_download_and_fit_each_other(tmp_path):

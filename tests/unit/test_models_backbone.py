@@ -10,6 +10,8 @@ import torch
 from pardec.models.architectures.attention import FEW, attention_mask
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.config import BackboneConfig, GridConfig, PositionConfig
+from pardec.models.checkpoints.configs import read_config
+from pardec.models.checkpoints.shapes import SHAPES
 from pardec.models.load import save_model
 
 CAUSAL = BackboneConfig(
@@ -220,3 +222,14 @@ def test_same_logits_as_transformers(tmp_path, tied):
     x = tokens(2, 20)
     with torch.inference_mode():
         close(model(x), theirs(x).logits)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_rotary_tables_are_float32_where_the_checkpoint_says_so(whole):
+    """LLaDA rotates in float32 in any precision (`rope_full_precision`)."""
+    values = {**SHAPES["llada-8b"], "rope_full_precision": whole}
+    config = read_config(values, "config.json")
+    assert config.rope_float32 == whole
+    model = make(replace(CAUSAL, rope_float32=whole))
+    model.place_tables("cpu", torch.bfloat16)
+    assert model.cos.dtype == model.sin.dtype == (torch.float32 if whole else torch.bfloat16)
