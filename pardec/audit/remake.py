@@ -119,7 +119,12 @@ def stages(run: Run) -> Iterator[Stage]:
     yield _comparison(run)
     yield _single("collect_jobs", "jobs", "--papers-from", f"{LISTS}/jobs.txt")
     yield _report(run)
-    yield _crate(run)
+    # The crate gives the size of every file, also of those that the archive keeps apart.
+    lost = (
+        ("The folder of weights beside the archive",) if any(not run.has(name) for name in run.apart) else ()
+    )
+    crate = _crate(run)
+    yield replace(crate, outside=(*lost, *crate.outside))
 
 
 def _single(script: str, name: str, *words: str) -> Stage:
