@@ -71,7 +71,7 @@ def test_columns_are_written_in_order(shared):
     columns = torch.tensor([5, 2, 5]) if shared else torch.tensor([[5, 2, 5], [1, 0, 1]])
     writes = [(slice(None, 2), columns[..., :2]), (slice(2, None), columns[..., 2:])]
     pair = torch.zeros(2, 1, 6, 4), torch.zeros(2, 1, 6, 4)
-    store(key, value, AttentionPlan(filled=6, writes=writes), pair)
+    store(key, value, writes, pair)
     for row, places in enumerate(columns.expand(2, -1).tolist()):
         for kept, new in zip(pair, (key, value), strict=True):
             assert torch.equal(kept[row, :, places[2]], new[row, :, 2])

@@ -143,8 +143,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, pair:
     pair: the layer's cache; None: attend to `key` and `value` alone.
     """
     if pair is not None:
-        store(key, value, plan, pair)
-        key, value = (kept[:, :, : plan.filled] for kept in pair)
+        keys, values = pair
+        if plan.writes is None:
+            stop = plan.past + key.shape[2]
+            keys[:, :, plan.past : stop] = key
+            values[:, :, plan.past : stop] = value
+        else:
+            store(key, value, plan.writes, pair)
+        key, value = keys[:, :, : plan.filled], values[:, :, : plan.filled]
     grouped = query.shape[1] != key.shape[1]
     mask, is_causal = plan.mask, plan.is_causal
     if query.is_cpu:
@@ -162,13 +168,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, pair:
     return F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, enable_gqa=grouped)
 
 
-def store(key: Tensor, value: Tensor, plan: AttentionPlan, pair: Pair) -> None:
-    """Write the keys and values of a pass, [B, kv_heads, N, head_dim] each, into a layer's cache by its plan."""
+def store(key: Tensor, value: Tensor, writes: list[tuple[slice, Tensor]], pair: Pair) -> None:
+    """Write the keys and values of a pass, [B, kv_heads, N, head_dim] each, into the columns of a layer's cache."""
     for kept, new in zip(pair, (key, value), strict=True):
-        if plan.writes is None:
-            kept[:, :, plan.past : plan.past + new.shape[2]] = new
-            continue
-        for part, columns in plan.writes:
+        for part, columns in writes:
             if columns.dim() == 1:
                 kept.index_copy_(2, columns, new[:, :, part])
             else:
