@@ -89,7 +89,7 @@ def table_words(wildcards, input):
         words += [f"--{kind}", input.get(kind)] if input.get(kind) else []
     if "ideas_file" in needs(wildcards.table):
         words += ["--ideas-file", PLAN.ideas_file()]
-    return [*words, *(["--tables", "results/tables"] if input.tables else [])]
+    return [*words, *(["--tables", *input.tables] if input.tables else [])]
 
 
 def table_label(wildcards):

@@ -17,6 +17,7 @@ FOLLOWS = {
     "judge_ideas",
     "collect_trails",
     "collect_jobs",
+    "compare_published",
     "render_report",
     "describe_run",
     "all",
@@ -103,7 +104,7 @@ def test_editing_a_figure_reruns_that_figure(project):
 
 
 def test_editing_a_claim_judges_again_and_an_idea_tabulates_again(project):
-    after = {"collect_jobs", "render_report", "describe_run", "all"}
+    after = {"collect_jobs", "compare_published", "render_report", "describe_run", "all"}
     project.change("studies/claims.yaml", read(project, "studies/claims.yaml") + "\n# changed\n")
     assert {"judge_claims"} <= set(project.planned()) <= {"judge_claims"} | after
     project.change("studies/ideas.yaml", read(project, "studies/ideas.yaml") + "\n# changed\n")
@@ -120,7 +121,8 @@ def test_editing_a_metric_scores_again_and_decodes_nothing(project):
 def test_one_key_of_the_config_reruns_what_depends_on_it(project):
     planned = project.planned("--config", 'title="Another title"')
     assert (
-        set(planned) <= {"record_study", "collect_jobs", "render_report", "describe_run", "all"}
+        set(planned)
+        <= {"record_study", "compare_published", "collect_jobs", "render_report", "describe_run", "all"}
         and "render_report" in planned
     )
     planned = project.planned("--config", 'measure={"budget_s": 0.31}')

@@ -86,7 +86,7 @@ def test_every_file_of_the_folder_is_checked_or_left_out_on_purpose(copied):
 
 def test_a_flipped_byte_in_any_kind_of_file_is_named_by_hashes_alone(run, monkeypatch):
     """All kinds that lie there: a new kind of artefact is in the sweep as soon as a rule writes it."""
-    monkeypatch.setattr(audit, "remake", lambda run, notes: ())
+    monkeypatch.setattr(audit, "remake", lambda run, notes, cores: ())
     kinds = defaultdict(list)
     with open_run(run) as opened:
         for name in opened.files():
@@ -141,7 +141,7 @@ def test_another_machine_finds_the_same(run, monkeypatch):
     "name", ["pardec/decoding/masked_diffusion.py", "pardec/decoding/speculative/acceptance.py"]
 )
 def test_a_changed_library_file_is_named(run, name, monkeypatch):
-    monkeypatch.setattr(audit, "remake", lambda run, notes: ())
+    monkeypatch.setattr(audit, "remake", lambda run, notes, cores: ())
     path = run.parent / name
     before = path.read_bytes()
     try:
