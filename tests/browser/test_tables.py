@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 import pytest
 
@@ -28,9 +29,7 @@ def test_tables_sort_by_click_and_by_key(page):
     assert heads.nth(place - 1).get_attribute("aria-sort") == "ascending"
     up = [float(text.replace(",", "")) for text in column(table, place) if text != "–"]
     # Rows are sorted by exact values; printed ones are rounded, each to its own digits.
-    assert (
-        all(low <= high + 0.1 * abs(high) for low, high in zip(up, up[1:], strict=False)) and up[0] < up[-1]
-    )
+    assert all(low <= high + 0.1 * abs(high) for low, high in pairwise(up)) and up[0] < up[-1]
     assert len(up) > 1
     button.focus()
     page.keyboard.press("Enter")
