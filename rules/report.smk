@@ -230,5 +230,5 @@ rule render_report:
 
 onsuccess:
     shell(
-        "python scripts/summarise.py --values {VALUES:q} --report {REPORT:q} --comparison {COMPARISON:q}"
+        "python scripts/summarise.py --values {VALUES:q} --report {REPORT:q} --study {STUDY:q} --comparison {COMPARISON:q}"
     )

@@ -22,7 +22,7 @@ KEY = ("experiment", "experiment_kind")
 
 
 def answers(tables: Rows) -> dict[str, dict[str, Any]]:
-    """Returns by experiment, in the study's order, {"kind": its kind, "said": pieces}."""
+    """Returns by experiment {"kind": its kind, "said": pieces}."""
     rows = grouped(tables.get("answers", ()), "experiment")
     by_experiment = {}
     for (experiment, kind), cells in grouped(tables.get("cells", ()), *KEY).items():
@@ -34,6 +34,14 @@ def answers(tables: Rows) -> dict[str, dict[str, Any]]:
             pieces = _unpaired(cells)
         by_experiment[experiment] = {"kind": kind, "said": pieces}
     return by_experiment
+
+
+def in_order(answers: dict[str, dict[str, Any]], study: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Returns the answers in the order in which the study asks; tables are ordered by name."""
+    asked = list(study.get("experiments") or {})
+    return dict(
+        sorted(answers.items(), key=lambda one: asked.index(one[0]) if one[0] in asked else len(asked))
+    )
 
 
 def compared(experiment: str, rows: list[Row]) -> list[Piece]:

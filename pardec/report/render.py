@@ -17,6 +17,7 @@ from markupsafe import Markup
 
 from pardec.common.errors import UserError
 from pardec.common.folded import fold_json
+from pardec.evidence.answers import in_order
 from pardec.evidence.tables.registry import TABLES
 from pardec.report import claims, grids, ideas, methods, stages
 from pardec.report.book import Book
@@ -134,7 +135,7 @@ def questions(material: Material) -> list[dict[str, Any]]:
     """Returns each experiment of the study with its question, its answer, and its section on the page if any."""
     asked = material.study.get("experiments") or {}
     listed = []
-    for name, answer in material.answers.items():
+    for name, answer in in_order(material.answers, material.study).items():
         kind = answer["kind"]
         section = kind if kind in SECTIONS and material.tables.get(kind) else None
         question = (asked.get(name) or {}).get("question") or ""

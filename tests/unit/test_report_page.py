@@ -79,7 +79,9 @@ def test_the_page_answers_first_in_the_studys_words(page, material):
     )
     assert "masked-diffusion language model" not in page, "the question is the study's own"
     lines = " ".join(
-        " ".join(summary({"values": material.values, "answers": material.answers}, "r.html")).split()
+        " ".join(
+            summary({"values": material.values, "answers": material.answers}, material.study, "r.html")
+        ).split()
     )
     for name, answer in material.answers.items():
         assert f"{name}: {text_of(answer['said'], material.values)}" in lines
