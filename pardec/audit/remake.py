@@ -100,8 +100,8 @@ def stages(run: Run) -> Iterator[Stage]:
     ideas = _given(run, study.get("ideas") or "studies/ideas.yaml")
     for name in TopologicalSorter({name: _below(name) for name in TABLES}).static_order():
         files = tuple(f"results/tables/{name}.{end}" for end in ("csv", "parquet"))
-        own = ("--ideas-file", ideas) if "ideas_file" in needs(name) else ()
-        yield Stage("tabulate", files, ("--table", name, *_table_words(name), *own, *_outs(files)))
+        ideas_words = ("--ideas-file", ideas) if "ideas_file" in needs(name) else ()
+        yield Stage("tabulate", files, ("--table", name, *_table_words(name), *ideas_words, *_outs(files)))
     values = ("results/values.json", "results/values.tex")
     words = ("--tables", "results/tables", "--out-json", values[0], "--out-tex", values[1])
     yield Stage("collect_values", values, words)

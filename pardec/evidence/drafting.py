@@ -163,7 +163,7 @@ def timed_cycles(sample: Sample) -> Iterator[dict[str, float]]:
             "draft_ms": draft,
             "verify_ms": verify,
             "other_ms": whole - draft - verify,
-            "told_ms": sum(phases.values()),
+            "named_ms": sum(phases.values()),
         }
         end = cycle["at_ms"]
 

@@ -39,10 +39,10 @@ class Borrowed:
         self.of = {f"{prefix}{name}": (key, name) for name in listed}
         self.columns: dict[str, Column] = {}
         for label, (_, name) in self.of.items():
-            own = replace(CELL[name], nullable=True, count=None)
-            if own.low and own.high:
-                own = replace(own, low=prefix + own.low, high=prefix + own.high)
-            self.columns[label] = own
+            column = replace(CELL[name], nullable=True, count=None)
+            if column.low and column.high:
+                column = replace(column, low=prefix + column.low, high=prefix + column.high)
+            self.columns[label] = column
 
     def of_cell(self, row: Row) -> Row:
         """Returns these columns from a row of `cells`."""

@@ -253,7 +253,7 @@ def _cycles(samples: list[Sample]) -> Row:
     }
     whole = sum(part["cycle_ms"] for part in times)
     if whole > 0:
-        parts = {"draft": "draft_ms", "verify": "verify_ms", "overhead": "other_ms", "accounted": "told_ms"}
+        parts = {"draft": "draft_ms", "verify": "verify_ms", "overhead": "other_ms", "accounted": "named_ms"}
         row |= {f"{name}_share": sum(part[of] for part in times) / whole for name, of in parts.items()}
     return row
 
