@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import signal
-import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from pardec.common.files import read_json, write_json
 from pardec.jobs import Job, job, loaded_models
-from pardec.measure.supervise import LIMIT_S
+from pardec.measure.supervise import LIMIT_S, Lost, supervise
 
 PROCESSES = 5
 """Processes of one configuration differ by more than their samples scatter, so each model is timed in several."""
@@ -24,48 +23,55 @@ def main() -> None:
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--processes", type=int, default=PROCESSES, help="separate processes to measure in")
-    parser.add_argument("--process", type=int, help="measure as this one of them, and print what was timed")
+    parser.add_argument("--process", type=int, help="measure as this one of them, and write only its times")
     parser.add_argument("--out", required=True)
     args = parser.parse_args()
     with job() as this:
         if args.process is None:
             collect(args, this)
         else:
-            measure(args)
+            write_json(args.out, measured(args))
 
 
-def measure(args: argparse.Namespace) -> None:
-    """Time every width in this process; prints {device, clock, widths}, one line of JSON."""
+def measured(args: argparse.Namespace) -> dict:
+    """Returns {device, clock, widths} of this process, or {status, reason} where the target cannot be timed."""
     import torch
 
     from pardec.measure.clock import clock_for
     from pardec.measure.device import resolve
     from pardec.measure.verify_cost import measure_verify_cost
     from pardec.models.load import load_model
+    from pardec.quality.generate import ending
 
     torch.set_num_threads(args.threads)
-    device = resolve(args.device)
-    model = load_model(args.model, device=device, dtype=args.precision).eval()
-    clock = clock_for(device)
-    taken = measure_verify_cost(model, clock, args.seed + args.process)
+    try:
+        device = resolve(args.device)
+        model = load_model(args.model, device=device, dtype=args.precision).eval()
+        clock = clock_for(device)
+        taken = measure_verify_cost(model, clock, args.seed + args.process)
+    except Exception as error:
+        return dict(zip(("status", "reason"), ending(error), strict=True))
     widths = [{"nodes": nodes, "samples_ms": samples} for nodes, samples in taken.items()]
-    print(json.dumps({"device": device, "clock": clock.name, "widths": widths}))
+    return {"device": device, "clock": clock.name, "widths": widths}
 
 
 def collect(args: argparse.Namespace, this: Job) -> None:
-    """Measure in several fresh processes, one after the other, and write their times."""
+    """Measure in several fresh processes, one after the other, and write their times, or why there are none."""
     from pardec.evidence.provenance import checkpoint_files
     from pardec.measure.verify_cost import CONTEXT
 
     this.read(*checkpoint_files(args.model))
     this.load(*loaded_models(args.model))
     this.wildcards, this.seed = {"model": Path(args.model).name}, args.seed
-    status, reason, runs = "ok", None, []
-    try:
-        runs = [alone(number) for number in range(args.processes)]
-    except RuntimeError as error:
-        status, reason, runs = "failed", str(error), []
-        print(f"{args.model}: {reason}", file=sys.stderr)
+    runs: list[dict] = []
+    status, reason = "ok", None
+    for number in range(args.processes):
+        run = alone(number)
+        if "widths" not in run:
+            status, reason, runs = run["status"], run["reason"], []
+            print(f"{args.model}: {status}: {reason}")
+            break
+        runs.append(run)
     widths: dict[int, dict] = {}
     for number, one in enumerate(runs):
         for entry in one["widths"]:
@@ -87,21 +93,19 @@ def collect(args: argparse.Namespace, this: Job) -> None:
 
 
 def alone(number: int) -> dict:
-    """Returns the times of process `number`.
+    """Returns what process `number` wrote (see `measured`), or the status and reason of its end.
 
-    Raises:
-        RuntimeError: the process failed, was killed, or took too long; its message is on stderr.
+    Exits with the status of a process that was interrupted or had a wrong argument, since that is no result.
     """
-    command = [sys.executable, *sys.argv, "--process", str(number)]
-    try:
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=LIMIT_S)
-    except subprocess.TimeoutExpired:
-        raise RuntimeError(f"longer than {LIMIT_S:g} s") from None
-    if done.returncode < 0:
-        raise RuntimeError(f"its process was ended by {signal.Signals(-done.returncode).name}")
-    if done.returncode:
-        raise RuntimeError(f"its process ended with status {done.returncode}; its log says why")
-    return json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "part.json"
+        command = [*sys.argv, "--process", str(number), "--out", str(part)]
+        ended = supervise(command, LIMIT_S, fresh=True)
+        if isinstance(ended, Lost):
+            return {"status": ended.status, "reason": ended.reason}
+        if ended:
+            raise SystemExit(ended)
+        return read_json(part)
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ import sys
 import time
 from pathlib import Path
 
+import pandas
 import psutil
 import pytest
 
 from pardec.common.files import read_jsonl, write_jsonl
-from pardec.evidence.tables import verify_cost
 from pardec.evidence.tables.inputs import Inputs, check_record, read_scores, read_source
 from pardec.evidence.tables.registry import TABLES
 from pardec.measure import forkserver, supervise
@@ -220,22 +220,43 @@ def test_outputs_of_damaged_files_are_rows_with_a_reason(place, tmp_path, spoilt
     assert row["status"] == "failed" and spoilt in row["reason"]
 
 
-def test_a_target_whose_passes_cannot_be_timed_has_a_reason_and_no_row(place, tmp_path):
+LIKELIHOOD = "pardec.quality.likelihood:exact_likelihood"
+PASSES = "pardec.measure.verify_cost:measure_verify_cost"
+
+
+def lost_row(place, folder, monkeypatch, script, killed, **words):
+    """The table's only row of a likelihood or a verify_cost that failed in `killed`, and the file's content."""
+    table = script.removeprefix("measure_")
+    if killed:
+        monkeypatch.setenv("PARDEC_KILLED", killed)
+    usual = {"model": place / "model", "seed": 1, "device": "cpu", "out": f"results/{table}/model.json"}
+    quality(place, folder, f"{script}.py", **usual | words)
+    source = read_source(folder / f"results/{table}/model.json")
+    kind = "likelihoods" if table == "likelihood" else "verify_costs"
+    tables = {} if table == "likelihood" else {"draft": pandas.DataFrame()}
+    (row,) = TABLES.load(table).make(Inputs(**{kind: (source,)}, tables=tables)).to_dict("records")
+    assert row["record_sha256"] == source.sha256 and source.body["provenance"]["inputs"]
+    return row, source.body
+
+
+def test_a_likelihood_whose_process_dies_is_a_row_with_a_reason(place, tmp_path, monkeypatch):
+    shutil.copytree(place / "data", tmp_path / "data")
+    (tmp_path / "data" / "about.json").write_text('{"answers_end": true}')
+    row, body = lost_row(place, tmp_path, monkeypatch, "measure_likelihood", LIKELIHOOD,
+                         data="data", prompts=2, samples=2)  # fmt: skip
+    assert (row["model"], row["status"], body["n"]) == ("model", "failed", 0) and "SIGKILL" in row["reason"]
+
+
+def test_a_target_whose_timing_dies_is_a_row_with_a_reason(place, tmp_path, monkeypatch):
+    row, body = lost_row(place, tmp_path, monkeypatch, "measure_verify_cost", PASSES, processes=2)
+    assert (row["key"], row["status"], body["widths"]) == ("model", "failed", []) and "SIGKILL" in row[
+        "reason"
+    ]
+
+
+def test_a_target_of_damaged_weights_is_a_row_with_a_reason(place, tmp_path, monkeypatch):
     shutil.copytree(place / "model", tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").write_bytes(b"cut")
-    script = [
-        sys.executable,
-        str(ROOT / "scripts" / "measure_verify_cost.py"),
-        "--model",
-        "model",
-        "--seed",
-        "1",
-    ]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([*script, "--processes", "1", "--device", "cpu", "--out", "cost.json"], env=env,
-                          cwd=tmp_path, text=True, capture_output=True, timeout=120)  # fmt: skip
-    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
-    source = read_source(tmp_path / "cost.json")
-    assert (source.body["status"], source.body["widths"]) == ("failed", []) and source.body["reason"]
-    assert "model.safetensors: is not a whole safetensors file" in done.stderr
-    assert verify_cost._rows(source, {}) == []
+    row, _ = lost_row(place, tmp_path, monkeypatch, "measure_verify_cost", None, model="model", processes=1)
+    assert row["status"] == "failed"
+    assert "model.safetensors: is not a whole safetensors file" in row["reason"]

@@ -86,6 +86,32 @@ def test_a_study_without_the_experiment_has_no_section(tmp_path):
     assert 'id="draft"' not in page
 
 
+def test_a_target_and_outputs_that_failed_are_on_the_page_with_their_reason(tmp_path):
+    frames = dict(made.tables())
+    lost = {"status": "failed", "reason": "its process was ended by SIGKILL"}
+    for table, name in (
+        ("verify_cost", {"model": "ar-lost"}),
+        ("likelihood", {"model": "mdm-lost"}),
+        ("quality", {"task": "t", "model": "m", "arm": "arm-lost", "words": "w", "metric": "exact"}),
+    ):
+        rows = frames[table].astype(object).where(frames[table].notna(), None).to_dict("records")
+        frames[table] = made.filled(table, [*rows, {**name, **lost, "key": "lost"}])
+    made.write_tables(tmp_path / "tables", frames)
+    read = load_tables([tmp_path / "tables"])
+    page = render(Material(**made.values(frames), tables=read, figures={}, study=made.STUDY))
+    section = page[page.index('<section id="troubled"') :]
+    section = section[: section.index("</section>")]
+    for title, name in (
+        ("Outputs without a score", "arm-lost"),
+        ("Models without a likelihood", "mdm-lost"),
+        ("Targets whose passes were not timed", "ar-lost"),
+    ):
+        table = section[section.index(title) :]
+        assert name in table[: table.index("</table>")] and "SIGKILL" in table[: table.index("</table>")]
+    figure = FIGURES.load("verify_cost").draw({"verify_cost": read["verify_cost"]})
+    assert drawn(figure) and not any("lost" in ident for ident in drawn(figure))
+
+
 def test_outputs_that_part_are_told_with_how_close_a_call_it_was(section):
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section))
     table = words[words.index("Where outputs part from sequential decoding") :]

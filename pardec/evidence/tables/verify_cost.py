@@ -31,10 +31,11 @@ def _draft_ms(rows: list[Row], baseline: str) -> dict[str, float]:
 
 def _rows(source: Source, drafts: dict[str, float]) -> list[Row]:
     try:
-        model, taken = source.body["model"], _medians(source.body["widths"])
+        model, status = source.body["model"], source.body.get("status", "ok")
+        if status != "ok":
+            return [{"model": model, "status": status, "reason": source.body["reason"], **source.trail}]
+        taken = _medians(source.body["widths"])
         total = {entry["nodes"]: len(entry["samples_ms"]) for entry in source.body["widths"]}
-        if not taken:  # no pass could be timed; the target's cells say why
-            return []
         single = taken[1]
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(source.path, f"is damaged ({error!r})", AGAIN) from None
@@ -44,6 +45,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[Row]:
         row = {
             "model": model,
             "nodes": nodes,
+            "status": status,
             "n": total[nodes],
             "processes": len(costs),
             **interval("verify_ms", statistics.between(costs), "verify"),
@@ -93,6 +95,8 @@ cost            interval × better=lower | over the pass of a single token, with
 draft_ms        number ms | the baseline's draft in a cycle
 break_even_tau  interval tokens kind=ratio better=lower | tau at which such a cycle is as fast as sequential decoding
 gain_needed     interval × better=lower | factor on tau that pays for it over a chain of the baseline's block
+status          text | how it ended; a target whose passes could not be timed has one row, with the reason
+reason          text | why there are no times
 """)
     | SOURCES,
     build=build,
