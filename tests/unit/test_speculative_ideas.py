@@ -17,6 +17,7 @@ from pardec.decoding.speculative.registry import (
     SEEDINGS,
     TRUNCATIONS,
 )
+from tests.reference.decoders import ON, SAMPLED
 from tests.reference.drafts import Cycles, backbone, draft_model, draft_of, plain, speculate
 
 PROMPTS = [[1, 5, 9, 11], [1, 7], [1, 4, 4, 8, 20, 13, 6]]
@@ -25,7 +26,6 @@ TARGET = backbone(causal=True, seed=20, layers=5, max_positions=128, scale=3.0).
 DRAFT = draft_model(TARGET, seed=20, taps=(0, 1, 3), block=6).double()
 """A random pair whose draft is often right by luck: this target soon repeats itself."""
 
-SAMPLED = {"temperature": 0.8, "acceptance": {"name": "residual"}}
 OFF = {
     "ewma": {"schedule": {"name": "ewma", "sizes": (8,)}},
     "break_even": {"schedule": {"name": "break_even", "sizes": (8,)}},
@@ -48,24 +48,6 @@ OFF = {
     "rounds": {**SAMPLED, "proposal": {"name": "rounds", "rounds": 1}},
 }
 """Every idea with its machinery running and the idea itself off."""
-
-ON = {
-    "ewma": {"schedule": {"name": "ewma", "sizes": (4, 8)}},
-    "break_even": {"schedule": {"name": "break_even", "sizes": (4, 8)}},
-    "threshold": {"schedule": {"name": "threshold", "sizes": (4, 8)}},
-    "dense": {"seeding": {"name": "dense"}},
-    "sparse": {"seeding": {"name": "sparse"}},
-    "gated": {"seeding": {"name": "gated", "threshold": 0.0}},
-    "refine selective": {"refinement": {"name": "selective", "threshold": 0.5}},
-    "refine full": {"refinement": {"name": "full"}},
-    "tree": {"proposal": {"name": "tree"}},
-    "tree_lite": {"proposal": {"name": "tree_lite"}},
-    "candidates": {"proposal": {"name": "candidates"}},
-    "confidence": {"proposal": {"name": "confidence"}},
-    "rank_suffix": {"proposal": {"name": "rank_suffix", "prefix": 0}},
-    "adaptive": {"truncation": {"name": "adaptive", "threshold": 1.0}},
-    "rounds": {**SAMPLED, "proposal": {"name": "rounds", "rounds": 2}},
-}
 
 
 def trace(prompts, settings):
