@@ -69,8 +69,8 @@ bench: env  ## Where the workflow's time goes, and our autoregressive loop again
 	python benchmarks/bench_flood.py
 	python benchmarks/bench_speculative.py
 
-gpu-check: $(if $(PYTHON),,env)  ## On a machine with a GPU: eight minutes that prove what only a GPU can; page and archive in results/published. PYTHON=python3 takes an environment that is there, without pip
-	PYTHONPATH=. $(or $(PYTHON),python) benchmarks/gpu_check.py $(if $(OUT),--out $(OUT))
+gpu-check: $(if $(WITH),,env)  ## On a machine with a GPU: eight minutes that prove what only a GPU can; page and archive in results/published. WITH=python3 takes an environment that is there, without pip
+	PYTHONPATH=. $(or $(WITH),python) benchmarks/gpu_check.py $(if $(OUT),--out $(OUT))
 
 docs: env  ## Regenerate the reference of keys, the JSON schema, the cards of models and data, the conda environment, the drawing of the rules
 	python scripts/write_reference.py
