@@ -27,7 +27,8 @@ def main() -> None:
             settings = json.loads(arguments.settings)
         except json.JSONDecodeError as error:
             raise UserError("--settings", f"is not valid JSON ({error})", "give a JSON object") from None
-        path = settings.get("path") if isinstance(settings, dict) else None
+        named = settings if isinstance(settings, dict) else {}
+        path = named.get("path") or named.get("wheel")
         if path and Path(path).is_file():
             this.read(path)
         about = prepare(settings, arguments.seed, arguments.out, arguments.name)

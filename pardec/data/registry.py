@@ -25,5 +25,6 @@ SOURCES = Registry(
         "fractal": "pardec.data.sources.fractal:Fractal",
         "hub": "pardec.data.sources.hub:Hub",
         "path": "pardec.data.sources.path:LocalPath",
+        "package": "pardec.data.sources.package:Package",
     },
 )

@@ -64,6 +64,7 @@ SOURCES = Registry(
         "train": "pardec.models.sources.train:TrainSettings",
         "path": "pardec.models.sources.path:PathSettings",
         "hub": "pardec.models.sources.hub:HubSettings",
+        "package": "pardec.models.sources.package:PackageSettings",
         "random": "pardec.models.sources.random:RandomSettings",
     },
 )

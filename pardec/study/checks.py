@@ -103,7 +103,7 @@ def _is_backbone(settings: Any) -> bool:
             values = settings.config_json()
         elif settings.source == "path":
             values = read_json(Path(settings.path).expanduser() / "config.json")
-        elif settings.source == "hub" and settings.shape is not None:
+        elif settings.source in ("hub", "package") and settings.shape is not None:
             values = shape(settings.shape)
         else:
             return getattr(settings, "family", None) not in ("renderer", "draft")
@@ -285,7 +285,7 @@ def _lengths(study: Study, facts: Callable[[str], ModelInfo | None], sides: list
 def _templates(study: Study, sides: list[Cell]) -> Iterator[Problem]:
     for name, model in dict.fromkeys((side.workload, side.model) for side in sides):
         settings = study.models[model]
-        if study.workloads[name].prompt_form != "chat" or settings.source == "hub":
+        if study.workloads[name].prompt_form != "chat" or settings.source in ("hub", "package"):
             continue
         if settings.source != "path" or not _has_template(Path(settings.path).expanduser()):
             what = f"is chat, and model {model!r} brings no chat template"

@@ -15,6 +15,7 @@ from pardec.data.registry import TASKS
 from pardec.decoding.prepared import modules_run
 from pardec.models.checkpoints.configs import modules_of, modules_of_config
 from pardec.models.checkpoints.shapes import shape
+from pardec.models.gguf.reader import is_gguf
 from pardec.models.registry import ARCHITECTURES, FAMILIES, FORMATS, QUANTISATIONS
 from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
@@ -101,11 +102,11 @@ class Code:
             return modules_of_config(kind)
         if model.source == "random":
             return modules_of_config(model.config_json() | quantised)
-        if model.source == "path":
+        if model.source == "path" and not is_gguf(model.path):
             return modules_of(model.path, **quantised)
-        if model.shape is not None:
+        if getattr(model, "shape", None) is not None:
             return modules_of_config(shape(model.shape) | quantised)
-        # A hub model's config is not downloaded yet, so all architectures and formats count.
+        # The config of other models is not here yet, so all architectures and formats count.
         every = [registry.module(entry) for registry in (ARCHITECTURES, FORMATS) for entry in registry]
         return [*every, *([QUANTISATIONS.module(model.quantise)] if model.quantise else [])]
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pardec.common.contents import Contents
 from pardec.common.errors import UserError
+from pardec.models.gguf.reader import is_gguf
 from pardec.models.sources.folder import taken
 from pardec.models.sources.random import tokenizer_files
 from pardec.study.cells import Cell
@@ -146,8 +147,7 @@ class Files:
 
     def data_source_files(self, name: str) -> list[str]:
         """Returns the user's file that a dataset is read from."""
-        path = getattr(self.study.data[name], "path", None)
-        return [] if path is None else [str(path)]
+        return _given(self.study.data[name])
 
     def model_files(self, name: str) -> list[str]:
         """Returns the files that determine a model's results; records of its training are left out."""
@@ -165,7 +165,8 @@ class Files:
     def model_source_files(self, name: str) -> list[str]:
         """Returns the user's files that a model is copied from."""
         model = self.study.models[name]
-        files = taken(Path(model.path)) if model.source == "path" else []
+        folder = model.source == "path" and not is_gguf(model.path)
+        files: list = taken(Path(model.path)) if folder else _given(model)
         tokenizer = getattr(model, "tokenizer", None)
         files += tokenizer_files(Path(tokenizer)).values() if tokenizer else []
         return list(map(str, files))
@@ -276,6 +277,12 @@ class Files:
         full = (self.root / path for path in paths)
         short = (path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in full)
         return list(dict.fromkeys(path.as_posix() for path in short))
+
+
+def _given(settings: Any) -> list[str]:
+    """Returns the user's file that settings name: a data set, a GGUF file, a wheel."""
+    given = getattr(settings, "path", None) or getattr(settings, "wheel", None)
+    return [] if given is None else [str(given)]
 
 
 def _published(config: dict[str, Any]) -> tuple[bool, str | None]:

@@ -31,11 +31,14 @@ def info_of_settings(settings: Any) -> ModelInfo | None:
     """
     if settings.source == "random":
         return read_config(settings.config_json(), "config.json").info()
-    if settings.source == "hub":
+    if settings.source in ("hub", "package"):
         return None if settings.shape is None else read_config(shape(settings.shape), "config.json").info()
     if settings.source == "path":
         from pardec.common.files import read_json
+        from pardec.models.gguf.reader import is_gguf
 
+        if is_gguf(settings.path):
+            return None  # known once it has been read
         where = f"{settings.path}/config.json"
         return read_config(read_json(where), where).info()
     size = getattr(settings, "size", None)

@@ -1,4 +1,4 @@
-"""A checkpoint in a local folder: one of ours, or any in the Hugging Face Llama format."""
+"""A local checkpoint: a folder in the Hugging Face format (ours among them), or a GGUF file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
+from pardec.models.gguf.reader import is_gguf
 from pardec.models.sources.folder import ForeignSettings, install
 
 
@@ -15,7 +16,7 @@ class PathSettings(ForeignSettings):
     source: Literal["path"]
     """Where the weights come from."""
     path: str = Field(min_length=1)
-    """The folder with config.json and *.safetensors; `~` is the home folder."""
+    """The folder with config.json and *.safetensors, or a .gguf file; `~` is the home folder."""
 
     @field_validator("path")
     @classmethod
@@ -27,8 +28,12 @@ def fetch(settings: PathSettings, out_dir: str | Path, seed: int) -> dict[str, A
     """Bring the checkpoint into `out_dir`; returns what source.json says. `seed` is not used.
 
     Raises:
-        UserError: the folder is missing or has no complete safetensors checkpoint.
+        UserError: the folder is missing or has no complete safetensors checkpoint, or the GGUF file cannot be read.
     """
-    folder = Path(settings.path)
+    path = Path(settings.path)
     facts = {"source": "path", "path": settings.path, "revision": None}
-    return install(folder, Path(out_dir), settings, facts, link=False)
+    if is_gguf(path):
+        from pardec.models.gguf.unpack import unpack
+
+        return unpack(path, Path(out_dir), settings, facts)
+    return install(path, Path(out_dir), settings, facts, link=False)
