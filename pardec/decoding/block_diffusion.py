@@ -5,6 +5,10 @@ once it is full (Arriola et al. 2025, BD3-LM, arXiv:2503.09573; Wu et al. 2025, 
 They are computed in the first pass of the next block, together with its masks, so a block costs no pass of its own.
 With blocks of one token and a shifted model this is autoregressive decoding, pass by pass.
 
+Blocks count from the end of the prompt, which is causal. Where the model's prompt is blocks too (Fast-dLLM v2, SDAR:
+`pardec.models.architectures.block_prompts`) they count from a row's first token, so the first block may begin with
+prompt tokens, and the last one keeps its masks behind the tokens that are asked for.
+
 Each row of a batch starts its next block as soon as it has filled one.
 """
 
@@ -19,7 +23,10 @@ from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
 from pardec.decoding.batching import ban, count_useful, filler, is_end
+from pardec.decoding.block_columns import Blocks
 from pardec.decoding.commits import CommitSettings, commit_trouble, leftmost_smallest, rank, surest
+from pardec.decoding.noise import gumbel
+from pardec.models.architectures.block_prompts import prompt_block
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,8 +35,6 @@ if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
-models = lazy("pardec.models.architectures.attention")
-masks = lazy("pardec.models.architectures.blocks")
 
 WIDE = 512
 """Vocabulary size from which leaving committed places out of the output head saves time."""
@@ -37,7 +42,11 @@ WIDE = 512
 
 class BlockDiffusionSettings(CommitSettings):
     block: int | None = Field(None, ge=1)
-    """Tokens per block; null means one block, the full canvas. The last block may be shorter."""
+    """Tokens per block; null means that of the model where its prompt is blocks too, else one block, the full canvas.
+    The last block may be shorter."""
+    sub_block: int | None = Field(None, ge=1)
+    """Tokens per part of a block: parts are filled from left to right, in passes over the whole block. null means one
+    part, the block."""
     share: int = Field(1, ge=1)
     """Tokens that a pass commits at least, up to what the block lacks."""
     remasking: Literal["low_confidence", "margin", "entropy"] = "low_confidence"
@@ -48,6 +57,8 @@ class BlockDiffusionSettings(CommitSettings):
     once nothing before its end token is masked, and decoding once every row has ended."""
     eos: Literal["free", "ban"] = "free"
     """`ban` never writes an end token (for continuations of one length)."""
+    temperature: float = Field(0.0, ge=0, le=100)
+    """Scale of the Gumbel noise added to the logits before the token is chosen; 0 takes the most probable."""
     cache: bool = True
     """Whether keys and values of finished blocks are kept. False computes all of them again in each pass, with the
     same result: the control of the cache."""
@@ -109,30 +120,34 @@ class Run:
         self.ends = model.info.ends if settings.stop == "eos" else ()
         assert model.info.mask_id is not None
         self.mask, self.fill = model.info.mask_id, filler(model.info)
-        self.block = min(settings.block or new_tokens, new_tokens)
         self.by = 1 if model.info.shift else 0
+        self.device = prompts.tokens.device
         # Graphs of static shape are shared by all batches where any of them is padded.
         padded = getattr(model, "padded", False) or bool(prompts.pad.any())
         self.pad = prompts.pad if padded else None
-        width = -(-new_tokens // self.block) * self.block
-        # Places behind the last one that is asked for stay masked, and no token sees them.
-        blank = prompts.tokens.new_full((prompts.size, width), self.mask)
-        self.canvas = torch.cat([prompts.tokens, blank], 1)
-        self.output = self.canvas[:, self.first :]
-        self.last = self.first + new_tokens
-        self.device = self.canvas.device
+        self.laid = Blocks(prompts, self.pad, settings.block, prompt_block(model.info), new_tokens, self.mask)
+        self.block, self.canvas, self.last = self.laid.block, self.laid.canvas, self.laid.last
+        self.starts = list(self.laid.starts)
+        """First place of each row's block."""
         self.offsets = torch.arange(self.block, device=self.device)
-        self.uneven = settings.bound is not None or bool(self.ends)
+        self.uneven = bool(
+            (settings.bound is not None and settings.share < self.block)
+            or settings.sub_block
+            or self.ends
+            or len(set(self.starts)) > 1
+        )
         """Whether rows may commit different numbers of tokens in one pass."""
-        # Rows that have no finished block to add while others have one write it behind the canvas.
-        spare = self.block if self.uneven and prompts.size > 1 else 0
+        # A wide output head costs as much as several layers; random numbers are drawn for all tokens of a block.
+        self.sparse = model.info.vocab_size >= WIDE and settings.temperature == 0
         self.cache: Any = None
         if settings.cache:
-            self.cache = model.new_cache(prompts.size, self.first + width + spare)
-        self.starts = [0] * prompts.size
-        """First place of each row's block."""
+            # Rows that have no finished block to add while others have one write it behind the canvas.
+            spare = self.block if self.uneven and prompts.size > 1 else 0
+            self.cache = model.new_cache(prompts.size, self.canvas.shape[1] + spare)
         self.fresh = [True] * prompts.size
         """Whether the row's next pass is the first of its block."""
+        self.made = [0] * prompts.size
+        """Passes that have read the row's block."""
         self.ended = [False] * prompts.size
         self.within: Tensor | None = None
         """[B, K] long, counted from the block's start: the places that the last pass computed logits for, all masks
@@ -140,7 +155,7 @@ class Run:
         self.most = self.block
         """Most tokens that any row's block lacks."""
         self.left = 0
-        """Masks in the current block of every row, where all rows have as many."""
+        """Tokens that the current block of every row lacks, where all rows lack as many."""
         self.rows: Any = None
         """[3, B, 1] long: `starts`, `fresh` and `ended` on the device, where rows differ in one of them."""
         self.lead: Tensor | None = None
@@ -165,8 +180,8 @@ class Run:
             )
             self.observer.phase("sampler")
             self.observer.step(committed, seen if seen > shown else None)
-            shown = seen
-        output = self.output[:, : self.new_tokens].clone()
+            shown = max(seen, shown)
+        output = self.canvas[:, self.first : self.first + self.new_tokens].clone()
         if self.ends:
             behind = is_end(output, self.ends).cumsum(1) > 0
             output[:, 1:].masked_fill_(behind[:, :-1], self.fill)
@@ -182,10 +197,13 @@ class Run:
         self.within = None
         self.aligned = len(set(self.starts)) == 1
         together = self.aligned and len(set(self.fresh)) == 1
+        opens = self.passes == 1 and self.laid.in_prompt
         if not together or any(self.ended):
             self.rows = torch.tensor([self.starts, self.fresh, self.ended], device=self.device)[..., None]
         if self.cache is None:
-            logits = self._anew()
+            logits = self._whole(self.last)
+        elif opens:
+            logits = self._whole(self.first + max(self.starts) + self.block)
         elif together:
             logits = self._together(self.starts[0], self.fresh[0])
         else:
@@ -196,61 +214,68 @@ class Run:
     def _together(self, start: int, fresh: bool) -> Tensor:
         """Forward the block at `start` of every row, behind the block before it where that is not cached yet."""
         middle = self.first + start
-        begin = middle if not fresh else middle - self.block if start else 0
+        begin = middle if not fresh else middle - self.block if self.passes > 1 else 0
         end = min(middle + self.block, self.last)
         if self.by and end == middle + 1:
             end = middle  # a shifted model predicts a block's first token without reading its masks
-        columns = torch.arange(begin, end, device=self.device)
-        mask = None
-        # Finished tokens see nothing of the masks behind them, and a prompt is causal.
-        if begin == 0 or begin < middle < end or self.pad is not None:
-            limits = torch.where(columns < middle, middle, end)
-            if begin == 0:
-                limits = torch.where(columns < self.first, columns + 1, limits)
-            mask = self._mask(limits[None], columns[None], end)
-        layout = models.Layout(self._positions(columns[None]), mask, end)
         self.cache.crop(begin)
+        size = end - begin
+        if end == middle and (begin == 0 or size == 1):
+            return self._causal(begin, end)
+        # Finished tokens see nothing of the masks behind them, and a prompt is causal.
+        masked = begin == 0 or begin < middle < end or self.pad is not None
+        layout = self.laid.layout(begin, end, masked)
         if not self.by:
             keep = slice(middle - begin, end - begin)
         else:
             keep = slice(middle - 1 - begin if fresh else 0, max(end - 1, middle) - begin)
-        size = end - begin
-        if not fresh and self.most < size and self.model.info.vocab_size >= WIDE:
-            # A wide output head costs as much as several layers: only masks need it.
+        if not fresh and self.most < size and self.sparse:
             region = self.canvas[:, begin:end]
-            masked = (region != self.mask).byte().sort(dim=1, stable=True).indices[:, : self.most]
-            self.within = masked
-            logits = self._pass(region, (masked - self.by).clamp(min=0), layout)
-            return torch.where((masked == 0)[..., None], self.lead, logits) if self.by else logits
+            masks = (region != self.mask).byte().sort(dim=1, stable=True).indices[:, : self.most]
+            self.within = masks
+            logits = self._pass(region, (masks - self.by).clamp(min=0), layout)
+            return torch.where((masks == 0)[..., None], self.lead, logits) if self.by else logits
         logits = self._pass(self.canvas[:, begin:end], keep, layout)
         if self.by and fresh:
             self.lead = logits[:, :1].clone()
         return logits if fresh or not self.by else torch.cat([self.lead, logits], 1)
+
+    def _causal(self, begin: int, end: int) -> Tensor:
+        """Forward a causal prompt, or one token, as autoregression does: for the token that follows."""
+        self.forwarded += end - begin
+        tokens = self.canvas[:, begin:end]
+        return self.model(
+            tokens, pad=self.pad, cache=self.cache, keep=slice(-1, None), canvas_start=self.first
+        )
+
+    def _whole(self, end: int) -> Tensor:
+        """Forward all columns before `end`: without a cache, or a prompt that is blocks with the block of each row that
+        its end falls into."""
+        start = torch.full_like(self.prompts.pad[:, None], self.starts[0]) if self.aligned else self.rows[0]
+        keep = (self.first + start + self.offsets).clamp(max=self.last - 1) - self.by
+        # No logits precede the first token of a row, which is no mask where it is in its block.
+        logits = self._pass(self.canvas[:, :end], keep.clamp(min=0), self.laid.layout(0, end))
+        self.lead = logits[:, :1].clone() if self.by else None
+        return logits
 
     def _apart(self) -> Tensor:
         """Forward each row's block, wherever it is; with the block before it, where a row has one to add."""
         start, fresh = self.rows[0], self.rows[1].bool()
         adding = any(self.fresh)
         columns = middle = self.first + start
-        limits = (middle + self.block).clamp(max=self.last)
         # A shifted model with blocks of one token reads no masks: see `_together`.
-        noisy = 0 if self.by and self.block == 1 else self.block
-        columns, limits = columns + self.offsets[:noisy], limits.expand(-1, noisy)
+        columns = columns + self.offsets[: 0 if self.by and self.block == 1 else self.block]
         if adding:
             spare = self.cache.size - self.block
             clean = torch.where(fresh, middle - self.block, spare) + self.offsets
             columns = torch.cat([clean, columns], 1)
-            limits = torch.cat([middle.expand_as(clean), limits], 1)
-        places = columns.clamp(max=self.last - 1)
-        layout = models.Layout(
-            self._positions(places), self._mask(limits, columns, self.cache.size), self.cache.size, columns
-        )
+        tokens, layout = self.laid.scattered(columns, self.cache.size)
         keep = (
             slice(self.block - self.by, 2 * self.block - self.by)
             if adding
             else slice(0, self.block - self.by)
         )
-        logits = self._pass(self.canvas.gather(1, places), keep, layout)
+        logits = self._pass(tokens, keep, layout)
         if not self.by:
             return logits
         if adding:
@@ -258,93 +283,108 @@ class Run:
             logits = logits[:, 1:]
         return torch.cat([self.lead, logits], 1)
 
-    def _anew(self) -> Tensor:
-        """Forward prompt and canvas without a cache."""
-        layout = masks.block_causal(self.first, self.new_tokens, self.block, self.pad, self.device)
-        start = torch.full_like(self.prompts.pad[:, None], self.starts[0]) if self.aligned else self.rows[0]
-        columns = (self.first + start + self.offsets).clamp(max=self.last - 1) - self.by
-        return self._pass(self.canvas[:, : self.last], columns, layout)
-
     def _pass(self, tokens: Tensor, keep: slice | Tensor, layout: Layout) -> Tensor:
         self.forwarded += tokens.shape[1]
         return self.model(tokens, cache=self.cache, keep=keep, layout=layout)
 
-    def _positions(self, columns: Tensor) -> Tensor:
-        return columns if self.pad is None else (columns - self.pad[:, None]).clamp(min=0)
-
-    def _mask(self, limits: Tensor, columns: Tensor, filled: int) -> Tensor:
-        """Return the mask [B or 1, 1, T, filled]: each token sees the columns before its limit, its own included, and
-        no padding."""
-        keys = torch.arange(filled, device=self.device)
-        allowed = keys < limits[..., None]
-        if self.pad is not None:
-            real = keys >= self.pad[:, None]
-            allowed = (allowed & real[:, None]) | (keys == columns[..., None])
-        return allowed[:, None]
-
     def _commit(self, logits: Tensor) -> int | Tensor:
         """Commit what the rule allows; return the tokens committed per row."""
-        within = self.within
-        size = logits.shape[1] if within is None else min(self.block, self.new_tokens - self.starts[0])
-        region, free, places = self._region(size)
-        ranked, choice = rank(self.settings, logits.float(), None)
-        if within is not None:
-            ranked = ranked.new_full(region.shape, inf).scatter_(1, within, ranked)
-            choice = region.scatter(1, within, choice)
-        ranked = ranked.masked_fill(~free, inf)
-        if self.uneven:
-            commit = (self._first(ranked, self.settings.share) | surest(self.settings, ranked)) & free
-            share = commit.sum(1)
-        else:
+        within, settings = self.within, self.settings
+        size = logits.shape[1] if within is None else min(self.block, self.last - self.first - self.starts[0])
+        choice = self._drawn(logits)
+        share, lacking = settings.share, self.block if any(self.fresh) else self.most
+        if not self.uneven:
             if self.fresh[0]:
-                self.left = min(self.block, self.new_tokens - self.starts[0])
-            share = min(self.settings.share, self.left)
-            commit = free if share == self.left else self._first(ranked, share)
+                self.left = min(self.starts[0] + self.block, self.new_tokens) - max(self.starts[0], 0)
+            lacking = self.left
+            share = min(share, lacking)
             self.left -= share
+            if share == size:
+                begin = self.first + self.starts[0]
+                self.canvas[:, begin : begin + size] = logits.argmax(-1) if choice is None else choice
+                return share
+        region, free, places, _ = self._region(size)
+        if share >= lacking and not settings.sub_block:
+            # Everything is committed, in whichever order.
+            choice = logits.argmax(-1) if choice is None else choice
+            commit = free
+        else:
+            ranked, choice = rank(settings, logits.float(), choice)
+            if within is not None:
+                ranked = ranked.new_full(region.shape, inf).scatter_(1, within, ranked)
+            commit = self._chosen(ranked, free, share)
+        if within is not None:
+            choice = region.scatter(1, within, choice)
         written = torch.where(commit, choice, region)
         if places is None:
             region.copy_(written)
         else:
-            self.output.scatter_(1, places, written)
-        return share
+            self.canvas.scatter_(1, self.first + places, written)
+        return commit.sum(1) if self.uneven else share
 
-    def _first(self, ranked: Tensor, count: int) -> Tensor:
-        """Return the `count` smallest entries of each row, [B, L] bool; ties go to the leftmost."""
-        first = leftmost_smallest(ranked, count)
-        return torch.zeros_like(ranked, dtype=torch.bool).scatter_(1, first, True)
+    def _drawn(self, logits: Tensor) -> Tensor | None:
+        """Return the tokens drawn at a temperature, [B, L] long; None: the most probable ones are taken."""
+        if not self.settings.temperature:
+            return None
+        # A row's numbers depend on its block and pass alone, not on the rows beside it.
+        stream = [2 * (start + made) for start, made in zip(self.starts, self.made, strict=True)]
+        streams = torch.tensor(stream, device=self.device)
+        noise = gumbel(self.prompts.seeds, streams, tuple(logits.shape[1:]))
+        return noise.mul_(self.settings.temperature).add_(logits).argmax(-1)
 
-    def _region(self, length: int) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Return the first `length` tokens of each row's block, which of them may be committed, and their places where
-        rows differ, [B, L] each; without places the tokens are a view of the output."""
+    def _chosen(self, ranked: Tensor, free: Tensor, share: int) -> Tensor:
+        """Return which places are committed, [B, L] bool. ranked, free: [B, L]."""
+        if part := self.settings.sub_block:
+            parts = self.offsets[: free.shape[1]].div(part, rounding_mode="floor")
+            current = parts.masked_fill(~free, self.block).amin(1, keepdim=True)
+            free = free & (parts == current)
+        ranked = ranked.masked_fill(~free, inf)
+        first = leftmost_smallest(ranked, min(share, ranked.shape[1]))
+        commit = surest(self.settings, ranked).scatter_(1, first, True)
+        return commit & free if self.uneven else commit
+
+    def _region(self, length: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Return the first `length` tokens of each row's block, which of them may be committed, [B, L] each; their
+        places where rows differ, else the tokens are a view of the canvas; and where `stop: eos` reads an end token.
+        """
+        places, asked = None, None
         if self.aligned:
-            start, places = self.starts[0], None
-            region = self.output[:, start : start + length]
-            inside = start + length <= self.new_tokens or self.offsets[:length] < self.new_tokens - start
+            begin = self.first + self.starts[0]
+            region = self.canvas[:, begin : begin + length]
         else:
             places = self.rows[0] + self.offsets[:length]
-            region, inside = self.output.gather(1, places), places < self.new_tokens
-        free = (region == self.mask) & inside
+            region = self.canvas.gather(1, self.first + places)
+        free = region == self.mask
+        if min(self.starts) < 0 or max(self.starts) + length > self.new_tokens:
+            counted = self.starts[0] + self.offsets[:length] if places is None else places
+            asked = (counted >= 0) & (counted < self.new_tokens)
+            free &= asked
+        ends = None
         if self.ends:
-            free &= is_end(region, self.ends).cumsum(1) == 0
+            # A prompt may contain ends too, in a block that it shares with the output.
+            ends = is_end(region, self.ends) if asked is None else is_end(region, self.ends) & asked
+            free &= ends.cumsum(1) == 0
             if any(self.ended):
                 free &= self.rows[2] == 0
-        return region, free, places
+        return region, free, places, ends
 
     def _advance(self) -> None:
         """Move rows that have filled their block to the next one, and end those that are through."""
         if not self.uneven:
             counts, stopped = [self.left] * len(self.starts), [False] * len(self.starts)
         else:
-            region, free, _ = self._region(self.block)
-            over = is_end(region, self.ends).any(1) if self.ends else torch.zeros_like(free[:, 0])
+            _, free, _, ends = self._region(self.block)
+            over = torch.zeros_like(free[:, 0]) if ends is None else ends.any(1)
             counts, stopped = torch.stack([free.sum(1), over.long()]).tolist()
         self.most = max(counts)
         for row, left in enumerate(counts):
             if self.ended[row]:
                 continue
             self.fresh[row] = not left
+            self.made[row] += 1
             if left:
                 continue
+            self.made[row] = 0
             self.ended[row] = bool(stopped[row]) or self.starts[row] + self.block >= self.new_tokens
             self.starts[row] += 0 if self.ended[row] else self.block
         if any(self.ended) and not all(self.ended):

@@ -49,17 +49,19 @@ def _unit(words: Tensor) -> Tensor:
     return words.double().add_(0.5).mul_(2.0**-BITS)
 
 
-def uniform(seeds: Tensor, stream: int, shape: tuple[int, ...] = (), offset: int = 0) -> Tensor:
+def uniform(seeds: Tensor, stream: int | Tensor, shape: tuple[int, ...] = (), offset: int = 0) -> Tensor:
     """Return uniform numbers strictly between 0 and 1, float64 [B, *shape] on the seeds' device.
 
-    seeds: [B] long. stream: number of the stream, such as a step; streams of one seed are independent. offset: numbers
-    of the stream to skip first. Row b depends on seeds[b], `stream` and the position in the stream alone.
+    seeds: [B] long. stream: number of the stream, such as a step, or one per row, [B] long; streams of one seed are
+    independent. offset: numbers of the stream to skip first. Row b depends on seeds[b], its stream and the position in
+    the stream alone.
     """
-    keys = _mix(_mix(seeds + GAMMA) + _signed((stream * GAMMA) % (1 << 64)))
+    begin = _signed((stream * GAMMA) % (1 << 64)) if isinstance(stream, int) else stream * GAMMA
+    keys = _mix(_mix(seeds + GAMMA) + begin)
     places = torch.arange(offset + 1, offset + prod(shape) + 1, device=seeds.device).mul_(GAMMA)
     return _unit(_mix(keys[:, None] + places)).view(len(seeds), *shape)
 
 
-def gumbel(seeds: Tensor, stream: int, shape: tuple[int, ...] = (), offset: int = 0) -> Tensor:
+def gumbel(seeds: Tensor, stream: int | Tensor, shape: tuple[int, ...] = (), offset: int = 0) -> Tensor:
     """Return standard Gumbel noise, float64 [B, *shape], always finite (`uniform` excludes 0 and 1): -4 to 37."""
     return uniform(seeds, stream, shape, offset).log_().neg_().log_().neg_()
