@@ -12,7 +12,7 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from pardec.common.errors import UserError
-from pardec.decoding import block_diffusion
+from pardec.decoding import block_run
 from pardec.decoding.autoregressive import Autoregressive
 from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left
@@ -45,6 +45,8 @@ RULES = [
     {"threshold": 0.05, "stop": "eos"},
     {"share": 2, "stop": "eos"},
     {"threshold": 0.05, "eos": "ban"},
+    {"share": 2, "sub_block": 2},
+    {"threshold": 0.05, "sub_block": 3, "stop": "eos"},
 ]
 PROMPTS = st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), min_size=1, max_size=4)
 
@@ -82,12 +84,14 @@ class WholeCanvas:
 @effort(max_examples=40, deadline=None)
 @given(
     prompts=PROMPTS,
-    rule=st.sampled_from([rule for rule in RULES if "stop" not in rule]),
+    rule=st.sampled_from([rule for rule in RULES if not {"stop", "sub_block"} & set(rule)]),
+    temperature=st.sampled_from([0, 0, 0.5, 2]),
     shift=st.booleans(),
 )
-def test_one_block_is_masked_diffusion(prompts, rule, shift):
+def test_one_block_is_masked_diffusion(prompts, rule, temperature, shift):
+    """At a temperature too: the random numbers of a pass are the same."""
     model = SHIFTED if shift else PLAIN
-    share = rule.get("share", 1)
+    share, rule = rule.get("share", 1), {**rule, "temperature": temperature}
     other = {key: value for key, value in rule.items() if key != "share"} | {"steps": 12 // share}
     plain = decode(other, WholeCanvas(model), prompts, kind=MaskedDiffusion)
     block = decode(rule, model, prompts)
@@ -106,7 +110,7 @@ def test_one_block_is_masked_diffusion(prompts, rule, shift):
 def test_the_cache_is_exact(monkeypatch, wide, prompts, rule, block, shift):
     """Keys and values kept give what computing everything anew gives, in as many passes; and so do logits of masks
     alone, which a wide vocabulary gets."""
-    monkeypatch.setattr(block_diffusion, "WIDE", wide)
+    monkeypatch.setattr(block_run, "WIDE", wide)
     model, settings = SHIFTED if shift else PLAIN, {**rule, "block": block}
     kept, anew = decode(settings, model, prompts), decode({**settings, "cache": False}, model, prompts)
     assert torch.equal(kept.tokens, anew.tokens)
@@ -168,7 +172,11 @@ def slow(model, prompt, new_tokens, settings):
                 "entropy": entropy,
             }
             doubts = doubt[settings.remasking].tolist()
-            order = sorted((k for k in range(size) if region[k] == MASK), key=lambda k: (doubts[k], k))
+            part = settings.sub_block or size
+            allowed = [
+                k for k in range(size) if region[k] == MASK and k // part == region.index(MASK) // part
+            ]
+            order = sorted(allowed, key=lambda k: (doubts[k], k))
             count = min(settings.share, len(order))
             if settings.threshold is not None:
                 count = max(count, sum(1 - doubts[k] > settings.threshold for k in order))
@@ -258,3 +266,32 @@ def test_planned_passes_are_those_made(rule):
     planned = BlockDiffusion.passes(Settings(**settings), 3, 12)
     assert sum(one.count for one in planned) == made.nfe
     assert sum(one.count * one.length for one in planned) == made.token_forwards
+
+
+@effort(max_examples=30, deadline=None)
+@given(prompts=PROMPTS, rule=st.sampled_from([{}, {"threshold": 0.05}]), block=st.sampled_from([1, 4, 5]))
+def test_drawn_tokens_do_not_depend_on_the_batch_or_the_cache(prompts, rule, block):
+    settings = {**rule, "block": block, "temperature": 1.5}
+
+    def drawn(rows, seeds, **more):
+        batch = pad_left([list(prompt) for prompt in rows], seeds, 0)
+        return BlockDiffusion(Settings(**settings, **more)).decode(SHIFTED, batch, 12, Observer()).tokens
+
+    seeds = list(range(len(prompts)))
+    together = drawn(prompts, seeds)
+    assert torch.equal(together, drawn(prompts, seeds, cache=False))
+    alone = [drawn([prompt], [seed]) for prompt, seed in zip(prompts, seeds, strict=True)]
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_a_temperature_draws_from_the_model():
+    """Blocks of one token at temperature 1: the share of each first token is its probability."""
+    count = 4000
+    batch = pad_left([[5, 9, 11]] * count, list(range(count)), 0)
+    first = (
+        BlockDiffusion(Settings(block=1, temperature=1)).decode(SHIFTED, batch, 1, Observer()).tokens[:, 0]
+    )
+    expected = SHIFTED(torch.tensor([[5, 9, 11]]))[0, -1].double().softmax(-1)
+    shares = torch.bincount(first, minlength=WORDS) / count
+    assert (shares - expected).abs().max() < 5 * (expected.max() / count) ** 0.5
+    assert len(set(first.tolist())) > 10
