@@ -68,6 +68,43 @@ def test_a_step_never_makes_the_weights_wide_again(kind, dtype):
     assert stored < 64 * 128 * (1.1 if kind is Int8 else 0.7)
 
 
+@pytest.mark.parametrize("rows", [1, FEW + 1])
+def test_int8_on_a_gpu_keeps_the_format_and_leaves_torchs_kernel_alone(rows, monkeypatch):
+    """The kernel of torch 2.13 reads one row of weights a thread, and returned float32 before."""
+    generator = torch.Generator().manual_seed(5)
+    weight, x = (torch.randn(size, generator=generator).bfloat16() for size in ((64, 128), (rows, 128)))
+    made = Int8(weight)
+    right, kernel = x.float() @ made.dense().T, torch._weight_int8pack_mm
+
+    def on_cpu_alone(x, values, scale):
+        assert x.is_cpu
+        return kernel(x, values, scale)
+
+    monkeypatch.setattr(torch, "_weight_int8pack_mm", on_cpu_alone)
+    with PretendedCuda():
+        product = made.to("cuda")(x.to("cuda"))
+        assert product.is_cuda and product.dtype == torch.bfloat16
+        torch.testing.assert_close(product.cpu().float(), right, rtol=0.02, atol=0.2)
+
+
+@pytest.mark.thorough  # compiles
+def test_the_compiler_does_not_put_that_kernel_back():
+    from torch._dynamo.utils import counters
+
+    made = Int8(torch.randn(64, 128).bfloat16())
+    x = torch.randn(2, 3, 128).bfloat16()
+
+    def taken(product) -> int:
+        torch.compiler.reset()
+        counters.clear()
+        with torch.inference_mode():
+            torch.compile(product)(x)
+        return counters["inductor"]["woq_matcher_count"]
+
+    assert taken(lambda x: torch.nn.functional.linear(x, made.values.to(x.dtype)) * made.scale) == 1
+    assert taken(made.converted) == 0
+
+
 def test_many_rows_give_what_few_give():
     made = Int8(torch.randn(16, 64, generator=torch.Generator().manual_seed(5)))
     x = torch.randn(3 * FEW, 64, generator=torch.Generator().manual_seed(6))

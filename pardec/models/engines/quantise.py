@@ -2,9 +2,9 @@
 
 Round to nearest, no calibration data: symmetric int8 (LLM.int8() without its outliers, Dettmers et al. 2022,
 arXiv:2208.07339) and asymmetric int4 in groups (the baseline of Frantar et al., "GPTQ", arXiv:2210.17323). Activations
-stay in the model's precision, as do embedding and output head. A product of few rows reads the packed weights alone, by
-torch's own kernels, those that torchao's weight-only configurations call: on a CPU and on CUDA, int4 there in bfloat16
-only. The loss of quality is measured like any arm's quality.
+stay in the model's precision, as do embedding and output head. A product of few rows reads the packed weights alone, as
+by torchao's weight-only configurations: by torch's own kernels, int4 on CUDA in bfloat16 only; int8 on CUDA on the
+compiled engine, which converts inside the product of one row. The loss of quality is measured like any arm's quality.
 """
 
 from __future__ import annotations
@@ -47,13 +47,24 @@ class Int8(nn.Module):
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        if len(rows) <= FEW:
+        if not rows.is_cpu:
+            output = self.converted(rows)
+        elif len(rows) <= FEW:
             output = torch._weight_int8pack_mm(rows, self.values, self.scale)
         else:
             # Enough rows share the weights that the product decides, and it is fastest in the activations' format.
             output = F.linear(rows, self.values.to(x.dtype)) * self.scale
         output = output.view(*x.shape[:-1], -1)
         return output if bias is None else output + bias
+
+    def converted(self, rows: Tensor) -> Tensor:
+        """Return the product [N, out] of rows [N, in] with the weights in the rows' format, scaled in float32.
+
+        Torch's kernel for int8 on CUDA gives each output to one thread, which reads a row of weights alone, and it
+        returned float32 in some versions (pytorch/pytorch#190529). The compiled engine fuses this conversion into the
+        product of one row; with a scale in 16 bits it would take that kernel for the product of several.
+        """
+        return (F.linear(rows, self.values.to(rows.dtype)) * self.scale.float()).to(rows.dtype)
 
     def dense(self) -> Tensor:
         """Return the dequantised matrix, float32."""
