@@ -16,6 +16,10 @@ from typing import Any
 from pardec.measure.clock import HostClock, Stopwatch, timed
 from pardec.measure.stopping import Criterion, Maximum
 
+CLOCKS_APART, CLOCKS_SLACK_MS = 0.01, 0.1
+"""A sample is flagged where the device's clock and the host's differ by more than this share of its time, and by more
+milliseconds than the host takes to learn that the device is done."""
+
 Run = Callable[[Sequence[int], Stopwatch], Any]
 """Generates for the prompts of the given indices and reports to the stopwatch; returns a Decoded."""
 
@@ -78,7 +82,7 @@ def measure(
     milliseconds of each of the cell's samples, and whether it is clean. warmup_passes, enough_s: for each arm beside
     the other, see `warm_up`. probe: called after each block with whether it is the last; returns the flags of
     everything that disturbed the machine since its last answer, or None if it is too soon; all samples since then, of
-    both arms alike, get these flags. inspect: returns the GPU's state right after a sample, stored as `gpu`, or None.
+    both arms alike, get these flags, beside a sample's own "clocks_apart". inspect: returns the GPU's state right after a sample, stored as `gpu`, or None.
     """
     arms = [cell] if reference is None else [cell, reference]
     for arm in arms:
@@ -96,6 +100,8 @@ def measure(
             arm = arms[number]
             facts, decoded = timed(clock, partial(arm.run, indices))
             arm.samples.append(_sample(block, place, indices, facts, decoded))
+            if clock.on_device and clocks_apart(facts):
+                arm.samples[-1]["flags"] = ["clocks_apart"]
             waiting.append(arm.samples[-1])
             if (seen := inspect()) is not None:
                 arm.samples[-1]["gpu"] = seen
@@ -107,15 +113,21 @@ def measure(
         if flags is not None:
             fed = cell.samples[-(len(waiting) // len(arms)) :]
             for sample in waiting:
-                sample["flags"] = flags
+                sample["flags"] = sample["flags"] + flags
             waiting.clear()
             for criterion in criteria:
                 for sample in fed:
-                    criterion.add(sample["e2e_ms"], not flags)
+                    criterion.add(sample["e2e_ms"], not sample["flags"])
         ended = full or next((criterion for criterion in criteria if criterion.finished()), None)
         if ended is not None and not waiting:
             return ended
         block += 1
+
+
+def clocks_apart(facts: dict) -> bool:
+    """Return whether the two clocks of one generation contradict each other."""
+    apart = abs(facts["host_ms"] - facts["e2e_ms"])
+    return apart > CLOCKS_SLACK_MS and apart > CLOCKS_APART * facts["e2e_ms"]
 
 
 def _sample(block: int, place: int, indices: Sequence[int], facts: dict, decoded: Any) -> dict:

@@ -151,6 +151,34 @@ def test_disturbed_samples_are_flagged_on_both_arms_and_not_counted():
     assert len(precise.values) == len(cell.samples) - 2 == 6
 
 
+def test_a_sample_whose_two_clocks_contradict_each_other_is_flagged_alone():
+    """By more than 1 % of its time, and by more than the host takes to learn that the device is done."""
+    time, log = FakeTime(), []
+    cell, reference = sides(time, 10, 1, log)
+    slow = iter([0.05, 0.2, 0.05])  # milliseconds from the end of the device's work to the host's
+
+    class Device(HostClock):
+        on_device, ended = True, False
+
+        def stamp(self):
+            return self.now_ns()
+
+        def synchronize(self):
+            self.ended = not self.ended
+            if not self.ended and log[-1][0] == "cell":
+                time.pass_ms(next(slow))
+            elif not self.ended:
+                time.pass_ms(0.05)  # 5 % of the reference's time, and no fault
+
+    clock = Device(time.now, time.now)
+    precise = Precise(1e-9, minimum=2)
+    measure(cell, reference, clock, batches(9, 1, 0), [precise, Maximum(3)], 0, 0)
+    assert [sample["flags"] for sample in cell.samples] == [[], ["clocks_apart"], []]
+    assert not any(sample["flags"] for sample in reference.samples)
+    assert len(precise.values) == 2
+    assert cell.samples[1]["host_ms"] == pytest.approx(10.2) and cell.samples[1]["e2e_ms"] == 10
+
+
 def test_a_cell_that_never_comes_clean_ends():
     seconds = iter(range(1000))
     budget = Budget(5, minimum=2, now=lambda: next(seconds))
