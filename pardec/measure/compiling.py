@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,8 +51,8 @@ def _recorded() -> int:
         return 0
     containers = trees.get_obj(trees.local, "tree_manager_containers").values()
     managers = [container.tree_manager for container in containers if container.tree_manager is not None]
-    # The manager numbers its recordings; a copy of the counter leaves its own number unused.
-    return sum(next(copy.copy(manager.graph_counter)) for manager in managers)
+    # The manager numbers its recordings by `itertools.count`, whose text, "count(3)", is the way to read it unmoved.
+    return sum(int(repr(manager.graph_counter)[6:-1]) for manager in managers)
 
 
 def refused(error: BaseException) -> bool:

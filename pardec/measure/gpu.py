@@ -29,7 +29,15 @@ def handle_of(index: int) -> Any:
     if uuid is None:
         return pynvml.nvmlDeviceGetHandleByIndex(index)
     text = str(uuid)
-    return pynvml.nvmlDeviceGetHandleByUUID(text if text.startswith(("GPU-", "MIG-")) else f"GPU-{text}")
+    if text.startswith(("GPU-", "MIG-")):
+        return pynvml.nvmlDeviceGetHandleByUUID(text)
+    try:
+        return pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{text}")
+    except pynvml.NVMLError as error:
+        if getattr(error, "value", None) != pynvml.NVML_ERROR_NOT_FOUND:
+            raise
+        # A part of a GPU (MIG) has a UUID of its own.
+        return pynvml.nvmlDeviceGetHandleByUUID(f"MIG-{text}")
 
 
 def gpu_state(index: int) -> dict:

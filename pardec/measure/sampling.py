@@ -82,7 +82,8 @@ def measure(
     milliseconds of each of the cell's samples, and whether it is clean. warmup_passes, enough_s: for each arm beside
     the other, see `warm_up`. probe: called after each block with whether it is the last; returns the flags of
     everything that disturbed the machine since its last answer, or None if it is too soon; all samples since then, of
-    both arms alike, get these flags, beside a sample's own "clocks_apart". inspect: returns the GPU's state right after a sample, stored as `gpu`, or None.
+    both arms alike, get these flags, beside a sample's own "clocks_apart". inspect: returns the GPU's state right after
+    a sample, stored as `gpu`, or None.
     """
     arms = [cell] if reference is None else [cell, reference]
     for arm in arms:

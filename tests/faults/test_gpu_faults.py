@@ -21,6 +21,7 @@ class FakeNvml:
     """One GPU; a test changes what it says."""
 
     NVML_CLOCK_SM, NVML_CLOCK_MEM, NVMLError = 1, 2, pynvml.NVMLError
+    NVML_ERROR_NOT_FOUND = pynvml.NVML_ERROR_NOT_FOUND
 
     def __init__(self):
         self.reasons, self.processes, self.lost, self.asked = 0, 1, False, []
@@ -80,6 +81,20 @@ def test_a_gpu_is_found_by_its_uuid(nvml):
     """CUDA_VISIBLE_DEVICES, as Slurm sets it, numbers GPUs anew; NVML's numbers stay."""
     assert gpu.gpu_state(0)["sm_mhz"] == 1980
     assert nvml.asked == [f"GPU-{UUID}"]
+
+
+def test_a_part_of_a_gpu_is_asked_under_its_own_name(nvml, monkeypatch):
+    """CUDA gives a MIG device's UUID without the prefix, under which NVML knows no whole GPU."""
+
+    def known(uuid):
+        nvml.asked.append(uuid)
+        if not uuid.startswith("MIG-"):
+            raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_FOUND)
+        return uuid
+
+    monkeypatch.setattr(nvml, "nvmlDeviceGetHandleByUUID", known)
+    assert gpu.gpu_state(0)["sm_mhz"] == 1980
+    assert nvml.asked == [f"GPU-{UUID}", f"MIG-{UUID}"]
 
 
 @pytest.mark.parametrize(

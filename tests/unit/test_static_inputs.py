@@ -1,0 +1,75 @@
+"""Weights, rotary tables and caches keep their addresses: a CUDA graph copies every other input anew in each replay."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pardec.decoding.batching import pad_left
+from pardec.decoding.prepared import build
+from pardec.models.engines import compiled
+from pardec.models.engines.registry import compile_model
+from tests.reference.drafts import draft_model
+from tests.reference.models import backbone
+
+COPIED = 2000
+"""Bytes of tokens, positions, masks and features of the passes below; any weight, table or cache has more."""
+ARMS = {
+    "autoregressive": {},
+    "jacobi": {"window": 4},
+    "cached_diffusion": {"steps": 6, "block": 4},
+    "speculative": {},
+}
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Inputs of each graph that the compiler is given: their bytes, and whether it may rely on their addresses."""
+    graphs = []
+
+    def look(graph, inputs):
+        places = [node for node in graph.graph.nodes if node.op == "placeholder"]
+        graphs.append(
+            [
+                (
+                    node.name,
+                    value.nbytes if torch.is_tensor(value) else 0,
+                    node.meta.get("tensor_dict", {}).get("_dynamo_static_input_type") is not None,
+                )
+                for node, value in zip(places, inputs, strict=True)
+            ]
+        )
+        return graph.forward
+
+    def looked_at(run, device):
+        return torch.compile(run, backend=look, dynamic=False, fullgraph=True)
+
+    torch.compiler.reset()
+    monkeypatch.setattr(compiled, "compiler", looked_at)
+    monkeypatch.setattr("pardec.models.engines.compiled_draft.compiler", looked_at, raising=False)
+    return graphs
+
+
+@pytest.mark.parametrize("name", list(ARMS))
+def test_no_graph_copies_weights_tables_or_caches(name, seen):
+    made = build(name, ARMS[name])
+    model = backbone(made.needs == "causal", scale=3.0, max_positions=512)
+    if name == "speculative":
+        made.companions = {"draft": compile_model(draft_model(model), "cpu")}
+    fast = compile_model(model, "cpu")
+    made.prepare(fast)
+    made.decode(fast, pad_left([[1, 5, 9, 4]], [7], 0), 12)
+    assert seen
+    for graph in seen:
+        assert sum(size for _, size, static in graph if static) > 8 * COPIED
+        copied = {name: size for name, size, static in graph if not static}
+        assert sum(copied.values()) < COPIED, copied
+        assert not [name for name in copied if "pairs" in name or "self" in name]
+
+
+def test_a_cache_that_is_not_marked_would_be_seen(seen, monkeypatch):
+    monkeypatch.setattr(torch._dynamo, "mark_static_address", lambda tensor: None)
+    fast = compile_model(backbone(True, scale=3.0, max_positions=512), "cpu")
+    with torch.inference_mode():
+        fast(torch.tensor([[5]]), cache=fast.new_cache(1, 256))
+    assert max(size for _, size, static in seen[0] if not static) > COPIED
