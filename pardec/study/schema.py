@@ -102,8 +102,8 @@ class Workload(Settings):
     prompt_form: Literal["plain", "chat"] = "plain"
     """`chat` formats each prompt as a user's turn with the chat template of the model's checkpoint."""
     run_code: bool = False
-    """Whether metric `unit_tests` may run programs written by models. They run in separate processes with limits of
-    time and memory but without isolation: set true only inside a container."""
+    """Whether metric `unit_tests` may run programs written by models. Each runs in a sandbox without network,
+    files and other processes (Linux's namespaces, or bubblewrap where it is installed); without one, none is run."""
     fill: float | None = Field(None, gt=0, le=1)
     """Minimum share of the canvas that a prompt's answer must fill (and fit into), so that the canvas length equals the
     output length; for data whose tokenizer is trained by the study. null takes all prompts."""

@@ -8,7 +8,7 @@ from copy import deepcopy
 import pytest
 
 from pardec.common.errors import UserError
-from pardec.quality import unit_tests
+from pardec.quality import sandbox
 from pardec.quality.unit_tests import passes, program
 from tests import tiny_study
 from tests.unit.test_quality_metrics import measure, output
@@ -118,7 +118,7 @@ def test_programs_are_run_only_where_the_study_says_so():
 
 
 def test_a_program_that_hangs_ends_with_all_it_started(monkeypatch, tmp_path):
-    monkeypatch.setattr(unit_tests, "SECONDS", 1)
+    monkeypatch.setattr(sandbox, "SECONDS", 1)
     mark = tmp_path / "late"
     child = f"import time; time.sleep(3); open({str(mark)!r}, 'w')"
     text = f"    import subprocess, sys, time\n    subprocess.Popen([sys.executable, '-c', {child!r}])\n"
