@@ -189,7 +189,7 @@ def _p_timing(
 
 SAME_PROCESS_ARM = (
     "experiment", "task", "reference", "reference_model", "reference_decoder", "engine", "precision", "batch",
-    "prompt_tokens", "new_tokens", "random_prompts",
+    "prompt_tokens", "new_tokens", "random_prompts", "tuning",
 )  # fmt: skip
 """Columns shared by cells whose processes timed the same reference arm at the same shape."""
 

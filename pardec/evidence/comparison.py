@@ -53,6 +53,11 @@ GUARDS = ("distinct_2",)
 """Metrics checked in addition to a likelihood, because repetitive text is likely but not good."""
 
 
+def on_test_prompts(row: Row) -> bool:
+    """Returns whether a cell ran its task's prompts, and not random tokens or the prompts reserved for tuning."""
+    return not row["random_prompts"] and not row["tuning"]
+
+
 def delta(noise: float | None) -> float:
     """Returns δ: two times that differ by less count as equal. It is the larger of `DELTA` and the noise floor."""
     return DELTA if noise is None else max(DELTA, noise)

@@ -180,7 +180,7 @@ class Greedy:
 
 
 def greedy_outputs(of: Iterable[Trial]) -> dict[tuple, Greedy]:
-    """Returns the target's greedy outputs by (task, model, canvas, precision), from every sequential arm in `of`."""
+    """Returns the target's greedy outputs by target and shape (see `_shape`), from every sequential arm in `of`."""
     known: dict[tuple, Greedy] = {}
     for trial in of:
         for side in filter(None, (trial.own, trial.other)):
@@ -216,4 +216,5 @@ def held(trial: Trial, prompt: str, greedy: dict[tuple, Greedy]) -> dict[str, An
 
 
 def _shape(trial: Trial, side: Side) -> tuple:
-    return trial.task, side.cell["model"], side.cell["new_tokens"], side.cell.get("precision")
+    cut = side.cell.get("prompt_tokens"), bool(side.cell.get("random_prompts"))
+    return trial.task, side.cell["model"], side.cell["new_tokens"], side.cell.get("precision"), *cut

@@ -25,6 +25,8 @@ Rows = dict[str, list[Row]]
 LEVEL = 0.95
 MANY, FEW = 200, 50
 """Numbers of roots, rendered in parallel and one by one, whose times a seed document compares."""
+SHAPE = ("experiment", "task", "engine", "batch", "prompt_tokens", "new_tokens")
+"""Columns that two cells share whose peaks of memory are compared."""
 CARD = "h100"
 """The card that a seed document extrapolates to; its rates are those of its data sheet."""
 
@@ -156,11 +158,14 @@ def memory(tables: Rows) -> Iterator[Finding]:
 
 
 def memory_pair(rows: list[Row]) -> tuple[Row, Row] | None:
-    """Returns rows (autoregressive, diffusion) at the largest batch × length; among several, those of fewest steps."""
+    """Returns rows (autoregressive, diffusion) at the largest batch × length; among several, those of fewest steps.
+
+    Both are of one experiment and engine.
+    """
     shapes: dict[tuple, dict[str, Row]] = defaultdict(dict)
     for row in sorted(rows, key=lambda row: row["steps"] or 0, reverse=True):
         if row["status"] == "ok" and row["peak_allocated_mb"] is not None:
-            shapes[row["task"], row["batch"], row["prompt_tokens"], row["new_tokens"]][row["family"]] = row
+            shapes[tuple(row[column] for column in SHAPE)][row["family"]] = row
     kinds = ("autoregressive", "masked_diffusion")
     both = [(pair[kinds[0]], pair[kinds[1]]) for pair in shapes.values() if set(kinds) <= pair.keys()]
     return max(both, key=lambda pair: pair[0]["batch"] * pair[0]["new_tokens"], default=None)
@@ -271,7 +276,7 @@ def flood(tables: Rows) -> Iterator[Finding]:
             yield finding(name, "flood", [row], 1 / row[column], words, n=row["n_pairs"], **ends)
     few = next((row for row in done if _is(row, "by_root", FEW) and row["candidates"] == 1), None)
     for row in done:
-        if few is not None and _is(row, "parallel", MANY):
+        if few is not None and _is(row, "parallel", MANY) and all(row[c] == few[c] for c in RENDERS):
             words = f"latency of {MANY} roots in parallel / of {FEW} root by root, from separate processes"
             low, high = row["latency_low"] / few["latency_high"], row["latency_high"] / few["latency_low"]
             value, name = row["latency_ms"] / few["latency_ms"], f"flood/more-in-less/k~{row['candidates']}"
@@ -320,6 +325,10 @@ def fastest_flood(rows: list[Row]) -> Row | None:
     plain = {"status": "ok", "decoder": "flash_flood", "order": "parallel", "plan": "given", "candidates": 1}
     kept = [r for r in rows if r["chunks_per_s_low"] is not None and plain.items() <= r.items()]
     return max(kept, key=lambda row: row["chunks_per_s"], default=None)
+
+
+RENDERS = ("experiment", "task", "model", "engine")
+"""Columns shared by two floods whose latencies are compared."""
 
 
 def _is(row: Row, order: str, roots: int) -> bool:

@@ -118,3 +118,21 @@ def test_the_page_says_where_no_block_keeps_the_quality_and_by_how_much(words):
         r"grid: no block is shown to keep the quality. Nearest are blocks of \d tokens?, whose", words
     )
     assert re.search(r"differs by -0.40* \[-0.50*, -0.30*\] \(margin 0.05\d*\)", words)
+
+
+def test_random_and_tuning_prompts_are_compared_with_no_others():
+    rows = [blocks_of("copy", 4, 1)]
+    for number, other in enumerate(({"random_prompts": True}, {"tuning": True})):
+        more = {
+            "key": f"x{number}",
+            "cell": f"block/copy/m/block/x{number}",
+            "ratio": 99.0,
+            "ratio_high": 99.5,
+        }
+        rows.append(rows[0] | more | other)
+    assert parallelism(rows)[1, 4]["candidates"] == 1
+    ends = dict.fromkeys(("latency_low", "latency_high", "quality_low", "quality_high"))
+    measured = {"experiment_kind": "steps", "quality": 0.5, **ends}
+    steps = [row | measured | {"latency_ms": 5.0 - k} for k, row in enumerate(rows)]
+    [only] = built("pareto", cells=steps)
+    assert only["on_front"]

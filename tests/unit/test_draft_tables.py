@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pardec.common.files import write_json
+from pardec.evidence import drafting
 from pardec.evidence.claims import judge
 from pardec.evidence.ideas import BEST_FIXED
 from pardec.evidence.tables import models
@@ -390,3 +391,24 @@ def test_a_rival_that_was_not_timed_is_said_to_be_lacking(run):
     ]
     judged = {one["id"]: one for one in judge(published | {"ideas": rows}, values)["claims"]}
     assert judged["003.6"]["reason"].startswith("study")
+
+
+def test_cut_prompts_have_greedy_outputs_of_their_own():
+    def side(arm, decoder, prompt_tokens, written):
+        cell = {
+            "model": "m",
+            "new_tokens": 4,
+            "decoder": decoder,
+            "settings": {},
+            "prompt_tokens": prompt_tokens,
+        }
+        return drafting.Side(arm, cell, [], {"p0": written}, {}, {})
+
+    def trial(own):
+        return drafting.Trial(None, "copy", 1, False, own)
+
+    short, long = (side("ar", "autoregressive", cut, (cut, 2)) for cut in (8, 16))
+    greedy = drafting.greedy_outputs([trial(short), trial(long)])
+    for own in (short, long):
+        draft = side("draft", "speculative", own.cell["prompt_tokens"], own.outputs["p0"])
+        assert drafting.held(trial(draft), "p0", greedy)["lossless"]

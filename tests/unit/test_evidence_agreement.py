@@ -135,6 +135,7 @@ def test_process_noise_is_the_spread_of_an_arm_timed_in_many_processes():
     assert process_noise(cells) == pytest.approx(0.02, rel=0.1)
     assert process_noise(rows([5.0])) is None and process_noise([]) is None
     assert process_noise([*rows([5.0, 5.0]), *rows([None, None])]) == 0
+    assert process_noise([*rows([5.0, 5.0]), *({**row, "tuning": True} for row in rows([9.0, 9.0]))]) == 0
 
 
 def test_runs_that_differ_by_their_noise_alone_miss_one_interval_in_twenty():

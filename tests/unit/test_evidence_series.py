@@ -83,6 +83,7 @@ def test_memory_compares_diffusion_with_autoregression_whatever_else_was_timed()
     picked = {pick.id: pick for pick in memory({"memory": lines})}
     assert picked["finding/memory/ratio"].value == 2
     assert list(memory({"memory": lines[:2]})) == []
+    assert list(memory({"memory": [lines[1], lines[2] | {"engine": "compiled"}]})) == [], "of another engine"
 
 
 def test_growth_with_the_sequence_is_fitted_to_one_setting():

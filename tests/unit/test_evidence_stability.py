@@ -36,7 +36,7 @@ def record(name, at, times, reference=None, reason="precise", **cell):
 
 def sample(time):
     flagged, time = (True, -time) if time < 0 else (False, time)
-    return {"e2e_ms": time, "flags": ["foreign"] if flagged else []}
+    return {"e2e_ms": time, "prompts": ["p0"], "flags": ["foreign"] if flagged else []}
 
 
 def rows_of(*records):
@@ -117,3 +117,31 @@ def test_one_process_has_no_drift():
     found = {pick.id for pick in find({"stability": [*rows_of(record("a", 0, [1.0] * 4)).values()]})}
     assert "finding/stability/drift" not in found
     assert "finding/stability/most" in found
+
+
+def block_record(name, time, prompts=("p0", "p1"), **cell):
+    """One arm of block diffusion that stops by a threshold, so that its passes depend on the text."""
+    made = record(name, 0, [time] * len(prompts), **{"arm": "block", "data": "strings", **cell})
+    for sample, prompt in zip(made.body["samples"], prompts, strict=True):
+        sample["prompts"] = [prompt]
+    return made
+
+
+@pytest.mark.parametrize(
+    ("other", "same"),
+    [
+        ({}, True),
+        ({"experiment": "block"}, True),
+        ({"task": "sort"}, False),
+        ({"companions": {"draft": "d"}}, False),
+        ({"settings": {"steps": 4, "block": 8}}, False),
+        ({"batch": 2}, False),
+        ({"tuning": True}, False),
+        ({"prompts": ("p0", "p2")}, False),
+        ({"a field of a later version": 1}, False),
+    ],
+)
+def test_the_same_work_shares_all_that_decides_it(other, same):
+    rows = rows_of(block_record("a", 1.0), block_record("b", 5.0, **other))
+    assert (rows["a", "cell"]["relative"] is not None) == same
+    assert ("finding/stability/works" in {one.id for one in find({"stability": list(rows.values())})}) == same

@@ -15,7 +15,8 @@ from pardec.common.errors import UserError
 from pardec.common.files import write_json
 from pardec.evidence.columns import columns
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.inputs import gather, read_table, sort_paths
+from pardec.evidence.tables.cells import Arms
+from pardec.evidence.tables.inputs import Source, gather, read_table, sort_paths
 from pardec.evidence.tables.pairs import clean, flags, gaps_ms, pair, tpot_ms
 from pardec.evidence.tables.registry import FILES, TABLES, needs
 from tests import factories
@@ -340,3 +341,13 @@ def test_definitions_of_tpot_and_itl():
     assert tpot_ms(sample) == pytest.approx(90 / 9)
     assert gaps_ms(sample) == [60, 30], "a pass that commits nothing is no token to anybody"
     assert tpot_ms({"e2e_ms": 50.0, "first_ms": 50.0, "first_tokens": 10, "committed": [10]}) == 5.0
+
+
+def test_a_reference_is_the_cell_of_its_arm_engine_and_prompts():
+    plain = {"companions": {}, "tuning": False, **factories.cell("steps", "grid", None)}
+    variants = ({}, {"engine": "compiled"}, {"tuning": True}, {"arm": "ar-2"}, {"batch": 2})
+    cells = [plain | other | {"id": str(number)} for number, other in enumerate(variants)]
+    arms = Arms(tuple(Source(cell["id"], "0", {"cell": cell}) for cell in cells))
+    assert [arms.cell_id(cell) for cell in cells] == [cell["id"] for cell in cells]
+    assert arms.cell_id(plain | {"arm": "unknown"}) == "0", "the same configuration under another name"
+    assert arms.cell_id(plain | {"engine": "another"}) is None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pardec.evidence.findings import card_rates
+from pardec.evidence.findings import card_rates, flood
 from pardec.evidence.tables.views import PHASES, series_of
 from tests import flood_factories as made
 
@@ -130,3 +130,13 @@ def test_the_model_scales_the_rate_by_measured_rates(rows, values):
     # float32 here against float32 there, without tensor cores; 16 bits against 16 bits.
     assert matmul == 67_000 and "float32" in words
     assert card_rates("bfloat16")[1][1] == 989_000
+
+
+def test_only_floods_of_one_workload_are_compared(rows):
+    def pairs(lines):
+        return {
+            one.id for one in flood({"flood": lines, "machine": rows["machine"]}) if "more-in-less" in one.id
+        }
+
+    apart = [row | {"task": row["task"] + str(row["order"] == "parallel")} for row in rows["flood"]]
+    assert pairs(rows["flood"]) and not pairs(apart)

@@ -9,7 +9,16 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, Column, columns
-from pardec.evidence.comparison import EVEN, FASTER, NOT_COMPARABLE, REASONS, SLOWER, WORSE, speed
+from pardec.evidence.comparison import (
+    EVEN,
+    FASTER,
+    NOT_COMPARABLE,
+    REASONS,
+    SLOWER,
+    WORSE,
+    on_test_prompts,
+    speed,
+)
 from pardec.evidence.tables.base import Row, Table
 from pardec.evidence.tables.cell_columns import CELL, taken
 from pardec.evidence.tables.growth import series_name
@@ -63,16 +72,20 @@ def _answers(inputs: Inputs) -> list[Row]:
     by_id = {row["cell"]: row for row in rows}
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
-        asked = row["experiment_kind"] not in NOT_ASKED and not row["random_prompts"] and not row["tuning"]
+        asked = row["experiment_kind"] not in NOT_ASKED and on_test_prompts(row)
         if asked and row["reference_arm"] is not None:
             groups[tuple(row[name] for name in GROUP)].append(row)
-    return [_answer(dict(zip(GROUP, key, strict=True)), group, by_id) for key, group in groups.items()]
+    labels = {row["arm"]: row["label"] for row in rows}
+    return [
+        _answer(dict(zip(GROUP, key, strict=True)), group, by_id, labels) for key, group in groups.items()
+    ]
 
 
-def _answer(what: Row, rows: list[Row], by_id: dict[str, Row]) -> Row:
+def _answer(what: Row, rows: list[Row], by_id: dict[str, Row], labels: dict[str, str]) -> Row:
     reference = by_id.get(next((row["reference"] for row in rows if row["reference"]), None) or "", {})
     best, answer = chosen(rows)
-    answer |= {"reference_label": reference.get("label") or what["reference_arm"]}
+    arm = what["reference_arm"]
+    answer["reference_label"] = labels.get(arm) or reference.get("label") or arm
     answer["faster"] = sum(row["verdict"] == FASTER for row in rows)
     memory = (best and best["peak_allocated_mb"], reference.get("peak_allocated_mb"))
     return {**what, **answer, "memory_ratio": memory[0] / memory[1] if memory[0] and memory[1] else None}

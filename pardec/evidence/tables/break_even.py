@@ -7,7 +7,7 @@ from collections import defaultdict
 from itertools import pairwise
 
 from pardec.evidence.columns import SOURCES, columns
-from pardec.evidence.comparison import FASTER, SLOWER
+from pardec.evidence.comparison import FASTER, SLOWER, on_test_prompts
 from pardec.evidence.tables.answers import words_of
 from pardec.evidence.tables.base import Row, Table
 from pardec.evidence.tables.cell_columns import taken
@@ -25,7 +25,7 @@ def build(inputs: Inputs) -> list[Row]:
         against = (
             row["reference_family"] == "autoregressive" != row["family"] and row["reference"] is not None
         )
-        plain = row["run"] is None and not row["random_prompts"] and not row["tuning"]
+        plain = row["run"] is None and on_test_prompts(row)
         if against and plain and row["ratio"] is not None:
             series[tuple(row[name] for name in SERIES)].append(row)
     return [_series(rows) for rows in series.values() if len({row["batch"] for row in rows}) > 1]

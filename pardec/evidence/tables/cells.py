@@ -65,6 +65,8 @@ def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> di
         UserError: the record's samples are damaged.
     """
     reference = (record.body.get("reference") or {}).get("cell")
+    if reference is not None:  # Its prompts are those of the cell beside it.
+        reference = {**reference, "tuning": record.body["cell"].get("tuning")}
     try:
         measured = {**times(record), **paired(record, arms.cell_id(reference))}
     except (TypeError, ValueError) as error:
@@ -101,13 +103,14 @@ def scored(record: Source, reference_path: str | None, inputs: Inputs) -> dict[s
 
 
 class Arms:
-    """Finds a reference arm's own cell among the records by its configuration."""
+    """Finds a reference arm's own cell among the records by its configuration, of the same arm where there is one."""
 
     def __init__(self, records: tuple[Source, ...]):
         self.ids: dict[tuple, str] = {}
         self.paths: dict[tuple, str] = {}
         for cell in (record.body["cell"] for record in records):
-            self.ids.setdefault((cell["experiment"], cell["batch"], *writes(cell)), cell["id"])
+            for arm in (cell.get("arm"), None):
+                self.ids.setdefault((arm, *times_as(cell)), cell["id"])
             if cell.get("quality"):
                 self.paths.setdefault(writes(cell), cell["quality"])
 
@@ -115,7 +118,8 @@ class Arms:
         """Returns the id of the cell with the configuration of `reference`; None without such a record."""
         if reference is None:
             return None
-        return self.ids.get((reference["experiment"], reference["batch"], *writes(reference)))
+        key = times_as(reference)
+        return self.ids.get((reference.get("arm"), *key)) or self.ids.get((None, *key))
 
     def scores(self, reference: dict[str, Any] | None) -> str | None:
         """Returns the path of the scores of `reference`; outputs do not depend on batch or experiment."""
@@ -135,6 +139,11 @@ def writes(cell: dict[str, Any]) -> tuple:
     )
     companions = json.dumps(cell.get("companions") or {}, sort_keys=True)
     return (task_of(cell), cell["model"], companions, cell["decoder"], settings, *shape)
+
+
+def times_as(cell: dict[str, Any]) -> tuple:
+    """Returns the key of cells that do the same in one experiment: `writes`, and what else decides their time."""
+    return cell["experiment"], cell.get("engine"), cell["batch"], bool(cell.get("tuning")), *writes(cell)
 
 
 def outputs_agree(records: tuple[Source, ...]) -> dict[str, bool]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from pardec.evidence.columns import SOURCES, columns
+from pardec.evidence.comparison import on_test_prompts
 from pardec.evidence.tables.answers import BEST, CHOSEN, GROUP, SEQUENTIAL, chosen, of_cell
 from pardec.evidence.tables.base import Row, Table
 from pardec.evidence.tables.cell_columns import taken
@@ -23,7 +24,7 @@ def build(inputs: Inputs) -> list[Row]:
     cell at equal quality has the highest speed ratio is `best`."""
     shapes: dict[tuple, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in inputs.rows("block"):
-        if row["reference_arm"] is not None and row["reference_family"] == SEQUENTIAL:
+        if row["reference_family"] == SEQUENTIAL and on_test_prompts(row):
             shapes[tuple(row[name] for name in GROUP)][block_size(row)].append(row)
     rows = []
     for key, sizes in shapes.items():

@@ -148,21 +148,8 @@ relative    number × kind=reading | that / median of the cell's samples
     build=_warmup,
 )
 
-WORK = [
-    "model",
-    "arm",
-    "decoder",
-    "settings",
-    "engine",
-    "precision",
-    "device",
-    "threads",
-    "batch",
-    "prompt_tokens",
-    "new_tokens",
-    "random_prompts",
-    "data",
-]
+FILED = ("id", "experiment", "role", "run", "quality")
+"""Fields of a cell that say where it is filed. All other fields, and its prompts, decide its work."""
 FEWEST = 4
 """Fewest samples of a series for a comparison of its halves."""
 
@@ -188,7 +175,7 @@ def _series(record: Source, side: str, holder: dict[str, Any]) -> Row:
         "side": side,
         **of_cell(cell),
         "new_tokens": cell.get("new_tokens"),
-        "work": json.dumps({name: cell.get(name) for name in WORK}, sort_keys=True),
+        "work": _work(cell, good),
         "n": len(good),
         "n_all": len(taken),
         "flagged": sum(bool(sample.get("flags")) for sample in taken),
@@ -204,6 +191,13 @@ def _series(record: Source, side: str, holder: dict[str, Any]) -> Row:
         row |= {"took_s": body.get("measured_s"), "stop_reason": stop.get("reason") if taken else None}
         row |= {"reached": stop.get("half_width"), "target": stop.get("target")}
     return row
+
+
+def _work(cell: dict[str, Any], samples: list[Sample]) -> str:
+    """Returns the work of a series. Its prompts belong to it, since the passes of some decoders depend on the text."""
+    decides = {name: value for name, value in cell.items() if name not in FILED}
+    prompts = sorted({" ".join(map(str, sample["prompts"])) for sample in samples})
+    return json.dumps({**decides, "prompts": prompts}, sort_keys=True)
 
 
 def _start(record: Source) -> datetime.datetime | None:
@@ -249,7 +243,7 @@ STABILITY = Table(
     columns=taken("cell experiment task model arm decoder steps batch new_tokens")
     | columns("""
 side         text! | cell, or reference: the series beside it in the same process
-work         text | all that decides how long it takes; equal in series of the same work
+work         text | all that decides how long it takes, its prompts included; equal in series of the same work
 started_s    number s kind=reading better=neither | start of its process, from the start of the first cell's
 took_s       number s kind=reading | time its process spent measuring
 n            size samples | clean samples

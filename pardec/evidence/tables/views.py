@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, Column, columns
+from pardec.evidence.comparison import on_test_prompts
 from pardec.evidence.tables.base import Row, Table
 from pardec.evidence.tables.cell_columns import CELL, WHAT
 from pardec.evidence.tables.cell_columns import MEMORY as MEMORY_COLUMNS
@@ -108,7 +109,7 @@ def _pareto(inputs: Inputs) -> list[Row]:
     """Returns cells of kind steps with latency and quality, compared by their estimates within one task and shape."""
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in of_kind(inputs, "steps"):
-        if row["latency_ms"] is not None and row["quality"] is not None:
+        if row["latency_ms"] is not None and row["quality"] is not None and on_test_prompts(row):
             groups[tuple(row[c] for c in SHAPE)].append(row)
     rows = []
     for group in groups.values():
