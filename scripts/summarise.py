@@ -32,7 +32,7 @@ def summary(collected: dict, study: dict, report: str) -> list[str]:
     """Returns lines for the terminal: one sentence per question, as on the page."""
     lines = ["", f"pardec: open {report}"]
     for experiment, answer in in_order(collected["answers"], study).items():
-        sentence = f"{experiment}: {text_of(answer['said'], collected['values'])}"
+        sentence = f"{experiment}: {text_of(answer['pieces'], collected['values'])}"
         lines += textwrap.wrap(sentence, 110, initial_indent="  ", subsequent_indent="    ")
     return lines
 

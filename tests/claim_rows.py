@@ -41,9 +41,9 @@ def judged(ident, tables, values):
     assert found.verdict in VERDICTS and set(found.evidence) <= set(values)
     classes = "precision|quality|sizes|hardware|weights|engine|study"
     assert found.verdict != NOT_TESTABLE or re.match(classes, found.reason)
-    for said in (found.said, *(part.said for part in found.parts)):
-        assert not any(re.search(r"\d", piece) for piece in said if isinstance(piece, str))
-    return found, text_of(found.said, values)
+    for pieces in (found.pieces, *(part.pieces for part in found.parts)):
+        assert not any(re.search(r"\d", piece) for piece in pieces if isinstance(piece, str))
+    return found, text_of(found.pieces, values)
 
 
 def verdict(ident, tables, values=None):

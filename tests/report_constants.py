@@ -21,11 +21,11 @@ CLAIMS: dict[str, Any] = {
             "seed": "000",
             "statement": statement,
             "expected": "it is measured",
-            "holds": None,
+            "reproduced_if": None,
             "verdict": verdict,
             "reason": reason,
             "evidence": [],
-            "said": ["It was looked at."] if reason is None else [],
+            "pieces": ["It was looked at."] if reason is None else [],
             "parts": [],
         }
         for number, statement, verdict, reason in (

@@ -139,10 +139,12 @@ def against(published: Run, run: Run, archive: str, sha: str, command: str) -> d
         rows.append({"id": one.id, "published": theirs, "change": change, "why": one.why})
     judged = {"claims": ("claims", "verdict", "measured"), "verdicts": ("ideas", "status", "sentence")}
     answers = {}
-    for file, (key, verdict, said) in judged.items():
+    for file, (key, verdict, sentence) in judged.items():
         listed = (published.json(f"results/{file}.json") or {}).get(key) or []
         answers[key] = {
-            one["id"]: {"verdict": one.get(verdict), "said": one.get(said)} for one in listed if "id" in one
+            one["id"]: {"verdict": one.get(verdict), "sentence": one.get(sentence)}
+            for one in listed
+            if "id" in one
         }
     study = published.json("results/study.json") or {}
     return {

@@ -31,13 +31,13 @@ Facts = list[tuple[str, str]]
 class Link:
     """One link of the chain.
 
-    title: a file or object. facts: (name, text) lines. holds: whether its hash is the one that the link above recorded,
-    None if none was recorded. below: links it depends on.
+    title: a file or object. facts: (name, text) lines. matches: whether its hash is the one that the link above
+    recorded, None if none was recorded. below: links it depends on.
     """
 
     title: str
     facts: Facts = field(default_factory=list)
-    holds: bool | None = None
+    matches: bool | None = None
     below: list[Link] = field(default_factory=list)
 
 
@@ -99,7 +99,7 @@ def printed_in(run: Run, ident: str, body: dict[str, Any]) -> list[str]:
         name for name in drawings if ident in run.once(("drawn", name), partial(_ids, run, DRAWN, name))
     ]
     for experiment, answer in (body.get("answers") or {}).items():
-        if any(isinstance(piece, dict) and piece.get("value") == ident for piece in answer["said"]):
+        if any(isinstance(piece, dict) and piece.get("value") == ident for piece in answer["pieces"]):
             places.append(f"the answer to experiment {experiment}")
     return places
 

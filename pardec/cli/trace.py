@@ -45,7 +45,7 @@ def grown(tree: Tree, link: Link) -> Tree:
     """`tree` with `link` and all below it as branches."""
     from rich.text import Text
 
-    mark, style = {True: ("✓ ", "green"), False: ("✗ ", "red"), None: ("", "")}[link.holds]
+    mark, style = {True: ("✓ ", "green"), False: ("✗ ", "red"), None: ("", "")}[link.matches]
     title = Text(mark, style=style).append(link.title, style="bold")
     branch = tree.add(title)
     for name, text in link.facts:
@@ -56,4 +56,4 @@ def grown(tree: Tree, link: Link) -> Tree:
 
 
 def broken(link: Link) -> bool:
-    return link.holds is False or any(map(broken, link.below))
+    return link.matches is False or any(map(broken, link.below))

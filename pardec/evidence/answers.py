@@ -22,7 +22,7 @@ KEY = ("experiment", "experiment_kind")
 
 
 def answers(tables: Rows) -> dict[str, dict[str, Any]]:
-    """Returns by experiment {"kind": its kind, "said": pieces}."""
+    """Returns by experiment {"kind": its kind, "pieces": pieces}."""
     rows = grouped(tables.get("answers", ()), "experiment")
     by_experiment = {}
     for (experiment, kind), cells in grouped(tables.get("cells", ()), *KEY).items():
@@ -32,7 +32,7 @@ def answers(tables: Rows) -> dict[str, dict[str, Any]]:
             pieces = _noise(tables)
         else:
             pieces = _unpaired(cells)
-        by_experiment[experiment] = {"kind": kind, "said": pieces}
+        by_experiment[experiment] = {"kind": kind, "pieces": pieces}
     return by_experiment
 
 

@@ -52,17 +52,17 @@ class Part:
 
     name: str
     verdict: str
-    said: tuple[Piece, ...]
+    pieces: tuple[Piece, ...]
     short: tuple[Piece, ...] = ()
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """verdict: one of `VERDICTS`. said: the measured sentence. reason: why it is not testable, or which half is not.
+    """verdict: one of `VERDICTS`. pieces: the measured sentence. reason: why it is not testable, or which half is not.
     read: ids of the values that the statements compared."""
 
     verdict: str
-    said: tuple[Piece, ...] = ()
+    pieces: tuple[Piece, ...] = ()
     reason: str = ""
     parts: tuple[Part, ...] = ()
     read: tuple[str, ...] = ()
@@ -70,7 +70,9 @@ class Judgement:
     @property
     def evidence(self) -> tuple[str, ...]:
         """Returns ids of all values that the sentences print, each once."""
-        return tuple(dict.fromkeys([*ids(self.said), *(i for part in self.parts for i in ids(part.said))]))
+        return tuple(
+            dict.fromkeys([*ids(self.pieces), *(i for part in self.parts for i in ids(part.pieces))])
+        )
 
 
 def load_claims(path: str | Path | None = None) -> Claims:
@@ -103,10 +105,10 @@ def judge(
     tables: rows by table name; a missing or empty one means that its experiment was not run. values: published values.
     path: files of claims, the shipped one where None.
 
-    Returns {"seeds": {group: title}, "claims": [claim]}, a claim being {id, seed, statement, expected, free, holds,
-    verdict, measured, reason, evidence: [value id], read: [value id], intervals: {value id: [value, low, high]}, said,
-    parts: [{name, verdict, measured, said}]}. `said` is the measured sentence in pieces that name their values,
-    `measured` the same with the values filled in; `read` are the values that the statement compared.
+    Returns {"seeds": {group: title}, "claims": [claim]}, a claim being {id, seed, statement, expected, free,
+    reproduced_if, verdict, measured, reason, evidence: [value id], read: [value id], intervals: {value id: [value, low,
+    high]}, pieces, parts: [{name, verdict, measured, pieces}]}. `pieces` is the measured sentence with values named,
+    `measured` with its values filled in; `read` are the values that the statement compared.
 
     Raises:
         UserError: a file of claims is wrong, or a sentence names a value that is not published.
@@ -132,17 +134,17 @@ def _entry(claim: Claim, judgement: Judgement, values: Values) -> dict[str, Any]
         "seed": claim.group,
         **{key: getattr(claim, key) for key in ("statement", "expected")},
         "free": claim.free or None,
-        "holds": next(filter(None, [claim.holds, *(parts.holds for parts in claim.parts if claim.tally)]), None),
+        "reproduced_if": claim.rule,
         "verdict": judgement.verdict,
-        "measured": text_of(judgement.said, values) or None,
+        "measured": text_of(judgement.pieces, values) or None,
         "reason": judgement.reason or None,
         "evidence": list(judgement.evidence),
         "read": sorted(ident for ident in judgement.read if ident in values),
         "intervals": {i: [values[i][end] for end in ("value", "ci_low", "ci_high")] for i in judgement.evidence},
-        "said": list(judgement.said),
+        "pieces": list(judgement.pieces),
         "parts": [
-            {"name": one.name, "verdict": one.verdict, "measured": text_of(one.said, values), "said": list(one.said)}
-            for one in judgement.parts
+            {"name": p.name, "verdict": p.verdict, "measured": text_of(p.pieces, values), "pieces": [*p.pieces]}
+            for p in judgement.parts
         ],
     }  # fmt: skip
 
@@ -181,7 +183,7 @@ class Judge:
         judged = [self._part(claim, *one, reader) for one in groups]
         parts = tuple(part for part in judged if part is not None)
         with at("unrun"):
-            if claim.unrun and reader.holds(claim.unrun) and not self.blank:
+            if claim.unrun and reader.truth(claim.unrun) and not self.blank:
                 return Judgement(NOT_RUN, reason=claim.reasons.unrun)
         if lacking or (claim.tally and not parts):
             reason = next(filter(None, lacking), claim.reasons.missing)
@@ -197,10 +199,14 @@ class Judge:
         if self.blank:
             return Judgement(NOT_TESTABLE)
         words = {**scope, **_words(parts), "parts": parts}
-        said = capital(sentence(f"claim {claim.id}: said", claim.said, words)) if claim.said else ()
+        pieces = (
+            capital(sentence(f"claim {claim.id}: sentence", claim.sentence, words)) if claim.sentence else ()
+        )
         if verdict == UNDECIDED:
-            return Judgement(NOT_TESTABLE, said, plain(claim.reasons.open, words), parts, tuple(reader.used))
-        return Judgement(verdict, said, plain(claim.reasons.decided, words), parts, tuple(reader.used))
+            return Judgement(
+                NOT_TESTABLE, pieces, plain(claim.reasons.open, words), parts, tuple(reader.used)
+            )
+        return Judgement(verdict, pieces, plain(claim.reasons.decided, words), parts, tuple(reader.used))
 
     def _part(self, claim: Claim, number: int, group: Rows, whole: Reader) -> Part | None:
         """Returns the claim's verdict on one part; None where one of the part's selections is empty."""
@@ -216,7 +222,7 @@ class Judge:
             return Part("", outcome, ())
         words, where = {**row, **inner}, f"claim {claim.id}: parts"
         short = sentence(where, spec.short, words) if spec.short else ()
-        return Part(plain(spec.name, words), outcome, sentence(where, spec.said, words), short)
+        return Part(plain(spec.name, words), outcome, sentence(where, spec.sentence, words), short)
 
     def _selected(
         self, selections: Mapping[str, Selection], scope: Mapping[str, Any], part: Row | None = None
@@ -257,7 +263,7 @@ class Judge:
     def _kept(self, rows: Iterable[Row], statement: str, reader: Reader) -> list[Row]:
         if not statement:
             return list(rows)
-        return [row for row in rows if reader.holds(statement, row) or self.blank]
+        return [row for row in rows if reader.truth(statement, row) or self.blank]
 
     def _source(self, label: str, scope: Mapping[str, Any]) -> Rows:
         """Returns a selection, a shared one, published values, or a table, by the name in `from`."""
@@ -295,7 +301,7 @@ class Judge:
         groups = [Rows(sort(group, parts.order), rows.table) for group in alike]
         if parts.keep:
             with at("keep"):
-                truths = [Reader({**scope, PART: rows}).holds(parts.keep, rows[0]) for rows in groups]
+                truths = [Reader({**scope, PART: rows}).truth(parts.keep, rows[0]) for rows in groups]
             groups = [rows for rows, truth in zip(groups, truths, strict=True) if truth or self.blank]
         if parts.longest:
             same = grouped(groups, lambda group: _entry_of(group[0], parts.longest))
@@ -306,12 +312,14 @@ class Judge:
 
 
 def _outcome(asked: Claim | Parts, reader: Reader, row: Row | None = None) -> str:
-    """Returns REPRODUCED, CONTRADICTED or UNDECIDED by the statements `holds` and `fails`."""
-    with at("holds"):
-        holds: Truth = reader.holds(asked.holds, row) if asked.holds else None
-    with at("fails"):
-        fails = reader.holds(asked.fails, row) is True if asked.fails else holds is False
-    return REPRODUCED if holds is True else CONTRADICTED if fails else UNDECIDED
+    """Returns REPRODUCED, CONTRADICTED or UNDECIDED by the statements `reproduced_if` and `contradicted_if`."""
+    with at("reproduced_if"):
+        reproduced: Truth = reader.truth(asked.reproduced_if, row) if asked.reproduced_if else None
+    with at("contradicted_if"):
+        contradicted = (
+            reader.truth(asked.contradicted_if, row) is True if asked.contradicted_if else reproduced is False
+        )
+    return REPRODUCED if reproduced is True else CONTRADICTED if contradicted else UNDECIDED
 
 
 def tally(way: str, parts: Sequence[Part]) -> str:
@@ -367,8 +375,8 @@ def _rank(row: Row, way: str, column: str, to: str = "0") -> float:
 
 
 def _words(parts: Sequence[Part]) -> dict[str, Any]:
-    """Functions of a claim's sentence: listed(verdict), names of parts; tally(holds, fails, open), a sentence on which
-    parts are what."""
+    """Returns the functions of a claim's sentence: listed(verdict), names of parts, and tally(reproduced,
+    contradicted, open), a sentence on which parts are what."""
 
     def listed(verdict: str = "") -> str:
         chosen = [part for part in parts if not verdict or part.verdict == verdict]
@@ -379,10 +387,10 @@ def _words(parts: Sequence[Part]) -> dict[str, Any]:
             pieces += [name(part.name), *((" (", *part.short, ")") if part.short else ())]
         return "".join(map(marked, pieces))
 
-    def tallied(holds: str = "", fails: str = "", open: str = "") -> str:
+    def tallied(reproduced: str = "", contradicted: str = "", open: str = "") -> str:
         counts = [
             f"{words} {listed(verdict)}"
-            for verdict, words in ((REPRODUCED, holds), (CONTRADICTED, fails), (UNDECIDED, open))
+            for verdict, words in ((REPRODUCED, reproduced), (CONTRADICTED, contradicted), (UNDECIDED, open))
             if words and any(part.verdict == verdict for part in parts)
         ]
         text = "; ".join(counts)

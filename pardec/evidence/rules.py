@@ -98,11 +98,11 @@ class Parts(Settings):
     """Further selections, made for each part."""
     name: Sentence
     """A template of the part's name."""
-    holds: Statement = ""
+    reproduced_if: Statement = ""
     """The statement."""
-    fails: Statement = ""
+    contradicted_if: Statement = ""
     """What contradicts it; where empty, that it is shown to be otherwise."""
-    said: Sentence
+    sentence: Sentence
     """A template of the sentence on it."""
     short: Sentence = ""
     """A template of the numbers after its name in a list."""
@@ -141,13 +141,13 @@ class Claim(Settings):
     tally: Literal["", "every", "some", "first"] = ""
     """every: a part that contradicts it decides, else one that reproduces it. some: a part that reproduces it decides;
     it is contradicted if all parts are. first: a part that reproduces it decides, else one that contradicts it."""
-    holds: Statement = ""
+    reproduced_if: Statement = ""
     """The statement, if the claim is not a tally. It may use `parts_every` and `parts_some`."""
-    fails: Statement = ""
+    contradicted_if: Statement = ""
     """What contradicts it; where empty, that it is shown to be otherwise."""
     unrun: Statement = ""
     """A statement: if true, the claim was not run, for `reasons.unrun`."""
-    said: Sentence = ""
+    sentence: Sentence = ""
     """A template of the measured sentence."""
     reasons: Reasons = Reasons()
     """Why it was not judged."""
@@ -158,7 +158,13 @@ class Claim(Settings):
 
     @property
     def judged(self) -> bool:
-        return bool(self.holds or self.tally)
+        return bool(self.reproduced_if or self.tally)
+
+    @property
+    def rule(self) -> str | None:
+        """Returns the statement that decides: the claim's, or that of the parts that it tallies; None without any."""
+        parts = [part.reproduced_if for part in self.parts] if self.tally else []
+        return next(filter(None, [self.reproduced_if, *parts]), None)
 
     @model_validator(mode="after")
     def _parts_to_tally(self) -> Claim:

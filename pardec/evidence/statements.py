@@ -146,7 +146,7 @@ class Reader:
         """
         return self._value(parse(text), row)
 
-    def holds(self, text: str, row: Row | None = None) -> Truth:
+    def truth(self, text: str, row: Row | None = None) -> Truth:
         return truth(self.evaluate(text, row))
 
     def _value(self, node: ast.expr, row: Row | None) -> Any:

@@ -140,7 +140,7 @@ def finding_value(item: Finding, published: Published) -> Value:
 def collect(paths: Sequence[str | Path]) -> dict[str, Any]:
     """Returns the content of values.json: all values, answers and record hashes.
 
-    Its form is {"values": {id: value}, "answers": {experiment: {kind, said}}, "records": {path: sha256}}.
+    Its form is {"values": {id: value}, "answers": {experiment: {kind, pieces}}, "records": {path: sha256}}.
 
     Raises:
         UserError: a table is missing or damaged, or two values have one id.

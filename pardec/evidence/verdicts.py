@@ -254,9 +254,9 @@ def judge_ideas(rows: list[Row], values: Values, path: str | Path | None = None)
     shipped one where None.
 
     The form is {"ideas": [idea]}, an idea being {id, number, title, seed: whether its document lists it, what, hope,
-    why, status, sentence, said, settings: [setting], evidence: [value id]}; a setting is {arm, words, deciding,
+    why, status, sentence, pieces, settings: [setting], evidence: [value id]}; a setting is {arm, words, deciding,
     against, status, tau_status, ratio, runs: [interval], tau, tau_ratio, lossless, control, prompts, prompts_needed,
-    sentence, said}, an interval [value, low, high].
+    sentence, pieces}, an interval [value, low, high].
 
     Raises:
         UserError: the file is wrong, or a sentence names a value that is not published.
@@ -276,7 +276,7 @@ def _judged(ideas: Ideas, idea: Idea, rows: list[Row], values: Values) -> dict[s
     unrun = {
         "status": PROPOSED,
         "sentence": f"Not run: {NO_EXPERIMENT}.",
-        "said": [f"Not run: {NO_EXPERIMENT}."],
+        "pieces": [f"Not run: {NO_EXPERIMENT}."],
     }
     first = next((one for one in settings if one["deciding"]), unrun)
     number = ideas.number(idea)
@@ -290,7 +290,7 @@ def _judged(ideas: Ideas, idea: Idea, rows: list[Row], values: Values) -> dict[s
         "why": idea.why,
         **{key: first[key] for key in unrun},
         "settings": settings,
-        "evidence": sorted({ident for one in settings for ident in ids(one["said"])}),
+        "evidence": sorted({ident for one in settings for ident in ids(one["pieces"])}),
     }
 
 
@@ -306,7 +306,7 @@ def _setting(row: Row, values: Values) -> dict[str, Any]:
         "p": row["speed_p"],
         "prompts_needed": row["speed_prompts_needed"],
         "sentence": text_of(pieces, values),
-        "said": pieces,
+        "pieces": pieces,
     }
 
 

@@ -19,7 +19,7 @@ PAGE = """<!doctype html>
 <title>{title}</title>
 </head>
 <body>
-<p id="said">Unfolding the page. If nothing happens, open results/report.html: it needs no script to be read.</p>
+<p id="progress">Unfolding the page. If nothing happens, open results/report.html: it needs no script to be read.</p>
 <script type="application/octet-stream" id="folded">{data}</script>
 <script>
 (async () => {{
@@ -30,7 +30,7 @@ PAGE = """<!doctype html>
   document.write(page);
   document.close();
 }})().catch((error) => {{
-  document.getElementById("said").textContent = `This page does not unfold (${{error}}). Open results/report.html.`;
+  document.getElementById("progress").textContent = `This page does not unfold (${{error}}). Open results/report.html.`;
 }});
 </script>
 </body>

@@ -139,7 +139,7 @@ def questions(material: Material) -> list[dict[str, Any]]:
         kind = answer["kind"]
         section = kind if kind in SECTIONS and material.tables.get(kind) else None
         question = (asked.get(name) or {}).get("question") or ""
-        listed.append({"id": name, "question": question, "said": answer["said"], "section": section})
+        listed.append({"id": name, "question": question, "pieces": answer["pieces"], "section": section})
     return listed
 
 

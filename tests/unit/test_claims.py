@@ -76,8 +76,8 @@ def test_words_hold_no_typed_numbers(run):
     """A sentence's own words have no digit: numbers are values, and what holds one otherwise is a quoted name."""
     _, tables, values = run
     for claim in judge(tables, values)["claims"]:
-        for said in (claim["said"], *(part["said"] for part in claim["parts"])):
-            assert not any(re.search(r"\d", piece) for piece in said if isinstance(piece, str))
+        for pieces in (claim["pieces"], *(part["pieces"] for part in claim["parts"])):
+            assert not any(re.search(r"\d", piece) for piece in pieces if isinstance(piece, str))
 
 
 def test_script_writes_the_same_twice(run):
@@ -117,7 +117,9 @@ def test_the_page_shows_every_claim_once_and_all_it_rests_on(material):
         row = page[begin : page.index("</tr>", begin)]
         assert all(f'data-v="{ident}"' in row for ident in claim["evidence"]), claim["id"]
         assert claim["verdict"] == NOT_RUN or (f'href="#claim-{claim["id"]}"' in page and "<details>" in row)
-    assert any(claim["holds"] and claim["verdict"] == CONTRADICTED for claim in material.claims["claims"])
+    assert any(
+        claim["reproduced_if"] and claim["verdict"] == CONTRADICTED for claim in material.claims["claims"]
+    )
 
 
 def test_a_page_without_claims_has_no_such_section(material):

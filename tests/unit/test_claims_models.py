@@ -116,7 +116,7 @@ def test_crossover(content, expected):
     assert found.verdict == expected
     if content["observed"] and content["verdict"]:
         words = "lower latency" if content["verdict"] == "faster" else "higher latency"
-        assert words in "".join(piece for piece in found.parts[0].said if isinstance(piece, str))
+        assert words in "".join(piece for piece in found.parts[0].pieces if isinstance(piece, str))
 
 
 # 004.3
@@ -152,7 +152,7 @@ def batches(first, last, floor=0.03):
 def test_batch(first, last, floor, expected):
     found = verdict("004.3", {"batch": batches(first, last, floor)})
     assert found.verdict == expected
-    assert "falls behind" in "".join(piece for piece in found.parts[0].said if isinstance(piece, str))
+    assert "falls behind" in "".join(piece for piece in found.parts[0].pieces if isinstance(piece, str))
 
 
 # 004.4

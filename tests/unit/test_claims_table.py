@@ -372,7 +372,7 @@ def test_each_meaning_of_sequential_is_a_part():
 def test_the_largest_of_several_says_of_how_many():
     rows = [grid(right=True, steps=k, **ci(*ratio)) for k, ratio in enumerate(((41, 50), (9, 10)))]
     [part] = verdict("000.5", {"grid": rows}).parts
-    assert {"name": "2"} in part.said
+    assert {"name": "2"} in part.pieces
 
 
 def test_both_parts_of_tuning_are_named():

@@ -66,11 +66,11 @@ def test_every_value_ends_at_files_that_exist(results):
         chosen = {*columns.values(), *(ident for ident in full if ident.startswith("finding/"))}
         for ident in chosen:
             found = trace(run, ident).value
-            assert found.below and all(link.holds for link in found.below), ident
+            assert found.below and all(link.matches for link in found.below), ident
             for record in (record for table in found.below for record in table.below):
                 # A score's hash stands in no table but `quality`; the file itself must be there.
                 facts = dict(record.facts)
-                assert record.holds is not False and facts["sha256"] != "missing", (ident, record.title)
+                assert record.matches is not False and facts["sha256"] != "missing", (ident, record.title)
 
 
 def test_a_quality_leads_to_scores(results):

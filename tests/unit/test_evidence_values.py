@@ -94,7 +94,7 @@ def test_a_study_without_some_tables_still_collects(run):
 def test_an_answer_names_only_published_values(run):
     collected = run[2]
     for answer in collected["answers"].values():
-        assert text_of(answer["said"], collected["values"]).endswith(".")
+        assert text_of(answer["pieces"], collected["values"]).endswith(".")
 
 
 def _answer(**content):
@@ -111,7 +111,7 @@ def _answer(**content):
 def _spoken(*rows):
     """What is said of these comparisons, each value as its column's name."""
     cells = [{"experiment": "e", "experiment_kind": "comparison", "status": "ok"}]
-    said = answers({"cells": cells, "answers": list(rows)})["e"]["said"]
+    said = answers({"cells": cells, "answers": list(rows)})["e"]["pieces"]
     return "".join(
         p if isinstance(p, str) else p.get("name") or f"<{p['value'].split('/')[-1]}>" for p in said
     )

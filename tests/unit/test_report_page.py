@@ -84,7 +84,7 @@ def test_the_page_answers_first_in_the_studys_words(page, material):
         ).split()
     )
     for name, answer in material.answers.items():
-        assert f"{name}: {text_of(answer['said'], material.values)}" in lines
+        assert f"{name}: {text_of(answer['pieces'], material.values)}" in lines
 
 
 def test_every_number_is_a_link(page):

@@ -35,7 +35,7 @@ def between(low, high):
     ],
 )  # fmt: skip
 def test_a_number_is_compared_by_its_interval(statement, low, high, outcome):
-    assert Reader({}).holds(statement, between(low, high)) is outcome
+    assert Reader({}).truth(statement, between(low, high)) is outcome
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_statements_over_rows(statement, outcome):
     one = row(x=2.0, x_low=1.5, x_high=2.5, name="a", flag=None)
     two = row(x=1.0, x_low=0.5, x_high=1.5, name="b", flag=True)
     three = row(x=3.0, x_low=2.5, x_high=3.5, name="a", flag=False)
-    assert Reader({"lines": Rows([one, two, three]), "gone": Rows()}).holds(statement) is outcome
+    assert Reader({"lines": Rows([one, two, three]), "gone": Rows()}).truth(statement) is outcome
 
 
 ENDS = st.floats(-100, 100)
@@ -70,7 +70,7 @@ def test_arithmetic_holds_what_it_is_of(a, b, at, to, sign):
 
 def test_what_was_compared_is_noted():
     reader = Reader({"one": Rows([between(1, 2)])})
-    reader.holds("one.x > 0")
+    reader.truth("one.x > 0")
     assert list(reader.used) == ["quality/k/x"]
 
 
@@ -88,9 +88,9 @@ CLAIM = """claims:
     statement: It is fast.
     expected: a ratio above one
     rows: {{ row: {{ from: {table}, where: {where}, pick: {pick} }} }}
-    holds: {holds}
+    reproduced_if: {reproduced_if}
 """
-GOOD = {"table": "cells", "where": "status == 'ok'", "pick": "most ratio", "holds": "row.ratio > 1"}
+GOOD = {"table": "cells", "where": "status == 'ok'", "pick": "most ratio", "reproduced_if": "row.ratio > 1"}
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ GOOD = {"table": "cells", "where": "status == 'ok'", "pick": "most ratio", "hold
         ({"where": "status = 'ok'"}, 5, "rows.row", "no statement"),
         ({"pick": "biggest ratio"}, 5, "rows.row", "'biggest'"),
         ({"pick": "most ratios"}, 5, "rows.row", "'ratios'"),
-        ({"holds": "row.ratios > 1"}, 6, "holds", "row.ratios"),
-        ({"holds": "rows.ratio > 1"}, 6, "holds", "'rows'"),
-        ({"holds": "fast(row.ratio)"}, 6, "holds", "fast()"),
-        ({"holds": "row.ratio > 1\n    judge: me"}, 7, "judge", "is not a known key"),
+        ({"reproduced_if": "row.ratios > 1"}, 6, "reproduced_if", "row.ratios"),
+        ({"reproduced_if": "rows.ratio > 1"}, 6, "reproduced_if", "'rows'"),
+        ({"reproduced_if": "fast(row.ratio)"}, 6, "reproduced_if", "fast()"),
+        ({"reproduced_if": "row.ratio > 1\n    judge: me"}, 7, "judge", "is not a known key"),
     ],
 )
 def test_a_mistake_names_file_line_and_key(tmp_path, change, line, key, words):

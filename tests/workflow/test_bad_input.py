@@ -77,7 +77,7 @@ def run(project, command):
 
 def test_a_wrong_claim_stops_before_any_job(project):
     claim = "claims:\n  - id: mine.1\n    statement: x\n    expected: y\n"
-    claim += "    rows: { row: { from: cells, pick: most ratios } }\n    holds: row.ratio > 1\n"
+    claim += "    rows: { row: { from: cells, pick: most ratios } }\n    reproduced_if: row.ratio > 1\n"
     project.path("my-claims.yaml").write_text(claim)
     wanted = ["my-claims.yaml:5: claims.0.rows.row", "'ratios'"]
     assert "Job stats" not in refused(project, 'claims=["my-claims.yaml"]', wanted=wanted)

@@ -46,7 +46,7 @@ def test_every_value_leads_to_raw_samples_that_exist(project):
         for ident, value in values.items():
             chain = list(links(trace(run, ident).value))
             assert chain[0].title == ident
-            assert not [link.title for link in chain if link.holds is False], ident
+            assert not [link.title for link in chain if link.matches is False], ident
             assert all(run.has(link.title) for link in chain[1:]), ident
             if ident.startswith("ideas/") and not value["records"]:
                 continue  # an idea that was not run: its number in the seed, and nothing measured
