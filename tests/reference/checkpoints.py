@@ -60,12 +60,39 @@ LLADA = {
     "scale_logits": False,
     "weight_tying": False,
 }
+RENAMED: dict[str, tuple[str, dict[str, Any]]] = {
+    "Dream": ("Qwen2", {"architectures": ["DreamModel"], "model_type": "Dream", "mask_token_id": 3}),
+    "Fast_dLLM_Qwen": (
+        "Qwen2",
+        {
+            "architectures": ["Fast_dLLM_QwenForCausalLM"],
+            "auto_map": {"AutoModelForCausalLM": "modeling.Fast_dLLM_QwenForCausalLM"},
+            "bd_size": 8,
+            "conplemenrary_mask": True,  # the published key
+            "model_type": "Fast_dLLM_Qwen",
+            "mask_token_id": 3,
+        },
+    ),
+    "sdar": (
+        "Qwen3",
+        {
+            "architectures": ["SDARForCausalLM"],
+            "auto_map": {"AutoModelForCausalLM": "modeling_sdar.SDARForCausalLM"},
+            "attention_bias": False,
+            "block_size": 4,
+            "fuse_cross_entropy": True,
+            "mask_token_id": 3,
+            "model_type": "sdar",
+        },
+    ),
+}
+"""Formats whose weights are a Qwen's: the class of transformers that has them, and what their config.json says else."""
 
 
 def write_transformers(folder: Path, kind: str, shards: bool = True, **changes: Any):
     """A random model of transformers, saved by itself; returns it in float64, in evaluation mode.
 
-    kind: llama, qwen2, qwen3, gpt2 or Dream, which is written as a Qwen2 under its own name.
+    kind: llama, qwen2, qwen3, gpt2, or one of `RENAMED`, which is written under its own name.
     """
     import transformers as hf
 
@@ -75,16 +102,16 @@ def write_transformers(folder: Path, kind: str, shards: bool = True, **changes: 
         config = hf.GPT2Config(**{**size, "bos_token_id": 1, "eos_token_id": 2, **changes})
         model = hf.GPT2LMHeadModel(config)
     else:
-        name = "Qwen2" if kind == "Dream" else kind.capitalize()
-        more = {"head_dim": 16} if kind == "qwen3" else {}
+        name = RENAMED[kind][0] if kind in RENAMED else kind.capitalize()
+        more = {"head_dim": 16} if name == "Qwen3" else {}
         config = getattr(hf, f"{name}Config")(**{**SIZE, "tie_word_embeddings": False, **more, **changes})
         model = getattr(hf, f"{name}ForCausalLM")(config)
     disturb(model)
     model.save_pretrained(folder, max_shard_size="20KB" if shards else "5GB")
-    if kind == "Dream":
+    if kind in RENAMED:
         path = folder / "config.json"
         said = json.loads(path.read_text())
-        said |= {"architectures": ["DreamModel"], "model_type": "Dream", "mask_token_id": 3}
+        said |= RENAMED[kind][1]
         path.write_text(json.dumps(said))
     return model.double().eval()
 

@@ -25,6 +25,8 @@ PUBLISHED = {
     "qwen2.5-7b": 7_615_616_512,
     "qwen3-0.6b": 596_049_920,
     "qwen3-8b": 8_190_735_360,
+    "fast-dllm-v2-7b": 7_615_616_512,
+    "sdar-8b": 8_190_735_360,
     "qwen3-8b-dflash": 1_048_626_432,
     "gpt2": 124_439_808,
     "gpt2-large": 774_030_080,
@@ -50,8 +52,9 @@ def test_a_shape_has_the_parameters_of_the_published_model(name):
 def test_every_shape_can_be_built(name):
     info = built(name).info
     masked = name in ("llada-8b", "dream-7b", "qwen3-8b-dflash")
-    assert info.attention == ("bidirectional" if masked else "causal")
-    assert (info.mask_id is not None) == masked and info.eos_id < info.vocab_size
+    blocks = name in ("fast-dllm-v2-7b", "sdar-8b")
+    assert info.attention == ("block_causal" if blocks else "bidirectional" if masked else "causal")
+    assert (info.mask_id is not None) == (masked or blocks) and info.eos_id < info.vocab_size
 
 
 def test_keys_and_values_of_a_token_as_the_papers_have_them():

@@ -96,6 +96,8 @@ LLADA: Values = {
     "mask_token_id": 126_336,
 }
 DREAM = {"architectures": ["DreamModel"], "model_type": "Dream", "mask_token_id": 151_666}
+FAST_DLLM = {"architectures": ["Fast_dLLM_QwenForCausalLM"], "model_type": "Fast_dLLM_Qwen", "bd_size": 32}
+SDAR = {"architectures": ["SDARForCausalLM"], "model_type": "sdar", "block_size": 4, "mask_token_id": 151_669}
 DFLASH = {
     "architectures": ["DFlashDraftModel"],
     "block_size": 16,
@@ -135,6 +137,9 @@ SHAPES: dict[str, Values] = {
     "qwen3-1.7b": _qwen3(2048, 6144, 28, 16, tied=True),
     "qwen3-4b": _qwen3(2560, 9728, 36, 32, tied=True),
     "qwen3-8b": _qwen3(4096, 12_288, 36, 32, tied=False),
+    "fast-dllm-v2-7b": _qwen("qwen2", 3584, 18_944, 28, 28, 4, vocab_size=152_064, eos_token_id=151_645)
+    | FAST_DLLM,
+    "sdar-8b": _qwen3(4096, 12_288, 36, 32, tied=False) | SDAR,
     "qwen3-8b-dflash": _qwen3(4096, 12_288, 5, 32, tied=True) | DFLASH,
     "gpt2": _gpt2(768, 12, 12),
     "gpt2-medium": _gpt2(1024, 24, 16),
