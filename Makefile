@@ -8,7 +8,7 @@ ARCHIVE ?= results/published/paper/run.tar.zst
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all paper smollm2 publish compare test test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
+.PHONY: all paper smollm2 publish republish compare test test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -21,8 +21,11 @@ smollm2: env  ## A real language model of 135 M parameters, fetched once from th
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2.yaml -- all
 
 publish: env  ## Publish the finished run of `make paper` in results/published: archive, page, claims and weights
-	pardec publish results
-	cp results/figures/pareto.png docs/images/pareto.png
+	pardec publish results --picture docs/images/pareto.png
+	pardec verify results/published/paper/run.tar.zst
+
+republish: env  ## Make tables, figures, verdicts and page of the published run again from its records, with the code here
+	pardec publish results/published/paper/run.tar.zst --picture docs/images/pareto.png
 	pardec verify results/published/paper/run.tar.zst
 
 compare: env  ## Hold results/ against the published run, or against ARCHIVE=...

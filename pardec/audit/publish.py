@@ -16,20 +16,22 @@ from pardec.models.sources.restored import WEIGHTS, code_of, publish
 
 ARCHIVE = "run.tar.zst"
 PAGE, APPENDIX = "report.html", "claims.md"
+PICTURE = "results/figures/pareto.png"
 NEEDED = ("values", "claims", "verdicts", "study", "trails", "jobs")
 AGAIN = "run `make paper`, then `make publish`"
 
 
-def publish_run(run: Run, to: Path) -> list[Path]:
+def publish_run(run: Run, to: Path, picture: Path | None = None) -> list[Path]:
     """Write `run` to the folder `to`, and return the written files.
 
     `to`/<study>/ gets archive, page and appendix; `to`/weights/ the weights of every model that the workflow
-    trained, and no others.
+    trained, and no others. picture: gets a copy of the figure `pareto`.
 
     Raises:
         UserError: the run is unfinished, or its models were trained by code that has changed since.
     """
-    for name in (*(f"results/{name}.json" for name in NEEDED), f"results/{NAME}", f"results/{PAGE}"):
+    needed = [*(f"results/{name}.json" for name in NEEDED), f"results/{NAME}", f"results/{PAGE}"]
+    for name in [*needed, *([PICTURE] if picture else [])]:
         if not run.has(name):
             raise UserError(f"{run.label}: {name}", "is missing", AGAIN)
     models = dict(trained(run))
@@ -46,10 +48,12 @@ def publish_run(run: Run, to: Path) -> list[Path]:
     folder = to / run.json("results/study.json")["name"]
     apart = [str(Path(path).with_name("model.safetensors")) for path in models]
     write_archive(run, folder / ARCHIVE, apart)
-    with atomic(folder / PAGE) as temporary:
-        shutil.copyfile(run.file(f"results/{PAGE}"), temporary)
+    copies = {folder / PAGE: f"results/{PAGE}", **({picture: PICTURE} if picture else {})}
+    for target, name in copies.items():
+        with atomic(target) as temporary:
+            shutil.copyfile(run.file(name), temporary)
     write_text(folder / APPENDIX, appendix(run))
-    return [*written, folder / ARCHIVE, folder / PAGE, folder / APPENDIX]
+    return [*written, folder / ARCHIVE, *copies, folder / APPENDIX]
 
 
 def trained(run: Run) -> Iterator[tuple[str, Origin]]:

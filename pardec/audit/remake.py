@@ -19,10 +19,10 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from graphlib import TopologicalSorter
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 from pardec.audit.difference import UNSEEN, difference
 from pardec.audit.run import Run
@@ -55,6 +55,7 @@ IMPORTED = (
 )
 """Libraries that the scripts import, imported once before forking."""
 Wrong = list[tuple[str, str]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,12 @@ class Stage:
         return self.script == "describe_run" or bool(names & set(self.words))
 
 
-def stages(run: Run) -> Iterator[Stage]:
-    """Yields the jobs that made the run's files above its records, each after those it reads from."""
+def stages(run: Run, given: Callable[[str], str] | None = None) -> Iterator[Stage]:
+    """Yields the jobs that made the run's files above its records, each after those it reads from.
+
+    given: returns where a file of the user's lies, by default the run's copy.
+    """
+    where = given or partial(_given, run)
     for name, rule in (("study", ()), ("floors", ("--rule", "record_floors"))):
         path = f"results/{name}.json"
         recorded = _params(run, f"results/{name}.provenance.json").get("study")
@@ -96,8 +101,8 @@ def stages(run: Run) -> Iterator[Stage]:
             yield Stage("record_study", (path,), words)
     study = run.json("results/study.json")
     study = study if isinstance(study, dict) else {}
-    claims = [_given(run, path) for path in study.get("claims") or ["studies/claims.yaml"]]
-    ideas = _given(run, study.get("ideas") or "studies/ideas.yaml")
+    claims = [where(path) for path in study.get("claims") or ["studies/claims.yaml"]]
+    ideas = where(study.get("ideas") or "studies/ideas.yaml")
     for name in TopologicalSorter({name: _below(name) for name in TABLES}).static_order():
         files = tuple(f"results/tables/{name}.{end}" for end in ("csv", "parquet"))
         ideas_words = ("--ideas-file", ideas) if "ideas_file" in needs(name) else ()
@@ -213,17 +218,8 @@ def remake(run: Run, notes: list[str], cores: int | None = None) -> Iterator[tup
                         _link(run, name, folder)
                 else:
                     todo.append(stage)
-        after = {k: [j for j, other in enumerate(todo) if stage.reads(other)] for k, stage in enumerate(todo)}
-        order = TopologicalSorter(after)
-        running: dict[Future, int] = {}
-        order.prepare()
-        with _executor(cores) as executor:
-            while order.is_active():
-                running |= {executor.submit(_again, run, todo[k], folder): k for k in order.get_ready()}
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    k = running.pop(future)
-                    wrong[k] = future.result()
-                    order.done(k)
+        for k, faults in in_order(todo, partial(_again, run, folder), cores):
+            wrong[k] = faults
         elsewhere = sum(not _alike(run, stage.sidecar) for stage in todo)
     if elsewhere:
         unseen = "/".join(UNSEEN).replace(".", "").upper()
@@ -234,7 +230,25 @@ def remake(run: Run, notes: list[str], cores: int | None = None) -> Iterator[tup
     yield from (fault for k in sorted(wrong) for fault in wrong[k])
 
 
-def _again(run: Run, stage: Stage, folder: Path) -> Wrong:
+def in_order(todo: Sequence[Stage], call: Callable[[Stage], T], cores: int | None) -> Iterator[tuple[int, T]]:
+    """Yields (place in `todo`, what `call` returned) of each stage, run after those that it reads from.
+
+    cores: processes at once, by default all cores.
+    """
+    after = {k: [j for j, other in enumerate(todo) if stage.reads(other)] for k, stage in enumerate(todo)}
+    order = TopologicalSorter(after)
+    running: dict[Future, int] = {}
+    order.prepare()
+    with _executor(cores) as executor:
+        while order.is_active():
+            running |= {executor.submit(call, todo[k]): k for k in order.get_ready()}
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                k = running.pop(future)
+                yield k, future.result()
+                order.done(k)
+
+
+def _again(run: Run, folder: Path, stage: Stage) -> Wrong:
     """Run a stage and compare what it made; returns (file, what is wrong)."""
     failed, exact = run_script(stage.script, stage.words), _alike(run, stage.sidecar)
     wrong: Wrong = []
@@ -313,21 +327,27 @@ def _bring(run: Run, path: str, folder: Path) -> bool:
 
 
 def _alike(run: Run, sidecar: str) -> bool:
-    """Returns whether a job ran on this processor with these libraries; true if unknown."""
+    """Returns whether a job ran on this processor with these libraries; true if its sidecar is missing."""
     block = run.json(sidecar)
     block = block if isinstance(block, dict) else {}
     then, now = block.get("environment") or {}, host.environment()
-    cpu = (block.get("machine") or {}).get("cpu")
     same = all(then.get(key) in (None, now.get(key)) for key in ("python", "torch", "packages_sha256"))
-    return same and cpu in (None, host.cpu_name())
+    machine = block.get("machine")
+    # A name alone is no processor: last digits differ between two generations that are called the same.
+    kind = (host.cpu_name(), host.cpu_kind())
+    return same and (not machine or (machine.get("cpu"), machine.get("cpu_kind")) == kind)
 
 
-def run_script(script: str, words: Sequence[str]) -> str | None:
-    """Run a script of the workflow in this process and the working directory; returns the reason if it fails."""
+def run_script(script: str, words: Sequence[str], record: bool = False) -> str | None:
+    """Run a script of the workflow in this process and the working directory; returns the reason if it fails.
+
+    record: whether its outputs get their provenance.
+    """
     text = io.StringIO()
     argv, sys.argv = sys.argv, [str(ROOT / "scripts" / f"{script}.py"), *words]
     try:
-        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), unrecorded():
+        quiet = contextlib.nullcontext() if record else unrecorded()
+        with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text), quiet:
             _main(script)()
     except SystemExit as end:
         return _line(text.getvalue() or f"exit status {end.code}") if end.code else None

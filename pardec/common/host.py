@@ -17,10 +17,12 @@ DRIVER = "/proc/driver/nvidia/version"
 def host() -> dict:
     """Return CPU, cores, memory, clock and governor, system, container, GPUs, without those that cannot be read.
 
-    `clock_mhz`: the current clock of the first core.
+    `cpu_kind`: family, model and stepping, since processors of several generations may have one name. `clock_mhz`: the
+    current clock of the first core.
     """
     facts = {
         "cpu": cpu_name(),
+        "cpu_kind": cpu_kind(),
         "cores": os.cpu_count(),
         "memory_gb": memory_gb(),
         "clock_mhz": clock_mhz(),
@@ -77,6 +79,14 @@ def cpu_name() -> str:
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def cpu_kind() -> str | None:
+    """Return family, model and stepping of the processor; None where the system does not list them."""
+    text = read("/proc/cpuinfo") or ""
+    facts = (re.search(rf"^{name}\s*:\s*(\d+)", text, re.M) for name in ("cpu family", "model", "stepping"))
+    known = [fact[1] for fact in facts if fact]
+    return "/".join(known) if len(known) == 3 else None
 
 
 def memory_gb() -> float | None:

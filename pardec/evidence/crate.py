@@ -47,6 +47,11 @@ FORMATS = {
     ".yaml": "application/yaml",
     ".safetensors": "application/octet-stream",
 }
+DERIVED = (
+    "record_study", "record_floors", "tabulate", "collect_values", "collect_trails", "judge_claims", "judge_ideas",
+    "draw_figure", "compare_published",
+)  # fmt: skip
+"""Rules whose files follow from the study and the records, so that they can be made again without measuring."""
 ENTRY = ("report.html", "values.json")
 """Formal outputs of the workflow."""
 
@@ -95,7 +100,8 @@ def describe_jobs(blocks: Sequence[Block]) -> dict[str, Any]:
     """Returns jobs in order of their ends, and stages in order of the flow of data.
 
     The form is {"jobs": [{rule, paper: file with its provenance, outputs: paths, start, end}],
-    "stages": [{rule, script, after: names of the stages whose outputs it read}], "weights": see `weights_of`}.
+    "stages": [{rule, script, after: names of the stages whose outputs it read}], "weights": see `weights_of`,
+    "made": {measured or derived: {start of the first job, end of the last, commits}}}.
     """
     makers = {entry["path"]: block["rule"] for block in blocks for entry in block["outputs"]}
     scripts = {block["rule"]: block["command"].split()[1] for block in blocks}
@@ -113,7 +119,27 @@ def describe_jobs(blocks: Sequence[Block]) -> dict[str, Any]:
         "jobs": jobs,
         "stages": [{"rule": r, "script": scripts[r], "after": sorted(after[r])} for r in order],
         "weights": [weights_of(block) for block in blocks if "recipe" in block],
+        "made": {
+            "measured": _span(block for block in blocks if block["rule"] not in DERIVED),
+            "derived": _span(block for block in blocks if block["rule"] in DERIVED),
+        },
     }
+
+
+def _span(blocks: Iterable[Block]) -> dict[str, Any] | None:
+    """Returns start, end and commits of jobs; None without any."""
+    jobs = list(blocks)
+    commits = sorted({version_of(block) for block in jobs})
+    when = (
+        {"start": min(job["start"] for job in jobs), "end": max(job["end"] for job in jobs)} if jobs else {}
+    )
+    return {**when, "commits": commits} if jobs else None
+
+
+def version_of(block: Block) -> str:
+    """Returns the commit whose code a job ran, and whether files were changed."""
+    git = block.get("git") or {}
+    return (git.get("commit") or "unknown") + (" and changes" if git.get("dirty") else "")
 
 
 def weights_of(block: Block) -> dict[str, Any]:
@@ -174,8 +200,7 @@ class _Crate:
             if "sha256" in entry
         }
         self.copies = {path: f"{WORKFLOW}/{copy_name(path)}" for path in workflow}
-        git = blocks[-1]["git"] or {}
-        self.version = (git.get("commit") or "unknown") + (" and changes" if git.get("dirty") else "")
+        self.version = version_of(blocks[-1])
 
     def add(self, ident: str, kind: Any, **facts: Any) -> Entity:
         """Returns a reference to an entity, which is created once."""

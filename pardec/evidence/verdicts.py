@@ -93,11 +93,12 @@ class Facts:
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision. reason: half a sentence. prompts: the number that would decide, if more prompts can."""
+    """A decision. reason: half a sentence. prompts, runs: the numbers that would decide, if more of them can."""
 
     status: str
     reason: str
     prompts: int | None = None
+    runs: int | None = None
 
 
 def effect(ratios: Iterable[Ratio]) -> Effect | None:
@@ -155,31 +156,45 @@ def _no_effect(strata: list[NDArray]) -> float | None:
     return float(2 * stats.t.sf(abs(middle) / error, freedom))
 
 
-INCOMPLETE = "its evidence is incomplete: "
-RULES: tuple[tuple[str, str, Callable[[Effect, Facts], bool]], ...] = (
+FAULTS: tuple[tuple[str, str, Callable[[Effect, Facts], bool]], ...] = (
     (REJECTED, "its outputs are not those of the target", lambda effect, facts: facts.lossless is False),
     (REJECTED, "it committed more than it proposed, so it knew the target's", lambda effect, facts: facts.peeked),
-    (IMPLEMENTED, INCOMPLETE + "there are no two separate runs", lambda effect, facts: len(effect.runs) < LEAST_RUNS),
-    (IMPLEMENTED, INCOMPLETE + "too few prompts or workloads",
-     lambda effect, facts: effect.pooled.n < LEAST_PROMPTS or len(effect.workloads) < LEAST_WORKLOADS),
-    (IMPLEMENTED, INCOMPLETE + "some workload has a single prompt",
-     lambda effect, facts: None in (effect.pooled.low, *(run.low for run in effect.runs.values()))),
-    (IMPLEMENTED, INCOMPLETE + "its outputs were held against no greedy ones",
-     lambda effect, facts: facts.lossless is None and not facts.by_law),
-    (IMPLEMENTED, INCOMPLETE + "its mechanism control was not run", lambda effect, facts: facts.control is None),
     (INCONCLUSIVE, "its machinery differs from what it is held against even with the idea switched off",
      lambda effect, facts: facts.control is False),
     (INCONCLUSIVE, "in most of its cycles it proposed nothing", lambda effect, facts: facts.fell_back),
 )  # fmt: skip
-"""What decides before any interval does: status, reason, and when; the first that applies."""
+"""What decides before anything else does: status, reason, and when; the first that applies."""
+TOO_LITTLE: tuple[tuple[str, Callable[[Effect], bool]], ...] = (
+    ("a single run", lambda effect: len(effect.runs) < LEAST_RUNS),
+    ("too few prompts", lambda effect: effect.pooled.n < LEAST_PROMPTS),
+    ("too few workloads", lambda effect: len(effect.workloads) < LEAST_WORKLOADS),
+    ("a single prompt of some workload",
+     lambda effect: None in (effect.pooled.low, *(run.low for run in effect.runs.values()))),
+)  # fmt: skip
+"""What more measuring mends: no interval decides before it does."""
+LACKING: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
+    ("its outputs were held against no greedy ones", lambda facts: facts.lossless is None and not facts.by_law),
+    ("its mechanism control was not run on every workload", lambda facts: facts.control is None),
+)
+"""Evidence of another kind, which more of the same does not replace."""
 
 
 def decide(effect: Effect | None, facts: Facts, margin: float, p: float | None, tests: int = 1) -> Decision:
     """Returns the status of an idea by its paired ratios. margin: `comparison.delta`. p: adjusted over all `tests`."""
     if effect is None:
         return Decision(PROPOSED, NOT_RUN)
-    ruled = next((Decision(status, why) for status, why, applies in RULES if applies(effect, facts)), None)
-    return ruled or _by_interval(effect, margin, p, tests)
+    if faults := [(status, why) for status, why, applies in FAULTS if applies(effect, facts)]:
+        return Decision(*faults[0])
+    little = [what for what, applies in TOO_LITTLE if applies(effect)]
+    lacking = [what for what, applies in LACKING if applies(facts)]
+    if little:
+        reason = "; ".join([f"too little was measured ({', '.join(little)})", *lacking])
+        known = prompts_needed(effect, margin, tests)
+        enough = None if known is None else max(LEAST_PROMPTS, known)
+        return Decision(INCONCLUSIVE, reason, enough, max(LEAST_RUNS, len(effect.runs)))
+    if lacking:
+        return Decision(IMPLEMENTED, f"its evidence is incomplete: {lacking[0]}")
+    return _by_interval(effect, margin, p, tests)
 
 
 def _by_interval(effect: Effect, margin: float, p: float | None, tests: int) -> Decision:
@@ -325,7 +340,10 @@ def sentence(row: Row) -> list[Piece]:
     pieces: list[Piece] = [f"{_plain(row)}: throughput is "]
     pieces += [cell("ideas", row, "ratio"), " of ", *_against(row), f"; {row['speed_reason']}"]
     if row["status"] == INCONCLUSIVE and row["speed_prompts_needed"] is not None:
-        pieces += [" (about ", cell("ideas", row, "speed_prompts_needed"), " would settle it)"]
+        pieces += [" (about ", cell("ideas", row, "speed_prompts_needed")]
+        many = row["speed_runs_needed"] is not None
+        pieces += [" in ", cell("ideas", row, "speed_runs_needed")] if many else []
+        pieces += [" would settle it)"]
     if row["tau_ratio"] is not None:
         pieces += ["; tau goes from ", cell("ideas", row, "reference_tau"), " to ", cell("ideas", row, "tau")]
         spoiled = row["lossless"] is False or row["control"] is False or row["fell_back"] or row["peeked"]

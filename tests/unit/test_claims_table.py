@@ -105,6 +105,12 @@ def floods(*changes):
     return {"flood": [flood(**change) for change in changes]}
 
 
+def candidates(share, low, high):
+    """One candidate and four, with so much right and so much gained."""
+    more = ci(low, high, "level1_gain") | {"candidates": 4, "gain_margin": 0.05}
+    return floods(ci(share, share, "level1"), ci(share, share, "level1") | more)
+
+
 def roots(low, high, **more):
     base = {
         "experiment_kind": "flood",
@@ -245,10 +251,13 @@ CASES = [
     ("001.4", C, floods(ci(20, 30))),
     ("001.4", N, floods(ci(40, 60))),
     ("001.4", N, floods(ci(51, 60) | {"roots": 50})),
-    ("001.5", R, floods(ci(0.8, 0.9, "level1"), ci(0.95, 0.99, "level1") | {"candidates": 4})),
-    ("001.5", C, floods(ci(0.8, 0.9, "level1"), ci(0.7, 0.8, "level1") | {"candidates": 4})),
-    ("001.5", N, floods(ci(0.8, 0.9, "level1"), ci(0.85, 0.95, "level1") | {"candidates": 4})),
-    ("001.5", N, floods(ci(1.0, 1.0, "level1"), ci(1.0, 1.0, "level1") | {"candidates": 4})),
+    ("001.5", R, candidates(0.8, 0.02, 0.2)),
+    ("001.5", R, candidates(0.8, 0.01, 0.03)),
+    ("001.5", C, candidates(0.8, -0.2, -0.1)),
+    ("001.5", C, candidates(0.8, -0.01, 0.04)),
+    ("001.5", N, candidates(0.8, -0.01, 0.08)),
+    ("001.5", N, candidates(1.0, -0.01, 0.01)),
+    ("001.5", N, floods(ci(0.8, 0.9, "level1"))),
     ("001.6", R, surface(5.0, 0.99)),
     ("001.6", C, surface(12.0, 0.99)),
     ("001.6", C, surface(5.0, 0.8)),

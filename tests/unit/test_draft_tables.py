@@ -175,7 +175,9 @@ def test_a_control_that_lacks_a_workload_proves_nothing():
 
 def test_one_run_is_no_evidence():
     found, _ = small(idea_records(EFFECTS["tree"], replace(BASE, name="tree-off"), runs=(1,)))
-    assert found["tree"]["status"] == IMPLEMENTED
+    row = found["tree"]
+    assert row["status"] == INCONCLUSIVE and "a single run" in row["speed_reason"]
+    assert row["speed_prompts_needed"] > row["prompts"] and row["speed_runs_needed"] == 2
 
 
 def test_the_noise_of_an_arm_against_itself_widens_what_counts_as_no_difference(ideas):

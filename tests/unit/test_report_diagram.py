@@ -96,6 +96,23 @@ def test_jobs_make_stages():
     assert stages.pack(found)["a"]["jobs"] == [["x", 4.0]]
 
 
+def test_what_was_derived_from_the_records_later_has_its_time_and_code_apart():
+    old, new = (
+        {"git": {"commit": commit, "dirty": dirty}} for commit, dirty in (("a1", False), ("b2", True))
+    )
+    blocks = [
+        {**block("time_cell", [], ["x"], 1, 2), **old},
+        {**block("time_cell", [], ["y"], 0, 1), **old},
+        {**block("tabulate", ["x", "y"], ["z"], 30, 31), **new},
+    ]
+    second = "2026-01-01T00:00:{:02}+00:00".format
+    assert describe_jobs(blocks)["made"] == {
+        "measured": {"start": second(0), "end": second(2), "commits": ["a1"]},
+        "derived": {"start": second(30), "end": second(31), "commits": ["b2 and changes"]},
+    }
+    assert describe_jobs(blocks[:2])["made"]["derived"] is None
+
+
 def test_rules_that_feed_each_other_still_have_an_order():
     order = in_order({"a": {"b"}, "b": {"a"}, "c": {"a", "b"}})
     assert sorted(order) == ["a", "b", "c"] and order[-1] == "c"

@@ -56,9 +56,9 @@ def status(values, facts=GOOD, margin=DELTA):
         (EQUIVALENT, ratios(1.0)),
         (INCONCLUSIVE, ratios(1.02, spread=0.3)),
         (INCONCLUSIVE, ratios(1.031, spread=0.02)),
-        (IMPLEMENTED, ratios(1.2, runs=(1,))),
-        (IMPLEMENTED, ratios(1.2, prompts=5)),
-        (IMPLEMENTED, ratios(1.2, prompts=20, workloads=2)),
+        (INCONCLUSIVE, ratios(1.2, runs=(1,))),
+        (INCONCLUSIVE, ratios(1.2, prompts=5)),
+        (INCONCLUSIVE, ratios(1.2, prompts=20, workloads=2)),
         (PROPOSED, []),
     ],
 )
@@ -80,6 +80,37 @@ def test_each_status_is_reached(expected, values):
 )
 def test_a_fast_idea_is_not_validated_without_its_evidence(facts, expected):
     assert status(ratios(1.3), facts) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "facts", "words", "prompts"),
+    [
+        (ratios(1.2, runs=(1,)), GOOD, "(a single run)", None),
+        (ratios(1.2, prompts=2, workloads=3, runs=(1,)), GOOD, "(a single run, too few prompts)", 24),
+        (ratios(1.2, prompts=20, workloads=2), GOOD, "(too few workloads)", None),
+        (ratios(1.2, runs=(1,)), Facts(True, None), "(a single run); its mechanism control was not run", None),
+    ],
+)
+def test_too_little_data_is_inconclusive_and_says_how_much_would_decide(values, facts, words, prompts):
+    found = effect(values)
+    decision = decide(found, facts, DELTA, found.p)
+    assert decision.status == INCONCLUSIVE and words in decision.reason
+    assert decision.prompts == (prompts or found.pooled.n + 1) and decision.runs == 2
+
+
+def test_a_known_fault_comes_before_too_little_data():
+    few = effect(ratios(1.2, runs=(1,)))
+    assert "switched off" in decide(few, Facts(True, False), DELTA, few.p).reason
+
+
+def test_the_spread_of_few_prompts_asks_for_more_than_the_least():
+    found = effect(ratios(1.06, spread=0.4, prompts=4, runs=(1,)))
+    assert decide(found, GOOD, DELTA, found.p).prompts > 10 * verdicts.LEAST_PROMPTS
+
+
+def test_a_single_prompt_of_a_workload_has_no_spread_to_say_how_many_decide():
+    decision = decide(effect(ratios(1.2, prompts=1)), GOOD, DELTA, None)
+    assert decision.status == INCONCLUSIVE and decision.prompts is None and decision.runs == 2
 
 
 def test_a_slow_idea_whose_control_fails_is_not_rejected():

@@ -146,7 +146,7 @@ class _Judged:
             effect, (p, tests) = self.effects[kind], self.adjusted[kind]
             decision = verdicts.decide(effect, facts, least, p, tests)
             row |= {f"{kind}_status": decision.status, f"{kind}_reason": decision.reason, f"{kind}_p": p}
-            row[f"{kind}_prompts_needed"] = decision.prompts
+            row |= {f"{kind}_prompts_needed": decision.prompts, f"{kind}_runs_needed": decision.runs}
             if effect is not None:
                 row |= interval(name, effect.pooled)
                 row |= {
@@ -238,6 +238,7 @@ noise_prompts         size prompts | prompts of the arm against itself
 speed_status          text | the verdict on throughput
 speed_reason          text | what decided it
 speed_prompts_needed  size prompts | prompts that would decide, if all estimates stay
+speed_runs_needed     size runs | separate runs that would decide, where too little was measured
 speed_p               number of=prompts kind=precision | p of a ratio of one, adjusted over the ideas (Holm)
 tau                   number tokens of=cycles better=higher | its tau, pooled over the paired prompts
 reference_tau         number tokens of=cycles | that of what it is compared with, on the same prompts
@@ -247,6 +248,7 @@ tau_ratio             interval × of=prompts kind=count better=higher | tau over
 tau_status            text | the verdict on tau, which no machine decides
 tau_reason            text | what decided it
 tau_prompts_needed    size prompts | prompts that would decide, if all estimates stay
+tau_runs_needed       size runs | separate runs that would decide, where too little was measured
 tau_p                 number of=prompts kind=precision | p of a tau ratio of one, adjusted over the ideas (Holm)
 lossless              flag | whether all its tokens are those of the target's greedy decoding
 by_law                flag | whether its outputs are drawn, so that their distribution is tested instead

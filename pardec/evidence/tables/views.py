@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from pardec.common.lazy import lazy
+from pardec.evidence import comparison
 from pardec.evidence.columns import SOURCES, Column, columns
 from pardec.evidence.comparison import on_test_prompts
 from pardec.evidence.tables.base import Row, Table
@@ -209,7 +210,28 @@ def _flood(inputs: Inputs) -> list[Row]:
         if row["status"] == "ok" and samples:
             row |= _rates(samples)
         row |= scores_of(row, inputs, dict(zip(FLOOD_SCORES, FLOOD_SCORES, strict=True)))
+    within = comparison.margin("level1", inputs.study("margins"))
+    for row in rows:
+        row |= _gain(row, rows, inputs, within)
     return rows
+
+
+SAME = ("experiment", "task", "model", "decoder", "order", "plan", "roots", "new_tokens", "batch", "chunk_batch")
+"""Columns in which cells agree that differ in their number of candidates."""
+
+
+def _gain(row: Row, rows: list[Row], inputs: Inputs, within: float) -> Row:
+    """Returns what more candidates change in the chunks that are right, paired by prompt with the fewest candidates."""
+    scored = [
+        one
+        for one in rows
+        if one.get("level1") is not None and one["candidates"] and all(one[key] == row[key] for key in SAME)
+    ]
+    fewest = min(scored, key=lambda one: one["candidates"], default=None)
+    if row not in scored or fewest is None or fewest["candidates"] == row["candidates"]:
+        return {}
+    gap = comparison.difference(inputs.scores[row["scores"]], inputs.scores[fewest["scores"]], "level1")
+    return {} if gap is None else {**interval("level1_gain", gap), "gain_pairs": gap.n, "gain_margin": within}
 
 
 def series_of(row: Row) -> str | None:
@@ -290,6 +312,10 @@ cut               number characters of=n | characters that the canvas did not ho
 invalid_roots     number roots of=n | tokens of the plan that are no roots and wrote nothing, mean
 level0            interval of=quality_n kind=quality better=higher | fraction of roots whose chunks are all right
 level1            interval of=quality_n kind=quality better=higher | fraction of chunks whose characters are all right
+level1_gain       interval of=gain_pairs kind=quality better=higher | level1 less that of the same cell with the fewest
+    candidates, paired by prompt
+gain_pairs        size prompts | pairs behind it
+gain_margin       number kind=exact | a difference that counts as none
 rank0             interval of=quality_n kind=quality better=higher | fraction of pairs of chunks, right and wrong, in
     which the right one has the lower energy
 rank1             interval of=quality_n kind=quality better=higher | the same of characters
