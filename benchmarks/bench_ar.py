@@ -95,24 +95,27 @@ def compare(args: argparse.Namespace, folder: Path, batch: int) -> dict:
 
         return Series(run)
 
-    own, other = series(Autoregressive), series(TransformersGenerate)
+    ours, other = series(Autoregressive), series(TransformersGenerate)
     order = batches(len(prompts), batch, SEED)
-    measure(own, other, clock_for(args.device), order, [Maximum(args.pairs)], warmup_passes=3, seed=SEED)
-    for row, tokens in own.outputs.items():
+    measure(ours, other, clock_for(args.device), order, [Maximum(args.pairs)], warmup_passes=3, seed=SEED)
+    for row, tokens in ours.outputs.items():
         if tokens.tolist() != other.outputs[row].tolist():
             raise UserError(
                 f"prompt {row}, batch {batch}", "the two loops write different tokens", "find out why"
             )
 
-    times = {"own": [s["e2e_ms"] for s in own.samples], "transformers": [s["e2e_ms"] for s in other.samples]}
-    blocks = [sample["block"] for sample in own.samples]
-    keys = ["-".join(map(str, sample["prompts"])) for sample in own.samples]
-    ratio = ratio_of_medians(times["transformers"], times["own"], keys, blocks)
+    times = {
+        "ours": [s["e2e_ms"] for s in ours.samples],
+        "transformers": [s["e2e_ms"] for s in other.samples],
+    }
+    blocks = [sample["block"] for sample in ours.samples]
+    keys = ["-".join(map(str, sample["prompts"])) for sample in ours.samples]
+    ratio = ratio_of_medians(times["transformers"], times["ours"], keys, blocks)
     written = batch * args.new_tokens
     rate = {name: written / median(values).value * 1000 for name, values in times.items()}
     print(
-        f"batch {batch}, {args.new_tokens} tokens, {len(own.outputs)} prompts, identical: "
-        f"own loop {rate['own']:.0f} tokens/s, transformers {rate['transformers']:.0f}; "
+        f"batch {batch}, {args.new_tokens} tokens, {len(ours.outputs)} prompts, identical: "
+        f"our loop {rate['ours']:.0f} tokens/s, transformers {rate['transformers']:.0f}; "
         f"ratio {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] over {ratio.n} pairs"
     )
     return {

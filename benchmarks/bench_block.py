@@ -72,16 +72,16 @@ def compared(args: argparse.Namespace, case: dict[str, int], batch: int) -> dict
     def chosen(rows):
         return pad_left([prompts[row] for row in rows], None, 0)
 
-    own = Series(lambda rows, watch: decoder.decode(model, chosen(rows), CANVAS, watch))
+    ours = Series(lambda rows, watch: decoder.decode(model, chosen(rows), CANVAS, watch))
     other = Series(lambda rows, watch: plain_loop(model, chosen(rows), CANVAS, watch, **case))
     order = batches(len(prompts), batch, SEED)
-    measure(own, other, clock_for("cpu"), order, [Maximum(args.pairs)], warmup_passes=2, seed=SEED)
-    for name, tokens in own.outputs.items():
+    measure(ours, other, clock_for("cpu"), order, [Maximum(args.pairs)], warmup_passes=2, seed=SEED)
+    for name, tokens in ours.outputs.items():
         if tokens.tolist() != other.outputs[name].tolist():
             raise UserError(f"prompt {name}, {case}", "the loops write different tokens", "find out why")
-    times = [[sample["e2e_ms"] for sample in series.samples] for series in (own, other)]
-    blocks = [sample["block"] for sample in own.samples]
-    keys = ["-".join(map(str, sample["prompts"])) for sample in own.samples]
+    times = [[sample["e2e_ms"] for sample in series.samples] for series in (ours, other)]
+    blocks = [sample["block"] for sample in ours.samples]
+    keys = ["-".join(map(str, sample["prompts"])) for sample in ours.samples]
     ratio = ratio_of_medians(times[1], times[0], keys, blocks)
     print(
         f"blocks of {case['block']}, {case['share']} tokens a pass, batch {batch}, identical: "

@@ -88,10 +88,10 @@ def against_float64(args: argparse.Namespace, batch: int) -> dict[str, Any]:
     def chosen(rows):
         return pad_left([prompts[row] for row in rows], None, 0)
 
-    own = Series(lambda rows, watch: decoder.decode(model, chosen(rows), canvas, watch))
+    ours = Series(lambda rows, watch: decoder.decode(model, chosen(rows), canvas, watch))
     other = Series(lambda rows, watch: float64_sampler(model, chosen(rows), canvas, steps, watch))
-    row = paired(args, own, other, len(prompts), batch)
-    for name, tokens in own.outputs.items():
+    row = paired(args, ours, other, len(prompts), batch)
+    for name, tokens in ours.outputs.items():
         if tokens.tolist() != other.outputs[name].tolist():
             raise UserError(
                 f"prompt {name}, batch {batch}", "the samplers write different tokens", "find out why"
@@ -162,9 +162,9 @@ def against_plain(args: argparse.Namespace) -> list[dict[str, Any]]:
     before, rows = nats(plain), []
     for name, settings in CACHED.items():
         decoder = CachedDiffusion(CachedDiffusion.Settings(**usual, **settings))
-        own = Series(lambda rows, watch, decoder=decoder: decode(decoder, rows, watch))
+        ours = Series(lambda rows, watch, decoder=decoder: decode(decoder, rows, watch))
         other = Series(lambda rows, watch: decode(plain, rows, watch))
-        row = paired(args, own, other, len(prompts), 1)
+        row = paired(args, ours, other, len(prompts), 1)
         cost = quality_cost(before, nats(decoder))
         rows.append({"name": name, "settings": settings, **row, "nats_more": cost})
         print(
@@ -207,18 +207,18 @@ def quality_cost(before: list[float], after: list[float]) -> dict[str, float]:
     return {"value": float(differences.mean()), "low": float(low), "high": float(high), "n": len(differences)}
 
 
-def paired(args: argparse.Namespace, own, other, prompts: int, batch: int) -> dict[str, Any]:
-    """How many times as fast `own` is as `other`, from pairs in random order."""
+def paired(args: argparse.Namespace, ours, other, prompts: int, batch: int) -> dict[str, Any]:
+    """Returns how many times as fast `ours` is as `other`, from pairs in random order."""
     from pardec.evidence.statistics import ratio_of_medians
     from pardec.measure.clock import clock_for
     from pardec.measure.sampling import batches, measure
     from pardec.measure.stopping import Maximum
 
     order = batches(prompts, batch, SEED)
-    measure(own, other, clock_for("cpu"), order, [Maximum(args.pairs)], warmup_passes=2, seed=SEED)
-    times = [[sample["e2e_ms"] for sample in series.samples] for series in (own, other)]
-    blocks = [sample["block"] for sample in own.samples]
-    keys = ["-".join(map(str, sample["prompts"])) for sample in own.samples]
+    measure(ours, other, clock_for("cpu"), order, [Maximum(args.pairs)], warmup_passes=2, seed=SEED)
+    times = [[sample["e2e_ms"] for sample in series.samples] for series in (ours, other)]
+    blocks = [sample["block"] for sample in ours.samples]
+    keys = ["-".join(map(str, sample["prompts"])) for sample in ours.samples]
     ratio = ratio_of_medians(times[1], times[0], keys, blocks)
     return {
         "ratio": ratio.value,

@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-# A script's own folder is not on the path where a shell says so (PYTHONSAFEPATH).
+# With PYTHONSAFEPATH set, Python does not put a script's folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from pardec.common.errors import UserError
@@ -100,9 +100,9 @@ def compare(args: argparse.Namespace, roots: int, threads: int) -> dict:
             )
         )
 
-    own, other = series("parallel"), series("by_root")
+    ours, other = series("parallel"), series("by_root")
     measure(
-        own,
+        ours,
         other,
         clock_for(args.device),
         batches(len(prompts), 1, SEED),
@@ -110,16 +110,16 @@ def compare(args: argparse.Namespace, roots: int, threads: int) -> dict:
         warmup_passes=1,
         seed=SEED,
     )
-    for row, tokens in own.outputs.items():
+    for row, tokens in ours.outputs.items():
         if tokens.tolist() != other.outputs[row].tolist():
             raise UserError(
                 f"plan {row}, {roots} roots", "is not rendered alike in both orders", "find out why"
             )
-    times = {"own": [s["e2e_ms"] for s in own.samples], "by_root": [s["e2e_ms"] for s in other.samples]}
-    keys = ["-".join(map(str, sample["prompts"])) for sample in own.samples]
-    ratio = ratio_of_medians(times["by_root"], times["own"], keys, [s["block"] for s in own.samples])
-    rate = median([s["cycles"][0]["chunks"] / s["e2e_ms"] * 1000 for s in own.samples])
-    written = median([s["useful"] / s["e2e_ms"] * 1000 for s in own.samples])
+    times = {"ours": [s["e2e_ms"] for s in ours.samples], "by_root": [s["e2e_ms"] for s in other.samples]}
+    keys = ["-".join(map(str, sample["prompts"])) for sample in ours.samples]
+    ratio = ratio_of_medians(times["by_root"], times["ours"], keys, [s["block"] for s in ours.samples])
+    rate = median([s["cycles"][0]["chunks"] / s["e2e_ms"] * 1000 for s in ours.samples])
+    written = median([s["useful"] / s["e2e_ms"] * 1000 for s in ours.samples])
     print(
         f"{roots} roots, {threads} threads: in parallel {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] times "
         f"as fast as root by root over {ratio.n} pairs; {rate.value:,.0f} rendered tokens/s, "

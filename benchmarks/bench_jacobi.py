@@ -13,7 +13,7 @@ import os
 import sys
 from pathlib import Path
 
-# A script's own folder is not on the path where a shell says so (PYTHONSAFEPATH).
+# With PYTHONSAFEPATH set, Python does not put a script's folder on the path.
 sys.path.insert(0, str(Path(__file__).parent))
 
 from bench_ar import first_model, read_prompts
@@ -108,22 +108,22 @@ def compare(args: argparse.Namespace, folder: Path, batch: int) -> dict:
     def chosen(rows):
         return pad_left([prompts[row] for row in rows], None, model.info.pad_id, args.device)
 
-    own = Series(lambda rows, watch: jacobi.decode(model, chosen(rows), args.new_tokens, watch))
+    ours = Series(lambda rows, watch: jacobi.decode(model, chosen(rows), args.new_tokens, watch))
     other = Series(lambda rows, watch: naive(model, chosen(rows), args.new_tokens, watch))
     order = batches(len(prompts), batch, SEED)
-    measure(own, other, clock_for(args.device), order, [Maximum(args.pairs)], warmup_passes=1, seed=SEED)
-    for series in (own, other):
+    measure(ours, other, clock_for(args.device), order, [Maximum(args.pairs)], warmup_passes=1, seed=SEED)
+    for series in (ours, other):
         for row, tokens in series.outputs.items():
             if tokens.tolist() != greedy.decode(model, chosen([row]), args.new_tokens).tokens[0].tolist():
                 raise UserError(f"prompt {row}, batch {batch}", "is not the greedy output", "find out why")
 
-    times = {"own": [s["e2e_ms"] for s in own.samples], "naive": [s["e2e_ms"] for s in other.samples]}
-    blocks = [sample["block"] for sample in own.samples]
-    keys = ["-".join(map(str, sample["prompts"])) for sample in own.samples]
-    ratio = ratio_of_medians(times["naive"], times["own"], keys, blocks)
-    passes = sum(sample["nfe"] for sample in own.samples) / len(own.samples)
+    times = {"ours": [s["e2e_ms"] for s in ours.samples], "naive": [s["e2e_ms"] for s in other.samples]}
+    blocks = [sample["block"] for sample in ours.samples]
+    keys = ["-".join(map(str, sample["prompts"])) for sample in ours.samples]
+    ratio = ratio_of_medians(times["naive"], times["ours"], keys, blocks)
+    passes = sum(sample["nfe"] for sample in ours.samples) / len(ours.samples)
     print(
-        f"batch {batch}, {args.new_tokens} tokens, {len(own.outputs)} prompts, greedy output, "
+        f"batch {batch}, {args.new_tokens} tokens, {len(ours.outputs)} prompts, greedy output, "
         f"{passes:.0f} passes: with reuse {ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] times as fast "
         f"over {ratio.n} pairs"
     )

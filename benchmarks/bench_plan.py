@@ -96,23 +96,23 @@ def main() -> None:
     )
     parser.add_argument("--out", default="results/bench/plan.json")
     args = parser.parse_args()
-    found = {}
+    result = {}
     for cells in args.sizes:
         with tempfile.TemporaryDirectory() as folder:
-            found[cells] = measured(cells, Path(folder))
+            result[cells] = measured(cells, Path(folder))
         print(
-            "  ".join([f"{cells:>6} cells", *(f"{name} {s:6.2f}" for name, s in found[cells].items())]),
+            "  ".join([f"{cells:>6} cells", *(f"{name} {s:6.2f}" for name, s in result[cells].items())]),
             flush=True,
         )
     for name in ("dry_run_s", "nothing_to_do_s"):
-        first, last = found[args.sizes[0]][name], found[args.sizes[-1]][name]
+        first, last = result[args.sizes[0]][name], result[args.sizes[-1]][name]
         growth = (last - first) / max(1, args.sizes[-1] - args.sizes[0])
         verdict = "within" if last <= BAR_S else "OVER"
         print(
             f"{name}: {growth * 1e3:.2f} ms a cell, {last:.1f} s at {args.sizes[-1]}: {verdict} {BAR_S:.0f} s"
         )
     write_json(
-        ROOT / args.out, {"bar_s": BAR_S, "cells": {str(cells): times for cells, times in found.items()}}
+        ROOT / args.out, {"bar_s": BAR_S, "cells": {str(cells): times for cells, times in result.items()}}
     )
 
 

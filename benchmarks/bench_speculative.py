@@ -1,4 +1,4 @@
-"""Speculative decoding against our own autoregressive loop: the same target, prompts and greedy tokens, in one process.
+"""Speculative decoding against our autoregressive loop: the same target, prompts and greedy tokens, in one process.
 
 The two run in turn on each prompt, in an order drawn anew; the ratio is taken from the pairs. Prints tau (pooled:
 tokens over verifications), the speed ratio, and the loop's overhead: cycle time without the passes of draft and target,
@@ -24,7 +24,7 @@ SEED = 7
 PASSES = ("draft", "refine", "verify")
 WORKLOADS = {"grid": 193, "arithmetic": 56}
 """Workloads of the bars, with their canvas; target, draft and data bear their names."""
-BARS = {"own": 2.5, "transformers": 3.0, "native": 1.3, "assisted": 1.3}
+BARS = {"ours": 2.5, "transformers": 3.0, "native": 1.3, "assisted": 1.3}
 """Least ratio to each."""
 MOST_OVERHEAD = 0.15
 SMALL = {"hidden": 64, "layers": 1, "heads": 4, "mlp": 128}
@@ -51,8 +51,8 @@ def main() -> None:
     parser.add_argument("--text", action="store_true", help="never write the end token")
     parser.add_argument(
         "--against",
-        choices=["own", "transformers", "native", "assisted"],
-        default="own",
+        choices=["ours", "transformers", "native", "assisted"],
+        default="ours",
         help="our loop, its generate(), its block drafting with this draft, its assisted generation",
     )
     parser.add_argument("--out", help="file for the figures, JSON")
@@ -62,28 +62,29 @@ def main() -> None:
 
     torch.set_num_threads(args.threads)
     if args.target is None:
-        found = bars(args)
+        result = bars(args)
     elif args.data is None:
         raise UserError("--data", "is missing", "name the folder of the target's data set")
     else:
-        found = compare(args)
-        tell(f"{Path(args.target).name} {args.task or ''} {json.dumps(args.settings)}", found)
+        result = compare(args)
+        show(f"{Path(args.target).name} {args.task or ''} {json.dumps(args.settings)}", result)
     if args.out:
-        write_json(args.out, found)
+        write_json(args.out, result)
 
 
-def tell(what: str, found: dict, bar: float | None = None) -> None:
-    against = "" if bar is None else f" (bar {bar}: {'met' if found['ratio'] >= bar else 'missed'})"
+def show(what: str, result: dict, bar: float | None = None) -> None:
+    against = "" if bar is None else f" (bar {bar}: {'met' if result['ratio'] >= bar else 'missed'})"
     print(
-        f"{what}: tau {found['tau']:.2f} pooled, {found['tau_mean']:.2f} mean of prompts; ratio "
-        f"{found['ratio']:.2f} [{found['ratio_low']:.2f}, {found['ratio_high']:.2f}]{against}; cycle "
-        f"{found['cycle_ms']:.2f} ms, loop's own {found['overhead']:.1%}; {found['prompts']} prompts, {parting(found)}",
+        f"{what}: tau {result['tau']:.2f} pooled, {result['tau_mean']:.2f} mean of prompts; ratio "
+        f"{result['ratio']:.2f} [{result['ratio_low']:.2f}, {result['ratio_high']:.2f}]{against}; cycle "
+        f"{result['cycle_ms']:.2f} ms, of which the loop {result['overhead']:.1%}; {result['prompts']} prompts, "
+        f"{parting(result)}",
         flush=True,
     )
 
 
-def parting(found: dict) -> str:
-    parted = found["parted"]
+def parting(result: dict) -> str:
+    parted = result["parted"]
     if not parted:
         return "identical"
     first = ", ".join(
@@ -93,14 +94,14 @@ def parting(found: dict) -> str:
 
 
 def bars(args: argparse.Namespace) -> dict:
-    """Every bar on every workload.
+    """Returns the comparison with every bar on every workload.
 
     Raises:
         UserError: the run has no drafts yet.
     """
     from tempfile import TemporaryDirectory
 
-    found: dict[str, dict] = {}
+    result: dict[str, dict] = {}
     for name, new_tokens in WORKLOADS.items():
         folders = {
             "target": f"{args.results}/models/ar-{name}",
@@ -113,7 +114,7 @@ def bars(args: argparse.Namespace) -> dict:
                     folder, "is not there", "run `make all` first, or name --target, --draft and --data"
                 )
         with TemporaryDirectory() as assistant:
-            own = {
+            ours = {
                 **vars(args),
                 **folders,
                 "new_tokens": new_tokens,
@@ -122,13 +123,13 @@ def bars(args: argparse.Namespace) -> dict:
             for against, bar in BARS.items():
                 if against == "assisted":
                     train_small(folders["data"], assistant)
-                told = compare(argparse.Namespace(**{**own, "against": against, "assistant": assistant}))
-                tell(f"{name} against {against}", told, bar)
-                found[f"{name}/{against}"] = {**told, "bar": bar}
-    worst = max(told["overhead"] for told in found.values())
+                run = compare(argparse.Namespace(**{**ours, "against": against, "assistant": assistant}))
+                show(f"{name} against {against}", run, bar)
+                result[f"{name}/{against}"] = {**run, "bar": bar}
+    worst = max(run["overhead"] for run in result.values())
     met = "met" if worst <= MOST_OVERHEAD else "missed"
-    print(f"loop's own share of cycle time: at most {worst:.1%} (bar {MOST_OVERHEAD:.0%}: {met})")
-    return found
+    print(f"the loop's share of cycle time: at most {worst:.1%} (bar {MOST_OVERHEAD:.0%}: {met})")
+    return result
 
 
 def train_small(data: str, out: str) -> None:
@@ -165,10 +166,10 @@ def compare(args: argparse.Namespace) -> dict:
     records = [record for record in records if args.task in (None, record["task"])][: args.prompts]
     prompts = encode_prompts(load_tokenizer(Path(args.target) / "tokenizer.json"), records, None)
     ends = {"eos": "ban"} if args.text else {"stop": "eos"}
-    own = Speculative(Speculative.Settings.model_validate_json(json.dumps({**ends, **args.settings})))
+    ours = Speculative(Speculative.Settings.model_validate_json(json.dumps({**ends, **args.settings})))
     if args.draft:
-        own.companions = {"draft": load_model(args.draft, device=args.device, dtype=args.precision)}
-    kind = Autoregressive if args.against == "own" else TransformersGenerate
+        ours.companions = {"draft": load_model(args.draft, device=args.device, dtype=args.precision)}
+    kind = Autoregressive if args.against == "ours" else TransformersGenerate
     plain = kind(kind.Settings(**ends))
     drafted = args.against in ("native", "assisted")
     if drafted and args.batch > 1:
@@ -183,29 +184,29 @@ def compare(args: argparse.Namespace) -> dict:
 
         return Series(run)
 
-    mine, other = series(own), Series(theirs(args, model, own, prompts)) if drafted else series(plain)
+    mine, other = series(ours), Series(theirs(args, model, ours, prompts)) if drafted else series(plain)
     order = batches(len(prompts), args.batch, SEED)
     measure(mine, other, clock_for(args.device), order, [Maximum(args.pairs)], warmup_passes=3, seed=SEED)
     banned = model.info.ends if args.text else ()
     parted = []
     for row, tokens in sorted(mine.outputs.items()):
-        found = divergence(model, prompts[row], tokens.tolist(), other.outputs[row].tolist(), banned)
-        if found and args.precision == "float32":
+        result = divergence(model, prompts[row], tokens.tolist(), other.outputs[row].tolist(), banned)
+        if result and args.precision == "float32":
             raise UserError(
-                f"prompt {row}", f"the two write different tokens from {found.at} on", "find out why"
+                f"prompt {row}", f"the two write different tokens from {result.at} on", "find out why"
             )
-        if found:
-            parted.append({"prompt": row, "at": found.at, "margin": found.margin})
+        if result:
+            parted.append({"prompt": row, "at": result.at, "margin": result.margin})
     keys = ["-".join(map(str, sample["prompts"])) for sample in mine.samples]
     times = [[sample["e2e_ms"] for sample in side.samples] for side in (mine, other)]
     ratio = ratio_of_medians(times[1], times[0], keys, [sample["block"] for sample in mine.samples])
     taus = {key: [c["tau"] for c in sample["cycles"]] for key, sample in zip(keys, mine.samples, strict=True)}
     cycles = [own_share(sample) for sample in mine.samples]
     whole, passes = (sum(part) for part in zip(*cycles, strict=True))
-    every = [tau for found in taus.values() for tau in found]
+    every = [tau for result in taus.values() for tau in result]
     return {
         "tau": sum(every) / len(every),
-        "tau_mean": sum(sum(found) / len(found) for found in taus.values()) / len(taus),
+        "tau_mean": sum(sum(result) / len(result) for result in taus.values()) / len(taus),
         "ratio": ratio.value,
         "ratio_low": ratio.low,
         "ratio_high": ratio.high,
@@ -218,7 +219,7 @@ def compare(args: argparse.Namespace) -> dict:
     }
 
 
-def theirs(args: argparse.Namespace, model, own, prompts):
+def theirs(args: argparse.Namespace, model, ours, prompts):
     """One generation by transformers' loop: block drafting with our draft, or assisted by a small model."""
     import torch
     from transformers import GenerationConfig
@@ -234,7 +235,7 @@ def theirs(args: argparse.Namespace, model, own, prompts):
     twin.generation_config = GenerationConfig(bos_token_id=None, eos_token_id=None, pad_token_id=0)
     native = args.against == "native"
     if native:
-        assistant = transformers_draft(own.companions["draft"])
+        assistant = transformers_draft(ours.companions["draft"])
     elif args.assistant:
         assistant = transformers_twin(load_model(args.assistant, device=args.device, dtype=args.precision))
     else:
@@ -252,9 +253,11 @@ def theirs(args: argparse.Namespace, model, own, prompts):
     def run(rows, watch):
         ids = torch.tensor([prompts[rows[0]]], device=args.device)
         with torch.inference_mode():
-            found = twin.generate(ids, assistant_model=assistant, generation_config=config)[:, ids.shape[1] :]
-        watch.step(found.shape[1])
-        output = torch.nn.functional.pad(found, (0, args.new_tokens - found.shape[1]), value=eos)
+            result = twin.generate(ids, assistant_model=assistant, generation_config=config)[
+                :, ids.shape[1] :
+            ]
+        watch.step(result.shape[1])
+        output = torch.nn.functional.pad(result, (0, args.new_tokens - result.shape[1]), value=eos)
         return Decoded(output, count_useful(output, model.info.ends), nfe=0, token_forwards=0)
 
     return run

@@ -49,7 +49,7 @@ def main() -> None:
     ready = sorted(record["ready_s"] for record in records if "ready_s" in record)
     overhead = (wall - measured) / wall
     training = [json.loads(path.read_text()) for path in ROOT.glob("results/models/*/training.json")]
-    found = {
+    result = {
         "cells": len(records),
         "training_cpu_s": sum(entry["cpu_s"] for entry in training),
         "planning_s": planning,
@@ -62,8 +62,8 @@ def main() -> None:
         "overhead_share": overhead,
         "launch": sorted({record["launch"] for record in records}),
     }
-    write_json(ROOT / args.out, found)
-    for key, value in found.items():
+    write_json(ROOT / args.out, result)
+    for key, value in result.items():
         print(f"{key:>18}  {value:.3f}" if isinstance(value, float) else f"{key:>18}  {value}")
     verdict = "within" if overhead <= BAR else "OVER"
     print(f"imports and scheduling take {overhead:.1%} of the timing stage: {verdict} the bar of {BAR:.0%}")

@@ -23,27 +23,27 @@ def row(table, **content):
 
 def published(tables):
     """A value for each number of the rows, as the evidence stage would publish it."""
-    found = {}
+    result = {}
     for name, rows in tables.items():
         columns = TABLES.load(name).all_columns
         for line in rows:
             for column in (c for c in columns if columns[c].numeric):
-                found[value_id(name, line, column)] = {
+                result[value_id(name, line, column)] = {
                     "value": line[column], "unit": columns[column].unit, "text": str(line[column]),
                     "ci_low": None, "ci_high": None,
                 }  # fmt: skip
-    return found
+    return result
 
 
 def judged(ident, tables, values):
     """(judgement on a claim, its sentence); checks that it rests on published values and types no number."""
-    found = Judge(CLAIMS.rows, tables, values).claim(BY_ID[ident])
-    assert found.verdict in VERDICTS and set(found.evidence) <= set(values)
+    result = Judge(CLAIMS.rows, tables, values).claim(BY_ID[ident])
+    assert result.verdict in VERDICTS and set(result.evidence) <= set(values)
     classes = "precision|quality|sizes|hardware|weights|engine|study"
-    assert found.verdict != NOT_TESTABLE or re.match(classes, found.reason)
-    for pieces in (found.pieces, *(part.pieces for part in found.parts)):
+    assert result.verdict != NOT_TESTABLE or re.match(classes, result.reason)
+    for pieces in (result.pieces, *(part.pieces for part in result.parts)):
         assert not any(re.search(r"\d", piece) for piece in pieces if isinstance(piece, str))
-    return found, text_of(found.pieces, values)
+    return result, text_of(result.pieces, values)
 
 
 def verdict(ident, tables, values=None):

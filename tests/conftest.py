@@ -75,13 +75,13 @@ def project(tmp_path_factory):
     if "PYTEST_XDIST_WORKER" not in os.environ:
         return ran(Path(kept) if kept else tmp_path_factory.mktemp("project"))
     shared = tmp_path_factory.getbasetemp().parent
-    original, said = Path(kept or shared / "project"), shared / "project.said"
+    original, log = Path(kept or shared / "project"), shared / "project.log"
     with FileLock(shared / "project.lock"):
-        if not said.exists():
-            said.write_text(ran(original).said)
-    own = tmp_path_factory.mktemp("copied") / "project"
-    project = Project(shutil.copytree(original, own, symlinks=True))
-    project.said = said.read_text()
+        if not log.exists():
+            log.write_text(ran(original).output)
+    mine = tmp_path_factory.mktemp("copied") / "project"
+    project = Project(shutil.copytree(original, mine, symlinks=True))
+    project.output = log.read_text()
     return project
 
 
@@ -127,5 +127,5 @@ def ran(folder: Path) -> Project:
     """The smoke study in `folder`, and what Snakemake said of it."""
     project = Project(copy_project(folder))
     first = project.snakemake()
-    project.said = first.stdout + first.stderr
+    project.output = first.stdout + first.stderr
     return project

@@ -111,9 +111,9 @@ def sample(
     if arm.decoder == "autoregressive":
         stamps = [first + STEP_MS * k for k in range(NEW)]
         committed = [1.0] * NEW
-        found: dict[str, Any] = {}
+        result: dict[str, Any] = {}
     else:
-        stamps, committed, found = drafted(arm, task, prompt, first)
+        stamps, committed, result = drafted(arm, task, prompt, first)
     scale = float(rng.lognormal(sigma=noise))
     e2e = stamps[-1] * scale
     return {
@@ -134,7 +134,7 @@ def sample(
         "nfe": len(stamps),
         "token_forwards": NEW,
         "flags": [],
-        **found,
+        **result,
     }
 
 
@@ -186,24 +186,24 @@ def record(
         return [sample(one, task, prompt, block, order, rng, noise) for block, prompt in places]
 
     def outputs(one: Arm) -> list[dict[str, Any]]:
-        told = [{"prompt": p, "tokens": written(one, task, k, p)} for k, p in enumerate(names)]
+        given = [{"prompt": p, "tokens": written(one, task, k, p)} for k, p in enumerate(names)]
         ties = (
             {} if one.behind is None else {"margins": [2.0] * (NEW - 1) + [0.125], "behind_ulp": one.behind}
         )
-        return [output | ties for output in told]
+        return [output | ties for output in given]
 
-    own = series(arm, 0)
+    mine = series(arm, 0)
     reference = None
     if other is not None:
-        told = cell(other, task, None, run) | {"role": "reference"}
-        told = {key: value for key, value in told.items() if key not in ("id", "run", "tuning")}
-        reference = {"cell": told, "samples": series(other, 1), "warmup_ms": [], "outputs": outputs(other)}
+        given = cell(other, task, None, run) | {"role": "reference"}
+        given = {key: value for key, value in given.items() if key not in ("id", "run", "tuning")}
+        reference = {"cell": given, "samples": series(other, 1), "warmup_ms": [], "outputs": outputs(other)}
     return {
         "schema": 1,
         "cell": c,
         "status": "ok",
         "reason": None,
-        "samples": own,
+        "samples": mine,
         "reference": reference,
         "warmup_ms": [1.0],
         "compile_ms": None,
@@ -242,37 +242,37 @@ def idea_records(
     visits: int = 2,
 ) -> list[dict[str, Any]]:
     """All cells that one setting of an idea needs."""
-    found = []
+    result = []
     for task in workloads:
-        found += [
+        result += [
             record(arm, task, other, run, noise=noise, visits=visits) for other in against for run in runs
         ]
         if arm.temperature == 0:
-            found.append(record(arm, task, AR, noise=noise))
+            result.append(record(arm, task, AR, noise=noise))
         if control is not None:
-            found.append(record(control, task, Arm(SAMPLED, temperature=1.0) if arm.temperature else BASE))
-    return found
+            result.append(record(control, task, Arm(SAMPLED, temperature=1.0) if arm.temperature else BASE))
+    return result
 
 
 def frame_of_reference(noise: float = 0.01) -> list[dict[str, Any]]:
     """The sequential arm, the baseline against it and against itself, and the fixed blocks on tuning prompts."""
-    found = []
+    result = []
     for task in WORKLOADS:
-        found.append(record(AR, task, None))
+        result.append(record(AR, task, None))
         for run in (1, 2):
-            found += [record(BASE, task, AR, run, noise=noise), record(BASE, task, BASE, run, noise=noise)]
+            result += [record(BASE, task, AR, run, noise=noise), record(BASE, task, BASE, run, noise=noise)]
         for arm in (Arm("draft-4", 0.9, block=4), Arm("draft-16", 1.1 if task == "grid" else 0.95, block=16)):
-            found += [record(arm, task, BASE, tuning=True, noise=noise), record(arm, task, AR, noise=noise)]
-    return found
+            result += [record(arm, task, BASE, tuning=True, noise=noise), record(arm, task, AR, noise=noise)]
+    return result
 
 
 def least_frame(noise: float = 0.01) -> list[dict[str, Any]]:
     """Only what any verdict needs: the sequential arm, and the baseline against it and against itself."""
-    found = []
+    result = []
     for task in WORKLOADS:
-        found += [record(AR, task, None, visits=1), record(BASE, task, AR, noise=noise, visits=1)]
-        found += [record(BASE, task, BASE, run, noise=noise, visits=1) for run in (1, 2)]
-    return found
+        result += [record(AR, task, None, visits=1), record(BASE, task, AR, noise=noise, visits=1)]
+        result += [record(BASE, task, BASE, run, noise=noise, visits=1) for run in (1, 2)]
+    return result
 
 
 EFFECTS = {
@@ -289,7 +289,7 @@ EFFECTS = {
 
 def experiment() -> list[dict[str, Any]]:
     """A whole run: every setting of `EFFECTS` with its control."""
-    found = frame_of_reference()
+    result = frame_of_reference()
     controls: set[str] = set()
     for idea in IDEAS:
         for setting in idea.settings:
@@ -302,10 +302,10 @@ def experiment() -> list[dict[str, Any]]:
                 controls.add(setting.control)
             base = Arm(FILE.against(setting), temperature=arm.temperature)
             others = [BASE, Arm("draft-16", 1.1, block=16)] if FILE.against(setting) == BEST_FIXED else [base]
-            found += idea_records(arm, control, others)
-    ids = [body["cell"]["id"] for body in found]
+            result += idea_records(arm, control, others)
+    ids = [body["cell"]["id"] for body in result]
     assert len(ids) == len(set(ids))
-    return found
+    return result
 
 
 def verify_cost(model: str, apart: float = 0.02, processes: int = 5) -> dict[str, Any]:
@@ -336,24 +336,24 @@ def frames(records: Iterable[dict[str, Any]], names: tuple[str, ...] = ()) -> di
     def source(path: str, body: Any) -> Source:
         return Source(path, hashlib.sha256(path.encode()).hexdigest(), body)
 
-    found = tuple(source(f"results/cells/{body['cell']['id']}/timing.json", body) for body in records)
+    result = tuple(source(f"results/cells/{body['cell']['id']}/timing.json", body) for body in records)
     costs = tuple(source(f"results/verify_cost/ar-{t}.json", verify_cost(f"ar-{t}")) for t in WORKLOADS[:2])
     made: dict[str, Any] = {}
     for name in names or TABLES:
-        made[name] = KNOWN.load(name).make(Inputs(records=found, verify_costs=costs, tables=dict(made)))
+        made[name] = KNOWN.load(name).make(Inputs(records=result, verify_costs=costs, tables=dict(made)))
     return made
 
 
 @functools.cache
 def page_tables() -> dict[str, Any]:
     """A small run for the report: an idea of every outcome, one that fell back, and a setting with wrong tokens."""
-    found = frame_of_reference()
+    result = frame_of_reference()
     effects = EFFECTS | {"seed-sparse": replace(EFFECTS["seed-sparse"], wrong=0.25)}
     for name in ("ewma", "tree", "seed-gated", "seed-sparse", "tree-lite", "eos-aware"):
         control = next(s.control for idea in IDEAS for s in idea.settings if s.arm == name)
         controlled = name != "seed-sparse"
-        found += idea_records(effects[name], replace(BASE, name=control) if controlled else None, visits=1)
-    return frames(found)
+        result += idea_records(effects[name], replace(BASE, name=control) if controlled else None, visits=1)
+    return frames(result)
 
 
 def write(folder: Path, records: Iterable[dict[str, Any]]) -> dict[str, list[str]]:

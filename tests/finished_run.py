@@ -136,15 +136,15 @@ def _data_and_models(study: dict[str, Any]) -> None:
         files = [f"results/data/{name}/{file}" for file in ("train.jsonl", "heldout.jsonl")]
         for file in files:
             write_jsonl(file, [{"id": f"{file}-{number}"} for number in range(3)])
-        said = f"--name {name} --settings '{json.dumps(settings)}'"
-        _write(f"results/data/{name}/provenance.json", _origin("prepare_data", [], said, files))
+        message = f"--name {name} --settings '{json.dumps(settings)}'"
+        _write(f"results/data/{name}/provenance.json", _origin("prepare_data", [], message, files))
     for name, settings in study["models"].items():
         files = _model_files(name)
         write_json(files[0], {"name": name})
         write_text(files[1], f"weights of {name}")
-        said = f"--name {name} --settings '{json.dumps(settings)}'"
+        message = f"--name {name} --settings '{json.dumps(settings)}'"
         data = [f"results/data/{settings['data']}/train.jsonl"]
-        _write(f"results/models/{name}/provenance.json", _origin("train_model", data, said, files))
+        _write(f"results/models/{name}/provenance.json", _origin("train_model", data, message, files))
 
 
 def _model_files(name: str) -> list[str]:
@@ -155,12 +155,12 @@ def _record(path: str, study: dict[str, Any]) -> None:
     body = read_json(path)
     cell = body["cell"]
     inputs = [f"results/data/{cell['data']}/heldout.jsonl", *_model_files(cell["model"])]
-    said = f"--cell {cell['id']} --measure '{json.dumps(study['measure'])}'"
-    write_json(path, sealed(path, body | {"provenance": _origin("time_cell", inputs, said)}))
+    message = f"--cell {cell['id']} --measure '{json.dumps(study['measure'])}'"
+    write_json(path, sealed(path, body | {"provenance": _origin("time_cell", inputs, message)}))
 
 
-def _seal(path: str, rule: str, inputs: list[str], said: str) -> None:
-    body = read_json(path) | {"provenance": _origin(rule, inputs, said)}
+def _seal(path: str, rule: str, inputs: list[str], message: str) -> None:
+    body = read_json(path) | {"provenance": _origin(rule, inputs, message)}
     write_json(path, sealed(path, body))
 
 
@@ -172,7 +172,7 @@ def _write(path: str, block: dict[str, Any]) -> None:
     write_json(path, signed(block))
 
 
-def _origin(rule: str, inputs: list[str], said: str, outputs: list[str] | None = None) -> dict[str, Any]:
+def _origin(rule: str, inputs: list[str], message: str, outputs: list[str] | None = None) -> dict[str, Any]:
     def hashed(files: list[str]) -> list[dict[str, str]]:
         return [{"path": file, "sha256": sha256(file)} for file in files]
 
@@ -180,7 +180,7 @@ def _origin(rule: str, inputs: list[str], said: str, outputs: list[str] | None =
         "rule": rule,
         "wildcards": {},
         "params": {},
-        "command": f"python scripts/{rule}.py {said}".strip(),
+        "command": f"python scripts/{rule}.py {message}".strip(),
         "inputs": hashed(inputs),
         "outputs": hashed(outputs or []),
         "code_sha256": digest(ROOT, CODE),

@@ -163,16 +163,16 @@ def score(candidates: int, share: Right = right) -> dict[str, Any]:
 
 def pairs(roots: int, smallest: bool) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """(settings of a cell, of its reference) at one size."""
-    found = [(settings(candidates=k), settings("by_root")) for k in (1, 4, 16)]
-    found += [(settings(candidates=k, chunk_batch=size), LOOKUP) for size in (16, 64, 256) for k in (1, 4)]
-    found += [(settings("by_root"), LOOKUP), (LOOKUP, settings("by_root"))]
+    result = [(settings(candidates=k), settings("by_root")) for k in (1, 4, 16)]
+    result += [(settings(candidates=k, chunk_batch=size), LOOKUP) for size in (16, 64, 256) for k in (1, 4)]
+    result += [(settings("by_root"), LOOKUP), (LOOKUP, settings("by_root"))]
     if smallest:
-        found += [(settings("by_root", 16), settings(candidates=16)), (CHARACTERS, settings())]
-        found += [(settings("by_candidate", 16), settings(candidates=16))]
-        return found
+        result += [(settings("by_root", 16), settings(candidates=16)), (CHARACTERS, settings())]
+        result += [(settings("by_candidate", 16), settings(candidates=16))]
+        return result
     manager = {"plan": "manager", "roots": roots}
-    found += [(settings(**manager), settings("by_root", **manager))]
-    return [*found, (settings(**manager | {"manager": "jacobi"}), settings(**manager))]
+    result += [(settings(**manager), settings("by_root", **manager))]
+    return [*result, (settings(**manager | {"manager": "jacobi"}), settings(**manager))]
 
 
 def study(

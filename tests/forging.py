@@ -31,9 +31,9 @@ def forge(results: Path, old: dict[Path, str]) -> int:
 
     old: the SHA-256 that each file of the run had.
     """
-    files, told, touched = [path for path in old if path.is_file()], dict(old), set()
-    while news := {told[path]: now for path in files if (now := sha256(path)) != told[path]}:
-        told = {path: news.get(was, was) for path, was in told.items()}
+    files, given, touched = [path for path in old if path.is_file()], dict(old), set()
+    while news := {given[path]: now for path in files if (now := sha256(path)) != given[path]}:
+        given = {path: news.get(was, was) for path, was in given.items()}
         swap = {was.encode(): now.encode() for was, now in news.items()}
         for path in files:
             if _rewritten(path, swap):

@@ -274,7 +274,7 @@ def write_tables(folder: Path, frames: dict[str, pd.DataFrame]) -> None:
 
 def values(frames: dict[str, pd.DataFrame]) -> dict:
     """A value for every numeric column of every row, as the evidence stage publishes them."""
-    found = {}
+    result = {}
     for name, frame in frames.items():
         for number, record in enumerate(frame.to_dict("records")):
             for column, content in record.items():
@@ -288,7 +288,7 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
                 ident = value_id(name, {k: _clean(v) for k, v in record.items()}, column)
                 unit = TABLES.load(name).all_columns[column].unit
                 low, high = _clean(record.get(f"{base}_low")), _clean(record.get(f"{base}_high"))
-                found[ident] = {
+                result[ident] = {
                     **stated(ident, _clean(content), unit, low, high),
                     "n": _clean(record.get("n")),
                     "source": [
@@ -299,7 +299,7 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
                     "records": [record["record"]] if record.get("record") else [],
                 }
     rows = {name: rows_of(frame) for name, frame in frames.items()}
-    return {"values": found | findings(rows), "answers": answers(rows)}
+    return {"values": result | findings(rows), "answers": answers(rows)}
 
 
 def findings(rows: dict[str, list[dict]]) -> dict[str, dict]:
@@ -322,7 +322,7 @@ def findings(rows: dict[str, list[dict]]) -> dict[str, dict]:
 
 def trails(frames: dict[str, pd.DataFrame]) -> dict:
     """A provenance digest for every record named by a table."""
-    found = {}
+    result = {}
     for frame in frames.values():
         for record in frame.to_dict("records"):
             if not {"latency_ms", "prompt_tokens", "n_all"} <= set(record) or not isinstance(
@@ -330,7 +330,7 @@ def trails(frames: dict[str, pd.DataFrame]) -> dict:
             ):
                 continue
             middle = record["latency_ms"] if record["latency_ms"] == record["latency_ms"] else None
-            found[record["record"]] = {
+            result[record["record"]] = {
                 "rule": "time_cell",
                 "command": f"python scripts/time_cell.py --cell {record['key']} --out {record['record']}",
                 "inputs": [
@@ -352,7 +352,7 @@ def trails(frames: dict[str, pd.DataFrame]) -> dict:
                 "reference_ms": [] if middle is None else [35 * (1 + 0.02 * math.cos(i)) for i in range(12)],
                 "stop": {"reason": "precise", "half_width": 0.02, "target": 0.03, "budget_s": 10.0},
             }
-    return found
+    return result
 
 
 def _clean(value: Any) -> Any:

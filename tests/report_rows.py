@@ -9,12 +9,12 @@ from tests.report_constants import QUALITY
 
 def stability(rows: list[dict]) -> list[dict]:
     """Each cell's own series, and for every third one of a reference; some cells flagged, one budget spent."""
-    found = []
+    result = []
     for place, r in enumerate(rows):
         for side in ("cell", "reference") if place % 3 == 0 else ("cell",):
             wave = 1 + 0.02 * math.sin(place)
             taken = 0 if r["status"] != "ok" else 10 + place % 7
-            found.append(
+            result.append(
                 {
                     **r,
                     "key": f"{r['key']}-{place}/{side}",
@@ -44,7 +44,7 @@ def stability(rows: list[dict]) -> list[dict]:
                     ),
                 }
             )
-    return found
+    return result
 
 
 def crossover(steps: list[dict], tasks: tuple[str, ...]) -> list[dict]:

@@ -61,7 +61,7 @@ class Trial:
     task: str
     run: int
     tuning: bool
-    own: Side
+    candidate: Side
     other: Side | None = field(default=None)
 
     @property
@@ -74,7 +74,7 @@ class Trial:
 
     @property
     def prompts(self) -> list[str]:
-        return sorted({prompt_of(sample) for sample in self.own.samples})
+        return sorted({prompt_of(sample) for sample in self.candidate.samples})
 
 
 def trials(inputs: Inputs) -> list[Trial]:
@@ -89,10 +89,10 @@ def trials(inputs: Inputs) -> list[Trial]:
 
 def _trial(record: Source) -> Trial:
     body, cell = record.body, record.body["cell"]
-    own = _side(cell, body["samples"], body.get("outputs"))
+    candidate = _side(cell, body["samples"], body.get("outputs"))
     reference = body.get("reference")
     other = _side(reference["cell"], reference["samples"], reference.get("outputs")) if reference else None
-    return Trial(record, task_of(cell), cell.get("run") or 1, bool(cell.get("tuning")), own, other)
+    return Trial(record, task_of(cell), cell.get("run") or 1, bool(cell.get("tuning")), candidate, other)
 
 
 def _side(cell: dict[str, Any], samples: list[Sample], outputs: list[dict] | None) -> Side:
@@ -183,7 +183,7 @@ def greedy_outputs(of: Iterable[Trial]) -> dict[tuple, Greedy]:
     """Returns the target's greedy outputs by target and shape (see `_shape`), from every sequential arm in `of`."""
     known: dict[tuple, Greedy] = {}
     for trial in of:
-        for side in filter(None, (trial.own, trial.other)):
+        for side in filter(None, (trial.candidate, trial.other)):
             if side.cell["decoder"] == SEQUENTIAL and not side.sampled:
                 target = known.setdefault(_shape(trial, side), Greedy())
                 target.tokens = {**side.outputs, **target.tokens}
@@ -197,18 +197,18 @@ def held(trial: Trial, prompt: str, greedy: dict[tuple, Greedy]) -> dict[str, An
     lossless. parts_at, margin: the first position that differs from the target's tokens, and the nats between the two
     best logits there. behind: distance of the worst token behind the best.
     """
-    target = greedy.get(_shape(trial, trial.own))
-    tokens = trial.own.outputs.get(prompt)
+    target = greedy.get(_shape(trial, trial.candidate))
+    tokens = trial.candidate.outputs.get(prompt)
     right = target.tokens.get(prompt) if target else None
-    if trial.own.sampled or tokens is None or right is None:
+    if trial.candidate.sampled or tokens is None or right is None:
         return {}
-    behind = trial.own.behind.get(prompt)
+    behind = trial.candidate.behind.get(prompt)
     at = parting(tokens, right)
     if at is None:
         return {"lossless": True, "behind": behind}
-    margins = trial.own.margins.get(prompt) or []
+    margins = trial.candidate.margins.get(prompt) or []
     return {
-        "lossless": faithful(tokens, right, trial.own.cell.get("precision"), behind, target.reach),
+        "lossless": faithful(tokens, right, trial.candidate.cell.get("precision"), behind, target.reach),
         "parts_at": at,
         "margin": margins[at] if at < len(margins) else None,
         "behind": behind,

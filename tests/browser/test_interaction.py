@@ -42,10 +42,10 @@ def test_a_mark_tells_value_interval_and_unit(page):
     mark.scroll_into_view_if_needed()
     mark.hover()
     tip = page.locator("#tip").inner_text()
-    told = page.evaluate(TOLD, ident)
+    given = page.evaluate(TOLD, ident)
     assert "latency ms" in tip
     assert " ms" in tip.splitlines()[0]
-    assert ("interval" in tip) == (told["low"] is not None)
+    assert ("interval" in tip) == (given["low"] is not None)
     for part in ident.split("/")[1:-1]:
         assert part in tip
     page.mouse.move(2, 2)
@@ -334,10 +334,10 @@ def test_paper_has_ids_instead_of_links(page):
     ids = page.locator("#print-ids code").all_inner_texts()
     assert ids
     assert len(ids) == len(set(ids))
-    said = page.locator("main p a[data-v], main li a[data-v], main dd a[data-v]").evaluate_all(
+    message = page.locator("main p a[data-v], main li a[data-v], main dd a[data-v]").evaluate_all(
         "links => links.map((link) => link.dataset.v)"
     )
-    assert set(ids) == set(said)
+    assert set(ids) == set(message)
     assert page.locator("details:not([open])").count() == 0
     for hidden in (".tools input", ".copy", "dialog"):
         assert page.locator(f"{hidden}:visible").count() == 0

@@ -134,21 +134,21 @@ class Slurm:
 
     def jobs(self) -> list[dict[str, str]]:
         """Every job since the start, by the fields of `scontrol show job`."""
-        said = self.run("scontrol", "-o", "show", "job")
-        found = []
-        for line in said.splitlines():
+        output = self.run("scontrol", "-o", "show", "job")
+        result = []
+        for line in output.splitlines():
             if line.startswith("JobId="):
                 words = (word.partition("=") for word in line.split(" "))
-                found.append({key: value for key, equals, value in words if equals} | {"line": line})
-        return found
+                result.append({key: value for key, equals, value in words if equals} | {"line": line})
+        return result
 
     def wait(self, ready, seconds: float, what: str):
         """What `ready` says once it is true."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            found = ready()
-            if found:
-                return found
+            result = ready()
+            if result:
+                return result
             time.sleep(0.5)
         raise AssertionError(f"not within {seconds:g} s: {what}\n{self.logs()}")
 

@@ -70,19 +70,19 @@ def start(slurm, folder, wanted, study):
     command = [str(SNAKEMAKE), *wanted, "--configfile", study, "--workflow-profile"]
     command += ["profiles/lambda-slurm", *QUICK]
     env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
-    with open(folder / "said.txt", "a") as said:
+    with open(folder / "log.txt", "a") as message:
         return subprocess.Popen(
-            command, cwd=folder, env=env, stdout=said, stderr=said, start_new_session=True
+            command, cwd=folder, env=env, stdout=message, stderr=message, start_new_session=True
         )
 
 
-def said(folder):
-    return (folder / "said.txt").read_text()
+def log_of(folder):
+    return (folder / "log.txt").read_text()
 
 
 def rule(job):
-    found = re.search(r"Comment=rule_([a-z]+(?:_[a-z]+)*?)(?:_wildcards|\s)", job["line"])
-    return found[1] if found else ""
+    result = re.search(r"Comment=rule_([a-z]+(?:_[a-z]+)*?)(?:_wildcards|\s)", job["line"])
+    return result[1] if result else ""
 
 
 def running(slurm, name):
@@ -96,17 +96,17 @@ def records(folder):
 def finished(folder):
     """The records, once Snakemake has seen the jobs of all of them end."""
     made = records(folder)
-    return made if said(folder).count("(Rule: time_cell)") >= len(made) > 0 else None
+    return made if log_of(folder).count("(Rule: time_cell)") >= len(made) > 0 else None
 
 
 def measuring(folder):
     """The process that Snakemake started for a cell, and no child of it."""
-    found = []
+    result = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         words = process.info["cmdline"] or []
         if process.info["cwd"] == str(folder) and words[1:2] == ["scripts/time_cell.py"]:
-            found.append(process)
-    return found
+            result.append(process)
+    return result
 
 
 def another(folder):
@@ -123,7 +123,9 @@ def test_a_study_that_is_cancelled_killed_and_resumed(slurm, folder):
     run = start(slurm, folder, tiny(), "tiny.yaml")
     try:
         # One job is cancelled by hand, the process of another is killed; both are tried again by themselves.
-        [first] = slurm.wait(lambda: running(slurm, "time_cell"), 200, f"a cell runs: {said(folder)[-3000:]}")
+        [first] = slurm.wait(
+            lambda: running(slurm, "time_cell"), 200, f"a cell runs: {log_of(folder)[-3000:]}"
+        )
         slurm.run("scancel", first["JobId"])
         victim = slurm.wait(lambda: another(folder), 200, "a record, and another cell's process")[0]
         victim.kill()
@@ -142,7 +144,7 @@ def test_a_study_that_is_cancelled_killed_and_resumed(slurm, folder):
     env = {**slurm.env, "PATH": f"{Path(sys.executable).parent}:{slurm.env['PATH']}"}
     subprocess.run([str(SNAKEMAKE), "--unlock"], cwd=folder, env=env, check=True, capture_output=True)
     again = start(slurm, folder, tiny(), "tiny.yaml")
-    assert again.wait(timeout=240) == 0, said(folder)[-4000:]
+    assert again.wait(timeout=240) == 0, log_of(folder)[-4000:]
     for path in targets(STUDY):
         assert (folder / path).is_file(), path
     assert {path: data for path, data in records(folder).items() if path in before} == before
@@ -186,8 +188,8 @@ def test_a_timing_job_never_shares_its_node(slurm):
     never_shared(slurm.jobs())
 
 
-def megabytes(said):
-    return round(float(said[:-1]) * {"M": 1, "G": 1024}[said[-1]])
+def megabytes(message):
+    return round(float(message[:-1]) * {"M": 1, "G": 1024}[message[-1]])
 
 
 def test_memory_and_time_grow_with_the_attempt(slurm):
@@ -203,7 +205,7 @@ def test_the_smoke_study_runs_whole(slurm, tmp_path_factory):
     before = {job["JobId"] for job in slurm.jobs()}
     run = start(slurm, folder, ["all"], "studies/smoke.yaml")
     try:
-        assert run.wait(timeout=2700) == 0, said(folder)[-4000:]
+        assert run.wait(timeout=2700) == 0, log_of(folder)[-4000:]
     finally:
         if run.poll() is None:
             os.killpg(run.pid, signal.SIGKILL)

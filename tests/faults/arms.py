@@ -113,9 +113,9 @@ class Job:
             cell["reference"] = other | reference
         words = ["--cell", json.dumps(cell, default=str), "--out", str(self.out)]
         self.monkeypatch.setattr(sys, "argv", [str(script), *words])
-        found = importlib.util.spec_from_file_location("time_cell", script)
-        module = importlib.util.module_from_spec(found)
-        found.loader.exec_module(module)
+        result = importlib.util.spec_from_file_location("time_cell", script)
+        module = importlib.util.module_from_spec(result)
+        result.loader.exec_module(module)
         try:
             module.main()
             return 0

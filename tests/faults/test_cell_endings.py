@@ -172,11 +172,11 @@ def test_bad_input_is_one_message_and_nothing_lost(job, capsys, spoil, kept):
     if kept is not None:
         job.out.parent.mkdir(parents=True)
         job.out.write_bytes(kept)
-    words, said = spoil(job)
+    words, output = spoil(job)
     capsys.readouterr()
     assert job.start(**words) == 2
     err = capsys.readouterr().err
-    assert err.count("error: ") == 1 and err.count("fix: ") == 1 and said in err
+    assert err.count("error: ") == 1 and err.count("fix: ") == 1 and output in err
     assert "Traceback" not in err
     if kept is None:
         assert not job.out.exists() and not list(job.out.parent.glob("*"))

@@ -337,5 +337,5 @@ def test_a_tree_ends_where_the_targets_positions_end(name, prompts, new):
     """A tree has more columns than positions; neither may end a run in its middle."""
     target = gpt2(3, layers=2, max_positions=64, vocab_size=WORDS)
     settings = {"drafter": {"name": "dflash"}, "proposal": {"name": name}}
-    found = speculate(target, prompts, new, draft_model(target), **settings)
-    assert found.tokens.tolist() == plain(target, prompts, new).tokens.tolist()
+    result = speculate(target, prompts, new, draft_model(target), **settings)
+    assert result.tokens.tolist() == plain(target, prompts, new).tokens.tolist()

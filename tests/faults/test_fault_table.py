@@ -19,12 +19,12 @@ def names(row):
     """(file, part of a test's name or None) of each test that a row names; `…` takes the file before."""
     file = None
     for word in re.findall(r"`([^`]+)`", row.rsplit("|", 2)[1] if row.count("|") > 3 else row):
-        found = re.fullmatch(r"(?:(test_\w+\.py)(?:::(\w+))?|…(\w+)…?)", word)
-        if found and found[1]:
-            file = found[1]
-            yield file, found[2]
-        elif found and file:
-            yield file, found[3]
+        result = re.fullmatch(r"(?:(test_\w+\.py)(?:::(\w+))?|…(\w+)…?)", word)
+        if result and result[1]:
+            file = result[1]
+            yield file, result[2]
+        elif result and file:
+            yield file, result[3]
         elif word == "tests/browser":
             yield "test_report.py", None
 
@@ -32,9 +32,9 @@ def names(row):
 def test_every_row_names_a_test_and_every_test_exists():
     assert len(ROWS) > 25
     for row in ROWS:
-        told = list(names(row)) or ([("test_hub_faults.py", None)] if "test_hub_faults" in row else [])
-        assert told, row
-        for file, part in told:
+        given = list(names(row)) or ([("test_hub_faults.py", None)] if "test_hub_faults" in row else [])
+        assert given, row
+        for file, part in given:
             assert file in FILES, (file, row)
             assert part is None or re.search(rf"def test_\w*{part.removeprefix('test_')}", FILES[file]), (
                 file,

@@ -110,8 +110,8 @@ def spoilt(base):
     def apply(changes):
         node = base
         for number, how, value in changes:
-            found = list(places(node))[1:] or [()]
-            node = changed(node, found[number % len(found)], how, value)
+            result = list(places(node))[1:] or [()]
+            node = changed(node, result[number % len(result)], how, value)
         return node
 
     return st.lists(change, min_size=1, max_size=3).map(apply)
@@ -190,11 +190,11 @@ def jsonl(values):
 def test_prompt_files(folder, kind, data):
     path = file_of(folder, f"prompts{kind}", data)
     try:
-        found = read_rows(path)
+        result = read_rows(path)
     except UserError as error:
         one_message(error)
         return
-    assert all(isinstance(row, dict) for row in found)
+    assert all(isinstance(row, dict) for row in result)
 
 
 @share(0.03)
@@ -216,11 +216,11 @@ def test_held_out_records(folder, data):
     path = file_of(folder, "heldout.jsonl", data)
     path.with_name("about.json").unlink(missing_ok=True)
     try:
-        found = load_prompts(path, 4, 1)
+        result = load_prompts(path, 4, 1)
     except UserError as error:
         one_message(error)
         return
-    assert found and all(isinstance(row, dict) and "prompt" in row for row in found)
+    assert result and all(isinstance(row, dict) and "prompt" in row for row in result)
 
 
 # Records.
@@ -294,9 +294,9 @@ def test_archives(folder, data):
     except UserError as error:
         one_message(error)
     else:
-        kept = [found for found in inside.rglob("*") if found.is_file()]
+        kept = [result for result in inside.rglob("*") if result.is_file()]
         named = {name for name, _ in differences}
-        for found in kept:
-            name = found.relative_to(inside).as_posix()
-            assert name.startswith("results/") and (name in named or len(found.read_bytes()) >= 0)
-    assert [found.name for found in (folder / "deep").iterdir()] == ["inside"]
+        for result in kept:
+            name = result.relative_to(inside).as_posix()
+            assert name.startswith("results/") and (name in named or len(result.read_bytes()) >= 0)
+    assert [result.name for result in (folder / "deep").iterdir()] == ["inside"]

@@ -168,9 +168,9 @@ def test_the_first_slow_generations_are_no_samples(models, register):
     cold = ArmSpec(models[True], "fake", {})
     plain = ArmSpec(models[True], "autoregressive", {})
     slow_ms = arms.Cold.SLEEP * 1e3
-    own = arms.run(cold, limits={"warmup_passes": 3})
+    mine = arms.run(cold, limits={"warmup_passes": 3})
     other = arms.run(plain, cold, limits={"warmup_passes": 3})
-    sides = ((own["warmup_ms"], own["samples"]), (other["reference_warmup_ms"], other["reference_samples"]))
+    sides = ((mine["warmup_ms"], mine["samples"]), (other["reference_warmup_ms"], other["reference_samples"]))
     for warmup, samples in sides:
         assert len(warmup) == 4 and min(warmup[:3]) >= slow_ms
         assert median(sample["e2e_ms"] for sample in samples) < slow_ms / 2
@@ -251,9 +251,9 @@ def test_a_batch_takes_no_more_passes_than_one_prompt(models, decoder, causal, s
 def test_the_baseline_decodes_the_same_batch_in_one_go(models):
     reference = ArmSpec(models[True], "autoregressive", {})
     facts = arms.run(ArmSpec(models[False], "masked_diffusion", {}), reference, batch=4)
-    for own, other in zip(facts["samples"], facts["reference_samples"], strict=True):
-        assert own["prompts"] == other["prompts"] and len(other["prompts"]) == 4
-        assert own["canvas"] == other["canvas"] == 4 * NEW and other["nfe"] == NEW
+    for mine, other in zip(facts["samples"], facts["reference_samples"], strict=True):
+        assert mine["prompts"] == other["prompts"] and len(other["prompts"]) == 4
+        assert mine["canvas"] == other["canvas"] == 4 * NEW and other["nfe"] == NEW
 
 
 @pytest.mark.parametrize("decoder", ["autoregressive", "transformers_generate"])

@@ -65,8 +65,8 @@ class Hub(BaseHTTPRequestHandler):
                 {"type": "file", "path": name, "size": len(data), "oid": "0" * 40}
                 for name, data in FILES.items()
             ]
-            found = listing if "/tree/" in self.path else about
-            return self.send(200, json.dumps(found).encode(), {"Content-Type": "application/json"}, body)
+            result = listing if "/tree/" in self.path else about
+            return self.send(200, json.dumps(result).encode(), {"Content-Type": "application/json"}, body)
         name = self.path.split("?")[0].rsplit("/", 1)[-1]
         if name not in FILES:
             return self.send(404, b"", {"X-Error-Code": "EntryNotFound"})

@@ -50,13 +50,13 @@ class Folder:
             "--configfile",
             "tiny.yaml",
         ]
-        with open(self.path / "said.txt", "w") as said:
+        with open(self.path / "output.txt", "w") as output:
             return subprocess.Popen(
                 [*command, *more],
                 cwd=self.path,
                 env=self.env,
-                stdout=said,
-                stderr=said,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
                 preexec_fn=_interruptible,
             )
@@ -64,10 +64,10 @@ class Folder:
     def run(self, *more, targets=RECORDS):
         process = self.start(*more, targets=targets)
         process.wait(timeout=300)
-        return process.returncode, self.said()
+        return process.returncode, self.output()
 
-    def said(self):
-        return (self.path / "said.txt").read_text()
+    def output(self):
+        return (self.path / "output.txt").read_text()
 
     def records(self):
         return {name: (self.path / name).read_bytes() for name in RECORDS if (self.path / name).exists()}
@@ -82,23 +82,23 @@ class Folder:
         return made and [cell for cell in self.cells() if not made.keys() & set(cell.cmdline())]
 
     def processes(self):
-        found = []
+        result = []
         for process in psutil.process_iter(["cwd"]):
             try:
                 if process.info["cwd"] == str(self.path) and process.cmdline():
-                    found.append(process)
+                    result.append(process)
             except psutil.Error:
                 continue
-        return found
+        return result
 
     def until(self, ready, what, seconds=120):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            found = ready()
-            if found:
-                return found
+            result = ready()
+            if result:
+                return result
             time.sleep(0.1)
-        raise AssertionError(f"not within {seconds} s: {what}\n{self.said()[-3000:]}")
+        raise AssertionError(f"not within {seconds} s: {what}\n{self.output()[-3000:]}")
 
     def quiet(self):
         self.until(lambda: not self.processes(), "all processes have ended", 30)
@@ -114,8 +114,8 @@ class Folder:
 def made(tmp_path_factory):
     """Data, models and the machine's description; no cell timed yet."""
     folder = Folder(copy_project(tmp_path_factory.mktemp("interrupted")))
-    status, said = folder.run(targets=["results/machine.json", "results/warmup.json"])
-    assert status == 0, said[-3000:]
+    status, output = folder.run(targets=["results/machine.json", "results/warmup.json"])
+    assert status == 0, output[-3000:]
     return folder
 
 
@@ -129,9 +129,9 @@ def folder(made):
         (made.path / name).unlink(missing_ok=True)
 
 
-def timed(said):
+def timed(output):
     """How many timing jobs a run started."""
-    return said.count("rule time_cell:")
+    return output.count("rule time_cell:")
 
 
 def test_kill_of_a_timing_job_loses_that_job_only(folder):
@@ -141,8 +141,8 @@ def test_kill_of_a_timing_job_loses_that_job_only(folder):
     assert run.returncode != 0
     kept = folder.records()
     assert len(kept) == len(RECORDS) - 1, "the other cells went on"
-    status, said = folder.run()
-    assert status == 0 and timed(said) == 1
+    status, output = folder.run()
+    assert status == 0 and timed(output) == 1
     assert {name: data for name, data in folder.records().items() if name in kept} == kept
     folder.whole()
 
@@ -155,14 +155,14 @@ def test_kill_of_snakemake_itself(folder):
     folder.quiet()
     kept = folder.records()
     folder.whole()
-    status, said = folder.run()
-    assert status != 0 and "LockException" in said and "unlock" in said, "it must say how to go on"
-    assert "Traceback" not in said
+    status, output = folder.run()
+    assert status != 0 and "LockException" in output and "unlock" in output, "it must say how to go on"
+    assert "Traceback" not in output
     subprocess.run(
         [str(SNAKEMAKE), "--unlock"], cwd=folder.path, env=folder.env, check=True, capture_output=True
     )
-    status, said = folder.run()
-    assert status == 0 and timed(said) == len(RECORDS) - len(kept)
+    status, output = folder.run()
+    assert status == 0 and timed(output) == len(RECORDS) - len(kept)
     assert {name: data for name, data in folder.records().items() if name in kept} == kept
     folder.whole()
 
@@ -178,7 +178,7 @@ def test_two_interrupts_end_a_run_and_leave_nothing_behind(folder):
     folder.whole()
     # The second one may meet the interpreter as it ends, which then says so itself.
     ours = re.sub(
-        r"Exception ignored in: <module 'threading'.*?KeyboardInterrupt", "", folder.said(), flags=re.S
+        r"Exception ignored in: <module 'threading'.*?KeyboardInterrupt", "", folder.output(), flags=re.S
     )
     assert "Traceback" not in ours.split("KeyboardInterrupt")[0]
     status, _ = folder.run()
@@ -189,9 +189,9 @@ def test_two_interrupts_end_a_run_and_leave_nothing_behind(folder):
 def test_a_second_run_in_the_folder_is_refused_and_harms_nothing(folder):
     run = folder.start()
     folder.until(lambda: folder.cells(), "a cell runs")
-    first = (folder.path / "said.txt").rename(folder.path / "first.txt")
-    status, said = folder.run()
-    assert status != 0 and "LockException" in said and "Traceback" not in said
+    first = (folder.path / "output.txt").rename(folder.path / "first.txt")
+    status, output = folder.run()
+    assert status != 0 and "LockException" in output and "Traceback" not in output
     assert run.wait(timeout=200) == 0, first.read_text()[-3000:]
     assert len(folder.records()) == len(RECORDS)
     folder.whole()

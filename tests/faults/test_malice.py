@@ -169,10 +169,10 @@ def test_a_whole_plan_of_a_nasty_study_runs_nothing_in_a_shell(tmp_path, monkeyp
     ):
         # As Snakemake's formatter quotes what a rule marks with `:q`.
         quoted = snakemake_format("{line:q}", line=line)
-        said = subprocess.run(
+        message = subprocess.run(
             ["bash", "-c", f"printf '%s\\0' {quoted}"], check=True, capture_output=True, text=True
         )
-        assert said.stdout.split("\0")[:-1] == line
+        assert message.stdout.split("\0")[:-1] == line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,9 +213,9 @@ def local(path, **more):
 )
 def test_a_damaged_prompt_file_is_one_message(tmp_path, name, data, says):
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(UserError) as told:
+    with pytest.raises(UserError) as given:
         prepare(local(tmp_path / name), 1, tmp_path / "out")
-    assert says in str(told.value) and len(str(told.value)) < 1000
+    assert says in str(given.value) and len(str(given.value)) < 1000
     assert not (tmp_path / "out").exists()
 
 

@@ -64,21 +64,21 @@ def test_a_name_without_a_letter_or_digit_is_told(field, name):
 def test_throughput_counts_useful_tokens_on_both_sides():
     body = factories.record(MDM, AR, n=12)
     rng = np.random.default_rng(4)
-    for own, other in zip(body["samples"], body["reference"]["samples"], strict=True):
-        own["useful"], other["useful"] = (int(k) for k in rng.integers(1, 30, 2))
-    found = row(body)
+    for mine, other in zip(body["samples"], body["reference"]["samples"], strict=True):
+        mine["useful"], other["useful"] = (int(k) for k in rng.integers(1, 30, 2))
+    result = row(body)
     rates = [
         np.median([s["useful"] / s["e2e_ms"] for s in side["samples"]]) for side in (body, body["reference"])
     ]
-    assert found["tokens_per_s"] == pytest.approx(1000 * rates[0])
-    assert found["throughput_ratio"] == pytest.approx(rates[0] / rates[1])
+    assert result["tokens_per_s"] == pytest.approx(1000 * rates[0])
+    assert result["throughput_ratio"] == pytest.approx(rates[0] / rates[1])
     canvas = np.median([s["canvas"] / s["e2e_ms"] for s in body["samples"]])
-    assert found["canvas_tokens_per_s"] == pytest.approx(1000 * canvas)
+    assert result["canvas_tokens_per_s"] == pytest.approx(1000 * canvas)
     # The latency ratio knows nothing of what was useful.
     for side in (body, body["reference"]):
         for sample in side["samples"]:
             sample["useful"] = 1
-    assert row(body)["ratio"] == found["ratio"]
+    assert row(body)["ratio"] == result["ratio"]
 
 
 def test_a_batch_gives_the_tokens_of_all_its_rows():
@@ -101,7 +101,7 @@ def test_outputs_that_differ_by_batch_are_told():
     def verdicts():
         for path, body in zip(paths, bodies, strict=True):
             write_json(path, body)
-        return [found["outputs_agree"] for found in arms.table_rows(paths)]
+        return [result["outputs_agree"] for result in arms.table_rows(paths)]
 
     assert verdicts() == [True, True]
     bodies[1]["outputs"][0]["tokens"] = [5, 6, 8]
@@ -112,7 +112,7 @@ def test_outputs_that_differ_by_batch_are_told():
 
 
 def test_a_bound_and_an_exact_likelihood_never_share_a_column():
-    rows = {found["model"]: found for found in tables("likelihood")["likelihood"]}
+    rows = {result["model"]: result for result in tables("likelihood")["likelihood"]}
     exact, bound = rows["ar-text"], rows["mdm-text"]
     assert (exact["kind"], exact["exact_nats_per_token"], exact["bound_nats_per_token"]) == (
         "exact",
@@ -124,9 +124,9 @@ def test_a_bound_and_an_exact_likelihood_never_share_a_column():
         None,
         3.1,
     )
-    for found in rows.values():
-        numbers = {name for name, value in found.items() if isinstance(value, float)}
-        stem = found["kind"]
+    for result in rows.values():
+        numbers = {name for name, value in result.items() if isinstance(value, float)}
+        stem = result["kind"]
         assert numbers == {f"{stem}_nats_per_token", f"{stem}_low", f"{stem}_high"}
 
 
@@ -198,11 +198,11 @@ def test_tokens_per_forward_and_tpot_are_exact():
         stamps = [10.0, 20.0, 30.0, 50.0]
         sample |= {"committed": [5, 3, 0, 2], "commit_ms": stamps, "first_ms": 10.0, "first_tokens": 5}
         sample |= {"nfe": 4, "e2e_ms": 50.0}
-    found = row(body)
-    assert found["tokens_per_forward"] == 10 / 4
-    assert found["tpot_ms"] == pytest.approx((50 - 10) / (10 - 5))
+    result = row(body)
+    assert result["tokens_per_forward"] == 10 / 4
+    assert result["tpot_ms"] == pytest.approx((50 - 10) / (10 - 5))
     # A pass that commits nothing is no token: the reader waits from 20 to 50 ms.
-    assert (found["itl_p50_ms"], found["ttft_ms"]) == (20.0, 10.0)
+    assert (result["itl_p50_ms"], result["ttft_ms"]) == (20.0, 10.0)
 
 
 # Speedups from few prompts without an interval.
@@ -210,10 +210,10 @@ def test_tokens_per_forward_and_tpot_are_exact():
 
 @pytest.mark.parametrize("pairs", [*range(1, 13), 40])
 def test_a_ratio_has_an_interval_or_is_not_shown(pairs):
-    found = row(factories.record(MDM, AR, n=pairs))
-    assert found["n_pairs"] == pairs
+    result = row(factories.record(MDM, AR, n=pairs))
+    assert result["n_pairs"] == pairs
     for name in ("ratio", "throughput_ratio", "ratio_geomean"):
-        low, value, high = (found[f"{name}{end}"] for end in ("_low", "", "_high"))
+        low, value, high = (result[f"{name}{end}"] for end in ("_low", "", "_high"))
         if value is None:
             assert low is high is None and pairs < 6
         else:
@@ -225,9 +225,11 @@ def test_one_prompt_over_and_over_gives_no_ratio_over_prompts():
     for side in (body, body["reference"]):
         for sample in side["samples"]:
             sample["prompts"] = ["p0"]
-    found = row(body)
-    assert found["n_prompts"] == 1 and found["ratio_geomean"] is None
-    assert found["ratio_low"] < found["ratio"] < found["ratio_high"], "repeats of one prompt do tell its time"
+    result = row(body)
+    assert result["n_prompts"] == 1 and result["ratio_geomean"] is None
+    assert result["ratio_low"] < result["ratio"] < result["ratio_high"], (
+        "repeats of one prompt do tell its time"
+    )
 
 
 def test_ten_noisy_prompts_show_no_difference():
@@ -242,9 +244,9 @@ def test_ten_noisy_prompts_show_no_difference():
                 sample["prompts"] = [f"p{k}"]
             del samples[10:]
 
-    found = [r for r in tables(change=noisy)["steps"] if r["ratio"] is not None]
-    assert len(found) == 12 and {r["n_pairs"] for r in found} <= {9, 10}
-    assert {r["speed"] for r in found} == {"no difference shown"}
+    result = [r for r in tables(change=noisy)["steps"] if r["ratio"] is not None]
+    assert len(result) == 12 and {r["n_pairs"] for r in result} <= {9, 10}
+    assert {r["speed"] for r in result} == {"no difference shown"}
 
 
 def test_every_published_ratio_stands_beside_its_interval():
@@ -254,8 +256,8 @@ def test_every_published_ratio_stands_beside_its_interval():
         for column in ratios:
             low, high = columns[column].low, columns[column].high
             assert low and high, f"{name}.{column} has no columns for its interval"
-            for found in rows:
-                assert (found[column] is None) == (found[low] is None) == (found[high] is None), name
+            for result in rows:
+                assert (result[column] is None) == (result[low] is None) == (result[high] is None), name
 
 
 # Failed cells dropped from the table.
@@ -281,10 +283,12 @@ def test_failed_cells_stay_in_every_table_of_cells(status):
     for name in ("cells", "steps", "batch", "length"):
         failed = [r for r in made[name] if r["status"] == status and r["reason"] == "the test says so"]
         assert failed, name
-        for found in failed:
-            assert found["n"] == 0 and found["latency_ms"] is found["ratio"] is None
+        for result in failed:
+            assert result["n"] == 0 and result["latency_ms"] is result["ratio"] is None
             assert (
-                found["speed"] is None and found["verdict"] == "not comparable" and found["reference_model"]
+                result["speed"] is None
+                and result["verdict"] == "not comparable"
+                and result["reference_model"]
             )
     # The series keeps its count, and no ratio stands for a cell that has none.
     assert len(made["crossover"]) == 3

@@ -185,7 +185,7 @@ def test_no_file_is_written_past_the_atomic_writer():
     writes = re.compile(
         r"""\.write_(text|bytes)\(|open\([^)]*["'](w|a|x|wb|ab|xb)["']|\.to_(csv|parquet)\(|savefig\("""
     )
-    found = {}
+    result = {}
     for path in [*ROOT.glob("pardec/**/*.py"), *ROOT.glob("scripts/*.py")]:
         name = path.relative_to(ROOT).as_posix()
         lines = path.read_text().splitlines()
@@ -194,8 +194,8 @@ def test_no_file_is_written_past_the_atomic_writer():
                 continue
             near = "\n".join(lines[max(0, number - 25) : number])
             if "atomic(" not in near:
-                found[f"{name}:{number}"] = line.strip()
-    assert not found
+                result[f"{name}:{number}"] = line.strip()
+    assert not result
 
 
 # Power loss: any artefact cut short.
@@ -224,9 +224,9 @@ def test_a_record_cut_short_is_named_by_the_tables(run, tmp_path, monkeypatch, s
     monkeypatch.chdir(copy)
     victim = next(iter(sorted(Path("results/cells").rglob("timing.json"))))
     cut(victim, share)
-    with pytest.raises(UserError, match="is not valid JSON") as told:
+    with pytest.raises(UserError, match="is not valid JSON") as given:
         read_records(map(str, Path("results/cells").rglob("timing.json")))
-    assert str(victim) in str(told.value) and "run `make all` again" in told.value.fix
+    assert str(victim) in str(given.value) and "run `make all` again" in given.value.fix
 
 
 @pytest.mark.parametrize("json", [True, False])

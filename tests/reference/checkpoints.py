@@ -110,9 +110,9 @@ def write_transformers(folder: Path, kind: str, shards: bool = True, **changes: 
     model.save_pretrained(folder, max_shard_size="20KB" if shards else "5GB")
     if kind in RENAMED:
         path = folder / "config.json"
-        said = json.loads(path.read_text())
-        said |= RENAMED[kind][1]
-        path.write_text(json.dumps(said))
+        config = json.loads(path.read_text())
+        config |= RENAMED[kind][1]
+        path.write_text(json.dumps(config))
     return model.double().eval()
 
 

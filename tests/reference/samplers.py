@@ -86,7 +86,7 @@ def masked_diffusion(model, prompt: list[int], new_tokens: int, seed: int, setti
             logits = _guided(model, prompt, canvas, places, settings.cfg_scale)
             noise = gumbel(torch.tensor([seed]), stream, (length, model.info.vocab_size))[0].tolist()
             order = uniform(torch.tensor([seed]), stream + 1, (length,))[0].tolist()
-            found = []
+            result = []
             for row, place in enumerate(places):
                 if canvas[place] != mask:
                     continue
@@ -100,8 +100,8 @@ def masked_diffusion(model, prompt: list[int], new_tokens: int, seed: int, setti
                 key = order[row] if settings.remasking == "random" else cost
                 if settings.eos == "defer" and word == eos:
                     key, cost = key + 1e30, math.inf
-                found.append((key, place, word, cost))
-            for rank, (key, place, word, cost) in enumerate(sorted(found)):
+                result.append((key, place, word, cost))
+            for rank, (key, place, word, cost) in enumerate(sorted(result)):
                 sure = settings.threshold is not None and (
                     settings.threshold == 0 or cost < -math.log(settings.threshold)
                 )

@@ -96,7 +96,7 @@ def test_an_id_outside_of_the_vocabulary_is_named(brought, tmp_path, key, value)
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "output"),
     [
         ("max_position_embeddings", None, "max positions"),
         ("max_position_embeddings", 0, "max positions"),
@@ -111,10 +111,10 @@ def test_an_id_outside_of_the_vocabulary_is_named(brought, tmp_path, key, value)
         ("rope_parameters", "linear", "rotary positions"),
     ],
 )
-def test_a_size_that_cannot_be_is_named(brought, tmp_path, key, value, said):
+def test_a_size_that_cannot_be_is_named(brought, tmp_path, key, value, output):
     change(brought, **{key: value})
     error = refusal(brought, tmp_path)
-    assert error.where.endswith("config.json") and said in error.what
+    assert error.where.endswith("config.json") and output in error.what
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ LLAMA3 = {**ROTARY, "rope_type": "llama3", "original_max_position_embeddings": 3
 
 
 @pytest.mark.parametrize(
-    ("keys", "said"),
+    ("keys", "output"),
     [
         ({"rope_parameters": {"rope_theta": 1e4, "factor": 8.0}}, "names no type of scaling"),
         ({"rope_scaling": {"type": "dynamic", "factor": 2.0}}, "'dynamic'"),
@@ -197,10 +197,10 @@ LLAMA3 = {**ROTARY, "rope_type": "llama3", "original_max_position_embeddings": 3
     ],
     ids=str,
 )
-def test_positions_and_layers_that_would_run_wrongly_are_named(brought, tmp_path, keys, said):
+def test_positions_and_layers_that_would_run_wrongly_are_named(brought, tmp_path, keys, output):
     (brought / "config.json").write_text(json.dumps({**read_json(brought / "config.json"), **keys}))
     error = refusal(brought, tmp_path)
-    assert error.where.endswith("config.json") and said in error.what
+    assert error.where.endswith("config.json") and output in error.what
 
 
 def test_a_head_that_is_not_the_embedding_it_is_tied_to(tmp_path):
@@ -275,10 +275,10 @@ NO_CHECKPOINT = {
 
 @pytest.mark.parametrize("how", NO_CHECKPOINT)
 def test_what_is_no_checkpoint_is_named_for_what_it_is(brought, tmp_path, how):
-    spoil, said = NO_CHECKPOINT[how]
+    spoil, output = NO_CHECKPOINT[how]
     spoil(brought)
     error = refusal(brought, tmp_path)
-    assert said in f"{error.what}; {error.fix}"
+    assert output in f"{error.what}; {error.fix}"
 
 
 def test_an_end_among_added_tokens_that_are_not_called_special(brought, tmp_path):
@@ -313,17 +313,17 @@ def test_a_weight_in_eight_bits_is_named(brought, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("edit", "said"),
+    ("edit", "output"),
     [
         (lambda weights: weights.pop(QUERY), "lacks 1 weight(s)"),
         (lambda weights: weights.update({"model.layers.0.extra": torch.zeros(3)}), "model.layers.0.extra"),
         (lambda weights: weights.update({QUERY: torch.zeros(8, 16)}), "has shape [8, 16]"),
     ],
 )
-def test_missing_further_and_misshapen_weights_are_named(brought, tmp_path, edit, said):
+def test_missing_further_and_misshapen_weights_are_named(brought, tmp_path, edit, output):
     reweigh(brought, edit)
     error = refusal(brought, tmp_path)
-    assert error.where.endswith("model.safetensors") and said in error.what
+    assert error.where.endswith("model.safetensors") and output in error.what
 
 
 def test_shards_without_their_index(brought, tmp_path):
@@ -404,7 +404,7 @@ def test_a_home_folder_is_found(brought, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("section", "said"),
+    ("section", "output"),
     [
         ({"dflash_config": {"mask_token_id": 23}}, "mask_token_id"),
         (
@@ -417,7 +417,7 @@ def test_a_home_folder_is_found(brought, tmp_path, monkeypatch):
     ],
     ids=str,
 )
-def test_a_draft_is_checked_too(tmp_path, section, said):
+def test_a_draft_is_checked_too(tmp_path, section, output):
     save_model(draft_model(), tmp_path / "brought")
     change(tmp_path / "brought", **section)
-    assert said in refusal(tmp_path / "brought", tmp_path).what
+    assert output in refusal(tmp_path / "brought", tmp_path).what

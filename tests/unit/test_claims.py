@@ -59,12 +59,12 @@ def run(tmp_path_factory):
 
 def test_a_whole_run_is_judged(run):
     _, tables, values = run
-    found = {claim["id"]: claim for claim in judge(tables, values)["claims"]}
-    assert list(found) == list(BY_ID)
-    assert found["004.1"]["verdict"] == CONTRADICTED  # on sort and text, many steps are never good
-    assert found["004.3"]["verdict"] == CONTRADICTED  # by the law of the synthetic batches
-    assert found["004.5"]["verdict"] == NOT_RUN and found["004.8"]["verdict"] == NOT_TESTABLE
-    for claim in found.values():
+    result = {claim["id"]: claim for claim in judge(tables, values)["claims"]}
+    assert list(result) == list(BY_ID)
+    assert result["004.1"]["verdict"] == CONTRADICTED  # on sort and text, many steps are never good
+    assert result["004.3"]["verdict"] == CONTRADICTED  # by the law of the synthetic batches
+    assert result["004.5"]["verdict"] == NOT_RUN and result["004.8"]["verdict"] == NOT_TESTABLE
+    for claim in result.values():
         assert claim["verdict"] in VERDICTS and set(claim["evidence"]) == set(claim["intervals"]) <= set(
             values
         )

@@ -71,15 +71,15 @@ def test_series_of_other_settings_are_not_mixed():
     good = [line | {"settings": f'{{"remasking": "a", "steps": {line["steps"]}}}'} for line in ends()]
     middle = dict(good[0], steps=4, key="middle")
     bad = [line | {"settings": '{"remasking": "b"}'} for line in ends(few=("slower", False, -0.5))]
-    found = verdict("004.1", {"steps": [*good, middle, *bad]})
-    assert found.verdict == REPRODUCED and len(found.parts) == 1
+    result = verdict("004.1", {"steps": [*good, middle, *bad]})
+    assert result.verdict == REPRODUCED and len(result.parts) == 1
 
 
 def test_one_task_contradicts_a_claim_about_all():
     good, bad = ends(), ends(few=("faster", True, 0.0), task="copy")
-    found = verdict("004.1", {"steps": [*good, *bad]})
-    assert found.verdict == CONTRADICTED
-    assert {part.name: part.verdict for part in found.parts} == {"sort": REPRODUCED, "copy": CONTRADICTED}
+    result = verdict("004.1", {"steps": [*good, *bad]})
+    assert result.verdict == CONTRADICTED
+    assert {part.name: part.verdict for part in result.parts} == {"sort": REPRODUCED, "copy": CONTRADICTED}
 
 
 def test_lower_can_be_better():
@@ -112,11 +112,11 @@ def test_crossover(content, expected):
         row("steps", task="sort", steps=steps, new_tokens=16, shown_worse=steps < 16 or worse, **KINDS)
         for steps in (1, 16)
     ]
-    found = verdict("004.2", {"crossover": [line], "steps": cells})
-    assert found.verdict == expected
+    result = verdict("004.2", {"crossover": [line], "steps": cells})
+    assert result.verdict == expected
     if content["observed"] and content["verdict"]:
         words = "lower latency" if content["verdict"] == "faster" else "higher latency"
-        assert words in "".join(piece for piece in found.parts[0].pieces if isinstance(piece, str))
+        assert words in "".join(piece for piece in result.parts[0].pieces if isinstance(piece, str))
 
 
 # 004.3
@@ -150,9 +150,9 @@ def batches(first, last, floor=0.03):
     ],
 )
 def test_batch(first, last, floor, expected):
-    found = verdict("004.3", {"batch": batches(first, last, floor)})
-    assert found.verdict == expected
-    assert "falls behind" in "".join(piece for piece in found.parts[0].pieces if isinstance(piece, str))
+    result = verdict("004.3", {"batch": batches(first, last, floor)})
+    assert result.verdict == expected
+    assert "falls behind" in "".join(piece for piece in result.parts[0].pieces if isinstance(piece, str))
 
 
 # 004.4
@@ -267,15 +267,15 @@ def test_a_quiet_machine_does_not_make_the_claim_harder_to_meet():
         for number, value in enumerate((1.2, 1.08, 1.02), 1)
     ]
     for floor, expected in ((0.005, [2]), (0.09, [1]), (0.25, [1])):
-        found = warmup({"warmup": lines, "noise": [row("noise", cell="n", half_width=floor)]})
-        assert [pick.value for pick in found if pick.id == "finding/warmup/settled"] == expected
+        result = warmup({"warmup": lines, "noise": [row("noise", cell="n", half_width=floor)]})
+        assert [pick.value for pick in result if pick.id == "finding/warmup/settled"] == expected
 
 
 @pytest.mark.parametrize(("relative", "settled"), [(1.02, [0]), (1.05, [])])
 def test_without_a_noise_floor_three_percent_settle(relative, settled):
     lines = [row("warmup", cell=f"c{cell}", **{"pass": 1}, relative=relative) for cell in range(8)]
-    found = warmup({"warmup": lines, "noise": []})
-    assert [pick.value for pick in found if pick.id == "finding/warmup/settled"] == settled
+    result = warmup({"warmup": lines, "noise": []})
+    assert [pick.value for pick in result if pick.id == "finding/warmup/settled"] == settled
 
 
 @pytest.mark.parametrize(

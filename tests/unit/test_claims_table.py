@@ -180,8 +180,8 @@ def refined(full, bare):
     return ideas(cached, idea("refinement", "no-cache", 0.2, 0.3, **tau(*bare)))
 
 
-def rivals(own, ewma, threshold):
-    rows = [idea("break-even", "break-even", *own), idea("ewma", "scheduler", *ewma)]
+def rivals(ours, ewma, threshold):
+    rows = [idea("break-even", "break-even", *ours), idea("ewma", "scheduler", *ewma)]
     return ideas(*rows, *([idea("break-even", "threshold", *threshold, deciding=False)] if threshold else []))
 
 
@@ -342,13 +342,13 @@ def test_every_verdict_can_come_out(case):
 
 
 def test_the_table_has_every_claim_and_verdict():
-    told = {"000.3", "000.4", "003.1"}  # of an A100: never judged here
+    reported = {"000.3", "000.4", "003.1"}  # of an A100: never judged here
     seen = {(number, outcome) for number, outcome, *_ in CASES}
     for number in BY_ID:
         if not number.startswith("004"):
-            wanted = (NOT_TESTABLE,) if number in told else (REPRODUCED, CONTRADICTED, NOT_TESTABLE)
+            wanted = (NOT_TESTABLE,) if number in reported else (REPRODUCED, CONTRADICTED, NOT_TESTABLE)
             assert {(number, outcome) for outcome in wanted} <= seen
-            assert BY_ID[number].judged is (number not in told)
+            assert BY_ID[number].judged is (number not in reported)
 
 
 @pytest.mark.parametrize("number", [number for number in BY_ID if number != "004.4"])
@@ -364,18 +364,18 @@ def test_without_rows_nothing_is_judged(number):
     ],
 )
 def test_an_arm_that_ran_is_never_said_not_to_have_run(change, reason):
-    found = verdict("003.12", ideas(idea("recycling", "gated", 0.98, 1.0, **change)))
-    assert found.verdict == NOT_TESTABLE and found.reason.startswith(reason)
+    result = verdict("003.12", ideas(idea("recycling", "gated", 0.98, 1.0, **change)))
+    assert result.verdict == NOT_TESTABLE and result.reason.startswith(reason)
 
 
 def test_each_meaning_of_sequential_is_a_part():
     tables = floods(ci(20, 30), {"order": "by_candidate", "reference_order": "parallel", "prompt_tokens": 20})
     ident = f"finding/flood/times-faster/{tables['flood'][1]['key']}"
-    found = verdict("001.4", tables, {ident: {"value": 86.0, "ci_low": 85.0, "ci_high": 87.0}})
-    assert [(part.name, part.verdict) for part in found.parts] == [
+    result = verdict("001.4", tables, {ident: {"value": 86.0, "ci_low": 85.0, "ci_high": 87.0}})
+    assert [(part.name, part.verdict) for part in result.parts] == [
         ("root by root", CONTRADICTED), ("candidate by candidate", REPRODUCED)
     ]  # fmt: skip
-    assert ident in found.evidence and found.verdict == CONTRADICTED
+    assert ident in result.evidence and result.verdict == CONTRADICTED
 
 
 def test_the_largest_of_several_says_of_how_many():
@@ -385,17 +385,17 @@ def test_the_largest_of_several_says_of_how_many():
 
 
 def test_both_parts_of_tuning_are_named():
-    found = verdict("001.6", surface(8.0, 0.99))
-    assert {part.name: part.verdict for part in found.parts} == {
+    result = verdict("001.6", surface(8.0, 0.99))
+    assert {part.name: part.verdict for part in result.parts} == {
         "expansions in a pass": UNDECIDED, "candidates": REPRODUCED
     }  # fmt: skip
 
 
 def test_a_claim_notes_what_it_compared():
-    found = verdict(
+    result = verdict(
         "003.13", ideas(idea("refinement", "selective", 0.9, 1.0), idea("refinement", "full", 0.5, 0.6))
     )
-    assert len(found.read) == 2 and all(ident.endswith("/ratio") for ident in found.read)
+    assert len(result.read) == 2 and all(ident.endswith("/ratio") for ident in result.read)
 
 
 def test_the_example_of_the_documentation_judges_a_claim_of_ones_own(tmp_path):
@@ -406,9 +406,9 @@ def test_the_example_of_the_documentation_judges_a_claim_of_ones_own(tmp_path):
         row("cells", cell=task, task=task, arm="lookup", decoder="speculative", **ci(low, low + 0.2))
         for task, low in (("code", 1.5), ("text", 0.9))
     ]
-    [found] = judge({"cells": lines}, published({"cells": lines}), [path])["claims"]
-    assert found["verdict"] == CONTRADICTED and found["seed"] == "mine"
-    assert found["measured"] == "As fast as claimed on code; slower than claimed on text."
-    assert [part["verdict"] for part in found["parts"]] == [REPRODUCED, CONTRADICTED]
+    [result] = judge({"cells": lines}, published({"cells": lines}), [path])["claims"]
+    assert result["verdict"] == CONTRADICTED and result["seed"] == "mine"
+    assert result["measured"] == "As fast as claimed on code; slower than claimed on text."
+    assert [part["verdict"] for part in result["parts"]] == [REPRODUCED, CONTRADICTED]
     both = judge({}, {}, [SHIPPED, path])["claims"]
     assert [claim["id"] for claim in both] == [*BY_ID, "mine.1"]

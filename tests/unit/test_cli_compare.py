@@ -32,8 +32,8 @@ def held(a, b):
         return compare(first, second)
 
 
-def by_id(found):
-    return {one.id: one for one in found.judged}
+def by_id(result):
+    return {one.id: one for one in result.judged}
 
 
 def edited(results, target, change):
@@ -46,17 +46,17 @@ def edited(results, target, change):
 
 
 def test_a_run_reproduces_itself(results):
-    found = held(results, results)
-    assert found.count(REPRODUCED) == len(found.judged) > 1000 and found.share == 1.0
-    assert not found.machine and not found.study
+    result = held(results, results)
+    assert result.count(REPRODUCED) == len(result.judged) > 1000 and result.share == 1.0
+    assert not result.machine and not result.study
 
 
 def test_shifted_latencies_differ_and_the_rest_does_not(results, slower):
-    found = held(results, slower)
-    wrong = {one.id for one in found.judged if one.verdict == DIFFERS}
+    result = held(results, slower)
+    wrong = {one.id for one in result.judged if one.verdict == DIFFERS}
     assert {f"cells/{CELL}/latency_ms", f"cells/{CELL}/ratio"} <= wrong
     # Everything that differs rests on the record that was changed, in one run or the other.
-    known = by_id(found)
+    known = by_id(result)
     behind = {ident: known[ident].a["records"] + known[ident].b["records"] for ident in wrong}
     foreign = [ident for ident, records in behind.items() if not any(CELL in path for path in records)]
     assert not foreign
@@ -111,10 +111,10 @@ def test_each_way_to_be_comparable_or_not(results, tmp_path, change, verdict, wh
             touched.append(f"cells/{CELL}/{names[name]}")
             return self.values.pop(touched[-1])
 
-    found = held(results, edited(results, tmp_path / "b", lambda values: change(Named(values))))
-    one = by_id(found)[touched[0]]
+    result = held(results, edited(results, tmp_path / "b", lambda values: change(Named(values))))
+    one = by_id(result)[touched[0]]
     assert one.verdict == verdict and why in one.why
-    assert all(other.verdict == REPRODUCED for other in found.judged if other.id != one.id)
+    assert all(other.verdict == REPRODUCED for other in result.judged if other.id != one.id)
 
 
 def test_a_prompt_that_gave_another_count_is_told(results, tmp_path):
@@ -134,8 +134,8 @@ def test_verdicts_that_turned_are_listed(results, tmp_path):
     body = json.loads(path.read_text())
     was, body["claims"][-1]["verdict"] = body["claims"][-1]["verdict"], "reproduced"
     path.write_text(json.dumps(body))
-    found = held(results, tmp_path / "b")
-    assert found.verdicts == {f"claim {body['claims'][-1]['id']}": (was, "reproduced")}
+    result = held(results, tmp_path / "b")
+    assert result.verdicts == {f"claim {body['claims'][-1]['id']}": (was, "reproduced")}
     out = tmp_path / "page.html"
     done = CliRunner().invoke(app, ["compare", str(results), str(tmp_path / "b"), "--html", str(out)])
     assert "Verdicts that turned" in done.stdout and "Verdicts that turned" in out.read_text()
@@ -145,14 +145,14 @@ def test_an_archive_and_its_folder_are_the_same_run(results, tmp_path):
     packed = tmp_path / "run.tar.zst"
     assert CliRunner().invoke(app, ["archive", str(results), str(packed)]).exit_code == 0
     for pair in ((packed, results), (results, packed), (packed, packed)):
-        found = held(*pair)
-        assert found.count(REPRODUCED) == len(found.judged) and not found.machine and not found.verdicts
+        result = held(*pair)
+        assert result.count(REPRODUCED) == len(result.judged) and not result.machine and not result.verdicts
 
 
 def test_a_number_that_many_tables_repeat_is_tested_once(results):
-    found = held(results, results)
-    tested = [one for one in found.judged if one.p is not None]
-    assert 0 < len(found.raw) < len(tested) and found.missed == 0
+    result = held(results, results)
+    tested = [one for one in result.judged if one.p is not None]
+    assert 0 < len(result.raw) < len(tested) and result.missed == 0
 
 
 def test_a_cell_of_other_settings_is_not_compared(results, tmp_path):

@@ -21,14 +21,14 @@ def results(finished):
     return finished
 
 
-def said(results, ident, status=0):
+def message(results, ident, status=0):
     done = CliRunner().invoke(app, ["trace", ident, "--results", str(results)])
     assert done.exit_code == status, done.output
     return done.stdout
 
 
 def test_the_chain_is_complete(results):
-    text = said(results, IDENT)
+    text = message(results, IDENT)
     value = json.loads((results / "values.json").read_text())["values"][IDENT]
     record = json.loads((results.parent / RECORD).read_text())
     order = [
@@ -65,21 +65,21 @@ def test_every_value_ends_at_files_that_exist(results):
         columns = {ident.rpartition("/")[2]: ident for ident in full}  # one value a column
         chosen = {*columns.values(), *(ident for ident in full if ident.startswith("finding/"))}
         for ident in chosen:
-            found = trace(run, ident).value
-            assert found.below and all(link.matches for link in found.below), ident
-            for record in (record for table in found.below for record in table.below):
+            result = trace(run, ident).value
+            assert result.below and all(link.matches for link in result.below), ident
+            for record in (record for table in result.below for record in table.below):
                 # A score's hash stands in no table but `quality`; the file itself must be there.
                 facts = dict(record.facts)
                 assert record.matches is not False and facts["sha256"] != "missing", (ident, record.title)
 
 
 def test_a_quality_leads_to_scores(results):
-    text = said(results, "cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/quality")
+    text = message(results, "cells/steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1/quality")
     assert "exact: " in text and "outputs.jsonl" in text and "scripts/score_cell.py" in text
 
 
 def test_a_finding_is_named_with_what_rests_on_it(results):
-    assert "the answer to experiment noise" in said(results, "finding/noise/floor")
+    assert "the answer to experiment noise" in message(results, "finding/noise/floor")
 
 
 def test_an_id_is_found_whole_in_figures(results, tmp_path):
@@ -95,7 +95,7 @@ def test_an_id_is_found_whole_in_figures(results, tmp_path):
 
 
 def test_a_link_of_the_report_can_be_pasted(results):
-    assert said(results, f"#{IDENT}") == said(results, IDENT)
+    assert message(results, f"#{IDENT}") == message(results, IDENT)
 
 
 def test_an_unknown_id_names_the_nearest(results):
@@ -108,7 +108,7 @@ def test_a_broken_link_is_marked(results, tmp_path):
     shutil.copytree(results, tmp_path / "results")
     with open(tmp_path / "results/models/mdm-grid/model.safetensors", "a") as file:
         file.write("!")
-    text = said(tmp_path / "results", IDENT, status=1)
+    text = message(tmp_path / "results", IDENT, status=1)
     assert "✗ results/models/mdm-grid/model.safetensors" in text and f"✓ {RECORD}" in text
 
 

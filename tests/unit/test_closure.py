@@ -51,8 +51,8 @@ def test_follows_nested_relative_and_parent_imports(tree):
 
 
 def test_modules_loaded_by_name_are_added(tree):
-    found = closure(tree, "scripts/job.py", ["pardec.b.by_name"])
-    assert "pardec/b/by_name.py" in found and "pardec/b/unused.py" not in found
+    result = closure(tree, "scripts/job.py", ["pardec.b.by_name"])
+    assert "pardec/b/by_name.py" in result and "pardec/b/unused.py" not in result
 
 
 def test_digest_follows_content_only(tree):

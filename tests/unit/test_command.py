@@ -42,10 +42,10 @@ def test_everything_else_stays_as_it_is():
         assert moved(line) == line
 
 
-@pytest.mark.parametrize("found, says", [(SEEN, False), ("9.99", False)])
-def test_another_version_with_the_same_options_is_not_named(monkeypatch, found, says):
+@pytest.mark.parametrize("result, says", [(SEEN, False), ("9.99", False)])
+def test_another_version_with_the_same_options_is_not_named(monkeypatch, result, says):
     assert version("snakemake") == SEEN
-    monkeypatch.setattr("importlib.metadata.version", lambda name: found)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: result)
     assert bool(outdated()) is says
 
 

@@ -203,9 +203,9 @@ def score(per, name="s.json", metric="exact", prompts=None, **more):
     return Source(name, "", {"metrics": metrics, "main": metric, "prompts": prompts or list(range(len(per)))})
 
 
-def gate(own, other, margins=None):
-    own, other = own, Source("other.json", "", other.body)
-    return quality(own.path, "other.json", {own.path: own, "other.json": other}, margins or {})["gate"]
+def gate(ours, other, margins=None):
+    ours, other = ours, Source("other.json", "", other.body)
+    return quality(ours.path, "other.json", {ours.path: ours, "other.json": other}, margins or {})["gate"]
 
 
 def test_fewer_prompts_make_equality_harder():
@@ -244,8 +244,8 @@ def test_scores_that_differ_deny_losslessness():
 
 def test_an_unscored_set_of_outputs_is_no_error():
     body = {"metrics": {}, "status": "unsupported", "reason": "no such engine"}
-    found = quality("a", "b", {"a": Source("a", "", body), "b": score([1.0] * 9, "b")}, {})
-    assert found["gate"] is None and "quality" not in found
+    result = quality("a", "b", {"a": Source("a", "", body), "b": score([1.0] * 9, "b")}, {})
+    assert result["gate"] is None and "quality" not in result
 
 
 def test_tokens_up_to_rounding():

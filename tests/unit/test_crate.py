@@ -278,8 +278,8 @@ def test_an_independent_validator_finds_no_fault(made):
     ]
     command = [validator, *words, "--output-format", "json", str(made[0] / "results")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    said = done.stdout + done.stderr
-    if any(words in said for words in ("Name or service not known", "Failed to resolve", "URLError")):
+    message = done.stdout + done.stderr
+    if any(words in message for words in ("Name or service not known", "Failed to resolve", "URLError")):
         pytest.skip("rocrate-validator could not fetch the JSON-LD contexts from w3id.org")
-    assert done.returncode == 0, said
-    assert json.loads(said[said.index("{") : said.rindex("}") + 1])["passed"]
+    assert done.returncode == 0, message
+    assert json.loads(message[message.index("{") : message.rindex("}") + 1])["passed"]

@@ -36,8 +36,8 @@ def test_a_cell_and_its_separator_are_one_token():
 
 
 def test_text_and_scores_do_not_depend_on_the_tokens():
-    own, joined = grid(max_side=4), grid(max_side=4, separators="joined")
-    assert own.every() == joined.every()
+    ours, joined = grid(max_side=4), grid(max_side=4, separators="joined")
+    assert ours.every() == joined.every()
     example = joined.every()[5]
     assert joined.score(example.prompt, example.answer, example.answer) == {
         "exact": 1.0,

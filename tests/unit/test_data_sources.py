@@ -28,8 +28,8 @@ def pairs(prepared):
 
 @pytest.mark.parametrize("file", ["wikitext.jsonl", "wikitext.parquet", "wiki.test.raw"])
 def test_wikitext_lines_become_articles(file):
-    found = pairs(build(FIXTURES / file, shape="wikitext", prompt_words=12, answer_words=6))
-    assert found == [
+    result = pairs(build(FIXTURES / file, shape="wikitext", prompt_words=12, answer_words=6))
+    assert result == [
         ("The Lighthouse of Port Arrow is a round stone tower on the", " northern coast of the island ."),
         ("The Grey Field Vole is a small rodent of wet meadows .", " It eats grass , roots and"),
     ]
@@ -69,8 +69,8 @@ def test_chat_roles_are_turns_too():
 
 
 def test_csv_with_quotes_and_an_answer_field():
-    found = pairs(build(FIXTURES / "questions.csv", field="question", answer_field="answer"))
-    assert found == [("How much is 2 + 2, please?", "4"), ('Name a "quoted" word', "word")]
+    result = pairs(build(FIXTURES / "questions.csv", field="question", answer_field="answer"))
+    assert result == [("How much is 2 + 2, please?", "4"), ('Name a "quoted" word', "word")]
 
 
 def test_plain_text_gives_a_prompt_a_paragraph(tmp_path):
@@ -336,5 +336,5 @@ def test_one_file_of_a_hub_data_set_that_holds_others(tmp_path):
     (tmp_path / "wanted.json").write_text(json.dumps([{"ask": "one?"}, {"ask": "two?"}]))
     (tmp_path / "other.json").write_text(json.dumps([{"something": {"else": 1}}]))
     settings = {"source": "hub", "dataset": str(tmp_path), "split": "train", "revision": COMMIT}
-    found = parse_settings({**settings, "files": "wanted.json", "field": "ask"}).build(1)
-    assert sorted(prompt for prompt, _ in pairs(found)) == ["one?", "two?"]
+    result = parse_settings({**settings, "files": "wanted.json", "field": "ask"}).build(1)
+    assert sorted(prompt for prompt, _ in pairs(result)) == ["one?", "two?"]

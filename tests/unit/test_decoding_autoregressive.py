@@ -61,9 +61,9 @@ def decode(prompts, seeds, settings, new_tokens=12, model=MODEL, kind=Autoregres
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_equals_the_slow_sampler(kind):
     settings = Settings(**kind)
-    found = decode(PROMPTS, SEEDS, settings).tokens.tolist()
+    result = decode(PROMPTS, SEEDS, settings).tokens.tolist()
     for row, prompt in enumerate(PROMPTS):
-        assert found[row] == samplers.autoregressive(MODEL, prompt, 12, SEEDS[row], settings)
+        assert result[row] == samplers.autoregressive(MODEL, prompt, 12, SEEDS[row], settings)
 
 
 @effort(max_examples=25, deadline=None)
@@ -177,17 +177,17 @@ def test_transformers_generate_writes_the_same_tokens(kind, prompts):
     new_tokens = 16
     for seed in range(3):
         model = backbone(causal=True, seed=seed)
-        own = decode(prompts, SEEDS[: len(prompts)], Settings(**kind), new_tokens, model)
+        mine = decode(prompts, SEEDS[: len(prompts)], Settings(**kind), new_tokens, model)
         log = Log()
         settings = TransformersGenerate.Settings(**kind)
         other = decode(prompts, SEEDS[: len(prompts)], settings, new_tokens, model, TransformersGenerate, log)
-        assert torch.equal(own.tokens, other.tokens)
-        assert torch.equal(own.useful, other.useful)
+        assert torch.equal(mine.tokens, other.tokens)
+        assert torch.equal(mine.useful, other.useful)
         steps = [
             float(torch.as_tensor(event[1]).double().mean()) for event in log.events if event[0] == "step"
         ]
         assert log.events[0] == "start" and steps[0] == 1 and len(steps) == other.nfe
-        kept = (own.useful + 1).clamp(max=new_tokens).double().mean() if "stop" in kind else new_tokens
+        kept = (mine.useful + 1).clamp(max=new_tokens).double().mean() if "stop" in kind else new_tokens
         assert sum(steps) == pytest.approx(float(kept)), "what fills a row behind its end is not committed"
 
 
@@ -203,12 +203,12 @@ def test_transformers_generate_reaches_end_tokens():
 
 def test_transformers_generate_samples_from_the_truncated_law():
     settings = TransformersGenerate.Settings(temperature=3.0, top_k=4)
-    found = decode([PROMPTS[0]] * 600, list(range(600)), settings, 1, MODEL, TransformersGenerate).tokens[
+    result = decode([PROMPTS[0]] * 600, list(range(600)), settings, 1, MODEL, TransformersGenerate).tokens[
         :, 0
     ]
     with torch.no_grad():
         law = samplers.truncated_law(MODEL(torch.tensor([PROMPTS[0]]))[0, -1].double().tolist(), settings)
-    seen = np.bincount(found, minlength=WORDS)
+    seen = np.bincount(result, minlength=WORDS)
     kept = sorted(law)
     assert seen.sum() == seen[kept].sum()
     assert stats.chisquare(seen[kept], np.array([law[word] for word in kept]) * 600).pvalue > 1e-3

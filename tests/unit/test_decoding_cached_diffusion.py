@@ -196,7 +196,7 @@ def test_decoding_stops_where_every_row_has_ended():
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"cfg_scale": 1.0}, "cfg_scale"),
         ({"cache": "none", "refresh": 2}, "refresh"),
@@ -205,8 +205,8 @@ def test_decoding_stops_where_every_row_has_ended():
         ({"block": 5}, "does not divide"),
     ],
 )
-def test_settings_that_cannot_work(settings, said):
-    with pytest.raises(UserError, match=said):
+def test_settings_that_cannot_work(settings, message):
+    with pytest.raises(UserError, match=message):
         decode(Settings(**settings))
 
 
@@ -215,13 +215,13 @@ class Made(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.found = set()
+        self.tensors = set()
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         given = operation(*args, **(kwargs or {}))
         for one in given if isinstance(given, (tuple, list)) else (given,):
             if isinstance(one, torch.Tensor):
-                self.found.add((one.dtype, one.numel()))
+                self.tensors.add((one.dtype, one.numel()))
         return given
 
 
@@ -232,10 +232,10 @@ def test_the_sampler_makes_no_large_copy_of_the_logits(settings, monkeypatch):
     model = backbone(causal=False, vocab_size=words).bfloat16()
     with Made() as made:
         decode(Settings(block=12, **settings), model)
-    assert (torch.bfloat16, len(PROMPTS) * 12 * words) in made.found  # the logits themselves
-    assert not [size for kind, size in made.found if kind == torch.float64 and size >= words]
+    assert (torch.bfloat16, len(PROMPTS) * 12 * words) in made.tensors  # the logits themselves
+    assert not [size for kind, size in made.tensors if kind == torch.float64 and size >= words]
     most = max(len(PROMPTS) * words, part)
-    assert max(size for kind, size in made.found if kind == torch.float32) <= most
+    assert max(size for kind, size in made.tensors if kind == torch.float32) <= most
 
 
 def test_a_model_with_learned_positions_keeps_its_prefix_only():

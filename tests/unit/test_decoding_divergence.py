@@ -17,20 +17,20 @@ def test_outputs_that_are_the_same_have_none():
 def test_the_first_difference_and_the_margin_there(at):
     model = backbone(True)
     other = OUTPUT[:at] + [token + 1 for token in OUTPUT[at:]]
-    found = divergence(model, PROMPT, OUTPUT, other)
+    result = divergence(model, PROMPT, OUTPUT, other)
     with torch.inference_mode():
         logits = model(torch.tensor([PROMPT + OUTPUT]))[0, len(PROMPT) - 1 + at]
     best = logits.sort(descending=True).values
-    assert found.at == at
-    assert found.margin == pytest.approx(float(best[0] - best[1]), rel=1e-4, abs=1e-6) and found.margin > 0
+    assert result.at == at
+    assert result.margin == pytest.approx(float(best[0] - best[1]), rel=1e-4, abs=1e-6) and result.margin > 0
 
 
 def test_banned_tokens_are_no_rivals():
     model = backbone(True)
     with torch.inference_mode():
         best = model(torch.tensor([PROMPT]))[0, -1].topk(3)
-    found = divergence(model, PROMPT, [2], [3], banned=[int(best.indices[1])])
-    assert found.margin == pytest.approx(float(best.values[0] - best.values[2]), rel=1e-4)
+    result = divergence(model, PROMPT, [2], [3], banned=[int(best.indices[1])])
+    assert result.margin == pytest.approx(float(best.values[0] - best.values[2]), rel=1e-4)
 
 
 def test_outputs_of_two_lengths_are_refused():
@@ -63,9 +63,9 @@ def test_a_plain_pass_over_greedy_tokens_finds_each_the_best(monkeypatch, dtype,
     model = backbone(True).to(dtype)
     output = greedy(model, 6, banned=(3,))
     read = torch.tensor([[0] * pad + PROMPT])
-    found = plain_pass(model, read, output, (3,), torch.tensor([pad]) if pad else None)
-    assert len(found.margins) == 6 and min(found.margins) >= 0
-    assert found.behind_ulp <= (0 if dtype == torch.float32 else 2)
+    result = plain_pass(model, read, output, (3,), torch.tensor([pad]) if pad else None)
+    assert len(result.margins) == 6 and min(result.margins) >= 0
+    assert result.behind_ulp <= (0 if dtype == torch.float32 else 2)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -75,11 +75,11 @@ def test_a_token_behind_the_best_is_told_in_units_in_the_last_place(dtype):
     with torch.inference_mode():
         logits = model(torch.tensor([PROMPT + output.tolist()]))[0, len(PROMPT) + 2].float()
     output[3] = logits.argsort(descending=True)[1]
-    found = plain_pass(model, torch.tensor([PROMPT]), output)
+    result = plain_pass(model, torch.tensor([PROMPT]), output)
     unit = 2.0 ** math.floor(math.log2(logits.abs().max())) * torch.finfo(dtype).eps
     best, second = logits.topk(2).values.tolist()
-    assert found.margins[3] == pytest.approx(best - second, rel=1e-3)
-    assert found.behind_ulp == pytest.approx((best - second) / unit, rel=1e-3) and found.behind_ulp > 2
+    assert result.margins[3] == pytest.approx(best - second, rel=1e-3)
+    assert result.behind_ulp == pytest.approx((best - second) / unit, rel=1e-3) and result.behind_ulp > 2
 
 
 def test_an_output_that_no_such_decoder_writes_is_refused():

@@ -77,12 +77,12 @@ def test_exact_decoders_end_where_the_autoregressive_one_does(name, rule):
     for seed in range(4):
         target = model(seed)
         right, progress = decode("autoregressive", rule, target)
-        found, own = decode(name, EXACT[name] | rule, target)
-        assert found.tokens.tolist() == right.tokens.tolist()
-        assert found.useful.tolist() == right.useful.tolist()
-        assert torch.equal(own.total, progress.total)
+        result, mine = decode(name, EXACT[name] | rule, target)
+        assert result.tokens.tolist() == right.tokens.tolist()
+        assert result.useful.tolist() == right.useful.tolist()
+        assert torch.equal(mine.total, progress.total)
         if "eos" in rule:
-            assert not set(found.tokens.flatten().tolist()) & {22, 11}
+            assert not set(result.tokens.flatten().tolist()) & {22, 11}
 
 
 @settings(max_examples=30, deadline=None)
@@ -98,10 +98,10 @@ def test_whatever_the_ends_are(seed, ends, rule, window, block):
     right, progress = decode("autoregressive", rule, target)
     drafted = {"drafter": {"name": "dflash"}, "block": block}
     for name, chosen in (("jacobi", {"window": window}), ("speculative", drafted)):
-        found, own = decode(name, chosen | rule, target)
-        assert found.tokens.tolist() == right.tokens.tolist(), name
-        assert found.useful.tolist() == right.useful.tolist(), name
-        assert torch.equal(own.total, progress.total), name
+        result, mine = decode(name, chosen | rule, target)
+        assert result.tokens.tolist() == right.tokens.tolist(), name
+        assert result.useful.tolist() == right.useful.tolist(), name
+        assert torch.equal(mine.total, progress.total), name
 
 
 @settings(max_examples=25, deadline=None)
@@ -131,8 +131,8 @@ def test_ends_and_pads_within_prompts_end_nothing(seed, ends, pad, prompts, rule
 
 
 def test_full_passes_ban_every_end():
-    found, _ = decode("full_passes", {"passes": NEW, "eos": "ban"}, model())
-    assert found.tokens.tolist() == plain(model(), PROMPTS, NEW, eos="ban").tokens.tolist()
+    result, _ = decode("full_passes", {"passes": NEW, "eos": "ban"}, model())
+    assert result.tokens.tolist() == plain(model(), PROMPTS, NEW, eos="ban").tokens.tolist()
     free, _ = decode("full_passes", {"passes": NEW}, model())
     assert free.useful.tolist() == plain(model(), PROMPTS, NEW).useful.tolist()
 
@@ -173,8 +173,8 @@ class Scripted(LanguageModel):
 
 def test_passes_end_with_the_last_row_and_progress_counts_what_a_row_keeps():
     target = Scripted(model(), (0, 20))
-    found, progress = decode("autoregressive", {"stop": "eos"}, target, new=40)
-    assert found.useful.tolist() == [0, 20] and found.nfe == progress.steps == 21
+    result, progress = decode("autoregressive", {"stop": "eos"}, target, new=40)
+    assert result.useful.tolist() == [0, 20] and result.nfe == progress.steps == 21
     assert progress.total.tolist() == [1, 21], "the end token of each row and what came before"
     one, progress = decode("autoregressive", {"stop": "eos"}, Scripted(model(), (0,)), [[1, 5, 9]], 40)
     assert one.nfe == 1 and float(progress.total[0]) == 1

@@ -38,10 +38,10 @@ TEXT = "the cat sat on the mat, and the cat ate the rat.\n" * 20
 TOKENIZER = learn([TEXT], "roots", 160, 220, 8, 3)
 
 
-def settings(**said):
+def settings(**message):
     base = {"source": "train", "data": "d", "objective": {"family": "renderer"}}
     base["size"] = {"hidden": 32, "layers": 1, "heads": 2, "mlp": 32}
-    return TrainSettings.model_validate({**base, **said})
+    return TrainSettings.model_validate({**base, **message})
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +51,8 @@ def model() -> Renderer:
     return made.requires_grad_(False).eval()
 
 
-def flood(model, prompts, canvas=200, kind=FlashFloodDecoder, observer=None, **said):
-    decoder = kind(kind.Settings(**said))
+def flood(model, prompts, canvas=200, kind=FlashFloodDecoder, observer=None, **message):
+    decoder = kind(kind.Settings(**message))
     batch = pad_left(prompts, list(range(5, 5 + len(prompts))), PAD)
     return decoder.decode(model, batch, canvas, *([observer] if observer else []))
 
@@ -102,8 +102,8 @@ def manager() -> Backbone:
     return made.requires_grad_(False).eval()
 
 
-def planned(model, planner, prompts, roots, ear=None, **said):
-    decoder = FlashFloodDecoder(FlashFloodSettings(plan="manager", roots=roots, **said))
+def planned(model, planner, prompts, roots, ear=None, **message):
+    decoder = FlashFloodDecoder(FlashFloodSettings(plan="manager", roots=roots, **message))
     decoder.companions = {"manager": planner}
     return decoder.decode(model, pad_left(prompts, None, PAD), 300, *([ear] if ear else []))
 
@@ -117,12 +117,12 @@ def test_a_jacobi_manager_writes_the_same_plan(model, manager, length, other, wa
     """Whatever the prompts, their padding, the plan's length and the window; the manager's passes are counted."""
     prompts = [ROOTS[:length], ROOTS[:other]]
     roots = max(map(len, prompts)) + wanted
-    said, own = {"candidates": k}, Listener()
-    greedy = planned(model, manager, prompts, roots, own, **said)
+    message, mine = {"candidates": k}, Listener()
+    greedy = planned(model, manager, prompts, roots, mine, **message)
     ear = Listener()
-    jacobi = planned(model, manager, prompts, roots, ear, manager="jacobi", window=window, **said)
+    jacobi = planned(model, manager, prompts, roots, ear, manager="jacobi", window=window, **message)
     assert torch.equal(greedy.tokens, jacobi.tokens) and torch.equal(greedy.useful, jacobi.useful)
-    assert 1 <= ear.facts["manager_passes"] <= own.facts["manager_passes"] == wanted
+    assert 1 <= ear.facts["manager_passes"] <= mine.facts["manager_passes"] == wanted
 
 
 def test_a_plan_that_is_long_enough_needs_no_manager(model, manager):

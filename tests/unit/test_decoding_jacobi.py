@@ -81,11 +81,11 @@ def test_fixed_point_is_greedy(prompts, seed, scale, new_tokens, init, window, s
     """In float64, so that no tie is broken by rounding."""
     model = backbone(causal=True, seed=seed, scale=scale).double()
     log = Log(len(prompts))
-    found = decode(Jacobi, prompts, new_tokens, model, log, init=init, window=window, stop=stop, eos=eos)
+    result = decode(Jacobi, prompts, new_tokens, model, log, init=init, window=window, stop=stop, eos=eos)
     right = greedy(prompts, new_tokens, model, stop=stop, eos=eos)
-    assert found.tokens.tolist() == right.tokens.tolist()
-    assert found.useful.tolist() == right.useful.tolist()
-    assert found.nfe <= new_tokens and found.nfe == len(log.committed)
+    assert result.tokens.tolist() == right.tokens.tolist()
+    assert result.useful.tolist() == right.useful.tolist()
+    assert result.nfe <= new_tokens and result.nfe == len(log.committed)
     assert log.final == sorted(log.final) and log.final[-1] == new_tokens
     written = torch.tensor(log.committed).sum(0).tolist()
     ends = [min(new_tokens, n + 1) if stop == "eos" else new_tokens for n in right.useful.tolist()]
@@ -103,13 +103,13 @@ def test_fixed_point_is_greedy(prompts, seed, scale, new_tokens, init, window, s
 def test_stopped_early_it_is_a_greedy_prefix(prompts, seed, passes, init, window):
     model = backbone(causal=True, seed=seed).double()
     log = Log(len(prompts))
-    found = decode(Jacobi, prompts, 12, model, log, init=init, window=window, passes=passes)
+    result = decode(Jacobi, prompts, 12, model, log, init=init, window=window, passes=passes)
     right = greedy(prompts, 12, model).tokens
-    assert found.nfe <= passes
+    assert result.nfe <= passes
     final = torch.tensor(log.committed[:-1]).sum(0) if len(log.committed) > 1 else torch.zeros(len(prompts))
     for row in range(len(prompts)):
         sure = max(int(final[row]), min(passes, 12))
-        assert found.tokens[row, :sure].tolist() == right[row, :sure].tolist()
+        assert result.tokens[row, :sure].tolist() == right[row, :sure].tolist()
     assert torch.tensor(log.committed).sum(0).tolist() == [12] * len(prompts)
 
 
@@ -122,9 +122,9 @@ def test_equals_greedy_on_every_task(name):
     model = backbone(causal=True, vocab_size=tokenizer.vocab_size, max_positions=300).double()
     new_tokens = min(40, data.facts["max_answer_tokens"])
     for stop in ("length", "eos"):
-        found = decode(Jacobi, prompts, new_tokens, model, stop=stop)
+        result = decode(Jacobi, prompts, new_tokens, model, stop=stop)
         right = greedy(prompts, new_tokens, model, stop=stop)
-        assert torch.equal(found.tokens, right.tokens) and torch.equal(found.useful, right.useful)
+        assert torch.equal(result.tokens, right.tokens) and torch.equal(result.useful, right.useful)
 
 
 def test_a_row_does_not_depend_on_its_batch():
@@ -138,14 +138,14 @@ def test_a_row_does_not_depend_on_its_batch():
 def test_final_positions_are_never_run_again():
     looking = Looking(MODEL)
     log = Log(1)
-    found = decode(Jacobi, [PROMPTS[0]], 20, looking, log)
+    result = decode(Jacobi, [PROMPTS[0]], 20, looking, log)
     prompt = len(PROMPTS[0])
     final = [0, *log.final]
-    assert len(looking.ran) == found.nfe > 3
+    assert len(looking.ran) == result.nfe > 3
     assert looking.ran[0] == (0, prompt + 19)
     assert looking.ran[1:] == [(prompt + done - 1, prompt + 19) for done in final[1:-1]]
-    assert found.token_forwards == sum(stop - start for start, stop in looking.ran)
-    assert found.token_forwards < found.nfe * (prompt + 19)
+    assert result.token_forwards == sum(stop - start for start, stop in looking.ran)
+    assert result.token_forwards < result.nfe * (prompt + 19)
 
 
 def test_a_window_bounds_what_a_pass_runs():
@@ -159,9 +159,9 @@ def test_a_model_of_positions_needs_two_passes():
     table = torch.zeros(70, WORDS)
     table[torch.arange(70), 4 + torch.arange(70) % 15] = 5.0
     log = Log(1)
-    found = decode(Jacobi, [[1, 5]], 60, Table(table, "causal"), log)
-    assert found.nfe == 2 and log.committed == [[1], [59]]
-    assert torch.equal(found.tokens, greedy([[1, 5]], 60, Table(table, "causal")).tokens)
+    result = decode(Jacobi, [[1, 5]], 60, Table(table, "causal"), log)
+    assert result.nfe == 2 and log.committed == [[1], [59]]
+    assert torch.equal(result.tokens, greedy([[1, 5]], 60, Table(table, "causal")).tokens)
 
 
 def test_a_right_first_guess_needs_one_pass():
@@ -182,8 +182,8 @@ def test_a_chain_needs_a_pass_a_token():
             return logits if keep is None else logits[:, keep]
 
     model = Chain(torch.zeros(1, WORDS), "causal")
-    found = decode(Jacobi, [[1, 5]], 12, model)
-    assert found.nfe == 12 and found.tokens[0].tolist() == greedy([[1, 5]], 12, model).tokens[0].tolist()
+    result = decode(Jacobi, [[1, 5]], 12, model)
+    assert result.nfe == 12 and result.tokens[0].tolist() == greedy([[1, 5]], 12, model).tokens[0].tolist()
 
 
 def test_rows_stop_at_their_end():
@@ -191,9 +191,9 @@ def test_rows_stop_at_their_end():
     table[:, 8] = 1.0
     table[4, EOS] = 5.0
     model = Table(table, "causal")
-    found = decode(Jacobi, [[1, 5]], 30, model, init="repeat", stop="eos")
-    assert found.tokens[0].tolist() == [8, 8, 8] + [EOS] * 27
-    assert found.useful.tolist() == [3]
+    result = decode(Jacobi, [[1, 5]], 30, model, init="repeat", stop="eos")
+    assert result.tokens[0].tolist() == [8, 8, 8] + [EOS] * 27
+    assert result.useful.tolist() == [3]
     assert EOS not in decode(Jacobi, [[1, 5]], 30, model, eos="ban").tokens
 
 

@@ -144,16 +144,16 @@ def test_committed_tokens_never_change_and_counts_are_told(kind):
     canvases = [*spy.seen, decoded.tokens]
     assert bool((canvases[0] == MASK).all()) and MASK not in decoded.tokens
     filled = spy.settings.after_eos == "fill"
-    for (before, after), told in zip(pairwise(canvases), watch.committed, strict=True):
+    for (before, after), reported in zip(pairwise(canvases), watch.committed, strict=True):
         kept = before != MASK
         assert torch.equal(after[kept], before[kept])
         new = ((before == MASK) & (after != MASK)).sum(1)
-        told = torch.as_tensor(told).expand(3)
-        assert bool((told <= new).all()) if filled else torch.equal(told, new)
+        reported = torch.as_tensor(reported).expand(3)
+        assert bool((reported <= new).all()) if filled else torch.equal(reported, new)
     length = spy.settings.block or 12
     if not filled:
         assert watch.blocks == list(range(length, 13, length))
-        assert sum(torch.as_tensor(told).expand(3) for told in watch.committed).tolist() == [12] * 3
+        assert sum(torch.as_tensor(reported).expand(3) for reported in watch.committed).tolist() == [12] * 3
     assert watch.blocks[-1] == 12
 
 
@@ -181,7 +181,7 @@ def test_threshold_one_is_never_passed():
     table[:, 7] = 1e4
     watch = Watch()
     assert decode([[1]], [0], Settings(threshold=1.0), 6, Table(table), watch).nfe == 6
-    assert [int(told) for told in watch.committed] == [1] * 6
+    assert [int(reported) for reported in watch.committed] == [1] * 6
     assert decode([[1]], [0], Settings(threshold=0.999), 6, Table(table)).nfe == 1
 
 
@@ -245,8 +245,8 @@ def test_surprisal_of_any_token_is_the_log_softmax():
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.integers(1, 20))
 def test_ties_go_left(values, count):
     assume(count <= len(values))
-    found = leftmost_smallest(torch.tensor([values]).float(), count)[0].tolist()
-    assert found == sorted(range(len(values)), key=lambda place: (values[place], place))[:count]
+    result = leftmost_smallest(torch.tensor([values]).float(), count)[0].tolist()
+    assert result == sorted(range(len(values)), key=lambda place: (values[place], place))[:count]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
@@ -313,7 +313,7 @@ def test_threshold_stops_when_nothing_is_masked():
     watch = Watch()
     decoded = decode([[1]], [0], Settings(threshold=0.9), 8, Table(table), watch)
     assert decoded.nfe == 3
-    assert [int(told) for told in watch.committed] == [6, 1, 1]
+    assert [int(reported) for reported in watch.committed] == [6, 1, 1]
 
 
 @pytest.mark.parametrize(

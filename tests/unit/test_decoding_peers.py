@@ -81,18 +81,18 @@ def test_continuous_batching_writes_the_same_tokens(settings):
 
 def test_continuous_batching_uses_the_threads_it_is_given():
     """Its passes run in a thread of its own."""
-    found = []
+    result = []
     model = backbone(True)
     made = build("transformers_continuous", {})
     made.prepare(model)
-    made._twin.model.norm.register_forward_hook(lambda *_: found.append(torch.get_num_threads()))
+    made._twin.model.norm.register_forward_hook(lambda *_: result.append(torch.get_num_threads()))
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(before + 1)
         made.decode(model, pad_left(PROMPTS, [1, 2], 0), 2)
     finally:
         torch.set_num_threads(before)
-    assert set(found) == {before + 1}
+    assert set(result) == {before + 1}
 
 
 def test_continuous_batching_as_a_cell(folder):
@@ -141,24 +141,24 @@ class FakeLLM:
 
     made: list = []
 
-    def __init__(self, **said):
-        self.said = said
+    def __init__(self, **arguments):
+        self.arguments = arguments
         FakeLLM.made.append(self)
 
     def generate(self, prompts, sampling_params, use_tqdm):
-        found = []
+        result = []
         for prompt, params in zip(prompts, sampling_params, strict=True):
             last = prompt["prompt_token_ids"][-1]
             stops = params.stop_token_ids and not params.min_tokens
             tokens = [last, last, 2] if stops else [last] * params.max_tokens
-            found.append(SimpleNamespace(outputs=[SimpleNamespace(token_ids=tokens)]))
-        return found
+            result.append(SimpleNamespace(outputs=[SimpleNamespace(token_ids=tokens)]))
+        return result
 
 
 @pytest.fixture
 def vllm(monkeypatch):
     FakeLLM.made.clear()
-    fake = SimpleNamespace(LLM=FakeLLM, SamplingParams=lambda **said: SimpleNamespace(**said))
+    fake = SimpleNamespace(LLM=FakeLLM, SamplingParams=lambda **arguments: SimpleNamespace(**arguments))
     monkeypatch.setitem(sys.modules, "vllm", fake)
     return fake
 
@@ -174,8 +174,8 @@ def test_vllm_gets_our_settings_and_unpadded_prompts(folder, vllm):
     model, decoder, _ = load_arm(folder, "vllm", {"stop": "eos"}, "cpu", "float32")
     decoded = decoder.decode(model, pad_left(PROMPTS, [1, 2], 0), 5)
     (llm,) = FakeLLM.made
-    assert llm.said["model"] == str(folder) and llm.said["dtype"] == "float32"
-    assert llm.said["enforce_eager"] and not llm.said["enable_prefix_caching"]
+    assert llm.arguments["model"] == str(folder) and llm.arguments["dtype"] == "float32"
+    assert llm.arguments["enforce_eager"] and not llm.arguments["enable_prefix_caching"]
     assert decoded.tokens.tolist() == [[7, 7, 2, 2, 2], [8, 8, 2, 2, 2]] and decoded.useful.tolist() == [2, 2]
     assert decoded.nfe == 3
     banned = build("vllm", {"eos": "ban"})._sampling(model, 5, 1)

@@ -16,7 +16,7 @@ SECTION = (ROOT / "docs/8b.md").read_text()
 STUDIES = ("8b", "8b-shape")
 
 
-def said(row: str) -> list[str]:
+def entries(row: str) -> list[str]:
     """The cells of a row of the section's first table."""
     (line,) = re.findall(rf"^\| {re.escape(row)} \|(.*)\|$", SECTION, re.M)
     return [cell.strip() for cell in line.split("|")]
@@ -36,7 +36,7 @@ def test_hours_are_those_of_the_plan(plans, row, card):
         quality = sum(one.seconds for one in estimate_quality(plan, CARDS[card]))
         return f"{(cells + quality) / 3600:.1f}"
 
-    assert said(row) == [hours(plan) for plan in plans]
+    assert entries(row) == [hours(plan) for plan in plans]
 
 
 @pytest.mark.parametrize("gigabytes", [24, 48, 80])
@@ -45,12 +45,12 @@ def test_what_fits_is_what_the_plan_says(plans, gigabytes):
         cells = [one for one in estimate_cells(plan, CARDS["h200"]) if not one.unknown]
         return f"{sum(one.memory <= gigabytes * 1e9 for one in cells)} of {len(cells)}"
 
-    assert said(f"cells that fit {gigabytes} GB") == [fit(plan) for plan in plans]
+    assert entries(f"cells that fit {gigabytes} GB") == [fit(plan) for plan in plans]
 
 
 def test_downloads_are_those_of_the_plan(plans):
     sizes = [sum(one.download or 0 for one in estimate_models(plan)) for plan in plans]
-    assert said("weights to download, GB") == [f"{size / 1e9:.0f}" for size in sizes]
+    assert entries("weights to download, GB") == [f"{size / 1e9:.0f}" for size in sizes]
 
 
 def test_every_phase_names_rules_that_exist():

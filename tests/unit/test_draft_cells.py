@@ -37,26 +37,26 @@ def plan_of(default, *grids):
 GRID = {"workloads": ["sort"], "arms": ["ar-stop"], "reference": "ar", "runs": [1, 2]}
 
 
-def own(plan):
+def idents(plan):
     return {id: cell for id, cell in plan.cells.items() if cell.experiment == "twice"}
 
 
 def test_each_run_is_a_cell_that_names_run_and_reference(default):
     plan = plan_of(default, GRID)
     stem = "twice/sort/ar-strings/ar-stop/new~16+batch~1+against~ar"
-    assert list(own(plan)) == [f"{stem}+run~1", f"{stem}+run~2"]
+    assert list(idents(plan)) == [f"{stem}+run~1", f"{stem}+run~2"]
     assert plan.cell_job(f"{stem}+run~2")["run"] == 2
 
 
 def test_one_arm_may_be_paired_with_several_references(default):
     plan = plan_of(default, GRID, {**GRID, "reference": "ar-transformers"}, {**GRID, "reference": None})
-    references = [cell.reference.arm for cell in own(plan).values()]
+    references = [cell.reference.arm for cell in idents(plan).values()]
     assert references == ["ar", "ar", "ar-transformers", "ar-transformers", "ar-stop", "ar-stop"]
 
 
 def test_without_runs_nothing_changes(default):
     plan = plan_of(default, {**GRID, "runs": None})
-    (ident,) = own(plan)
+    (ident,) = idents(plan)
     assert ident == "twice/sort/ar-strings/ar-stop/new~16+batch~1"
     assert not plan.cell_job(ident).keys() & {"run", "prompt_set"}
     assert "run~" not in "".join(id for id in expand(load_study(default)[0]) if not id.startswith("draft/"))
@@ -64,7 +64,7 @@ def test_without_runs_nothing_changes(default):
 
 def test_tuning_prompts_are_the_next_ones(default, tmp_path):
     plan = plan_of(default, {**GRID, "tuning": True, "runs": [1]})
-    (ident,) = own(plan)
+    (ident,) = idents(plan)
     assert ident.endswith("run~1+prompts~tuning") and plan.cell_job(ident)["prompt_set"] == "tuning"
 
     from scripts.time_cell import chosen
@@ -87,10 +87,12 @@ def test_unscored_outputs_are_not_generated_unless_another_cell_wants_them(defau
     fresh = {**GRID, "new_tokens": [13], "scored": False}
     plan = plan_of(default, fresh)
     assert not any("new~13" in name for name in plan.outputs)
-    assert all("quality" not in plan.cell_job(ident) for ident in own(plan))
+    assert all("quality" not in plan.cell_job(ident) for ident in idents(plan))
     shared = plan_of(default, {**GRID, "new_tokens": [16], "scored": False})
     assert set(shared.outputs) <= before
-    assert any("quality" in shared.cell_job(ident) for ident in own(shared)), "experiment steps scores these"
+    assert any("quality" in shared.cell_job(ident) for ident in idents(shared)), (
+        "experiment steps scores these"
+    )
 
 
 def test_runs_walk_in_other_orders(default, tmp_path):
@@ -149,9 +151,9 @@ def timed_pair(job, decoder, settings, reference=None, **changes):
 
 
 def test_in_a_shorter_format_a_record_tells_how_close_its_tokens_were(tmp_path, monkeypatch):
-    told = timed_pair(arms.Job(tmp_path, monkeypatch), "speculative", NGRAM, precision="bfloat16")
-    assert len(told) == 8
-    for output in told:
+    given = timed_pair(arms.Job(tmp_path, monkeypatch), "speculative", NGRAM, precision="bfloat16")
+    assert len(given) == 8
+    for output in given:
         end = output["tokens"].index(2) + 1 if 2 in output["tokens"] else 6
         assert len(output["margins"]) == end and min(output["margins"]) >= 0
         assert 0 <= output["behind_ulp"] <= 2
@@ -167,15 +169,15 @@ def test_in_a_shorter_format_a_record_tells_how_close_its_tokens_were(tmp_path, 
 def test_elsewhere_rounding_excuses_nothing_and_nothing_is_told(
     tmp_path, monkeypatch, decoder, settings, precision
 ):
-    told = timed_pair(arms.Job(tmp_path, monkeypatch), decoder, settings, precision=precision)
-    assert len(told) == 8 and not any("behind_ulp" in output for output in told)
+    given = timed_pair(arms.Job(tmp_path, monkeypatch), decoder, settings, precision=precision)
+    assert len(given) == 8 and not any("behind_ulp" in output for output in given)
 
 
 def test_drawn_outputs_have_no_best_token(tmp_path, monkeypatch):
     drawn = NGRAM | {"acceptance": {"name": "residual"}, "temperature": 1.0}
     reference = {"settings": {"temperature": 1.0}}
-    told = timed_pair(arms.Job(tmp_path, monkeypatch), "speculative", drawn, reference, precision="bfloat16")
-    assert told and not any("behind_ulp" in output for output in told)
+    given = timed_pair(arms.Job(tmp_path, monkeypatch), "speculative", drawn, reference, precision="bfloat16")
+    assert given and not any("behind_ulp" in output for output in given)
 
 
 def test_cost_of_width_is_the_time_of_one_cached_pass():

@@ -22,7 +22,7 @@ def cells_of(*files):
 
 
 @pytest.fixture(scope="module", params=["paper", "draft"])
-def told(request):
+def given(request):
     return *cells_of(f"studies/{request.param}.yaml"), request.param == "draft"
 
 
@@ -30,33 +30,33 @@ def paired(cells, arm, *against):
     return [c for c in cells if c.arm == arm and not c.tuning and c.reference and c.reference.arm in against]
 
 
-def test_each_idea_gets_its_runs_workloads_prompts_and_control(told):
-    _, cells, _ = told
+def test_each_idea_gets_its_runs_workloads_prompts_and_control(given):
+    _, cells, _ = given
     for idea in IDEAS:
         setting = idea.settings[0]
         against = BASELINE if setting.against in (None, BEST_FIXED) else setting.against
-        own = paired(cells, setting.arm, REFERENCE if idea.instrument else against)
-        tasks = {cell.workload for cell in own}
+        mine = paired(cells, setting.arm, REFERENCE if idea.instrument else against)
+        tasks = {cell.workload for cell in mine}
         for task in tasks:
-            assert len({cell.run for cell in own if cell.workload == task}) >= LEAST_RUNS, idea.id
-        prompts = {cell.workload: cell.measure.prompts for cell in own}
+            assert len({cell.run for cell in mine if cell.workload == task}) >= LEAST_RUNS, idea.id
+        prompts = {cell.workload: cell.measure.prompts for cell in mine}
         assert len(tasks) >= max(4, LEAST_WORKLOADS) and sum(prompts.values()) >= LEAST_PROMPTS, idea.id
         if not idea.instrument:
             base = SAMPLED if idea.by_law else BASELINE
             assert {cell.workload for cell in paired(cells, setting.control, base)} == tasks, idea.id
 
 
-def test_the_plain_draft_is_held_against_sequential_decoding_and_itself(told):
-    _, cells, _ = told
+def test_the_plain_draft_is_held_against_sequential_decoding_and_itself(given):
+    _, cells, _ = given
     for other in (REFERENCE, BASELINE):
         assert {(c.workload, c.run) for c in paired(cells, BASELINE, other)} == {
             (task, run) for task in ("grid", "arithmetic", "sort", "text") for run in (1, 2)
         }
 
 
-def test_fixed_blocks_are_chosen_on_other_prompts(told):
+def test_fixed_blocks_are_chosen_on_other_prompts(given):
     """And what may be chosen is run against where a short block may win."""
-    _, cells, full = told
+    _, cells, full = given
     tuned = {(cell.arm, cell.workload) for cell in cells if cell.tuning}
     blocks = ("draft-4", "draft-16") if full else ("draft-4",)
     assert tuned == {(arm, task) for arm in blocks for task in ("grid", "arithmetic", "sort", "text")}
@@ -65,8 +65,8 @@ def test_fixed_blocks_are_chosen_on_other_prompts(told):
             assert {cell.workload for cell in paired(cells, arm, block)} >= {"sort", "text"}
 
 
-def test_an_arm_that_is_switched_off_is_the_ideas_own_strategy(told):
-    study, _, full = told
+def test_an_arm_that_is_switched_off_is_the_ideas_own_strategy(given):
+    study, _, full = given
     for idea in IDEAS:
         for setting in idea.settings if full else idea.settings[:1]:
             if setting.control is None:

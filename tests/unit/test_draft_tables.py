@@ -125,8 +125,8 @@ def test_an_arm_that_drafts_nothing_at_all_fell_back(run):
 
 
 def test_an_arm_that_knows_the_target_is_caught():
-    found, frames = small(idea_records(Arm("tree", 2.0, peeks=True), replace(BASE, name="tree-off")))
-    assert found["tree"]["peeked"] and found["tree"]["status"] == REJECTED
+    result, frames = small(idea_records(Arm("tree", 2.0, peeks=True), replace(BASE, name="tree-off")))
+    assert result["tree"]["peeked"] and result["tree"]["status"] == REJECTED
     assert sum(r["impossible"] for r in rows_of(frames["draft_prompts"]) if r["arm"] == "tree") > 0
 
 
@@ -160,9 +160,9 @@ def test_an_always_wrong_draft_has_a_tau_of_one_and_stays_lossless():
     ],
 )
 def test_the_mechanism_control_decides_what_may_be_judged(control, expected):
-    found, _ = small(idea_records(EFFECTS["tree"], control))
-    assert found["tree"]["status"] == expected
-    assert found["tree"]["control"] is {VALIDATED: True, INCONCLUSIVE: False, IMPLEMENTED: None}[expected]
+    result, _ = small(idea_records(EFFECTS["tree"], control))
+    assert result["tree"]["status"] == expected
+    assert result["tree"]["control"] is {VALIDATED: True, INCONCLUSIVE: False, IMPLEMENTED: None}[expected]
 
 
 def test_a_control_that_lacks_a_workload_proves_nothing():
@@ -174,8 +174,8 @@ def test_a_control_that_lacks_a_workload_proves_nothing():
 
 
 def test_one_run_is_no_evidence():
-    found, _ = small(idea_records(EFFECTS["tree"], replace(BASE, name="tree-off"), runs=(1,)))
-    row = found["tree"]
+    result, _ = small(idea_records(EFFECTS["tree"], replace(BASE, name="tree-off"), runs=(1,)))
+    row = result["tree"]
     assert row["status"] == INCONCLUSIVE and "a single run" in row["speed_reason"]
     assert row["speed_prompts_needed"] > row["prompts"] and row["speed_runs_needed"] == 2
 
@@ -279,10 +279,10 @@ def test_a_failed_cell_keeps_its_row_and_counts_for_nothing():
         "samples": [],
     }
     body["reference"]["samples"] = []
-    found, frames = small(body)
+    result, frames = small(body)
     row = next(r for r in rows_of(frames["draft"]) if (r["arm"], r["task"]) == ("tree", "grid"))
     assert (row["status"], row["ratio"], row["tau"]) == ("oom", None, None)
-    assert found["tree"]["status"] == PROPOSED
+    assert result["tree"]["status"] == PROPOSED
 
 
 def test_drawn_outputs_are_not_held_against_greedy_ones(draft, ideas):
@@ -386,9 +386,9 @@ def test_no_gain_is_shown_by_an_interval_that_allows_none(run, high, control, ve
 def test_a_rival_that_was_not_timed_is_said_to_be_lacking(run):
     _, _, values, published = run
     ewma = next(row for row in published["ideas"] if row["arm"] == "ewma")
-    own = ("arm", "idea", "setting", "deciding")
+    mine = ("arm", "idea", "setting", "deciding")
     rows = [
-        ewma | {column: row[column] for column in own} if row["arm"] == "break-even" else row
+        ewma | {column: row[column] for column in mine} if row["arm"] == "break-even" else row
         for row in published["ideas"]
     ]
     judged = {one["id"]: one for one in judge(published | {"ideas": rows}, values)["claims"]}
@@ -406,11 +406,11 @@ def test_cut_prompts_have_greedy_outputs_of_their_own():
         }
         return drafting.Side(arm, cell, [], {"p0": written}, {}, {})
 
-    def trial(own):
-        return drafting.Trial(None, "copy", 1, False, own)
+    def trial(mine):
+        return drafting.Trial(None, "copy", 1, False, mine)
 
     short, long = (side("ar", "autoregressive", cut, (cut, 2)) for cut in (8, 16))
     greedy = drafting.greedy_outputs([trial(short), trial(long)])
-    for own in (short, long):
-        draft = side("draft", "speculative", own.cell["prompt_tokens"], own.outputs["p0"])
+    for mine in (short, long):
+        draft = side("draft", "speculative", mine.cell["prompt_tokens"], mine.outputs["p0"])
         assert drafting.held(trial(draft), "p0", greedy)["lossless"]

@@ -57,9 +57,9 @@ def test_tokens_are_those_of_the_eager_engine_and_graphs_settle(decoder, setting
     for rows in BATCHES:
         batch = pad_left(rows, [1, 2], 0)
         before = graphs()
-        found = made.decode(static, batch, 16).tokens
+        result = made.decode(static, batch, 16).tokens
         grown.append(graphs() - before)
-        assert torch.equal(found, made.decode(model, batch, 16).tokens)
+        assert torch.equal(result, made.decode(model, batch, 16).tokens)
     assert grown[0] > 0 and grown[1:] == [0, 0]
 
 
@@ -87,8 +87,8 @@ def test_draft_and_verification_run_compiled_too():
     for prompts in ([[1, 5, 9, 11]], [[1, 7, 3, 4]]):
         settings = {"drafter": {"name": "dflash"}}
         expected = speculate(target, prompts, 20, draft, **settings)
-        found = speculate(fast, prompts, 20, fast_draft, **settings)
-        assert torch.equal(found.tokens, expected.tokens) and found.nfe == expected.nfe
+        result = speculate(fast, prompts, 20, fast_draft, **settings)
+        assert torch.equal(result.tokens, expected.tokens) and result.nfe == expected.nfe
         grown.append(graphs())
     assert grown[0] < grown[1], "both models were compiled"
     assert grown[1] == grown[2], "whatever was accepted, a cycle's shapes are the same"
@@ -161,14 +161,14 @@ def test_settling_takes_what_settled_passes_take_out_of_the_time():
     ticks = [100, 10, 10]
     spent = iter([value for tick in ticks for value in (0, 0, 0, tick * 1e6)])
     clock.now_ns = lambda: next(spent)
-    found = compiling.settle(clock, lambda prompts, watch: None, lambda block: block, lambda: next(seen))
-    assert found == {"passes": 3, "graphs": 2, "recorded": 1, "ms": pytest.approx(90)}
+    result = compiling.settle(clock, lambda prompts, watch: None, lambda block: block, lambda: next(seen))
+    assert result == {"passes": 3, "graphs": 2, "recorded": 1, "ms": pytest.approx(90)}
 
 
 def test_a_graph_that_is_only_recorded_is_waited_for():
     seen = iter([Graphs(0), *[Graphs(1)] * 5, Graphs(1, 1), Graphs(1, 1), Graphs(1, 1), Graphs(1, 1)])
-    found = compiling.settle(HostClock(), lambda p, w: None, lambda block: block, lambda: next(seen))
-    assert found["passes"] == 4 and found["recorded"] == 1
+    result = compiling.settle(HostClock(), lambda p, w: None, lambda block: block, lambda: next(seen))
+    assert result["passes"] == 4 and result["recorded"] == 1
 
 
 def test_shapes_that_never_settle_are_unsupported():

@@ -93,10 +93,10 @@ def latex(results):
 
 def test_latex_prints_every_value(latex, collected, tmp_path):
     values = {ident: v["text"] for ident, v in collected["values"].items() if v["text"] is not None}
-    said = "\n".join(rf"\typeout{{<\detokenize{{{ident}}}>\pardecvalue{{{ident}}}<}}" for ident in values)
+    message = "\n".join(rf"\typeout{{<\detokenize{{{ident}}}>\pardecvalue{{{ident}}}<}}" for ident in values)
     named = [ident for ident in values if ident.startswith("finding/")]
     used = " ".join(rf"\{macro_name(ident)}" for ident in named)
-    status, log = latex(tmp_path, f"{said}\n{used}")
+    status, log = latex(tmp_path, f"{message}\n{used}")
     assert status == 0, log[-2000:]
     assert dict(re.findall(r"^<(.+?)>(.*)<$", log, re.M)) == values
 

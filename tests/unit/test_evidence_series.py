@@ -49,9 +49,9 @@ def test_numbers_of_the_crossover_keep_the_ids_of_its_cell():
     chosen = {"gate": True, "quality": 0.9, "quality_better": "higher", "latency_ms": 5.0, "ratio": 2.0,
               "ratio_low": 1.8, "ratio_high": 2.2, "n_pairs": 12, "delta": 0.03, "status": "ok"}  # fmt: skip
     [made] = crossovers(cell(4, **chosen))
-    own = "cells/steps/sort/mdm/mdm/steps~4+new~16+batch~1"
-    assert made["latency_ms"] == 5.0 and value_id("crossover", made, "latency_ms") == f"{own}/latency_ms"
-    assert value_id("crossover", made, "best_quality") == f"{own}/quality"
+    mine = "cells/steps/sort/mdm/mdm/steps~4+new~16+batch~1"
+    assert made["latency_ms"] == 5.0 and value_id("crossover", made, "latency_ms") == f"{mine}/latency_ms"
+    assert value_id("crossover", made, "best_quality") == f"{mine}/quality"
     assert value_id("crossover", made, "steps") == f"crossover/{made['key']}/steps"
     [empty] = crossovers(cell(4))
     empty |= {"cell": None}

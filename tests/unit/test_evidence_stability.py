@@ -89,7 +89,7 @@ def test_other_work_is_not_the_same_work():
 
 
 def test_findings_follow_from_the_rows(rows):
-    found = {
+    result = {
         pick.id.removeprefix("finding/stability/"): pick for pick in find({"stability": [*rows.values()]})
     }
     expected = {
@@ -101,12 +101,12 @@ def test_findings_follow_from_the_rows(rows):
         "flagged": 1,
         "again": 3,
     }
-    assert {name: found[name].value for name in expected} == expected
-    assert found["farthest"].value == pytest.approx(0.8)
-    assert found["span"].value == 120
+    assert {name: result[name].value for name in expected} == expected
+    assert result["farthest"].value == pytest.approx(0.8)
+    assert result["span"].value == 120
     # 0.8, 1, 1.2 of the median at 0, 60, 120 s: the middle of the three slopes of the logarithm is over all of it.
-    assert found["drift"].value == pytest.approx(1.5, rel=0.01)
-    assert found["drift"].low <= found["drift"].value <= found["drift"].high
+    assert result["drift"].value == pytest.approx(1.5, rel=0.01)
+    assert result["drift"].low <= result["drift"].value <= result["drift"].high
 
 
 def test_no_rows_no_findings():
@@ -114,9 +114,9 @@ def test_no_rows_no_findings():
 
 
 def test_one_process_has_no_drift():
-    found = {pick.id for pick in find({"stability": [*rows_of(record("a", 0, [1.0] * 4)).values()]})}
-    assert "finding/stability/drift" not in found
-    assert "finding/stability/most" in found
+    result = {pick.id for pick in find({"stability": [*rows_of(record("a", 0, [1.0] * 4)).values()]})}
+    assert "finding/stability/drift" not in result
+    assert "finding/stability/most" in result
 
 
 def block_record(name, time, prompts=("p0", "p1"), **cell):

@@ -130,8 +130,8 @@ def test_ratio_of_sums_weighs_prompts_by_their_length_and_covers():
     for _ in range(400):
         cycles = rng.integers(20, 40, size=24)
         tokens = cycles * rng.normal(2.2, 0.4, size=24)
-        found = s.ratio_of_sums(tokens, cycles)
-        covered.append(found.low <= 2.2 <= found.high)
+        result = s.ratio_of_sums(tokens, cycles)
+        covered.append(result.low <= 2.2 <= result.high)
     assert 0.91 < np.mean(covered) < 0.985
 
 

@@ -229,9 +229,9 @@ def test_a_table_refuses_what_it_does_not_promise(row, check):
     table = Table("t", "a table", (), ("a",), described, lambda inputs: rows)
     assert len(table.make(None)) == 2
     rows.append({"a": "three", **row})
-    with pytest.raises(SchemaErrors) as told:
+    with pytest.raises(SchemaErrors) as given:
         table.make(None)
-    (case,) = told.value.schema_errors
+    (case,) = given.value.schema_errors
     assert case.check.name == check and "three" in str(case)
 
 

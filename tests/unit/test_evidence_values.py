@@ -111,9 +111,9 @@ def _answer(**content):
 def _spoken(*rows):
     """What is said of these comparisons, each value as its column's name."""
     cells = [{"experiment": "e", "experiment_kind": "comparison", "status": "ok"}]
-    said = answers({"cells": cells, "answers": list(rows)})["e"]["pieces"]
+    message = answers({"cells": cells, "answers": list(rows)})["e"]["pieces"]
     return "".join(
-        p if isinstance(p, str) else p.get("name") or f"<{p['value'].split('/')[-1]}>" for p in said
+        p if isinstance(p, str) else p.get("name") or f"<{p['value'].split('/')[-1]}>" for p in message
     )
 
 
@@ -142,9 +142,11 @@ def test_two_absences_are_two_sentences():
 
 
 def test_comparisons_are_counted_by_verdict_and_told_apart_by_shape():
-    said = _spoken(_answer(key="a"), _answer(key="b", batch=16, ratio=0.9, verdict="slower", one_prompt=True))
+    message = _spoken(
+        _answer(key="a"), _answer(key="b", batch=16, ratio=0.9, verdict="slower", one_prompt=True)
+    )
     best = "drafts of 16 is <ratio> as fast as autoregressive on 001, batch <batch>, tokens identical"
-    assert said == (
+    assert message == (
         "At equal quality the fastest arm is faster in <faster>, slower in <slower> of <compared> comparisons; "
         f"on 001 faster at batch <batch>, slower at batch <batch>; at best {best}; at worst {best}. Some pairs are of "
         "one prompt, so those intervals do not cover a change of prompts."

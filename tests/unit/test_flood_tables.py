@@ -25,8 +25,8 @@ def values(frames):
 
 
 def pick(rows, **wanted):
-    (found,) = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
-    return found
+    (result,) = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    return result
 
 
 def test_shares_sum_to_one(rows):
@@ -105,17 +105,17 @@ def test_two_sizes_have_the_interval_of_their_samples():
 
 def test_times_faster_come_from_the_pairs(rows, values):
     row = pick(rows["flood"], order="by_candidate")
-    found = values[f"finding/flood/times-faster/{row['key']}"]
-    assert found["value"] == pytest.approx(1 / row["ratio"]) == pytest.approx(1280 / 14.8, rel=0.01)
-    assert found["ci_low"] <= found["value"] <= found["ci_high"]
-    own = pick(rows["flood"], series="by_root K=1", roots=20)
-    assert own["reference_order"] is None and f"finding/flood/times-faster/{own['key']}" not in values
+    result = values[f"finding/flood/times-faster/{row['key']}"]
+    assert result["value"] == pytest.approx(1 / row["ratio"]) == pytest.approx(1280 / 14.8, rel=0.01)
+    assert result["ci_low"] <= result["value"] <= result["ci_high"]
+    mine = pick(rows["flood"], series="by_root K=1", roots=20)
+    assert mine["reference_order"] is None and f"finding/flood/times-faster/{mine['key']}" not in values
 
 
 def test_more_roots_in_less_time(values):
-    found = values["finding/flood/more-in-less/k~1"]
-    assert found["value"] == pytest.approx(10 / 200, rel=0.01)
-    assert found["ci_low"] < found["value"] < found["ci_high"]
+    result = values["finding/flood/more-in-less/k~1"]
+    assert result["value"] == pytest.approx(10 / 200, rel=0.01)
+    assert result["ci_low"] < result["value"] < result["ci_high"]
 
 
 def test_the_model_scales_the_rate_by_measured_rates(rows, values):
@@ -123,10 +123,10 @@ def test_the_model_scales_the_rate_by_measured_rates(rows, values):
     surface = max(
         row["chunks_per_s"] for row in rows["flood"] if row["candidates"] == 1 and row["chunks_per_s"]
     )
-    found = values["finding/flood_model/copy_gb_per_s"]
+    result = values["finding/flood_model/copy_gb_per_s"]
     [(_, bandwidth, _), (_, matmul, words)] = card_rates("float32")
-    assert found["value"] == pytest.approx(max(best, surface) * bandwidth / 10)
-    assert found["description"].startswith("modelled")
+    assert result["value"] == pytest.approx(max(best, surface) * bandwidth / 10)
+    assert result["description"].startswith("modelled")
     # float32 here against float32 there, without tensor cores; 16 bits against 16 bits.
     assert matmul == 67_000 and "float32" in words
     assert card_rates("bfloat16")[1][1] == 989_000

@@ -19,8 +19,8 @@ def rows():
 
 
 def pick(rows, **wanted):
-    (found,) = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
-    return found
+    (result,) = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    return result
 
 
 def test_size_columns_and_scores(rows):
@@ -73,8 +73,8 @@ def test_constant_time_is_told_with_the_interval():
 
 def test_linear_slope():
     x = np.array([1.0, 2, 5, 9])
-    found = linear_slope(x, 3 * x + 7)
-    assert found.value == pytest.approx(3) and found.low == pytest.approx(3) and found.n == 4
+    result = linear_slope(x, 3 * x + 7)
+    assert result.value == pytest.approx(3) and result.low == pytest.approx(3) and result.n == 4
     assert linear_slope([1, 2], [1, 3]).low is None and linear_slope([2, 2], [1, 3]) is None
     assert linear_slope(np.log(x), np.log(x**2)).value == pytest.approx(loglog_slope(x, x**2).value)
 

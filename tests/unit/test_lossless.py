@@ -26,8 +26,8 @@ def tables(behind, sequential, wrong=0.25):
         )
     ]
     idea = replace(EFFECTS["tree"], wrong=wrong, behind=behind)
-    found = idea_records(idea, replace(base, name="tree-off"), [base])
-    records += [body for body in found if body["reference"]["cell"]["arm"] != REFERENCE]
+    result = idea_records(idea, replace(base, name="tree-off"), [base])
+    records += [body for body in result if body["reference"]["cell"]["arm"] != REFERENCE]
     return judged(records)
 
 
@@ -51,23 +51,28 @@ def judged(records):
 def test_in_a_shorter_format_a_token_that_rounding_explains_is_lossless(behind, sequential, lossless, status):
     """Two of eight prompts part in the last token, where the two best logits are an eighth of a nat apart."""
     draft, ideas = tables(behind, sequential)
-    own, verdict = draft["tree"], ideas["tree"]
-    assert own["lossless"] == pytest.approx(lossless)
-    assert (own["parted"], own["parts_at"], own["margin"], own["behind"]) == (16, made.NEW - 1, 0.125, behind)
+    mine, verdict = draft["tree"], ideas["tree"]
+    assert mine["lossless"] == pytest.approx(lossless)
+    assert (mine["parted"], mine["parts_at"], mine["margin"], mine["behind"]) == (
+        16,
+        made.NEW - 1,
+        0.125,
+        behind,
+    )
     assert verdict["status"] == status and verdict["lossless"] is (lossless == 1)
 
 
-@pytest.mark.parametrize("told", [False, True])
-def test_in_float32_any_other_token_is_a_fault_whatever_the_record_tells(told):
+@pytest.mark.parametrize("given", [False, True])
+def test_in_float32_any_other_token_is_a_fault_whatever_the_record_tells(given):
     records = [*made.least_frame(), *idea_records(EFFECTS["confidence"], None)]
-    for body in records if told else ():
+    for body in records if given else ():
         for output in body["outputs"]:
             output |= {"margins": [0.0] * made.NEW, "behind_ulp": 0.0}
     draft, ideas = judged(records)
-    own = draft["confidence"]
-    assert own["lossless"] == pytest.approx(0.75) and ideas["confidence"]["status"] == REJECTED
-    assert own["parted"] > 0 and own["parts_at"] == made.NEW - 1
-    assert (own["margin"], own["behind"]) == ((0.0, 0.0) if told else (None, None))
+    mine = draft["confidence"]
+    assert mine["lossless"] == pytest.approx(0.75) and ideas["confidence"]["status"] == REJECTED
+    assert mine["parted"] > 0 and mine["parts_at"] == made.NEW - 1
+    assert (mine["margin"], mine["behind"]) == ((0.0, 0.0) if given else (None, None))
     assert draft["draft"]["parted"] == 0 and draft["draft"]["parts_at"] is None
 
 

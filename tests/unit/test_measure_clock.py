@@ -220,13 +220,13 @@ def test_named_phases_and_cycles_are_kept_with_their_times():
     assert facts["e2e_ms"] == 19
 
 
-@pytest.mark.parametrize("told", ["phase", "prefill"])
-def test_the_first_cycle_begins_where_the_prompt_has_been_processed(told):
+@pytest.mark.parametrize("given", ["phase", "prefill"])
+def test_the_first_cycle_begins_where_the_prompt_has_been_processed(given):
     time = FakeTime()
 
     def run(watch):
         time.pass_ms(10)
-        watch.phase("prefill") if told == "phase" else watch.prefill()
+        watch.phase("prefill") if given == "phase" else watch.prefill()
         time.pass_ms(2)
         watch.phase("draft")
         watch.cycle(tau=1)

@@ -109,11 +109,11 @@ class Burning:
 
 
 def test_energy_is_the_counters_above_idleness():
-    found = Burning(0.25).measure(3.0)
-    assert found["runs"] == 12 and found["valid"] and found["reason"] is None
-    assert found["joules_per_output"] == pytest.approx(100, rel=0.02)
-    assert found["net_joules_per_output"] == pytest.approx(75, rel=0.03)
-    assert found["idle_w"] == pytest.approx(100, rel=0.02)
+    result = Burning(0.25).measure(3.0)
+    assert result["runs"] == 12 and result["valid"] and result["reason"] is None
+    assert result["joules_per_output"] == pytest.approx(100, rel=0.02)
+    assert result["net_joules_per_output"] == pytest.approx(75, rel=0.03)
+    assert result["idle_w"] == pytest.approx(100, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -122,8 +122,8 @@ def test_energy_is_the_counters_above_idleness():
      (3.0, list, 100.0, "hardly moved")],
 )  # fmt: skip
 def test_what_is_no_measurement_is_marked(window, flags, step, reason):
-    found = Burning(0.1, step).measure(window, flags)
-    assert not found["valid"] and reason in found["reason"]
+    result = Burning(0.1, step).measure(window, flags)
+    assert not result["valid"] and reason in result["reason"]
 
 
 def test_a_gpu_without_a_counter_has_no_energy(card):
@@ -142,9 +142,9 @@ def test_the_boundary_is_found_under_a_pretended_memory_limit(most, start):
         if size * 100 > most * 100 + 50:
             raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
 
-    found = largest_batch(tries(run, out_of_memory, lambda: freed.append(1)), start, 100)
-    assert found["fits"] == most and found["fails"] == (None if most == 100 else most + 1)
-    assert found["tried"] == made and len(set(made)) == len(made) == len(freed) <= 14
+    result = largest_batch(tries(run, out_of_memory, lambda: freed.append(1)), start, 100)
+    assert result["fits"] == most and result["fails"] == (None if most == 100 else most + 1)
+    assert result["tried"] == made and len(set(made)) == len(made) == len(freed) <= 14
 
 
 def test_another_fault_is_no_boundary():
@@ -172,8 +172,8 @@ def test_memory_is_split_and_energy_stands_in_the_row():
 
 def test_a_compiled_cell_has_no_boundary_and_says_why():
     spec = SimpleNamespace(engine="compiled", prompts=[{}], batch=1)
-    found = cell._largest_batch(None, spec, MeasureSettings(largest_batch=8), "cuda")
-    assert found["fits"] is None and "fixed shapes" in found["reason"]
+    result = cell._largest_batch(None, spec, MeasureSettings(largest_batch=8), "cuda")
+    assert result["fits"] is None and "fixed shapes" in result["reason"]
     assert cell._largest_batch(None, spec, MeasureSettings(largest_batch=8), "cpu") is None
 
 
@@ -187,6 +187,6 @@ def test_a_cell_finds_its_boundary_with_its_own_prompts(monkeypatch):
             raise torch.OutOfMemoryError("CUDA out of memory (pretended)")
 
     spec = SimpleNamespace(engine="eager", prompts=[{}, {}, {}], batch=2)
-    found = cell._largest_batch(SimpleNamespace(run=run), spec, MeasureSettings(largest_batch=8), "cuda")
-    assert (found["fits"], found["fails"]) == (5, 6)
+    result = cell._largest_batch(SimpleNamespace(run=run), spec, MeasureSettings(largest_batch=8), "cuda")
+    assert (result["fits"], result["fails"]) == (5, 6)
     assert asked[0] == [0, 1] and asked[1] == [0, 1, 2, 0], "prompts come again where there are too few"

@@ -32,13 +32,13 @@ def test_allocations_alone_are_recorded_and_all_of_them():
     model, tokens = backbone(True), torch.ones(3, 40, dtype=torch.long)
     with torch.inference_mode():
         model(tokens)  # what is kept from the first pass on is no longer allocated
-    found = []
+    result = []
     for profiler in (_allocations(), torch.autograd.profiler.profile(use_cpu=True, profile_memory=True)):
         with torch.inference_mode(), profiler as profile:
             model(tokens)
         events = profile.kineto_results.events()
-        found.append((replay(events), {event.name() for event in events}))
-    (lean, lean_names), (full, full_names) = found
+        result.append((replay(events), {event.name() for event in events}))
+    (lean, lean_names), (full, full_names) = result
     assert lean == full > tokens.numel() * model.info.vocab_size * 4
     assert lean_names == {"[memory]"} and "aten::mm" in full_names
 

@@ -25,10 +25,10 @@ BATCH = [[1, 5, 9, 11, 6, 7], [1, 8]]
 
 def counted(causal, decoder, settings, new_tokens=12, **model):
     made, target = build(decoder, settings), backbone(causal=causal, **model)
-    with CountingModel(target, beside=True) as found:
+    with CountingModel(target, beside=True) as result:
         made.decode(target, pad_left(BATCH, [0, 1], 0), new_tokens)
     assert "forward" not in vars(target)  # the model is left as it was
-    return found
+    return result
 
 
 @pytest.mark.parametrize(
@@ -40,21 +40,21 @@ def test_where_every_position_sees_every_other_the_counts_are_alike(decoder, set
 
 
 def test_of_a_causal_prompt_torch_counts_the_whole_square():
-    found = counted(True, "autoregressive", {})
+    result = counted(True, "autoregressive", {})
     info, rows, length = backbone(True).info, 2, 6
     missing = 4 * rows * info.layers * info.heads * info.head_dim * length * (length - 1) / 2
-    assert found.torch.flops - found.torch.analytic == pytest.approx(missing)
-    assert len(found.torch.seen) == 2  # the prompt, and one of many steps
+    assert result.torch.flops - result.torch.analytic == pytest.approx(missing)
+    assert len(result.torch.seen) == 2  # the prompt, and one of many steps
 
 
 def test_passes_of_many_shapes_are_not_all_looked_at():
-    found = counted(True, "full_passes", {"passes": 2})
-    assert len(found.torch.seen) <= MOST
+    result = counted(True, "full_passes", {"passes": 2})
+    assert len(result.torch.seen) <= MOST
     target = backbone(True)
-    with CountingModel(target, beside=True) as found:
+    with CountingModel(target, beside=True) as result:
         for length in range(1, MOST + 3):
             target(torch.ones(1, length, dtype=torch.long))
-    assert len(found.torch.seen) == MOST and found.work.forwards == MOST + 2
+    assert len(result.torch.seen) == MOST and result.work.forwards == MOST + 2
 
 
 def test_a_wrong_formula_shows(monkeypatch):
@@ -88,6 +88,6 @@ def test_the_compiler_is_not_imported_for_it():
 
 def test_quantised_products_are_not_given_to_torch():
     model = quantise(backbone(True), "int8")
-    with CountingModel(model, beside=True) as found:
+    with CountingModel(model, beside=True) as result:
         build("autoregressive", {}).decode(model, pad_left(BATCH, [0, 1], 0), 3)
-    assert found.torch is None and found.work.forwards
+    assert result.torch is None and result.work.forwards

@@ -127,8 +127,8 @@ def test_a_sample_is_asked_with_its_shots(folder, tmp_path, monkeypatch):
     out = tmp_path / "verified.json"
     sample = {**SAMPLE, "score": 0.0, "shots": 1}
     assert run(monkeypatch, folder, {"sample": sample}, out, "--data", data) == 0
-    found = read_json(out)["sample"]
-    assert found["n"] == 10 and found["low"] <= 0.0 + 1e-9 and len(found["right"]) == 10
+    result = read_json(out)["sample"]
+    assert result["n"] == 10 and result["low"] <= 0.0 + 1e-9 and len(result["right"]) == 10
 
 
 @pytest.mark.parametrize(("right", "agrees"), [(7, True), (4, True), (1, False), (10, True)])

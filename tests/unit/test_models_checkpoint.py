@@ -131,7 +131,7 @@ def test_wrong_shape_is_named(folder):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("key", "value", "output"),
     [
         ("model_type", "gpt2", "'gpt2' model"),
         ("attention_bias", True, "attention_bias"),
@@ -140,11 +140,11 @@ def test_wrong_shape_is_named(folder):
         ("pardec", {"unknown": 1}, "'pardec' section"),
     ],
 )
-def test_unsupported_configuration(folder, key, value, said):
+def test_unsupported_configuration(folder, key, value, output):
     write_json(folder / "config.json", read_json(folder / "config.json") | {key: value})
     message = refused(folder)
     assert "config.json" in message
-    assert said in message
+    assert output in message
 
 
 def test_configuration_without_a_size(folder):

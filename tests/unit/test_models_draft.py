@@ -70,9 +70,9 @@ def test_a_draft_has_the_published_names(tmp_path, kind):
     assert weights.keys() == published_names(2, kind == "qwen3")
     assert weights["fc.weight"].shape == (32, 5 * 32)
     assert weights["layers.1.self_attn.k_proj.weight"].shape == (2 * 16, 32)
-    said = json.loads((tmp_path / "config.json").read_text())
+    output = json.loads((tmp_path / "config.json").read_text())
     kept = ("architectures", "model_type", "block_size", "dflash_config", "num_target_layers", "head_dim")
-    assert {key: said[key] for key in kept} == {**{key: PUBLISHED[key] for key in kept}, "model_type": kind}
+    assert {key: output[key] for key in kept} == {**{key: PUBLISHED[key] for key in kept}, "model_type": kind}
 
 
 @pytest.mark.parametrize("kind", ["qwen3", "llama"])
@@ -143,22 +143,22 @@ def test_taps_are_what_stands_after_each_layer():
     tokens = torch.tensor([[1, 5, 9, 11]])
     logits, features = TARGET(tokens, taps=TAPS)
     assert torch.equal(logits, TARGET(tokens))
-    found = []
+    result = []
     hooks = [
-        TARGET.layers[index].register_forward_hook(lambda _, __, out: found.append(out)) for index in TAPS
+        TARGET.layers[index].register_forward_hook(lambda _, __, out: result.append(out)) for index in TAPS
     ]
     TARGET(tokens)
     for hook in hooks:
         hook.remove()
-    assert torch.equal(features, torch.cat(found, -1))
+    assert torch.equal(features, torch.cat(result, -1))
 
 
 # The cache.
 
 
 def block_of(model, tokens):
-    told = torch.tensor([[*tokens, *[model.config.mask_id] * (model.config.block - len(tokens))]])
-    return torch.nn.functional.embedding(told, TARGET.embedding)
+    given = torch.tensor([[*tokens, *[model.config.mask_id] * (model.config.block - len(tokens))]])
+    return torch.nn.functional.embedding(given, TARGET.embedding)
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -170,12 +170,12 @@ def test_a_cached_context_is_the_whole_context(layers):
     cache = draft.new_cache(1, 64)
     for start, stop in ((0, 4), (4, 5), (5, 8)):
         context = draft.fuse(features[:, start:stop])
-        found = draft(block_of(draft, [int(text[0, stop])]), context, cache)
+        result = draft(block_of(draft, [int(text[0, stop])]), context, cache)
         whole = draft(block_of(draft, [int(text[0, stop])]), draft.fuse(features[:, :stop]))
         assert cache.length == stop
-        assert torch.allclose(found, whole, atol=1e-12)
+        assert torch.allclose(result, whole, atol=1e-12)
     again = draft(block_of(draft, [12]), None, cache)
-    assert torch.allclose(again, found, atol=1e-12), "a second pass over the block changes nothing"
+    assert torch.allclose(again, result, atol=1e-12), "a second pass over the block changes nothing"
 
 
 def test_a_block_looks_both_ways_and_at_its_context():
@@ -279,7 +279,7 @@ def test_transformers_own_loop_takes_the_same_cycles(seed):
     prompt = [1, 5, 9, 11, 6]
     tokens, cycles = native_generate(target, draft, prompt, 40)
     log = Cycles()
-    found = speculate(target, [prompt], 40, draft, log, block=6)
-    assert found.tokens[0].tolist() == tokens == plain(target, [prompt], 40).tokens[0].tolist()
+    result = speculate(target, [prompt], 40, draft, log, block=6)
+    assert result.tokens[0].tolist() == tokens == plain(target, [prompt], 40).tokens[0].tolist()
     assert cycles[1:] == log.taus
     assert max(log.taus) > 1

@@ -38,22 +38,22 @@ def test_a_kept_reading_of_the_target_is_what_it_says(limit):
     for _ in range(12):
         [batch] = rows.draw(3, generator)
         stop = batch.start + int(batch.lengths.max())
-        found = tapped.read(batch, stop)
+        result = tapped.read(batch, stop)
         _, wanted = TARGET(batch.tokens, pad=batch.pad, canvas_start=batch.start, taps=TAPS)
         pads = [0] * 3 if batch.pad is None else batch.pad.tolist()
-        for own, right, pad, length in zip(found, wanted, pads, batch.lengths.tolist(), strict=True):
+        for mine, right, pad, length in zip(result, wanted, pads, batch.lengths.tolist(), strict=True):
             # Without the padding, and to the end of the row's own answer.
-            assert torch.allclose(own[pad : batch.start + length], right[pad : batch.start + length])
-        assert found.shape[:2] == (3, stop) and found.isfinite().all()
+            assert torch.allclose(mine[pad : batch.start + length], right[pad : batch.start + length])
+        assert result.shape[:2] == (3, stop) and result.isfinite().all()
     # Rows are drawn three at a time and in passes over all seven, so a row may be new twice in one batch.
     assert sum(passes) == 36 if limit == 0 else 7 <= sum(passes) <= 8
 
 
 def test_a_target_writes_what_plain_decoding_writes():
     prompts = [[1, 5, 9], [1, 7], [1, 4, 4, 8]]
-    found = roll_out(TARGET, prompts, 20, torch.Generator())
+    result = roll_out(TARGET, prompts, 20, torch.Generator())
     right = plain(TARGET, prompts, 20, stop="eos")
-    for row, tokens in enumerate(found):
+    for row, tokens in enumerate(result):
         end = min(20, int(right.useful[row]) + 1)
         assert tokens == right.tokens[row, :end].tolist()
     assert all(2 not in tokens for tokens in roll_out(TARGET, prompts, 20, torch.Generator(), ban_eos=True))
@@ -98,8 +98,8 @@ def test_a_draft_learns_from_its_target(study):
     logs = Cycles(), Cycles()
     for log, model in zip(logs, (draft, untrained), strict=True):
         for prompt in prompts:
-            found = speculate(target, [prompt], 8, model.requires_grad_(False), log, block=4, stop="eos")
-            assert torch.equal(found.tokens, plain(target, [prompt], 8, stop="eos").tokens)
+            result = speculate(target, [prompt], 8, model.requires_grad_(False), log, block=4, stop="eos")
+            assert torch.equal(result.tokens, plain(target, [prompt], 8, stop="eos").tokens)
     trained, random = (sum(log.taus) / len(log.taus) for log in logs)
     assert trained > 1.3 * random
 

@@ -212,7 +212,7 @@ def test_a_llada_that_this_backbone_would_run_wrongly_is_refused(tmp_path, key, 
 
 
 @pytest.mark.parametrize(
-    ("kind", "changes", "said"),
+    ("kind", "changes", "output"),
     [
         ("qwen2", {"use_sliding_window": True}, "use_sliding_window"),
         ("qwen3", {"attention_bias": True}, "attention_bias"),
@@ -223,14 +223,14 @@ def test_a_llada_that_this_backbone_would_run_wrongly_is_refused(tmp_path, key, 
         ("llama", {"model_type": "lama"}, "nearest 'llama'"),
     ],
 )
-def test_what_is_not_supported_is_named(tmp_path, kind, changes, said):
+def test_what_is_not_supported_is_named(tmp_path, kind, changes, output):
     write_transformers(tmp_path, kind)
     path = tmp_path / "config.json"
-    if said is None:
+    if output is None:
         del changes["rope_parameters"]["factor"]
-        said = "without 'factor'"
+        output = "without 'factor'"
     write_json(path, read_json(path) | changes)
-    assert said in refused(tmp_path)
+    assert output in refused(tmp_path)
 
 
 def test_a_key_that_is_missing_is_named(tmp_path):

@@ -21,11 +21,11 @@ def drawn(seed: int, *shape: int) -> torch.Tensor:
 def test_singular_values_come_near_one_and_vectors_stay(rows, columns, seed):
     matrix = drawn(seed, rows, columns) + 0.5 * torch.eye(rows, columns)
     left, sizes, right = torch.linalg.svd(matrix, full_matrices=False)
-    found = left.mT @ orthogonal(matrix[None])[0] @ right.mT
-    reached = found.diagonal()[sizes > 0.02 * sizes.max()]
+    result = left.mT @ orthogonal(matrix[None])[0] @ right.mT
+    reached = result.diagonal()[sizes > 0.02 * sizes.max()]
     assert reached.min() > 0.6
     assert reached.max() < 1.25
-    torch.testing.assert_close(found, torch.diag(found.diagonal()), atol=2e-3, rtol=0)
+    torch.testing.assert_close(result, torch.diag(result.diagonal()), atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize("shape", [(12, 12), (30, 8), (8, 30)])

@@ -24,8 +24,8 @@ def test_it_is_torchs_within_rounding(shape, eps, power, seed):
     weight = torch.randn(shape[-1], generator=generator)
     kept = x.clone(), weight.clone()
     with torch.inference_mode():
-        found = rms_norm(x, weight, eps)
-    torch.testing.assert_close(found, torchs(x.double(), weight.double(), eps).float(), rtol=2e-5, atol=1e-6)
+        result = rms_norm(x, weight, eps)
+    torch.testing.assert_close(result, torchs(x.double(), weight.double(), eps).float(), rtol=2e-5, atol=1e-6)
     assert torch.equal(x, kept[0]) and torch.equal(weight, kept[1]), "what it reads stays as it was"
 
 

@@ -86,12 +86,12 @@ def test_a_random_model_of_a_shape_runs(tmp_path, monkeypatch, name):
 
 
 def test_what_stands_beside_a_shape():
-    for more, said in (
+    for more, message in (
         ({"shape": "llama3-8b"}, "did you mean 'llama-3-8b'"),
         ({"shape": "llada-8b", "heads": 8}, "heads is part of shape"),
         ({}, "needs family, vocab_size, hidden, layers, heads, mlp, or the shape"),
     ):
-        with pytest.raises(ValidationError, match=said):
+        with pytest.raises(ValidationError, match=message):
             RandomSettings(source="random", **more)
 
 

@@ -40,10 +40,10 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def sequences(rows: int = 2, canvas: int = 12) -> torch.Tensor:
     """Prompts of START tokens that say 3 rows of 4 and 5 rows of 2, and a canvas."""
-    found = tokens(rows, START + canvas)
-    found[:, 1] = 4 + torch.tensor([3, 5])[:rows]
-    found[:, 2] = 4 + torch.tensor([4, 2])[:rows]
-    return found
+    result = tokens(rows, START + canvas)
+    result[:, 1] = 4 + torch.tensor([3, 5])[:rows]
+    result[:, 2] = 4 + torch.tensor([4, 2])[:rows]
+    return result
 
 
 def batch(canvas: int = 12) -> Batch:
@@ -202,11 +202,11 @@ def test_only_what_is_shown_counts_as_seen(kind):
 def test_guesses_replace_a_share_of_rows():
     shown = torch.full((4000, 6), 7)
     assert torch.equal(guess(shown, 40, 0.0, generator()), shown)
-    found = guess(shown, 40, 0.5, generator())
-    kept = (found == 7).all(1)
-    same = (found == found[:, :1]).all(1) & ~kept
+    result = guess(shown, 40, 0.5, generator())
+    kept = (result == 7).all(1)
+    same = (result == result[:, :1]).all(1) & ~kept
     assert abs(kept.float().mean() - 0.5) < 0.05 and abs(same.float().mean() - 0.25) < 0.05
-    assert found.min() >= 0 and found.max() < 40
+    assert result.min() >= 0 and result.max() < 40
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def test_unusable_data_is_named(tmp_path, data):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"objective": {"family": "masked_difusion"}}, "masked_diffusion"),
         ({"steps": 0}, "greater than or equal to 1"),
@@ -277,8 +277,8 @@ def test_unusable_data_is_named(tmp_path, data):
         ({"stepz": 3}, "Extra inputs"),
     ],
 )
-def test_bad_settings_are_refused(change, said):
-    with pytest.raises(ValidationError, match=said):
+def test_bad_settings_are_refused(change, message):
+    with pytest.raises(ValidationError, match=message):
         TrainSettings.model_validate(AR | change)
 
 

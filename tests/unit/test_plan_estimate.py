@@ -88,14 +88,14 @@ def test_a_card_that_is_not_known_is_named():
 @pytest.mark.parametrize("study", ["8b-shape", "8b"])
 def test_the_large_studies_run_their_own_models_only(study):
     path = ROOT / f"studies/{study}.yaml"
-    own = yaml.safe_load(path.read_text())
+    mine = yaml.safe_load(path.read_text())
     plan = read_plan(ROOT, [path])
-    assert set(plan.models) == set(own["models"])
+    assert set(plan.models) == set(mine["models"])
     assert {cell.experiment for cell in plan.cells.values()} == {
-        k for k, v in own["experiments"].items() if v
+        k for k, v in mine["experiments"].items() if v
     }
     # The ideas of drafting are those of studies/base; all else would be an arm of tiny models.
-    assert all(cell.arm in own["arms"] for cell in plan.cells.values() if cell.experiment != "draft")
+    assert all(cell.arm in mine["arms"] for cell in plan.cells.values() if cell.experiment != "draft")
     cells = estimate_cells(plan, CARDS["h200"])
     assert {one.unknown for one in cells} <= {"", "the text decides its passes"}
     assert {one.experiment for one in cells if one.unknown} <= {"draft", "grid"}

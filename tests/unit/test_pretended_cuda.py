@@ -37,9 +37,9 @@ def test_a_decoder_keeps_to_its_device(name):
     right, checked = decode(), made.check_outputs(model, batch)
     with PretendedCuda():
         made, model, batch, decode = run(name, "cuda")
-        found = decode()
-        assert found.tokens.device.type == found.useful.device.type == "cuda"
-        assert found.tokens.tolist() == right.tokens.tolist()
+        result = decode()
+        assert result.tokens.device.type == result.useful.device.type == "cuda"
+        assert result.tokens.tolist() == right.tokens.tolist()
         checks = made.check_outputs(model, batch)
         assert checks == (checked and [pytest.approx(facts, rel=1e-3, abs=1e-6) for facts in checked])
 
@@ -204,10 +204,12 @@ def train(folder, name: str, out: str, device: str) -> dict:
 def test_training_keeps_to_its_device(folder, name):
     right = train(folder, name, f"{name} cpu", "cpu")
     with PretendedCuda() as cuda:
-        found = train(folder, name, f"{name} cuda", "cuda")
-    assert (right["device"], found["device"]) == ("cpu", "cuda")
+        result = train(folder, name, f"{name} cuda", "cuda")
+    assert (right["device"], result["device"]) == ("cpu", "cuda")
     assert cuda.waits["copied to the device"] > 3, "nothing was trained there"
-    assert [loss for _, loss in found["loss"]] == pytest.approx([loss for _, loss in right["loss"]], rel=1e-4)
+    assert [loss for _, loss in result["loss"]] == pytest.approx(
+        [loss for _, loss in right["loss"]], rel=1e-4
+    )
 
 
 def test_every_objective_is_trained_on_it():

@@ -55,9 +55,9 @@ def snakemake(folder, *words, path=""):
     return done.returncode, done.stdout + done.stderr
 
 
-def jobs(said, rule):
+def jobs(message, rule):
     """The resources that each job of `rule` asks for, as the plan prints them."""
-    return re.findall(rf"^rule {rule}:\n(?:    .*\n)*?    resources: (.*)$", said, re.M)
+    return re.findall(rf"^rule {rule}:\n(?:    .*\n)*?    resources: (.*)$", message, re.M)
 
 
 def test_the_profiles_are_these():
@@ -76,17 +76,19 @@ def test_a_profile_and_its_page_say_the_same_command(name):
 def test_a_profile_plans_the_same_run(folder, name):
     if "slurm" in name and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip("no executor plugin: pip install -r envs/slurm.txt")
-    status, said = snakemake(folder, "--workflow-profile", f"profiles/{name}")
-    assert status == 0, said[-2000:]
-    counts = dict(re.findall(r"^(\w+) +(\d+)$", said, re.M))
+    status, message = snakemake(folder, "--workflow-profile", f"profiles/{name}")
+    assert status == 0, message[-2000:]
+    counts = dict(re.findall(r"^(\w+) +(\d+)$", message, re.M))
     assert counts["time_cell"] == "4" and counts["render_report"] == "1"
     for rule in TIMED[:3]:
-        for asked in jobs(said, rule):
+        for asked in jobs(message, rule):
             assert "gpu=1" in asked
             if "slurm" in name:
                 assert "--exclusive" in asked and "slurm_partition=gpu" in asked
     if "slurm" in name:
-        others = [asked for rule in ("train_model", "score_cell", "tabulate") for asked in jobs(said, rule)]
+        others = [
+            asked for rule in ("train_model", "score_cell", "tabulate") for asked in jobs(message, rule)
+        ]
         assert others and all("slurm_partition=cpu" in asked and "gpu=" not in asked for asked in others)
 
 
@@ -236,8 +238,8 @@ exec "$@"
 
 @pytest.mark.thorough
 def test_without_a_container_tool_nothing_is_asked_of_one(folder):
-    status, said = snakemake(folder, "--cores", "1")
-    assert status == 0 and "sif" not in said
+    status, message = snakemake(folder, "--cores", "1")
+    assert status == 0 and "sif" not in message
 
 
 @pytest.mark.thorough
@@ -247,6 +249,6 @@ def test_conda_would_make_the_pinned_environment(folder):
 *channel_priority*) echo '{"get": {"channel_priority": "strict"}}';;
 *--version*) echo "conda 25.1.0";; *) echo '{}';; esac"""
     tools = fake_tool(folder, "conda", script)
-    status, said = snakemake(folder, "--cores", "1", "--sdm", "conda", path=tools)
-    assert status == 0, said[-2000:]
-    assert re.search(r"Conda environment .*envs/pardec\.yaml will be created", said)
+    status, message = snakemake(folder, "--cores", "1", "--sdm", "conda", path=tools)
+    assert status == 0, message[-2000:]
+    assert re.search(r"Conda environment .*envs/pardec\.yaml will be created", message)

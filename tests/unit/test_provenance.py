@@ -87,12 +87,14 @@ def test_a_sidecar_stands_beside_its_file():
 
 
 def test_packages_are_those_that_are_installed():
-    found = host.packages()
+    outcome = host.packages()
     for name in ("torch", "numpy", "snakemake"):
-        assert found[name] == metadata.version(name)
+        assert outcome[name] == metadata.version(name)
     environment = host.environment()
-    assert environment["packages_sha256"] == host.fingerprint(found) and environment["packages"] == len(found)
-    assert host.fingerprint({**found, "numpy": "0"}) != host.fingerprint(found)
+    assert environment["packages_sha256"] == host.fingerprint(outcome) and environment["packages"] == len(
+        outcome
+    )
+    assert host.fingerprint({**outcome, "numpy": "0"}) != host.fingerprint(outcome)
 
 
 def test_saying_where_a_result_came_from_loads_nothing_heavy():

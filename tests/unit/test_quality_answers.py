@@ -24,10 +24,10 @@ def row(text, number=0):
 
 
 def test_the_last_number_decides():
-    said = ["7 and 5, so #### 1,200", "it is 1200.0", "12", "none", "1200\nQuestion: what of 7?"]
-    rows = [output(text, "3 * 400\n#### 1200", number=k) for k, text in enumerate(said)]
-    found = measure("number", rows)
-    assert found.per_prompt == [1, 1, 0, 0, 1] and found.value == 0.6 and found.low < 0.6 < found.high
+    message = ["7 and 5, so #### 1,200", "it is 1200.0", "12", "none", "1200\nQuestion: what of 7?"]
+    rows = [output(text, "3 * 400\n#### 1200", number=k) for k, text in enumerate(message)]
+    result = measure("number", rows)
+    assert result.per_prompt == [1, 1, 0, 0, 1] and result.value == 0.6 and result.low < 0.6 < result.high
 
 
 @pytest.mark.parametrize(

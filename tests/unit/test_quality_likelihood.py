@@ -80,8 +80,8 @@ def enumerated_bound(model, prompt, answer):
 
 @pytest.mark.parametrize("batch", [1, 2, 16])
 def test_answer_nats_equal_full_recomputation(batch):
-    found = answer_nats(CAUSAL, PROMPTS, ANSWERS, batch=batch)
-    for prompt, answer, nats in zip(PROMPTS, ANSWERS, found, strict=True):
+    outcome = answer_nats(CAUSAL, PROMPTS, ANSWERS, batch=batch)
+    for prompt, answer, nats in zip(PROMPTS, ANSWERS, outcome, strict=True):
         for place, token in enumerate(answer):
             with torch.inference_mode():
                 logits = log_softmax(CAUSAL(torch.tensor([[*prompt, *answer[:place]]])))[0, -1]

@@ -42,9 +42,9 @@ def test_another_version_is_refused_by_name(version):
 def test_a_missing_key_is_named():
     body = written()
     del body["samples"][1]["e2e_ms"]
-    with pytest.raises(UserError, match=r"timing\.json.*lacks samples\[1\]\.e2e_ms") as told:
+    with pytest.raises(UserError, match=r"timing\.json.*lacks samples\[1\]\.e2e_ms") as given:
         check("timing.json", body)
-    assert "delete" not in str(told.value), "never advise deleting what was measured"
+    assert "delete" not in str(given.value), "never advise deleting what was measured"
     body = written()
     del body["schema"]
     with pytest.raises(UserError, match="lacks schema"):

@@ -87,13 +87,13 @@ def block(rule, reads, writes, start=0, end=1):
 
 def test_jobs_make_stages():
     blocks = [block("b", ["x", "elsewhere"], ["y"]), block("b", ["y"], ["z"]), block("a", [], ["x"], 3, 7)]
-    found = describe_jobs(blocks)
-    assert found["stages"] == [
+    result = describe_jobs(blocks)
+    assert result["stages"] == [
         {"rule": "a", "script": "scripts/a.py", "after": []},
         {"rule": "b", "script": "scripts/b.py", "after": ["a"]},
     ]
-    assert [job["rule"] for job in found["jobs"]] == ["b", "b", "a"]
-    assert stages.pack(found)["a"]["jobs"] == [["x", 4.0]]
+    assert [job["rule"] for job in result["jobs"]] == ["b", "b", "a"]
+    assert stages.pack(result)["a"]["jobs"] == [["x", 4.0]]
 
 
 def test_what_was_derived_from_the_records_later_has_its_time_and_code_apart():

@@ -34,13 +34,13 @@ STATS = {"time_cell": 3, "tabulate": 1, "all": 1, "total": 5}
 
 
 def test_it_counts_cells_and_jobs_and_foretells_the_rest(tmp_path, clock):
-    said, past = io.StringIO(), tmp_path / "seconds.json"
-    progress = RunProgress(past, said)
+    message, past = io.StringIO(), tmp_path / "seconds.json"
+    progress = RunProgress(past, message)
     assert progress.filter(record("run_info", stats=STATS))
     run(progress, clock, ("time_cell", 60))
-    assert said.getvalue() == "pardec: 1 of 3 cells, 1 of 4 jobs, about 2 min left, without tabulate\n"
+    assert message.getvalue() == "pardec: 1 of 3 cells, 1 of 4 jobs, about 2 min left, without tabulate\n"
     run(progress, clock, ("time_cell", 60), ("time_cell", 60), ("tabulate", 240))
-    assert said.getvalue().splitlines()[-1] == "pardec: 3 of 3 cells, 4 of 4 jobs"
+    assert message.getvalue().splitlines()[-1] == "pardec: 3 of 3 cells, 4 of 4 jobs"
 
     again = RunProgress(past, io.StringIO())
     again.filter(record("run_info", stats=STATS))
@@ -48,11 +48,11 @@ def test_it_counts_cells_and_jobs_and_foretells_the_rest(tmp_path, clock):
 
 
 def test_without_a_terminal_few_lines_are_printed(tmp_path, clock):
-    said = io.StringIO()
-    progress = RunProgress(tmp_path / "s.json", said)
+    message = io.StringIO()
+    progress = RunProgress(tmp_path / "s.json", message)
     progress.filter(record("run_info", stats={"time_cell": 100}))
     run(progress, clock, *[("time_cell", 1)] * 50)
-    assert len(said.getvalue().splitlines()) == 5
+    assert len(message.getvalue().splitlines()) == 5
 
 
 def test_what_snakemake_prints_before_each_job_is_left_out(tmp_path):
@@ -62,10 +62,10 @@ def test_what_snakemake_prints_before_each_job_is_left_out(tmp_path):
 
 
 def test_a_failed_job_is_named_with_its_log(tmp_path):
-    said = io.StringIO()
-    progress = RunProgress(tmp_path / "s.json", said)
+    message = io.StringIO()
+    progress = RunProgress(tmp_path / "s.json", message)
     assert progress.filter(record("job_error", rule_name="tabulate", log=["results/logs/tables/x.log"]))
-    assert said.getvalue() == "failed: tabulate, see results/logs/tables/x.log\n"
+    assert message.getvalue() == "failed: tabulate, see results/logs/tables/x.log\n"
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"a": "b"}', "{"])

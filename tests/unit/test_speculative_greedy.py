@@ -69,13 +69,13 @@ def test_block_drafts_change_no_token(prompts, seed, new_tokens, block, proposal
     model = backbone(causal=True, seed=seed, scale=3.0).double()
     draft = draft_model(model, seed).double()
     log = Cycles()
-    found = speculate(
+    result = speculate(
         model, prompts, new_tokens, draft, log, block=block, proposal=proposal, stop=stop, eos=eos, **mixture
     )
     right = plain(model, prompts, new_tokens, stop=stop, eos=eos)
-    assert found.tokens.tolist() == right.tokens.tolist()
-    assert found.useful.tolist() == right.useful.tolist()
-    assert found.nfe == 1 + sum(cycle["passes"] for cycle in log.cycles)
+    assert result.tokens.tolist() == right.tokens.tolist()
+    assert result.useful.tolist() == right.useful.tolist()
+    assert result.nfe == 1 + sum(cycle["passes"] for cycle in log.cycles)
     assert all(1 / len(prompts) <= cycle["tau"] <= cycle["drafted"] + 1 for cycle in log.cycles)
     assert log.final == sorted(log.final) and log.final[-1] == new_tokens
 
@@ -95,18 +95,18 @@ def test_a_small_model_changes_no_token(prompts, seed, new_tokens, block, propos
     with torch.no_grad():
         near.layers[1].down.mul_(0.5)
     right = plain(model, prompts, new_tokens, stop=stop)
-    found = speculate(
+    result = speculate(
         model, prompts, new_tokens, near, drafter=SMALL, block=block, proposal=proposal, stop=stop
     )
-    assert found.tokens.tolist() == right.tokens.tolist() and found.useful.tolist() == right.useful.tolist()
+    assert result.tokens.tolist() == right.tokens.tolist() and result.useful.tolist() == right.useful.tolist()
 
 
 @effort(max_examples=30, deadline=None)
 @given(prompts=batches, seed=st.integers(0, 20), new_tokens=st.integers(1, 40), block=st.integers(2, 12))
 def test_prompt_lookup_changes_no_token(prompts, seed, new_tokens, block):
     model = backbone(causal=True, seed=seed, scale=3.0).double()
-    found = speculate(model, prompts, new_tokens, drafter=NGRAM, block=block)
-    assert found.tokens.tolist() == plain(model, prompts, new_tokens).tokens.tolist()
+    result = speculate(model, prompts, new_tokens, drafter=NGRAM, block=block)
+    assert result.tokens.tolist() == plain(model, prompts, new_tokens).tokens.tolist()
 
 
 @pytest.mark.parametrize("name", list(TASKS))
@@ -120,8 +120,8 @@ def test_every_task_is_written_alike(name):
     for stop in ("length", "eos"):
         right = plain(model, prompts, new_tokens, stop=stop)
         for drafter, draft in ((DFLASH, draft_model(model).double()), (NGRAM, None)):
-            found = speculate(model, prompts, new_tokens, draft, drafter=drafter, stop=stop)
-            assert torch.equal(found.tokens, right.tokens) and torch.equal(found.useful, right.useful)
+            result = speculate(model, prompts, new_tokens, draft, drafter=drafter, stop=stop)
+            assert torch.equal(result.tokens, right.tokens) and torch.equal(result.useful, right.useful)
 
 
 def test_rows_end_apart():
@@ -131,8 +131,8 @@ def test_rows_end_apart():
     right = plain(model, prompts, 40, stop="eos")
     assert len(set(right.useful.tolist())) > 2, "the prompts of this test end together"
     log = Cycles()
-    found = speculate(model, prompts, 40, draft_model(model).double(), log, stop="eos")
-    assert torch.equal(found.tokens, right.tokens)
+    result = speculate(model, prompts, 40, draft_model(model).double(), log, stop="eos")
+    assert torch.equal(result.tokens, right.tokens)
     assert log.cycles[0]["rows"] > log.cycles[-1]["rows"]
 
 
@@ -162,9 +162,9 @@ def test_a_draft_that_is_always_wrong_gains_nothing_and_loses_nothing(monkeypatc
     monkeypatch.setitem(DRAFTERS.entries, "small", f"{__name__}:AlwaysWrong")
     model = backbone(causal=True).double()
     log = Cycles()
-    found = speculate(model, PROMPTS, 20, copy.deepcopy(model), log, drafter=SMALL, eos="ban")
+    result = speculate(model, PROMPTS, 20, copy.deepcopy(model), log, drafter=SMALL, eos="ban")
     assert set(log.taus) == {1.0}
-    assert torch.equal(found.tokens, plain(model, PROMPTS, 20, eos="ban").tokens)
+    assert torch.equal(result.tokens, plain(model, PROMPTS, 20, eos="ban").tokens)
 
 
 class Peeking(Small):
@@ -201,8 +201,8 @@ def test_a_drafter_sees_committed_tokens_only(monkeypatch):
 
     monkeypatch.setattr(DRAFTERS, "load", lambda name: {"dflash": Watching}[name])
     model = backbone(causal=True).double()
-    found = speculate(model, PROMPTS[:1], 20, draft_model(model).double())
-    text = PROMPTS[0] + found.tokens[0].tolist()
+    result = speculate(model, PROMPTS[:1], 20, draft_model(model).double())
+    text = PROMPTS[0] + result.tokens[0].tolist()
     _, features = model(torch.tensor([text]), taps=(0, 1))
     for rows, fresh, (count,), (length,) in seen:
         assert rows[0] == text[: len(rows[0])] and len(rows[0]) == length + 1
@@ -214,8 +214,8 @@ def test_cycles_without_a_draft_say_so():
     """A fall back to sequential steps cannot hide: what a cycle drafted is counted from its tree."""
     log = Cycles()
     model = backbone(causal=True, scale=1.0).double()
-    found = speculate(model, [[1, 5]], 12, drafter={**NGRAM, "shortest": 3, "longest": 3}, observer=log)
-    assert torch.equal(found.tokens, plain(model, [[1, 5]], 12).tokens)
+    result = speculate(model, [[1, 5]], 12, drafter={**NGRAM, "shortest": 3, "longest": 3}, observer=log)
+    assert torch.equal(result.tokens, plain(model, [[1, 5]], 12).tokens)
     assert log.cycles[0]["drafted"] == 0 and log.cycles[0]["verified"] == 1 and log.cycles[0]["tau"] == 1
 
 

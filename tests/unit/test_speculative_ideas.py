@@ -52,9 +52,9 @@ OFF = {
 
 def trace(prompts, settings):
     log = Cycles()
-    found = speculate(TARGET, prompts, 40, DRAFT, log, **settings)
+    result = speculate(TARGET, prompts, 40, DRAFT, log, **settings)
     kept = ("tau", "block", "accepted", "drafted", "verified")
-    return found.tokens.tolist(), [[cycle[name] for name in kept] for cycle in log.cycles]
+    return result.tokens.tolist(), [[cycle[name] for name in kept] for cycle in log.cycles]
 
 
 def baseline(settings):
@@ -108,12 +108,12 @@ def packed(name, draft, **settings):
 def paths(tree, row=0):
     """Every node's tokens from the root on."""
     parents = tree.shape.parents.expand(len(tree.tokens), -1)[row].tolist()
-    found = {0: ()}
+    result = {0: ()}
     for node in range(1, tree.size + 1):
         exists = tree.exists is None or bool(tree.exists[row, node - 1])
-        path = (*found[parents[node]], int(tree.tokens[row, node - 1]))
-        found[node] = path if exists else (*path, "unreal")
-    return [path for node, path in found.items() if node and "unreal" not in path]
+        path = (*result[parents[node]], int(tree.tokens[row, node - 1]))
+        result[node] = path if exists else (*path, "unreal")
+    return [path for node, path in result.items() if node and "unreal" not in path]
 
 
 SURE = [{4: 0.9, 5: 0.1}, {6: 0.6, 7: 0.4}, {8: 0.8, 9: 0.2}]
@@ -134,15 +134,15 @@ def test_best_first_takes_the_likeliest_paths():
 def by_enumeration(draft, row, budget, top):
     """All paths of the top words, the best `budget` of them."""
     chances, ids = draft.probabilities[row].topk(top, -1)
-    found, frontier = [], [((), 1.0)]
+    result, frontier = [], [((), 1.0)]
     for slot in range(len(draft)):
         frontier = [
             ((*path, int(ids[slot, k])), score * float(chances[slot, k]))
             for path, score in frontier
             for k in range(top)
         ]
-        found += frontier
-    return {path for path, _ in sorted(found, key=lambda pair: -pair[1])[:budget]}
+        result += frontier
+    return {path for path, _ in sorted(result, key=lambda pair: -pair[1])[:budget]}
 
 
 def test_tree_lite_branches_early():
@@ -151,16 +151,16 @@ def test_tree_lite_branches_early():
 
 
 def test_tree_lite_may_draft_the_likeliest_branch_again():
-    told = []
+    given = []
 
     def redraft(view, count, choose, hints):
-        told.append(hints)
+        given.append(hints)
         return Draft(torch.tensor([[1, 2, 3]]))
 
     kind = PROPOSALS.load("tree_lite")
     context = DraftContext(SimpleNamespace(redraft=redraft), None, 3, None, None, None)
     tree = kind(kind.Settings(depth=2, tail=0, refine=True)).pack(draft_of(*SURE), context)
-    assert told[0].tokens[0, :2].tolist() == [4, 7] and told[0].where.tolist() == [[True, True, False]]
+    assert given[0].tokens[0, :2].tolist() == [4, 7] and given[0].where.tolist() == [[True, True, False]]
     assert set(paths(tree)) == {(4,), (4, 6), (4, 6, 8), (5,), (4, 7), (4, 7, 3)}
 
 
@@ -177,11 +177,11 @@ def test_candidates_share_their_beginnings():
 
 def test_sequential_candidates_cost_a_pass_each():
     log = Cycles()
-    found = speculate(TARGET, PROMPTS[:1], 30, DRAFT, log, proposal={"name": "candidates", "packed": False})
+    result = speculate(TARGET, PROMPTS[:1], 30, DRAFT, log, proposal={"name": "candidates", "packed": False})
     together = Cycles()
     speculate(TARGET, PROMPTS[:1], 30, DRAFT, together, proposal={"name": "candidates"})
     assert log.taus == together.taus, "the same candidates are accepted, packed or not"
-    assert found.nfe > len(log.cycles) + 1 and log.cycles[0]["passes"] == 4
+    assert result.nfe > len(log.cycles) + 1 and log.cycles[0]["passes"] == 4
     assert sum(cycle["verified"] for cycle in log.cycles) > sum(c["verified"] for c in together.cycles)
 
 
@@ -210,8 +210,8 @@ def test_a_tree_accepts_more_than_its_chain():
     small = {"drafter": {"name": "small"}}
     for log, proposal in ((chain, {"name": "chain"}), (tree, {"name": "confidence", "branches": 7})):
         for prompt in PROMPTS:
-            found = speculate(model, [prompt], 40, near, log, proposal=proposal, **small)
-            assert torch.equal(found.tokens, plain(model, [prompt], 40).tokens)
+            result = speculate(model, [prompt], 40, near, log, proposal=proposal, **small)
+            assert torch.equal(result.tokens, plain(model, [prompt], 40).tokens)
     assert len(tree.cycles) < len(chain.cycles)
 
 
@@ -258,10 +258,10 @@ def test_a_hint_stands_where_it_belongs_in_the_block():
             model = self.model
             handle = model.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
             where = torch.tensor([[False, True, False]])
-            told = Hints(torch.tensor([[9, 10, 11]])[:, :count], where[:, :count])
-            found = super().propose(view, count, choose, told)
+            given = Hints(torch.tensor([[9, 10, 11]])[:, :count], where[:, :count])
+            result = super().propose(view, count, choose, given)
             handle.remove()
-            return found
+            return result
 
     old = DRAFTERS.load
     try:
@@ -292,20 +292,20 @@ KEPT_OUT = {"seeding": {"name": "dense", "keep": False}}
 
 def test_selective_refinement_keeps_what_is_sure():
     draft = draft_of({4: 0.9, 5: 0.1}, {6: 0.5, 7: 0.3})
-    told = []
+    given = []
 
     def redraft(view, count, choose, hints):
-        told.append(hints)
+        given.append(hints)
         return draft_of({8: 0.9, 5: 0.1}, {7: 0.8, 6: 0.2})
 
     context = DraftContext(SimpleNamespace(redraft=redraft), None, 2, None, None, None)
     kind = REFINEMENTS.load("selective")
     refinement = kind(kind.Settings(threshold=0.7))
     assert refinement.refine(draft, context).tokens.tolist() == [[4, 7]]
-    assert told[0].where.tolist() == [[True, False]] and float(refinement.facts()["refined"]) == 1
+    assert given[0].where.tolist() == [[True, False]] and float(refinement.facts()["refined"]) == 1
     kind = REFINEMENTS.load("full")
     assert kind(kind.Settings(steps=3)).refine(draft, context).tokens.tolist() == [[8, 7]]
-    assert len(told) == 3 and told[1].where.all()
+    assert len(given) == 3 and given[1].where.all()
 
 
 def test_refinement_reads_the_whole_context():

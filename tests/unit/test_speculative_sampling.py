@@ -97,9 +97,9 @@ def chance_of(pair, settings, length=LENGTH) -> tuple[float, Cycles]:
     log = Cycles()
     companion = {"dflash": draft, "small": small, "ngram": None}[kind]
     words = target.info.vocab_size
-    found = speculate(target, [PROMPT] * DRAWS, length, companion, log, seed=11, block=length, **settings)
+    result = speculate(target, [PROMPT] * DRAWS, length, companion, log, seed=11, block=length, **settings)
     weights = torch.tensor([words ** (length - 1 - place) for place in range(length)])
-    counts = torch.bincount((found.tokens * weights).sum(1), minlength=words**length).numpy()
+    counts = torch.bincount((result.tokens * weights).sum(1), minlength=words**length).numpy()
     expected = enumerated(target, settings, length) * DRAWS
     rare = expected < 5
     observed = np.append(counts[~rare], counts[rare].sum())
@@ -113,10 +113,10 @@ def chance_of(pair, settings, length=LENGTH) -> tuple[float, Cycles]:
 
 def test_outputs_follow_the_law(pair):
     """All rules and proposals together, adjusted after Holm."""
-    found = {name: chance_of(pair, settings) for name, settings in CASES.items()}
-    adjusted = dict(zip(found, holm([chance for chance, _ in found.values()]), strict=True))
+    result = {name: chance_of(pair, settings) for name, settings in CASES.items()}
+    adjusted = dict(zip(result, holm([chance for chance, _ in result.values()]), strict=True))
     assert min(adjusted.values()) > 0.01, adjusted
-    drafted = [max(cycle["accepted"] for cycle in log.cycles) for _, log in found.values()]
+    drafted = [max(cycle["accepted"] for cycle in log.cycles) for _, log in result.values()]
     assert min(drafted) > 0, "a case in which nothing is ever accepted shows nothing"
 
 
@@ -128,9 +128,9 @@ def test_recycled_tokens_keep_the_law():
         for keep in (True, False)
         for more in ({}, {"proposal": {"name": "rounds"}})
     ]
-    found = [chance_of(short, settings, 4) for settings in cases]
-    assert min(holm([chance for chance, _ in found])) > 0.01
-    assert all(sum(cycle["seeded"] for cycle in log.cycles) > DRAWS / 10 for _, log in found)
+    result = [chance_of(short, settings, 4) for settings in cases]
+    assert min(holm([chance for chance, _ in result])) > 0.01
+    assert all(sum(cycle["seeded"] for cycle in log.cycles) > DRAWS / 10 for _, log in result)
 
 
 def test_without_the_residual_the_test_fails(pair, monkeypatch):
@@ -141,9 +141,9 @@ def test_without_the_residual_the_test_fails(pair, monkeypatch):
 
 def test_plain_decoding_follows_the_same_law(pair):
     """The test itself, on the decoder that nobody doubts."""
-    found = plain(pair[0], [PROMPT] * DRAWS, LENGTH, seed=11, **WARM)
+    result = plain(pair[0], [PROMPT] * DRAWS, LENGTH, seed=11, **WARM)
     weights = torch.tensor([WORDS**2, WORDS, 1])
-    counts = torch.bincount((found.tokens * weights).sum(1), minlength=WORDS**LENGTH).numpy()
+    counts = torch.bincount((result.tokens * weights).sum(1), minlength=WORDS**LENGTH).numpy()
     expected = enumerated(pair[0], WARM) * DRAWS
     kept = expected >= 5
     assert chisquare(counts[kept], expected[kept] * counts[kept].sum() / expected[kept].sum()).pvalue > 0.01
@@ -156,7 +156,7 @@ def test_matching_writes_what_plain_decoding_draws(proposal, acceptance):
     target = backbone(causal=True, seed=4, scale=2.0).double()
     prompts = [[1, 5, 9], [1, 7], [1, 4, 4, 8, 20]]
     for settings in ({"temperature": 0.7}, {"temperature": 2.0, "top_k": 6, "top_p": 0.8}):
-        found = speculate(
+        result = speculate(
             target,
             prompts,
             30,
@@ -165,7 +165,7 @@ def test_matching_writes_what_plain_decoding_draws(proposal, acceptance):
             acceptance={"name": acceptance},
             **settings,
         )
-        assert torch.equal(found.tokens, plain(target, prompts, 30, **settings).tokens)
+        assert torch.equal(result.tokens, plain(target, prompts, 30, **settings).tokens)
 
 
 def acceptance_of(rule, tree, logits, draws=4000, seed=0):

@@ -84,9 +84,9 @@ def test_a_shape_made_on_the_device_is_the_same(parents):
     made = shape_from(torch.tensor([[0, *parents]]), by_hand.deepest, by_hand.widest)
     assert torch.equal(made.mask, by_hand.mask) and torch.equal(made.depths, by_hand.depths)
     children = by_hand.children()[0].T.tolist()
-    for node, own in enumerate(children):
+    for node, ours in enumerate(children):
         right = [child for child, parent in enumerate(parents, 1) if parent == node]
-        assert [child for child in own if child] == right
+        assert [child for child in ours if child] == right
 
 
 @effort(max_examples=60, deadline=None)
@@ -96,7 +96,7 @@ def test_the_longest_path_is_found(parents, seed):
     tree = Tree(shape_of(parents, "cpu"), torch.zeros(1, len(parents), dtype=torch.long))
     count, path, last = longest_path(tree, good)
     whole = [path_to(parents, node) for node in range(len(parents) + 1)]
-    whole = [found for found in whole if all(good[0, step - 1] for step in found)]
+    whole = [result for result in whole if all(good[0, step - 1] for step in result)]
     assert int(count) == max(map(len, whole))
     assert path[0, : int(count)].tolist() in whole
     assert int(last) == (path[0, int(count) - 1] if count else 0)

@@ -63,9 +63,9 @@ def test_arithmetic_holds_what_it_is_of(a, b, at, to, sign):
     (a, b), x, y = (sorted(a), sorted(b)), 0.0, 0.0
     x, y = a[0] + at * (a[1] - a[0]), b[0] + to * (b[1] - b[0])
     scope = {"a": Number(x, *a), "b": Number(y, *b)}
-    found = Reader(scope).evaluate(f"a {sign} b")
+    got = Reader(scope).evaluate(f"a {sign} b")
     truth = {"+": x + y, "-": x - y, "*": x * y}[sign]
-    assert found.low - 1e-6 <= truth <= found.high + 1e-6
+    assert got.low - 1e-6 <= truth <= got.high + 1e-6
 
 
 def test_what_was_compared_is_noted():

@@ -64,8 +64,8 @@ def test_no_generation_but_the_first_meets_a_new_shape(settings, rows):
         draft = Static.of(backbone(causal=True, max_positions=40, layers=1))
     models, met = [target] + [draft] * isinstance(draft, Static), []
     for prompts in prompts_of(16, rows):
-        found = speculate(target, prompts, 20, draft, **settings)
-        assert torch.equal(found.tokens, plain(model, prompts, 20).tokens)
+        result = speculate(target, prompts, 20, draft, **settings)
+        assert torch.equal(result.tokens, plain(model, prompts, 20).tokens)
         met.append([frozenset(model.shapes) for model in models])
     assert all(shapes == met[0] for shapes in met[1:])
     assert len(met[0][0]) <= 5, "a prompt, a single token, and one width for each block"

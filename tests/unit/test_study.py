@@ -80,16 +80,16 @@ def test_the_default_study_can_be_read_in_one_sitting():
 
 def test_the_default_study_asks_all_that_the_paper_study_asks_of_the_same_models():
     """What it leaves out are cells and prompts: no question, idea or claim, and nothing that weights depend on."""
-    own, whole = read_plan(ROOT), read_plan(ROOT, [ROOT / "studies/paper.yaml"])
+    mine, whole = read_plan(ROOT), read_plan(ROOT, [ROOT / "studies/paper.yaml"])
     asked = {name: experiment.question for name, experiment in whole.study.experiments.items()}
-    assert {name: experiment.question for name, experiment in own.study.experiments.items()} == asked
-    assert (own.study.claims, own.study.ideas) == (whole.study.claims, whole.study.ideas)
-    assert len(own.cells) < len(whole.cells) / 1.5 and set(own.models) <= set(whole.models)
-    for name in own.models:
-        assert own.model_settings(name) == whole.model_settings(name)
-        assert own.seed("model", name) == whole.seed("model", name)
-        data = own.study.models[name].data
-        assert own.data_settings(data) == whole.data_settings(data)
+    assert {name: experiment.question for name, experiment in mine.study.experiments.items()} == asked
+    assert (mine.study.claims, mine.study.ideas) == (whole.study.claims, whole.study.ideas)
+    assert len(mine.cells) < len(whole.cells) / 1.5 and set(mine.models) <= set(whole.models)
+    for name in mine.models:
+        assert mine.model_settings(name) == whole.model_settings(name)
+        assert mine.seed("model", name) == whole.seed("model", name)
+        data = mine.study.models[name].data
+        assert mine.data_settings(data) == whole.data_settings(data)
 
 
 WRONG = {
@@ -183,19 +183,19 @@ WRONG = {
 def test_a_mistake_gets_one_clear_message(config, name):
     path, value, wanted = WRONG[name]
     put(config, path, value)
-    said = message(config)
+    output = message(config)
     for part in wanted:
-        assert part in said, said
-    assert "fix:" in said and "Traceback" not in said
+        assert part in output, output
+    assert "fix:" in output and "Traceback" not in output
 
 
 def test_the_message_names_file_and_line(config):
     base = "studies/base/minimal.yaml"
     line = (ROOT / base).read_text().splitlines().index("measure:") + 1
     put(config, ["measure", "budget_s"], -1)
-    said = message(config)
-    assert said.startswith(f"{base}:"), said
-    number = int(said.split(":")[1])
+    output = message(config)
+    assert output.startswith(f"{base}:"), output
+    number = int(output.split(":")[1])
     assert line < number < line + 12
 
 
@@ -205,18 +205,18 @@ def test_a_value_from_the_command_line_is_not_blamed_on_a_file(config):
 
 
 def test_the_command_line_is_typed_and_named(config):
-    said = command_line(['measure={"budget_s": 0.5}', "threads=two"])
-    assert said == {"measure": {"budget_s": 0.5}, "threads": "two"}
+    output = command_line(['measure={"budget_s": 0.5}', "threads=two"])
+    assert output == {"measure": {"budget_s": 0.5}, "threads": "two"}
     with pytest.raises(UserError) as caught:
-        load_study(lay_over(config, said), [*FILES, said])
+        load_study(lay_over(config, output), [*FILES, output])
     assert str(caught.value).startswith("--config: threads: is 'two'")
 
 
 def test_several_mistakes_are_told_at_once(config):
     put(config, ["threads"], 0)
     put(config, ["measure", "max_samples"], 1)
-    said = message(config)
-    assert "2 mistakes" in said and "threads" in said and "measure.max_samples" in said
+    output = message(config)
+    assert "2 mistakes" in output and "threads" in output and "measure.max_samples" in output
 
 
 def test_an_overlay_removes_an_entry_by_null(config):
@@ -234,9 +234,9 @@ def test_cells_pair_with_the_reference_of_their_shape(config):
             assert cell.reference.arm == cell.arm and not cell.reference.random_prompts
         elif cell.reference is not None:
             # These hold decoders against one another.
-            own = cell.experiment in ("draft", "flood", "candidates")
-            own |= cell.arm == "block-4-uncached"  # and this one a cache against none
-            assert cell.reference.decoder == "autoregressive" or own
+            mine = cell.experiment in ("draft", "flood", "candidates")
+            mine |= cell.arm == "block-4-uncached"  # and this one a cache against none
+            assert cell.reference.decoder == "autoregressive" or mine
             assert (cell.reference.batch, cell.reference.new_tokens) == (cell.batch, cell.new_tokens)
             assert cell.reference.prompt_tokens == cell.prompt_tokens
     sweep = [cell.settings["steps"] for id, cell in cells.items() if id.startswith("steps/grid/diffusion")]

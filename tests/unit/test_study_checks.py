@@ -117,9 +117,9 @@ KINDS = {
     [pytest.param(*case, id=f"{kind} {n}") for kind, cases in KINDS.items() for n, case in enumerate(cases)],
 )
 def test_refused_before_any_job(changes, words):
-    told = refusal(*changes)
-    assert all(word in told for word in words), told
-    assert "fix: " in told
+    given = refusal(*changes)
+    assert all(word in given for word in words), given
+    assert "fix: " in given
 
 
 def test_all_mistakes_are_told_at_once_with_file_and_line(tmp_path):
@@ -131,8 +131,8 @@ def test_all_mistakes_are_told_at_once_with_file_and_line(tmp_path):
     file.write_text(yaml.safe_dump(over))
     with pytest.raises(UserError) as caught:
         load_study(over, [str(file)])
-    told = str(caught.value)
-    assert "4 mistakes" in told and told.count(f"{file}:") == 4, told
+    given = str(caught.value)
+    assert "4 mistakes" in given and given.count(f"{file}:") == 4, given
 
 
 @pytest.mark.parametrize(

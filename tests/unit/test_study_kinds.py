@@ -68,9 +68,9 @@ def test_tables_are_told_kinds_labels_and_margins_and_nothing_else_changes():
         [],
         ROOT,
     )
-    said = asked(changed)
-    assert said["arms"] == {"many": "LLaDA, \u201etiny\u201c"} and said["workloads"] == {"w": "copy it"}
-    assert said["margins"] == {"exact": 0.2} and said["kinds"] == {"steps": "comparison"}
+    message = asked(changed)
+    assert message["arms"] == {"many": "LLaDA, \u201etiny\u201c"} and message["workloads"] == {"w": "copy it"}
+    assert message["margins"] == {"exact": 0.2} and message["kinds"] == {"steps": "comparison"}
     assert asked(plain)["kinds"] == {"steps": "steps"} and asked(plain)["arms"] == {}
     # Neither measured nor scored again for words.
     assert [changed.cell_job(cell) for cell in changed.cells] == [

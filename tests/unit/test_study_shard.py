@@ -36,11 +36,11 @@ def test_few_models_are_made_twice(cells, of):
 
 
 @pytest.mark.parametrize(
-    "said", ["0/8", "9/8", "2", 2, "a/b", "2/8/1", "-1/4", "1/0", None, [1, 8], "2/8 ", "1e0/2"]
+    "message", ["0/8", "9/8", "2", 2, "a/b", "2/8/1", "-1/4", "1/0", None, [1, 8], "2/8 ", "1e0/2"]
 )
-def test_what_is_no_part_is_refused(said):
+def test_what_is_no_part_is_refused(message):
     with pytest.raises(UserError, match="shard"):
-        Shard.parse(said)
+        Shard.parse(message)
 
 
 @pytest.mark.parametrize("of", [1, 3, 8])
@@ -63,8 +63,8 @@ def test_a_job_told_to_a_cluster_is_the_job_it_was():
     whole = read_plan(ROOT)
     for name, values in [("cell", whole.cells), ("output_set", whole.outputs), ("model", whole.models)]:
         for id in values:
-            [told] = encode_target_jobs_cli_args([TargetSpec("some_rule", {name: id})])
-            [read] = parse_target_jobs_cli_args([told])
+            [reported] = encode_target_jobs_cli_args([TargetSpec("some_rule", {name: id})])
+            [read] = parse_target_jobs_cli_args([reported])
             assert read.wildcards_dict == {name: id}
 
 
@@ -76,13 +76,13 @@ def test_the_workflow_runs_the_job_that_it_is_told(tmp_path):
     for name in ("pardec", "scripts", "rules", "report", "profiles", "envs", "Snakefile", "config.yaml"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(overlay()))
-    told = "time_cell:cell=steps/w/m-diffusion/many/steps~4+new~16+batch~1"
+    reported = "time_cell:cell=steps/w/m-diffusion/many/steps~4+new~16+batch~1"
     command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "--configfile", "tiny.yaml"]
-    command += ["--allowed-rules", "time_cell", "--target-jobs", told]
+    command += ["--allowed-rules", "time_cell", "--target-jobs", reported]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    said = done.stdout + done.stderr
-    assert "Missing input files for rule time_cell" in said, said
-    assert "results/cells/steps/w/m-diffusion/many/steps~4+new~16+batch~1/timing.json" in said
+    message = done.stdout + done.stderr
+    assert "Missing input files for rule time_cell" in message, message
+    assert "results/cells/steps/w/m-diffusion/many/steps~4+new~16+batch~1/timing.json" in message
 
 
 def test_the_projects_own_study_in_eight(tmp_path):

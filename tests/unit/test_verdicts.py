@@ -34,18 +34,18 @@ GOOD = Facts(lossless=True, control=True)
 def ratios(mean=1.0, spread=0.02, prompts=10, workloads=4, runs=(1, 2), noise=0.005, seed=0, worst=None):
     """Paired ratios of a known geometric mean; a prompt's own deviation stays from run to run."""
     rng = np.random.default_rng(seed)
-    found = []
+    result = []
     for place in range(workloads):
-        own = np.log(worst if worst is not None and place == 0 else mean) + rng.normal(0, spread, prompts)
+        mine = np.log(worst if worst is not None and place == 0 else mean) + rng.normal(0, spread, prompts)
         for run in runs:
-            taken = np.exp(own + rng.normal(0, noise, prompts))
-            found += [Ratio(f"w{place}", f"p{k}", run, float(value)) for k, value in enumerate(taken)]
-    return found
+            taken = np.exp(mine + rng.normal(0, noise, prompts))
+            result += [Ratio(f"w{place}", f"p{k}", run, float(value)) for k, value in enumerate(taken)]
+    return result
 
 
 def status(values, facts=GOOD, margin=DELTA):
-    found = effect(values)
-    return decide(found, facts, margin, found.p if found else None).status
+    result = effect(values)
+    return decide(result, facts, margin, result.p if result else None).status
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_a_gain_must_show_in_both_runs():
 
 
 def test_a_gain_that_loses_somewhere_is_not_validated_and_says_where():
-    found = effect(ratios(1.4, worst=0.8))
-    decision = decide(found, GOOD, DELTA, found.p)
+    result = effect(ratios(1.4, worst=0.8))
+    decision = decide(result, GOOD, DELTA, result.p)
     assert decision.status == INCONCLUSIVE and "w0" in decision.reason
 
 
@@ -148,17 +148,17 @@ def test_an_adjusted_p_that_is_not_small_stops_both_verdicts():
 
 def test_many_null_ideas_are_seldom_gains():
     """Holm over twenty ideas without effect and one with: only that one stands."""
-    found = [effect(ratios(1.0, spread=0.1, seed=seed)) for seed in range(20)] + [
+    result = [effect(ratios(1.0, spread=0.1, seed=seed)) for seed in range(20)] + [
         effect(ratios(1.3, spread=0.1))
     ]
-    adjusted = holm([one.p for one in found])
+    adjusted = holm([one.p for one in result])
     assert (adjusted[:-1] > 0.05).all() and adjusted[-1] < 0.001
 
 
 def test_inconclusive_says_how_many_prompts_would_decide():
-    found = effect(ratios(1.1, spread=0.35))
-    decision = decide(found, GOOD, DELTA, found.p)
-    assert decision.status == INCONCLUSIVE and decision.prompts > found.pooled.n
+    result = effect(ratios(1.1, spread=0.35))
+    decision = decide(result, GOOD, DELTA, result.p)
+    assert decision.status == INCONCLUSIVE and decision.prompts > result.pooled.n
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -167,13 +167,13 @@ def test_the_number_of_prompts_named_does_decide(mean, spread, seed):
     """The same prompts over again are more of them with every estimate as it was."""
     tests, noise = 14, 0.05
     small = ratios(mean, spread=spread, prompts=8, seed=seed, noise=noise)
-    found = effect(small)
+    result = effect(small)
     adjusted = lambda one: min(1.0, tests * one.p)  # noqa: E731 (the first step of Holm's method)
-    decision = decide(found, GOOD, DELTA, adjusted(found), tests)
+    decision = decide(result, GOOD, DELTA, adjusted(result), tests)
     if decision.prompts is None:
         return
     assert decision.status == INCONCLUSIVE
-    times = math.ceil(decision.prompts / found.pooled.n) + 1
+    times = math.ceil(decision.prompts / result.pooled.n) + 1
     more = effect(Ratio(r.workload, f"{r.prompt}-{k}", r.run, r.value) for r in small for k in range(times))
     after = decide(more, GOOD, DELTA, adjusted(more), tests)
     assert after.status != INCONCLUSIVE or "it gains on the whole and loses on" in after.reason
@@ -181,8 +181,8 @@ def test_the_number_of_prompts_named_does_decide(mean, spread, seed):
 
 def fixed(runs, p=0.2, n=32):
     """An effect of given intervals: the pooled one first, then one a run; no workload stands out."""
-    pooled, *own = (Estimate(value, low, high, n) for value, low, high in runs)
-    return Effect(pooled, dict(enumerate(own, 1)), {name: pooled for name in "abcd"}, p)
+    pooled, *mine = (Estimate(value, low, high, n) for value, low, high in runs)
+    return Effect(pooled, dict(enumerate(mine, 1)), {name: pooled for name in "abcd"}, p)
 
 
 def test_what_stands_against_a_decision_is_said_and_counted():
@@ -190,14 +190,14 @@ def test_what_stands_against_a_decision_is_said_and_counted():
     run = fixed([(0.955, 0.916, 0.996), (0.933, 0.883, 0.982), (0.978, 0.932, 1.029)], p=0.38)
     many = fixed([(0.93, 0.88, 0.98), (0.92, 0.87, 0.975), (0.934, 0.875, 0.998)], p=0.026)
     noise = fixed([(1.05, 1.04, 1.06), (1.05, 1.04, 1.06), (1.05, 1.04, 1.06)], p=1e-6)
-    for found, margin, p, words in (
+    for result, margin, p, words in (
         (run, 0.03, 1.0, "one run"),
         (many, 0.03, 0.34, "among so many ideas"),
         (noise, 0.055, 1e-5, "against itself"),
     ):
-        decision = decide(found, GOOD, margin, p, 13)
+        decision = decide(result, GOOD, margin, p, 13)
         assert decision.status == INCONCLUSIVE and words in decision.reason
-        assert decision.prompts > 1.5 * found.pooled.n or decision.prompts is None
+        assert decision.prompts > 1.5 * result.pooled.n or decision.prompts is None
 
 
 def test_no_number_of_prompts_settles_what_lies_on_a_border():
@@ -226,15 +226,15 @@ def test_intervals_hold_what_they_promise():
     """Of 100 samples of a known mean, about 95 % of the intervals cover it."""
     covered = 0
     for seed in range(100):
-        found = effect(ratios(1.1, spread=0.2, prompts=8, runs=(1,), seed=seed)).pooled
-        covered += found.low <= 1.1 <= found.high
+        result = effect(ratios(1.1, spread=0.2, prompts=8, runs=(1,), seed=seed)).pooled
+        covered += result.low <= 1.1 <= result.high
     assert 88 <= covered <= 100
 
 
 def test_equal_ratios_have_no_spread_and_decide():
     same = [Ratio(f"w{w}", f"p{k}", run, 1.0) for w in range(4) for k in range(8) for run in (1, 2)]
-    found = effect(same)
-    assert (found.pooled.low, found.pooled.high, found.p) == (1.0, 1.0, 1.0)
+    result = effect(same)
+    assert (result.pooled.low, result.pooled.high, result.p) == (1.0, 1.0, 1.0)
     assert status(same) == EQUIVALENT
     assert status([Ratio(r.workload, r.prompt, r.run, 1.5) for r in same]) == VALIDATED
 
@@ -251,13 +251,13 @@ MEANS = st.floats(0.3, 3.0)
 @settings(max_examples=40, deadline=None)
 @given(mean=MEANS, spread=st.floats(0.0, 0.4), seed=st.integers(0, 999), margin=st.floats(0.03, 0.2))
 def test_a_decision_agrees_with_its_interval(mean, spread, seed, margin):
-    found = effect(ratios(mean, spread, seed=seed))
-    decision = decide(found, GOOD, margin, found.p)
-    pooled = found.pooled
+    result = effect(ratios(mean, spread, seed=seed))
+    decision = decide(result, GOOD, margin, result.p)
+    pooled = result.pooled
     assert decision.status in STATUSES and decision.reason
     assert pooled.low <= pooled.value <= pooled.high
     if decision.status == VALIDATED:
-        assert pooled.value > 1 + margin and all(run.low > 1 + margin for run in found.runs.values())
+        assert pooled.value > 1 + margin and all(run.low > 1 + margin for run in result.runs.values())
     if decision.status == REJECTED:
         assert pooled.value < 1
     if decision.status == EQUIVALENT:

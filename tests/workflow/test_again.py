@@ -21,8 +21,8 @@ def again(project, tmp_path_factory):
     folder = tmp_path_factory.mktemp("again") / "run"
     shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns(".snakemake", ".git", "results"))
     results = project.path("results")
-    found = [*results.glob("quality/**/score.json"), *results.glob("likelihood/*.json")]
-    targets = [path.relative_to(project.folder).as_posix() for path in found]
+    result = [*results.glob("quality/**/score.json"), *results.glob("likelihood/*.json")]
+    targets = [path.relative_to(project.folder).as_posix() for path in result]
     targets += ["results/study.json", "results/floors.json"]
     command = [str(SNAKEMAKE), *targets, "--cores", "2", "--resources", "gpu=1", *SMOKE]
     env = {**os.environ, "PATH": f"{SNAKEMAKE.parent}:{os.environ['PATH']}"}

@@ -25,25 +25,25 @@ def nothing_lost(project):
 
 def refused(project, *config, wanted):
     done = project.snakemake("--config", *config, check=False)
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     assert done.returncode != 0
     for part in wanted:
-        assert part in said, said[-3000:]
-    assert "Traceback" not in said
-    return said
+        assert part in output, output[-3000:]
+    assert "Traceback" not in output
+    return output
 
 
 def test_wrong_key_stops_before_any_job(project):
-    said = refused(project, 'measure={"budgets": 3}', wanted=["measure.budgets", "did you mean 'budget_s'"])
-    assert said.count("fix:") == 1 and "Job stats" not in said
+    output = refused(project, 'measure={"budgets": 3}', wanted=["measure.budgets", "did you mean 'budget_s'"])
+    assert output.count("fix:") == 1 and "Job stats" not in output
 
 
 def test_missing_dataset_path(project):
     data = json.dumps({"mine": {"source": "path", "path": "no/such/file.jsonl", "field": "text"}})
     work = json.dumps({"copy": {"data": "mine", "task": None, "metrics": ["distinct_2"]}})
     wanted = ["data.mine.path", "no/such/file.jsonl does not exist"]
-    said = refused(project, f"data={data}", f"workloads={work}", "floors=[]", wanted=wanted)
-    assert "Job stats" not in said
+    output = refused(project, f"data={data}", f"workloads={work}", "floors=[]", wanted=wanted)
+    assert "Job stats" not in output
 
 
 def test_corrupt_checkpoint(project):

@@ -57,21 +57,21 @@ def test_a_run_reproduces_itself_as_folder_and_as_archive(project, tmp_path):
     results, packed = project.path("results"), tmp_path / "run.tar.zst"
     assert CliRunner().invoke(app, ["archive", str(results), str(packed)]).exit_code == 0
     for pair in ((results, results), (results, packed), (packed, results)):
-        found = held(*pair)
-        assert found.count(REPRODUCED) == len(found.judged) > 1000 and found.share == 1.0
-        assert not found.machine and not found.study and not found.verdicts and found.missed == 0
+        result = held(*pair)
+        assert result.count(REPRODUCED) == len(result.judged) > 1000 and result.share == 1.0
+        assert not result.machine and not result.study and not result.verdicts and result.missed == 0
 
 
 def test_exactly_what_follows_from_altered_samples_differs(project, altered, steady):
-    found = held(project.path("results"), altered)
-    known = {one.id: one for one in found.judged}
+    result = held(project.path("results"), altered)
+    known = {one.id: one for one in result.judged}
     wrong = {ident for ident, one in known.items() if one.verdict == DIFFERS}
-    own = {
+    mine = {
         f"cells/{steady}/{name}"
         for name in ("latency_ms", "ttft_ms", "tokens_per_s", "ratio", "host_ms", "mfu")
     }
     # Tables that only view cells publish no number again; stability's are its own, from the same record.
-    assert own | {f"stability/{steady}/cell/latency_ms"} <= wrong
+    assert mine | {f"stability/{steady}/cell/latency_ms"} <= wrong
     # Nothing else: each that differs rests on the altered record in one run or the other.
     record = f"results/cells/{steady}/timing.json"
     sides = {ident: [side or {} for side in (one.a, one.b)] for ident, one in known.items()}
@@ -103,9 +103,9 @@ def test_the_page_shows_what_differs_and_where_the_machines_do(project, altered,
     )
     text = out.read_text()
     sections = dict(re.findall(r"<summary[^>]*>(differs|not comparable|reproduced): (\d+)", text))
-    found = held(project.path("results"), altered)
+    result = held(project.path("results"), altered)
     assert sections == {
-        verdict: str(found.count(verdict)) for verdict in (DIFFERS, NOT_COMPARABLE, REPRODUCED)
+        verdict: str(result.count(verdict)) for verdict in (DIFFERS, NOT_COMPARABLE, REPRODUCED)
     }
     differing = text[text.index("differs: ") : text.index("not comparable: ")]
     assert f"cells/{steady}/latency_ms" in differing and f"+{FACTOR * 100 - 100:.1f}%" in differing

@@ -16,8 +16,8 @@ def test_a_large_study_plans_offline(study):
     command = ["snakemake", "-n", "--nolock", "--configfile", f"studies/{study}.yaml"]
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=offline)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert "time_cell " in said and "fetch_model " in said and "train_model " not in said
-    assert len(said) < 10_000, "a plan is to be read on a page"
+    message = done.stdout + done.stderr
+    assert done.returncode == 0, message
+    assert "time_cell " in message and "fetch_model " in message and "train_model " not in message
+    assert len(message) < 10_000, "a plan is to be read on a page"
     assert not (ROOT / "results/models/llada-8b").exists()

@@ -83,14 +83,14 @@ def test_every_artefact_says_where_it_came_from(project):
         if path.is_file() and not {"logs", "lists", "published"} & set(path.parts)
     ]
     papers = [path for path in made if path.name.endswith("provenance.json")]
-    own = [results / "machine.json", results / "warmup.json", *results.rglob("timing.json")]
-    own += [
+    subject = [results / "machine.json", results / "warmup.json", *results.rglob("timing.json")]
+    subject += [
         *results.rglob("score.json"),
         *results.glob("likelihood/*.json"),
         *results.glob("verify_cost/*.json"),
     ]
-    said = {path.relative_to(project.folder).as_posix() for path in papers}
-    for path in [*papers, *own]:
+    message = {path.relative_to(project.folder).as_posix() for path in papers}
+    for path in [*papers, *subject]:
         body = json.loads(path.read_text())
         block = body.get("provenance", body)
         assert block["rule"] and block["command"].startswith("python scripts/"), path
@@ -103,8 +103,8 @@ def test_every_artefact_says_where_it_came_from(project):
                 assert file == path and entry["content_sha256"] == content(body)
             else:
                 assert entry["sha256"] == sha256(file), (path, entry["path"])
-        said |= {entry["path"] for entry in block["outputs"]}
-    unsaid = {path.relative_to(project.folder).as_posix() for path in made} - said
+        message |= {entry["path"] for entry in block["outputs"]}
+    unsaid = {path.relative_to(project.folder).as_posix() for path in made} - message
     assert not unsaid
 
 
@@ -117,7 +117,7 @@ def test_the_crate_tells_of_every_job(project):
 
 
 def test_says_at_the_end_where_the_report_is(project):
-    assert "open results/report.html" in project.said
+    assert "open results/report.html" in project.output
 
 
 def test_one_row_a_cell_with_the_promised_columns(project):

@@ -61,11 +61,11 @@ def test_a_trace_shows_the_samples_themselves(project):
         for ident in [
             ident for ident in values if ident.startswith("steps/") and ident.endswith("/latency_ms")
         ]:
-            found = trace(run, ident)
-            record = found.value.below[0].below[0]
+            result = trace(run, ident)
+            record = result.value.below[0].below[0]
             samples = run.json(record.title)["samples"]
             assert dict(record.facts)["samples, ms"].split()[1:] == [f"{s['e2e_ms']:.6g}" for s in samples]
-            assert any("report.html" in place for place in found.printed)
+            assert any("report.html" in place for place in result.printed)
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,10 @@ def representatives(inputs: Inputs) -> Iterator[tuple[Row, Trial, list[Sample]]]
     """
     first: dict[tuple[str, str], Trial] = {}
     for trial in sorted(drafting.trials(inputs), key=lambda trial: (trial.run, trial.record.path)):
-        if trial.ok and not trial.tuning and any(map(drafting.cycles, trial.own.samples)):
-            first.setdefault((trial.own.arm, trial.task), trial)
+        if trial.ok and not trial.tuning and any(map(drafting.cycles, trial.candidate.samples)):
+            first.setdefault((trial.candidate.arm, trial.task), trial)
     for (arm, task), trial in sorted(first.items(), key=lambda item: item[0]):
-        yield {"arm": arm, "task": task}, trial, [trial.own.of(prompt)[0] for prompt in trial.prompts]
+        yield {"arm": arm, "task": task}, trial, [trial.candidate.of(prompt)[0] for prompt in trial.prompts]
 
 
 def _cycles(inputs: Inputs) -> list[Row]:

@@ -38,13 +38,13 @@ def _prompts(trial: Trial, greedy: dict[tuple, drafting.Greedy]) -> list[Row]:
     rates = _ratios(trial)
     rows = []
     for prompt in trial.prompts:
-        samples = trial.own.of(prompt)
+        samples = trial.candidate.of(prompt)
         cycles = [cycle for sample in samples for cycle in drafting.cycles(sample)]
         rows.append(
             {
                 "cell": trial.record.body["cell"]["id"],
                 "task": trial.task,
-                "arm": trial.own.arm,
+                "arm": trial.candidate.arm,
                 "against": trial.against,
                 "run": trial.run,
                 "tuning": trial.tuning,
@@ -55,7 +55,7 @@ def _prompts(trial: Trial, greedy: dict[tuple, drafting.Greedy]) -> list[Row]:
                 "tau": drafting.tau(samples),
                 "cycles": len(cycles),
                 **drafting.held(trial, prompt, greedy),
-                **(_beside(trial.own, trial.other, prompt) if trial.other else {}),
+                **(_beside(trial.candidate, trial.other, prompt) if trial.other else {}),
                 "impossible": sum(map(drafting.impossible, cycles)),
                 "undrafted": sum(map(drafting.undrafted, cycles)),
                 **trial.record.trail,
@@ -64,11 +64,11 @@ def _prompts(trial: Trial, greedy: dict[tuple, drafting.Greedy]) -> list[Row]:
     return rows
 
 
-def _beside(own: Side, other: Side, prompt: str) -> Row:
+def _beside(candidate: Side, other: Side, prompt: str) -> Row:
     """Returns the columns of the same prompt's reference in the same process."""
-    outputs = [side.outputs.get(prompt) for side in (own, other)]
+    outputs = [side.outputs.get(prompt) for side in (candidate, other)]
     # The distinct sequences of taus over visits.
-    traces = [{tuple(drafting.taus([sample])) for sample in side.of(prompt)} for side in (own, other)]
+    traces = [{tuple(drafting.taus([sample])) for sample in side.of(prompt)} for side in (candidate, other)]
     return {
         "reference_tau": drafting.tau(other.of(prompt)),
         "same_tokens": None if None in outputs else outputs[0] == outputs[1],
@@ -80,12 +80,12 @@ def _ratios(trial: Trial) -> dict[str, float]:
     """Returns by prompt the throughput ratio to the reference: the median over paired visits, in logarithms."""
     if trial.other is None:
         return {}
-    pairs = pair(trial.own.samples, trial.other.samples)
+    pairs = pair(trial.candidate.samples, trial.other.samples)
     logs: dict[str, list[float]] = defaultdict(list)
-    for own, other in zip(pairs.cell, pairs.reference, strict=True):
-        if own["useful"] > 0 and other["useful"] > 0:
-            rates = [math.log(sample["useful"] / sample["e2e_ms"]) for sample in (own, other)]
-            logs[drafting.prompt_of(own)].append(rates[0] - rates[1])
+    for candidate, other in zip(pairs.cell, pairs.reference, strict=True):
+        if candidate["useful"] > 0 and other["useful"] > 0:
+            rates = [math.log(sample["useful"] / sample["e2e_ms"]) for sample in (candidate, other)]
+            logs[drafting.prompt_of(candidate)].append(rates[0] - rates[1])
     return {prompt: math.exp(float(np.median(ratios))) for prompt, ratios in logs.items()}
 
 
@@ -131,11 +131,11 @@ def _draft(inputs: Inputs) -> list[Row]:
     tasks: dict[str, set[str]] = defaultdict(set)
     trials = [trial for trial in drafting.trials(inputs) if not trial.tuning]
     for trial in trials:
-        tasks[trial.own.arm].add(trial.task)
+        tasks[trial.candidate.arm].add(trial.task)
     for trial in trials:
-        groups[trial.own.arm, False, trial.task].append(trial)
-        if len(tasks[trial.own.arm]) > 1:
-            groups[trial.own.arm, True, ALL].append(trial)
+        groups[trial.candidate.arm, False, trial.task].append(trial)
+        if len(tasks[trial.candidate.arm]) > 1:
+            groups[trial.candidate.arm, True, ALL].append(trial)
     prompts: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in inputs.rows("draft_prompts"):
         if not row["tuning"]:
@@ -148,7 +148,7 @@ def _draft(inputs: Inputs) -> list[Row]:
 
 
 def _row(arm: str, task: str, trials: list[Trial], prompts: list[Row], ideas: Ideas) -> Row:
-    cell = trials[0].own.cell
+    cell = trials[0].candidate.cell
     good = [trial for trial in trials if trial.ok]
     bad = next((trial.record.body for trial in trials if not trial.ok), {"status": "ok"})
     trails = sorted((trial.record.trail for trial in trials), key=lambda trail: trail["record"])
@@ -158,19 +158,19 @@ def _row(arm: str, task: str, trials: list[Trial], prompts: list[Row], ideas: Id
         "task": task,
         "model": cell["model"] if task != ALL else None,
         "decoder": cell["decoder"],
-        "drafts": trials[0].own.drafts,
+        "drafts": trials[0].candidate.drafts,
         "status": bad["status"],
         "reason": bad.get("reason"),
         "runs": len({trial.run for trial in trials}),
         "cells": len(trials),
         "new_tokens": cell["new_tokens"],
-        "flags": flags([sample for trial in trials for sample in trial.own.samples]),
+        "flags": flags([sample for trial in trials for sample in trial.candidate.samples]),
         **joined(trails),
     }
     if good:
-        row |= _compared(prompts, good[0].own, ideas)
+        row |= _compared(prompts, good[0].candidate, ideas)
     if good and task != ALL:
-        samples = [sample for trial in good for sample in clean(trial.own.samples)]
+        samples = [sample for trial in good for sample in clean(trial.candidate.samples)]
         row |= {**_times(samples), **_cycles(samples)}
     return row
 
