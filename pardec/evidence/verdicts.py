@@ -173,7 +173,10 @@ TOO_LITTLE: tuple[tuple[str, Callable[[Effect], bool]], ...] = (
 )  # fmt: skip
 """What more measuring mends: no interval decides before it does."""
 LACKING: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
-    ("its outputs were held against no greedy ones", lambda facts: facts.lossless is None and not facts.by_law),
+    (
+        "its outputs were held against no greedy ones",
+        lambda facts: facts.lossless is None and not facts.by_law,
+    ),
     ("its mechanism control was not run on every workload", lambda facts: facts.control is None),
 )
 """Evidence of another kind, which more of the same does not replace."""

@@ -88,7 +88,12 @@ def test_a_fast_idea_is_not_validated_without_its_evidence(facts, expected):
         (ratios(1.2, runs=(1,)), GOOD, "(a single run)", None),
         (ratios(1.2, prompts=2, workloads=3, runs=(1,)), GOOD, "(a single run, too few prompts)", 24),
         (ratios(1.2, prompts=20, workloads=2), GOOD, "(too few workloads)", None),
-        (ratios(1.2, runs=(1,)), Facts(True, None), "(a single run); its mechanism control was not run", None),
+        (
+            ratios(1.2, runs=(1,)),
+            Facts(True, None),
+            "(a single run); its mechanism control was not run",
+            None,
+        ),
     ],
 )
 def test_too_little_data_is_inconclusive_and_says_how_much_would_decide(values, facts, words, prompts):

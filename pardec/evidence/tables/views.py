@@ -216,7 +216,18 @@ def _flood(inputs: Inputs) -> list[Row]:
     return rows
 
 
-SAME = ("experiment", "task", "model", "decoder", "order", "plan", "roots", "new_tokens", "batch", "chunk_batch")
+SAME = (
+    "experiment",
+    "task",
+    "model",
+    "decoder",
+    "order",
+    "plan",
+    "roots",
+    "new_tokens",
+    "batch",
+    "chunk_batch",
+)
 """Columns in which cells agree that differ in their number of candidates."""
 
 
