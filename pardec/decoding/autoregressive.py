@@ -71,15 +71,20 @@ class Autoregressive(Sequential):
         noise = uniform(prompts.seeds, 0, (new_tokens,)).T if settings.temperature > 0 else None
         banned = ends if settings.eos == "ban" else ()
         ended = torch.zeros_like(prompts.pad, dtype=torch.bool) if settings.stop == "eos" and ends else None
+        # A compiled model chooses inside its graph, so that no logits leave it.
+        inside = noise is None and not banned and getattr(model, "chooses", False)
+        choosing = {"choose": True} if inside else {}
 
         tokens, done = prompts.tokens, 0
         while done < new_tokens:
-            logits = model(tokens, pad=pad, cache=cache, keep=last, canvas_start=prompts.length)[:, -1]
+            result = model(tokens, pad=pad, cache=cache, keep=last, canvas_start=prompts.length, **choosing)
             if done == 0:
                 observer.prefill()
-            ban(logits, banned)
             tokens = written[done]
-            if noise is None:
+            logits = None if inside else ban(result[:, -1], banned)
+            if logits is None:
+                tokens.copy_(result[1][:, -1:])
+            elif noise is None:
                 torch.argmax(logits, -1, True, out=tokens)
             else:
                 tokens.copy_(draw(logits, settings, noise[done])[:, None])

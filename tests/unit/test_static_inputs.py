@@ -7,6 +7,7 @@ import torch
 
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import build
+from pardec.measure.finite import NotFinite, refuse_nan
 from pardec.models.engines import compiled
 from pardec.models.engines.registry import compile_model
 from tests.reference.drafts import draft_model
@@ -65,6 +66,34 @@ def test_no_graph_copies_weights_tables_or_caches(name, seen):
         copied = {name: size for name, size, static in graph if not static}
         assert sum(copied.values()) < COPIED, copied
         assert not [name for name in copied if "pairs" in name or "self" in name]
+
+
+def test_a_greedy_step_ends_in_its_token(monkeypatch):
+    """From the embedding to the choice in one graph: no logits leave it, and NaN still shows in the best one."""
+    returned = []
+
+    def look(graph, inputs):
+        def run(*given):
+            result = graph.forward(*given)
+            returned.append([tuple(one.shape) for one in result])
+            return result
+
+        return run
+
+    torch.compiler.reset()
+    monkeypatch.setattr(
+        compiled, "compiler", lambda run, _: torch.compile(run, backend=look, dynamic=False, fullgraph=True)
+    )
+    model, made = backbone(True, scale=3.0), build("autoregressive", {})
+    fast, batch = compile_model(model, "cpu"), pad_left([[1, 5, 9], [1, 7, 6]], None, 0)
+    with refuse_nan(fast) as passes:
+        tokens = made.decode(fast, batch, 6).tokens
+    assert tokens.tolist() == made.decode(model, batch, 6).tokens.tolist()
+    assert returned[1:] == [[(2, 1), (2, 1)]] * 5
+    assert len(passes) == 6 and None not in passes
+    fast.embedding.data.fill_(float("nan"))
+    with pytest.raises(NotFinite), refuse_nan(fast):
+        made.decode(fast, batch, 6)
 
 
 def test_a_cache_that_is_not_marked_would_be_seen(seen, monkeypatch):

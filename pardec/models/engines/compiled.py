@@ -133,7 +133,8 @@ class Step:
     columns before the pass. pad: [B] long or None. positions, columns, mask: of a layout, the mask as wide as the
     cache; None: those of a plain sequence. pairs: the caches of the layers or None. begins: whether the pass is the
     first of its cache, and attends to itself alone. whole: whether it attends to every column of the cache. taps:
-    layers whose results are returned. reads: whether logits are returned in place of hidden states.
+    layers whose results are returned. reads: whether logits are returned in place of hidden states. chooses: whether
+    the best logit and its token are, in place of all.
     """
 
     tokens: Tensor
@@ -148,10 +149,14 @@ class Step:
     whole: bool
     taps: tuple[int, ...] | None
     reads: bool
+    chooses: bool
 
 
 class StaticBackbone(Static, Backbone):
     """A backbone whose passes run compiled."""
+
+    chooses = True
+    """A greedy step can end in its token: `forward` takes `choose`."""
 
     def forward(
         self,
@@ -163,7 +168,10 @@ class StaticBackbone(Static, Backbone):
         places: Tensor | None = None,
         layout: Layout | None = None,
         taps: tuple[int, ...] | None = None,
+        choose: bool = False,
     ) -> Tensor | tuple[Tensor, Tensor]:
+        """Return logits, with taps also features; with `choose` the best logit and its token, [B, T] each, valid until
+        the next pass."""
         past, filled = self.extent(tokens, cache, layout)
         length, embedded, mask = tokens.shape[1], None, None
         if pad is None and self.padded and layout is None:
@@ -191,17 +199,22 @@ class StaticBackbone(Static, Backbone):
             whole=cache is not None and filled == cache.size and not self.config.causal and pad is None,
             taps=taps,
             reads=keep is None or length == 1,
+            chooses=choose and (keep is None or length == 1),
         )
         x, tapped = self.replay(*vars(step).values())
         # A captured graph overwrites its previous results: logits and features outlive the pass and are copied, the
         # hidden states are read at once.
         if cache is not None:
             cache.length = filled
+        if step.chooses:
+            return x
         logits = self.lasting(x) if step.reads else self.read(self.normed(kept(x, keep)))
+        if choose:
+            return logits.max(-1)
         return logits if taps is None else (logits, torch.cat(tapped, -1))
 
-    def step(self, *inputs: Any) -> tuple[Tensor, list[Tensor]]:
-        """Return logits or hidden states of a `Step`, and the results of its taps."""
+    def step(self, *inputs: Any) -> tuple[Any, list[Tensor]]:
+        """Return logits, choices or hidden states of a `Step`, and the results of its taps."""
         step = Step(*inputs)
         length, device = step.tokens.shape[1], step.tokens.device
         order = step.past + torch.arange(length, device=device)
@@ -217,7 +230,8 @@ class StaticBackbone(Static, Backbone):
             return run_layer(layer, x, cos, sin, plan.mask, columns, pair, plan.is_causal, plan.filled)
 
         x, tapped = tapped_layers(self.layers, step.taps, x, run)
-        return (self.read(self.normed(x)) if step.reads else x), tapped
+        logits = self.read(self.normed(x)) if step.reads else x
+        return (tuple(logits.max(-1)) if step.chooses else logits), tapped
 
     def _plan(self, step: Step, order: Tensor) -> tuple[AttentionPlan, Tensor | None]:
         """Return the plan of a pass without its writes, and the columns that it writes (None: from the first on).
