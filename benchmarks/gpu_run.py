@@ -30,6 +30,9 @@ from pardec.measure.settings import MeasureSettings
 
 LEAST_S = 15.0
 """Seconds without which neither a part nor a cell begins."""
+PROMPTS = [{"id": str(number), "task": "check", "prompt": "a ", "answer": "a"} for number in range(8)]
+"""Records in whose place each arm gets random tokens, the same for the same seed."""
+SEED = 7
 GRACE_S = 5.0
 """Seconds before the end of its share at which a part's cell is ended, so that it still can say so."""
 
@@ -192,11 +195,10 @@ class Run:
         if seconds < LEAST_S - GRACE_S:
             return {"status": "skipped", "reason": f"{max(0.0, self.left()):.0f} s were left"}
         companions = {role: self.models[other] for role, other in changes.pop("companions", {}).items()}
-        prompts = [{"id": str(k), "task": "check", "prompt": "a ", "answer": "a"} for k in range(8)]
         spec = Spec(
-            ArmSpec(self.models[model], decoder, settings, companions), None, prompts,
+            ArmSpec(self.models[model], decoder, settings, companions), None, PROMPTS,
             **{"batch": 1, "prompt_tokens": size.prompt, "new_tokens": size.new, "device": self.device,
-               "precision": size.precision, "threads": 1, "seed": 7, "random_prompts": True, "engine": engine,
+               "precision": size.precision, "threads": 1, "seed": SEED, "random_prompts": True, "engine": engine,
                **changes},
         )  # fmt: skip
         forget_graphs()

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tarfile
+import textwrap
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from benchmarks import fast_dllm, gpu_check
 from benchmarks.gpu_check import FULL, PARTS, is_wait, random_models
-from benchmarks.gpu_parts import forced
+from benchmarks.gpu_parts import forced, parity
 from benchmarks.gpu_run import Part, Run, Size
 from pardec.common.files import read_json
 from pardec.decoding.batching import pad_left
@@ -23,6 +24,7 @@ from pardec.decoding.cached_diffusion import CachedDiffusion
 from pardec.measure import machine
 from pardec.models.checkpoints.configs import read_config
 from pardec.models.load import save_model
+from pardec.models.sources.random import RandomSettings, fetch
 from tests.faults import arms
 from tests.reference.card import pretended_card
 from tests.reference.drafts import draft_model
@@ -171,6 +173,64 @@ def test_what_an_environment_lacks_is_named_at_once():
     code = "import sys; sys.modules['pydantic'] = None; import benchmarks.gpu_check"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "lacks pydantic" in done.stderr and done.returncode == 1
+
+
+def test_the_process_that_forks_never_asks_the_driver(tmp_path):
+    """A fork of a process that has asked how many devices there are cannot use any."""
+    code = f"""
+        import pathlib, torch
+        asked = []
+        for name in ("is_available", "device_count", "_lazy_init"):
+            setattr(torch.cuda, name, lambda *_, name=name: asked.append(name))
+        torch._C._cuda_getDeviceCount = lambda: asked.append("count")
+        torch._C._cuda_getCurrentRawStream = None  # what importing the compiler looks for where there is CUDA
+        import benchmarks.gpu_check as check
+        check.random_models(check.FULL, pathlib.Path({str(tmp_path)!r}))
+        check.Run("cuda", check.FULL, {{}}, check.warned_waits, pathlib.Path({str(tmp_path)!r})).save()
+        print(asked)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_engines_may_part_at_near_ties_alone(tmp_path):
+    run = Run("cpu", SMALL, small_models(tmp_path), None)
+    right = run.cell("cell", "ar", "autoregressive", {})["outputs"]
+    wrong = [
+        row | {"tokens": [*row["tokens"][:2], (row["tokens"][2] + 1) % 5, *row["tokens"][3:]]}
+        for row in right
+    ]
+    parity(run, {"eager": {"outputs": right}, "compiled": {"outputs": right}})
+    assert run.checks[-1].met and run.records["parity"] == []
+    parity(run, {"eager": {"outputs": right}, "compiled": {"outputs": wrong}})
+    assert run.checks[-1].met is False, "another token is far behind the best"
+    assert {one["at"] for one in run.records["parity"]} == {2}
+
+
+@pytest.mark.thorough  # compiles
+def test_the_compiled_parts_run_too(tmp_path):
+    ar = {"source": "random", "vocab_size": 300, "hidden": 64, "layers": 2, "heads": 2, "mlp": 64}
+    shapes = {
+        "ar": ar | {"family": "autoregressive"},
+        "ar-int8": ar | {"family": "autoregressive", "quantise": "int8"},
+        "diffusion": ar | {"family": "masked_diffusion", "mask_id": 3},
+    }
+    made = {name: tmp_path / name for name in shapes}
+    for name, settings in shapes.items():
+        fetch(RandomSettings(**settings), made[name], 7)
+    size = Size({}, 4, 8, "bfloat16", limits=SMALL.limits)
+    run = Run("cpu", size, made, None, tmp_path / "out", 900.0)
+    wanted = {"autoregressive", "diffusion", "quantised"}
+    run.run([part for part in PARTS if part.name in wanted], apart=False)
+    checks = {one.target: one for one in run.checks}
+    for engine in ("eager", "compiled"):
+        assert checks[f"ar, autoregressive, {engine} runs"].met, checks
+        assert "times as fast" in checks[f"dual cache, {engine}, ahead of Fast-dLLM's loop"].reached
+    assert checks["ar, autoregressive, compiled: graphs recorded and none skipped"].met
+    assert checks["engines part only at near-ties in 16 bits"].met
+    assert "times" in checks["ar-int8: faster than 16-bit weights"].reached
 
 
 @pytest.mark.parametrize("rows", [1, 2])

@@ -145,6 +145,21 @@ def test_outputs_and_scores_have_hours_and_memory():
     assert slower[0].seconds > outputs.seconds
 
 
+def test_float32_is_planned_as_it_is_multiplied_without_tf32():
+    """TF32 multiplies eight times as fast; torch leaves it off, and nothing of ours, or that we load, turns it on."""
+    code = """if True:
+        import torch, transformers
+        from pardec.decoding.prepared import load_arm
+        from pardec.models.architectures.attention import pin_backends
+        pin_backends()
+        print(torch.get_float32_matmul_precision(), torch.backends.cuda.matmul.allow_tf32)
+    """
+    done = subprocess.run(["python", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split() == ["highest", "False"]
+    for card in CARDS.values():
+        assert card.matmul_flop_s(4) == card.float32_tflop_s * 1e12 < card.matmul_flop_s(2)
+
+
 def test_the_bandwidth_is_of_many_copies_by_the_devices_clock(monkeypatch):
     """Large ones, all of them between two stamps of the device, and the best series counts."""
     now, copied = [0.0], []
