@@ -9,8 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
 from pardec.common.macros import macro_name
@@ -23,15 +21,12 @@ from pardec.models.checkpoints.sizes import info_of_settings
 from pardec.quality.registry import METRICS
 from pardec.quality.task_scores import TaskScore
 from pardec.study.cells import Cell
-from pardec.study.layers import compose
 from pardec.study.schema import Study
 
 SECTIONS = ("data", "models", "arms", "workloads", "experiments")
 """Sections of a study with entries by name."""
 TRANSFORMERS = ("transformers_generate", "transformers_continuous")
 """Decoders that need the model in transformers' format, which only backbones have here."""
-
-
 RENDERING = ("flash_flood", "table_lookup")
 """Decoders that render a plan, which need a model trained for it."""
 
@@ -60,33 +55,6 @@ def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
         *_templates(study, sides),
     ]
     return list(dict.fromkeys(listed))
-
-
-def repeated_keys(file: str | Path) -> Iterator[Problem]:
-    """Yields keys that a mapping of a YAML file has twice; YAML would keep the last one."""
-    waiting: list[tuple[str, Any]] = [("", compose(file))]
-    seen: set[int] = set()  # an alias repeats a node, possibly one that contains it
-    while waiting:
-        path, node = waiting.pop()
-        if id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += [(f"{path}.{number}", item) for number, item in enumerate(node.value)]
-        if not isinstance(node, yaml.MappingNode):
-            continue
-        lines: dict[str, int] = {}
-        for key, value in node.value:
-            line, where = key.start_mark.line + 1, f"{path}.{key.value}"
-            first = lines.setdefault(str(key.value), line)
-            if first != line or value is not _first(node, key.value):
-                what = f"stands there a second time; the first is in line {first}"
-                yield Problem(f"{file}:{line}: {where[1:]}", what, "keep one of the two")
-            waiting.append((where, value))
-
-
-def _first(node: Any, key: str) -> Any:
-    return next(value for other, value in node.value if other.value == key)
 
 
 def _facts(study: Study, name: str) -> ModelInfo | None:

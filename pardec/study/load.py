@@ -14,9 +14,10 @@ from pydantic import BaseModel, ValidationError
 from pardec.common.errors import UserError
 from pardec.decoding.registry import drafts
 from pardec.study.cells import Cell, expand, missing
-from pardec.study.checks import SECTIONS, Problem, problems, repeated_keys
+from pardec.study.checks import SECTIONS, Problem, problems
 from pardec.study.layers import Source, place
 from pardec.study.schema import Study
+from pardec.study.yaml_faults import yaml_faults
 
 MOST = 20
 """Most mistakes that one message lists."""
@@ -32,7 +33,7 @@ def load_study(config: Mapping[str, Any], files: Sequence[Source] = ()) -> tuple
         UserError: one message that lists every mistake, each with file, line and key.
     """
     config = _plain(config)
-    _refuse([problem for file in files if not isinstance(file, Mapping) for problem in repeated_keys(file)])
+    _refuse([problem for file in files if not isinstance(file, Mapping) for problem in yaml_faults(file)])
     try:
         # JSON mode is strict on numbers and strings, and accepts lists for tuples.
         study = Study.model_validate_json(json.dumps(config, default=str))

@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from pardec.common.errors import UserError
-from pardec.study.checks import repeated_keys
 from pardec.study.load import load_study
+from pardec.study.yaml_faults import yaml_faults
 from tests.tiny_study import ROOT, overlay
 
 BASE = overlay()
@@ -153,8 +153,30 @@ def test_a_key_twice_is_refused_with_both_lines(tmp_path, text, words):
     assert all(word in str(caught.value) for word in words), str(caught.value)
 
 
-def test_an_alias_of_what_is_around_it_ends(tmp_path):
-    (tmp_path / "round.yaml").write_text("a: &a [*a]\nb: 1\nb: 2\n")
-    assert [problem.where for problem in repeated_keys(tmp_path / "round.yaml")] == [
-        f"{tmp_path}/round.yaml:3: b"
-    ]
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("threads: 010\n", [":1: threads: is 010", "octal"]),
+        ("threads: -07\n", ["octal"]),
+        ("workloads:\n  w:\n    new_tokens: 1:30\n", [":3: workloads.w.new_tokens: is 1:30", "base sixty"]),
+        ("name: 2024-05-06\n", [":1: name: is 2024-05-06", "a date", "quote it"]),
+        ("arms:\n  on: {model: ar}\n", [":2: arms.on: ", "true or false", 'quote it: "on"']),
+        ("arms:\n  1.10: {model: ar}\n", [":2: arms.1.10: ", "a number"]),
+        ("arms:\n  2024-05-06: {model: ar}\n", [":2: arms.2024-05-06: ", "a date"]),
+        ("arms:\n  ~: {model: ar}\n", [":2: arms.~: ", "null"]),
+        ("arms: &a\n  mine: *a\n", ["arms.mine: contains itself"]),
+        ("a: &a [*a]\nb: 1\nb: 2\n", ["2 mistakes", ":3: b: ", "a.0: contains itself"]),
+    ],
+)
+def test_what_yaml_reads_otherwise_than_it_looks_is_refused(tmp_path, text, words):
+    file = tmp_path / "odd.yaml"
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_study(BASE, [str(file)])
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_anchors_quotes_and_plain_numbers_are_taken(tmp_path):
+    file = tmp_path / "plain.yaml"
+    file.write_text("a: &a {b: 1}\nc: {<<: *a, d: 0}\ne: *a\nf: '010'\ng: 0.5\nh: 'on'\n\"on\": 10\n")
+    assert list(yaml_faults(file)) == []
