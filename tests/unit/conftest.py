@@ -1,0 +1,86 @@
+"""Fixtures that several files of unit tests share."""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def sound_checkpoint(tmp_path_factory):
+    from pardec.data.tokenizers import byte_tokenizer
+    from pardec.models.load import save_model
+    from tests.reference.models import backbone
+
+    folder = tmp_path_factory.mktemp("sound")
+    save_model(backbone(True, vocab_size=300), folder)
+    byte_tokenizer().save(folder / "tokenizer.json")
+    return folder
+
+
+@pytest.fixture
+def brought(sound_checkpoint, tmp_path):
+    """A copy of a sound checkpoint, to be spoilt."""
+    return shutil.copytree(sound_checkpoint, tmp_path / "brought")
+
+
+@pytest.fixture(scope="session")
+def memory():
+    return {}
+
+
+@pytest.fixture
+def remembered(memory, monkeypatch):
+    """A script that is run again on equal files leaves what it left before: most tests disturb one file of many."""
+    from pardec.audit import remake
+    from pardec.common.files import sha256
+
+    run_script = remake.run_script
+
+    def run(script, words):
+        if multiprocessing.parent_process():  # others write here at the same time, and remember nothing of it
+            return run_script(script, words)
+        papers = {"collect_values": "tables", "judge_claims": "tables", "judge_ideas": "tables"}.get(
+            script, ""
+        )
+        everything = script in ("collect_jobs", "describe_run")
+        seen = []
+        for link in sorted(Path("results").iterdir()):
+            for path in sorted(link.resolve().rglob("*")) if link.is_dir() else [link]:
+                is_paper = path.name.endswith("provenance.json")
+                if path.is_file() and (not is_paper or everything or (papers and papers in path.parts)):
+                    seen.append((re.sub(r".*results/", "", str(path)), sha256(path)))
+        key = (script, tuple(words), tuple(seen))
+        if key not in memory:
+            before = {path: path.stat().st_mtime_ns for path in Path("results").rglob("*") if path.is_file()}
+            wrong = run_script(script, words)
+            made = [
+                p for p in Path("results").rglob("*") if p.is_file() and p.stat().st_mtime_ns != before.get(p)
+            ]
+            memory[key] = wrong, {path: path.read_bytes() for path in made if not path.is_symlink()}
+            return wrong
+        wrong, files = memory[key]
+        for path, data in files.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            path.write_bytes(data)
+        return wrong
+
+    monkeypatch.setattr(remake, "run_script", run)
+
+
+@pytest.fixture
+def results(finished, tmp_path):
+    return shutil.copytree(finished, tmp_path / "results")
+
+
+@pytest.fixture
+def by_hashes(monkeypatch):
+    """Nothing is made again: what hashes alone can say."""
+    from pardec.audit import verify
+
+    monkeypatch.setattr(verify, "remake", lambda run, notes, cores: ())
