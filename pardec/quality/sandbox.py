@@ -18,6 +18,8 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
+from pardec.common.lazy import lazy
+
 SECONDS = 10
 """Seconds after which a program has failed."""
 MEMORY_BYTES = 1 << 30
@@ -26,6 +28,7 @@ PROCESSES = 4
 COVERED = ("/home", "/media", "/mnt", "/root", "/run", "/srv", "/sys", "/tmp", "/var")
 """Folders that programs see empty, but for Python itself."""
 CONFINED = Path(__file__).with_name("confined.py")
+_ = lazy("pardec.quality.confined")  # run as a script, so it is part of the code of a score
 WAYS = ("namespaces", "bubblewrap")
 NONE = "no sandbox works on this machine: install bubblewrap, or allow users to make namespaces"
 

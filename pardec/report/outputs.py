@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pardec.common.files import read_jsonl
+from pardec.data.registry import TASKS
 from pardec.study import paths
 
 
@@ -46,7 +47,8 @@ def read_outputs(files: Sequence[str | Path]) -> list[Written]:
 
 
 def gallery(written: list[Written], prompts: int = 2) -> list[dict]:
-    """Returns for each task the first prompts that all shown arms answered, with each arm's answer.
+    """Returns for each task the first prompts that all shown arms answered, with each arm's answer. `exact`: whether an
+    answer is right only if it equals the reference, as in the tasks made here; the tests of a program are none.
 
     Shown are the sequential arm with the shortest name, and diffusion at the fewest, a middle and the most steps.
     """
@@ -60,6 +62,7 @@ def gallery(written: list[Written], prompts: int = 2) -> list[dict]:
         shared = [ident for ident in arms[0].rows if all(ident in arm.rows for arm in arms)][:prompts]
         examples = [
             {"prompt": arms[0].rows[ident]["prompt"], "answer": arms[0].rows[ident].get("answer"),
+             "exact": arms[0].rows[ident].get("task") in TASKS,
              "outputs": [(arm, arm.rows[ident]["text"]) for arm in arms]}
             for ident in shared
         ]  # fmt: skip

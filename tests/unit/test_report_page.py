@@ -10,6 +10,7 @@ import jinja2
 import pytest
 
 from pardec.common.errors import UserError
+from pardec.common.files import write_jsonl
 from pardec.common.folded import fold_json, unfold_json
 from pardec.evidence.sentences import text_of
 from pardec.evidence.values import stated
@@ -264,6 +265,14 @@ def test_outputs_show_few_and_many_steps(tmp_path):
     shown = gallery(read_outputs(made.write_outputs(tmp_path)))
     assert [task["task"] for task in shown] == ["grid"]
     assert [arm.steps for arm, _ in shown[0]["examples"][0]["outputs"]] == [None, 1, 8]
+    assert shown[0]["examples"][0]["exact"]
+
+
+def test_the_tests_of_a_program_are_no_answer_to_be_equal_to(tmp_path):
+    row = {"id": "a", "task": "text", "prompt": "def f():", "answer": "assert f()", "text": "    return 1"}
+    path = tmp_path / "programs/m/ar/new~8/outputs.jsonl"
+    write_jsonl(path, [row])
+    assert not gallery(read_outputs([path]))[0]["examples"][0]["exact"]
 
 
 def test_groups_follow_the_study():
