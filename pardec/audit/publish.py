@@ -13,6 +13,7 @@ from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_text
 from pardec.evidence.crate import NAME
 from pardec.models.sources.restored import WEIGHTS, code_of, publish
+from pardec.study.plan import PAPER
 
 ARCHIVE = "run.tar.zst"
 PAGE, APPENDIX = "report.html", "claims.md"
@@ -25,7 +26,8 @@ def publish_run(run: Run, to: Path, picture: Path | None = None) -> list[Path]:
     """Write `run` to the folder `to`, and return the written files.
 
     `to`/<study>/ gets archive, page and appendix; `to`/weights/ the weights of every model that the workflow
-    trained, and no others. picture: gets a copy of the figure `pareto`.
+    trained. Weights that it fetched are published by others: the archive names them by their hash only.
+    picture: gets a copy of the figure `pareto`.
 
     Raises:
         UserError: the run is unfinished, or its models were trained by code that has changed since.
@@ -42,11 +44,13 @@ def publish_run(run: Run, to: Path, picture: Path | None = None) -> list[Path]:
     who, weights = agent(run), to / WEIGHTS
     written = [publish(weights, run.file(path).parent, origin.block, who) for path, origin in models.items()]
     written += [path.with_suffix(".safetensors") for path in written]
-    for file in sorted(weights.glob("*")):
+    study = run.json("results/study.json")["name"]
+    for file in sorted(weights.glob("*")) if study == PAPER else ():
         if file not in written:
-            file.unlink()  # of a model that this run does not have
-    folder = to / run.json("results/study.json")["name"]
+            file.unlink()  # of a model that the paper's run does not have
+    folder = to / study
     apart = [str(Path(path).with_name("model.safetensors")) for path in models]
+    apart += fetched_weights(run)
     write_archive(run, folder / ARCHIVE, apart)
     copies = {folder / PAGE: f"results/{PAGE}", **({picture: PICTURE} if picture else {})}
     for target, name in copies.items():
@@ -67,6 +71,18 @@ def trained(run: Run) -> Iterator[tuple[str, Origin]]:
             if "recipe" not in origin.block:
                 raise UserError(f"{run.label}: {path}", "contains no recipe", AGAIN)
             yield path, origin
+
+
+def fetched_weights(run: Run) -> list[str]:
+    """Returns the files of weights of the models that the workflow fetched."""
+    folders = [
+        str(Path(path).parent)
+        for path, one in run.origins().items()
+        if one.block.get("rule") == "fetch_model"
+    ]
+    return [
+        name for name in run.files() if name.endswith(".safetensors") and str(Path(name).parent) in folders
+    ]
 
 
 def agent(run: Run) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from pardec.audit import publish as publishing
 from pardec.audit.publish import ARCHIVE, stale
+from pardec.audit.run import Run
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, write_json
 from pardec.models.sources import restored
@@ -68,3 +71,35 @@ def test_a_study_can_be_run_by_some_of_its_experiments():
     assert set(part.cells) < set(whole.cells) and set(part.study.experiments) == {"steps"}
     with pytest.raises(UserError, match="only"):
         read_plan(ROOT, [], ["only=[nothing]"])
+
+
+def origin(rule: str) -> SimpleNamespace:
+    return SimpleNamespace(block={"rule": rule})
+
+
+def test_weights_that_were_fetched_are_named_and_not_published(tmp_path, monkeypatch):
+    """Nor does publishing another study than the paper remove the paper's weights."""
+    results, to = tmp_path / "results", tmp_path / "published"
+    fetched, made = results / "models/fetched", results / "models/made"
+    for folder in (fetched, made):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"weights")
+        write_json(folder / "source.json", {})
+    (to / "weights").mkdir(parents=True)
+    (to / "weights/of-the-paper.safetensors").write_bytes(b"kept")
+    for name in [*publishing.NEEDED, "machine"]:
+        write_json(results / f"{name}.json", {"name": "smollm2"})
+    write_json(results / "ro-crate-metadata.json", {"@graph": []})
+    (results / "report.html").write_text("page")
+    origins = {
+        "results/models/fetched/provenance.json": origin("fetch_model"),
+        "results/data/d/provenance.json": origin("prepare_data"),
+    }
+    monkeypatch.setattr(Run, "origins", lambda self: origins)
+    monkeypatch.setattr(publishing, "appendix", lambda run: "claims")
+    monkeypatch.setattr(publishing, "write_archive", lambda run, out, apart: kept.append(apart))
+    kept: list[list[str]] = []
+    publishing.publish_run(Run(results, "a run"), to)
+    assert kept == [["results/models/fetched/model.safetensors"]]
+    assert (to / "weights/of-the-paper.safetensors").is_file()
+    assert {path.name for path in (to / "smollm2").iterdir()} == {"report.html", "claims.md"}

@@ -51,7 +51,9 @@ def test_a_study_of_a_gguf_file_is_measured(tmp_path_factory, monkeypatch):
     folder = copy_project(tmp_path_factory.mktemp("gguf"))
     monkeypatch.chdir(folder)
     os.mkdir("mine")
-    theirs = write_transformers(folder / "theirs", "llama", vocab_size=280, max_position_embeddings=256)
+    theirs = write_transformers(
+        folder / "theirs", "llama", vocab_size=280, intermediate_size=64, max_position_embeddings=256
+    )
     weights = {name: one.float().numpy() for name, one in theirs.state_dict().items()}
     file = write_gguf(folder / "mine/model.gguf", theirs.config, weights, plain_tokenizer(), kind="Q8_0")
     write_jsonl("mine/prompts.jsonl", [{"prompt": f"a text of {k} words, a text of {k}"} for k in range(24)])
