@@ -62,6 +62,6 @@ def test_a_study_of_a_gguf_file_is_measured(tmp_path_factory, monkeypatch):
     Project(folder).snakemake(study=("--configfile", "mine/mine.yaml"), target=target)
 
     record = json.loads((folder / target).read_text())
-    assert record["status"] == "ok" and record["outputs"] == record["reference_outputs"]
+    assert record["status"] == "ok" and record["outputs"] == record["reference"]["outputs"]
     source = json.loads((folder / "results/models/m/source.json").read_text())
     assert source["gguf"]["sha256"] == sha256(file)
