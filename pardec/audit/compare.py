@@ -17,6 +17,8 @@ from typing import Any
 from pardec.audit.agreement import DIFFERS, NOT_COMPARABLE, REPRODUCED, Pair, agree, kind, process_noise
 from pardec.audit.run import Run
 from pardec.common.lazy import lazy
+from pardec.evidence.claims import NOT_RUN
+from pardec.evidence.verdicts import PROPOSED
 
 statistics = lazy("pardec.evidence.statistics")
 parquet = lazy("pyarrow.parquet")
@@ -35,6 +37,8 @@ SAMPLE_COUNTS = ("useful", "nfe", "token_forwards")
 """Fields of a sample that depend on its prompts, not on a clock."""
 ANSWERS = "results/tables/answers.parquet"
 SECTIONS = ("measure", "models", "data", "arms", "workloads", "likelihood")
+UNASKED = (NOT_RUN, PROPOSED)
+"""Words for a claim or an idea that a study does not run."""
 RULE = (
     "Reproduced: the 95 % interval of the difference covers 0. Its standard error comes from both intervals (normal "
     "theory, MOVER), for absolute timings also from the noise between processes, which each run measures on its "
@@ -166,7 +170,7 @@ def compare(a: Run, b: Run, times: bool = True) -> Comparison:
         judged,
         _unlike(*both.machines),
         _unlike(*studies),
-        _unlike(_words(a), _words(b)),
+        _turned(_words(a), _words(b)),
         _noise(first, second),
         both.processes,
         raw,
@@ -306,6 +310,11 @@ def _words(run: Run) -> dict[str, Any]:
     except (OSError, ValueError, KeyError):
         return words  # without the table no answer can have turned
     return words | {f"answer {row['key']}": row["verdict"] for row in answers}
+
+
+def _turned(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Returns verdicts that differ; what either run did not ask about has none that could turn."""
+    return {name: pair for name, pair in _unlike(a, b).items() if not {None, *UNASKED} & {*pair}}
 
 
 def _facts(body: Any, name: str = "") -> dict[str, Any]:

@@ -141,6 +141,18 @@ def test_verdicts_that_turned_are_listed(results, tmp_path):
     assert "Verdicts that turned" in done.stdout and "Verdicts that turned" in out.read_text()
 
 
+def test_what_a_study_does_not_ask_has_no_verdict_that_turned(results, tmp_path):
+    shutil.copytree(results, tmp_path / "b")
+    claims, ideas = tmp_path / "b/claims.json", tmp_path / "b/verdicts.json"
+    body = json.loads(claims.read_text())
+    claims.write_text(
+        json.dumps(body | {"claims": [one | {"verdict": "not run yet"} for one in body["claims"]]})
+    )
+    body = json.loads(ideas.read_text())
+    ideas.write_text(json.dumps(body | {"ideas": [one | {"status": "proposed"} for one in body["ideas"]]}))
+    assert held(results, tmp_path / "b").verdicts == {}
+
+
 def test_an_archive_and_its_folder_are_the_same_run(results, tmp_path):
     packed = tmp_path / "run.tar.zst"
     assert CliRunner().invoke(app, ["archive", str(results), str(packed)]).exit_code == 0
