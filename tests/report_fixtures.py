@@ -204,6 +204,8 @@ def tables(tasks: tuple[str, ...] = tuple(QUALITY)) -> dict[str, pd.DataFrame]:
     made["cells"] += [row("arms", "grid", "masked_diffusion", steps=8)]
     made["answers"] = built("answers", cells=made["cells"])
     made["parallelism"] = built("parallelism", block=made["block"])
+    made["aup"] = built("aup", cells=made["cells"])
+    made["interactivity"] = built("interactivity", cells=made["cells"])
     made["break_even"] = built("break_even", cells=made["cells"])
     made |= {"crossover": crossover(steps, tasks), "models": floors(tasks), **OTHERS}
     # A table that says nothing here is there and empty, as in a study without its experiment.

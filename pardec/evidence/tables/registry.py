@@ -17,6 +17,8 @@ _BY_MODULE = {
     "answers": ("answers", "crossover"),
     "parallelism": ("parallelism",),
     "break_even": ("break_even",),
+    "aup": ("aup",),
+    "interactivity": ("interactivity",),
     "growth": ("growth",),
     "draft": ("draft_prompts", "draft"),
     "cycles": ("cycles", "cycle_trace"),

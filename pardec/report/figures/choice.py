@@ -9,10 +9,10 @@ from typing import Any
 ALWAYS = ("stability", "warmup", "roofline")
 OF_KIND = {
     "steps": ("pareto", "latency_vs_steps", "quality_vs_steps"),
-    "batch": ("throughput_by_batch", "scaling"),
+    "batch": ("throughput_by_batch", "interactivity", "scaling"),
     "length": ("memory_heatmap", "scaling"),
     "memory": ("memory_heatmap", "scaling"),
-    "block": ("parallelism",),
+    "block": ("parallelism", "interactivity"),
     "grid": ("tokens_vs_time", "passes_vs_tokens"),
     "flood": ("flood_breakdown", "flood_scaling", "flood_surface"),
     "noise": ("noise",),

@@ -13,6 +13,7 @@ FIGURES = Registry(
         "latency_vs_steps": f"{_HERE}.latency_vs_steps:FIGURE",
         "quality_vs_steps": f"{_HERE}.quality_vs_steps:FIGURE",
         "throughput_by_batch": f"{_HERE}.throughput_by_batch:FIGURE",
+        "interactivity": f"{_HERE}.interactivity:FIGURE",
         "parallelism": f"{_HERE}.parallelism:FIGURE",
         "memory_heatmap": f"{_HERE}.memory_heatmap:FIGURE",
         "scaling": f"{_HERE}.scaling:FIGURE",
