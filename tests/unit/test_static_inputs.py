@@ -8,6 +8,7 @@ import torch
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import build
 from pardec.measure.finite import NotFinite, refuse_nan
+from pardec.models.architectures.attention import Layout
 from pardec.models.engines import compiled
 from pardec.models.engines.registry import compile_model
 from tests.reference.drafts import draft_model
@@ -66,6 +67,23 @@ def test_no_graph_copies_weights_tables_or_caches(name, seen):
         copied = {name: size for name, size, static in graph if not static}
         assert sum(copied.values()) < COPIED, copied
         assert not [name for name in copied if "pairs" in name or "self" in name]
+
+
+def test_one_row_of_a_wider_tensor_selects_the_graph_of_a_row_alone(seen):
+    """It counts as contiguous whatever its stride is; each stride would be compiled and captured anew."""
+    fast = compile_model(backbone(False, scale=3.0), "cpu")
+    for width in (6, 7, 9):
+        wide, columns = torch.ones(1, width, dtype=torch.long), torch.arange(width)[None] + 4
+        mask = torch.ones(1, 1, 1, width + 20, dtype=torch.bool)[..., :12]
+        with torch.inference_mode():
+            cache = fast.new_cache(1, 12)
+            fast(torch.ones(1, 12, dtype=torch.long), cache=cache)
+            for length, seeing in ((4, None), (1, mask)):
+                cache.crop(4)
+                layout = Layout(columns[:, :length], seeing, 12)
+                fast(wide[:, :length], cache=cache, layout=layout)
+            del cache  # lent again, at the same addresses
+        assert len(seen) == 3, f"a canvas of {width} columns has graphs of its own"
 
 
 def test_a_greedy_step_ends_in_its_token(monkeypatch):

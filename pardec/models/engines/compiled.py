@@ -273,9 +273,16 @@ def run_layer(
 def alike(tensor: Tensor | None) -> Tensor | None:
     """Return a contiguous tensor that selects the same graph whatever made it: in inference mode a tensor from outside
     is of another kind, for which everything would be compiled anew."""
-    if tensor is None or tensor.is_inference() == torch.is_inference_mode_enabled():
-        return None if tensor is None else tensor.contiguous()
-    return tensor.clone()
+    if tensor is None:
+        return None
+    same = tensor.is_inference() == torch.is_inference_mode_enabled()
+    return packed(tensor if same else tensor.clone())
+
+
+def packed(tensor: Tensor) -> Tensor:
+    """Return a contiguous tensor with the strides of a new one. A piece of a wider tensor that has one row counts as
+    contiguous whatever its stride is, and each stride would be compiled and captured anew."""
+    return tensor.contiguous().view(-1).view(tensor.shape)
 
 
 def whole_mask(
@@ -287,4 +294,4 @@ def whole_mask(
         mask = (torch.arange(size, device=device) < filled)[None, None, None]
     else:
         mask = F.pad(mask, (0, size - mask.shape[-1]), value=False)
-    return mask.expand(rows, 1, length, size).contiguous()
+    return packed(mask.expand(rows, 1, length, size))

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair
 from pardec.models.architectures.draft import DraftModel, split_writes
-from pardec.models.engines.compiled import Static, whole_mask
+from pardec.models.engines.compiled import Static, packed, whole_mask
 
 
 class StaticDraft(Static, DraftModel):
@@ -54,7 +54,7 @@ class StaticDraft(Static, DraftModel):
             positions = torch.cat([positions[:, :new], spare * 0, positions[:, new:]], 1)
         mask = whole_mask(mask, filled, cache.size, (batch, width), device)
         x = self.replay(
-            block, context.contiguous(), positions.contiguous(), mask, cache.layers, columns.contiguous()
+            packed(block), packed(context), packed(positions), mask, cache.layers, packed(columns)
         )
         cache.length = past + new
         return self.lasting(x)
