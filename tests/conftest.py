@@ -1,6 +1,8 @@
 """One real run of the smoke study in a copy of the project; tests look at it and disturb it."""
 
+import contextlib
 import os
+import pickle
 import re
 import shutil
 import subprocess
@@ -13,6 +15,21 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 SMOKE = ("--configfile", "studies/smoke.yaml")
+
+
+def pytest_collection_modifyitems(items):
+    """The smoke study begins at once in one process; another tests half of the units meanwhile. What needs its run
+    follows, and the rest of the units last, since files of few seconds keep all processes busy to the end."""
+    files = list(dict.fromkeys(item.path for item in items))
+    units = [path for path in files if path.parent.name not in ("workflow", "browser")]
+    early = set(units[: len(units) // 2])
+
+    def place(item):
+        if item.path.parent.name in ("workflow", "browser"):
+            return 0 if item.path.name == "test_smoke.py" else 2
+        return 1 if item.path in early else 3
+
+    items.sort(key=lambda item: (place(item), files.index(item.path)))
 
 
 class Project:
@@ -32,19 +49,17 @@ class Project:
 
     def planned(self, *args, study=SMOKE):
         """What a dry run would do: {rule: how many jobs}, empty when there is nothing to do."""
-        done = self.snakemake("-n", *args, study=study)
+        return self.plan(*args, study=study)[0]
+
+    def plan(self, *args, study=SMOKE):
+        """The same, and the shell commands that a dry run would run."""
+        done = self.snakemake("-n", "--printshellcmds", "--quiet", "host", *args, study=study)
         text = done.stdout + done.stderr
         if "Nothing to be done" in text:
-            return {}
-        stats = text[text.rindex("Job stats:") :]
-        return {
-            rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", stats, re.M) if rule != "total"
-        }
-
-    def commands(self, *args, study=SMOKE):
-        """The shell commands that a dry run would run."""
-        done = self.snakemake("-n", "--printshellcmds", "--quiet", "host", *args, study=study)
-        return [line for line in (done.stdout + done.stderr).splitlines() if "python scripts/" in line]
+            return {}, []
+        stats = re.findall(r"^(\w+)\s+(\d+)$", text[text.rindex("Job stats:") :], re.M)
+        commands = [line for line in text.splitlines() if "python scripts/" in line]
+        return {rule: int(count) for rule, count in stats if rule != "total"}, commands
 
     def path(self, name):
         return self.folder / name
@@ -69,19 +84,19 @@ def copy_project(to: Path) -> Path:
 def project(tmp_path_factory):
     """The smoke study, run once from nothing; PARDEC_SMOKE names a folder to keep it in while tests are written.
 
-    Where several processes share the tests, the first that asks runs it and each disturbs a copy of its own.
+    The first process that asks runs it, and each disturbs a copy of its own. Like a clone, the copy has other times:
+    what is up to date is decided by content.
     """
     kept = os.environ.get("PARDEC_SMOKE")
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        return ran(Path(kept) if kept else tmp_path_factory.mktemp("project"))
-    shared = tmp_path_factory.getbasetemp().parent
-    original, log = Path(kept or shared / "project"), shared / "project.log"
-    with FileLock(shared / "project.lock"):
-        if not log.exists():
-            log.write_text(ran(original).output)
+
+    def run(folder):
+        (folder / "log").write_text(ran(Path(kept or folder / "project")).output)
+
+    shared = once(tmp_path_factory, "smoke", run)
     mine = tmp_path_factory.mktemp("copied") / "project"
-    project = Project(shutil.copytree(original, mine, symlinks=True))
-    project.output = log.read_text()
+    original = Path(kept or shared / "project")
+    project = Project(shutil.copytree(original, mine, symlinks=True, copy_function=shutil.copyfile))
+    project.output = (shared / "log").read_text()
     return project
 
 
@@ -91,6 +106,22 @@ def made_run(tmp_path_factory):
     from tests.finished_run import finished_run
 
     return once(tmp_path_factory, "made", finished_run) / "results"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """(folder, tables) of a synthetic run from records to tables, see `factories.build_all`: a module's own copy, in
+    which it works; the original is made once a session."""
+    from tests import factories
+
+    def make(folder):
+        with contextlib.chdir(folder):
+            (folder / "frames.pickle").write_bytes(pickle.dumps(factories.build_all(folder)))
+
+    made = once(tmp_path_factory, "built", make)
+    copy = shutil.copytree(made, tmp_path_factory.mktemp("built") / "run")
+    with contextlib.chdir(copy):
+        yield copy, pickle.loads((copy / "frames.pickle").read_bytes())
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,7 @@ __all__ = [
     "tables",
     "trails",
     "values",
+    "values_of",
     "write_all",
     "write_outputs",
     "write_tables",
@@ -298,9 +299,10 @@ def write_all(folder: Path) -> dict[str, Path]:
 
 
 def draw_all(folder: Path) -> None:
-    """Write the tables, the figures of all of them, the outputs, and `frames.pickle` under `folder`."""
+    """Write the tables, their values, the figures of all of them, and the outputs under `folder`."""
     frames = tables()
     (folder / "frames.pickle").write_bytes(pickle.dumps(frames))
+    (folder / "values.pickle").write_bytes(pickle.dumps(values(frames)))
     write_tables(folder / "tables", frames)
     read = load_tables([folder / "tables"])
     for name in FIGURES:
@@ -311,6 +313,11 @@ def draw_all(folder: Path) -> None:
 def frames_of(folder: Path) -> dict[str, pd.DataFrame]:
     """The tables that `draw_all` wrote, a copy of one's own."""
     return pickle.loads((folder / "frames.pickle").read_bytes())
+
+
+def values_of(folder: Path) -> dict[str, dict]:
+    """Values and answers of these tables, a copy of one's own."""
+    return pickle.loads((folder / "values.pickle").read_bytes())
 
 
 def outputs_of(folder: Path) -> list[Path]:

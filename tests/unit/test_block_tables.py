@@ -11,7 +11,7 @@ import pytest
 from pardec.evidence.tables.break_even import AHEAD, BEHIND, OPEN, OVERTAKEN, crossing, outcome
 from pardec.report.render import Material, render
 from pardec.report.rows import load_tables
-from tests.report_fixtures import STUDY, blocks_of, built, filled, judged, tables, values, write_tables
+from tests.report_fixtures import STUDY, blocks_of, built, filled, frames_of, judged, values, write_tables
 
 
 def parallelism(rows):
@@ -80,7 +80,7 @@ def test_no_break_even_where_the_ratio_does_not_fall_through_one():
 
 
 @pytest.fixture(scope="module")
-def words(tmp_path_factory):
+def words(tmp_path_factory, synthetic_folder):
     """The section on blocks as plain text: of copy, whose blocks keep the quality, and of grid, whose blocks do not."""
     folder = tmp_path_factory.mktemp("page")
     worse = {
@@ -91,7 +91,7 @@ def words(tmp_path_factory):
     }
     rows = [blocks_of("copy", size, batch) for size in (1, 4) for batch in (1, 8)]
     rows += [judged(blocks_of("grid", size, 1) | worse) for size in (1, 4)]
-    frames = tables() | {"block": filled("block", rows)}
+    frames = frames_of(synthetic_folder) | {"block": filled("block", rows)}
     frames["parallelism"] = filled("parallelism", built("parallelism", block=rows))
     frames["cells"] = pd.concat(
         [frames["cells"][frames["cells"]["experiment"] != "block"], filled("cells", rows)]

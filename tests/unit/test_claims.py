@@ -16,7 +16,7 @@ from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.values import collect, publish
 from pardec.report.render import Material, render
 from pardec.report.rows import load_tables
-from tests import claim_rows, factories
+from tests import claim_rows
 from tests import report_fixtures as made
 
 COUNTS = {"000": 8, "001": 6, "002": 7, "003": 13, "004": 9}
@@ -42,19 +42,13 @@ def test_without_tables_nothing_was_run():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(built):
     """A synthetic run from records to values, in its folder."""
-    folder = tmp_path_factory.mktemp("claims")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        factories.build_all(folder)
-        collected = collect(["results/tables"])
-        (folder / "results/values.json").write_text(json.dumps(collected))
-        yield (
-            folder,
-            {name: table.rows for name, table in publish(["results/tables"]).items()},
-            collected["values"],
-        )
+    folder, _ = built
+    collected = collect(["results/tables"])
+    (folder / "results/values.json").write_text(json.dumps(collected))
+    rows = {name: table.rows for name, table in publish(["results/tables"]).items()}
+    return folder, rows, collected["values"]
 
 
 def test_a_whole_run_is_judged(run):

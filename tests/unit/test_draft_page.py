@@ -22,7 +22,7 @@ DRAWN = ("draft_speedup", "tau_by_position", "tau_vs_speed", "cycle_profile", "s
 def section(synthetic_folder):
     folder, frames = synthetic_folder, made.frames_of(synthetic_folder)
     read = load_tables([folder / "tables"])
-    values = made.values(frames)["values"]
+    values = made.values_of(synthetic_folder)["values"]
     ideas = frames["ideas"]
     material = Material(
         values=values,
@@ -60,9 +60,10 @@ def test_figures_of_the_section_are_there(section):
     assert all(f'id="figure-{name}"' in section for name in DRAWN)
 
 
-def test_tau_against_speed_shows_every_idea_beside_the_plain_draft():
+def test_tau_against_speed_shows_every_idea_beside_the_plain_draft(synthetic_folder):
     """Ideas are timed against the plain draft, not against sequential decoding; controls are of no interest there."""
-    tables = {name: made.typed(name, made.tables()[name]) for name in ("draft", "ideas")}
+    frames = made.frames_of(synthetic_folder)
+    tables = {name: made.typed(name, frames[name]) for name in ("draft", "ideas")}
     ids = drawn(FIGURES.load("tau_vs_speed").draw(tables))
     rows = {row.id("ratio"): row for row in tables["draft"]}
     seen = {(rows[ident]["task"], rows[ident]["arm"]) for ident in ids}
@@ -72,8 +73,9 @@ def test_tau_against_speed_shows_every_idea_beside_the_plain_draft():
     assert not any(arm.endswith("-off") for _, arm in seen)
 
 
-def test_a_study_without_the_experiment_has_no_section(tmp_path):
-    frames = {k: v for k, v in made.tables().items() if k not in draft_factories.TABLES}
+def test_a_study_without_the_experiment_has_no_section(tmp_path, synthetic_folder):
+    frames = made.frames_of(synthetic_folder)
+    frames = {name: frame for name, frame in frames.items() if name not in draft_factories.TABLES}
     made.write_tables(tmp_path / "tables", frames)
     read = load_tables([tmp_path / "tables"])
     page = render(Material(**made.values(frames), tables=read, figures={}, study=made.STUDY))

@@ -52,11 +52,8 @@ PROMISED = [
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("study")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        yield folder, factories.build_all(folder)
+def study(built):
+    return built
 
 
 def only(frame: pd.DataFrame, **same) -> pd.Series:

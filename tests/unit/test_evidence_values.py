@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pardec.audit.remake import run_script
 from pardec.evidence.answers import answers
 from pardec.evidence.findings import finding
 from pardec.evidence.latex import macro_name
@@ -19,16 +20,11 @@ from pardec.evidence.sentences import text_of
 from pardec.evidence.tables.inputs import rows_of
 from pardec.evidence.tables.registry import TABLES, value_id
 from pardec.evidence.values import collect
-from tests import factories
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("values")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        frames = factories.build_all(folder)
-        yield folder, frames, collect(["results/tables"])
+def run(built):
+    return *built, collect(["results/tables"])
 
 
 def test_every_numeric_cell_has_a_value(run):
@@ -39,9 +35,10 @@ def test_every_numeric_cell_has_a_value(run):
             assert not any(ident.startswith(f"{name}/") for ident in collected["values"])
             continue
         ends = {end for c in table.columns.values() for end in (c.low, c.high)}
+        rows = rows_of(frame)
         for column, about in table.columns.items():
             if about.numeric and column not in ends:
-                for row, number in zip(rows_of(frame), frame[column], strict=True):
+                for row, number in zip(rows, frame[column], strict=True):
                     value = collected["values"][value_id(name, row, column)]["value"]
                     assert (
                         value == number
@@ -154,20 +151,22 @@ def test_comparisons_are_counted_by_verdict_and_told_apart_by_shape():
 
 
 def test_script_is_deterministic_and_writes_macros(run):
+    """Another process, in which sets have another order, writes the same bytes."""
     folder, _, collected = run
     root = Path(__file__).parents[2]
-    texts = []
-    for name in ("a", "b"):
-        command = [sys.executable, str(root / "scripts/collect_values.py"), "--tables", "results/tables"]
-        command += ["--out-json", f"{name}.json", "--out-tex", f"{name}.tex"]
-        subprocess.run(
-            command,
-            cwd=folder,
-            check=True,
-            capture_output=True,
-            env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"},
-        )
-        texts.append(((folder / f"{name}.json").read_text(), (folder / f"{name}.tex").read_text()))
+    words = {
+        name: ["--tables", "results/tables", "--out-json", f"{name}.json", "--out-tex", f"{name}.tex"]
+        for name in ("here", "there")
+    }
+    assert run_script("collect_values", words["here"]) is None
+    subprocess.run(
+        [sys.executable, str(root / "scripts/collect_values.py"), *words["there"]],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+        env={"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin", "PYTHONHASHSEED": "7"},
+    )
+    texts = [((folder / f"{name}.json").read_text(), (folder / f"{name}.tex").read_text()) for name in words]
     assert texts[0] == texts[1]
     assert json.loads(texts[0][0]) == collected
     assert r"\newcommand{\FindingModelsMet}{2}" in texts[0][1]

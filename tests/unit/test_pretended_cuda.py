@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 
 import pytest
@@ -31,17 +33,17 @@ ELSEWHERE = {
 """Decoders that the pretended device cannot see into."""
 
 
-@pytest.mark.parametrize("name", list(CASES))
-def test_a_decoder_keeps_to_its_device(name):
-    made, model, batch, decode = run(name, "cpu")
-    right, checked = decode(), made.check_outputs(model, batch)
-    with PretendedCuda():
-        made, model, batch, decode = run(name, "cuda")
-        result = decode()
-        assert result.tokens.device.type == result.useful.device.type == "cuda"
-        assert result.tokens.tolist() == right.tokens.tolist()
-        checks = made.check_outputs(model, batch)
-        assert checks == (checked and [pytest.approx(facts, rel=1e-3, abs=1e-6) for facts in checked])
+class Waits(Observer):
+    """The waits until each pass or cycle ended."""
+
+    def __init__(self, cuda: PretendedCuda, cycles: bool):
+        self.cuda, self.cycles, self.until = cuda, cycles, []
+
+    def step(self, committed, final=None):
+        self.until += [] if self.cycles else [self.cuda.waits.total()]
+
+    def cycle(self, **facts):
+        self.until += [self.cuda.waits.total()] if self.cycles else []
 
 
 def asked(function, query, key, value, mask=None, dropout=0.0, is_causal=False, enable_gqa=False, **rest):
@@ -55,14 +57,22 @@ def asked(function, query, key, value, mask=None, dropout=0.0, is_causal=False, 
     }
 
 
-def on_plain_products(call: dict) -> bool:
-    """Whether torch is left with plain products in float32 on a GPU: its flash kernel takes no mask and no float32, its
-    memory-efficient one no groups (`sdp_utils.cpp`)."""
-    return call["grouped"] and (call["mask"] or call["float32"])
+@dataclass
+class Seen:
+    """What decoding twice on the device showed: of the first time, where outputs lay, the tokens, the checks of outputs
+    and what was asked of attention; of the second, the waits in each pass or cycle, and all of them."""
+
+    devices: set[str]
+    tokens: list
+    checks: list | None
+    calls: list[dict]
+    waits: list[int]
+    total: int
+    by_kind: str
 
 
-@pytest.mark.parametrize("name", list(CASES))
-def test_no_attention_on_a_gpu_falls_to_plain_products(name, monkeypatch):
+@cache
+def seen(name: str, rows: int) -> Seen:
     calls, real = [], torch.nn.functional.scaled_dot_product_attention
 
     def noted(query, *rest, **named):
@@ -70,11 +80,40 @@ def test_no_attention_on_a_gpu_falls_to_plain_products(name, monkeypatch):
             calls.append(asked(real, query, *rest, **named))
         return real(query, *rest, **named)
 
-    with PretendedCuda():
-        decode = run(name, "cuda")[-1]
-        if not name.startswith("transformers"):
-            monkeypatch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+    with PretendedCuda() as cuda:
+        observer = Waits(cuda, CASES[name][0] == "speculative")
+        made, model, batch, decode = run(name, "cuda", rows, observer)
+        with pytest.MonkeyPatch.context() as patch:
+            if not name.startswith("transformers"):
+                patch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
+            result = decode()  # makes what is made once and kept
+        devices = {result.tokens.device.type, result.useful.device.type}
+        tokens, checks = result.tokens.tolist(), made.check_outputs(model, batch)
+        cuda.waits.clear()
+        observer.until.clear()
         decode()
+        each = [after - before for before, after in pairwise(observer.until)]
+        return Seen(devices, tokens, checks, calls, each, cuda.waits.total(), str(cuda.waits))
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_a_decoder_keeps_to_its_device(name):
+    made, model, batch, decode = run(name, "cpu")
+    right, checked = decode(), made.check_outputs(model, batch)
+    there = seen(name, 3)
+    assert there.devices == {"cuda"} and there.tokens == right.tokens.tolist()
+    assert there.checks == (checked and [pytest.approx(facts, rel=1e-3, abs=1e-6) for facts in checked])
+
+
+def on_plain_products(call: dict) -> bool:
+    """Whether torch is left with plain products in float32 on a GPU: its flash kernel takes no mask and no float32, its
+    memory-efficient one no groups (`sdp_utils.cpp`)."""
+    return call["grouped"] and (call["mask"] or call["float32"])
+
+
+@pytest.mark.parametrize("name", list(CASES))
+def test_no_attention_on_a_gpu_falls_to_plain_products(name):
+    calls = seen(name, 3).calls
     assert not [call for call in calls if on_plain_products(call)]
     assert not [call for call in calls if call["triangle"] and call["behind"]], (
         "torch's triangle begins at the left"
@@ -116,36 +155,15 @@ WHOLE = {"flood": 4, "flood candidates": 4, "flood by root": 26, "flood by candi
 """The same of decoders whose generation is one step."""
 
 
-class Waits(Observer):
-    """The waits until each pass or cycle ended."""
-
-    def __init__(self, cuda: PretendedCuda, cycles: bool):
-        self.cuda, self.cycles, self.until = cuda, cycles, []
-
-    def step(self, committed, final=None):
-        self.until += [] if self.cycles else [self.cuda.waits.total()]
-
-    def cycle(self, **facts):
-        self.until += [self.cuda.waits.total()] if self.cycles else []
-
-
 @pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("name", list(CASES))
 def test_the_host_waits_for_the_device_no_more_often_than_this(name, rows):
-    drafts = CASES[name][0] == "speculative"
-    with PretendedCuda() as cuda:
-        observer = Waits(cuda, drafts)
-        decode = run(name, "cuda", rows, observer)[-1]
-        decode()  # what is made once and kept
-        cuda.waits.clear()
-        observer.until.clear()
-        decode()
+    there = seen(name, rows)
     if name in WHOLE:
-        assert cuda.waits.total() <= WHOLE[name], cuda.waits
+        assert there.total <= WHOLE[name], there.by_kind
         return
-    each = [after - before for before, after in pairwise(observer.until)]
-    most = WAITS.get(name, (1, 3 if drafts else 1))[rows > 1]
-    assert max(each, default=0) <= most, (each, cuda.waits)
+    most = WAITS.get(name, (1, 3 if CASES[name][0] == "speculative" else 1))[rows > 1]
+    assert max(there.waits, default=0) <= most, (there.waits, there.by_kind)
 
 
 def test_every_decoder_and_strategy_runs_on_it():

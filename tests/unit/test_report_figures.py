@@ -25,8 +25,8 @@ NAMES = list(FIGURES)
 
 
 @pytest.fixture(scope="module")
-def frames(synthetic_folder):
-    return made.frames_of(synthetic_folder)
+def values(synthetic_folder):
+    return made.values_of(synthetic_folder)["values"]
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +57,7 @@ def test_same_bytes_twice(name, tables, svgs, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_marks_name_published_values(name, svgs, frames):
-    values = made.values(frames)["values"]
+def test_marks_name_published_values(name, svgs, values):
     marks = {ident for ident in re.findall(r'\bid="([^"]*/[^"]*)"', svgs[name])}
     assert marks, "a figure without marks"
     assert marks <= set(values)

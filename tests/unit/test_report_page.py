@@ -34,7 +34,7 @@ XMLNS = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/
 def material(synthetic_folder):
     folder, frames = synthetic_folder, made.frames_of(synthetic_folder)
     return Material(
-        **made.values(frames),
+        **made.values_of(synthetic_folder),
         tables=load_tables([folder / "tables"]),
         figures={name: folder / f"{name}.svg" for name in FIGURES},
         study=made.STUDY,

@@ -20,6 +20,7 @@ from pardec.models.load import load_model
 from pardec.models.sources import restored
 from pardec.models.sources.train import TrainSettings
 from pardec.study.plan import Plan
+from scripts import train_model
 from tests.tiny_study import STUDY
 
 ROOT = Path(__file__).parents[2]
@@ -48,26 +49,18 @@ def data(tmp_path_factory):
     return folder
 
 
-def train(
-    data: Path, out: Path, *words: object, settings: dict = AR, seed: int = 1
-) -> subprocess.CompletedProcess:
+SCRIPT = str(ROOT / "scripts" / "train_model.py")
+
+
+def flags(data: Path, out: Path, *words: object, settings: dict = AR, seed: int = 1) -> list[str]:
+    made = ["--name", "m", "--settings", json.dumps(settings), "--data", data, "--seed", seed, "--out", out]
+    return [SCRIPT, *map(str, [*made, *words])]
+
+
+def train(data: Path, out: Path, *words: object) -> subprocess.CompletedProcess:
     """Run the rule's script; it ends by printing whether torch was loaded."""
-    script = ROOT / "scripts" / "train_model.py"
-    run = f"import runpy, sys; runpy.run_path({str(script)!r}, run_name='__main__'); print('torch' in sys.modules)"
-    flags = [
-        "--name",
-        "m",
-        "--settings",
-        json.dumps(settings),
-        "--data",
-        data,
-        "--seed",
-        seed,
-        "--out",
-        out,
-        *words,
-    ]
-    code = f"import sys; sys.argv = {[str(script), *map(str, flags)]!r}; {run}"
+    run = f"import runpy, sys; runpy.run_path({SCRIPT!r}, run_name='__main__'); print('torch' in sys.modules)"
+    code = f"import sys; sys.argv = {flags(data, out, *words)!r}; {run}"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
@@ -77,6 +70,22 @@ def model(data, tmp_path_factory):
     done = train(data, out)
     assert done.returncode == 0, done.stderr
     return out
+
+
+@pytest.fixture(scope="module")
+def again(data, published, tmp_path_factory):
+    """(what its training printed, its folder) of the model restored; it lies in `results/m` of a folder."""
+    out = tmp_path_factory.mktemp("again") / "results" / "m"
+    done = train(data, out, "--published", published)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, out
+
+
+def train_here(monkeypatch, capsys, data: Path, out: Path, *words: object, **how) -> str:
+    """Run the rule's script in this process; returns what it prints."""
+    monkeypatch.setattr(sys, "argv", flags(data, out, *words, **how))
+    train_model.main()
+    return capsys.readouterr().out
 
 
 @pytest.fixture(scope="module")
@@ -93,50 +102,50 @@ def test_trained_weights_are_bfloat16_and_load_in_any_format(model):
     assert str(next(load_model(model).parameters()).dtype) == "torch.float32"
 
 
-def test_the_same_recipe_restores_the_same_bytes_without_torch(data, model, published, tmp_path):
-    done = train(data, tmp_path / "m", "--published", published)
-    assert done.returncode == 0, done.stderr
-    assert "restored from" in done.stdout and done.stdout.endswith("False\n")
+def test_the_same_recipe_restores_the_same_bytes_without_torch(model, again):
+    printed, folder = again
+    assert "restored from" in printed and printed.endswith("False\n")
     for name in ("config.json", "model.safetensors", "tokenizer.json", "training.json"):
-        assert sha256(tmp_path / "m" / name) == sha256(model / name)
-    first, again = (read_json(folder / "provenance.json") for folder in (model, tmp_path / "m"))
-    origin = again["restored"]
+        assert sha256(folder / name) == sha256(model / name)
+    first, second = (read_json(one / "provenance.json") for one in (model, folder))
+    origin = second["restored"]
     assert origin["who"] == "somebody" and origin["sha256"] == sha256(model / "model.safetensors")
     for key in ("command", "code_sha256", "machine", "environment", "git", "start", "end"):
         assert origin[key] == first[key]
-    assert "restored" not in first and again["recipe"] == first["recipe"]
+    assert "restored" not in first and second["recipe"] == first["recipe"]
 
 
-def test_another_recipe_is_trained(data, model, published, tmp_path):
+def test_another_recipe_is_trained(data, model, published, tmp_path, monkeypatch, capsys):
     for number, how in enumerate(({"seed": 2}, {"settings": {**AR, "steps": 4}})):
-        done = train(data, tmp_path / str(number), "--published", published, **how)
-        assert done.returncode == 0, done.stderr
-        assert "steps, last loss" in done.stdout
+        printed = train_here(
+            monkeypatch, capsys, data, tmp_path / str(number), "--published", published, **how
+        )
+        assert "steps, last loss" in printed
         assert sha256(tmp_path / str(number) / "model.safetensors") != sha256(model / "model.safetensors")
 
 
-def test_without_a_folder_of_weights_the_model_is_trained_to_the_same_bytes(data, model, published, tmp_path):
+def test_without_a_folder_of_weights_the_model_is_trained_to_the_same_bytes(
+    data, model, tmp_path, monkeypatch, capsys
+):
     for number, words in enumerate(([], ["--published", tmp_path / "nothing"])):
-        done = train(data, tmp_path / str(number), *words)
-        assert "steps, last loss" in done.stdout and done.stdout.endswith("True\n")
+        assert "steps, last loss" in train_here(monkeypatch, capsys, data, tmp_path / str(number), *words)
         assert sha256(tmp_path / str(number) / "model.safetensors") == sha256(model / "model.safetensors")
 
 
-def test_a_restored_model_is_published_with_those_who_trained_it(data, model, published, tmp_path):
-    train(data, tmp_path / "m", "--published", published)
-    block = read_json(tmp_path / "m" / "provenance.json")
-    path = restored.publish(tmp_path / "weights", tmp_path / "m", block, "another")
+def test_a_restored_model_is_published_with_those_who_trained_it(published, again, tmp_path):
+    block = read_json(again[1] / "provenance.json")
+    path = restored.publish(tmp_path / "weights", again[1], block, "another")
     assert path.read_bytes() == (published / "weights" / "m.json").read_bytes()
 
 
-def test_crate_and_list_of_jobs_say_who_trained(data, model, published, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "scripts").mkdir()
+def test_crate_and_list_of_jobs_say_who_trained(model, again, monkeypatch):
+    folder = again[1].parents[1]
+    monkeypatch.chdir(folder)
+    (folder / "scripts").mkdir()
     for name in ("Snakefile", "scripts/train_model.py"):
-        shutil.copyfile(ROOT / name, tmp_path / name)
-    train(data, tmp_path / "results" / "m", "--published", published)
+        shutil.copyfile(ROOT / name, folder / name)
     about = {"name": "n", "description": "d", "license": "MIT", "agent": "a", "engine": "9"}
-    for paper, restored_here in ((model, False), (tmp_path / "results" / "m", True)):
+    for paper, restored_here in ((model, False), (again[1], True)):
         block = read_json(paper / "provenance.json")
         blocks = read_blocks([paper / "provenance.json"])
         (weights,) = describe_jobs(blocks)["weights"]
