@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 CORES ?= 1
 FUZZ ?= 100000
 ARCHIVE ?= results/published/paper/run.tar.zst
-SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: all paper smollm2 publish republish compare test test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
+.PHONY: all paper smollm2 publish republish compare test tests test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -36,9 +36,11 @@ test-quick: env  ## While you work: the unit tests of what has changed since mai
 	tests=$$(python tests/changed.py); \
 	if [ -n "$$tests" ]; then $(SIDE_BY_SIDE) -m "not thorough" $$tests; else echo "nothing that a unit test is of has changed"; fi
 
-test: env lint  ## Units and properties, the smoke study through the real workflow, the report in a real browser
-	$(SIDE_BY_SIDE) -m "not thorough and not faults" tests/unit tests/faults/test_differential.py
-	$(SIDE_BY_SIDE) -m "not thorough" tests/browser tests/workflow
+test: env  ## Lint, units and properties, the smoke study through the real workflow, the report in a real browser
+	$(MAKE) --no-print-directory --jobs 2 lint tests
+
+tests: env
+	$(SIDE_BY_SIDE) -m "not thorough and not faults" tests/unit tests/workflow tests/browser tests/faults/test_differential.py
 
 test-all: test test-thorough test-faults test-cluster  ## Everything: also compiled graphs on a cold cache, faults, random inputs, Slurm
 

@@ -78,13 +78,17 @@ def _resealed(body: dict) -> dict:
     return body
 
 
-def rebuild(folder: Path) -> None:
-    """Make everything above the records of the run in `folder`/results anew, as its rules would."""
+def rebuild(folder: Path, but: tuple[str, ...] = ()) -> None:
+    """Make everything above the records of the run in `folder`/results anew, as its rules would.
+
+    but: scripts whose files are not needed.
+    """
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         # The list of jobs is collected from the sidecars that these scripts write.
         patch.setattr(remake, "unrecorded", contextlib.nullcontext)
         run = Run(Path("results"), "rebuilt")
         for stage in remake.stages(run):
-            if stage.script not in ("record_study", "describe_run") and any(map(run.has, stage.outputs)):
+            wanted = stage.script not in ("record_study", "describe_run", *but)
+            if wanted and any(map(run.has, stage.outputs)):
                 wrong = remake.run_script(stage.script, stage.words)
                 assert wrong is None, f"{stage.script}: {wrong}"

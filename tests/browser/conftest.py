@@ -24,16 +24,9 @@ def chromium() -> str | None:
     return os.environ.get("PARDEC_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def timed_alone(request):
-    """Where several processes share the tests, the smoke study comes before any browser: it times, and a machine that
-    does something else meanwhile spoils that."""
-    if "PYTEST_XDIST_WORKER" in os.environ and not os.environ.get("PARDEC_REPORT"):
-        request.getfixturevalue("project")
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Closed with each file: tests that come later in this process may want an event loop of their own."""
     path = chromium()
     if path is None:
         reason = "no Chromium: install one, or set PARDEC_CHROMIUM to its path"
@@ -60,7 +53,7 @@ def synthetic(tmp_path_factory, synthetic_folder) -> Path:
     figures = {name: synthetic_folder / f"{name}.svg" for name in FIGURES}
     outputs = made.outputs_of(synthetic_folder)
     material = Material(
-        **made.values(frames),
+        **made.values_of(synthetic_folder),
         tables=read,
         figures=figures,
         study=made.STUDY,
@@ -75,13 +68,17 @@ def synthetic(tmp_path_factory, synthetic_folder) -> Path:
     return folder / "report.html"
 
 
-@pytest.fixture(scope="session", params=["synthetic", "real"])
-def report(request, synthetic) -> Path:
-    """The synthetic report, and a real one: the smoke study's, or the one that PARDEC_REPORT names."""
-    if request.param == "synthetic":
-        return synthetic
+@pytest.fixture(scope="session")
+def report(request) -> Path:
+    """The synthetic report, which has everything that a page can have. What a page contains is looked at in a real one
+    too (`both_reports`): the smoke study's, or the one that PARDEC_REPORT names."""
+    if getattr(request, "param", "synthetic") == "synthetic":
+        return request.getfixturevalue("synthetic")
     named = os.environ.get("PARDEC_REPORT")
     return Path(named).resolve() if named else request.getfixturevalue("project").path("results/report.html")
+
+
+both_reports = pytest.mark.parametrize("report", ["synthetic", "real"], indirect=True, scope="session")
 
 
 READY = "document.documentElement.dataset.ready !== undefined"

@@ -23,7 +23,7 @@ from tests.finished_run import bring_workflow, make_above, shifted
 ARCHIVE = "results/published/paper/run.tar.zst"
 CELLS = "cells/steps/"
 BENEATH = (
-    "record_study", "tabulate", "collect_values", "collect_trails", "judge_claims", "judge_ideas", "describe_run",
+    "record_study", "tabulate", "collect_values", "collect_trails", "judge_claims", "judge_ideas",
 )  # fmt: skip
 """The scripts whose files the comparison leaves as they are."""
 

@@ -62,7 +62,6 @@ def test_corrupt_checkpoint(project):
     finally:
         path.write_bytes(good)
         project.path(record).write_text(before)
-    assert project.planned() == {}
 
 
 def run(project, command):

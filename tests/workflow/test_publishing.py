@@ -9,6 +9,9 @@ import subprocess
 
 import pytest
 
+from pardec.audit import remake
+from pardec.audit.archive import open_run
+from pardec.audit.verify import verify
 from tests.conftest import SMOKE, SNAKEMAKE
 
 pytestmark = pytest.mark.workflow
@@ -34,12 +37,21 @@ def published(project, tmp_path_factory):
     return folder
 
 
-def test_the_archive_verifies_with_its_weights_and_without_them(project, published, tmp_path):
+def test_the_archive_verifies_with_its_weights_and_without_them(project, published, tmp_path, monkeypatch):
+    """With them all is made again, to the byte."""
     archive = published / "smoke" / "run.tar.zst"
-    for file in (archive, shutil.copy(archive, tmp_path / "run.tar.zst")):
-        done = pardec(project.folder, "verify", file)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert ("kept apart" in done.stdout) == (file != archive)
+    done = pardec(project.folder, "verify", archive)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "kept apart" not in done.stdout and "were not made again" not in done.stdout
+    stages = remake.stages
+    monkeypatch.setattr(
+        remake, "stages", lambda run: [one for one in stages(run) if one.script == "describe_run"]
+    )
+    with open_run(shutil.copy(archive, tmp_path / "run.tar.zst")) as run:
+        verdict = verify(run, None)
+    assert not verdict.faults
+    assert any("kept apart" in note for note in verdict.notes)
+    assert any("folder of weights" in note for note in verdict.notes)
     names = {path.name for path in (published / "smoke").iterdir()}
     assert names == {"run.tar.zst", "report.html", "claims.md"}
     models = {path.parent.name for path in project.path("results/models").glob("*/training.json")}
@@ -72,7 +84,13 @@ def test_deleted_models_are_restored_and_said_to_be(project, published, tmp_path
         targets.append(f"results/models/{name}/model.safetensors")
     targets.append("results/comparison.json")
     (published / "paper").mkdir(exist_ok=True)
-    command = [str(SNAKEMAKE), *targets, "--cores", "1", "--resources", "gpu=1", *SMOKE[:2]]
+    command = [str(SNAKEMAKE), *targets, "--cores", "2", "--resources", "gpu=1", *SMOKE[:2]]
+    command += [
+        "--rerun-triggers",
+        "input",
+        "mtime",
+        "code",
+    ]  # the folder is another: the models that are there stay
     done = subprocess.run(
         [*command, "--config", f"published={published}", *SMOKE[2:]],
         cwd=folder, capture_output=True, text=True, timeout=600, check=False,

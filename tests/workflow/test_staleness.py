@@ -1,11 +1,12 @@
 """Stale means stale: content decides, not time; and exactly what depends on a change runs again."""
 
 import json
-import os
 import shlex
-import time
 
 import pytest
+
+from pardec.evidence.status import DONE, STALE, cell_states, stale_files
+from pardec.study.plan import read_plan
 
 pytestmark = pytest.mark.workflow
 
@@ -25,8 +26,15 @@ FOLLOWS = {
 """What comes after any record."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left(project):
+    """What was edited and put back reruns nothing."""
+    yield
+    assert project.planned() == {}
+
+
 @pytest.fixture(autouse=True)
-def restored(project):
+def restored(project, nothing_left):
     """Each test may change files of the copy; afterwards they are as they were."""
     kept = {}
 
@@ -39,7 +47,6 @@ def restored(project):
     yield
     for name, content in kept.items():
         project.path(name).write_bytes(content)
-    assert project.planned() == {}
 
 
 def read(project, name):
@@ -52,40 +59,38 @@ def timed_cells(commands):
     return [json.loads(words[words.index("--cell") + 1]) for words in map(shlex.split, lines)]
 
 
-def test_a_second_run_runs_nothing(project):
+def test_a_second_run_in_a_clone_runs_nothing(project):
+    """Content decides: in the project's copy all times are new, and inputs may be later than outputs."""
     assert project.planned() == {}
 
 
-def test_touching_everything_runs_nothing(project):
-    now = time.time()
-    for path in project.folder.rglob("*"):
-        if path.is_file() and ".snakemake" not in path.parts:
-            os.utime(path, (now, now))
-    assert project.planned() == {}
+def test_editing_a_decoder_and_a_strategy_reruns_their_cells_and_what_follows(project, monkeypatch):
+    """`pardec status` calls stale the very cells that Snakemake plans; a finished run has none."""
+    monkeypatch.chdir(project.folder)
+    smoke = [project.path("studies/smoke.yaml")]
+    plan = read_plan(project.folder, smoke)
 
+    def states():
+        stale = stale_files(project.folder, smoke)
+        return {one.id: one.state for one in cell_states(plan, project.folder, stale)}
 
-def test_editing_a_decoder_reruns_its_cells_and_what_follows(project):
-    name = "pardec/decoding/masked_diffusion.py"
-    project.change(name, read(project, name) + "\n# changed\n")
-    planned = project.planned()
+    assert set(states().values()) == {DONE}
+    for name in ("pardec/decoding/masked_diffusion.py", "pardec/decoding/speculative/drafters.py"):
+        project.change(name, read(project, name) + "\n# changed\n")
+    planned, commands = project.plan()
     assert {"time_cell", "generate_outputs"} <= set(planned)
     assert set(planned) <= FOLLOWS | {"time_cell", "generate_outputs", "score_cell"}
-    commands = project.commands()
-    timed = timed_cells(commands)
-    assert timed and {cell["decoder"] for cell in timed} == {"masked_diffusion"}
     generated = [line for line in commands if "python scripts/generate_outputs.py" in line]
     assert generated and all("--decoder masked_diffusion" in line for line in generated)
-    cells = list(project.path("results/cells").rglob("timing.json"))
-    masked = [path for path in cells if json.loads(path.read_text())["cell"]["decoder"] == "masked_diffusion"]
-    assert planned["time_cell"] == len(timed) == len(masked) < len(cells)
-
-
-def test_editing_and_reverting_reruns_nothing(project):
-    name = "pardec/decoding/masked_diffusion.py"
-    project.change(name, read(project, name) + "\n# changed\n")
-    assert project.planned()
-    project.change(name, read(project, name).removesuffix("\n# changed\n"))
-    assert project.planned() == {}
+    timed = timed_cells(commands)
+    cells = [
+        json.loads(path.read_text())["cell"] for path in project.path("results/cells").rglob("timing.json")
+    ]
+    changed = [c for c in cells if c["decoder"] == "masked_diffusion" or c["experiment"] == "draft"]
+    assert {cell["decoder"] for cell in timed} == {"masked_diffusion", "speculative"}
+    assert planned["time_cell"] == len(timed) == len(changed) < len(cells)
+    stale = {cell for cell, state in states().items() if state == STALE}
+    assert stale == {cell["id"] for cell in timed} == {cell["id"] for cell in changed}
 
 
 def test_editing_the_report_reruns_the_report(project):
@@ -141,8 +146,9 @@ def test_a_deleted_record_comes_back_alone(project):
     path.unlink()
     planned = project.planned()
     assert planned["time_cell"] == 1 and set(planned) <= FOLLOWS | {"time_cell"}
-    project.snakemake()
+    project.snakemake(target=path.relative_to(project.folder).as_posix())
     assert path.exists() and path.read_bytes() != before and other.read_bytes() == untouched
+    path.write_bytes(before)  # everything above rests on it
 
 
 def test_a_record_that_is_missing_is_seen_while_the_machine_is_described_again(project):
@@ -161,32 +167,9 @@ def test_a_record_that_is_missing_is_seen_while_the_machine_is_described_again(p
     assert planned["describe_machine"] == planned["warm_up"] == planned["time_cell"] == 1
 
 
-def test_a_clone_with_the_results_runs_nothing(project, tmp_path):
-    """Content decides: a copy made later, with all times new, is as up to date as its original."""
-    import shutil
-
-    copy = tmp_path / "clone"
-    shutil.copytree(project.folder, copy, copy_function=shutil.copyfile)
-    assert type(project)(copy).planned() == {}
-
-
-def test_status_calls_stale_what_snakemake_would_run_again(project, monkeypatch):
-    """One decision: on a finished run nothing is stale; after an edit, the very cells that Snakemake plans."""
-    from pardec.evidence.status import DONE, STALE, cell_states, stale_files
-    from pardec.study.plan import read_plan
-
-    monkeypatch.chdir(project.folder)
-    smoke = [project.path("studies/smoke.yaml")]
-    plan = read_plan(project.folder, smoke)
-
-    def states():
-        return {
-            one.id: one.state for one in cell_states(plan, project.folder, stale_files(project.folder, smoke))
-        }
-
-    assert set(states().values()) == {DONE}
-    name = "pardec/decoding/speculative/drafters.py"
-    project.change(name, read(project, name) + "\n# changed\n")
-    stale = {cell for cell, state in states().items() if state == STALE}
-    planned = {cell["id"] for cell in timed_cells(project.commands())}
-    assert stale == planned and {cell.split("/")[0] for cell in stale} == {"draft"}
+@pytest.mark.thorough
+def test_all_that_follows_from_a_deleted_record_is_made_again(project):
+    path = next(project.path("results/cells").rglob("timing.json"))
+    path.unlink()
+    project.snakemake()
+    assert path.exists() and project.planned() == {}
