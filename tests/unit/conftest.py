@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pardec.common.files import sha256
+
 
 @pytest.fixture(scope="session")
 def sound_checkpoint(tmp_path_factory):
@@ -46,7 +48,6 @@ def hashed(path: Path, known: dict = {}) -> str:  # noqa: B006
 def remembered(memory, monkeypatch):
     """A script that is run again on equal files leaves what it left before: most tests disturb one file of many."""
     from pardec.audit import remake
-    from pardec.common.files import sha256
 
     run_script = remake.run_script
 
