@@ -21,12 +21,10 @@ OPEN_ALL = "document.querySelectorAll('details').forEach((d) => (d.open = true))
 
 
 @both_reports
-def test_opens_quietly_quickly_and_alone(visit, report):
+def test_opens_quietly_and_alone(visit, report):
     watched = visit()
-    spent = watched.page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart")
     assert watched.complaints == []
     assert watched.requests == [report.as_uri()]
-    assert 0 < spent < 2000
     assert report.stat().st_size < 5_000_000
 
 
