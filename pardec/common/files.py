@@ -92,6 +92,7 @@ def _flush_folder(folder: Path) -> None:
 
 
 def write_text(path: str | Path, text: str) -> None:
+    """Write `text` whole or not at all, see `atomic`."""
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -140,6 +141,7 @@ def read_lines(path: str | Path) -> list[str]:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
+    """Write one JSON object per line, whole or not at all; NaN and infinities are refused."""
     write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
 
 
@@ -169,5 +171,6 @@ def read_jsonl(path: str | Path) -> list[dict]:
 
 
 def sha256(path: str | Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()

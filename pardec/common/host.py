@@ -75,6 +75,7 @@ def fingerprint(versions: dict[str, str]) -> str:
 
 
 def cpu_name() -> str:
+    """Return the processor's model name, else what `platform` knows."""
     for line in (read("/proc/cpuinfo") or "").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
@@ -90,6 +91,7 @@ def cpu_kind() -> str | None:
 
 
 def memory_gb() -> float | None:
+    """Return the machine's memory in GB (1e9 bytes); None where the system does not say."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
     except (ValueError, OSError, AttributeError):
@@ -97,6 +99,7 @@ def memory_gb() -> float | None:
 
 
 def clock_mhz() -> float | None:
+    """Return the current clock of the first core in MHz; None where the system does not say."""
     current = read(f"{FREQUENCY}/scaling_cur_freq")
     if current and current.isdecimal():
         return int(current) / 1000
@@ -105,10 +108,12 @@ def clock_mhz() -> float | None:
 
 
 def governor() -> str | None:
+    """Return the CPU frequency governor; None without one."""
     return read(f"{FREQUENCY}/scaling_governor")
 
 
 def container() -> str | None:
+    """Return "apptainer" or "docker" inside such a container, else None."""
     if os.environ.get("APPTAINER_CONTAINER"):
         return "apptainer"
     return "docker" if Path("/.dockerenv").exists() else None
@@ -137,6 +142,7 @@ def may_have_gpu() -> bool:
 
 
 def read(path: str) -> str | None:
+    """Return a file's text without surrounding white space; None if it cannot be read."""
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace").strip()
     except OSError:

@@ -15,6 +15,8 @@ from pardec.common.errors import UserError
 
 
 class Registry:
+    """Names of one kind of part, each with the `module:attribute` that is imported when it is first used."""
+
     def __init__(self, kind: str, entries: dict[str, str]):
         self.kind = kind
         self.entries = entries

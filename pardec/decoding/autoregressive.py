@@ -50,6 +50,8 @@ class Sequential(Decoder):
 
 
 class Autoregressive(Sequential):
+    """Writes one token per pass on cached keys and values: the reference of every comparison."""
+
     Settings = AutoregressiveSettings
 
     def decode(

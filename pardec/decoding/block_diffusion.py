@@ -55,6 +55,8 @@ class BlockDiffusionSettings(CommitSettings):
 
 
 class BlockDiffusion(Decoder):
+    """Fills blocks from left to right, each by masked diffusion, with an exact cache of finished blocks."""
+
     Settings = BlockDiffusionSettings
     needs: ClassVar[str] = "block_causal"
 

@@ -49,6 +49,8 @@ class FlashFloodSettings(Settings):
 
 
 class FlashFloodDecoder(Decoder):
+    """Renders a plan level by level, roots to chunks to characters, a whole level per pass."""
+
     Settings: ClassVar[Any] = FlashFloodSettings
     settings: FlashFloodSettings
     needs: ClassVar[str] = "bidirectional"

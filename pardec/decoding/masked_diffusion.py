@@ -67,6 +67,8 @@ class MaskedDiffusionSettings(CommitSettings):
 
 
 class MaskedDiffusion(Decoder):
+    """Fills a canvas of masks in a set number of passes (LLaDA), by blocks or whole."""
+
     Settings = MaskedDiffusionSettings
     needs: ClassVar[str] = "bidirectional"
     family: ClassVar[str] = "masked_diffusion"

@@ -35,6 +35,8 @@ class TransformersContinuousSettings(AutoregressiveSettings):
 
 
 class TransformersContinuous(Sequential):
+    """Writes the tokens with transformers' continuous batching, on the same weights."""
+
     Settings = TransformersContinuousSettings
 
     def __init__(self, settings: TransformersContinuousSettings):

@@ -40,6 +40,8 @@ class TransformersGenerateSettings(AutoregressiveSettings):
 
 
 class TransformersGenerate(Sequential):
+    """Writes the tokens with transformers' `generate()`, on the same weights."""
+
     Settings = TransformersGenerateSettings
 
     def __init__(self, settings: TransformersGenerateSettings):

@@ -26,6 +26,8 @@ class VllmSettings(AutoregressiveSettings):
 
 
 class Vllm(Sequential):
+    """Writes the tokens with vLLM, from the same files."""
+
     Settings = VllmSettings
 
     def __init__(self, settings: VllmSettings):

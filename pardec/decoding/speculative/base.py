@@ -155,6 +155,8 @@ class Strategy(ABC):
 
 
 class Drafter(Strategy):
+    """Writes drafts: the tokens that the target then verifies in one pass."""
+
     companion: ClassVar[str | None] = None
     """The name of the companion that it needs."""
     marginals: ClassVar[bool] = True
@@ -188,6 +190,8 @@ class Drafter(Strategy):
 
 
 class Schedule(Strategy):
+    """Chooses the block of each cycle."""
+
     sizes: tuple[int, ...]
     """The block sizes that it may choose, ascending."""
 
@@ -200,6 +204,8 @@ class Schedule(Strategy):
 
 
 class Proposal(Strategy):
+    """Packs a draft into the token tree that the target verifies."""
+
     sequential: bool = False
     """Whether its branches are verified one after another."""
     rounds: ClassVar[bool] = False
@@ -215,12 +221,16 @@ class Proposal(Strategy):
 
 
 class Refinement(Strategy):
+    """Improves a draft by further passes of the drafter."""
+
     @abstractmethod
     def refine(self, draft: Draft, context: DraftContext) -> Draft:
         """Return a better draft of the same block."""
 
 
 class Seeding(Strategy):
+    """Keeps rejected tokens as hints for the next draft."""
+
     keeps: bool = False
     """Whether its hints are part of the draft, or only of the drafter's input."""
 
@@ -233,6 +243,8 @@ class Seeding(Strategy):
 
 
 class Truncation(Strategy):
+    """Decides how many drafted tokens are verified."""
+
     @abstractmethod
     def keep(self, draft: Draft, ends: tuple[int, ...]) -> int:
         """Return the number of drafted tokens to verify. ends: tokens that end a text."""
@@ -252,6 +264,8 @@ class Accepted:
 
 
 class Rule(Strategy):
+    """Decides which nodes of a verified tree are accepted."""
+
     draws: ClassVar[bool] = False
     """Whether drafted tokens are drawn from the draft's distribution instead of being its most probable."""
     residual: ClassVar[bool] = False

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from pardec.common.lazy import lazy
 from pardec.report.rows import ordered, text
+
+style = lazy("pardec.report.figures.style")
 
 ALL = "all workloads"
 LOOKS = (
@@ -29,10 +32,12 @@ def controls(ideas: Any) -> set[str]:
 
 
 def workloads(rows: list[Any]) -> list[str]:
+    """Returns the workloads of `rows` in order, without the pooled row."""
     return [name for name in ordered(text(row, "task") for row in rows) if name != ALL]
 
 
 def looks(names: list[str]) -> dict[str, dict[str, str]]:
+    """Returns the colour, marker and line of each name."""
     return {name: LOOKS[place % len(LOOKS)] for place, name in enumerate(names)}
 
 
@@ -46,3 +51,21 @@ def arms_in_order(ideas: Any, rows: list[Any]) -> list[str]:
     place = {name: (name in numbers, numbers.get(name, 0), k) for k, name in enumerate(names)}
     first = baseline(rows)
     return sorted(names, key=lambda name: (name != first, place[name]))
+
+
+def key(canvas: Any, signs: dict[str, dict]) -> None:
+    """Draw the legend of a canvas: the look of each name."""
+    from matplotlib.lines import Line2D
+
+    style.key(
+        canvas,
+        [
+            (
+                name,
+                Line2D(
+                    [], [], color=sign["color"], linestyle=sign["line"], marker=sign["marker"], markersize=4.5
+                ),
+            )
+            for name, sign in signs.items()
+        ],
+    )

@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import looks, workloads
+from pardec.report.figures.drafts import key, looks, workloads
 from pardec.report.rows import measure, need, number, ordered, text, value_id
 
 style = lazy("pardec.report.figures.style")
@@ -32,7 +32,7 @@ def draw(tables: Tables) -> Any:
         axes.set_ylabel("block asked for (tokens)")
         axes.set_ylim(0, None)
     if arms:
-        _key(canvas, signs)
+        key(canvas, signs)
     return canvas
 
 
@@ -57,23 +57,6 @@ def _mean(axes: Any, row: Any, sign: dict) -> None:
             [-0.5], [number(row, "block")], marker=sign["marker"], markersize=4.5, color=sign["color"],
             linestyle="none", gid=gid, clip_on=False, zorder=4,
         )  # fmt: skip
-
-
-def _key(canvas: Any, signs: dict[str, dict]) -> None:
-    from matplotlib.lines import Line2D
-
-    style.key(
-        canvas,
-        [
-            (
-                name,
-                Line2D(
-                    [], [], color=sign["color"], linestyle=sign["line"], marker=sign["marker"], markersize=4.5
-                ),
-            )
-            for name, sign in signs.items()
-        ],
-    )
 
 
 FIGURE = Figure(

@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import baseline, looks, workloads
+from pardec.report.figures.drafts import baseline, key, looks, workloads
 from pardec.report.rows import Measure, measure, need, number, text, value_id
 
 style = lazy("pardec.report.figures.style")
@@ -44,7 +44,7 @@ def draw(tables: Tables) -> Any:
     panels[1].set_xlabel("position in the block")
     panels[1].set_ylabel("accepted, if all before were")
     panels[1].set_ylim(0, 1.04)
-    _key(canvas, signs)
+    key(canvas, signs)
     return canvas
 
 
@@ -53,23 +53,6 @@ def _acceptance(axes: Any, row: Any, sign: dict) -> None:
     if acceptance:
         gid = value_id("cycles", row, "acceptance")
         style.mark(axes, Measure(number(row, "position")), acceptance, sign, gid, size=4)
-
-
-def _key(canvas: Any, signs: dict[str, dict]) -> None:
-    from matplotlib.lines import Line2D
-
-    style.key(
-        canvas,
-        [
-            (
-                name,
-                Line2D(
-                    [], [], color=sign["color"], linestyle=sign["line"], marker=sign["marker"], markersize=4.5
-                ),
-            )
-            for name, sign in signs.items()
-        ],
-    )
 
 
 FIGURE = Figure(

@@ -6,7 +6,7 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.report.figures.base import Figure, Tables
-from pardec.report.figures.drafts import looks
+from pardec.report.figures.drafts import key, looks
 from pardec.report.rows import Measure, measure, need, number, ordered, text, value_id
 
 style = lazy("pardec.report.figures.style")
@@ -46,25 +46,8 @@ def draw(tables: Tables) -> Any:
         axes.set_xlabel("tokens in the pass")
         axes.set_ylabel(words)
         axes.set_ylim(0, None)
-    _key(canvas, signs)
+    key(canvas, signs)
     return canvas
-
-
-def _key(canvas: Any, signs: dict[str, dict]) -> None:
-    from matplotlib.lines import Line2D
-
-    style.key(
-        canvas,
-        [
-            (
-                name,
-                Line2D(
-                    [], [], color=sign["color"], linestyle=sign["line"], marker=sign["marker"], markersize=4.5
-                ),
-            )
-            for name, sign in signs.items()
-        ],
-    )
 
 
 FIGURE = Figure(
