@@ -21,7 +21,6 @@ def stability(rows: list[dict]) -> list[dict]:
                     "side": side,
                     "work": side if side == "reference" else r["key"],
                     "started_s": 4.0 * place,
-                    "took_s": 1.5,
                     "n": taken - (place == 4),
                     "n_all": taken,
                     "flagged": int(place == 4),
@@ -66,7 +65,6 @@ def crossover(steps: list[dict], tasks: tuple[str, ...]) -> list[dict]:
             "model": f"mdm-{task}",
             "decoder": "masked_diffusion",
             "judged": len(here),
-            "steps_least": 1,
             "steps_most": 64,
             "observed": observed,
             "reference_quality": QUALITY[task][0],
@@ -78,7 +76,6 @@ def crossover(steps: list[dict], tasks: tuple[str, ...]) -> list[dict]:
         }
         reached = {
             "steps": first["steps"],
-            "steps_matched": 16,
             "quality": first["quality"],
             "latency_ms": first["latency_ms"],
             "reference_latency_ms": 35.2,
@@ -86,7 +83,6 @@ def crossover(steps: list[dict], tasks: tuple[str, ...]) -> list[dict]:
             "ratio_low": first["ratio_low"],
             "ratio_high": first["ratio_high"],
             "verdict": word,
-            "fastest_verdict": word,
             "fastest_ratio": 2.5,
             "fastest_steps": 4,
         }

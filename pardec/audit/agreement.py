@@ -9,13 +9,13 @@ interval and the noise between processes of both runs; a ratio of pairs within o
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import BY_UNIT
+from pardec.evidence.tables.base import grouped
 from pardec.evidence.tables.registry import TABLES
 
 stats = lazy("scipy.stats")
@@ -201,15 +201,12 @@ def process_noise(rows: Iterable[dict[str, Any]]) -> float | None:
     logarithm of its median latency, over all groups of such processes. It includes the scatter of samples, so it is an
     upper estimate. The rows are those of table `cells`.
     """
-    groups: dict[tuple, list[float]] = defaultdict(list)
-    for row in rows:
-        # A reference without its own cell has no recorded settings, so two such references may be different arms.
-        if row["reference_latency_ms"] is not None and row["reference"] is not None:
-            groups[tuple(row[name] for name in SAME_PROCESS_ARM)].append(
-                math.log(row["reference_latency_ms"])
-            )
-    freedom = sum(len(logs) - 1 for logs in groups.values())
+    timed = (row for row in rows if row["reference_latency_ms"] is not None)
+    # A reference without its own cell has no recorded settings, so two such references may be different arms.
+    groups = grouped((row for row in timed if row["reference"] is not None), *SAME_PROCESS_ARM).values()
+    latencies = [[math.log(row["reference_latency_ms"]) for row in group] for group in groups]
+    freedom = sum(len(logs) - 1 for logs in latencies)
     if freedom < 1:
         return None
-    squares = sum((one - sum(logs) / len(logs)) ** 2 for logs in groups.values() for one in logs)
+    squares = sum((one - sum(logs) / len(logs)) ** 2 for logs in latencies for one in logs)
     return math.sqrt(squares / freedom)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pardec.audit.agreement import kind
+from pardec.audit.pages import number
 from pardec.audit.run import Origin, Run
 from pardec.evidence.provenance import ROOT
 
@@ -66,10 +67,7 @@ def _expected(idents: list[str], values: dict[str, dict[str, Any]]) -> str:
     known = [values[ident] for ident in idents if values[ident].get("value") is not None]
     measured = [one for one in known if kind(one["id"], one) not in ("exact", "size")] or known
     measured.sort(key=lambda one: one.get("ci_low") is None)
-    words = []
-    for one in measured[:MOST]:
-        ends = "" if one.get("text_low") is None else f" [{one['text_low']}, {one['text_high']}]"
-        words.append(f"`{one['id']}`: {one['text']}{ends} {one.get('unit') or ''}".rstrip())
+    words = [f"`{one['id']}`: {number(one)}" for one in measured[:MOST]]
     rest = len(measured) - len(words)
     return "; ".join([*words, *([f"and {rest} more"] if rest > 0 else [])]) or "–"
 

@@ -18,6 +18,7 @@ from pardec.audit.agreement import DIFFERS, NOT_COMPARABLE, REPRODUCED, Pair, ag
 from pardec.audit.run import Run
 from pardec.common.lazy import lazy
 from pardec.evidence.claims import NOT_RUN
+from pardec.evidence.tables.machine import flatten
 from pardec.evidence.verdicts import PROPOSED
 
 statistics = lazy("pardec.evidence.statistics")
@@ -317,12 +318,9 @@ def _turned(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
     return {name: pair for name, pair in _unlike(a, b).items() if not {None, *UNASKED} & {*pair}}
 
 
-def _facts(body: Any, name: str = "") -> dict[str, Any]:
+def _facts(body: Any) -> dict[str, Any]:
     """Returns leaves by dotted name, without provenance."""
-    if not isinstance(body, dict):
-        return {name: body} if name else {}
-    inner = ((f"{name}.{key}" if name else str(key), one) for key, one in body.items() if key != "provenance")
-    return {leaf: one for place, part in inner for leaf, one in _facts(part, place).items()}
+    return dict(flatten(body, mark=".")) if isinstance(body, dict) else {}
 
 
 def _unlike(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

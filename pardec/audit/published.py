@@ -6,6 +6,7 @@ slower this machine is.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from pardec.audit.compare import DIFFERS, NOT_COMPARABLE, NOTHING, REPRODUCED, Comparison, Judged, compare
 from pardec.audit.run import Run
 from pardec.common.lazy import lazy
-from pardec.evidence.rounding import rounded
+from pardec.evidence.values import stated
 
 statistics = lazy("pardec.evidence.statistics")
 
@@ -95,20 +96,10 @@ def against(published: Run, run: Run, archive: str, sha: str, command: str) -> d
     values: dict[str, dict[str, Any]] = {}
 
     def publish(ident: str, number: float | None, unit: str, description: str, **how: Any) -> str:
-        low, high = how.pop("ends", (None, None))
-        text, text_low, text_high = rounded(number, low, high)
-        stated = {"value": number, "unit": unit, "ci_low": low, "ci_high": high}
-        texts = {"text": text, "text_low": text_low, "text_high": text_high}
+        name, ends = f"published/{ident}", how.pop("ends", (None, None))
         origin = {"source": [], "rule": "compare_published", "command": command, "description": description}
-        values[f"published/{ident}"] = {
-            "id": f"published/{ident}",
-            **stated,
-            **texts,
-            "n": None,
-            **origin,
-            **how,
-        }
-        return f"published/{ident}"
+        values[name] = {**stated(name, number, unit, *ends), "n": None, **origin, **how}
+        return name
 
     publish("reproduced", len(of.reproduced), "", "distinct published numbers that this run reproduces")
     publish("compared", of.compared, "", "distinct published numbers that this run can be compared with")
@@ -156,17 +147,10 @@ def against(published: Run, run: Run, archive: str, sha: str, command: str) -> d
         "machine": {name: list(pair) for name, pair in comparison.machine.items() if "/" not in name},
         "verdicts": {name: list(pair) for name, pair in comparison.verdicts.items()},
         "rows": rows,
-        "reasons": dict(sorted(_reasons(of).items())),
+        "reasons": dict(sorted(Counter(one.why for one in of.rest).items())),
         "answers": answers,
         "values": values,
     }
-
-
-def _reasons(of: Outcome) -> dict[str, int]:
-    reasons: dict[str, int] = {}
-    for one in of.rest:
-        reasons[one.why] = reasons.get(one.why, 0) + 1
-    return reasons
 
 
 def _page(archive: str) -> str | None:

@@ -64,8 +64,6 @@ class Run:
     ):
         self.apart = apart
         self.folder, self.label, self.damaged, self.archived = folder.resolve(), label, damaged, archived
-        self._hashes: dict[str, str | None] = {}
-        self._bodies: dict[str, Any] = {}
         self._known: dict[Any, Any] = {}
 
     def __reduce__(self) -> tuple:
@@ -118,19 +116,17 @@ class Run:
 
     def sha(self, name: str) -> str | None:
         """Returns the SHA-256 of a file, None if it is missing; read once."""
-        if name not in self._hashes:
-            self._hashes[name] = sha256(self.file(name)) if self.has(name) else None
-        return self._hashes[name]
+        return self.once(("sha", name), lambda: sha256(self.file(name)) if self.has(name) else None)
 
     def json(self, name: str) -> Any:
         """Returns the content of a JSON file, None if it is missing or damaged; read once."""
-        if name not in self._bodies:
-            body = None
-            if self.has(name):
-                with contextlib.suppress(ValueError):
-                    body = json.loads(self.file(name).read_bytes())
-            self._bodies[name] = body
-        return self._bodies[name]
+        return self.once(("json", name), lambda: self._json(name))
+
+    def _json(self, name: str) -> Any:
+        if self.has(name):
+            with contextlib.suppress(ValueError):
+                return json.loads(self.file(name).read_bytes())
+        return None
 
     def text(self, name: str) -> str:
         """Returns the content of a text file; read once."""

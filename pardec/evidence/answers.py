@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pardec.evidence.findings import Row, Rows, grouped
+from pardec.evidence.findings import Rows
 from pardec.evidence.sentences import Piece, cell, name, value
-from pardec.evidence.tables.base import slug
+from pardec.evidence.tables.base import Row, grouped, slug
 
 VERDICTS = {
     "faster": "faster in ",

@@ -161,6 +161,12 @@ def not_worse(gap: Estimate | None, lower: bool, within: float) -> bool | None:
     return bool(gap.high < within if lower else gap.low > -within)
 
 
+def with_ends(column: str, content: Row) -> Row:
+    """Returns a score's value and its interval, as three columns."""
+    ends = {column: "value", f"{column}_low": "low", f"{column}_high": "high"}
+    return {name: content.get(key) for name, key in ends.items()}
+
+
 def quality(
     path: str | None,
     reference_path: str | None,
@@ -179,21 +185,19 @@ def quality(
     name, content = main_metric(score)
     lower, per = lower_is_better(name, content), content.get("per_prompt")
     row |= {
-        "quality": content["value"],
-        "quality_low": content.get("low"),
-        "quality_high": content.get("high"),
+        **with_ends("quality", content),
         "quality_n": content.get("n") or (len(per) if per else None),
         "quality_metric": name,
         "quality_better": "lower" if lower else "higher",
     }
     spread = score.body["metrics"].get("distinct_2")
     if spread:
-        row |= {f"distinct_2{end}": spread.get(key) for end, key in ENDS}
+        row |= with_ends("distinct_2", spread)
     if reference is None or reference.body.get("status", "ok") != "ok":
         return row
     if name not in reference.body["metrics"]:
         raise UserError(reference.path, f"lacks metric {name!r} of {score.path}", "score both again")
-    row |= {f"reference_quality{end}": reference.body["metrics"][name].get(key) for end, key in ENDS}
+    row |= with_ends("reference_quality", reference.body["metrics"][name])
     gap, within = difference(score, reference, name), margin(name, margins)
     row["quality_margin"] = within
     if gap is None:
@@ -217,9 +221,6 @@ def quality(
         )
     row["gate"] = True if lossless else equal
     return row
-
-
-ENDS = (("", "value"), ("_low", "low"), ("_high", "high"))
 
 
 def same_tokens(

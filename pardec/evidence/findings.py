@@ -13,13 +13,12 @@ from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.evidence.comparison import equal_within
-from pardec.evidence.tables.base import slug
+from pardec.evidence.tables.base import Row, grouped, slug
 from pardec.measure.roofline import CARDS, SIZES
 
 statistics = lazy("pardec.evidence.statistics")
 stats = lazy("scipy.stats")
 
-Row = dict[str, Any]
 Rows = dict[str, list[Row]]
 
 LEVEL = 0.95
@@ -82,7 +81,6 @@ def finished(row: Row) -> bool:
 
 DECLARED = (
     Declared("run/cells", "cells", "cells in the study"),
-    Declared("run/ok", "cells", "cells measured", lambda row: row["status"] == "ok"),
     Declared("run/failed", "cells", "cells that ended otherwise, kept as results", lambda row: row["status"] != "ok"),
     Declared("run/flagged", "cells", "cells with a flag on some sample", lambda row: row["flags"] is not None),
     Declared("run/disagreeing", "cells", "cells whose timed outputs differ from another cell's that ought to write "
@@ -98,8 +96,6 @@ DECLARED = (
     Declared("models/floors", "models", "floors set"),
     Declared("models/met", "models", "floors reached", lambda row: row["met"] is True),
     Declared("models/missed", "models", "floors missed", lambda row: row["met"] is not True),
-    Declared("memory/oom", "memory", "cells of the memory grid that ran out of memory",
-             lambda row: row["status"] == "oom"),
     Declared("stability/most", "stability", "most samples a cell took", of=finished, reduce=(max, "n_all")),
     Declared("stability/least", "stability", "fewest samples", of=finished, reduce=(min, "n_all")),
     Declared("stability/stop/{stop_reason}", "stability", "cells whose sampling ended because: {stop_reason}",
@@ -335,14 +331,6 @@ def _is(row: Row, order: str, roots: int) -> bool:
     """Returns whether `row` is the plain cell of this order and size: given plan, no chunk batch, with an interval."""
     plain = row["decoder"] == "flash_flood" and row["plan"] == "given" and row["chunk_batch"] is None
     return plain and row["order"] == order and row["roots"] == roots and bool(row["latency_low"])
-
-
-def grouped(rows: Iterable[Row], *columns: str) -> dict[tuple, list[Row]]:
-    """Returns rows by their entries in `columns`, in order of appearance."""
-    groups: dict[tuple, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[tuple(row[column] for column in columns)].append(row)
-    return dict(groups)
 
 
 FINDINGS: dict[Callable[[Rows], Iterator[Finding]], tuple[str, ...]] = {

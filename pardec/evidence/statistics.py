@@ -30,10 +30,6 @@ class Estimate:
     high: float | None
     n: int
 
-    @property
-    def half_width(self) -> float | None:
-        return None if self.low is None or self.high is None else (self.high - self.low) / 2
-
 
 def median(values: ArrayLike) -> Estimate | None:
     """Returns the median with a percentile bootstrap interval (scipy.stats.bootstrap); None if empty.
@@ -66,8 +62,7 @@ def mean(values: ArrayLike) -> Estimate | None:
     if x.size == 1:
         return Estimate(middle, None, None, 1)
     if x.size < 10:
-        reach = float(stats.t.ppf(0.5 + LEVEL / 2, x.size - 1) * x.std(ddof=1) / np.sqrt(x.size))
-        return Estimate(middle, middle - reach, middle + reach, x.size)
+        return _student(middle, x.std(ddof=1) / np.sqrt(x.size), x.size - 1, x.size)
     low, high = _bootstrap(x, np.mean)
     return Estimate(middle, low, high, x.size)
 
@@ -87,8 +82,7 @@ def ratio_of_sums(over: ArrayLike, under: ArrayLike) -> Estimate | None:
     if n == 1:
         return Estimate(middle, None, None, 1)
     spread = np.sqrt(np.sum((x - middle * y) ** 2) / (n - 1) * n) / y.sum()
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, n - 1) * spread)
-    return Estimate(middle, middle - reach, middle + reach, n)
+    return _student(middle, spread, n - 1, n)
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, span: float | None = None) -> Estimate | None:
@@ -158,25 +152,8 @@ def ratio_of_medians(
         return Estimate(value, None, None, x.size)
     weights = _pair_weights(p, b, np.random.default_rng(SEED))
     draws = _weighted_medians(x, weights) / _weighted_medians(y, weights)
-    low, high = np.percentile(draws, _tails())
+    low, high = np.percentile(draws, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Estimate(value, float(low), float(high), x.size)
-
-
-def geometric_mean_ratio(over: ArrayLike, under: ArrayLike, prompts: Sequence[Hashable]) -> Estimate | None:
-    """Returns the geometric mean over prompts of each prompt's median(over) / median(under); None if empty.
-
-    Prompts are resampled; n counts prompts.
-    """
-    x, y = np.asarray(over, float), np.asarray(under, float)
-    good = np.isfinite(x) & np.isfinite(y)
-    p = _codes(prompts, good)
-    x, y = x[good], y[good]
-    logs = [np.log(np.median(x[p == k]) / np.median(y[p == k])) for k in np.unique(p)]
-    estimate = mean(logs)
-    if estimate is None:
-        return None
-    low, high = (None if end is None else float(np.exp(end)) for end in (estimate.low, estimate.high))
-    return Estimate(float(np.exp(estimate.value)), low, high, estimate.n)
 
 
 def between(values: ArrayLike) -> Estimate | None:
@@ -188,13 +165,12 @@ def between(values: ArrayLike) -> Estimate | None:
     logs = np.log(_finite(values))
     if logs.size == 0:
         return None
-    middle = float(logs.mean())
-    if logs.size < 3:
-        return Estimate(float(np.exp(middle)), None, None, logs.size)
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, logs.size - 1) * logs.std(ddof=1) / np.sqrt(logs.size))
-    return Estimate(
-        float(np.exp(middle)), float(np.exp(middle - reach)), float(np.exp(middle + reach)), logs.size
-    )
+    n, middle = logs.size, float(logs.mean())
+    if n < 3:
+        return Estimate(float(np.exp(middle)), None, None, n)
+    of = _student(middle, logs.std(ddof=1) / np.sqrt(n), n - 1, n)
+    value, low, high = (float(np.exp(number)) for number in (of.value, of.low, of.high))
+    return Estimate(value, low, high, n)
 
 
 def wilson(successes: int, n: int) -> Estimate:
@@ -239,7 +215,7 @@ class Growth:
 def power_law(x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Growth | None:
     """Returns exponents with intervals propagated from the points'; None for fewer than two distinct x.
 
-    x, y: [n] positive, in order of x. low, high: [n] ends of y's 95 % intervals, missing where y was counted, not
+    x, y: [n] positive, x ascending. low, high: [n] ends of y's 95 % intervals, missing where y was counted, not
     measured. An exponent is a weighted sum of the logarithms of y; their errors are independent, since each point is a
     separate process. A standard error is the half-width of an interval on logarithms over its normal quantile. If no
     point has an interval, local exponents have none and the overall one uses its residuals.
@@ -248,33 +224,21 @@ def power_law(x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Gr
     points = points[:, (np.isfinite(points[:2]) & (points[:2] > 0)).all(0)]
     if np.unique(points[0]).size < 2:
         return None
-    at, of = np.log(points[:2])
-    bottom, top = points[2:]
-    known = np.isfinite(bottom) & np.isfinite(top) & (bottom > 0)
-    quantile = float(stats.norm.isf((1 - LEVEL) / 2))
-    error = np.zeros_like(of)
-    error[known] = np.log(top[known] / bottom[known]) / 2 / quantile
+    with np.errstate(divide="ignore", invalid="ignore"):
+        at, of, bottom, top = np.log(points)
+        reach = (top - bottom) / 2
+    reach[~np.isfinite(reach)] = np.nan
     fit = linear_slope(at, of)
     centred = at - at.mean()
-    residuals = of - of.mean() - fit.value * centred
-    misfit = float(np.expm1(np.abs(residuals).max()))
-    if known.any():
-        reach = quantile * float(np.sqrt(np.sum((centred / np.sum(centred**2)) ** 2 * error**2)))
-        fit = Estimate(fit.value, fit.value - reach, fit.value + reach, fit.n)
-    slopes = tuple(_between(at, of, error, known, k, quantile) for k in range(at.size - 1))
-    return Growth(fit, slopes, misfit)
-
-
-def _between(at: NDArray, of: NDArray, error: NDArray, known: NDArray, k: int, quantile: float) -> Estimate:
-    """Returns the slope from point k to the next one."""
-    gap = at[k + 1] - at[k]
-    if gap <= 0:
-        return Estimate(float("nan"), None, None, 2)
-    slope = float((of[k + 1] - of[k]) / gap)
-    if not (known[k] and known[k + 1]):
-        return Estimate(slope, None, None, 2)
-    reach = quantile * float(np.hypot(error[k], error[k + 1]) / gap)
-    return Estimate(slope, slope - reach, slope + reach, 2)
+    misfit = float(np.expm1(np.abs(of - of.mean() - fit.value * centred).max()))
+    if np.isfinite(reach).any():
+        whole = float(np.sqrt(np.nansum((centred / np.sum(centred**2) * reach) ** 2)))
+        fit = Estimate(fit.value, fit.value - whole, fit.value + whole, fit.n)
+    slopes, reaches = np.diff(of) / np.diff(at), np.hypot(reach[1:], reach[:-1]) / np.diff(at)
+    ends = ((s - r, s + r) if np.isfinite(r) else (None, None) for s, r in zip(slopes, reaches, strict=True))
+    return Growth(
+        fit, tuple(Estimate(float(s), *end, 2) for s, end in zip(slopes, ends, strict=True)), misfit
+    )
 
 
 def linear_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
@@ -291,8 +255,7 @@ def linear_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
         return Estimate(float(fit.slope), None, None, at.size)
     residuals = of - fit.intercept - fit.slope * at
     error = np.sqrt(np.sum(residuals**2) / (at.size - 2) / np.sum((at - at.mean()) ** 2))
-    reach = float(stats.t.ppf(0.5 + LEVEL / 2, at.size - 2) * error)
-    return Estimate(float(fit.slope), float(fit.slope) - reach, float(fit.slope) + reach, at.size)
+    return _student(float(fit.slope), error, at.size - 2, at.size)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
@@ -312,8 +275,10 @@ def _finite(values: ArrayLike) -> NDArray[np.float64]:
     return x[np.isfinite(x)]
 
 
-def _tails() -> list[float]:
-    return [50 * (1 - LEVEL), 50 * (1 + LEVEL)]
+def _student(value: float, error: float, freedom: int, n: int) -> Estimate:
+    """Returns a value with the interval of Student's t. error: its standard error."""
+    reach = float(stats.t.ppf(0.5 + LEVEL / 2, freedom) * error)
+    return Estimate(value, value - reach, value + reach, n)
 
 
 def _bootstrap(x: NDArray, statistic: Callable[..., Any]) -> tuple[float, float]:

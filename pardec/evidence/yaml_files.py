@@ -9,8 +9,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pardec.common.errors import UserError
+from pardec.study.layers import LOADER, find
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 WORDS = {"extra_forbidden": "is not a known key", "missing": "is missing"}
 OURS = "Value error, "
 """What pydantic puts before the message of a validator of ours."""
@@ -41,17 +41,5 @@ def read_yaml(path: Path, kind: type[Model]) -> Model:
 
 def fault(path: Path, keys: list[str], what: str) -> UserError:
     """Returns the error for a mistake at `keys` of a YAML file."""
-    line = 1
-    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=LOADER)
-    for key in keys:
-        if isinstance(node, yaml.MappingNode):
-            pair = next((pair for pair in node.value if pair[0].value == key), None)
-            if pair is None:
-                break
-            line, node = pair[0].start_mark.line + 1, pair[1]
-        elif isinstance(node, yaml.SequenceNode) and key.isdigit() and int(key) < len(node.value):
-            node = node.value[int(key)]
-            line = node.start_mark.line + 1
-        else:
-            break
+    _, line = find(path, keys)
     return UserError(f"{path}:{line}: {'.'.join(keys)}", what, "see docs/claims.md for what it may say")

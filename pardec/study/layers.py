@@ -19,7 +19,7 @@ INCLUDE = "include"
 DEFAULT = "config.yaml"
 Source = str | Path | Mapping[str, Any]
 """A file, or the values of the command line."""
-_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where libyaml is there
 
 
 def read_study(root: str | Path, configfiles: Sequence[str | Path] = ()) -> tuple[dict[str, Any], list[str]]:
@@ -78,7 +78,7 @@ def _read(path: str | Path) -> dict[str, Any]:
         UserError: it is missing or is no YAML mapping.
     """
     try:
-        body = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader)
+        body = yaml.load(Path(path).read_text(encoding="utf-8"), LOADER)
     except FileNotFoundError:
         raise UserError(path, "does not exist", "correct the path") from None
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
@@ -126,7 +126,7 @@ def place(path: list[str], files: Iterable[Source], shown: str | None = None) ->
             if _has(file, path):
                 return f"--config: {shown}"
             continue
-        depth, line = _find(file, path)
+        depth, line = find(file, path)
         if depth and (best is None or depth >= best[0]):
             best = (depth, f"{file}:{line}")
     if best is None:
@@ -137,7 +137,7 @@ def place(path: list[str], files: Iterable[Source], shown: str | None = None) ->
 def compose(file: str | Path) -> Any:
     """Returns the nodes of a YAML file, with their lines; None if it cannot be read."""
     try:
-        return yaml.compose(Path(file).read_text(encoding="utf-8"), _Loader)
+        return yaml.compose(Path(file).read_text(encoding="utf-8"), LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         return None
 
@@ -154,7 +154,7 @@ def _has(config: Any, path: list[str]) -> bool:
     return True
 
 
-def _find(file: str | Path, path: list[str]) -> tuple[int, int]:
+def find(file: str | Path, path: list[str]) -> tuple[int, int]:
     """Returns how many steps of `path` a YAML file has, and the line of the last of them."""
     node = compose(file)
     depth, line = 0, 1

@@ -93,7 +93,7 @@ def test_shifted_latencies_differ_and_the_rest_does_not(results, slower):
 def test_each_way_to_be_comparable_or_not(results, tmp_path, change, verdict, why):
     names = {
         "latency": "latency_ms", "nfe": "nfe", "n": "n", "host": "host_ms", "memory": "peak_allocated_mb",
-        "quality": "quality", "spread": "ratio_spread", "ready": "ready_s", "batch": "batch", "slope": "ratio",
+        "quality": "quality", "spread": "delta", "ready": "ready_s", "batch": "batch", "slope": "ratio",
     }  # fmt: skip
     touched = []
 

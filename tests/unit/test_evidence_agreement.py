@@ -34,7 +34,7 @@ def value(number, low=None, high=None, unit="ms", records=TIMED, n=None):
         ("cells/x/latency_ms", 1.5, "time"),
         ("cells/x/tokens_per_s", 1.5, "rate"),
         ("cells/x/mfu", 0.5, "rate"),
-        ("cells/x/itl_p99_ms", 1.5, "tail"),
+        ("cells/x/itl_p95_ms", 1.5, "tail"),
         ("cells/x/ratio", 1.5, "ratio"),
         ("growth/x/exponent", 1.01, "fit"),
         ("cells/x/nfe", 4.0, "count"),

@@ -92,7 +92,7 @@ def test_resampling_prompts_widens_the_interval_when_prompts_differ():
     under = rng.lognormal(sigma=0.01, size=40)
     clustered = s.ratio_of_medians(speed * under, under, list(prompts), range(40))
     naive = s.ratio_of_medians(speed * under, under, range(40), range(40))
-    assert clustered.half_width > 1.3 * naive.half_width
+    assert clustered.high - clustered.low > 1.3 * (naive.high - naive.low)
 
 
 def test_weighted_median_equals_the_median_of_repeats():
@@ -101,14 +101,6 @@ def test_weighted_median_equals_the_median_of_repeats():
     weights[:, 0] += 1
     expected = [np.median(np.repeat(x, w)) for w in weights]
     assert s._weighted_medians(x, weights) == pytest.approx(expected, abs=0)
-
-
-def test_geometric_mean_of_prompt_ratios():
-    e = s.geometric_mean_ratio([2, 2, 8, 8], [1, 1, 1, 1], ["a", "a", "b", "b"])
-    assert e.value == pytest.approx(4) and e.n == 2 and e.low < 4 < e.high
-    inverse = s.geometric_mean_ratio([1, 1, 1, 1], [2, 2, 8, 8], ["a", "a", "b", "b"])
-    assert inverse.value == pytest.approx(1 / e.value)
-    assert inverse.low == pytest.approx(1 / e.high)
 
 
 def test_mean_covers_at_small_and_large_n():

@@ -19,7 +19,7 @@ from pardec.evidence.comparison import (
     on_test_prompts,
     speed,
 )
-from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.base import Row, Table, grouped
 from pardec.evidence.tables.cell_columns import CELL, taken
 from pardec.evidence.tables.growth import series_name
 from pardec.evidence.tables.inputs import Inputs, joined
@@ -70,11 +70,8 @@ OF_BEST = "cell arm label model decoder one_prompt lossless"
 def _answers(inputs: Inputs) -> list[Row]:
     rows = inputs.rows("cells")
     by_id = {row["cell"]: row for row in rows}
-    groups: dict[tuple, list[Row]] = defaultdict(list)
-    for row in rows:
-        asked = row["experiment_kind"] not in NOT_ASKED and on_test_prompts(row)
-        if asked and row["reference_arm"] is not None:
-            groups[tuple(row[name] for name in GROUP)].append(row)
+    asked = [row for row in rows if row["experiment_kind"] not in NOT_ASKED and on_test_prompts(row)]
+    groups = grouped((row for row in asked if row["reference_arm"] is not None), *GROUP)
     labels = {row["arm"]: row["label"] for row in rows}
     return [
         _answer(dict(zip(GROUP, key, strict=True)), group, by_id, labels) for key, group in groups.items()
@@ -211,10 +208,8 @@ def _crossed(name: str, rows: list[Row]) -> Row:
         **{column: rows[0][column] for column in f"{OF_SERIES} {SHAPE}".split()},
         "tried": len(rows),
         "judged": len(judged),
-        "steps_least": min(tried, default=None),
         "steps_most": max(tried, default=None),
         "observed": bool(equal) if judged else None,
-        "steps_faster": max((passes(r) for r in rows if r["speed"] == FASTER), default=None),
         **joined([*equal[:1], *rows]),
     }
     if judged:
@@ -224,9 +219,6 @@ def _crossed(name: str, rows: list[Row]) -> Row:
         row |= {name: best[name] for name in ("quality_metric", "quality_better")} | {
             "best_steps": passes(best)
         }
-        gaps = ((row, row["quality_difference"]) for row in equal)
-        good = [row for row, gap in gaps if gap is not None and (gap <= 0 if lower else gap >= 0)]
-        row["steps_matched"] = passes(good[0]) if good else None
     if equal:
         row |= {name: equal[0][name] for name in ("cell", "status", "verdict")}
         row |= {**FIRST.of_cell(equal[0]), "steps": passes(equal[0])}
@@ -235,7 +227,6 @@ def _crossed(name: str, rows: list[Row]) -> Row:
         ratio = fastest(best, len(timed))
         row |= {**FASTEST.of_cell(best), "fastest_cell": best["cell"], "fastest_steps": passes(best)}
         row |= {**interval("fastest_ratio", ratio), "fastest_of": len(timed)}
-        row["fastest_verdict"] = speed(ratio.low, ratio.high, best["delta"])
     return row
 
 
@@ -255,15 +246,11 @@ CROSSOVER = Table(
 series           text! | what its cells share: all but the steps
 tried            count cells | cells in the series
 judged           count cells | of these, cells whose quality could be compared
-steps_least      count steps | fewest steps judged
 steps_most       count steps | most steps judged
 observed         flag | whether any number of steps tried reaches the reference's quality; empty where none was judged
 cell             text | the crossover's cell
 steps            count steps | the crossover: fewest steps that do; empty where none was observed (its record
     stands first)
-steps_matched    count steps | fewest steps that do and whose own estimate is no worse than the reference's: the strict
-    reading
-steps_faster     count steps | most steps at which the series is still faster, whatever its quality
 best_cell        text | the cell with the best quality
 best_steps       count steps | its steps
 fastest_cell     text | the fastest cell of those at equal quality
@@ -271,7 +258,6 @@ fastest_steps    count steps | its steps
 fastest_ratio    interval × of=fastest_n_pairs better=higher | latency of the reference / of the fastest cell; its
     interval holds for the largest of all at once
 fastest_of       count cells kind=count | cells at equal quality that it is the fastest of
-fastest_verdict  text | of that ratio: faster, slower or no difference shown
 """)
     | FIRST.columns
     | REFERENCE.columns

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,14 @@ class Table:
         parts = [slug(str(row[column])) for column in self.key if row.get(column) is not None]
         name = "/".join(part for part in parts if part)
         return name if self.view_of else name.removeprefix(f"{self.name}/")
+
+
+def grouped(rows: Iterable[Row], *columns: str) -> dict[tuple, list[Row]]:
+    """Returns rows by their entries in `columns`, in order of appearance."""
+    groups: dict[tuple, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(row[column] for column in columns)].append(row)
+    return dict(groups)
 
 
 def slug(text: str) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from itertools import pairwise
 
 from pardec.evidence.columns import SOURCES, columns
 from pardec.evidence.comparison import FASTER, SLOWER, on_test_prompts
 from pardec.evidence.tables.answers import words_of
-from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.base import Row, Table, grouped
 from pardec.evidence.tables.cell_columns import taken
 from pardec.evidence.tables.inputs import Inputs, joined
 
@@ -20,15 +19,11 @@ OVERTAKEN, AHEAD, BEHIND, OPEN = "overtaken", "ahead at every batch", "behind at
 
 def build(inputs: Inputs) -> list[Row]:
     """Returns one row per parallel arm that was timed at two batch sizes or more against an autoregressive one."""
-    series: dict[tuple, list[Row]] = defaultdict(list)
-    for row in inputs.rows("cells"):
-        against = (
-            row["reference_family"] == "autoregressive" != row["family"] and row["reference"] is not None
-        )
-        plain = row["run"] is None and on_test_prompts(row)
-        if against and plain and row["ratio"] is not None:
-            series[tuple(row[name] for name in SERIES)].append(row)
-    return [_series(rows) for rows in series.values() if len({row["batch"] for row in rows}) > 1]
+    cells = [row for row in inputs.rows("cells") if row["run"] is None and on_test_prompts(row)]
+    against = [row for row in cells if row["reference_family"] == "autoregressive" != row["family"]]
+    timed = [row for row in against if row["reference"] is not None and row["ratio"] is not None]
+    series = grouped(timed, *SERIES).values()
+    return [_series(rows) for rows in series if len({row["batch"] for row in rows}) > 1]
 
 
 def _series(rows: list[Row]) -> Row:

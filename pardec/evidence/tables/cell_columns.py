@@ -48,10 +48,7 @@ tpot_ms              interval ms stem=tpot label=TPOT | (E2E - TTFT) / (tokens a
 ttft_block_ms        number ms of=n | time until the first left-to-right block is final, median
 itl_p50_ms           number ms of=n label=ITL | gap between consecutive commits, median over all samples
 itl_p95_ms           number ms of=n kind=tail label="ITL, p95" | the same, 95th percentile; empty below 20 gaps
-itl_p99_ms           number ms of=n kind=tail label="ITL, p99" | the same, 99th percentile; empty below 100 gaps
 latency_p95_ms       number ms of=n kind=tail label="latency, p95" | end to end time, 95th percentile; empty below 20
-    samples
-latency_p99_ms       number ms of=n kind=tail label="latency, p99" | end to end time, 99th percentile; empty below 100
     samples
 prefill_ms           number ms of=n | time until the prompt is processed, median; empty where there is no such phase
 host_ms              number ms of=n | end to end by the synchronised host clock, median
@@ -76,11 +73,8 @@ ratio                 interval × of=n_pairs better=higher label="speed ratio" |
     the cell, medians of pairs; above 1 the cell is faster
 throughput_ratio      interval × of=n_pairs better=higher | useful tokens/s of the cell / of the reference, medians of
     pairs
-ratio_geomean         interval × of=n_prompts better=higher | geometric mean over prompts of the latency ratio
 n_prompts             size prompts | distinct prompts (or batches of prompts) behind it
 one_prompt            flag | whether all pairs are of one prompt, so that no interval covers a change of prompts
-ratio_spread          number of=n_pairs kind=precision | standard deviation of the logarithm of the pairs' latency
-    ratios
 """)
 MEMORY = columns("""
 peak_allocated_mb  number MB | peak of allocated memory in one generation, weights included
@@ -92,7 +86,6 @@ logits_mb          number MB | logits of one pass
 working_mb         number MB | peak allocated less weights
 activations_mb     number MB | peak allocated less weights, keys and values, and the logits of a pass
 largest_batch      count prompts kind=memory better=higher | largest batch that fits the device's memory, by bisection
-memory_method      text | how peaks were taken
 """)
 WORK = columns("""
 flops_per_output       number FLOP | counted operations of one batch generation
@@ -112,8 +105,6 @@ mfu                    number kind=rate label=MFU | counted operations a second 
 mbu                    number kind=rate label=MBU | counted bytes a second / the machine's measured copy bandwidth
 """)
 QUALITY = COMPARED | columns("""
-quality_status      text | ok, or why its outputs have no score; empty where none was asked for
-quality_reason      text | what went wrong then
 outputs_agree       flag | every prompt's timed output is the same in all cells that share model, decoder, settings
     and canvas
 """)
@@ -121,7 +112,6 @@ RUN = (
     columns("""
 flags            text | what the machine's state raised, with counts
 stop_reason      text | precise, budget or maximum
-stop_half_width  number kind=precision | relative half-width of the median's interval when sampling stopped
 compile_ms       number ms | compilation and capture, apart from warm-up and samples; empty on the eager engine
 ready_s          number s kind=reading | from start of the job to the first measurable moment
 launch           text | forked or fresh process

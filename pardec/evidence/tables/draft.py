@@ -245,9 +245,6 @@ def _cycles(samples: list[Sample]) -> Row:
     times = [part for sample in samples for part in drafting.timed_cycles(sample)]
     row: Row = {name: _mean(_known(cycles, name)) for name in ("block", "seeded", "passes")}
     row["nodes"] = _mean([nodes for cycle in cycles if (nodes := drafting.nodes(cycle)) is not None])
-    offered = [c for c in cycles if c.get("accepted") is not None and c.get("drafted")]
-    if offered:
-        row["accepted_share"] = sum(c["accepted"] for c in offered) / sum(c["drafted"] for c in offered)
     row |= {
         f"{name}_ms": _middle([part[f"{name}_ms"] for part in times]) for name in ("cycle", "draft", "verify")
     }
@@ -320,7 +317,6 @@ block             number tokens of=cycles | mean block of a cycle, the anchor in
 nodes             number tokens of=cycles | mean tokens in the target's passes of a cycle, the anchor included
 passes            number passes of=cycles | mean passes of the target in a cycle
 seeded            number tokens of=cycles | mean recycled tokens given to the draft in a cycle
-accepted_share    number of=cycles kind=count better=higher | drafted tokens accepted / drafted
 cycle_ms          number ms of=cycles | time of a cycle, median
 draft_ms          number ms of=cycles | of it in the draft, median
 verify_ms         number ms of=cycles | of it in the target, median

@@ -154,8 +154,8 @@ class _Judged:
                     "workloads": len(effect.workloads),
                     "runs": len(effect.runs),
                 }
-        if self.effects["speed"] is not None:
-            row |= _parts(self.effects["speed"])
+        for run in (1, 2) if self.effects["speed"] is not None else ():
+            row |= interval(f"ratio_run{run}", self.effects["speed"].runs.get(run))
         return {**row, **_taus(self.paired), "status": row["speed_status"]}
 
     def _instrument(self) -> Row:
@@ -179,15 +179,6 @@ class _Judged:
             "workloads": len({row["task"] for row in self.prompts}),
             "runs": len({row["run"] for row in self.prompts}),
         }
-
-
-def _parts(effect: Any) -> Row:
-    """Returns the ratios of the first two runs, and that of the workload with the lowest."""
-    task, worst = min(effect.workloads.items(), key=lambda item: item[1].value)
-    row = {"worst_task": task, "worst_prompts": worst.n, **interval("worst_ratio", worst)}
-    for run in (1, 2):
-        row |= interval(f"ratio_run{run}", effect.runs.get(run))
-    return row
 
 
 def _tau_ratio(row: Row) -> float | None:
@@ -229,9 +220,6 @@ ratio                 interval × of=prompts better=higher | throughput over wha
     over prompts, all runs
 ratio_run1            interval × of=prompts better=higher | the same, first run
 ratio_run2            interval × of=prompts better=higher | the same, second run
-worst_task            text | the workload with the lowest ratio
-worst_prompts         size prompts | prompts there
-worst_ratio           interval × of=worst_prompts better=higher | the ratio there
 margin                number of=noise_prompts kind=precision | delta: what counts as no difference, 3 % or what an arm
     against itself shows
 noise_prompts         size prompts | prompts of the arm against itself

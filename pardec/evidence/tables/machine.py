@@ -22,6 +22,7 @@ def build(inputs: Inputs) -> list[Row]:
         )
     rows = []
     for name, value in flatten(inputs.machine.body):
+        value = "; ".join(map(str, value)) if isinstance(value, list) else value
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
         unit = next((unit for end, unit in UNITS.items() if name.endswith(f"_{end}")), None)
         entry = {"value": float(value) if numeric else None, "text": None if value is None else str(value)}
@@ -29,14 +30,14 @@ def build(inputs: Inputs) -> list[Row]:
     return rows
 
 
-def flatten(body: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(body: Any, name: str = "", mark: str = "/") -> Iterator[tuple[str, Any]]:
     """Yields leaves of nested objects as ("gpu/name", value), without provenance; a list is one leaf."""
     if isinstance(body, dict):
         for key, value in body.items():
             if name or key != "provenance":
-                yield from flatten(value, f"{name}/{key}" if name else key)
+                yield from flatten(value, f"{name}{mark}{key}" if name else key, mark)
     else:
-        yield name, "; ".join(map(str, body)) if isinstance(body, list) else body
+        yield name, body
 
 
 MACHINE = Table(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pardec.evidence.columns import SOURCES, columns
-from pardec.evidence.comparison import lower_is_better
+from pardec.evidence.comparison import lower_is_better, with_ends
 from pardec.evidence.tables.base import Row, Table
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.quality import model_of
@@ -55,8 +55,13 @@ def _best(floor: dict[str, Any], inputs: Inputs, lower: bool) -> Row:
     if not scored:
         return {}
     content, cell, score = (min if lower else max)(scored, key=lambda one: one[0]["value"])
-    ends = {"value": content["value"], "value_low": content.get("low"), "value_high": content.get("high")}
-    return {"model": cell["model"], **ends, "n": content.get("n"), "steps": cell["steps"], **score.trail}
+    return {
+        "model": cell["model"],
+        **with_ends("value", content),
+        "n": content.get("n"),
+        "steps": cell["steps"],
+        **score.trail,
+    }
 
 
 def _gaps(inputs: Inputs, ceiling: float) -> list[Row]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 from pardec.evidence.columns import SOURCES, columns
 from pardec.evidence.comparison import on_test_prompts
 from pardec.evidence.tables.answers import BEST, CHOSEN, GROUP, SEQUENTIAL, chosen, of_cell
-from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.base import Row, Table, grouped
 from pardec.evidence.tables.cell_columns import taken
 from pardec.evidence.tables.inputs import Inputs
 
@@ -22,14 +20,12 @@ def block_size(row: Row) -> int:
 def build(inputs: Inputs) -> list[Row]:
     """Returns one row per shape and block of experiments of kind block; of the blocks of a shape, the one whose fastest
     cell at equal quality has the highest speed ratio is `best`."""
-    shapes: dict[tuple, dict[int, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for row in inputs.rows("block"):
-        if row["reference_family"] == SEQUENTIAL and on_test_prompts(row):
-            shapes[tuple(row[name] for name in GROUP)][block_size(row)].append(row)
+    cells = [{**row, "size": block_size(row)} for row in inputs.rows("block") if on_test_prompts(row)]
     rows = []
-    for key, sizes in shapes.items():
+    for shape in grouped((row for row in cells if row["reference_family"] == SEQUENTIAL), *GROUP).values():
+        shared = {name: shape[0][name] for name in GROUP}
         made = [
-            dict(zip(GROUP, key, strict=True)) | {"size": size} | _best(sizes[size]) for size in sorted(sizes)
+            shared | {"size": size} | _best(same) for (size,), same in sorted(grouped(shape, "size").items())
         ]
         most = max((row["ratio"] for row in made if "ratio" in row), default=None)
         rows += [{**row, "best": row["ratio"] == most if "ratio" in row else None} for row in made]

@@ -6,7 +6,7 @@ from pathlib import PurePath
 
 from pardec.common.errors import UserError
 from pardec.evidence.columns import SOURCES, columns
-from pardec.evidence.comparison import lower_is_better
+from pardec.evidence.comparison import lower_is_better, with_ends
 from pardec.evidence.tables.base import Row, Table
 from pardec.evidence.tables.inputs import Inputs, Source
 
@@ -24,10 +24,7 @@ def _metrics(score: Source) -> list[Row]:
             {
                 **place,
                 "metric": name,
-                **{
-                    f"value{end}": content.get(key)
-                    for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
-                },
+                **with_ends("value", content),
                 "n": content.get("n") or (len(per) if per else None),
                 "main": name == body.get("main"),
                 "better": "lower" if lower_is_better(name, content) else "higher",

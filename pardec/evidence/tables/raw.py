@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, columns
-from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.base import Row, Table, grouped
 from pardec.evidence.tables.cell_columns import taken
 from pardec.evidence.tables.inputs import Inputs, Source
 from pardec.evidence.tables.pairs import Sample, clean, flags, kind_of, task_of
@@ -188,7 +187,7 @@ def _series(record: Source, side: str, holder: dict[str, Any]) -> Row:
         row |= {"latency_ms": median.value, "latency_low": median.low, "latency_high": median.high}
     if side == "cell":
         stop = body.get("stop") or {}
-        row |= {"took_s": body.get("measured_s"), "stop_reason": stop.get("reason") if taken else None}
+        row |= {"stop_reason": stop.get("reason") if taken else None}
         row |= {"reached": stop.get("half_width"), "target": stop.get("target")}
     return row
 
@@ -219,11 +218,7 @@ def _halves(samples: list[Sample]) -> float | None:
 
 def _relative_to_the_same_work(rows: list[Row]) -> list[Row]:
     """Add, for work timed in several processes, each median over the median of all."""
-    groups: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        if row.get("latency_ms") is not None:
-            groups[row["work"]].append(row)
-    for group in groups.values():
+    for group in grouped((row for row in rows if row.get("latency_ms") is not None), "work").values():
         median = statistics.percentile([row["latency_ms"] for row in group], 50)
         behind = " ".join(dict.fromkeys(row["record"] for row in group))
         for row in group:
@@ -245,7 +240,6 @@ STABILITY = Table(
 side         text! | cell, or reference: the series beside it in the same process
 work         text | all that decides how long it takes, its prompts included; equal in series of the same work
 started_s    number s kind=reading better=neither | start of its process, from the start of the first cell's
-took_s       number s kind=reading | time its process spent measuring
 n            size samples | clean samples
 n_all        size samples | all samples
 flagged      size samples | samples that the machine's state flags

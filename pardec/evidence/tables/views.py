@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 
 from pardec.common.lazy import lazy
 from pardec.evidence import comparison
 from pardec.evidence.columns import SOURCES, Column, columns
-from pardec.evidence.comparison import on_test_prompts
-from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.comparison import on_test_prompts, with_ends
+from pardec.evidence.tables.base import Row, Table, grouped
 from pardec.evidence.tables.cell_columns import CELL, WHAT
 from pardec.evidence.tables.cell_columns import MEMORY as MEMORY_COLUMNS
 from pardec.evidence.tables.cells import reach
@@ -77,47 +76,24 @@ NOISE = view(
     ),
 )
 
-ON_FRONT = [
-    "task",
-    "cell",
-    "experiment",
-    "model",
-    "arm",
-    "label",
-    "decoder",
-    "steps",
-    "block",
-    "batch",
-    "prompt_tokens",
-    "new_tokens",
-    "n",
-    "quality_n",
-    "latency_ms",
-    "latency_low",
-    "latency_high",
-    "quality",
-    "quality_low",
-    "quality_high",
-    "quality_metric",
-    "quality_better",
-    "gate",
-    "lossless",
-]
+ON_FRONT = """
+    task cell experiment model arm label decoder steps block batch prompt_tokens new_tokens n quality_n
+    latency_ms latency_low latency_high quality quality_low quality_high quality_metric quality_better gate
+    lossless
+"""
 SHAPE = ("experiment", "task", "batch", "prompt_tokens", "new_tokens")
 
 
 def _pareto(inputs: Inputs) -> list[Row]:
     """Returns cells of kind steps with latency and quality, compared by their estimates within one task and shape."""
-    groups: dict[tuple, list[Row]] = defaultdict(list)
-    for row in of_kind(inputs, "steps"):
-        if row["latency_ms"] is not None and row["quality"] is not None and on_test_prompts(row):
-            groups[tuple(row[c] for c in SHAPE)].append(row)
+    cells = [row for row in of_kind(inputs, "steps") if on_test_prompts(row)]
+    both = [row for row in cells if row["latency_ms"] is not None and row["quality"] is not None]
     rows = []
-    for group in groups.values():
+    for group in grouped(both, *SHAPE).values():
         for row in group:
             better = [other for other in group if _dominates(other, row)]
             first = min(better, key=lambda other: other["latency_ms"], default=None)
-            kept = {column: row[column] for column in (*ON_FRONT, *SOURCES)}
+            kept = {column: row[column] for column in (*ON_FRONT.split(), *SOURCES)}
             rows.append({**kept, "on_front": first is None, "dominated_by": first and first["cell"]})
     return rows
 
@@ -133,7 +109,7 @@ PARETO = view(
     "pareto",
     "Cells with latency and quality; `on_front` where no other cell of the task beats them on both.",
     _pareto,
-    {name: CELL[name] for name in ON_FRONT}
+    {name: CELL[name] for name in ON_FRONT.split()}
     | columns("""
 on_front      flag | whether no other cell beats it on both
 dominated_by  text | the fastest cell that does
@@ -149,8 +125,7 @@ def scores_of(row: Row, inputs: Inputs, names: Mapping[str, str]) -> Row:
     entries: Row = {}
     for metric, column in names.items():
         if metrics.get(metric, {}).get("value") is not None:
-            ends = (("", "value"), ("_low", "low"), ("_high", "high"))
-            entries |= {f"{column}{end}": metrics[metric].get(key) for end, key in ends}
+            entries |= with_ends(column, metrics[metric])
     return entries
 
 
