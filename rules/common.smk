@@ -55,7 +55,7 @@ except UserError as error:
 patch_snakemake()
 # Where the profile asks for quiet; elsewhere, on a cluster too, Snakemake prints its own lines for each job.
 if "RULES" in {kind.name for kind in workflow.output_settings.quiet or ()}:
-    follow()
+    follow(PLAN.published_seconds(), restored=not PLAN.retrain)
 
 # A timing job needs the machine for itself, even if the command line does not limit jobs.
 workflow.global_resources.setdefault("gpu", 1)

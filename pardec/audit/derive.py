@@ -7,6 +7,7 @@ made by the scripts of the workflow, and their provenance says when and by which
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -14,18 +15,19 @@ from pathlib import Path
 
 from pardec.audit.remake import LISTS, Stage, in_order, run_script, stages
 from pardec.audit.run import Run
-from pardec.audit.verify import SCORES, floor
+from pardec.audit.verify import SCORES, floor, plan_of
 from pardec.common.errors import UserError
 from pardec.common.files import write_text
 from pardec.evidence.crate import WORKFLOW, copy_name
-from pardec.evidence.provenance import ROOT
+from pardec.evidence.provenance import ROOT, sidecar
 from pardec.report.figures.choice import figures_for
+from pardec.study.kinds import asked_of_tables
 from pardec.study.plan import Plan
 
 CODE = ("Snakefile", "rules", "scripts", "report")
 """Files and folders of the project that jobs read by these names."""
-STUDY = ("study", "floors")
-"""Files that record what was asked: made again where this version reads the study."""
+FLOORS = "results/floors.json"
+"""The part of the study that tables read: made again, unlike the study itself, which says what was asked."""
 EARLIER = "earlier"
 """Folder for the run's copies of the workflow's files, as they were."""
 
@@ -42,13 +44,13 @@ def derive(run: Run, cores: int | None = None) -> Run:
     if lost := [name for name in sorted(run.apart) if not run.has(name)]:
         fix = "put the folder of published weights beside that of the archive"
         raise UserError(f"{run.label}: {lost[0]}", "is kept apart from the archive and is not here", fix)
-    plan = _plan(run)
+    plan = plan_of(run)
     folder = run.folder.parent
     todo = _wanted(run, plan)
     listed = {name: run.text(f"{LISTS}/{name}.txt").splitlines() for name in ("jobs", "papers")}
     with contextlib.chdir(folder):
         files = _lay_out(run)
-        _remove(run, keep=() if plan else STUDY)
+        _remove(run)
         evidence = [
             stage for stage in todo if stage.script not in ("collect_jobs", "render_report", "describe_run")
         ]
@@ -62,27 +64,17 @@ def derive(run: Run, cores: int | None = None) -> Run:
     return Run(run.folder, run.label)
 
 
-def _plan(run: Run) -> Plan | None:
-    """Returns the workflow's plan of the run's study; None if this version cannot read the study."""
-    try:
-        return Plan(run.body("study.json"), [], str(ROOT), [])
-    except (UserError, ValueError, TypeError, KeyError, AttributeError):
-        return None
-
-
 def _wanted(run: Run, plan: Plan | None) -> list[Stage]:
-    """Returns the stages to run: what this version makes of such records. A study that it cannot read stays as it is,
-    and so does the choice of figures."""
-    asked = {"study": plan.study_json(), "floors": plan.floors_json()} if plan else {}
+    """Returns the stages to run: what this version makes of such records. The study stays as it is; figures are chosen
+    by it where this version can read it, else they are those that the run has."""
     drawn = figures_for(plan.cells.values()) if plan else None
     wanted = []
     for stage in stages(run, given=copy_name):
         words = list(stage.words)
         if stage.script == "record_study":
-            name = Path(stage.outputs[0]).stem
-            if name not in asked:
+            if stage.outputs[0] != FLOORS:
                 continue
-            words[words.index("--study") + 1] = asked[name]
+            words[words.index("--study") + 1] = json.dumps(asked_of_tables(run.body("study.json")))
         elif stage.script == "draw_figure":
             if not (run.has(stage.outputs[0]) if drawn is None else words[1] in drawn):
                 continue
@@ -134,12 +126,11 @@ def _link(path: str, sources: Iterable[Path]) -> None:
         name.symlink_to(source.resolve())
 
 
-def _remove(run: Run, keep: Sequence[str]) -> None:
-    """Remove every file that follows from the records, and its sidecar, but the files that are named by `keep`."""
+def _remove(run: Run) -> None:
+    """Remove every file that follows from the study and the records, and its sidecar."""
     for name in run.files():
-        stem = Path(name).name.split(".")[0]
-        asked = Path(name).parent.name == "results" and stem in STUDY
-        if (floor(name) > SCORES and not name.startswith(f"{LISTS}/")) or (asked and stem not in keep):
+        floors = name in (FLOORS, sidecar(FLOORS).as_posix())
+        if floors or (floor(name) > SCORES and not name.startswith(f"{LISTS}/")):
             Path(name).unlink(missing_ok=True)
 
 

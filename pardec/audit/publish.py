@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
+from statistics import mean
+from typing import Any
 
 from pardec.audit.appendix import appendix
 from pardec.audit.archive import write_archive
 from pardec.audit.run import Origin, Run
 from pardec.common.errors import UserError
-from pardec.common.files import atomic, read_json, write_text
+from pardec.common.files import atomic, read_json, write_json, write_text
 from pardec.evidence.crate import NAME
 from pardec.models.sources.restored import WEIGHTS, code_of, publish
 from pardec.study.plan import PAPER
 
 ARCHIVE = "run.tar.zst"
-PAGE, APPENDIX = "report.html", "claims.md"
+PAGE, APPENDIX, SECONDS = "report.html", "claims.md", "seconds.json"
 PICTURE = "results/figures/pareto.png"
 NEEDED = ("values", "claims", "verdicts", "study", "trails", "jobs")
 AGAIN = "run `make paper`, then `make publish`"
@@ -57,7 +61,17 @@ def publish_run(run: Run, to: Path, picture: Path | None = None) -> list[Path]:
         with atomic(target) as temporary:
             shutil.copyfile(run.file(name), temporary)
     write_text(folder / APPENDIX, appendix(run))
-    return [*written, folder / ARCHIVE, *copies, folder / APPENDIX]
+    write_json(folder / SECONDS, seconds(run.json("results/jobs.json")["jobs"]))
+    return [*written, folder / ARCHIVE, *copies, folder / APPENDIX, folder / SECONDS]
+
+
+def seconds(jobs: Iterable[dict[str, Any]]) -> dict[str, float]:
+    """Returns the mean seconds of each rule's jobs, by which the first run elsewhere says how long it takes."""
+    spent: dict[str, list[float]] = defaultdict(list)
+    for job in jobs:
+        begin, end = (datetime.fromisoformat(job[name]) for name in ("start", "end"))
+        spent[job["rule"]].append((end - begin).total_seconds())
+    return {rule: round(mean(values), 3) for rule, values in sorted(spent.items())}
 
 
 def trained(run: Run) -> Iterator[tuple[str, Origin]]:

@@ -218,13 +218,13 @@ def _listed(run: Run, names: list[str], hashes: dict[str, dict[str, str]]) -> It
             except UserError as error:
                 yield name, error.what
                 continue
-            plan = _plan(run)
+            plan = plan_of(run)
             asked = set(map(plan.record, plan.cells)) if plan else records
             if odd := sorted(records ^ asked):
                 yield name, f"{'names' if odd[0] in records else 'lacks'} {odd[0]}, against {STUDY}"
 
 
-def _plan(run: Run) -> Plan | None:
+def plan_of(run: Run) -> Plan | None:
     """Returns the workflow's plan of the recorded study; None if this version cannot read the study."""
 
     def read() -> Plan | None:
@@ -248,7 +248,8 @@ def _given(run: Run) -> Iterator[tuple[str, str]]:
     for path, asked in _asked(run):
         block = run.origins()[path].block if path in run.origins() else {}
         given = flags(_words(block.get("command")))
-        wrong = next((name for name, one in flags(asked).items() if given.get(name) != one), None)
+        wanted = as_then(flags(asked), given, study)
+        wrong = next((name for name, one in wanted.items() if given.get(name) != one), None)
         if given:
             jobs[str(block.get("rule"))].append((path, wrong))
     for rule, entries in jobs.items():
@@ -263,9 +264,34 @@ def _given(run: Run) -> Iterator[tuple[str, str]]:
             )
 
 
+def as_then(side: dict[str, Any], given: Any, study: dict[str, Any]) -> dict[str, Any]:
+    """Returns the arguments of one side of a cell, or of its job, without settings that this version has added: those
+    that neither the job was given nor the recorded study names, which lists every setting of its version."""
+    arm = (study.get("arms") or {}).get(side.get("arm")) or {}
+    inner = {name: side[name] for name in ("cell", "reference") if isinstance(side.get(name), dict)}
+    changed = (
+        {name: as_then(one, given.get(name), study) for name, one in inner.items()}
+        if isinstance(given, dict)
+        else {}
+    )
+    if isinstance(given, dict) and "settings" in side:
+        changed["settings"] = _known(side["settings"], given.get("settings"), arm.get("settings"))
+    return {**side, **changed}
+
+
+def _known(asked: Any, given: Any, named: Any) -> Any:
+    if not all(isinstance(one, dict) for one in (asked, given, named)):
+        return asked
+    return {
+        key: _known(one, given.get(key), named.get(key))
+        for key, one in asked.items()
+        if key in given or key in named
+    }
+
+
 def _asked(run: Run) -> Iterator[tuple[str, list[str]]]:
     """Yields (file with a job's provenance, arguments that the study makes its rule pass to the script)."""
-    plan = _plan(run)
+    plan = plan_of(run)
     if plan is None:
         return
     yield from ((plan.record(cell), ["--cell", plan.cell_json(cell)]) for cell in plan.cells)

@@ -64,11 +64,19 @@ class Plan(Files):
 
     def archives(self) -> list[str]:
         """Returns the archive of the published run, where there is one: of this study, else of the paper."""
+        path = self._of_published("run.tar.zst")
+        return self.below([path]) if path else []
+
+    def published_seconds(self) -> Path | None:
+        """Returns the file with mean seconds by rule of the published run, where there is one."""
+        return self._of_published("seconds.json")
+
+    def _of_published(self, file: str) -> Path | None:
         for folder in [] if self.published is None else [Path(self.published), self.root / self.published]:
             for name in (self.study.name, PAPER):
-                if (path := folder / name / "run.tar.zst").is_file():
-                    return self.below([path])
-        return []
+                if (path := folder / name / file).is_file():
+                    return path
+        return None
 
     def archive_words(self) -> list[str]:
         """Returns arguments for the archive of the published run."""

@@ -1,4 +1,7 @@
-"""One live line for the whole run: cells done, jobs done, minutes left by past durations of this folder's runs.
+"""One live line for the whole run: cells done, jobs done, minutes left.
+
+A rule's mean is that of this folder's past runs; without any, that of the published run, times how much slower the jobs
+so far were than the published ones.
 
 Snakemake's two lines for each finished job give way to it. A failed job is named with its log, since the default
 profile prints no rules. Needed in Snakemake 9.27.1; without its events Snakemake prints its own lines.
@@ -23,7 +26,7 @@ KEEP = 0.5
 """Weight of a rule's older mean beside a new duration: the machine and the study may have changed."""
 PAST = Path(".snakemake/seconds.json")
 """Mean seconds of each rule's jobs."""
-CELL = "time_cell"
+CELL, TRAINING = "time_cell", "train_model"
 STAGES = ("all", "data", "models", "timing", "quality", "tables", "report", "total")
 """Rules without a job of their own, and Snakemake's sum."""
 NOISE = ("Select jobs to execute", "Execute ")
@@ -31,10 +34,21 @@ NOISE = ("Select jobs to execute", "Execute ")
 
 
 class RunProgress(logging.Filter):
-    """Follows the events of Snakemake's logger. past: a file of mean seconds by rule."""
+    """Follows the events of Snakemake's logger. past: a file of mean seconds by rule. published: the published run's.
+    restored: whether models are restored, which takes none of the time of their training."""
 
-    def __init__(self, past: Path = PAST, stream: TextIO | None = None):
+    def __init__(
+        self,
+        past: Path = PAST,
+        stream: TextIO | None = None,
+        published: Path | None = None,
+        restored: bool = True,
+    ):
         super().__init__()
+        self.theirs: dict[str, float] = {} if published is None else _read(published)
+        if restored:
+            self.theirs.pop(TRAINING, None)
+        self.spent = self.their_spent = 0.0
         self.past, self.stream = past, sys.stderr if stream is None else stream
         self.means: dict[str, float] = _read(past)
         self.totals: Counter[str] = Counter()
@@ -69,6 +83,8 @@ class RunProgress(logging.Filter):
             return
         self.done[name] += 1
         spent = time.monotonic() - began
+        if name in self.theirs:
+            self.spent, self.their_spent = self.spent + spent, self.their_spent + self.theirs[name]
         self.means[name] = KEEP * self.means.get(name, spent) + (1 - KEEP) * spent
 
     def _show(self) -> None:
@@ -92,8 +108,10 @@ class RunProgress(logging.Filter):
     def _left(self) -> str:
         left = {name: number - self.done[name] for name, number in self.totals.items()}
         left = {name: number for name, number in left.items() if number > 0}
-        unknown = [name for name in left if name not in self.means]
-        seconds = sum(number * self.means[name] for name, number in left.items() if name in self.means)
+        slower = self.spent / self.their_spent if self.their_spent else 1.0
+        means = {name: mean * slower for name, mean in self.theirs.items()} | self.means
+        unknown = [name for name in left if name not in means]
+        seconds = sum(number * means[name] for name, number in left.items() if name in means)
         if not left:
             return ""
         if unknown and seconds == 0:
@@ -106,14 +124,14 @@ class RunProgress(logging.Filter):
         self.stream.flush()
 
 
-def follow() -> RunProgress:
-    """Attach one `RunProgress` to Snakemake's logger, and return it."""
+def follow(published: Path | None = None, restored: bool = True) -> RunProgress:
+    """Attach one `RunProgress` to Snakemake's logger, and return it. published, restored: see there."""
     from snakemake.logging import logger
 
     for known in list(logger.filters):
         if type(known).__name__ == RunProgress.__name__:
             logger.removeFilter(known)
-    progress = RunProgress()
+    progress = RunProgress(published=published, restored=restored)
     logger.addFilter(progress)
     return progress
 

@@ -10,7 +10,7 @@ import pytest
 from pardec.audit.archive import open_run, write_archive
 from pardec.audit.derive import derive
 from pardec.audit.run import Run
-from pardec.audit.verify import SCORES, floor, verify
+from pardec.audit.verify import SCORES, as_then, floor, verify
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, read_lines, write_json
 from pardec.evidence.provenance import ROOT
@@ -97,3 +97,28 @@ def test_a_record_that_this_version_cannot_read_is_named(finished, tmp_path):
     write_archive(Run(results, "old"), tmp_path / "run.tar.zst")
     with open_run(tmp_path / "run.tar.zst") as run, pytest.raises(UserError, match="cannot be made again"):
         derive(run, cores=1)
+
+
+NAMED = {"steps": 4, "drafter": {"name": "lookup"}}
+"""What a recorded study names, which has every setting of its version."""
+
+
+@pytest.mark.parametrize(
+    ("given", "agrees"),
+    [
+        (NAMED, True),
+        ({**NAMED, "added": 0.0}, True),
+        ({**NAMED, "added": 1.0}, False),
+        ({"drafter": {"name": "lookup"}}, False),  # the job was not given what the study names
+        ({"steps": 4, "drafter": {}}, False),
+    ],
+)
+def test_settings_that_a_later_version_added_are_no_difference(given, agrees):
+    now = {"arm": "a", "settings": {"steps": 4, "drafter": {"name": "lookup", "added": 1}, "added": 0.0}}
+    then, study = {"arm": "a", "settings": given}, {"arms": {"a": {"settings": NAMED}}}
+    for asked, got in (
+        (now, then),
+        ({"cell": {**now, "reference": now}}, {"cell": {**then, "reference": then}}),
+    ):
+        wanted = as_then(asked, got, study)
+        assert all(got[name] == one for name, one in wanted.items()) == agrees

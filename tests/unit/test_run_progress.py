@@ -47,6 +47,36 @@ def test_it_counts_cells_and_jobs_and_foretells_the_rest(tmp_path, clock):
     assert again.line() == "pardec: 0 of 3 cells, 0 of 4 jobs, about 7 min left"
 
 
+def test_a_first_run_counts_by_the_published_one_as_much_slower_as_its_jobs_were(tmp_path, clock):
+    said, theirs = io.StringIO(), tmp_path / "published.json"
+    theirs.write_text('{"time_cell": 30, "tabulate": 300}')
+    progress = RunProgress(tmp_path / "s.json", said, theirs)
+    progress.filter(record("run_info", stats=STATS))
+    assert progress.line().endswith(
+        "about 6 min left"
+    )  # three cells of half a minute, five minutes of tables
+    run(progress, clock, ("time_cell", 60))
+    assert said.getvalue().endswith(
+        "about 12 min left\n"
+    )  # twice as slow: two cells of one minute, ten of tables
+
+
+def test_durations_of_this_machine_come_before_published_ones(tmp_path, clock):
+    (tmp_path / "s.json").write_text('{"time_cell": 60}')
+    (tmp_path / "published.json").write_text('{"time_cell": 600, "tabulate": 60}')
+    progress = RunProgress(tmp_path / "s.json", io.StringIO(), tmp_path / "published.json")
+    progress.filter(record("run_info", stats=STATS))
+    assert progress.line().endswith("about 4 min left")
+
+
+@pytest.mark.parametrize(("restored", "words"), [(True, "without train_model"), (False, "about 11 min left")])
+def test_a_restored_model_takes_no_time_of_training(tmp_path, clock, restored, words):
+    (tmp_path / "published.json").write_text('{"train_model": 600, "tabulate": 60}')
+    progress = RunProgress(tmp_path / "s.json", io.StringIO(), tmp_path / "published.json", restored)
+    progress.filter(record("run_info", stats={"train_model": 1, "tabulate": 1}))
+    assert progress.line().endswith(words)
+
+
 def test_without_a_terminal_few_lines_are_printed(tmp_path, clock):
     message = io.StringIO()
     progress = RunProgress(tmp_path / "s.json", message)
