@@ -88,7 +88,7 @@ def test_weights_that_were_fetched_are_named_and_not_published(tmp_path, monkeyp
     (to / "weights").mkdir(parents=True)
     (to / "weights/of-the-paper.safetensors").write_bytes(b"kept")
     for name in [*publishing.NEEDED, "machine"]:
-        write_json(results / f"{name}.json", {"name": "smollm2"})
+        write_json(results / f"{name}.json", {"name": "smollm2", "jobs": []})
     write_json(results / "ro-crate-metadata.json", {"@graph": []})
     (results / "report.html").write_text("page")
     origins = {
@@ -102,4 +102,4 @@ def test_weights_that_were_fetched_are_named_and_not_published(tmp_path, monkeyp
     publishing.publish_run(Run(results, "a run"), to)
     assert kept == [["results/models/fetched/model.safetensors"]]
     assert (to / "weights/of-the-paper.safetensors").is_file()
-    assert {path.name for path in (to / "smollm2").iterdir()} == {"report.html", "claims.md"}
+    assert {path.name for path in (to / "smollm2").iterdir()} == {"report.html", "claims.md", "seconds.json"}
