@@ -51,9 +51,10 @@ def remembered(memory, monkeypatch):
 
     run_script = remake.run_script
 
-    def run(script, words):
-        if multiprocessing.parent_process():  # others write here at the same time, and remember nothing of it
-            return run_script(script, words)
+    def run(script, words, record=False):
+        # Other processes write here at the same time, and remember nothing of it.
+        if record or multiprocessing.parent_process():
+            return run_script(script, words, record)
         papers = {"collect_values": "tables", "judge_claims": "tables", "judge_ideas": "tables"}.get(
             script, ""
         )
