@@ -26,12 +26,13 @@ NEEDED = ("values", "claims", "verdicts", "study", "trails", "jobs")
 AGAIN = "run `make paper`, then `make publish`"
 
 
-def publish_run(run: Run, to: Path, picture: Path | None = None) -> list[Path]:
+def publish_run(run: Run, to: Path, picture: Path | None = None, derived: bool = False) -> list[Path]:
     """Write `run` to the folder `to`, and return the written files.
 
     `to`/<study>/ gets archive, page and appendix; `to`/weights/ the weights of every model that the workflow
     trained. Weights that it fetched are published by others: the archive names them by their hash only.
-    picture: gets a copy of the figure `pareto`.
+    picture: gets a copy of the figure `pareto`. derived: whether all above the records was made again elsewhere, so
+    that its jobs do not say how long the run took.
 
     Raises:
         UserError: the run is unfinished, or its models were trained by code that has changed since.
@@ -61,7 +62,8 @@ def publish_run(run: Run, to: Path, picture: Path | None = None) -> list[Path]:
         with atomic(target) as temporary:
             shutil.copyfile(run.file(name), temporary)
     write_text(folder / APPENDIX, appendix(run))
-    write_json(folder / SECONDS, seconds(run.json("results/jobs.json")["jobs"]))
+    if not (derived and (folder / SECONDS).is_file()):
+        write_json(folder / SECONDS, seconds(run.json("results/jobs.json")["jobs"]))
     return [*written, folder / ARCHIVE, *copies, folder / APPENDIX, folder / SECONDS]
 
 

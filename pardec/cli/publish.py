@@ -35,7 +35,7 @@ def publish(
             raise UserError(
                 results, f"contains a run of study {name!r}", f"run `make {study}`, or give --study {name}"
             )
-        written = publish_run(derive(run) if run.archived else run, to, picture)
+        written = publish_run(derive(run) if run.archived else run, to, picture, run.archived)
     total = sum(path.stat().st_size for path in written)
     for path in written:
         console().print(f"{path}: {path.stat().st_size / 1e6:.2f} MB", markup=False, soft_wrap=True)

@@ -103,3 +103,12 @@ def test_weights_that_were_fetched_are_named_and_not_published(tmp_path, monkeyp
     assert kept == [["results/models/fetched/model.safetensors"]]
     assert (to / "weights/of-the-paper.safetensors").is_file()
     assert {path.name for path in (to / "smollm2").iterdir()} == {"report.html", "claims.md", "seconds.json"}
+
+    # What is derived from an archive elsewhere says nothing of how long the run took.
+    write_json(
+        results / "jobs.json", {"jobs": [{"rule": "tabulate", "start": "2026-01-01", "end": "2026-01-02"}]}
+    )
+    publishing.publish_run(Run(results, "a run"), to, derived=True)
+    assert read_json(to / "smollm2/seconds.json") == {}
+    publishing.publish_run(Run(results, "a run"), to)
+    assert read_json(to / "smollm2/seconds.json") == {"tabulate": 86400}
