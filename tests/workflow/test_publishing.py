@@ -53,7 +53,7 @@ def test_the_archive_verifies_with_its_weights_and_without_them(project, publish
     assert any("kept apart" in note for note in verdict.notes)
     assert any("folder of weights" in note for note in verdict.notes)
     names = {path.name for path in (published / "smoke").iterdir()}
-    assert names == {"run.tar.zst", "report.html", "claims.md"}
+    assert names == {"run.tar.zst", "report.html", "claims.md", "seconds.json"}
     models = {path.parent.name for path in project.path("results/models").glob("*/training.json")}
     assert {path.stem for path in (published / "weights").glob("*.safetensors")} == models
 
