@@ -1,7 +1,7 @@
 """One live line for the whole run: cells done, jobs done, minutes left.
 
-A rule's mean is that of this folder's past runs; without any, that of the published run, times how much slower the jobs
-so far were than the published ones.
+A rule's mean is that of this folder's past runs; without any, that of the published run, times how much slower the rules
+so far were than the published ones: their median, since another study's cells may be longer on the same machine.
 
 Snakemake's two lines for each finished job give way to it. A failed job is named with its log, since the default
 profile prints no rules. Needed in Snakemake 9.27.1; without its events Snakemake prints its own lines.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import statistics
 import sys
 import time
 from collections import Counter
@@ -48,7 +49,6 @@ class RunProgress(logging.Filter):
         self.theirs: dict[str, float] = {} if published is None else _read(published)
         if restored:
             self.theirs.pop(TRAINING, None)
-        self.spent = self.their_spent = 0.0
         self.past, self.stream = past, sys.stderr if stream is None else stream
         self.means: dict[str, float] = _read(past)
         self.totals: Counter[str] = Counter()
@@ -83,8 +83,6 @@ class RunProgress(logging.Filter):
             return
         self.done[name] += 1
         spent = time.monotonic() - began
-        if name in self.theirs:
-            self.spent, self.their_spent = self.spent + spent, self.their_spent + self.theirs[name]
         self.means[name] = KEEP * self.means.get(name, spent) + (1 - KEEP) * spent
 
     def _show(self) -> None:
@@ -108,7 +106,9 @@ class RunProgress(logging.Filter):
     def _left(self) -> str:
         left = {name: number - self.done[name] for name, number in self.totals.items()}
         left = {name: number for name, number in left.items() if number > 0}
-        slower = self.spent / self.their_spent if self.their_spent else 1.0
+        slower = statistics.median(
+            [self.means[name] / mean for name, mean in self.theirs.items() if mean and self.done[name]] or [1.0]
+        )
         means = {name: mean * slower for name, mean in self.theirs.items()} | self.means
         unknown = [name for name in left if name not in means]
         seconds = sum(number * means[name] for name, number in left.items() if name in means)

@@ -61,6 +61,15 @@ def test_a_first_run_counts_by_the_published_one_as_much_slower_as_its_jobs_were
     )  # twice as slow: two cells of one minute, ten of tables
 
 
+def test_longer_cells_of_another_study_do_not_stretch_the_other_jobs(tmp_path, clock):
+    theirs = tmp_path / "published.json"
+    theirs.write_text('{"time_cell": 1, "prepare_data": 10, "tabulate": 300, "record_study": 10}')
+    progress = RunProgress(tmp_path / "s.json", io.StringIO(), theirs)
+    progress.filter(record("run_info", stats={**STATS, "prepare_data": 1, "record_study": 1}))
+    run(progress, clock, ("prepare_data", 10), ("record_study", 10), ("time_cell", 60))
+    assert progress.line().endswith("about 7 min left")  # two cells of a minute, five of tables
+
+
 def test_durations_of_this_machine_come_before_published_ones(tmp_path, clock):
     (tmp_path / "s.json").write_text('{"time_cell": 60}')
     (tmp_path / "published.json").write_text('{"time_cell": 600, "tabulate": 60}')
