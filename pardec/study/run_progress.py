@@ -1,7 +1,7 @@
 """One live line for the whole run: cells done, jobs done, minutes left.
 
-A rule's mean is that of this folder's past runs; without any, that of the published run, times how much slower the rules
-so far were than the published ones: their median, since another study's cells may be longer on the same machine.
+A rule's mean is that of this folder's past runs; without any, that of the published run, times how much slower the
+rules so far were: the median of their ratios, since another study's cells may be longer on the same machine.
 
 Snakemake's two lines for each finished job give way to it. A failed job is named with its log, since the default
 profile prints no rules. Needed in Snakemake 9.27.1; without its events Snakemake prints its own lines.
@@ -107,7 +107,8 @@ class RunProgress(logging.Filter):
         left = {name: number - self.done[name] for name, number in self.totals.items()}
         left = {name: number for name, number in left.items() if number > 0}
         slower = statistics.median(
-            [self.means[name] / mean for name, mean in self.theirs.items() if mean and self.done[name]] or [1.0]
+            [self.means[name] / mean for name, mean in self.theirs.items() if mean and self.done[name]]
+            or [1.0]
         )
         means = {name: mean * slower for name, mean in self.theirs.items()} | self.means
         unknown = [name for name in left if name not in means]

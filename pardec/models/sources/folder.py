@@ -14,6 +14,7 @@ from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, sha256, write_json
 from pardec.common.settings import Settings
 from pardec.models.checkpoints.checks import check_checkpoint
+from pardec.models.checkpoints.shapes import shape
 from pardec.models.checkpoints.shards import read_header, shard_names
 
 WEIGHTS = ".safetensors"
@@ -44,6 +45,18 @@ class ForeignSettings(Settings):
         if self.mask_id is not None and self.family != "masked_diffusion":
             raise ValueError("mask_id is for family masked_diffusion")
         return self
+
+
+def known_shape(name: str | None) -> str | None:
+    """Returns `name`, the value of a key `shape`.
+
+    Raises:
+        ValueError: no published shape has this name; pydantic reports it with the key.
+    """
+    try:
+        return name if name is None or shape(name) else None
+    except UserError as error:
+        raise ValueError(f"{error.where} {error.what}; {error.fix}") from None
 
 
 def survey(folder: Path) -> list[Path]:

@@ -14,8 +14,7 @@ from pydantic import Field, field_validator
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256, write_json
-from pardec.models.checkpoints.shapes import shape
-from pardec.models.sources.folder import TAKEN, ForeignSettings, install
+from pardec.models.sources.folder import TAKEN, ForeignSettings, install, known_shape
 from pardec.models.sources.verification import VerifySettings
 
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -35,13 +34,7 @@ class HubSettings(ForeignSettings):
     checksums: dict[str, Digest] = Field(default_factory=dict)
     """SHA-256 of its files by name; if empty, the first download is trusted and later ones must equal it."""
 
-    @field_validator("shape")
-    @classmethod
-    def _known(cls, name: str | None) -> str | None:
-        try:
-            return name if name is None or shape(name) else None
-        except UserError as error:
-            raise ValueError(f"{error.where} {error.what}; {error.fix}") from None
+    _known = field_validator("shape")(known_shape)
 
 
 def fetch(settings: HubSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:

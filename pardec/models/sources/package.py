@@ -7,11 +7,9 @@ from typing import Any, Literal
 
 from pydantic import field_validator
 
-from pardec.common.errors import UserError
 from pardec.common.packages import PackageFile, unpacked
-from pardec.models.checkpoints.shapes import shape
 from pardec.models.gguf.reader import is_gguf
-from pardec.models.sources.folder import ForeignSettings
+from pardec.models.sources.folder import ForeignSettings, known_shape
 
 
 class PackageSettings(PackageFile, ForeignSettings):
@@ -27,13 +25,7 @@ class PackageSettings(PackageFile, ForeignSettings):
             raise ValueError("must be a file that ends in .gguf")
         return member
 
-    @field_validator("shape")
-    @classmethod
-    def _known(cls, name: str | None) -> str | None:
-        try:
-            return name if name is None or shape(name) else None
-        except UserError as error:
-            raise ValueError(f"{error.where} {error.what}; {error.fix}") from None
+    _known = field_validator("shape")(known_shape)
 
 
 def fetch(settings: PackageSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:

@@ -19,5 +19,5 @@ class FastDllm(Format):
     @reading
     def read(cls, values: Values, where: str) -> BlockPromptConfig:
         refuse(values, where, {"use_sliding_window": (False, None), "hidden_act": ("silu",)})
-        said = {"mask_token_id": MASK, **values}
-        return in_blocks(said, where, "bd_size", BLOCK, shift=True, qkv_bias=True)
+        stated = {"mask_token_id": MASK, **values}
+        return in_blocks(stated, where, "bd_size", BLOCK, shift=True, qkv_bias=True)

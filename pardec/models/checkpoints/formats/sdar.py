@@ -24,5 +24,5 @@ class Sdar(Format):
             "hidden_act": ("silu",),
         }
         refuse(values, where, plain)
-        said = {"head_dim": 128, "mask_token_id": MASK, **values}
-        return in_blocks(said, where, "block_size", BLOCK, qk_norm=True)
+        stated = {"head_dim": 128, "mask_token_id": MASK, **values}
+        return in_blocks(stated, where, "block_size", BLOCK, qk_norm=True)
