@@ -170,7 +170,7 @@ class Judge:
         Raises:
             StatementError: it names a table, selection or column that does not exist.
         """
-        scope, lacking = self._selected(claim.rows, {})
+        scope, lacking, partial = self._selected(claim.rows, {})
         needed = [scope[label] for label, selection in claim.rows.items() if not selection.optional]
         groups = []
         for number, spec in enumerate(claim.parts):
@@ -186,7 +186,7 @@ class Judge:
             if claim.unrun and reader.truth(claim.unrun) and not self.blank:
                 return Judgement(NOT_RUN, reason=claim.reasons.unrun)
         if lacking or (claim.tally and not parts):
-            reason = next(filter(None, lacking), claim.reasons.missing)
+            reason = next(filter(None, lacking or partial), claim.reasons.missing)
             if reason:
                 return Judgement(NOT_TESTABLE, reason=reason, parts=parts)
             return Judgement(NOT_RUN, reason=f"waits for {claim.waits}: this study compares nothing there")
@@ -212,7 +212,7 @@ class Judge:
         """Returns the claim's verdict on one part; None where one of the part's selections is empty."""
         row, spec = group[0], claim.parts[number]
         with at("parts", str(number)):
-            inner, lacking = self._selected(spec.rows, {**whole.scope, PART: group}, row)
+            inner, lacking, _ = self._selected(spec.rows, {**whole.scope, PART: group}, row)
             if lacking:
                 return None
             reader = Reader(inner)
@@ -226,22 +226,24 @@ class Judge:
 
     def _selected(
         self, selections: Mapping[str, Selection], scope: Mapping[str, Any], part: Row | None = None
-    ) -> tuple[dict[str, Any], list[str]]:
-        """Returns `scope` with the selections, each of which may use those before it; and the reasons of the required
-        ones that are empty, "" where a table had no such rows."""
-        result, lacking = dict(scope), []
+    ) -> tuple[dict[str, Any], list[str], list[str]]:
+        """Returns `scope` with the selections, each of which may use those before it; the reasons of the required
+        ones that are empty, "" where a table had no such rows; and the reasons of those that lost some rows."""
+        result, lacking, partial = dict(scope), [], []
         for label, selection in selections.items():
             with at("rows", label):
                 rows, reasons = self._select(selection, result, part)
             result[label] = rows
             if not rows and not selection.optional:
                 lacking += reasons or [""]
-        return result, lacking
+            elif not selection.optional:
+                partial += reasons
+        return result, lacking, partial
 
     def _select(
         self, selection: Selection, scope: Mapping[str, Any], part: Row | None = None
     ) -> tuple[Rows, list[str]]:
-        """Returns the rows of a selection, and the reason of a requirement that left none."""
+        """Returns the rows of a selection, and the reasons of the requirements that dropped some."""
         with at("from"):
             source = self._source(selection.source, scope)
         reader, reasons = Reader(scope), []
@@ -252,7 +254,7 @@ class Judge:
         for number, asked in enumerate(selection.require):
             with at("require", str(number), "that"):
                 kept = self._kept(rows, asked.that, reader)
-            reasons += [asked.reason] if rows and not kept else []
+            reasons += [asked.reason] if len(kept) < len(rows) else []
             rows = kept
         rows = sort(rows, selection.order)
         if selection.pick:

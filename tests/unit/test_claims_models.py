@@ -226,6 +226,15 @@ def test_prompts(lines, expected):
     assert verdict("004.5", {"prompts": lines}).verdict == expected
 
 
+def test_an_experiment_without_an_interval_was_run():
+    """A busy machine can leave too few samples of a pair for an interval: that is a lack of precision, and the
+    experiment is not said to be absent."""
+    real, drawn = pair(0.98, 1.02)
+    judged = verdict("004.5", {"prompts": [real, drawn | {"ratio_low": None, "ratio_high": None}]})
+    assert judged.verdict == NOT_TESTABLE and judged.reason.startswith("precision: ")
+    assert verdict("004.5", {"prompts": [real]}).verdict == NOT_RUN
+
+
 # 004.6 to 004.9
 
 
