@@ -6,8 +6,9 @@ verifications; it differs from the mean over prompts, which weights each prompt 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pardec.decoding.divergence import parting
@@ -22,6 +23,14 @@ DRAFTING = ("draft", "refine")
 """Phases in which the draft model runs."""
 VERIFYING = ("verify",)
 """Phases in which the target runs."""
+SHAPE = {
+    "prompt_tokens": "prompt",
+    "new_tokens": "new",
+    "random_prompts": "random prompts",
+    "precision": "precision",
+    "engine": "engine",
+}
+"""Keys of a cell that make its times and outputs others than those of the same arm and workload, by their words."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +87,30 @@ class Trial:
 
 
 def trials(inputs: Inputs) -> list[Trial]:
-    """Returns the records of experiments of this kind at batch one; larger batches belong to other tables."""
+    """Returns the records of experiments of this kind at batch one; larger batches belong to other tables.
+
+    Where an arm runs on one workload in several shapes, the trials of that workload are named by shape too, so that no
+    row mixes them.
+    """
     kinds = inputs.study("kinds")
-    return [
+    read = [
         _trial(record)
         for record in inputs.records
         if kind_of(record.body["cell"], kinds) == EXPERIMENT and record.body["cell"]["batch"] == 1
     ]
+    shapes: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for trial in read:
+        shapes[trial.task, trial.candidate.arm].append(trial.candidate.cell)
+    varying: dict[str, set[str]] = defaultdict(set)
+    for (task, _), cells in shapes.items():
+        varying[task].update(key for key in SHAPE if len({cell.get(key) for cell in cells}) > 1)
+    return [replace(trial, task=_shaped(trial, varying[trial.task])) for trial in read]
+
+
+def _shaped(trial: Trial, varying: set[str]) -> str:
+    """Returns the name of a trial's workload, with the parts of its shape that vary there."""
+    words = [f"{words} {trial.candidate.cell.get(key)}" for key, words in SHAPE.items() if key in varying]
+    return f"{trial.task} ({', '.join(words)})" if words else trial.task
 
 
 def _trial(record: Source) -> Trial:

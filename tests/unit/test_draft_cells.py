@@ -17,6 +17,7 @@ from pardec.measure.verify_cost import CONTEXT, NODES, measure_verify_cost
 from pardec.study.cells import expand
 from pardec.study.load import load_study
 from pardec.study.plan import Plan
+from tests import draft_factories as made
 from tests.faults import arms
 from tests.tiny_study import paper
 
@@ -210,3 +211,23 @@ def test_cost_of_width_as_a_script(tmp_path):
     assert [entry["nodes"] for entry in body["widths"]] == list(NODES)
     assert all(ms > 0 for entry in body["widths"] for ms in entry["samples_ms"])
     assert body["provenance"]["inputs"] and "content_sha256" in body["provenance"]["outputs"][0]
+
+
+def test_shapes_of_one_arm_on_one_workload_are_rows_of_their_own():
+    """Two lengths of one workload have different times and outputs: no row and no verdict mixes them."""
+    short = made.record(made.BASE, "sort", made.AR)
+    long = copy.deepcopy(short)
+    for cell in (long["cell"], long["reference"]["cell"]):
+        cell["new_tokens"] = 2 * made.NEW
+    long["cell"]["id"] = short["cell"]["id"].replace(f"new~{made.NEW}", f"new~{2 * made.NEW}")
+    for sample in (*long["samples"], *long["reference"]["samples"]):
+        sample["e2e_ms"] *= 3
+    rows = made.frames([short, long], ("draft_prompts", "draft"))["draft"]
+    latency = {
+        row.task: (row.new_tokens, row.latency_ms) for row in rows.itertuples() if row.arm == made.BASELINE
+    }
+    assert [length for length, _ in latency.values()][:2] == [made.NEW, 2 * made.NEW] and len(latency) == 3
+    one, other = (f"sort (new {length})" for length in (made.NEW, 2 * made.NEW))
+    assert latency[other][1] == pytest.approx(3 * latency[one][1])
+    alone = made.frames([short], ("draft_prompts", "draft"))["draft"]
+    assert list(alone.task) == ["sort"]
