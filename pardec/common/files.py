@@ -16,7 +16,7 @@ from pardec.common.errors import UserError
 
 LFS = b"version https://git-lfs.github.com/spec/"
 """The start of a pointer to a file in Git's large file storage."""
-FULL = {
+WRITE_FAULTS = {
     errno.ENOSPC: ("cannot be written: the disk is full", "free some space and run the same command again"),
     errno.EDQUOT: ("cannot be written: the disk quota is used up", "free some space and run again"),
     errno.EFBIG: ("cannot be written: it grows past the largest file allowed", "raise `ulimit -f`"),
@@ -45,10 +45,10 @@ def atomic(path: str | Path, suffix: str = "") -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:150]}.", suffix=suffix)
     except FileExistsError:  # of a folder to be made; temporary names are drawn until one is free
-        _tell(path, OSError(errno.ENOTDIR, ""))
+        _raise_known(path, OSError(errno.ENOTDIR, ""))
         raise
     except OSError as error:
-        _tell(path, error)
+        _raise_known(path, error)
         raise
     os.close(handle)
     temporary = Path(name)
@@ -64,17 +64,17 @@ def atomic(path: str | Path, suffix: str = "") -> Iterator[Path]:
     except Exception as error:
         # safetensors reports a full disk by an exception of a different type.
         if "No space left" in str(error):
-            _tell(path, OSError(errno.ENOSPC, ""))
+            _raise_known(path, OSError(errno.ENOSPC, ""))
         if isinstance(error, OSError) and error.errno in WHILE_WRITING:
-            _tell(path, error)
+            _raise_known(path, error)
         raise
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _tell(path: Path, error: OSError) -> None:
-    if error.errno in FULL:
-        raise UserError(path, *FULL[error.errno]) from None
+def _raise_known(path: Path, error: OSError) -> None:
+    if error.errno in WRITE_FAULTS:
+        raise UserError(path, *WRITE_FAULTS[error.errno]) from None
 
 
 def _flush_folder(folder: Path) -> None:

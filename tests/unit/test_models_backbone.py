@@ -9,6 +9,7 @@ import torch
 
 from pardec.models.architectures.attention import FEW, attention_mask
 from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.base import Placement
 from pardec.models.architectures.config import BackboneConfig, GridConfig, PositionConfig
 from pardec.models.checkpoints.configs import read_config
 from pardec.models.checkpoints.shapes import SHAPES
@@ -187,7 +188,7 @@ def test_grid_positions_follow_the_width_in_the_prompt():
 
 def test_positions_past_a_table_use_its_last_row():
     model = make(MASKED)
-    vectors = model.positions(tokens(1, 40), None, 0, 4, None, None)
+    vectors = model.positions(tokens(1, 40), Placement(None, 0, canvas_start=4))
     close(vectors[0, 4 + 15 - 2] * 0 + model.positions.canvas[15], model.positions.canvas[15])
     assert vectors.shape == (1, 40, 32)
     assert vectors.isfinite().all()

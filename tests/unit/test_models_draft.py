@@ -12,10 +12,10 @@ from pardec.common.errors import UserError
 from pardec.models.architectures.attention import Layout
 from pardec.models.architectures.draft import DraftModel
 from pardec.models.checkpoints.draft_twin import transformers_draft
-from pardec.models.checkpoints.formats.dflash import DFlash, tapped_layers
+from pardec.models.checkpoints.formats.dflash import DFlash, default_taps
 from pardec.models.load import load_model, save_model
 from pardec.models.training.batches import Batch
-from pardec.models.training.objectives.draft import Draft, DraftSettings, _sight
+from pardec.models.training.objectives.draft import Draft, DraftSettings, _block_mask
 from pardec.models.training.tapped import Tapped
 from tests.reference.block_drafting import native_generate
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
@@ -134,9 +134,9 @@ def test_a_draft_may_be_a_shape_and_a_seed(tmp_path):
 
 
 def test_layers_that_are_tapped():
-    assert tapped_layers(36, 5) == (1, 9, 17, 25, 33)
-    assert tapped_layers(32, 5) == (1, 8, 15, 22, 29)
-    assert tapped_layers(3, 5) == (0, 1, 2)
+    assert default_taps(36, 5) == (1, 9, 17, 25, 33)
+    assert default_taps(32, 5) == (1, 8, 15, 22, 29)
+    assert default_taps(3, 5) == (0, 1, 2)
 
 
 def test_taps_are_what_stands_after_each_layer():
@@ -194,7 +194,7 @@ def test_a_block_looks_both_ways_and_at_its_context():
 
 def test_a_block_sees_what_stands_before_its_anchor_and_itself():
     anchors = torch.tensor([[2, 4]])
-    sight = _sight(anchors, torch.tensor([1]), 5, 3)[0, 0].int().tolist()
+    sight = _block_mask(anchors, torch.tensor([1]), 5, 3)[0, 0].int().tolist()
     first, second = [0, 1, 0, 0, 0, 1, 1, 1, 0, 0, 0], [0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1]
     assert sight == [first] * 3 + [second] * 3
 
@@ -208,7 +208,7 @@ def test_packed_blocks_are_the_blocks_one_by_one():
     blocks = torch.cat([block_of(draft, [int(text[0, at])]) for at in anchors[0]], 1)
     columns = (anchors[..., None] + torch.arange(4)).flatten(1)
     positions = torch.cat([torch.arange(9)[None], columns], 1)
-    layout = Layout(positions, _sight(anchors, torch.tensor([0]), 9, 4), positions.shape[1])
+    layout = Layout(positions, _block_mask(anchors, torch.tensor([0]), 9, 4), positions.shape[1])
     packed = draft(blocks, draft.fuse(features), layout=layout).view(3, 4, -1)
     for row, at in enumerate(anchors[0].tolist()):
         alone = draft(block_of(draft, [int(text[0, at])]), draft.fuse(features[:, :at]))

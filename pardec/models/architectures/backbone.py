@@ -11,16 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.models.architectures.attention import (
-    AttentionPlan,
-    Cache,
-    Layout,
-    Pair,
-    attend,
-    rope_tables,
-    rotate,
+from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair, attend, rotate
+from pardec.models.architectures.base import (
+    Placement,
+    Transformer,
+    initialise_matrices,
+    store_rope_tables,
+    tapped_layers,
 )
-from pardec.models.architectures.base import Transformer, initialise_matrices, tapped_layers
 from pardec.models.architectures.config import BackboneConfig
 from pardec.models.architectures.norm import rms_norm
 from pardec.models.architectures.positions import LearnedPositions
@@ -29,6 +27,13 @@ from pardec.models.architectures.positions import LearnedPositions
 def project(x: Tensor, weight: Tensor | nn.Module, bias: Tensor | None = None) -> Tensor:
     """Return x [..., in] times a matrix [out, in], plain or quantised (`pardec.models.engines.quantise`)."""
     return weight(x, bias) if isinstance(weight, nn.Module) else F.linear(x, weight, bias)
+
+
+def feed_forward(x: Tensor, gate_up: Tensor | nn.Module, down: Tensor | nn.Module) -> Tensor:
+    """Return the result [..., hidden] of SwiGLU (Shazeer 2020, arXiv:2002.05202). x: [..., hidden]. gate_up: [2 * mlp,
+    hidden], down: [hidden, mlp], as in `project`."""
+    gate, up = project(x, gate_up).chunk(2, -1)
+    return project(F.silu(gate) * up, down)
 
 
 class Layer(nn.Module):
@@ -69,8 +74,7 @@ class Layer(nn.Module):
         value = qkv[:, :, self.heads + self.kv_heads :].transpose(1, 2)
         mixed = attend(query, key, value, plan, pair)
         x = x + project(mixed.transpose(1, 2).reshape(batch, length, -1), self.out)
-        gate, up = project(rms_norm(x, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
-        return x + project(F.silu(gate) * up, self.down)
+        return x + feed_forward(rms_norm(x, self.post_norm, self.eps), self.gate_up, self.down)
 
     def _norm_heads(self, x: Tensor) -> Tensor:
         """Return queries and keys [B, T, heads + kv_heads, head_dim], each head's vector normed."""
@@ -96,13 +100,8 @@ class Backbone(Transformer):
 
     def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
         """Compute the rotary tables, which are not weights, on `device`: in float32, then cast to `dtype`."""
-        config = self.config
-        cos, sin = rope_tables(
-            config.max_positions, config.head_dim, config.rope_theta, device, config.rope_stretch
-        )
-        dtype = torch.float32 if config.rope_float32 else dtype
-        self.register_buffer("cos", cos[:, None].to(dtype), persistent=False)
-        self.register_buffer("sin", sin[:, None].to(dtype), persistent=False)
+        table_dtype = torch.float32 if self.config.rope_float32 else dtype
+        store_rope_tables(self, self.config, device, table_dtype)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers)."""
@@ -111,19 +110,9 @@ class Backbone(Transformer):
             if self.positions is not None:
                 self.positions.initialise_waves()
 
-    def embed(
-        self,
-        tokens: Tensor,
-        positions: Tensor | None,
-        past: int,
-        canvas_start: int | None,
-        places: Tensor | None,
-        cache: Cache | None,
-    ) -> Tensor:
+    def embed(self, tokens: Tensor, placement: Placement) -> Tensor:
         x = F.embedding(tokens, self.embedding)
-        if self.positions is None:
-            return x
-        return x + self.positions(tokens, positions, past, canvas_start, places, cache)
+        return x if self.positions is None else x + self.positions(tokens, placement)
 
     def extent(self, tokens: Tensor, cache: Cache | None, layout: Layout | None) -> tuple[int, int]:
         if layout is not None and self.positions is not None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, plan_pass
+from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, plan_pass, rope_tables
 from pardec.models.architectures.config import ModelInfo
 
 
@@ -22,6 +24,21 @@ def kept(x: Tensor, keep: slice | Tensor | None) -> Tensor:
     if isinstance(keep, slice):
         return x[:, keep]
     return x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
+
+
+@dataclass
+class Placement:
+    """The places of a pass's tokens in the sequence and on the canvas.
+
+    positions: [B or 1, T] long; None: consecutive ones from `past` on. past: columns before the pass. canvas_start,
+    places: as in `LanguageModel.forward`. cache: the pass's cache, or None.
+    """
+
+    positions: Tensor | None
+    past: int
+    canvas_start: int | None = None
+    places: Tensor | None = None
+    cache: Cache | None = None
 
 
 class LanguageModel(nn.Module):
@@ -100,18 +117,11 @@ class Transformer(LanguageModel):
     """
 
     @abstractmethod
-    def embed(
-        self,
-        tokens: Tensor,
-        positions: Tensor | None,
-        past: int,
-        canvas_start: int | None,
-        places: Tensor | None,
-        cache: Cache | None,
-    ) -> Tensor:
-        """Return the input [B, T, hidden] of the layers.
+    def embed(self, tokens: Tensor, placement: Placement) -> Tensor:
+        """Return the input [B, T, hidden] of the layers. tokens: [B, T] long.
 
-        positions: [B or 1, T] long; None: from `past` on. Other arguments as in `forward`.
+        Raises:
+            ValueError: the model cannot place its tokens so.
         """
 
     @abstractmethod
@@ -149,8 +159,8 @@ class Transformer(LanguageModel):
         if layout is not None:
             positions = layout.positions
         elif pad is not None:
-            positions = (torch.arange(past, filled, device=tokens.device) - pad[:, None]).clamp(min=0)
-        x = self.embed(tokens, positions, past, canvas_start, places, cache)
+            positions = padded_positions(pad, past, filled)
+        x = self.embed(tokens, Placement(positions, past, canvas_start, places, cache))
         plan = plan_pass(
             self.info.attention != "bidirectional", pad, past, tokens.shape[1], tokens.device, layout
         )
@@ -176,6 +186,24 @@ class Transformer(LanguageModel):
         if cache is not None and filled > cache.size:
             raise ValueError(f"{filled} positions asked of a cache of {cache.size}")
         return past, filled
+
+
+def padded_positions(pad: Tensor, past: int, filled: int) -> Tensor:
+    """Return the positions [B, filled - past] long of columns past..filled-1, counted from each row's first real token
+    (0 for its padding). pad: [B] long, pad tokens at the left of each row."""
+    return (torch.arange(past, filled, device=pad.device) - pad[:, None]).clamp(min=0)
+
+
+def store_rope_tables(
+    model: nn.Module, config: Any, device: str | torch.device, table_dtype: torch.dtype
+) -> None:
+    """Store the rotary tables `cos` and `sin` [max_positions, 1, head_dim] as buffers of `model` on `device`, computed
+    in float32 and then cast. config: a `BackboneConfig` or `DraftConfig`."""
+    tables = rope_tables(
+        config.max_positions, config.head_dim, config.rope_theta, device, config.rope_stretch
+    )
+    for name, table in zip(("cos", "sin"), tables, strict=True):
+        model.register_buffer(name, table[:, None].to(table_dtype), persistent=False)
 
 
 Run = Callable[[nn.Module, int, Tensor], Tensor]

@@ -13,16 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pardec.common.errors import UserError
-from pardec.models.architectures.attention import (
-    AttentionPlan,
-    Cache,
-    Layout,
-    Pair,
-    attend,
-    rope_tables,
-    rotate,
-)
-from pardec.models.architectures.base import initialise_matrices
+from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair, attend, rotate
+from pardec.models.architectures.backbone import feed_forward
+from pardec.models.architectures.base import initialise_matrices, store_rope_tables
 from pardec.models.architectures.config import DraftConfig, ModelInfo
 from pardec.models.architectures.norm import rms_norm
 
@@ -69,8 +62,7 @@ class DraftLayer(nn.Module):
         query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
         mixed = attend(query, key, value, plan, pair)
         x = x + F.linear(mixed.transpose(1, 2).reshape(batch, size, -1), self.out)
-        gate, up = F.linear(rms_norm(x, self.post_norm, self.eps), self.gate_up).chunk(2, -1)
-        return x + F.linear(F.silu(gate) * up, self.down)
+        return x + feed_forward(rms_norm(x, self.post_norm, self.eps), self.gate_up, self.down)
 
 
 class DraftModel(nn.Module):
@@ -88,12 +80,7 @@ class DraftModel(nn.Module):
 
     def place_tables(self, device: str | torch.device, dtype: torch.dtype) -> None:
         """Compute the rotary tables on `device`: in float32, then cast to `dtype`."""
-        config = self.config
-        cos, sin = rope_tables(
-            config.max_positions, config.head_dim, config.rope_theta, device, config.rope_stretch
-        )
-        self.register_buffer("cos", cos[:, None].to(dtype), persistent=False)
-        self.register_buffer("sin", sin[:, None].to(dtype), persistent=False)
+        store_rope_tables(self, self.config, device, dtype)
 
     def initialise(self, generator: torch.Generator) -> None:
         """Fill the matrices with N(0, 0.02²), those that write to the stream scaled by 1/√(2 · layers)."""

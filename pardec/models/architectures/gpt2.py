@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pardec.models.architectures.attention import AttentionPlan, Cache, Pair, attend
-from pardec.models.architectures.base import Transformer, initialise_matrices, tapped_layers
+from pardec.models.architectures.base import Placement, Transformer, initialise_matrices, tapped_layers
 from pardec.models.architectures.config import GPT2Config
 
 
@@ -57,22 +57,17 @@ class GPT2(Transformer):
                 if name.endswith("bias"):
                     parameter.zero_()
 
-    def embed(
-        self,
-        tokens: Tensor,
-        positions: Tensor | None,
-        past: int,
-        canvas_start: int | None,
-        places: Tensor | None,
-        cache: Cache | None,
-    ) -> Tensor:
-        """
+    def embed(self, tokens: Tensor, placement: Placement) -> Tensor:
+        """Return the input [B, T, hidden] of the layers.
+
         Raises:
             ValueError: `places` are given.
         """
-        if places is not None:
+        if placement.places is not None:
             raise ValueError("GPT-2 reads its tokens one after another; places are for models that skip some")
+        positions = placement.positions
         if positions is None:
+            past = placement.past
             positions = torch.arange(past, past + tokens.shape[1], device=tokens.device)
         return F.embedding(tokens, self.embedding) + F.embedding(positions, self.positions)
 

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pardec.models.architectures.attention import Cache
+from pardec.models.architectures.base import Placement
 from pardec.models.architectures.config import PositionConfig
 
 WAVE_HEIGHT = 0.1
@@ -36,20 +37,13 @@ class LearnedPositions(nn.Module):
             for table in (self.rows, self.columns):
                 table.copy_(waves(table.shape[0], table.shape[1]))
 
-    def forward(
-        self,
-        tokens: Tensor,
-        positions: Tensor | None,
-        past: int,
-        canvas_start: int | None,
-        places: Tensor | None,
-        cache: Cache | None,
-    ) -> Tensor:
+    def forward(self, tokens: Tensor, placement: Placement) -> Tensor:
         """Return position vectors [B or 1, T, hidden], from the prompt's table, then from the canvas's.
 
-        positions: [B, T] long where rows are padded; None: columns are positions. Other arguments as in
-        `LanguageModel.forward`.
+        tokens: [B, T] long.
         """
+        positions, past, cache = placement.positions, placement.past, placement.cache
+        canvas_start, places = placement.canvas_start, placement.places
         follows = cache is not None and canvas_start is not None and past >= max(canvas_start, 1)
         if follows and places is None and self.rows is not None:
             return self._kept_grid(cache, canvas_start)[:, past - canvas_start :][:, : tokens.shape[1]]

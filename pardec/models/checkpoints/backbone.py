@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
-from torch import Tensor, cat
+from torch import Tensor
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
@@ -16,6 +16,7 @@ from pardec.models.architectures.config import BackboneConfig
 from pardec.models.checkpoints.configs import format_of
 from pardec.models.checkpoints.drawn import draw_model, is_drawn
 from pardec.models.checkpoints.formats.base import Format
+from pardec.models.checkpoints.fusion import Names
 from pardec.models.checkpoints.tensors import Checkpoint, read_tensors
 
 OUTER = {
@@ -29,16 +30,23 @@ OUTER = {
     "positions.right": "model.grid_right.weight",
     "positions.below": "model.grid_below.weight",
 }
-INNER = {
-    "input_norm": ["input_layernorm"],
-    "post_norm": ["post_attention_layernorm"],
-    "qkv": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
-    "out": ["self_attn.o_proj"],
-    "gate_up": ["mlp.gate_proj", "mlp.up_proj"],
-    "down": ["mlp.down_proj"],
-}
-BIASED = {"qkv_bias": ["self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"]}
-NORMED = {"query_norm": ["self_attn.q_norm.weight"], "key_norm": ["self_attn.k_norm.weight"]}
+BIASES = ["self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"]
+NORMS = {"query_norm": ["self_attn.q_norm.weight"], "key_norm": ["self_attn.k_norm.weight"]}
+NAMES = Names(
+    OUTER,
+    inner={
+        "input_norm": ["input_layernorm.weight"],
+        "post_norm": ["post_attention_layernorm.weight"],
+        "qkv": ["self_attn.q_proj.weight", "self_attn.k_proj.weight", "self_attn.v_proj.weight"],
+        "qkv_bias": BIASES,
+        **NORMS,
+        "out": ["self_attn.o_proj.weight"],
+        "gate_up": ["mlp.gate_proj.weight", "mlp.up_proj.weight"],
+        "down": ["mlp.down_proj.weight"],
+    },
+    layers="model.layers",
+)
+"""Llama's names."""
 
 
 class BackboneCheckpoint(Checkpoint):
@@ -54,7 +62,7 @@ class BackboneCheckpoint(Checkpoint):
             state[name] = state[name].to(dtype)
         with torch.device("meta"):
             model = Backbone(config)
-        model.load_state_dict(fuse(state, config), assign=True)
+        model.load_state_dict(NAMES.fuse(state), assign=True)
         model.place_tables(device, dtype)
         return model
 
@@ -107,12 +115,6 @@ def _format(folder: str | Path) -> type[Format]:
     return format_of(read_json(path), str(path))
 
 
-def inner(config: BackboneConfig) -> dict[str, list[str]]:
-    """Return our name of each weight of a layer with Llama's names of its parts, in the order of fusion."""
-    names = {ours: [f"{part}.weight" for part in parts] for ours, parts in INNER.items()}
-    return names | (BIASED if config.qkv_bias else {}) | (NORMED if config.qk_norm else {})
-
-
 def shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
     """Return the name and shape of every weight of a checkpoint with this configuration."""
     hidden, mlp = config.hidden, config.mlp
@@ -140,9 +142,9 @@ def shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
     }
     of_layer = {f"{name}.weight": shape for name, shape in of_layer.items()}
     if config.qkv_bias:
-        of_layer |= dict(zip(BIASED["qkv_bias"], [(query,), (key,), (key,)], strict=True))
+        of_layer |= dict(zip(BIASES, [(query,), (key,), (key,)], strict=True))
     if config.qk_norm:
-        of_layer |= {part: (config.head_dim,) for parts in NORMED.values() for part in parts}
+        of_layer |= {part: (config.head_dim,) for parts in NORMS.values() for part in parts}
     for layer in range(config.layers):
         weights |= {f"model.layers.{layer}.{name}": shape for name, shape in of_layer.items()}
     return weights
@@ -150,24 +152,4 @@ def shapes(config: BackboneConfig) -> dict[str, tuple[int, ...]]:
 
 def split(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
     """Return our weights by Llama's names, with fused matrices split."""
-    wanted, of_layer = shapes(config), inner(config)
-    weights: dict[str, Tensor] = {}
-    for name, tensor in state.items():
-        if name in OUTER:
-            weights[OUTER[name]] = tensor
-            continue
-        _, layer, ours = name.split(".")
-        names = [f"model.layers.{layer}.{part}" for part in of_layer[ours]]
-        parts = tensor.split([wanted[part][0] for part in names])
-        weights |= dict(zip(names, parts, strict=True))
-    return weights
-
-
-def fuse(state: dict[str, Tensor], config: BackboneConfig) -> dict[str, Tensor]:
-    """Return our weights from those by Llama's names; removes them from `state`, so that two copies never exist."""
-    weights = {ours: state.pop(theirs) for ours, theirs in OUTER.items() if theirs in state}
-    for layer in range(config.layers):
-        for ours, parts in inner(config).items():
-            tensors = [state.pop(f"model.layers.{layer}.{part}") for part in parts]
-            weights[f"layers.{layer}.{ours}"] = tensors[0] if len(tensors) == 1 else cat(tensors)
-    return weights
+    return NAMES.split(state, {name: shape[0] for name, shape in shapes(config).items()})

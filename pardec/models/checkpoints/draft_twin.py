@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pardec.common.errors import UserError
 from pardec.models.architectures.draft import DraftModel
-from pardec.models.checkpoints import draft
+from pardec.models.checkpoints.draft import NAMES
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,6 +46,6 @@ def transformers_draft(model: DraftModel) -> PreTrainedModel:
     )
     twin = MuseGlimmerAssistantModel(shape)
     renamed = {"fc.weight": "encoder.fc.weight", "hidden_norm.weight": "encoder.output_norm_enc.weight"}
-    state = {renamed.get(name, name): tensor for name, tensor in draft.split(model.state_dict()).items()}
+    state = {renamed.get(name, name): tensor for name, tensor in NAMES.split(model.state_dict()).items()}
     twin.load_state_dict(state, strict=True)
     return twin.to(model.fc.device, model.fc.dtype).requires_grad_(False).eval()

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair, attention_mask
 from pardec.models.architectures.backbone import Backbone
-from pardec.models.architectures.base import kept, tapped_layers
+from pardec.models.architectures.base import Placement, kept, padded_positions, tapped_layers
 
 GRAPHS = 64
 """Shapes that one model may be compiled for: a prompt pass, and a pass for each length that a decoder uses."""
@@ -177,10 +177,8 @@ class StaticBackbone(Static, Backbone):
         if pad is None and self.padded and layout is None:
             pad = tokens.new_zeros(len(tokens))
         if self.positions is not None:
-            positions = None
-            if pad is not None:
-                positions = (torch.arange(past, filled, device=tokens.device) - pad[:, None]).clamp(min=0)
-            embedded = self.embed(tokens, positions, past, canvas_start, places, cache)
+            positions = None if pad is None else padded_positions(pad, past, filled)
+            embedded = self.embed(tokens, Placement(positions, past, canvas_start, places, cache))
         if layout is not None:
             pad = None
             size = length if cache is None else cache.size

@@ -56,8 +56,8 @@ def recipe(
 
 def modules(family: str, parents: Iterable[str | Path] = ()) -> list[str]:
     """Return the modules that training a model of `family` loads by name. parents: folders of the models it reads."""
-    own = {"architectures": [FAMILIES.load(family).architecture], "model_type": "llama"}
-    configs = [own, *(read_json(Path(folder) / "config.json") for folder in parents)]
+    trained = {"architectures": [FAMILIES.load(family).architecture], "model_type": "llama"}
+    configs = [trained, *(read_json(Path(folder) / "config.json") for folder in parents)]
     return sorted(
         {FAMILIES.module(family), *(name for values in configs for name in modules_of_config(values))}
     )

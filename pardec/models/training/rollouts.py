@@ -64,8 +64,8 @@ def _batch(
             logits[:, list(ends)] = -torch.inf
         if temperature > 0:
             # Drawn on the CPU, where the generator is: one stream on every device.
-            chances = (logits / temperature).softmax(-1).cpu()
-            tokens = torch.multinomial(chances, 1, generator=generator).to(device)
+            probabilities = (logits / temperature).softmax(-1).cpu()
+            tokens = torch.multinomial(probabilities, 1, generator=generator).to(device)
         else:
             tokens = logits.argmax(-1, keepdim=True)
         written.append(tokens)

@@ -30,6 +30,12 @@ def choose_places(lengths: Tensor, count: int, width: int, generator: Generator)
     return drawn.topk(count, largest=False).indices.sort(-1).values
 
 
+def draw_prompt_length(width: int, generator: Generator) -> int:
+    """Return a number of tokens from 1 to three quarters of `width`, to serve as the prompt of a text without one, so
+    that the model learns to continue text."""
+    return int(torch.randint(1, max(width * 3 // 4, 1) + 1, (1,), generator=generator))
+
+
 def shown_tokens(batch: Batch, subset: int | None) -> int:
     """Return the number of tokens of `batch` that run: its prompts, and at most `subset` of each canvas (null: all)."""
     rows, width = batch.tokens.shape

@@ -53,9 +53,9 @@ def train_model(
     generator = Generator().manual_seed(seed)
     family = FAMILIES.load(settings.family)(settings.objective)
     tokenizer = load_tokenizer(data)
-    others = {called: load_model(folder, device) for called, folder in (teachers or {}).items()}
-    model = family.build(settings, tokenizer, others)
-    rows, canvas = family.examples(Path(data), tokenizer, settings, others)
+    taught_by = {role: load_model(folder, device) for role, folder in (teachers or {}).items()}
+    model = family.build(settings, tokenizer, taught_by)
+    rows, canvas = family.examples(Path(data), tokenizer, settings, taught_by)
     model.initialise(generator)
     if init is not None:
         start_from(model, init)
@@ -140,8 +140,8 @@ def _optimise(
 ) -> tuple[list[list[float]], int]:
     """Run all steps; return the loss curve as [step, mean loss since the last point], and the tokens seen."""
     steps = settings.steps
-    optimisers_ = optimisers(model, settings.optimiser)
-    groups = [(group, group["lr"]) for optimiser in optimisers_ for group in optimiser.param_groups]
+    both = optimisers(model, settings.optimiser)
+    groups = [(group, group["lr"]) for optimiser in both for group in optimiser.param_groups]
     progress = Progress(f"train {name}", steps)
     every = max(1, steps // CURVE_POINTS)
     curve: list[list[float]] = []
@@ -158,7 +158,7 @@ def _optimise(
             loss.backward()
             total += loss.item()
             tokens += family.shown(batch)
-        for optimiser in optimisers_:
+        for optimiser in both:
             optimiser.step()
             optimiser.zero_grad()
         recent.append(total)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pardec.common.errors import UserError
 
 if TYPE_CHECKING:
-    from pardec.models.architectures.config import Config
+    from pardec.models.architectures.config import BackboneConfig, Config, DraftConfig
 
 Values = dict[str, Any]
 
@@ -140,6 +140,40 @@ def head_width(values: Values, hidden: int, heads: int, where: str) -> int:
     if hidden % heads:
         raise UserError(where, f"has {heads} heads, which do not divide the hidden size {hidden}", FIX)
     return hidden // heads
+
+
+def read_sizes(values: Values, where: str) -> Values:
+    """Return the sizes of a configuration from the keys that Llama and its descendants share.
+
+    Raises:
+        KeyError: a size is missing.
+        UserError: heads that do not divide the hidden size.
+    """
+    hidden, heads = values["hidden_size"], values["num_attention_heads"]
+    return {
+        "vocab_size": values["vocab_size"],
+        "hidden": hidden,
+        "layers": values["num_hidden_layers"],
+        "heads": heads,
+        "kv_heads": values.get("num_key_value_heads") or heads,
+        "head_dim": head_width(values, hidden, heads, where),
+        "mlp": values["intermediate_size"],
+        "max_positions": values.get("max_position_embeddings", 2048),
+    }
+
+
+def write_sizes(config: BackboneConfig | DraftConfig) -> Values:
+    """Return the sizes of a configuration under the keys that Llama and its descendants share."""
+    return {
+        "vocab_size": config.vocab_size,
+        "hidden_size": config.hidden,
+        "num_hidden_layers": config.layers,
+        "num_attention_heads": config.heads,
+        "num_key_value_heads": config.kv_heads,
+        "head_dim": config.head_dim,
+        "intermediate_size": config.mlp,
+        "max_position_embeddings": config.max_positions,
+    }
 
 
 def refuse(values: Values, where: str, wanted: dict[str, tuple[Any, ...]]) -> None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pardec.common.errors import UserError
 from pardec.models.architectures.config import DraftConfig
-from pardec.models.checkpoints.formats.base import FIX, Format, Values, reading
+from pardec.models.checkpoints.formats.base import (
+    FIX,
+    Format,
+    Values,
+    first,
+    read_sizes,
+    reading,
+    write_sizes,
+)
 from pardec.models.checkpoints.formats.rotary import read_rotary
 
 ARCHITECTURE = "DFlashDraftModel"
@@ -23,34 +31,21 @@ class DFlash(Format):
         _refuse_unsupported(values, where)
         theta, stretch = read_rotary(values, where)
         section = values.get("dflash_config") or {}
-        eos = values.get("eos_token_id")
-        try:
-            hidden, heads = values["hidden_size"], values["num_attention_heads"]
-            layers, target_layers = values["num_hidden_layers"], values["num_target_layers"]
-            config = DraftConfig(
-                vocab_size=values["vocab_size"],
-                hidden=hidden,
-                layers=layers,
-                heads=heads,
-                kv_heads=values.get("num_key_value_heads") or heads,
-                head_dim=values.get("head_dim") or hidden // heads,
-                mlp=values["intermediate_size"],
-                max_positions=values.get("max_position_embeddings", 2048),
-                block=section.get("block_size") or values["block_size"],
-                mask_id=section["mask_token_id"],
-                taps=tuple(section.get("target_layer_ids") or tapped_layers(target_layers, layers)),
-                target_layers=target_layers,
-                rope_theta=theta,
-                rope_stretch=stretch,
-                norm_eps=values.get("rms_norm_eps", 1e-6),
-                qk_norm=values.get("model_type", "qwen3") == "qwen3",
-                bos_id=values.get("bos_token_id"),
-                eos_id=eos[0] if isinstance(eos, list) else eos,
-                pad_id=values.get("pad_token_id") or 0,
-            )
-        except KeyError as error:
-            fix = "give a config.json in the published DFlash format"
-            raise UserError(where, f"has no key {error.args[0]!r}", fix) from None
+        sizes, target_layers = read_sizes(values, where), values["num_target_layers"]
+        config = DraftConfig(
+            **sizes,
+            block=section.get("block_size") or values["block_size"],
+            mask_id=section["mask_token_id"],
+            taps=tuple(section.get("target_layer_ids") or default_taps(target_layers, sizes["layers"])),
+            target_layers=target_layers,
+            rope_theta=theta,
+            rope_stretch=stretch,
+            norm_eps=values.get("rms_norm_eps", 1e-6),
+            qk_norm=values.get("model_type", "qwen3") == "qwen3",
+            bos_id=values.get("bos_token_id"),
+            eos_id=first(values.get("eos_token_id")),
+            pad_id=first(values.get("pad_token_id")) or 0,
+        )
         _check(config, where)
         return config
 
@@ -63,14 +58,7 @@ class DFlash(Format):
             "block_size": config.block,
             "dflash_config": {"mask_token_id": config.mask_id, "target_layer_ids": list(config.taps)},
             "num_target_layers": config.target_layers,
-            "vocab_size": config.vocab_size,
-            "hidden_size": config.hidden,
-            "num_hidden_layers": config.layers,
-            "num_attention_heads": config.heads,
-            "num_key_value_heads": config.kv_heads,
-            "head_dim": config.head_dim,
-            "intermediate_size": config.mlp,
-            "max_position_embeddings": config.max_positions,
+            **write_sizes(config),
             "rope_theta": config.rope_theta,
             **({} if config.rope_stretch is None else {"rope_scaling": config.rope_stretch.to_json()}),
             "rms_norm_eps": config.norm_eps,
@@ -84,7 +72,7 @@ class DFlash(Format):
         }
 
 
-def tapped_layers(target_layers: int, count: int) -> tuple[int, ...]:
+def default_taps(target_layers: int, count: int) -> tuple[int, ...]:
     """Return `count` layers of the target, evenly from its 2nd to its 3rd-last, as published drafts without an
     explicit list have them; all layers of a target with no more than that."""
     first, last = 1, target_layers - 3
@@ -109,11 +97,9 @@ def _check(config: DraftConfig, where: str) -> None:
 
 
 def _refuse_unsupported(values: Values, where: str) -> None:
-    own = values.get("draft_vocab_size")
-    if own is not None and own != values.get("vocab_size"):
-        what = (
-            f"has a vocabulary of its own (draft_vocab_size {own!r}), and so a head and a map to the target's"
-        )
+    vocab_size = values.get("draft_vocab_size")
+    if vocab_size is not None and vocab_size != values.get("vocab_size"):
+        what = f"has a vocabulary of its own (draft_vocab_size {vocab_size!r}), with a head and a map to the target's"
         raise UserError(where, what, "give a draft that uses its target's head, as published for DFlash")
     kind = values.get("model_type", "qwen3")
     if kind not in ("qwen3", "llama"):

@@ -12,9 +12,10 @@ from pardec.models.checkpoints.formats.base import (
     Values,
     first,
     further,
-    head_width,
+    read_sizes,
     reading,
     refuse,
+    write_sizes,
     written_ends,
 )
 from pardec.models.checkpoints.formats.rotary import read_rotary
@@ -40,14 +41,7 @@ class Llama(Format):
         return {
             "architectures": ["LlamaForCausalLM"],
             "model_type": "llama",
-            "vocab_size": config.vocab_size,
-            "hidden_size": config.hidden,
-            "num_hidden_layers": config.layers,
-            "num_attention_heads": config.heads,
-            "num_key_value_heads": config.kv_heads,
-            "head_dim": config.head_dim,
-            "intermediate_size": config.mlp,
-            "max_position_embeddings": config.max_positions,
+            **write_sizes(config),
             "is_causal": config.causal,
             "tie_word_embeddings": config.tied,
             "rope_parameters": {**stretched, "rope_theta": config.rope_theta},
@@ -77,17 +71,9 @@ def backbone(values: Values, where: str, eps: float = 1e-6, **changes: Any) -> B
     sliding = next((kind for kind in values.get("layer_types") or () if kind != "full_attention"), None)
     if sliding is not None:
         raise UserError(where, f"has layers of {sliding!r}", "only layers of full attention are supported")
-    heads, hidden = values["num_attention_heads"], values["hidden_size"]
     theta, stretch = read_rotary(values, where)
     common = {
-        "vocab_size": values["vocab_size"],
-        "hidden": hidden,
-        "layers": values["num_hidden_layers"],
-        "heads": heads,
-        "kv_heads": values.get("num_key_value_heads") or heads,
-        "head_dim": head_width(values, hidden, heads, where),
-        "mlp": values["intermediate_size"],
-        "max_positions": values.get("max_position_embeddings", 2048),
+        **read_sizes(values, where),
         "causal": True if values.get("is_causal") is None else values["is_causal"],
         "tied": values.get("tie_word_embeddings") or False,
         "rope_theta": theta,

@@ -76,18 +76,18 @@ class Autoregressive(Family):
         if self.settings.guesses:
             shown = guess(shown, model.info.vocab_size, self.settings.guesses, generator)
         tokens = torch.cat([prompt, shown], 1)
-        right = torch.cat([answer[:, :1], answer.gather(1, places + 1)], 1)
+        targets = torch.cat([answer[:, :1], answer.gather(1, places + 1)], 1)
         learned = torch.nn.functional.pad(places + 1 < batch.lengths[:, None], (1, 0), value=True)
         kept = slice(start - 1, None)
         logits = model(tokens, pad=batch.pad, keep=kept, canvas_start=start, places=places)
-        return torch.nn.functional.cross_entropy(logits[learned], right[learned])
+        return torch.nn.functional.cross_entropy(logits[learned], targets[learned])
 
 
-def guess(tokens: Tensor, words: int, share: float, generator: Generator) -> Tensor:
+def guess(tokens: Tensor, vocab_size: int, share: float, generator: Generator) -> Tensor:
     """Return the rows of `tokens` [B, n], a `share` of them replaced: half of those by one repeated token, half by
-    a random token at each position. words: size of the vocabulary."""
+    a random token at each position."""
     rows, size = tokens.shape
-    drawn = torch.randint(words, (rows, size), generator=generator).to(tokens.device)
+    drawn = torch.randint(vocab_size, (rows, size), generator=generator).to(tokens.device)
     kind = torch.rand(rows, 1, generator=generator).to(tokens.device)
     drawn = torch.where(kind < share / 2, drawn[:, :1], drawn)
     return torch.where(kind < share, drawn, tokens)

@@ -28,6 +28,8 @@ class Family(ABC):
 
     architecture: ClassVar[str] = "LlamaForCausalLM"
     """The registry's name of the architecture that it builds."""
+    masks: ClassVar[bool] = False
+    """Whether the model reads a mask token."""
     taught_by: ClassVar[tuple[str, ...]] = ()
     """Its names for the other models that training runs."""
 
@@ -37,11 +39,6 @@ class Family(ABC):
     @property
     def shift(self) -> bool:
         """Return whether logits at i - 1 predict position i of the canvas."""
-        return False
-
-    @property
-    def masks(self) -> bool:
-        """Return whether the model reads a mask token."""
         return False
 
     def build(

@@ -12,6 +12,7 @@ from pydantic import Field
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
 from pardec.models.training.objectives.base import Family
+from pardec.models.training.subsets import draw_prompt_length
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -46,14 +47,11 @@ class BlockDiffusion(Family):
     Settings = BlockDiffusionSettings
     settings: BlockDiffusionSettings
     causal = True
+    masks = True
 
     @property
     def shift(self) -> bool:
         return self.settings.shift
-
-    @property
-    def masks(self) -> bool:
-        return True
 
     def loss(self, model: LanguageModel, batch: Batch, generator: Generator) -> Tensor:
         """Return the mean cross entropy per token, in nats, at masked positions, each block weighed by its share of
@@ -61,12 +59,12 @@ class BlockDiffusion(Family):
 
         Without `whole` and `complementary`, its expectation is an upper bound on an answer's negative log-likelihood
         per token at the block size drawn. Blocks that begin behind an answer's end are not learned: decoding never
-        reaches them. A text without a prompt (start 0) gets one, of 1 token up to three quarters of the row.
+        reaches them. A text without a prompt (start 0) gets one.
         """
         width, lengths = batch.tokens.shape[1], batch.lengths
         start, prompt = batch.start, batch.start
         if not prompt:
-            prompt = int(torch.randint(1, max(width * 3 // 4, 1) + 1, (1,), generator=generator))
+            prompt = draw_prompt_length(width, generator)
             lengths = lengths - prompt
         sizes = self.settings.blocks
         block = min(sizes[int(torch.randint(len(sizes), (1,), generator=generator))], width - prompt)
@@ -78,9 +76,9 @@ class BlockDiffusion(Family):
         learned = torch.arange(size, device=answer.device) // block * block < lengths[:, None]
         logits = self._logits(model, batch, prompt, answer, block, masked)
         chosen = masked & learned
-        right = answer.expand(len(masked), -1, -1)
-        each = torch.nn.functional.cross_entropy(logits[chosen], right[chosen], reduction="none")
-        return (each * weights[chosen]).sum() / (learned.sum() * len(masked))
+        targets = answer.expand(len(masked), -1, -1)
+        losses = torch.nn.functional.cross_entropy(logits[chosen], targets[chosen], reduction="none")
+        return (losses * weights[chosen]).sum() / (learned.sum() * len(masked))
 
     def _logits(
         self, model: LanguageModel, batch: Batch, prompt: int, answer: Tensor, block: int, masked: Tensor

@@ -74,12 +74,9 @@ class Draft(Family):
     Settings = DraftSettings
     settings: DraftSettings
     causal = False
+    masks = True
     architecture = "DFlashDraftModel"
     taught_by = ("target",)
-
-    @property
-    def masks(self) -> bool:
-        return True
 
     def build(
         self, settings: TrainSettings, tokenizer: TextTokenizer, teachers: dict[str, nn.Module]
@@ -91,7 +88,7 @@ class Draft(Family):
         """
         from pardec.models.architectures.config import DraftConfig
         from pardec.models.architectures.draft import DraftModel
-        from pardec.models.checkpoints.formats.dflash import tapped_layers
+        from pardec.models.checkpoints.formats.dflash import default_taps
         from pardec.models.training.tapped import Tapped
 
         self.target, size = teachers["target"], settings.size
@@ -104,7 +101,7 @@ class Draft(Family):
             )
         if tokenizer.mask_id is None:
             raise UserError("tokenizer", "has no mask token", "name it in tokenizer_config.json")
-        taps = self.settings.taps or tapped_layers(info.layers, 5)
+        taps = self.settings.taps or default_taps(info.layers, 5)
         if max(taps) >= info.layers or list(taps) != sorted(set(taps)):
             raise UserError(
                 "models: objective.taps",
@@ -165,20 +162,20 @@ class Draft(Family):
             drawn = torch.rand(rows, count, generator=generator).to(device)
             anchors = batch.start + (drawn * (batch.lengths - 1).clamp(min=1)[:, None]).long()
             columns = anchors[..., None] + torch.arange(size, device=device)
-            right = tokens.gather(1, columns.flatten(1).clamp(max=stop - 1)).view(rows, count, size)
+            targets = tokens.gather(1, columns.flatten(1).clamp(max=stop - 1)).view(rows, count, size)
             learned = (columns < ends[:, None, None])[..., 1:]
-            mask = _sight(anchors, pad, stop, size)
+            mask = _block_mask(anchors, pad, stop, size)
             positions = torch.cat([torch.arange(stop, device=device).expand(rows, -1), columns.flatten(1)], 1)
             positions = (positions - pad[:, None]).clamp(0, model.config.max_positions - 1)
-            inputs = torch.full_like(right, model.config.mask_id)
-            inputs[..., 0] = right[..., 0]
+            inputs = torch.full_like(targets, model.config.mask_id)
+            inputs[..., 0] = targets[..., 0]
             block = torch.nn.functional.embedding(inputs.flatten(1), self.target.embedding)
         layout = Layout(positions, mask, positions.shape[1])
         hidden = model(block, model.fuse(features), layout=layout).view(rows, count, size, -1)[:, :, 1:]
         logits = self.target.read(hidden[learned])
-        each = torch.nn.functional.cross_entropy(logits, right[..., 1:][learned], reduction="none")
-        weights = self._weights(each.detach(), learned)
-        return (each * weights).sum() / weights.sum()
+        losses = torch.nn.functional.cross_entropy(logits, targets[..., 1:][learned], reduction="none")
+        weights = self._weights(losses.detach(), learned)
+        return (losses * weights).sum() / weights.sum()
 
     def _weights(self, losses: Tensor, learned: Tensor) -> Tensor:
         """Return the weights [n] of `losses` [n], which belong to the positions `learned` [B, A, block - 1] bool."""
@@ -191,7 +188,7 @@ class Draft(Family):
         return torch.exp(total - total.cumsum(-1))[learned]
 
 
-def _sight(anchors: Tensor, pad: Tensor, width: int, size: int) -> Tensor:
+def _block_mask(anchors: Tensor, pad: Tensor, width: int, size: int) -> Tensor:
     """Return the attention mask of the blocks' tokens, [B, 1, A * size, width + A * size] bool: the context strictly
     before the anchor, and the same block in both directions. anchors: [B, A] columns. pad: [B]."""
     rows, count = anchors.shape

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pardec.common.lazy import lazy
 from pardec.common.settings import Settings
 from pardec.models.training.objectives.base import Family
-from pardec.models.training.subsets import choose_places, shown_tokens
+from pardec.models.training.subsets import choose_places, draw_prompt_length, shown_tokens
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -49,14 +49,11 @@ class MaskedDiffusion(Family):
     Settings = MaskedDiffusionSettings
     settings: MaskedDiffusionSettings
     causal = False
+    masks = True
 
     @property
     def shift(self) -> bool:
         return self.settings.shift
-
-    @property
-    def masks(self) -> bool:
-        return True
 
     def shown(self, batch: Batch) -> int:
         return shown_tokens(batch, self.settings.subset)
@@ -65,11 +62,10 @@ class MaskedDiffusion(Family):
         """Return the mean over rows of the mean cross entropy, in nats, at a row's masked positions.
 
         If `whole` is 0, its expectation is an upper bound on an answer's negative log-likelihood per token. A text
-        without a prompt (start 0) gets one, of 1 token up to three quarters of the row, so that the model learns to
-        continue text.
+        without a prompt (start 0) gets one.
         """
         size = batch.tokens.shape[1]
-        start = batch.start or int(torch.randint(1, max(size * 3 // 4, 1) + 1, (1,), generator=generator))
+        start = batch.start or draw_prompt_length(size, generator)
         answer = batch.tokens[:, start:]
         places = None
         if self.settings.subset is not None:
@@ -83,9 +79,9 @@ class MaskedDiffusion(Family):
         else:
             kept = slice(start, None)
             logits = model(canvas, pad=batch.pad, keep=kept, canvas_start=start, places=places)
-        each = torch.nn.functional.cross_entropy(logits[masked], answer[masked], reduction="none")
+        losses = torch.nn.functional.cross_entropy(logits[masked], answer[masked], reduction="none")
         weights = (1.0 / counts)[:, None].expand(masked.shape)[masked]
-        return (each * weights).sum() / len(answer)
+        return (losses * weights).sum() / len(answer)
 
 
 def choose_masks(rows: int, size: int, generator: Generator, whole: float = 0.0) -> tuple[Tensor, Tensor]:

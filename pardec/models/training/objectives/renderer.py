@@ -85,11 +85,8 @@ class RendererFamily(Family):
     Settings = RendererSettings
     settings: RendererSettings
     causal = False
+    masks = True
     architecture: ClassVar[str] = "FractalRenderer"
-
-    @property
-    def masks(self) -> bool:
-        return True
 
     def build(self, settings: TrainSettings, tokenizer: HierarchyTokenizer, teachers: dict) -> Renderer:
         from pardec.models.architectures.config import RendererConfig
