@@ -146,7 +146,7 @@ def _measure(spec: Spec, limits: MeasureSettings, device: str, facts: dict, star
     prompts = batches(len(spec.prompts), spec.batch, spec.seed + (spec.run or 0))
     generate = lambda: cell.run(prompts(0), None)  # noqa: E731 (one short name for two uses)
     facts["ready_s"] = time.time() - started
-    facts["device"]["attention"] = backends()
+    facts["device"]["attention"] = getattr(cell.model, "kernels", []) + backends()
 
     compiling = settle(clock, cell.run, prompts) if spec.engine == "compiled" else {}
     first = Series(cell.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention import SDPBackend
-from torch.nn.attention.bias import CausalBias, causal_lower_right
 from torch.utils._python_dispatch import _disable_current_modes
 
 from pardec.models.architectures.config import ModelInfo, Stretch
@@ -115,7 +115,7 @@ class AttentionPlan:
     mask: [B or 1, 1, T, filled] bool; None: all columns, or with `is_causal` those up to each token's own, the pass
     being the last columns. past, filled: columns before and after the pass. writes: parts of the pass with the columns
     of each, [B, n] long or [n] where rows share them, written in this order (a later part may overwrite an earlier
-    one); None: from `past` on.
+    one); None: from `past` on. kernel: what an engine attends with in place of torch's choice, of query, key and value.
     """
 
     mask: Tensor | None = None
@@ -123,6 +123,7 @@ class AttentionPlan:
     past: int = 0
     filled: int = 0
     writes: list[tuple[slice, Tensor]] | None = None
+    kernel: Callable[[Tensor, Tensor, Tensor], Tensor] | None = None
 
 
 def plan_pass(
@@ -151,6 +152,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, pair:
         else:
             store(key, value, plan.writes, pair)
         key, value = keys[:, :, : plan.filled], values[:, :, : plan.filled]
+    if plan.kernel is not None:
+        return plan.kernel(query, key, value)
     grouped = query.shape[1] != key.shape[1]
     mask, is_causal = plan.mask, plan.is_causal
     if query.is_cpu:
@@ -162,8 +165,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, plan: AttentionPlan, pair:
         # In float32 only one kernel is left besides plain products, and it knows neither groups nor this triangle.
         mask, is_causal = stair(length, width, query.device), False
     elif is_causal and length < width:
-        mask, is_causal = triangle(length, width), False
-    if grouped and not is_causal and not isinstance(mask, CausalBias):
+        return F.scaled_dot_product_attention(query, key, value, triangle(length, width), enable_gqa=grouped)
+    if grouped and not is_causal:
         return attend_packed(query, key, value, mask)
     return F.scaled_dot_product_attention(query, key, value, mask, is_causal=is_causal, enable_gqa=grouped)
 
@@ -257,8 +260,11 @@ def stair(length: int, width: int, device: torch.device) -> Tensor:
     return _stair(length, wide, str(device))[..., wide - width :]
 
 
-def triangle(length: int, width: int) -> CausalBias:
+def triangle(length: int, width: int) -> Tensor:
     """Return the mask of `stair` as a fact instead of numbers, for kernels that know it."""
+    # Torch's compiler comes with this module: more than a second in every process on a CPU, which never needs it.
+    from torch.nn.attention.bias import causal_lower_right
+
     # Torch cannot make a tensor of its own kind while something, such as a count of operations, watches its operators.
     with _disable_current_modes():
         return causal_lower_right(length, width)

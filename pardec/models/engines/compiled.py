@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair, attention_mask
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.base import Placement, kept, padded_positions, tapped_layers
+from pardec.models.engines.flex import HEAD_DIM, NAME, Blocks, visible_blocks, with_blocks
 
 GRAPHS = 64
 """Shapes that one model may be compiled for: a prompt pass, and a pass for each length that a decoder uses."""
@@ -97,6 +98,8 @@ class Static:
     caches: StaticCaches
     graph: Callable[..., Any]
     on_cuda: bool
+    flex: bool
+    """Whether masked passes attend by `pardec.models.engines.flex`: on CUDA."""
     padded: bool
     """Whether any batch is padded: then all batches run as padded ones, so that they share their graphs."""
 
@@ -106,7 +109,17 @@ class Static:
         static.__dict__.update(model.__dict__)
         static.__dict__ |= {"source": model, "padded": False, "warmed": set(), "caches": StaticCaches()}
         static.__dict__ |= {"graph": compiler(static.step, device), "on_cuda": device.startswith("cuda")}
+        static.flex = static.on_cuda and model.info.head_dim >= HEAD_DIM
         return static
+
+    @property
+    def kernels(self) -> list[str]:
+        """Names of kernels for attention that come before those that torch may choose."""
+        return [NAME] if self.flex else []
+
+    def blocks(self, mask: Tensor | None) -> Blocks | None:
+        """Return the blocks by which a pass attends; None where torch chooses the kernel."""
+        return visible_blocks(mask) if self.flex and mask is not None else None
 
     def uncompiled(self) -> Any:
         return self.source
@@ -222,10 +235,13 @@ class StaticBackbone(Static, Backbone):
             positions = order if step.pad is None else (order - step.pad[:, None]).clamp(min=0)
         cos, sin = (self.cos[positions], self.sin[positions]) if self.config.rotary else (None, None)
         plan, columns = self._plan(step, order)
+        blocks = self.blocks(plan.mask)
 
         def run(layer: nn.Module, index: int, x: Tensor) -> Tensor:
             pair = None if step.pairs is None else step.pairs[index]
-            return run_layer(layer, x, cos, sin, plan.mask, columns, pair, plan.is_causal, plan.filled)
+            return run_layer(
+                layer, x, cos, sin, plan.mask, blocks, columns, pair, plan.is_causal, plan.filled
+            )
 
         x, tapped = tapped_layers(self.layers, step.taps, x, run)
         logits = self.read(self.normed(x)) if step.reads else x
@@ -258,6 +274,7 @@ def run_layer(
     cos: Tensor | None,
     sin: Tensor | None,
     mask: Tensor | None,
+    blocks: Blocks | None,
     columns: Tensor | None,
     pair: Pair | None,
     is_causal: bool,
@@ -265,7 +282,8 @@ def run_layer(
 ) -> Tensor:
     """Return the result of a layer; as a region of its own it is compiled once for all layers."""
     writes = None if columns is None else [(slice(None), columns)]
-    return layer(x, cos, sin, AttentionPlan(mask, is_causal, 0, filled, writes), pair)
+    plan = with_blocks(AttentionPlan(mask, is_causal, 0, filled, writes), blocks)
+    return layer(x, cos, sin, plan, pair)
 
 
 def alike(tensor: Tensor | None) -> Tensor | None:

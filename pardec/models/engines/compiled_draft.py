@@ -13,6 +13,7 @@ from torch import Tensor
 from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair
 from pardec.models.architectures.draft import DraftModel, split_writes
 from pardec.models.engines.compiled import Static, packed, whole_mask
+from pardec.models.engines.flex import with_blocks
 
 
 class StaticDraft(Static, DraftModel):
@@ -70,5 +71,5 @@ class StaticDraft(Static, DraftModel):
     ) -> Tensor:
         """Return normed hidden states [B, k, hidden]; context and its columns padded, all of fixed shape."""
         writes = split_writes(columns, context.shape[1])
-        plan = AttentionPlan(mask, filled=pairs[0][0].shape[2], writes=writes)
+        plan = with_blocks(AttentionPlan(mask, filled=pairs[0][0].shape[2], writes=writes), self.blocks(mask))
         return self.run_layers(block, context, self.cos[positions], self.sin[positions], plan, pairs)
