@@ -34,11 +34,10 @@ def visible_blocks(mask: Tensor) -> Blocks:
     """Return the blocks up to the last column that any token of a block attends to; mask: [B, 1, T, S] bool."""
     rows, _, length, width = mask.shape
     queries, count = -(-length // BLOCK), -(-width // BLOCK)
-    spread = F.pad(mask, (0, 0, 0, queries * BLOCK - length)) if queries > 1 else mask
-    seen = spread.view(rows, 1, queries, -1, width).any(3)
-    last = (seen * torch.arange(1, width + 1, device=mask.device)).amax(-1)
-    numbers = torch.arange(count, dtype=torch.int32, device=mask.device)
+    last = (mask * torch.arange(1, width + 1, device=mask.device)).amax(-1)
+    last = F.pad(last, (0, queries * BLOCK - length)).view(rows, 1, queries, BLOCK).amax(-1)
     filled = ((last + BLOCK - 1) // BLOCK).to(torch.int32)
+    numbers = torch.arange(count, dtype=torch.int32, device=mask.device)
     return filled, numbers.expand(rows, 1, queries, count).contiguous()
 
 
