@@ -11,6 +11,7 @@ FAMILIES = Registry(
         "masked_diffusion": "pardec.models.training.objectives.masked_diffusion:MaskedDiffusion",
         "block_diffusion": "pardec.models.training.objectives.block_diffusion:BlockDiffusion",
         "draft": "pardec.models.training.objectives.draft:Draft",
+        "markov_draft": "pardec.models.training.objectives.markov_draft:MarkovHead",
         "renderer": "pardec.models.training.objectives.renderer:RendererFamily",
     },
 )
@@ -27,6 +28,7 @@ ARCHITECTURES = Registry(
         "SDARForCausalLM": "pardec.models.checkpoints.backbone:BackboneCheckpoint",
         "GPT2LMHeadModel": "pardec.models.checkpoints.gpt2:GPT2Checkpoint",
         "DFlashDraftModel": "pardec.models.checkpoints.draft:DraftCheckpoint",
+        "DFlashMarkovDraftModel": "pardec.models.checkpoints.markov:MarkovCheckpoint",
         "FractalRenderer": "pardec.models.checkpoints.renderer:RendererCheckpoint",
     },
 )
@@ -45,6 +47,7 @@ FORMATS = Registry(
         "sdar": "pardec.models.checkpoints.formats.sdar:Sdar",
         "gpt2": "pardec.models.checkpoints.formats.gpt2:GPT2Format",
         "DFlashDraftModel": "pardec.models.checkpoints.formats.dflash:DFlash",
+        "DFlashMarkovDraftModel": "pardec.models.checkpoints.formats.markov:Markov",
         "FractalRenderer": "pardec.models.checkpoints.formats.renderer:RendererFormat",
     },
 )

@@ -74,7 +74,7 @@ def _is_backbone(settings: Any) -> bool:
         elif settings.source in ("hub", "package") and settings.shape is not None:
             values = shape(settings.shape)
         else:
-            return getattr(settings, "family", None) not in ("renderer", "draft")
+            return getattr(settings, "family", None) not in ("renderer", "draft", "markov_draft")
         return isinstance(read_config(values, "config.json"), BackboneConfig)
     except UserError:
         return True

@@ -167,6 +167,8 @@ class Drafter(Strategy):
     """Whether it was trained on blocks of one size, so the last block of a text is drafted whole and then cut."""
     varies: ClassVar[bool] = False
     """Whether it can draft a block with some of its features dropped."""
+    conditional: ClassVar[bool] = False
+    """Whether a slot's probabilities depend on the token before it, so that `follow` gives those behind any token."""
 
     def taps(self, companion: Any) -> tuple[int, ...] | None:
         """Return the layers of the target whose hidden states it reads; None for none."""
@@ -187,6 +189,10 @@ class Drafter(Strategy):
     def vary(self, view: View, count: int, rate: float, noise: Noise) -> Tensor:
         """Return logits [B, count, V] of the same block with a share `rate` of its new context's features dropped."""
         raise NotImplementedError(f"{type(self).__name__} has no features to drop: choose another drafter")
+
+    def follow(self, slot: int, tokens: Tensor) -> Tensor:
+        """Return logits [B, m, V] of `slot` of the last draft behind each of `tokens` [B, m] in the slot before it."""
+        raise NotImplementedError(f"{type(self).__name__} knows no token before: read the draft's marginals")
 
 
 class Schedule(Strategy):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,14 +18,15 @@ if TYPE_CHECKING:
 
 torch = lazy("torch")
 
+Children = Callable[[int, "Tensor | None"], tuple["Tensor", "Tensor"]]
+"""Slot, and tokens [B, m] in the slot before it (None before the first), to the costs and ids of the children of each,
+[B, m or 1, k]."""
 SMALLEST = 1e-9
-
-
 """Least cost of a token in nats, so that a child scores strictly below its parent."""
 
 
 class BestFirstSettings(Settings):
-    """Best-first tree on the draft's marginals."""
+    """Best-first tree on the draft's probabilities."""
 
     name: Literal["tree"] = "tree"
     """The name of the proposal."""
@@ -35,11 +37,12 @@ class BestFirstSettings(Settings):
 
 
 class BestFirst(Proposal):
-    """The tree of the most probable paths under a node budget, by the draft's marginals.
+    """The tree of the most probable paths under a node budget.
 
-    A path's score is the product of its tokens' marginal probabilities, since one block pass gives marginals only
-    (OPT-Tree, arXiv:2406.17276). A child never scores above its parent, so the best `budget` nodes of all depths form
-    a tree. It is built depth by depth on the device, without waiting for it.
+    A path's score is the product of its tokens' probabilities. One block pass gives marginals only, the same behind
+    every path (OPT-Tree, arXiv:2406.17276); a drafter that knows the token before gives each node's children their own.
+    A child never scores above its parent, so the best `budget` nodes of all depths form a tree. It is built depth by
+    depth on the device, without waiting for it.
     """
 
     Settings = BestFirstSettings
@@ -49,12 +52,8 @@ class BestFirst(Proposal):
         return max(count, self.settings.budget)
 
     def pack(self, draft: Draft, context: DraftContext) -> Tree:
-        count = len(draft)
-        probabilities, ids = draft.probabilities.topk(
-            min(self.settings.top_k, draft.probabilities.shape[-1]), -1
-        )
-        costs = probabilities.double().log().clamp(-1e4, -SMALLEST)
-        scores, tokens, parents = self._levels(costs, ids)
+        count, children = len(draft), self._children(draft, context)
+        scores, tokens, parents = self._levels(count, children)
         kept = scores.topk(min(self.settings.budget, scores.shape[1]), 1).indices.sort(1).values
         # The index of each kept node in the tree; 0 is the anchor.
         index = torch.zeros(len(kept), scores.shape[1] + 1, dtype=torch.long, device=kept.device)
@@ -62,22 +61,39 @@ class BestFirst(Proposal):
         index.scatter_(1, kept + 1, order.expand_as(kept))
         above = index.gather(1, parents.gather(1, kept))
         above = torch.cat([torch.zeros_like(above[:, :1]), above], 1)
-        return Tree(shape_from(above, count, ids.shape[-1]), tokens.gather(1, kept))
+        return Tree(shape_from(above, count, self.settings.top_k), tokens.gather(1, kept))
 
-    def _levels(self, costs: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _children(self, draft: Draft, context: DraftContext) -> Children:
+        drafter = context.drafter
+        if drafter is not None and drafter.conditional:
+            return lambda slot, tokens: self._choices(
+                drafter.follow(slot, context.view.anchor if tokens is None else tokens).softmax(-1)
+            )
+        costs, ids = self._choices(draft.probabilities)
+        return lambda slot, tokens: (costs[:, slot, None], ids[:, slot, None])
+
+    def _choices(self, probabilities: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the costs, as log probabilities, and the ids of the most probable tokens, [..., k] of [..., V]."""
+        best, ids = probabilities.topk(min(self.settings.top_k, probabilities.shape[-1]), -1)
+        return best.double().log().clamp(-1e4, -SMALLEST), ids
+
+    def _levels(self, count: int, children: Children) -> tuple[Tensor, Tensor, Tensor]:
         """Return scores, tokens and parents [B, M] of all candidate nodes, parents counted from 1 in this order (0 is
-        the anchor). costs, ids: [B, n, k]."""
-        rows, count, top = ids.shape
-        frontier, first = costs.new_zeros(rows, 1), 0
+        the anchor)."""
+        first, tokens, scores = 0, None, None
         levels: list[tuple[Tensor, Tensor, Tensor]] = []
         for slot in range(count):
-            reached = (frontier[:, :, None] + costs[:, slot, None]).flatten(1)
-            frontier, index = reached.topk(min(self.settings.budget, reached.shape[1]), 1)
+            costs, ids = children(slot, tokens)
+            top = ids.shape[-1]
+            if scores is not None:
+                costs, ids = scores[..., None] + costs, ids.expand(-1, scores.shape[1], -1)
+            scores, index = costs.flatten(1).topk(min(self.settings.budget, costs[0].numel()), 1)
             parents = index // top + first
             first = 1 if not levels else first + levels[-1][0].shape[1]
-            levels.append((frontier, ids[:, slot].gather(1, index % top), parents))
-        scores, tokens, parents = (torch.cat(part, 1) for part in zip(*levels, strict=True))
-        return scores, tokens, parents
+            tokens = ids.flatten(1).gather(1, index)
+            levels.append((scores, tokens, parents))
+        every = [torch.cat(part, 1) for part in zip(*levels, strict=True)]
+        return every[0], every[1], every[2]
 
 
 class TreeLiteSettings(Settings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -40,7 +40,7 @@ class DFlash(Drafter):
     committed tokens and drops the block's keys and values.
     """
 
-    Settings = DFlashSettings
+    Settings: ClassVar[Any] = DFlashSettings
     companion = "draft"
     redrafts = True
     whole = True

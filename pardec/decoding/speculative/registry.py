@@ -12,6 +12,7 @@ DRAFTERS = Registry(
         "dflash": f"{HERE}.drafters:DFlash",
         "ngram": f"{HERE}.drafters:Ngram",
         "small": f"{HERE}.drafters:Small",
+        "markov": f"{HERE}.markov:Markov",
     },
 )
 SCHEDULES = Registry(
