@@ -18,7 +18,8 @@ from pardec.decoding.base import Observer
 from pardec.decoding.speculative.base import Draft, DraftContext
 from pardec.decoding.speculative.branches import BestFirst
 from pardec.decoding.speculative.decoder import Speculative
-from pardec.models.architectures.markov import MarkovConfig, MarkovDraft
+from pardec.models.architectures.config import MarkovConfig
+from pardec.models.architectures.markov import MarkovDraft
 from pardec.models.checkpoints.formats.markov import Markov
 from pardec.models.load import load_model, save_model
 from pardec.models.sources.train import TrainSettings

@@ -5,7 +5,7 @@ Imports no torch: planning reads these before any weights exist.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import pi
 from typing import TYPE_CHECKING, Any
 
@@ -224,6 +224,19 @@ class DraftConfig:
             matmul_parameters=body,
             shift=False,
         )
+
+
+@dataclass(frozen=True)
+class MarkovConfig(DraftConfig):
+    """A block draft with a Markov head, whose tables have `rank` columns."""
+
+    rank: int = 32
+
+    def info(self) -> ModelInfo:
+        """Return the facts of a draft of this shape; one table of the head is looked up, the other multiplies."""
+        draft, table = super().info(), self.vocab_size * self.rank
+        sizes = {"parameters": draft.parameters + 2 * table}
+        return replace(draft, **sizes, matmul_parameters=draft.matmul_parameters + table)
 
 
 @dataclass(frozen=True)

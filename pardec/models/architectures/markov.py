@@ -8,30 +8,12 @@ token before it alone: one row of a table, times a second table. This is the pla
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pardec.models.architectures.config import DraftConfig, ModelInfo
+from pardec.models.architectures.config import MarkovConfig
 from pardec.models.architectures.draft import DraftModel
-
-
-@dataclass(frozen=True)
-class MarkovConfig(DraftConfig):
-    """A block draft with a head of `rank` columns per table."""
-
-    rank: int = 32
-
-    def info(self) -> ModelInfo:
-        """Return the facts of a draft of this shape; the head's first table is looked up, its second multiplies."""
-        plain, table = super().info(), self.vocab_size * self.rank
-        return replace(
-            plain,
-            parameters=plain.parameters + 2 * table,
-            matmul_parameters=plain.matmul_parameters + table,
-        )
 
 
 class MarkovDraft(DraftModel):

@@ -8,7 +8,14 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json
-from pardec.models.architectures.config import BackboneConfig, Config, DraftConfig, GPT2Config, RendererConfig
+from pardec.models.architectures.config import (
+    BackboneConfig,
+    Config,
+    DraftConfig,
+    GPT2Config,
+    MarkovConfig,
+    RendererConfig,
+)
 from pardec.models.checkpoints.formats.base import Format, Values
 from pardec.models.registry import ARCHITECTURES, FORMATS, QUANTISATIONS
 
@@ -17,6 +24,7 @@ PLAIN = "LlamaForCausalLM"
 WRITTEN = {
     BackboneConfig: "llama",
     DraftConfig: "DFlashDraftModel",
+    MarkovConfig: "DFlashMarkovDraftModel",
     GPT2Config: "gpt2",
     RendererConfig: "FractalRenderer",
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pardec.common.files import read_json
+from pardec.models.architectures.config import DraftConfig
 from pardec.models.architectures.draft import DraftModel
 from pardec.models.checkpoints.drawn import draw_model, is_drawn
 from pardec.models.checkpoints.formats.dflash import DFlash
@@ -32,30 +34,35 @@ NAMES = Names(
 
 
 class DraftCheckpoint(Checkpoint):
-    model = DraftModel
+    model: type[DraftModel] = DraftModel
+    format: Any = DFlash
+    names = NAMES
 
     @classmethod
     def load(cls, folder: Path, device: str, dtype: torch.dtype) -> DraftModel:
-        where = folder / "config.json"
-        config = DFlash.read(read_json(where), str(where))
+        config = cls.config(folder)
         if is_drawn(folder):
-            return draw_model(DraftModel, folder, config, device, dtype)
+            return draw_model(cls.model, folder, config, device, dtype)
         with torch.device("meta"):
-            model = DraftModel(config)
+            model = cls.model(config)
         state = read_tensors(folder, *cls.wanted(folder), device)
         model.load_state_dict(
-            NAMES.fuse({name: tensor.to(dtype) for name, tensor in state.items()}), assign=True
+            cls.names.fuse({name: tensor.to(dtype) for name, tensor in state.items()}), assign=True
         )
         model.place_tables(device, dtype)
         return model
 
     @classmethod
     def wanted(cls, folder: Path) -> tuple[dict[str, tuple[int, ...]], tuple[str, ...]]:
-        where = folder / "config.json"
         with torch.device("meta"):
-            model = DraftModel(DFlash.read(read_json(where), str(where)))
-        return {name: tuple(tensor.shape) for name, tensor in NAMES.split(model.state_dict()).items()}, ()
+            model = cls.model(cls.config(folder))
+        return {name: tuple(tensor.shape) for name, tensor in cls.tensors(model).items()}, ()
+
+    @classmethod
+    def config(cls, folder: Path) -> DraftConfig:
+        where = folder / "config.json"
+        return cls.format.read(read_json(where), str(where))
 
     @classmethod
     def tensors(cls, model: DraftModel) -> dict[str, Tensor]:
-        return NAMES.split(model.state_dict())
+        return cls.names.split(model.state_dict())

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair
 from pardec.models.architectures.draft import DraftModel, split_writes
+from pardec.models.architectures.markov import MarkovDraft
 from pardec.models.engines.compiled import Static, packed, whole_mask
 from pardec.models.engines.flex import with_blocks
 
@@ -73,3 +74,7 @@ class StaticDraft(Static, DraftModel):
         writes = split_writes(columns, context.shape[1])
         plan = with_blocks(AttentionPlan(mask, filled=pairs[0][0].shape[2], writes=writes), self.blocks(mask))
         return self.run_layers(block, context, self.cos[positions], self.sin[positions], plan, pairs)
+
+
+class StaticMarkov(StaticDraft, MarkovDraft):
+    """The same with a Markov head, which runs as in the eager draft."""

@@ -6,10 +6,15 @@ from typing import Any
 
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.draft import DraftModel
+from pardec.models.architectures.markov import MarkovDraft
 from pardec.models.engines.compiled import StaticBackbone, refuse_platform
-from pardec.models.engines.compiled_draft import StaticDraft
+from pardec.models.engines.compiled_draft import StaticDraft, StaticMarkov
 
-STATIC: dict[type, Any] = {Backbone: StaticBackbone, DraftModel: StaticDraft}
+STATIC: dict[type, Any] = {
+    Backbone: StaticBackbone,
+    DraftModel: StaticDraft,
+    MarkovDraft: StaticMarkov,
+}
 """Architectures and their compiled forms."""
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pardec.common.errors import UserError
-from pardec.models.architectures.markov import MarkovConfig
-from pardec.models.checkpoints.configs import WRITTEN
+from pardec.models.architectures.config import MarkovConfig
 from pardec.models.checkpoints.formats.base import Format, Values, reading
 from pardec.models.checkpoints.formats.dflash import DFlash
 
@@ -34,7 +33,3 @@ class Markov(Format):
     def write(cls, config: MarkovConfig) -> Values:
         """Return the content of config.json: the published names of a DFlash draft, and the rank."""
         return DFlash.write(config) | {"architectures": [ARCHITECTURE], KEY: config.rank}
-
-
-# Here and not where the other kinds of configuration are listed, so that their models do not depend on this one.
-WRITTEN[MarkovConfig] = ARCHITECTURE

@@ -8,7 +8,7 @@ Early positions of a block weigh more: a wrong token at one of them loses all th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -71,7 +71,7 @@ class DraftSettings(Settings):
 class Draft(Family):
     """Bidirectional within its block; embedding and head are the target's."""
 
-    Settings = DraftSettings
+    Settings: ClassVar[Any] = DraftSettings
     settings: DraftSettings
     causal = False
     masks = True
@@ -172,10 +172,15 @@ class Draft(Family):
             block = torch.nn.functional.embedding(inputs.flatten(1), self.target.embedding)
         layout = Layout(positions, mask, positions.shape[1])
         hidden = model(block, model.fuse(features), layout=layout).view(rows, count, size, -1)[:, :, 1:]
-        logits = self.target.read(hidden[learned])
+        logits = self._logits(model, hidden[learned], targets[..., :-1][learned])
         losses = torch.nn.functional.cross_entropy(logits, targets[..., 1:][learned], reduction="none")
         weights = self._weights(losses.detach(), learned)
         return (losses * weights).sum() / weights.sum()
+
+    def _logits(self, model: DraftModel, hidden: Tensor, before: Tensor) -> Tensor:
+        """Return logits [n, V] of the normed hidden states [n, hidden] of positions; before: the tokens [n] before
+        them."""
+        return self.target.read(hidden)
 
     def _weights(self, losses: Tensor, learned: Tensor) -> Tensor:
         """Return the weights [n] of `losses` [n], which belong to the positions `learned` [B, A, block - 1] bool."""
