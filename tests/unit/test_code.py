@@ -44,6 +44,10 @@ BUILDS_ON = {
     ("data source", "fractal"): [("data source", "topics")],
     ("family", "renderer"): [("model source", "train")],
     **{("format", name): [("format", "llama")] for name in ("qwen2", "qwen3", "Dream")},
+    # A draft with a head is a draft.
+    ("drafter", "markov"): [("drafter", "dflash")],
+    ("family", "markov_draft"): [("family", "draft")],
+    **{(kind, "DFlashMarkovDraftModel"): [(kind, "DFlashDraftModel")] for kind in ("architecture", "format")},
 }
 """Entries whose files import other entries'."""
 SMALL = {"source": "random", "family": "autoregressive", "hidden": 32, "layers": 1, "heads": 2, "mlp": 64}
@@ -164,6 +168,7 @@ def uses(plan: Plan, script: str, name: str) -> dict[str, set[str]]:
         for model in (study.models[one] for one in models):
             if model.source == "train":
                 kind = {"draft": "DFlashDraftModel", "renderer": "FractalRenderer"}
+                kind["markov_draft"] = "DFlashMarkovDraftModel"
                 config = {"architectures": [kind.get(model.family, "LlamaForCausalLM")]}
             elif model.source == "path":
                 config = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}

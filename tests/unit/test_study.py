@@ -264,7 +264,7 @@ def test_models_that_others_wait_for_come_first(config):
     plan = Plan(config, [], ROOT)
     order = sorted(plan.models, key=plan.model_priority, reverse=True)
     parents = [parent for name in order for parent in plan.parents(name)]
-    heirs = [name for name in order if plan.parents(name)]
+    heirs = [name for name in order if plan.parents(name) and name not in parents]
     alone = [name for name in order if name not in parents and not plan.parents(name)]
     assert parents and alone and order[-len(alone) :] == alone
     assert max(order.index(name) for name in parents) < min(order.index(name) for name in heirs)
