@@ -101,9 +101,11 @@ class Comparison:
         return sorted(chosen, key=lambda one: (one.p or 0.0, -abs(one.change or 0.0), one.id))
 
     def count(self, verdict: str) -> int:
+        """Return how many of the judged values have this verdict."""
         return sum(one.verdict == verdict for one in self.judged)
 
     def reasons(self) -> Counter:
+        """Return how many values have each pair of verdict and reason."""
         return Counter((one.verdict, one.why) for one in self.judged)
 
     def distinct(self, kinds: Iterable[str]) -> list[Judged]:

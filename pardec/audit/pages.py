@@ -38,8 +38,10 @@ def plain(value: Any) -> str:
 
 
 def change(share: float | None) -> str:
+    """Return a relative change as a signed percentage; "" for None."""
     return "" if share is None else f"{share:+.1%}"
 
 
 def chance(p: float | None) -> str:
+    """Return a probability with two significant digits; "" for None."""
     return "" if p is None else f"{p:.2g}"

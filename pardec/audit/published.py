@@ -40,6 +40,7 @@ class Outcome:
 
     @property
     def compared(self) -> int:
+        """Return how many values both runs have."""
         return len(self.reproduced) + len(self.differ)
 
 

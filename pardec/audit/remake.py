@@ -73,6 +73,7 @@ class Stage:
 
     @property
     def sidecar(self) -> str:
+        """Return the path of the stage's provenance file, beside its first output."""
         return PurePosixPath(self.outputs[0]).with_suffix(".provenance.json").as_posix()
 
     def reads(self, other: Stage) -> bool:

@@ -111,6 +111,7 @@ class Run:
         return path
 
     def has(self, name: str) -> bool:
+        """Return whether the run has the file `name`."""
         path = self.path(name)
         return path is not None and path.is_file()
 
@@ -135,8 +136,10 @@ class Run:
         )
 
     def refuse_damage(self) -> None:
-        """Raises:
-        UserError: the run is an archive with a file that contradicts its manifest.
+        """Refuse a run whose archive is damaged.
+
+        Raises:
+            UserError: the run is an archive with a file that contradicts its manifest.
         """
         if self.damaged:
             name, why = self.damaged[0]

@@ -140,4 +140,5 @@ def small_card(cells: list[CellEstimate]) -> str:
 
 
 def hours(seconds: float) -> str:
+    """Return a duration in hours, below 90 minutes in minutes."""
     return f"{seconds / 3600:.1f} h" if seconds >= 5400 else f"{seconds / 60:.0f} min"

@@ -56,4 +56,5 @@ def grown(tree: Tree, link: Link) -> Tree:
 
 
 def broken(link: Link) -> bool:
+    """Return whether this link, or any below it, no longer matches its hash."""
     return link.matches is False or any(map(broken, link.below))

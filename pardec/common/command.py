@@ -51,6 +51,7 @@ def _is_config(word: str) -> bool:
 
 
 def main() -> None:
+    """Run Snakemake with the command line's targets put first, after a note if the environment is out of date."""
     from snakemake import cli
 
     if note := outdated():

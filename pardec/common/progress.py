@@ -14,6 +14,8 @@ class Progress:
         self.start = self.shown = time.monotonic()
 
     def update(self, done: int, note: str = "") -> None:
+        """Print a line if `every_s` seconds have passed since the last, or all is done. done: units finished of
+        `total`."""
         now = time.monotonic()
         if done < self.total and now - self.shown < self.every_s:
             return

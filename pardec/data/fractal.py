@@ -57,6 +57,7 @@ class HierarchyTokenizer(TextTokenizer):
 
     @cached_property
     def root_merges(self) -> Any:
+        """Return the library's tokenizer with the merges over chunks."""
         return hf.Tokenizer.from_str(self.body["root_merges"])
 
     @property

@@ -62,4 +62,5 @@ class ItemTask(Task):
         return self.settings.max_items + 1
 
     def prompt(self, items: list[str]) -> str:
+        """Return the prompt: the task's name, the items, and an equals sign."""
         return " ".join([self.name, *items, "="])

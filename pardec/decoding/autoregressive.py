@@ -21,6 +21,8 @@ torch = lazy("torch")
 
 
 class AutoregressiveSettings(Settings):
+    """One token per forward pass, the most probable or a drawn one."""
+
     temperature: float = Field(0.0, ge=0, le=100)
     """Logits are divided by this before a token is drawn; 0 takes the most probable token."""
     top_k: int | None = Field(None, ge=1)

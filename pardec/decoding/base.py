@@ -71,10 +71,12 @@ class PromptBatch:
 
     @property
     def size(self) -> int:
+        """Return the number of prompts B."""
         return self.tokens.shape[0]
 
     @property
     def length(self) -> int:
+        """Return the columns of the longest prompt."""
         return self.tokens.shape[1]
 
 

@@ -76,6 +76,7 @@ class Blocks:
         return self.canvas.gather(1, places), models.Layout(self.positions(places), mask, filled, columns)
 
     def positions(self, columns: Tensor) -> Tensor:
+        """Return the positions of `columns`, [..., n] long, counted from each row's first real token."""
         return columns if self.pad is None else (columns - self.pad[:, None]).clamp(min=0)
 
     def mask(self, limits: Tensor, columns: Tensor, filled: int) -> Tensor:

@@ -31,6 +31,8 @@ torch = lazy("torch")
 
 
 class BlockDiffusionSettings(CommitSettings):
+    """A canvas filled block by block, with the keys and values of finished blocks in a cache."""
+
     block: int | None = Field(None, ge=1)
     """Tokens per block; null means that of the model where its prompt is blocks too, else one block, the full canvas.
     The last block may be shorter."""

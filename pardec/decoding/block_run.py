@@ -85,6 +85,7 @@ class Run:
         """Positions per row that all passes have processed."""
 
     def run(self) -> Decoded:
+        """Decode, and return the output of all rows."""
         self.observer.start()
         shown = 0
         while not all(self.ended):

@@ -30,6 +30,8 @@ models = lazy("pardec.models.architectures.attention")
 
 
 class CachedDiffusionSettings(MaskedDiffusionSettings):
+    """Masked diffusion in blocks, with approximate keys and values of other positions in a cache."""
+
     cache: Literal["none", "prefix", "dual"] = "dual"
     """Keys and values kept between passes: of all positions before the current block (`prefix`), of all but the
     block (`dual`), or none."""

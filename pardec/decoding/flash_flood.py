@@ -27,6 +27,8 @@ PAD, EOS, MASK = 0, 2, 3
 
 
 class FlashFloodSettings(Settings):
+    """Roots rendered to chunks and chunks to characters, all conditions of a level at once."""
+
     candidates: int = Field(1, ge=1, le=1024)
     """K: candidates per condition. A single one is the most probable expansion; among several, the one with the
     lowest energy is kept."""

@@ -24,6 +24,8 @@ torch = lazy("torch")
 
 
 class FullPassesSettings(Settings):
+    """Full passes over prompt and canvas without a cache, each replacing every token."""
+
     passes: int = Field(10, ge=1)
     """Forward passes over the prompt and the whole canvas."""
     init: Guess = "eos"

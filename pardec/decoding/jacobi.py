@@ -33,6 +33,8 @@ NARROW = 8
 
 
 class JacobiSettings(Settings):
+    """All tokens guessed at once and corrected in parallel until they no longer change."""
+
     passes: int | None = Field(None, ge=1)
     """Forward passes after which the guesses become the output; null continues to the fixed point, which is the
     output of greedy decoding."""

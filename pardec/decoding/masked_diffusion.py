@@ -45,6 +45,8 @@ not masked."""
 
 
 class MaskedDiffusionSettings(CommitSettings):
+    """A canvas of mask tokens, some of which each pass replaces."""
+
     steps: int | None = Field(None, ge=1)
     """Forward passes for the whole canvas; null means one per token. With a threshold, a factor or an entropy bound,
     their upper bound."""
@@ -164,6 +166,7 @@ class Run:
         """[B, N]: the rank with which each token was committed, -inf where none was."""
 
     def run(self) -> Decoded:
+        """Decode, and return the output of all rows."""
         length = self.settings.block or self.new_tokens
         blocks = self.new_tokens // length
         shares = schedule(length, (self.settings.steps or self.new_tokens) // blocks)

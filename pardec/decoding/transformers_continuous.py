@@ -30,6 +30,8 @@ LOOK_S = 1.0
 
 
 class TransformersContinuousSettings(AutoregressiveSettings):
+    """The loop of transformers with continuous batching and a paged cache."""
+
     page: int = Field(256, ge=16)
     """Tokens of one page of the cache."""
 

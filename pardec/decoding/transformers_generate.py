@@ -25,6 +25,8 @@ transformers = lazy("transformers")
 
 
 class TransformersGenerateSettings(AutoregressiveSettings):
+    """The loop of transformers' `generate`."""
+
     cache: Literal["dynamic", "static"] = "dynamic"
     """`static` preallocates keys and values for the whole output; the compiled engine needs it, and
     transformers then compiles its own loop."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 
 class VllmSettings(AutoregressiveSettings):
+    """The loop of vLLM, where it is installed."""
+
     memory_share: float = Field(0.4, gt=0, le=0.95)
     """Share of the GPU's memory that vLLM takes for itself, weights included; our own copy comes on top."""
 

@@ -91,6 +91,7 @@ class Column:
 
     @property
     def numeric(self) -> bool:
+        """Return whether its values are numbers."""
         return self.dtype in ("integer", "number")
 
     def lower_is_better(self, row: Mapping[str, Any] | None = None) -> bool | None:

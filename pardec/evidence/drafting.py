@@ -51,6 +51,7 @@ class Side:
 
     @property
     def sampled(self) -> bool:
+        """Return whether its tokens are drawn (temperature above 0)."""
         return bool(self.cell["settings"].get("temperature"))
 
     @property
@@ -59,6 +60,7 @@ class Side:
         return drafts(self.cell["decoder"])
 
     def of(self, prompt: str) -> list[Sample]:
+        """Return its samples of one prompt; prompt: as `prompt_of` returns it."""
         return [sample for sample in self.samples if prompt_of(sample) == prompt]
 
 
@@ -75,14 +77,17 @@ class Trial:
 
     @property
     def against(self) -> str | None:
+        """Return the arm that it is compared with; None without one."""
         return self.other.arm if self.other else None
 
     @property
     def ok(self) -> bool:
+        """Return whether its cell ran to the end."""
         return self.record.body["status"] == "ok"
 
     @property
     def prompts(self) -> list[str]:
+        """Return the prompts of its samples, as `prompt_of` returns them, sorted."""
         return sorted({prompt_of(sample) for sample in self.candidate.samples})
 
 
@@ -135,14 +140,17 @@ def _side(cell: dict[str, Any], samples: list[Sample], outputs: list[dict] | Non
 
 
 def prompt_of(sample: Sample) -> str:
+    """Return the ids of a sample's prompts, joined by spaces."""
     return " ".join(map(str, sample["prompts"]))
 
 
 def cycles(sample: Sample) -> list[dict[str, Any]]:
+    """Return the cycles of a sample; [] for a decoder without cycles."""
     return sample.get("cycles") or []
 
 
 def taus(samples: Iterable[Sample]) -> list[float]:
+    """Return the committed tokens of each cycle, bonus token included, over all samples."""
     return [cycle["tau"] for sample in samples for cycle in cycles(sample)]
 
 

@@ -65,6 +65,7 @@ class Declared:
     reduce: tuple[Callable[[Iterable[float]], float], str] | None = None
 
     def findings(self, tables: Rows) -> Iterator[Finding]:
+        """Yield one finding per group of rows of its table."""
         for whole in grouped(filter(self.of, tables[self.table]), *self.each).values():
             for entries, rows in grouped(whole, *self.by).items():
                 if None in entries:
@@ -76,6 +77,7 @@ class Declared:
 
 
 def finished(row: Row) -> bool:
+    """Return whether the row is a cell that ran to the end."""
     return row["side"] == "cell" and row["status"] == "ok"
 
 

@@ -68,9 +68,11 @@ class Ideas(Settings):
     """The ideas in order; an idea's position is its number."""
 
     def number(self, idea: Idea) -> int:
+        """Return the place of an idea in the list, counted from 1."""
         return self.ideas.index(idea) + 1
 
     def against(self, setting: Setting) -> str:
+        """Return the arm that a setting is compared with: its own, or the baseline."""
         return setting.against or self.baseline
 
     def base(self, idea: Idea) -> str:

@@ -24,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def now() -> str:
+    """Return the time in UTC, ISO 8601 with milliseconds."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
 
 

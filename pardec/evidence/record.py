@@ -24,6 +24,8 @@ class _Part(BaseModel):
 
 
 class SettingsPart(_Part):
+    """The decoder's settings that tables read."""
+
     steps: int | None = None
     block: int | None = None
 
@@ -56,10 +58,15 @@ class CellPart(_Part):
 
 
 class NamedCell(CellPart):
+    """A cell with its id."""
+
     id: Name
 
 
 class CyclePart(_Part):
+    """One cycle of speculative decoding: when it ended (ms), tokens drafted, verified, accepted and committed
+    (`tau`)."""
+
     at_ms: float | None = None
     tau: float | None = None
     accepted: float | None = None
@@ -94,6 +101,8 @@ class SamplePart(_Part):
 
 
 class OutputPart(_Part):
+    """The tokens written for one prompt; margins: of the best logit over the second, by token."""
+
     prompt: str
     tokens: list[int]
     margins: list[float] | None = None
@@ -101,6 +110,8 @@ class OutputPart(_Part):
 
 
 class ReferencePart(_Part):
+    """The reference that ran in the same process, its samples interleaved with the cell's."""
+
     cell: CellPart
     samples: list[SamplePart]
     outputs: list[OutputPart] | None = None
@@ -108,6 +119,8 @@ class ReferencePart(_Part):
 
 
 class MemoryPart(_Part):
+    """Peak memory and its parts, in MB; method: how it was measured."""
+
     peak_allocated_mb: float | None = None
     peak_reserved_mb: float | None = None
     rss_mb: float | None = None
@@ -118,6 +131,8 @@ class MemoryPart(_Part):
 
 
 class WorkPart(_Part):
+    """Work per output: floating-point operations, bytes moved, and forward passes of the big model."""
+
     flops_per_output: float | None
     bytes_per_output: float | None
     forwards: float | None = None
@@ -125,12 +140,17 @@ class WorkPart(_Part):
 
 
 class EnergyPart(_Part):
+    """Energy per output in joules, in total and above the idle machine's."""
+
     joules_per_output: float | None = None
     net_joules_per_output: float | None = None
     valid: bool | None = None
 
 
 class StopPart(_Part):
+    """Why sampling ended: the reason, the half-width reached and its target (shares of the median), the budget in
+    seconds."""
+
     reason: str | None = None
     half_width: float | None = None
     target: float | None = None
@@ -138,19 +158,27 @@ class StopPart(_Part):
 
 
 class LengthPart(_Part):
+    """Lengths of the prompts, in tokens."""
+
     mean: float | None = None
 
 
 class BoundaryPart(_Part):
+    """The largest batch found to fit into memory."""
+
     fits: int | None = None
 
 
 class GitPart(_Part):
+    """The commit of the code, and whether files differed from it."""
+
     commit: str | None = None
     dirty: bool | None = None
 
 
 class OriginPart(_Part):
+    """The job that wrote the record: rule, command, hash of its code, times."""
+
     rule: str | None = None
     command: str | None = None
     code_sha256: str | None = None

@@ -154,10 +154,12 @@ class Claim(Settings):
 
     @property
     def group(self) -> str:
+        """Return the part of its id before the first dot: the seed document."""
         return self.id.partition(".")[0]
 
     @property
     def judged(self) -> bool:
+        """Return whether it has a condition, and so gets a verdict."""
         return bool(self.reproduced_if or self.tally)
 
     @property

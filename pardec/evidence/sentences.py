@@ -96,8 +96,10 @@ SENTENCES.tests["known"] = NAMES.tests["known"] = _is_known
 
 @cache
 def template(text: str, quoting: bool = True) -> Template:
-    """Raises:
-    jinja2.TemplateSyntaxError: `text` is no template.
+    """Return the template of a sentence.
+
+    Raises:
+        jinja2.TemplateSyntaxError: `text` is no template.
     """
     return (SENTENCES if quoting else NAMES).from_string(text)
 

@@ -41,6 +41,7 @@ def at(*keys: str) -> Iterator[None]:
 
 
 def exact(value: float | None) -> Number:
+    """Return a number whose interval is the number itself."""
     return Number(value, value, value)
 
 
@@ -112,8 +113,10 @@ class Rows(list):
 
 @cache
 def parse(text: str) -> ast.expr:
-    """Raises:
-    StatementError: `text` is no expression, or uses what statements do not have.
+    """Return the syntax tree of a statement.
+
+    Raises:
+        StatementError: `text` is no expression, or uses what statements do not have.
     """
     try:
         tree = ast.parse(" ".join(text.split()), mode="eval").body
@@ -141,12 +144,15 @@ class Reader:
         self.used: dict[str, Any] = {}
 
     def evaluate(self, text: str, row: Row | None = None) -> Any:
-        """Raises:
-        StatementError: a name in it is neither in scope nor a column.
+        """Return the value of a statement.
+
+        Raises:
+            StatementError: a name in it is neither in scope nor a column.
         """
         return self._value(parse(text), row)
 
     def truth(self, text: str, row: Row | None = None) -> Truth:
+        """Return whether the statement `text` is true of `row`; None where it cannot be decided."""
         return truth(self.evaluate(text, row))
 
     def _value(self, node: ast.expr, row: Row | None) -> Any:
@@ -218,6 +224,7 @@ def number(value: Any) -> Number:
 
 
 def truth(value: Any) -> Truth:
+    """Return `value` if it is true or false; None for anything else, which decides nothing."""
     return value if isinstance(value, bool) else None
 
 
@@ -267,11 +274,13 @@ def arithmetic(op: type[ast.operator], a: Number, b: Number) -> Number:
 
 
 def every(outcomes: Iterable[Any]) -> Truth:
+    """Return False if any outcome is false, else None if any is undecided, else True."""
     known = [truth(outcome) for outcome in outcomes]
     return False if False in known else None if None in known else True
 
 
 def some(outcomes: Iterable[Any]) -> Truth:
+    """Return True if any outcome is true, else None if any is undecided, else False."""
     known = [truth(outcome) for outcome in outcomes]
     return True if True in known else None if None in known else False
 

@@ -62,6 +62,7 @@ def _records(row: dict[str, Any], name: str) -> list[str]:
 
 
 def stated(ident: str, value: float | None, unit: str, low: float | None, high: float | None) -> Value:
+    """Return the numbers of a value with their rounded texts."""
     text, text_low, text_high = rounded(value, low, high)
     return {
         "id": ident, "value": value, "unit": unit, "ci_low": low, "ci_high": high,

@@ -281,6 +281,7 @@ class Side:
         return {"min": min(sizes), "mean": sum(sizes) / len(sizes), "max": max(sizes)}
 
     def batch(self, indices: Sequence[int]) -> Any:
+        """Return the prompts `indices` as one batch on the device."""
         batch = self.pad_left(
             [self.tokens[k] for k in indices],
             [self.seeds[k] for k in indices],
@@ -313,6 +314,7 @@ class Side:
         return noted(f"in the {self.role}")
 
     def run(self, indices: Sequence[int], watch: Any) -> Any:
+        """Return what the decoder returns for the prompts `indices`. watch: an observer, or None."""
         from pardec.decoding.base import SILENT
 
         batch = self.batch(indices)
@@ -321,6 +323,7 @@ class Side:
 
 
 def prompt_seeds(seed: int, prompts: Sequence[dict]) -> list[int]:
+    """Return a seed for each prompt, by its id."""
     from pardec.decoding.batching import prompt_seed
 
     return [prompt_seed(seed, prompt["id"]) for prompt in prompts]

@@ -35,9 +35,11 @@ class HostClock:
         self.now_ns, self.cpu_ns = now_ns, cpu_ns
 
     def synchronize(self) -> None:
+        """Do nothing: a CPU computes in order."""
         pass
 
     def stamp(self) -> Any:
+        """Return the time in nanoseconds."""
         return self.now_ns()
 
     def elapsed_ms(self, begin: Any, end: Any) -> float:
@@ -52,9 +54,11 @@ class CudaClock(HostClock):
     on_device = True
 
     def synchronize(self) -> None:
+        """Wait until the GPU has finished."""
         torch.cuda.synchronize()
 
     def stamp(self) -> Any:
+        """Return an event recorded on the current stream."""
         event = torch.cuda.Event(enable_timing=True)
         event.record()
         return event
@@ -69,6 +73,7 @@ class MpsClock(HostClock):
     name = "perf_counter_mps_ends"
 
     def synchronize(self) -> None:
+        """Wait until the GPU has finished."""
         torch.mps.synchronize()
 
 

@@ -57,6 +57,7 @@ class CellJob(ArmJob):
 
     @property
     def sides(self) -> list[ArmJob]:
+        """Return the cell, and its reference if it has one."""
         return [self, *([self.reference] if self.reference else [])]
 
 

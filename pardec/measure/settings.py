@@ -10,6 +10,8 @@ from pardec.common.settings import Settings
 
 
 class MeasureSettings(Settings):
+    """How cells are warmed up and sampled, and when sampling stops."""
+
     warmup_passes: int = Field(3, ge=1, le=50)
     """Generations at the measured shape before the first sample; three to five settle allocators and caches."""
     warmup_s: float | None = Field(None, gt=0)

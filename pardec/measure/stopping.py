@@ -40,6 +40,8 @@ def _rank(n: int) -> int:
 
 
 class Criterion(Protocol):
+    """A rule that ends sampling; `reason` is its name in the record."""
+
     reason: str
 
     def add(self, value_ms: float, clean: bool = True) -> None:
@@ -66,6 +68,7 @@ class Precise:
 
     @property
     def half_width(self) -> float:
+        """Return half the width of the median's 95 % interval, as a share of the median."""
         return median_half_width(self.values)
 
 
@@ -105,6 +108,7 @@ class Maximum:
         self.count += 1
 
     def reached(self, blocks: int) -> bool:
+        """Return whether this many blocks are the maximum."""
         return blocks >= self.most
 
     def finished(self) -> bool:

@@ -42,6 +42,7 @@ class TorchCount:
         return self.flops / self.analytic if self.analytic else None
 
     def close(self) -> None:
+        """Restore the model's own forward."""
         del self.model.forward
 
     def _counted(self, *args: Any, **kwargs: Any) -> Any:

@@ -45,15 +45,18 @@ class Attributes(ctypes.Structure):
 
 
 def checked(result: int) -> None:
+    """Raise OSError with the system's reason if a call of the C library failed (a result other than 0)."""
     if result != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 def mount(source: bytes, target: str, kind: bytes, flags: int, data: bytes = b"") -> None:
+    """Mount `source` at `target`; see mount(2). Raises OSError."""
     checked(libc.mount(source, target.encode(), kind, flags, data))
 
 
 def set_attributes(path: str, flags: int, **changes: int) -> None:
+    """Change the attributes of a mount; see mount_setattr(2). Raises OSError."""
     attributes = Attributes(**changes)
     size = ctypes.sizeof(attributes)
     where = ctypes.c_int(AT_FDCWD)
@@ -104,6 +107,7 @@ def close_files() -> None:
 
 
 def limit(seconds: int, memory: int, file_bytes: int, processes: int) -> None:
+    """Limit CPU seconds, bytes of memory, bytes per file, processes and open files of this process."""
     for what, most in (
         (resource.RLIMIT_CPU, seconds),
         (resource.RLIMIT_AS, memory),
@@ -116,6 +120,7 @@ def limit(seconds: int, memory: int, file_bytes: int, processes: int) -> None:
 
 
 def main() -> None:
+    """Confine this process as the command line says, then run the program that it reads."""
     limits = list(map(int, sys.argv[2:]))
     # Bubblewrap has done all this.
     if sys.argv[1] == "namespaces":

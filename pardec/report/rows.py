@@ -178,6 +178,7 @@ def lower_is_better(row: Row, column: str = "quality") -> bool:
 
 
 def ok(row: Any) -> bool:
+    """Return whether the row's cell ran to the end; rows without a status count as such."""
     return text(row, "status") in ("", "ok")
 
 

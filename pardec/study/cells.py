@@ -68,10 +68,12 @@ class Cell:
 
     @property
     def output_id(self) -> str:
+        """Return the id of its outputs, which cells of other batches and experiments share."""
         return f"{self.workload}/{self.model}/{self.arm}/{self.output_words}"
 
     @property
     def id(self) -> str:
+        """Return its id, a readable path below results/cells."""
         listed = [self.output_id, paths.word("batch", self.batch)]
         if self.run is not None:
             listed += [paths.word("against", self.reference.arm)] if self.reference else []

@@ -94,6 +94,7 @@ class Files:
 
     @cached_property
     def datasets(self) -> list[str]:
+        """Return the data sets that the study uses."""
         names = [self.study.workloads[cell.workload].data for cell in self.cells.values()]
         names += [self.study.models[name].data for name in self.trained_models]
         likelihood = self.study.likelihood
@@ -104,22 +105,27 @@ class Files:
 
     @cached_property
     def trained_models(self) -> list[str]:
+        """Return the models that the study trains."""
         return [name for name in self.models if self.study.models[name].source == "train"]
 
     @cached_property
     def fetched_models(self) -> list[str]:
+        """Return the models that come from elsewhere."""
         return [name for name in self.models if name not in self.trained_models]
 
     @cached_property
     def own_datasets(self) -> list[str]:
+        """Return the data sets whose tokenizer is made here."""
         return [name for name in self.datasets if self.study.data[name].source in OWN_SOURCES]
 
     @cached_property
     def foreign_datasets(self) -> list[str]:
+        """Return the data sets that models read with their own tokenizers."""
         return [name for name in self.datasets if name not in self.own_datasets]
 
     @cached_property
     def likelihood_models(self) -> list[str]:
+        """Return the models whose likelihood of held-out text is measured."""
         return list(self.study.likelihood.models) if self.study.likelihood else []
 
     @cached_property
@@ -141,6 +147,7 @@ class Files:
     # Files.
 
     def data_files(self, name: str) -> list[str]:
+        """Return the files of a data set."""
         files = ["about.json", "train.jsonl", "heldout.jsonl"]
         files += ["tokenizer.json"] if name in self.own_datasets else []
         return [f"results/data/{name}/{file}" for file in files]
@@ -156,9 +163,11 @@ class Files:
         return [f"results/models/{name}/{file}" for file in files]
 
     def verified(self, name: str) -> list[str]:
+        """Return the file that confirms a model's checks; [] for a model without checks."""
         return [f"results/models/{name}/verified.json"] if name in self.verified_models else []
 
     def verified_data(self, name: str) -> list[str]:
+        """Return the files of the data set that a model's checks read."""
         sample = self.study.models[name].verify.sample
         return self.data_files(sample.data) if sample is not None else []
 
@@ -185,6 +194,7 @@ class Files:
         return self._contents.digest(path for path in files if Path(path).exists())
 
     def training_data(self, name: str) -> list[str]:
+        """Return the files of the data set that a model learns from."""
         return self.data_files(self.study.models[name].data)
 
     def parents(self, name: str) -> list[str]:
@@ -192,10 +202,12 @@ class Files:
         return parents(self.study, name)
 
     def parent_models(self, name: str) -> list[str]:
+        """Return the files of the models that training of this one reads."""
         return [path for parent in self.parents(name) for path in self.model_files(parent)]
 
     @staticmethod
     def record(cell: str) -> str:
+        """Return the path of a cell's record."""
         return f"results/cells/{cell}/timing.json"
 
     def score(self, cell: Cell) -> str | None:
@@ -203,6 +215,7 @@ class Files:
         return f"results/quality/{cell.output_id}/score.json" if cell.output_id in self.outputs else None
 
     def records(self, experiments: Iterable[str] | None = None) -> list[str]:
+        """Return the records of these experiments; None: of all."""
         chosen = None if experiments is None else set(experiments)
         return [
             self.record(id) for id, cell in self.cells.items() if chosen is None or cell.experiment in chosen
@@ -222,22 +235,27 @@ class Files:
         return [] if reference is None else self._run_by(reference)
 
     def cell_prompts(self, id: str) -> list[str]:
+        """Return the files of a cell's prompts."""
         return self._prompts(self.cells[id])
 
     def output_model(self, id: str) -> list[str]:
+        """Return the files of the models that write these outputs."""
         return self._run_by(self.outputs[id])
 
     def _run_by(self, cell: Cell) -> list[str]:
         return [path for name in cell.models for path in [*self.model_files(name), *self.verified(name)]]
 
     def output_prompts(self, id: str) -> list[str]:
+        """Return the files of the prompts of these outputs."""
         return self._prompts(self.outputs[id])
 
     def scorer_files(self, id: str) -> list[str]:
+        """Return the files of the model that scores these outputs; [] without one."""
         scorer = self.study.workloads[self.outputs[id].workload].scorer
         return self.model_files(scorer) if scorer else []
 
     def likelihood_data(self) -> list[str]:
+        """Return the files of the data set whose likelihood is measured."""
         return self.data_files(self.study.likelihood.data) if self.study.likelihood else []
 
     # Code: scripts, their imports, and modules loaded by name.

@@ -35,13 +35,16 @@ class Plan(Files):
     # Data and models.
 
     def data_settings(self, name: str) -> str:
+        """Return the settings of a data set as JSON."""
         return as_json(self.study.data[name].model_dump(mode="json"))
 
     def model_settings(self, name: str) -> str:
+        """Return the settings of a model as JSON, without its checks."""
         # Changed checks must not cause a new download.
         return as_json(self.study.models[name].model_dump(mode="json", exclude={"verify"}))
 
     def training_folder(self, name: str) -> str:
+        """Return the folder of the data set that a model learns from."""
         return f"results/data/{self.study.models[name].data}"
 
     def parent_words(self, name: str) -> list[str]:
@@ -87,6 +90,7 @@ class Plan(Files):
         return as_json(self.study.models[name].verify.model_dump(mode="json"))
 
     def check_data_words(self, name: str) -> list[str]:
+        """Return the command-line words that name the data set of a model's checks."""
         sample = self.study.models[name].verify.sample
         return [] if sample is None else words(data=f"results/data/{sample.data}")
 
@@ -131,15 +135,19 @@ class Plan(Files):
         return without_nulls(job | {"measure": (cell.measure or self.study.measure).model_dump(mode="json")})
 
     def cell_json(self, id: str) -> str:
+        """Return the job of a cell as JSON."""
         return as_json(self.cell_job(id))
 
     def arm_words(self, cell: Cell) -> list[str]:
+        """Return the command-line words of a cell's arm."""
         return words(**self._arm(cell))
 
     def workload_words(self, cell: Cell) -> list[str]:
+        """Return the command-line words of a cell's workload."""
         return words(**self._workload(cell))
 
     def engine_words(self, cell: Cell) -> list[str]:
+        """Return the command-line words of a cell's engine, with the time limit of a job."""
         return words(**self._engine(cell), timeout_s=self.job_timeout_s)
 
     def prompts(self, cell: Cell) -> int:
@@ -176,9 +184,11 @@ class Plan(Files):
     # The study as a whole.
 
     def device_words(self) -> list[str]:
+        """Return the command-line words of device, threads and precision."""
         return words(device=self.study.device, threads=self.study.threads, precision=self.study.precision)
 
     def likelihood_words(self) -> list[str]:
+        """Return the command-line words of the likelihood's measurement."""
         asked = self.study.likelihood
         if asked is None:
             return []
@@ -199,6 +209,7 @@ class Plan(Files):
 
     @property
     def training_gpu(self) -> int:
+        """Return the GPUs that a training takes: 1 or 0."""
         return int(self.study.device == "cuda")
 
     def scoring_gpu(self, output: str) -> int:
@@ -206,6 +217,7 @@ class Plan(Files):
         return self.gpu if self.study.workloads[self.outputs[output].workload].scorer else 0
 
     def study_json(self) -> str:
+        """Return the study as JSON."""
         return as_json(self.study.model_dump(mode="json"))
 
     def floors_json(self) -> str:
@@ -222,6 +234,7 @@ class Plan(Files):
         return {id: len(order) - place for place, id in enumerate(order)}
 
     def priority(self, id: str) -> int:
+        """Return a cell's priority among Snakemake's jobs; higher ones run first."""
         return self._ranks[id]
 
     def model_priority(self, name: str) -> int:
@@ -271,8 +284,10 @@ def words(**values: Any) -> list[str]:
 
 
 def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` without the keys whose value is None."""
     return {key: value for key, value in values.items() if value is not None}
 
 
 def as_json(value: Any) -> str:
+    """Return `value` as JSON without spaces."""
     return json.dumps(value, separators=(",", ":"))

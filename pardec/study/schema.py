@@ -36,6 +36,8 @@ else:
 
 
 class ArmBase(Settings):
+    """A way of decoding: a decoder with its settings, on a model of the workload."""
+
     model: Name
     """The model it runs: a key of the workload's `models`."""
     companions: dict[Name, Name] = Field(default_factory=dict)
@@ -167,6 +169,8 @@ class Floor(Settings):
 
 
 class LikelihoodSettings(Settings):
+    """The likelihood of held-out text under some models."""
+
     models: list[Name] = []
     """Models whose likelihood of held-out text is measured: exact for autoregressive models, a bound for diffusion."""
     data: Name
@@ -180,6 +184,8 @@ class LikelihoodSettings(Settings):
 
 
 class Study(Settings):
+    """One study: everything that a config file contains."""
+
     name: Name
     """Name of the study."""
     title: str

@@ -126,6 +126,7 @@ class Document:
         return self.sums[stop] - self.sums[start]
 
     def text(self, start: int, stop: int) -> str:
+        """Return the text of pieces start..stop-1."""
         return "".join(self.pieces[start:stop])
 
     def reach(self, start: int, tokens: int) -> int:

@@ -49,7 +49,7 @@ class Addition(Task):
         return rng.randrange(10 ** (digits - 1) if digits > 1 else 0, 10**digits)
 
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
-        """exact; tokens: fraction of right digits and separators, counted from the last."""
+        """Return the scores: exact; tokens: fraction of right digits and separators, counted from the last."""
         right, given = words(answer)[::-1], words(output)[::-1]
         return {"exact": float(output == answer), "tokens": same_places(right, given)}
 

@@ -49,7 +49,7 @@ class Brackets(Task):
         return Example(" ".join([self.name, *prefix, "="]), " ".join(reversed(needed)))
 
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
-        """exact; tokens: fraction of positions with the right bracket."""
+        """Return the scores: exact; tokens: fraction of positions with the right bracket."""
         return {"exact": float(output == answer), "tokens": same_places(words(answer), words(output))}
 
     def symbols(self) -> list[str]:

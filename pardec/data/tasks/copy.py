@@ -18,5 +18,5 @@ class Copy(ItemTask):
         return Example(self.prompt(items), " ".join(items))
 
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
-        """exact; tokens: fraction of positions with the right item."""
+        """Return the scores: exact; tokens: fraction of positions with the right item."""
         return {"exact": float(output == answer), "tokens": same_places(words(answer), words(output))}

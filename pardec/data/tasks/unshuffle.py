@@ -32,7 +32,7 @@ class Unshuffle(ItemTask):
         return Example(self.prompt([f"{place} {item}" for place, item in pairs]), " ".join(items))
 
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
-        """exact; tokens: fraction of positions with the right item."""
+        """Return the scores: exact; tokens: fraction of positions with the right item."""
         return {"exact": float(output == answer), "tokens": same_places(words(answer), words(output))}
 
     def symbols(self) -> list[str]:

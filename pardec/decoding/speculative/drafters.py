@@ -56,7 +56,8 @@ class DFlash(Drafter):
         return config.taps
 
     def begin(self, target: Target, companion: DraftModel, batch: int, size: int) -> None:
-        """
+        """Begin a generation; see `Drafter.begin`.
+
         Raises:
             UserError: the draft was made for another target.
         """
@@ -200,7 +201,8 @@ class Small(Drafter):
     companion = "draft"
 
     def begin(self, target: Target, companion: LanguageModel, batch: int, size: int) -> None:
-        """
+        """Begin a generation; see `Drafter.begin`.
+
         Raises:
             UserError: no causal model of the target's vocabulary.
         """

@@ -45,6 +45,7 @@ class Strategies:
     truncation: base.Truncation | None = None
 
     def all(self) -> tuple[base.Strategy, ...]:
+        """Return the strategies that are in use."""
         return tuple(strategy for strategy in vars(self).values() if strategy is not None)
 
 
@@ -84,6 +85,7 @@ class Loop:
         self.cycle = 0
 
     def run(self) -> Decoded:
+        """Decode, and return the output of all rows."""
         try:
             fresh = self._prefill()
             while not all(self.done):

@@ -34,6 +34,7 @@ class Averages:
         self.seconds = [Average(decay) for _ in sizes]
 
     def add(self, index: int, outcome: Outcome) -> None:
+        """Add the outcome of a cycle whose block had the size of this index: accepted tokens, and seconds."""
         self.tau[index].add(outcome.tau)
         self.seconds[index].add(1.0 if outcome.seconds is None else outcome.seconds)
 
@@ -74,6 +75,8 @@ class Fixed(Schedule):
 
 
 class SizesSettings(Settings):
+    """Settings of schedules that choose among block sizes."""
+
     sizes: tuple[int, ...] = (4, 6, 8, 12, 16)
     """Block sizes to choose from, ascending, each at least 2; a single one is a fixed block."""
 

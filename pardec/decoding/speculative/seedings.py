@@ -18,6 +18,8 @@ torch = lazy("torch")
 
 
 class SuffixSettings(Settings):
+    """Settings of seedings that recycle the rejected suffix of a block."""
+
     keep: bool = True
     """Whether a recycled token is proposed again at its position; if false, the draft only reads it and writes
     that slot anew."""

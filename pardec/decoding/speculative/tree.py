@@ -71,6 +71,7 @@ class Tree:
 
     @property
     def size(self) -> int:
+        """Return the number of nodes."""
         return self.tokens.shape[1]
 
 

@@ -54,6 +54,7 @@ class Verifier:
         self._hook = model.register_forward_pre_hook(self._count)
 
     def close(self) -> None:
+        """Remove the hook from the target. The caller must call this also after an error."""
         self._hook.remove()
 
     def check(self) -> None:

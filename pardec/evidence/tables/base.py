@@ -46,6 +46,7 @@ class Table:
 
     @property
     def all_columns(self) -> dict[str, Column]:
+        """Return its columns by name, the key first."""
         return {"key": KEY, **self.columns}
 
     @property
@@ -70,6 +71,7 @@ class Table:
         return self.schema().validate(pandas.DataFrame(frame), lazy=True)
 
     def schema(self) -> pa.DataFrameSchema:
+        """Return pandera's schema of the table: types, unique keys, finite numbers, intervals around their values."""
         import pandera.pandas as pa
 
         columns = {

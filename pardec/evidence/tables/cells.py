@@ -33,6 +33,7 @@ statistics = lazy("pardec.evidence.statistics")
 
 
 def build(inputs: Inputs) -> list[dict[str, Any]]:
+    """Return one row per record, failed cells included."""
     agree = outputs_agree(inputs.records)
     arms = Arms(inputs.records)
     rows = [row_of(record, inputs, arms, agree.get(record.path)) for record in inputs.records]

@@ -44,6 +44,7 @@ SAME, FEWEST = "same settings", "fewest that are right"
 
 
 def build(inputs: Inputs) -> list[Row]:
+    """Return one row per series and quantity: how the quantity grows along its axis."""
     rows = []
     for (kind, against), quantities in AXES.items():
         cells = [row for row in inputs.rows(kind) if row["status"] == "ok" and row[against] is not None]

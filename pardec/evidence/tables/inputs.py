@@ -68,8 +68,10 @@ class Inputs:
 
     @property
     def ideas(self) -> Ideas:
-        """Raises:
-        UserError: the file of ideas is missing or wrong.
+        """Return the ideas to judge.
+
+        Raises:
+            UserError: the file of ideas is missing or wrong.
         """
         return load_ideas(self.ideas_file)
 

@@ -16,6 +16,7 @@ UNITS = {
 
 
 def build(inputs: Inputs) -> list[Row]:
+    """Return one row per fact of the machine."""
     if inputs.machine is None:
         raise UserError(
             "table 'machine'", "needs the machine's description", "pass --machine results/machine.json"

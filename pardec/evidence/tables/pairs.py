@@ -25,10 +25,12 @@ class Pairs:
 
     @property
     def prompts(self) -> list[tuple]:
+        """Return the prompt ids of each sample."""
         return [tuple(sample["prompts"]) for sample in self.cell]
 
     @property
     def blocks(self) -> list[int]:
+        """Return the number of the randomised block of each sample."""
         return [sample["block"] for sample in self.cell]
 
     def __len__(self) -> int:
@@ -103,6 +105,7 @@ def kind_of(cell: dict[str, Any], kinds: dict[str, str]) -> str:
 
 
 def task_of(cell: dict[str, Any]) -> str:
+    """Return the task of a cell; its workload where the prompts have no task."""
     return cell.get("task") or cell["workload"]
 
 

@@ -91,6 +91,7 @@ def _nats(source: Source) -> Row:
 
 
 def model_of(source: Source) -> str:
+    """Return the model that a source describes."""
     return source.body.get("model") or PurePath(source.path).stem
 
 

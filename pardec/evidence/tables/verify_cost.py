@@ -16,6 +16,7 @@ CHAIN = 8
 
 
 def build(inputs: Inputs) -> list[Row]:
+    """Return one row per target and number of verified tokens."""
     drafts = _draft_ms(inputs.rows("draft"), inputs.ideas.baseline)
     return [row for source in inputs.verify_costs for row in _rows(source, drafts)]
 

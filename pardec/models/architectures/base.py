@@ -42,6 +42,8 @@ class Placement:
 
 
 class LanguageModel(nn.Module):
+    """A model that decoders run: tokens in, logits out. `info` has its facts."""
+
     info: ModelInfo
     static_shapes: bool = False
     """Whether each new shape of a pass must be compiled first."""
@@ -106,6 +108,7 @@ class LanguageModel(nn.Module):
         return self
 
     def new_cache(self, batch: int, size: int) -> Cache:
+        """Return an empty cache of `size` positions for `batch` rows, on the model's device and in its precision."""
         parameter = next(self.parameters())
         return Cache(self.info, batch, size, parameter.device, parameter.dtype)
 

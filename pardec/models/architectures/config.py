@@ -77,6 +77,7 @@ class Stretch:
         return rates * share + rates / self.factor * (1 - share)
 
     def to_json(self) -> dict[str, Any]:
+        """Return the `rope_scaling` of a config.json."""
         return {"rope_type": "llama3", **asdict(self)}
 
 
@@ -259,10 +260,12 @@ class GPT2Config:
 
     @property
     def kv_heads(self) -> int:
+        """Return the key-value heads: as many as heads."""
         return self.heads
 
     @property
     def head_dim(self) -> int:
+        """Return the width of a head."""
         return self.hidden // self.heads
 
     def info(self) -> ModelInfo:

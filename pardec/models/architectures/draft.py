@@ -87,6 +87,7 @@ class DraftModel(nn.Module):
         initialise_matrices(self, self.config.layers, (".out", ".down"), generator)
 
     def new_cache(self, batch: int, size: int) -> Cache:
+        """Return an empty cache of `size` positions for `batch` rows, on the draft's device and in its precision."""
         return Cache(self.info, batch, size, self.fc.device, self.fc.dtype)
 
     def fuse(self, features: Tensor) -> Tensor:

@@ -15,6 +15,8 @@ from pardec.models.architectures.config import GPT2Config
 
 
 class GPT2Layer(nn.Module):
+    """Attention and feed-forward, each behind a LayerNorm and added to the stream."""
+
     def __init__(self, config: GPT2Config):
         super().__init__()
         hidden, self.heads = config.hidden, config.heads

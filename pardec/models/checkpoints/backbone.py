@@ -50,6 +50,8 @@ NAMES = Names(
 
 
 class BackboneCheckpoint(Checkpoint):
+    """Folders of Llama-style models, in any of their formats."""
+
     model = Backbone
 
     @classmethod

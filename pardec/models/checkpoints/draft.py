@@ -34,6 +34,8 @@ NAMES = Names(
 
 
 class DraftCheckpoint(Checkpoint):
+    """Folders of DFlash drafts."""
+
     model: type[DraftModel] = DraftModel
     format: Any = DFlash
     names = NAMES

@@ -31,6 +31,8 @@ MATRICES = ("qkv", "out", "up", "down")
 
 
 class GPT2Checkpoint(Checkpoint):
+    """Folders of GPT-2 models."""
+
     model = GPT2
 
     @classmethod

@@ -14,6 +14,8 @@ from pardec.models.checkpoints.tensors import Checkpoint, read_tensors
 
 
 class RendererCheckpoint(Checkpoint):
+    """Folders of renderers."""
+
     model = Renderer
 
     @classmethod

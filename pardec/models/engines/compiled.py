@@ -105,6 +105,7 @@ class Static:
 
     @classmethod
     def of(cls, model: Any, device: str) -> Any:
+        """Return the static form of `model`, which shares its weights. device: "cpu" or "cuda"."""
         static = cls.__new__(cls)
         static.__dict__.update(model.__dict__)
         static.__dict__ |= {"source": model, "padded": False, "warmed": set(), "caches": StaticCaches()}

@@ -46,6 +46,7 @@ class Int8(nn.Module):
         self.register_buffer("scale", scale.to(weight.dtype))
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return x [..., inputs] times the dequantised matrix, [..., outputs], plus the bias [outputs] if given."""
         rows = x.reshape(-1, x.shape[-1])
         if not rows.is_cpu:
             output = self.converted(rows)
@@ -97,6 +98,7 @@ class Int4(nn.Module):
         return torch._convert_weight_to_int4pack(values[:, ::2] << 4 | values[:, 1::2], TILES)
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return x [..., inputs] times the dequantised matrix, [..., outputs], plus the bias [outputs] if given."""
         rows = x.reshape(-1, self.inputs)
         product = torch._weight_int4pack_mm
         if self.on_cpu:

@@ -51,6 +51,7 @@ class GGUF:
 
     @cached_property
     def architecture(self) -> str:
+        """Return the architecture's name, such as "llama"."""
         return str(self.get("general.architecture"))
 
     def get(self, key: str, default: Any = None) -> Any:

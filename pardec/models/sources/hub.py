@@ -21,6 +21,8 @@ Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class HubSettings(ForeignSettings):
+    """A model fetched from the hub, at a fixed revision."""
+
     source: Literal["hub"]
     """Where the weights come from."""
     repo: str = Field(pattern=r"^[\w.-]+/[\w.-]+$")

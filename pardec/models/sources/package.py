@@ -13,6 +13,8 @@ from pardec.models.sources.folder import ForeignSettings, known_shape
 
 
 class PackageSettings(PackageFile, ForeignSettings):
+    """A model whose weights a package of a registry contains."""
+
     source: Literal["package"]
     """Where the weights come from."""
     shape: str | None = None

@@ -13,6 +13,8 @@ from pardec.models.sources.folder import ForeignSettings, install
 
 
 class PathSettings(ForeignSettings):
+    """A model on this machine."""
+
     source: Literal["path"]
     """Where the weights come from."""
     path: str = Field(min_length=1)

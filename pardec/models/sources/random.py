@@ -35,6 +35,8 @@ BESIDE_TOKENIZER = (
 
 
 class RandomSettings(Settings):
+    """A model of a given shape with random weights: real time and memory, no quality."""
+
     source: Literal["random"]
     """Where the weights come from."""
     shape: str | None = None

@@ -119,7 +119,8 @@ class TextRows:
     """Stretches of text, each from the start of a passage."""
 
     def __init__(self, passages: Sequence[Sequence[int]]):
-        """
+        """Build the rows.
+
         Raises:
             ValueError: no passage has two tokens.
         """

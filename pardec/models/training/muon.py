@@ -38,6 +38,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Update all matrices from their gradients. closure: as in torch's optimisers; its loss is returned."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -39,6 +39,7 @@ class Figure:
 
     @property
     def caption(self) -> str:
+        """Return the path of the caption's template."""
         return f"captions/{self.name}.html.j2"
 
 

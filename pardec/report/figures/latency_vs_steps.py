@@ -24,6 +24,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
+    """Return the figure: latency by steps."""
     return over_steps(need(tables, "steps"), "latency_ms", _latency_axis)
 
 

@@ -13,6 +13,7 @@ style = lazy("pardec.report.figures.style")
 
 
 def draw(tables: Tables) -> Any:
+    """Return the figure: quality by steps."""
     return over_steps(need(tables, "steps"), "quality", _quality_axis)
 
 

@@ -56,6 +56,7 @@ def compared(cells: list[Row]) -> list[Row]:
 
 
 def kind(row: Row) -> str:
+    """Return the kind of the row's experiment."""
     return text(row, "experiment_kind")
 
 

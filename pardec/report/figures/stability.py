@@ -60,6 +60,7 @@ def _explain(axes: Any, entries: list[tuple[str, Any]]) -> None:
 
 
 def minutes(row: Any) -> float:
+    """Return when the row's cell started, in minutes since the first."""
     return number(row, "started_s") / 60
 
 

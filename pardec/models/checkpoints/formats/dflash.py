@@ -19,6 +19,8 @@ ARCHITECTURE = "DFlashDraftModel"
 
 
 class DFlash(Format):
+    """`dflash_config` beside the sizes of a Qwen3 or a Llama."""
+
     backbone = False
 
     @reading

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class Dream(Format):
+    """Dream's config.json: a bidirectional Qwen2 whose logits predict the next position."""
+
     @reading
     def read(cls, values: Values, where: str) -> BackboneConfig:
         refuse(values, where, {"use_sliding_window": (False, None), "hidden_act": ("silu",)})

@@ -16,6 +16,8 @@ MASK, BLOCK = 151_665, 32
 
 
 class FastDllm(Format):
+    """`Fast_dLLM_Qwen`: Qwen2's keys and `bd_size`, the tokens of a block."""
+
     @reading
     def read(cls, values: Values, where: str) -> BlockPromptConfig:
         refuse(values, where, {"use_sliding_window": (False, None), "hidden_act": ("silu",)})

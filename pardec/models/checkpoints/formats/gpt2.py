@@ -25,6 +25,8 @@ PLAIN = {
 
 
 class GPT2Format(Format):
+    """`gpt2`, in the names of transformers."""
+
     backbone = False
 
     @reading

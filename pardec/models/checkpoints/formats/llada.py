@@ -48,6 +48,8 @@ PLAIN = {
 
 
 class Llada(Format):
+    """`llada`, in the names of OLMo, from which it descends."""
+
     @reading
     def read(cls, values: Values, where: str) -> BackboneConfig:
         from pardec.models.architectures.config import BackboneConfig

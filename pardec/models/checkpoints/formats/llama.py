@@ -26,6 +26,8 @@ EXTRA_KEYS = ("family", "shift", "rotary", "qkv_bias", "qk_norm")
 
 
 class Llama(Format):
+    """`llama`, the format that this project also writes."""
+
     @reading
     def read(cls, values: Values, where: str) -> BackboneConfig:
         plain = {"attention_bias": (False, None), "mlp_bias": (False, None), "hidden_act": ("silu",)}

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class Qwen2(Format):
+    """`qwen2`: Llama's keys, with biases on queries, keys and values."""
+
     @reading
     def read(cls, values: Values, where: str) -> BackboneConfig:
         refuse(values, where, {"use_sliding_window": (False, None), "hidden_act": ("silu",)})

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 
 class Qwen3(Format):
+    """`qwen3`: Llama's keys, with a norm on each head's queries and keys."""
+
     @reading
     def read(cls, values: Values, where: str) -> BackboneConfig:
         plain = {

@@ -12,6 +12,8 @@ ARCHITECTURE = "FractalRenderer"
 
 
 class RendererFormat(Format):
+    """The fields of `RendererConfig` by their own names."""
+
     backbone = False
 
     @classmethod

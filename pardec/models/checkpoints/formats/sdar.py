@@ -16,6 +16,8 @@ MASK, BLOCK = 151_669, 4
 
 
 class Sdar(Format):
+    """`sdar`: Qwen3's keys and `block_size`, the tokens of a block."""
+
     @reading
     def read(cls, values: Values, where: str) -> BlockPromptConfig:
         plain = {

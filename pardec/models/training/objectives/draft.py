@@ -65,6 +65,7 @@ class DraftSettings(Settings):
         return self
 
     def decay(self) -> float:
+        """Return the decay of the weights over a block's positions, in positions."""
         return self.gamma or GAMMAS.get(self.block, self.block / 2)
 
 

@@ -54,6 +54,7 @@ class RenderBatch:
     level: int
 
     def to(self, device: str) -> RenderBatch:
+        """Return the same rows with all tensors on `device`."""
         return RenderBatch(self.tokens.to(device), self.conditions.to(device), self.level)
 
 
@@ -82,6 +83,8 @@ class RenderRows:
 
 
 class RendererFamily(Family):
+    """Bidirectional within an expansion; its size comes from the data set's hierarchy."""
+
     Settings = RendererSettings
     settings: RendererSettings
     causal = False
