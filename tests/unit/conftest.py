@@ -95,3 +95,20 @@ def by_hashes(monkeypatch):
     from pardec.audit import verify
 
     monkeypatch.setattr(verify, "remake", lambda run, notes, cores: ())
+
+
+@pytest.fixture(scope="session")
+def draft_run(tmp_path_factory):
+    """A synthetic run of the drafting experiment on disk: its folder, tables, values and published rows."""
+    from pardec.common.files import write_json
+    from pardec.evidence.values import collect, publish
+    from tests import draft_factories as made
+
+    folder = tmp_path_factory.mktemp("draft")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        frames = made.build(folder, made.experiment())
+        values = collect(["results/tables"])["values"]
+        published = {name: table.rows for name, table in publish(["results/tables"]).items()}
+        write_json("results/values.json", {"values": values})
+    return folder, frames, values, published

@@ -135,6 +135,14 @@ def test_all_mistakes_are_told_at_once_with_file_and_line(tmp_path):
     assert "4 mistakes" in given and given.count(f"{file}:") == 4, given
 
 
+def check_refused(file, text, words):
+    """The study file with this text is refused by one message with all of `words`."""
+    file.write_text(text)
+    with pytest.raises(UserError) as caught:
+        load_study(BASE, [str(file)])
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -146,11 +154,7 @@ def test_all_mistakes_are_told_at_once_with_file_and_line(tmp_path):
     ],
 )
 def test_a_key_twice_is_refused_with_both_lines(tmp_path, text, words):
-    file = tmp_path / "twice.yaml"
-    file.write_text(text)
-    with pytest.raises(UserError) as caught:
-        load_study(BASE, [str(file)])
-    assert all(word in str(caught.value) for word in words), str(caught.value)
+    check_refused(tmp_path / "twice.yaml", text, words)
 
 
 @pytest.mark.parametrize(
@@ -169,11 +173,7 @@ def test_a_key_twice_is_refused_with_both_lines(tmp_path, text, words):
     ],
 )
 def test_what_yaml_reads_otherwise_than_it_looks_is_refused(tmp_path, text, words):
-    file = tmp_path / "odd.yaml"
-    file.write_text(text)
-    with pytest.raises(UserError) as caught:
-        load_study(BASE, [str(file)])
-    assert all(word in str(caught.value) for word in words), str(caught.value)
+    check_refused(tmp_path / "odd.yaml", text, words)
 
 
 def test_anchors_quotes_and_plain_numbers_are_taken(tmp_path):
