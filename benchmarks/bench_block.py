@@ -84,7 +84,7 @@ def compared(args: argparse.Namespace, case: dict[str, int], batch: int) -> dict
     keys = ["-".join(map(str, sample["prompts"])) for sample in ours.samples]
     ratio = ratio_of_medians(times[1], times[0], keys, blocks)
     print(
-        f"blocks of {case['block']}, {case['share']} tokens a pass, batch {batch}, identical: "
+        f"blocks of {case['block']}, {case['share']} tokens per pass, batch {batch}, identical: "
         f"{ratio.value:.2f} [{ratio.low:.2f}, {ratio.high:.2f}] times the plain loop"
     )
     ends = {"ratio": ratio.value, "ratio_low": ratio.low, "ratio_high": ratio.high, "pairs": ratio.n}

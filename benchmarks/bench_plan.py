@@ -107,9 +107,9 @@ def main() -> None:
     for name in ("dry_run_s", "nothing_to_do_s"):
         first, last = result[args.sizes[0]][name], result[args.sizes[-1]][name]
         growth = (last - first) / max(1, args.sizes[-1] - args.sizes[0])
-        verdict = "within" if last <= BAR_S else "OVER"
+        outcome = "within" if last <= BAR_S else "OVER"
         print(
-            f"{name}: {growth * 1e3:.2f} ms a cell, {last:.1f} s at {args.sizes[-1]}: {verdict} {BAR_S:.0f} s"
+            f"{name}: {growth * 1e3:.2f} ms per cell, {last:.1f} s at {args.sizes[-1]}: {outcome} {BAR_S:.0f} s"
         )
     write_json(
         ROOT / args.out, {"bar_s": BAR_S, "cells": {str(cells): times for cells, times in result.items()}}

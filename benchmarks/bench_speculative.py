@@ -2,12 +2,12 @@
 
 The two run in turn on each prompt, in an order drawn anew; the ratio is taken from the pairs. Prints tau (pooled:
 tokens over verifications), the speed ratio, and the loop's overhead: cycle time without the passes of draft and target,
-as a share of it. In float32 it stops with an error if a single token differs; in a shorter format it tells where the
-outputs part, and by how much the target's best logit exceeds the second there.
+as a share of it. In float32 it stops with an error if a single token differs; in a shorter format it prints where the
+outputs differ, and by how much the target's best logit exceeds the second there.
 
-Without --target it holds the pair of the embedded study, in results/, against all bars: its own sequential decoding,
-transformers' generate(), its native block drafting with the same draft, and its assisted generation with a model of
-one layer that is trained here in a few seconds.
+Without --target it compares the pair of the embedded study, in results/, with four baselines: its own sequential
+decoding, transformers' generate(), its native block drafting with the same draft, and its assisted generation with a
+one-layer model that is trained here in a few seconds.
 """
 
 from __future__ import annotations

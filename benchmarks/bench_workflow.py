@@ -65,8 +65,8 @@ def main() -> None:
     write_json(ROOT / args.out, result)
     for key, value in result.items():
         print(f"{key:>18}  {value:.3f}" if isinstance(value, float) else f"{key:>18}  {value}")
-    verdict = "within" if overhead <= BAR else "OVER"
-    print(f"imports and scheduling take {overhead:.1%} of the timing stage: {verdict} the bar of {BAR:.0%}")
+    outcome = "within" if overhead <= BAR else "OVER"
+    print(f"imports and scheduling take {overhead:.1%} of the timing stage: {outcome} the bar of {BAR:.0%}")
 
 
 def timed(folder: Path, args: argparse.Namespace, *words: str) -> float:

@@ -120,7 +120,7 @@ def large(run: Run, model: str, decoder: str, settings: dict, **changes: Any) ->
 
 
 def rates_of(facts: dict, machine: dict | None) -> dict[str, float | None]:
-    """Return tokens a second, shares of the machine's bandwidth (mbu) and matmul rate (mfu), the sampler's share, and
+    """Return tokens per second, shares of the machine's bandwidth (mbu) and matmul rate (mfu), the sampler's share, and
     the memory's parts in megabytes."""
     ms = median(sample["e2e_ms"] for sample in facts["samples"])
     work, memory = facts["work"] or {}, facts["memory"]
@@ -213,18 +213,18 @@ def beside_fast_dllm(run: Run, settings: dict, engine: str) -> None:
     def batch(rows: Any) -> Any:
         return pad_left([prompts[row] for row in rows], None, model.info.pad_id, run.device)
 
-    own = Series(lambda rows, watch: decoder.decode(own_model, batch(rows), new, watch))
-    its = Series(
+    ours = Series(lambda rows, watch: decoder.decode(own_model, batch(rows), new, watch))
+    theirs = Series(
         lambda rows, watch: fast_dllm.decode(
             model, batch(rows), new, settings["block"], settings["steps"], watch
         )
     )
     order = lambda number: [number % len(prompts)]  # noqa: E731 (one short name)
     if engine == "compiled":
-        settle(clock, own.run, order)
-    measure(own, its, clock, order, [Maximum(PAIRS)], warmup_passes=1, seed=SEED)
-    ratios = [b["e2e_ms"] / a["e2e_ms"] for a, b in zip(own.samples, its.samples, strict=True)]
-    same = [own.outputs[k].tolist() == its.outputs[k].tolist() for k in own.outputs]
+        settle(clock, ours.run, order)
+    measure(ours, theirs, clock, order, [Maximum(PAIRS)], warmup_passes=1, seed=SEED)
+    ratios = [b["e2e_ms"] / a["e2e_ms"] for a, b in zip(ours.samples, theirs.samples, strict=True)]
+    same = [ours.outputs[k].tolist() == theirs.outputs[k].tolist() for k in ours.outputs]
     low, high = bootstrap(ratios)
     facts = {"ratios": ratios, "low": low, "high": high, "same_tokens": sum(same), "outputs": len(same)}
     run.record(f"fast-dllm {engine}", facts)
@@ -241,7 +241,7 @@ def bootstrap(values: list[float]) -> tuple[float, float]:
 
 @contextmanager
 def forced(accepted: int) -> Iterator[None]:
-    """Accept this many drafted tokens a cycle, whatever the target says: random weights agree on none."""
+    """Accept this many drafted tokens per cycle, whatever the target says: random weights agree on none."""
     decide = Match.decide
 
     def always(self: Match, tree: Any, logits: Any, context: Any) -> Accepted:

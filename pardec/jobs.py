@@ -120,7 +120,7 @@ def leave_script_folder() -> None:
 
 
 def _state(path: Path) -> tuple[int, ...]:
-    """What differs once a file was written again, in place or anew."""
+    """Return what changes when a file is written again, in place or under a new inode."""
     try:
         stat = path.stat()
     except OSError:

@@ -13,7 +13,10 @@ from pardec.jobs import job
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--papers-from", required=True, type=Path, help="a file with one path a line: provenance of each job"
+        "--papers-from",
+        required=True,
+        type=Path,
+        help="a file with one path per line: provenance of each job",
     )
     parser.add_argument("--out", required=True, help="results/jobs.json")
     options = parser.parse_args()

@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument(
         "--records", nargs="*", default=[], help="JSON files: timing records, scores, likelihoods"
     )
-    parser.add_argument("--inputs-from", type=Path, help="a file with one path a line")
+    parser.add_argument("--inputs-from", type=Path, help="a file with one path per line")
     parser.add_argument("--out", required=True)
     options = parser.parse_args()
     with job() as this:

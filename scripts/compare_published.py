@@ -17,7 +17,7 @@ from pardec.jobs import job
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--inputs-from", required=True, type=Path, help="a file with one path a line: the records"
+        "--inputs-from", required=True, type=Path, help="a file with one path per line: the records"
     )
     parser.add_argument(
         "--files", required=True, nargs="+", type=Path, help="values, claims, verdicts, study, machine, cells"

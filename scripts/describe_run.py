@@ -18,7 +18,10 @@ UNNAMED = "whoever started this run (PARDEC_AGENT was not set)"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "--papers-from", required=True, type=Path, help="a file with one path a line: provenance of each job"
+        "--papers-from",
+        required=True,
+        type=Path,
+        help="a file with one path per line: provenance of each job",
     )
     parser.add_argument("--study", required=True, help="the resolved study as JSON")
     parser.add_argument(

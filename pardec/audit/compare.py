@@ -228,7 +228,7 @@ def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, both: 
 
 
 class _Both:
-    """Facts of both runs beside their values; each pair of records is read once."""
+    """Facts of both runs other than their values; each pair of records is read once."""
 
     def __init__(self, a: Run, b: Run, times: bool = True):
         self.a, self.b, self.times = a, b, times

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pardec.audit.remake import LISTS, Stage, in_order, run_script, stages
 from pardec.audit.run import Run
-from pardec.audit.verify import SCORES, floor, plan_of
+from pardec.audit.verify import SCORES, level, plan_of
 from pardec.common.errors import UserError
 from pardec.common.files import write_text
 from pardec.evidence.crate import WORKFLOW, copy_name
@@ -130,7 +130,7 @@ def _remove(run: Run) -> None:
     """Remove every file that follows from the study and the records, and its sidecar."""
     for name in run.files():
         floors = name in (FLOORS, sidecar(FLOORS).as_posix())
-        if floors or (floor(name) > SCORES and not name.startswith(f"{LISTS}/")):
+        if floors or (level(name) > SCORES and not name.startswith(f"{LISTS}/")):
             Path(name).unlink(missing_ok=True)
 
 

@@ -311,7 +311,7 @@ def _link(run: Run, name: str, folder: Path) -> None:
 
 
 def _given(run: Run, path: str) -> str:
-    """Returns where a file of the user's lies: the run's copy, else the one beside the results, else the project's."""
+    """Returns the path of a file of the user's: the run's copy, else the one beside the results, else the project's."""
     here = [run.path(f"results/{WORKFLOW}/{copy_name(path)}"), run.path(path), ROOT / path]
     return str(next((file for file in here if file is not None and file.is_file()), path))
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CHANGED = "is not what its job wrote: its content has another SHA-256"
 STUDY, TRAILS = "results/study.json", "results/trails.json"
 QUALITIES = "results/floors.json"
-FLOORS = (
+LEVELS = (
     ("results/data/", 1),
     ("results/models/", 2),
     ("results/machine", 3),
@@ -56,11 +56,11 @@ FLOORS = (
 SCORES = 5
 
 
-def floor(path: str) -> int:
+def level(path: str) -> int:
     """Returns the level of the file `path` above the data."""
     if path.endswith("/score.json"):
         return SCORES
-    return next((number for start, number in FLOORS if path.startswith(start)), 0)
+    return next((number for start, number in LEVELS if path.startswith(start)), 0)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def verify(run: Run, root: Path | None, cores: int | None = None) -> Verdict:
     faults |= again  # reasons from remaking are more specific
     for path, why in _edited_records(run, again):
         faults.setdefault(path, why)
-    ordered = sorted(faults.items(), key=lambda fault: (floor(fault[0]), fault[0]))
+    ordered = sorted(faults.items(), key=lambda fault: (level(fault[0]), fault[0]))
     checked = {
         "files": len(names),
         "hashes": sum(map(len, hashes.values())),
@@ -187,7 +187,7 @@ def _against_recorded(
     enough, since a forger can make any number of others agree. outside: whether to check files outside of the results.
     """
     absent = []
-    for path in sorted(hashes, key=lambda name: (-floor(name), not is_sidecar(name), name)):
+    for path in sorted(hashes, key=lambda name: (-level(name), not is_sidecar(name), name)):
         inside = path.startswith("results/")
         if not inside and not outside:
             continue

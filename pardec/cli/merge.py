@@ -9,7 +9,7 @@ import typer
 
 
 def merge(
-    runs: Annotated[list[Path], typer.Argument(help="folders of results, or archives, one a machine")],
+    runs: Annotated[list[Path], typer.Argument(help="folders of results, or archives, one per machine")],
     out: Annotated[Path, typer.Option(help="folder for merged.html, merged.csv and merged.json")] = Path(
         "merged"
     ),

@@ -11,7 +11,7 @@ import typer
 def publish(
     results: Annotated[
         Path,
-        typer.Argument(help="folder of results, or an archive, of which all but the records is made again"),
+        typer.Argument(help="folder of results, or an archive: everything except its records is made again"),
     ] = Path("results"),
     study: Annotated[str, typer.Option(help="the study whose run is to be published")] = "paper",
     to: Annotated[Path, typer.Option(help="folder to write to")] = Path("results/published"),

@@ -125,7 +125,11 @@ def _text(value: Any) -> str:
 
 
 def turn_end(folder: Path, settings: dict[str, Any], special: dict[str, int]) -> str | None:
-    """Return the special token that the chat template writes directly after an answer; None if it writes none."""
+    """Return the special token that the chat template writes directly after an answer; None if it writes none.
+
+    Raises:
+        UserError: a chat template that is not UTF-8 text.
+    """
     path = folder / "chat_template.jinja"
     try:
         source = path.read_text(encoding="utf-8") if path.is_file() else settings.get("chat_template")

@@ -169,7 +169,7 @@ def _unique(pairs: list[tuple[str, Any]], where: str | Path) -> dict[str, Any]:
 
 
 def _once(names: Iterable[str], where: str | Path) -> None:
-    """Return an object from its pairs; refuse a repeated name, of which only the last value would be kept."""
+    """Return an object from its pairs; refuse a repeated name, since only its last value would be kept."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise UserError(where, f"names {twice[0]!r} twice", "give each column a name of its own")

@@ -68,7 +68,7 @@ def count_useful(tokens: Tensor, ends: tuple[int, ...]) -> Tensor:
 
 
 def is_end(tokens: Tensor, ends: tuple[int, ...]) -> Tensor:
-    """Return whether each of `tokens` ends a text, bool of the same shape."""
+    """Return whether each of `tokens`, [...] long, ends a text: [...] bool. ends: the tokens that do."""
     if not ends:
         return torch.zeros_like(tokens, dtype=torch.bool)
     ended = tokens == ends[0]

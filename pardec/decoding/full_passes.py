@@ -1,4 +1,4 @@
-"""k full parallel passes of a causal model over prompt and canvas: the literal flood of seed 000.
+"""k full parallel passes of a causal model over prompt and canvas: the literal flood of seed document 000.
 
 No cache, nothing reused, no look at what is final: each pass runs everything and replaces every token by the
 greedy choice after the guesses before it. After k passes the first k tokens are those of the greedy output,

@@ -73,8 +73,8 @@ class Jacobi(Decoder):
 
 
 def buckets(most: int) -> list[int]:
-    """Return widths, ascending, of which each number of tokens up to `most` finds one less than twice as large, or
-    `NARROW`; a graph is compiled for each."""
+    """Return ascending widths, one graph each: every number of tokens up to `most` has a width less than twice as
+    large, or `NARROW`."""
     widths = [most]
     while widths[0] > NARROW:
         widths.insert(0, max(NARROW, (widths[0] + 1) // 2))

@@ -31,7 +31,7 @@ class TransformersGenerateSettings(AutoregressiveSettings):
     """`static` preallocates keys and values for the whole output; the compiled engine needs it, and
     transformers then compiles its own loop."""
     lookup: int | None = Field(None, ge=1)
-    """Prompt lookup of transformers: verify up to this many tokens a pass, copied from where the last ones occurred
+    """Prompt lookup of transformers: verify up to this many tokens per pass, copied from where the last ones occurred
     before. Greedy only, one prompt at a time, dynamic cache. null writes one token a pass."""
 
     @model_validator(mode="after")

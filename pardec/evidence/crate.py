@@ -77,17 +77,17 @@ def copy_name(path: str) -> str:
     return f"{stem}-{mark}.{suffix}" if dot else f"{plain}-{mark}"
 
 
-def read_blocks(papers: Iterable[str | Path]) -> list[Block]:
+def read_blocks(sidecars: Iterable[str | Path]) -> list[Block]:
     """Returns the provenance of every job, in order of their ends.
 
-    papers: sidecars, and files with a block under `provenance`. Outputs are completed: a block inside its own file
-    lacks that file's hash, and a sidecar is itself a file of the run.
+    sidecars: provenance files, and files with a block under `provenance`. Outputs are completed: a block inside its own
+    file lacks that file's hash, and a sidecar is itself a file of the run.
 
     Raises:
         UserError: a file is missing or damaged.
     """
     blocks = []
-    for path in map(str, papers):
+    for path in map(str, sidecars):
         body = read_json(path)
         block = dict(body.get("provenance", body))
         written = [entry for entry in block["outputs"] if entry["path"] != path]

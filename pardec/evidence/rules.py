@@ -171,7 +171,7 @@ class Claim(Settings):
     @model_validator(mode="after")
     def _parts_to_tally(self) -> Claim:
         if self.tally and not self.parts:
-            raise ValueError("tally adds up parts, of which there are none")
+            raise ValueError("tally adds up parts, and there are none")
         return self
 
 

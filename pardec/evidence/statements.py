@@ -25,7 +25,7 @@ Truth = bool | None
 
 
 class StatementError(ValueError):
-    """A mistake in a statement, in words. keys: where it stands in its file, filled in by `at`."""
+    """A mistake in a statement, in words. keys: its place in its file, filled in by `at`."""
 
     keys: tuple[str, ...] = ()
 

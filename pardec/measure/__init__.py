@@ -1,1 +1,1 @@
-"""Clock, sampling and stopping, memory, machine: how a decoder is timed, knowing nothing of which decoder."""
+"""Clock, sampling and stopping, memory, machine: how any decoder is timed."""

@@ -84,7 +84,11 @@ GONE = "gone"
 
 def address(kind: str = "models") -> Path:
     """Return the socket of this user, interpreter, set of installed packages and kind, in a folder only this user can
-    enter."""
+    enter.
+
+    Raises:
+        PermissionError: the folder belongs to another user.
+    """
     import sysconfig
 
     packages = Path(sysconfig.get_paths()["purelib"])

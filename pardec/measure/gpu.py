@@ -139,7 +139,7 @@ class GpuWatch:
         self.began_with = gpu_state(index)
         self.clocks: list[float] = []
         """SM clocks right after each sample, in MHz."""
-        self.judged = 0
+        self.checked = 0
 
     def sample(self) -> dict:
         """Return the part of the state right after a sample that its record keeps."""
@@ -157,7 +157,7 @@ class GpuWatch:
         state = gpu_state(self.index)
         if "error" in state:
             return ["gpu_lost"]
-        since, self.judged = self.clocks[self.judged :], len(self.clocks)
+        since, self.checked = self.clocks[self.checked :], len(self.clocks)
         checks = {
             "gpu_foreign": state["foreign_pids"],
             "gpu_memory_error": (state["ecc_uncorrected"] or 0) > (self.began_with["ecc_uncorrected"] or 0),

@@ -59,7 +59,7 @@ def _cuda(model: Any, run: Callable[[], Any]) -> dict:
 
 def graph_pool_bytes(segments: list[dict[str, Any]]) -> int:
     """Return the bytes of CUDA graphs' own pools that the allocator counts as free: a replayed graph keeps its
-    activations there, and no allocation tells of them.
+    activations there, and no allocation shows them.
 
     segments: those of `torch.cuda.memory_snapshot`.
     """

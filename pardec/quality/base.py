@@ -66,7 +66,11 @@ class Context:
 
 
 def required(part: Any) -> Any:
-    """Return a part of the context that the metric needs; `Metric.measure` has refused a context without it."""
+    """Return a part of the context that the metric needs.
+
+    Raises:
+        RuntimeError: it is missing, though `Metric.measure` refuses such a context: `needs` does not name it.
+    """
     if part is None:
         raise RuntimeError("a metric reads a part of its context that its `needs` do not name")
     return part

@@ -130,9 +130,9 @@ def _again(prompt: str, written: str, name: str) -> Iterator[str]:
 
 
 def _defining(before: str, written: str, name: str) -> str:
-    """Return `before` and the program `written`, of which statements behind the function that do not define what it
-    uses are left out: calls, loops, assertions, a main program, as EvalPlus leaves them out (Liu et al. 2023,
-    arXiv:2305.01210). Text that is no Python is unchanged."""
+    """Return `before` and the program `written`, without statements behind the function that do not define what it
+    uses: calls, loops, assertions, a main program. EvalPlus removes them too (Liu et al. 2023, arXiv:2305.01210). Text
+    that is not Python is unchanged."""
     try:
         body = ast.parse(written).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):

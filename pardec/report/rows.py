@@ -75,7 +75,7 @@ class Measure:
 
 
 def load_tables(paths: list[str | Path]) -> Tables:
-    """Returns tables by name, each read with its declared types; a folder stands for all its tables.
+    """Returns tables by name, each read with its declared types; a folder means all tables in it.
 
     Raises:
         UserError: a path is missing, damaged or not a table of this project.

@@ -128,7 +128,7 @@ const views = {
     const parts = [make("p", {}, stage.after.length ? `Reads what ${stage.after.join(", ")} wrote.` : "Reads nothing that another rule wrote.")];
     if (stage.script) parts.push(make("h3", {}, "Script"), make("p", {}, make("a", { href: `workflow/${stage.script}` }, stage.script)));
     if (stage.jobs.length) {
-      const times = strip([{ name: "seconds a job", samples: stage.jobs.map((job) => job[1]), color: "var(--blue)" }], " s");
+      const times = strip([{ name: "seconds per job", samples: stage.jobs.map((job) => job[1]), color: "var(--blue)" }], " s");
       const list = make("ol", { class: "jobs" }, ...stage.jobs.map(([path, seconds]) => make("li", {}, path, make("span", { class: "hash" }, `${show(seconds)} s`))));
       parts.push(make("h3", {}, stage.jobs.length === 1 ? "1 job" : `${stage.jobs.length} jobs`), times, stage.jobs.length > 12 ? make("details", {}, make("summary", {}, "All of them, by the file that holds their provenance"), list) : list);
     }

@@ -10,7 +10,7 @@ import pytest
 from pardec.audit.archive import open_run, write_archive
 from pardec.audit.derive import derive
 from pardec.audit.run import Run
-from pardec.audit.verify import SCORES, as_then, floor, verify
+from pardec.audit.verify import SCORES, as_then, level, verify
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, read_lines, write_json
 from pardec.evidence.provenance import ROOT
@@ -50,7 +50,7 @@ def test_it_verifies_and_has_what_this_version_makes(derived):
 def test_records_stay_byte_for_byte_and_keep_their_provenance(finished, derived):
     run = Run(finished, "finished")
     raw = [name for name in run.files() if name.startswith(RAW)]
-    assert raw and all(floor(name) <= SCORES for name in raw)
+    assert raw and all(level(name) <= SCORES for name in raw)
     for name in raw:
         assert Run(derived, "derived").sha(name) == run.sha(name), name
 

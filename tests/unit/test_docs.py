@@ -10,7 +10,7 @@ import pytest
 from pardec.cli.main import app
 from pardec.decoding.batching import pad_left
 from pardec.decoding.registry import DECODERS
-from pardec.decoding.speculative.registry import TRUNCATIONS
+from pardec.decoding.speculative.registry import DRAFTERS, TRUNCATIONS
 from pardec.study.layers import read_study
 from pardec.study.load import load_study
 from tests.reference.models import backbone
@@ -46,6 +46,23 @@ def test_the_example_decoder_decodes(monkeypatch):
     decoded = decoder(decoder.Settings(passes=3)).decode(model, pad_left([[1, 5], [1, 5, 6]], None, 0), 4)
     assert decoded.tokens.shape == (2, 4) and decoded.nfe == 3
     assert (decoded.useful <= 4).all()
+
+
+def test_the_example_drafter_drafts(monkeypatch):
+    code, line = (block for block in blocks("docs/extending.md", "python") if "repeat" in block)
+    module = types.ModuleType("pardec.decoding.speculative.repeat")
+    exec(code, module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    entries = {**DRAFTERS.entries, **eval("{" + line.partition("\n")[2] + "}")}
+    monkeypatch.setattr(DRAFTERS, "entries", entries)
+    drafter = DRAFTERS.load("repeat")
+    model = backbone(causal=True)
+    prompts = pad_left([[1, 5], [1, 5, 6]], None, 0)
+    plain = DECODERS.load("autoregressive")
+    drafting = DECODERS.load("speculative")
+    settings = drafting.Settings().model_copy(update={"drafter": drafter.Settings(), "block": 4})
+    right = plain(plain.Settings()).decode(model, prompts, 8).tokens
+    assert drafting(settings).decode(model, prompts, 8).tokens.tolist() == right.tolist()
 
 
 def test_the_example_idea_cuts_drafts(monkeypatch):

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pardec.common.files import write_json
 from pardec.evidence import drafting
-from pardec.evidence.claims import judge
 from pardec.evidence.ideas import BEST_FIXED
 from pardec.evidence.tables import models
 from pardec.evidence.tables.draft import ALL
 from pardec.evidence.tables.ideas import best_fixed
 from pardec.evidence.tables.inputs import Inputs, Source, rows_of
 from pardec.evidence.tables.registry import TABLES
-from pardec.evidence.values import collect, publish
 from pardec.evidence.verdicts import (
     EQUIVALENT,
     IMPLEMENTED,
@@ -187,7 +181,9 @@ def test_the_best_fixed_block_is_chosen_by_workload_on_other_prompts(draft_run):
 
 
 def test_adaptive_ideas_are_held_against_that_block(ideas, draft_run):
-    held = {row["task"]: row["against"] for row in rows_of(draft_run[1]["draft_prompts"]) if row["arm"] == "ewma"}
+    held = {
+        row["task"]: row["against"] for row in rows_of(draft_run[1]["draft_prompts"]) if row["arm"] == "ewma"
+    }
     assert set(held.values()) <= {BASELINE, "draft-16", REFERENCE}
     assert ideas["ewma"]["ratio"] < 0.97, "against the plain draft alone it would look better"
 

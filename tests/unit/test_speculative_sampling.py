@@ -179,14 +179,14 @@ def acceptance_of(rule, tree, logits, draws=4000, seed=0):
     )
     settings = Speculative.Settings(temperature=1.0)
     sampling = Sampling(settings, torch.arange(draws), 4, ())
-    judge = AcceptContext(
+    context = AcceptContext(
         sampling.distribution,
         lambda use, shape: torch.rand(draws, *shape, generator=generator, dtype=torch.float64),
         torch.zeros(draws, dtype=torch.long),
         sampling.pick,
     )
-    verdict = rule.decide(Tree(tree.shape, rows[0], distributions), rows[1], judge)
-    return float((verdict.counts > 0).double().mean())
+    accepted = rule.decide(Tree(tree.shape, rows[0], distributions), rows[1], context)
+    return float((accepted.counts > 0).double().mean())
 
 
 def test_shares_of_acceptance_are_those_of_theory():

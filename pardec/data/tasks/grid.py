@@ -68,7 +68,8 @@ class Grid(Task):
         return Example(f"{self.name} {height} x {width} =", "".join(rows))
 
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
-        """Return the scores: exact; cells, rows: fraction right, of the larger grid; parses: whether it is a table of integers.
+        """Return the scores: exact; cells, rows: fraction right, of the larger grid; parses: whether it is a table of
+        integers.
 
         parses needs rows of one width, each ended by a newline; the width may be wrong.
         """

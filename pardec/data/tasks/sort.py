@@ -27,7 +27,8 @@ class Sort(ItemTask):
         return Example(self.prompt(items), " ".join(sorted(items, key=self.alphabet().index)))
 
     def score(self, prompt: str, answer: str, output: str) -> dict[str, float]:
-        """Return the scores: exact; tokens: fraction of right places; items: fraction of the items kept, in any order."""
+        """Return the scores: exact; tokens: fraction of right places; items: fraction of the items kept, in any
+        order."""
         right, given = words(answer), words(output)
         return {
             "exact": float(output == answer),

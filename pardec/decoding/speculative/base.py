@@ -70,7 +70,11 @@ class Draft:
 
     @property
     def probabilities(self) -> Tensor:
-        """Return the draft's probabilities [B, n, V]."""
+        """Return the draft's probabilities [B, n, V].
+
+        Raises:
+            ValueError: its drafter has no logits.
+        """
         if self._probabilities is None:
             if self.logits is None:
                 raise ValueError("this draft has no probabilities: its drafter has no logits")
@@ -278,7 +282,7 @@ class Rule(Strategy):
     """Whether it removes rejected candidates from the distribution, so it can consider several per position."""
 
     @abstractmethod
-    def decide(self, tree: Tree, logits: Tensor, judge: AcceptContext) -> Accepted:
+    def decide(self, tree: Tree, logits: Tensor, context: AcceptContext) -> Accepted:
         """Return the accepted nodes. logits: [B, 1 + n, V] of the target, at the anchor and at each node."""
 
 

@@ -77,7 +77,11 @@ def block_of_many(
     limit: int,
 ) -> Layout:
     """Return the layout of a draft pass: `new` columns of context that end at each row's start (the last `counts` of
-    them valid, the others overwritten), then a block of `size`, which attends to everything before its end."""
+    them valid, the others overwritten), then a block of `size`, which attends to everything before its end.
+
+    starts: [B, 1] long, the column of each row's anchor. lengths: tokens of each row. counts: new columns of each row.
+    pad: [B] long, pad tokens at the left of each row, or None. limit: positions of the draft.
+    """
     device = starts.device
     fresh = torch.tensor(counts, device=device)[:, None]
     columns = torch.cat(

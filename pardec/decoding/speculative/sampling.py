@@ -25,7 +25,7 @@ class Sampling:
         self._noise = None if self.greedy else uniform(seeds, 0, (new_tokens,))
 
     def ban(self, logits: Tensor) -> Tensor:
-        """Set the logits of banned tokens to -inf, in place; returns them."""
+        """Set the logits [..., V] of banned tokens to -inf, in place; return them."""
         return ban(logits, self.banned)
 
     def pick(self, logits: Tensor, positions: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Tidy tables: one row a cell or a pair, every column with a unit, checked by a schema."""
+"""Tidy tables: one row per cell or pair, every column with a unit, checked by a schema."""

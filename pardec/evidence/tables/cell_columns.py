@@ -43,7 +43,7 @@ n                    size! samples | samples behind the measurements (clean ones
 n_all                size! samples | samples taken, flagged ones included
 latency_ms           interval ms stem=latency | end to end time of one batch generation, median
 ttft_ms              interval ms stem=ttft label=TTFT | time to the first committed token, median
-tpot_ms              interval ms stem=tpot label=TPOT | (E2E - TTFT) / (tokens a row - tokens a row of the first
+tpot_ms              interval ms stem=tpot label=TPOT | (E2E - TTFT) / (tokens per row - tokens per row of the first
     commit), median; E2E / tokens where one pass commits all
 ttft_block_ms        number ms of=n | time until the first left-to-right block is final, median
 itl_p50_ms           number ms of=n label=ITL | gap between consecutive commits, median over all samples
@@ -58,7 +58,7 @@ canvas_tokens_per_s  interval tokens/s label="canvas throughput" | all canvas to
     median
 useful_tokens        number tokens of=n | tokens before the first end token, mean per output
 nfe                  number passes of=n label=NFE | forward passes of the model per batch generation, mean
-tokens_per_forward   number tokens of=n better=higher label=TPF | tokens a row committed / forward passes, mean
+tokens_per_forward   number tokens of=n better=higher label=TPF | tokens committed per row / forward passes, mean
 token_forwards       number tokens of=n | positions a row that the forward passes processed, mean
 """)
 PAIRED = columns("""
@@ -96,13 +96,13 @@ flops_agreement        number × kind=exact | operations by torch's own counter 
 joules_per_output      number J | energy of one batch generation by the GPU's counter
 net_joules_per_output  number J | the same above what the idle GPU takes
 energy_valid           flag | whether the windows were long enough and nothing disturbed them
-intensity              number FLOP/B | counted operations a counted byte
-achieved_gflop_per_s   number GFLOP/s | counted operations a second
-forward_share          number of=n kind=share | share of the time in the model's passes; empty where the decoder tells
-    of no phases
+intensity              number FLOP/B | counted operations per counted byte
+achieved_gflop_per_s   number GFLOP/s | counted operations per second
+forward_share          number of=n kind=share | share of the time in the model's passes; empty where the decoder reports
+    no phases
 sampler_share          number of=n kind=share | share of the time in choosing and committing tokens; empty likewise
-mfu                    number kind=rate label=MFU | counted operations a second / the machine's measured matmul rate
-mbu                    number kind=rate label=MBU | counted bytes a second / the machine's measured copy bandwidth
+mfu                    number kind=rate label=MFU | counted operations per second / the machine's measured matmul rate
+mbu                    number kind=rate label=MBU | counted bytes per second / the machine's measured copy bandwidth
 """)
 QUALITY = COMPARED | columns("""
 outputs_agree       flag | every prompt's timed output is the same in all cells that share model, decoder, settings

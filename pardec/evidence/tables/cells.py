@@ -81,7 +81,7 @@ def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> di
         **resources(record, inputs.machine, measured.get("latency_ms")),
         **scored(record, arms.scores(reference), inputs),
         "outputs_agree": agree,
-        **trail(record),
+        **origin_columns(record),
     }
 
 
@@ -289,7 +289,7 @@ def phases(samples: list[dict[str, Any]]) -> dict[str, float | None]:
     }
 
 
-def trail(record: Source) -> dict[str, Any]:
+def origin_columns(record: Source) -> dict[str, Any]:
     """Returns the columns on the row's origin: stopping, launch, code, git state, record and hash."""
     body = record.body
     origin, stop = body.get("provenance") or {}, body.get("stop") or {}
@@ -305,7 +305,7 @@ def trail(record: Source) -> dict[str, Any]:
         "started": origin.get("start"),
         "ended": origin.get("end"),
         "scores": body["cell"].get("quality"),
-        **record.trail,
+        **record.origin,
     }
 
 
@@ -333,7 +333,7 @@ def _share(amount: float | None, latency_ms: float, giga_per_s: float | None) ->
 
 CELLS = Table(
     name="cells",
-    description="One row a cell, failed ones included, with every measurement and where it comes from.",
+    description="One row per cell, failed ones included, with every measurement and where it comes from.",
     needs=("records", "scores", "machine", "floors"),
     key=("cell",),
     columns=CELL,

@@ -36,7 +36,9 @@ def _cycles(inputs: Inputs) -> list[Row]:
         cycles = [cycle for sample in samples for cycle in drafting.cycles(sample)[:-1]]
         for position in range(1, max((drafting.depth(cycle) or 0 for cycle in cycles), default=-1) + 2):
             shares = _position(cycles, position)
-            rows.append({**what, "position": position, "cycles": len(cycles), **shares, **trial.record.trail})
+            rows.append(
+                {**what, "position": position, "cycles": len(cycles), **shares, **trial.record.origin}
+            )
     return rows
 
 
@@ -91,7 +93,7 @@ def _trace(inputs: Inputs) -> list[Row]:
                         **{name: cycle.get(name) for name in FACTS},
                         "nodes": drafting.nodes(cycle),
                         **{name: times[name] for name in TIMES},
-                        **trial.record.trail,
+                        **trial.record.origin,
                     }
                 )
                 written += cycle["tau"]
@@ -100,7 +102,7 @@ def _trace(inputs: Inputs) -> list[Row]:
 
 CYCLE_TRACE = Table(
     name="cycle_trace",
-    description="One row a cycle: the first visit of each prompt, in one run of each drafting arm.",
+    description="One row per cycle: the first visit of each prompt, in one run of each drafting arm.",
     needs=("records", "floors"),
     key=("arm", "task", "prompt", "cycle"),
     columns=columns("""

@@ -58,7 +58,7 @@ def _prompts(trial: Trial, greedy: dict[tuple, drafting.Greedy]) -> list[Row]:
                 **(_beside(trial.candidate, trial.other, prompt) if trial.other else {}),
                 "impossible": sum(map(drafting.impossible, cycles)),
                 "undrafted": sum(map(drafting.undrafted, cycles)),
-                **trial.record.trail,
+                **trial.record.origin,
             }
         )
     return rows
@@ -99,7 +99,7 @@ DRAFT_PROMPTS = Table(
 cell           text! | the cell's id
 task           text! | what is generated
 arm            text! | the study's name for decoder and settings
-against        text | the arm it is paired with; empty where it stands alone
+against        text | the arm it is paired with; empty without one
 run            count | which separate run
 tuning         flag | whether the prompt is one that settings are chosen on
 prompt         text! | id of the prompt
@@ -151,7 +151,7 @@ def _row(arm: str, task: str, trials: list[Trial], prompts: list[Row], ideas: Id
     cell = trials[0].candidate.cell
     good = [trial for trial in trials if trial.ok]
     bad = next((trial.record.body for trial in trials if not trial.ok), {"status": "ok"})
-    trails = sorted((trial.record.trail for trial in trials), key=lambda trail: trail["record"])
+    origins = sorted((trial.record.origin for trial in trials), key=lambda origin: origin["record"])
     row = {
         "arm": arm,
         "baseline": arm == ideas.baseline,
@@ -165,7 +165,7 @@ def _row(arm: str, task: str, trials: list[Trial], prompts: list[Row], ideas: Id
         "cells": len(trials),
         "new_tokens": cell["new_tokens"],
         "flags": flags([sample for trial in trials for sample in trial.candidate.samples]),
-        **joined(trails),
+        **joined(origins),
     }
     if good:
         row |= _compared(prompts, good[0].candidate, ideas)

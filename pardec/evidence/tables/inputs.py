@@ -44,7 +44,7 @@ class Source:
     body: Any
 
     @property
-    def trail(self) -> Row:
+    def origin(self) -> Row:
         """Returns the columns that name a row's file."""
         return {"record": self.path, "record_sha256": self.sha256}
 

@@ -23,7 +23,7 @@ OF_CELL = """
     new_tokens
 """
 RATE = ("tokens_per_s", "tokens_per_s_low", "tokens_per_s_high")
-TRAIL = tuple(SOURCES)
+ORIGIN = tuple(SOURCES)
 
 
 def build(inputs: Inputs) -> list[Row]:
@@ -48,7 +48,7 @@ def build(inputs: Inputs) -> list[Row]:
 
 def _of_cell(row: Row) -> Row:
     return {
-        **{name: row[name] for name in (*OF_CELL.split(), *RATE, *TRAIL)},
+        **{name: row[name] for name in (*OF_CELL.split(), *RATE, *ORIGIN)},
         "cell": row["cell"],
         "series": series_name(row["cell"], "batch"),
         "equal_quality": row["gate"],
@@ -87,7 +87,7 @@ def _references(inputs: Inputs, cells: Sequence[Row]) -> Iterable[Row]:
             "n": len(samples),
             **rate,
             **{key.replace("tokens_per_s", "interactivity"): _each(rate[key], row["batch"]) for key in rate},
-            **record.trail,
+            **record.origin,
         }
 
 
@@ -106,7 +106,7 @@ def front(rows: Sequence[Row]) -> list[Row]:
 
 INTERACTIVITY = Table(
     name="interactivity",
-    description="By decoder and batch: useful tokens a second of each request, and of the machine. More requests at "
+    description="By decoder and batch: useful tokens per second of each request, and of the machine. More requests at "
     "once trade one for the other.",
     needs=("cells", "records"),
     key=("experiment", "series", "engine", "prompt_tokens", "new_tokens", "batch"),
@@ -117,7 +117,7 @@ series  text! | what is kept the same over batches
 """)
     | taken(OF_CELL)
     | columns("""
-interactivity  interval tokens/s | useful tokens a second of one request: throughput / batch
+interactivity  interval tokens/s | useful tokens per second of one request: throughput / batch
 """)
     | taken(" ".join((*RATE, "n")))
     | columns("""

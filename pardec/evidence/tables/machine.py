@@ -27,7 +27,7 @@ def build(inputs: Inputs) -> list[Row]:
         numeric = isinstance(value, int | float) and not isinstance(value, bool)
         unit = next((unit for end, unit in UNITS.items() if name.endswith(f"_{end}")), None)
         entry = {"value": float(value) if numeric else None, "text": None if value is None else str(value)}
-        rows.append({"fact": name, "unit": unit, **entry, **inputs.machine.trail})
+        rows.append({"fact": name, "unit": unit, **entry, **inputs.machine.origin})
     return rows
 
 
@@ -48,7 +48,7 @@ MACHINE = Table(
     key=("fact",),
     columns=columns("""
 fact   text! | name of the fact
-value  number @unit kind=reading better=neither | its value, where it is a number; the unit stands beside it
+value  number @unit kind=reading better=neither | its value, where it is a number; the next column has its unit
 unit   text | unit of the value
 text   text | its value as text
 """)

@@ -60,7 +60,7 @@ def _best(floor: dict[str, Any], inputs: Inputs, lower: bool) -> Row:
         **with_ends("value", content),
         "n": content.get("n"),
         "steps": cell["steps"],
-        **score.trail,
+        **score.origin,
     }
 
 

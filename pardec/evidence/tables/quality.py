@@ -33,7 +33,7 @@ def _metrics(score: Source) -> list[Row]:
                 "lost": len(body.get("lost") or ()),
                 "batch_checked": body.get("batch_checked"),
                 "batch_differs": body.get("batch_differs"),
-                **score.trail,
+                **score.origin,
             }
         )
     return rows
@@ -64,7 +64,7 @@ n              size prompts | prompts scored
 main           flag | whether it is the task's quality
 better         text | higher or lower
 status         text | how it ended: ok, or why there is no value
-reason         text | why there is no value, and of which side
+reason         text | why there is no value, and for which side
 lost           count prompts | prompts without an output, which are left out
 batch_checked  count prompts | outputs that were decoded once more, alone
 batch_differs  count prompts | of these, how many came out otherwise than in a batch
@@ -75,7 +75,7 @@ batch_differs  count prompts | of these, how many came out otherwise than in a b
 
 
 def _likelihood(inputs: Inputs) -> list[Row]:
-    return [{"model": model_of(source), **_nats(source), **source.trail} for source in inputs.likelihoods]
+    return [{"model": model_of(source), **_nats(source), **source.origin} for source in inputs.likelihoods]
 
 
 def _nats(source: Source) -> Row:

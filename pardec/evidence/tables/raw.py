@@ -42,7 +42,7 @@ def _samples(inputs: Inputs) -> list[Row]:
             **{name: sample.get(name) for name in plain.split()},
             "prompts": " ".join(map(str, sample["prompts"])),
             "flags": " ".join(sample.get("flags") or ()),
-            **record.trail,
+            **record.origin,
         }
         for record in inputs.records
         for side, holder in sides(record)
@@ -81,7 +81,7 @@ POINTS = 200
 def _commits(inputs: Inputs) -> list[Row]:
     kinds = inputs.study("kinds")
     return [
-        {"cell": record.body["cell"]["id"], "commit": place, "at_ms": at, "tokens": tokens, **record.trail}
+        {"cell": record.body["cell"]["id"], "commit": place, "at_ms": at, "tokens": tokens, **record.origin}
         for record in inputs.records
         if kind_of(record.body["cell"], kinds) == "grid" and record.body["samples"]
         for place, (at, tokens) in enumerate(curve(middle(record.body["samples"])))
@@ -113,7 +113,7 @@ COMMITS = Table(
 cell    text! | the cell's id
 commit  count | place of the event among those kept
 at_ms   number ms | time of the event since decoding began
-tokens  number tokens | tokens a row committed by then
+tokens  number tokens | tokens committed per row by then
 """)
     | SOURCES,
     build=_commits,
@@ -128,7 +128,7 @@ def _warmup(inputs: Inputs) -> list[Row]:
         steady = statistics.percentile([sample["e2e_ms"] for sample in clean(record.body["samples"])], 50)
         for number, latency in enumerate(record.body.get("warmup_ms") or (), 1):
             times = {"latency_ms": latency, "relative": latency / steady if steady else None}
-            rows.append({"cell": cell["id"], "pass": number, **of_cell(cell), **times, **record.trail})
+            rows.append({"cell": cell["id"], "pass": number, **of_cell(cell), **times, **record.origin})
     return rows
 
 
@@ -181,7 +181,7 @@ def _series(record: Source, side: str, holder: dict[str, Any]) -> Row:
         "flags": flags(taken),
         "halves": _halves(good),
         "status": body["status"],
-        **record.trail,
+        **record.origin,
     }
     if median is not None:
         row |= {"latency_ms": median.value, "latency_low": median.low, "latency_high": median.high}

@@ -34,7 +34,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[Row]:
     try:
         model, status = source.body["model"], source.body.get("status", "ok")
         if status != "ok":
-            return [{"model": model, "status": status, "reason": source.body["reason"], **source.trail}]
+            return [{"model": model, "status": status, "reason": source.body["reason"], **source.origin}]
         taken = _medians(source.body["widths"])
         total = {entry["nodes"]: len(entry["samples_ms"]) for entry in source.body["widths"]}
         single = taken[1]
@@ -52,7 +52,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[Row]:
             **interval("verify_ms", statistics.between(costs), "verify"),
             **interval("cost", statistics.between(_over(costs, single))),
             "draft_ms": draft,
-            **source.trail,
+            **source.origin,
         }
         if draft is not None:
             whole = [draft + cost for cost in costs]
@@ -83,7 +83,7 @@ def _over(these: list[float], those: list[float]) -> list[float]:
 
 VERIFY_COST = Table(
     name="verify_cost",
-    description="One row a target and number of tokens in its pass: what the pass costs, and the tau at which it pays.",
+    description="One row per target and tokens of its pass: what the pass costs, and the tau at which it pays.",
     needs=("ideas_file", "verify_costs", "draft"),
     key=("model", "nodes"),
     columns=columns("""

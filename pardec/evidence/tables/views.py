@@ -43,12 +43,12 @@ def view(
     return Table(kind, description, ("cells", *needs), ("cell",), dict(shown), plain, view_of="cells")
 
 
-STEPS = view("steps", "One row a cell of a sweep over steps: time, memory and quality beside each other.")
-BATCH = view("batch", "One row a cell of a sweep over batch sizes.")
-LENGTH = view("length", "One row a cell of a grid of lengths and batch sizes.")
-BLOCK = view("block", "One row a cell of a sweep over blocks, from one token to the whole canvas.")
+STEPS = view("steps", "One row per cell of a sweep over steps: time, memory and quality beside each other.")
+BATCH = view("batch", "One row per cell of a sweep over batch sizes.")
+LENGTH = view("length", "One row per cell of a grid of lengths and batch sizes.")
+BLOCK = view("block", "One row per cell of a sweep over blocks, from one token to the whole canvas.")
 PROMPTS = view(
-    "prompts", "One row a cell on real prompts, and on random tokens paired with the same arm on real ones."
+    "prompts", "One row per cell on real prompts, and on random tokens paired with the same arm on real ones."
 )
 
 IN_MEMORY = {**WHAT, "n": CELL["n"], **MEMORY_COLUMNS, **SOURCES}
@@ -148,7 +148,7 @@ def _grid(inputs: Inputs) -> list[Row]:
 
 GRID = view(
     "grid",
-    "One row a cell of the Mega-Grid: passes, time and correctness by size.",
+    "One row per cell of the Mega-Grid: passes, time and correctness by size.",
     _grid,
     CELL
     | columns("""
@@ -270,7 +270,7 @@ def _shares(samples: list[Sample]) -> dict[str, float]:
 
 FLOOD = view(
     "flood",
-    "One row a cell of Flash Flood: where its time goes, its rates, and how much of it is right.",
+    "One row per cell of Flash Flood: where its time goes, its rates, and how much of it is right.",
     _flood,
     CELL
     | columns("""

@@ -140,7 +140,7 @@ class Transformer(LanguageModel):
 
     @abstractmethod
     def normed(self, x: Tensor) -> Tensor:
-        """Return hidden states after the last norm."""
+        """Return the hidden states x [..., hidden] after the last norm."""
 
     def read(self, x: Tensor) -> Tensor:
         """Return logits [..., V] of normed hidden states [..., hidden]: the output head alone."""
@@ -176,7 +176,7 @@ class Transformer(LanguageModel):
         return logits if taps is None else (logits, torch.cat(tapped, -1))
 
     def extent(self, tokens: Tensor, cache: Cache | None, layout: Layout | None) -> tuple[int, int]:
-        """Return the columns before and after a pass.
+        """Return the number of cache columns in use before and after a pass over `tokens` [B, T].
 
         Raises:
             ValueError: more positions than the model or the cache has.
@@ -216,7 +216,7 @@ Run = Callable[[nn.Module, int, Tensor], Tensor]
 def tapped_layers(
     layers: nn.ModuleList, taps: tuple[int, ...] | None, x: Tensor, run: Run
 ) -> tuple[Tensor, list[Tensor]]:
-    """Return x after all layers, and after each of `taps`."""
+    """Return the hidden states [B, T, hidden] after all layers, and after each of `taps`. x: [B, T, hidden]."""
     tapped = []
     for index, layer in enumerate(layers):
         x = run(layer, index, x)

@@ -39,6 +39,9 @@ def two_copies(
 ) -> Layout:
     """Return the layout of a training pass: prompt, the clean answer, then `noisy` masked copies of the answer.
 
+    prompt, answer: their tokens P and A; the pass has P + (1 + noisy) A. pad: [B] long, pad tokens at the left of each
+    row; None means none.
+
     A clean block attends to itself and to what precedes it; a noisy block to itself and to the clean tokens before it,
     never to their noisy copies, nor to its own clean copy.
     """

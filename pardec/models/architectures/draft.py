@@ -150,7 +150,8 @@ class DraftModel(nn.Module):
 
 def block_writes(layout: Layout, new: int) -> list[tuple[slice, Tensor]] | None:
     """Return the columns in which context and block are written. The block comes last: in a row with little new
-    context it overwrites the padding of that context."""
+    context it overwrites the padding of that context. new: tokens of context. Columns: [B, n] long; None: consecutive
+    ones."""
     if layout.columns is None:
         return None
     return split_writes(layout.columns, new)

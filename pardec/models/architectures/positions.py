@@ -112,5 +112,8 @@ def waves(rows: int, hidden: int) -> Tensor:
 
 
 def rows_of(table: Tensor, indices: Tensor) -> Tensor:
-    """Return rows of a position table; an index past an end gives the row at that end."""
+    """Return rows [..., hidden] of a position table [rows, hidden]; an index past an end gives the row at that end.
+
+    indices: [...] long.
+    """
     return F.embedding(indices.clamp(0, len(table) - 1), table)

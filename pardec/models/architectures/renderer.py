@@ -95,11 +95,11 @@ class Renderer(nn.Module):
         return 1 if energy else 1 + stop - start
 
     def ids(self, classes: Tensor, level: int) -> Tensor:
-        """Return the ids of classes of `forward`."""
+        """Return the ids of classes of `forward`, both [...] long."""
         return torch.where(classes == 0, PAD, classes + (self.config.written(level)[0] - 1))
 
     def classes(self, ids: Tensor, level: int) -> Tensor:
-        """Return the classes of `forward` of ids that a level writes."""
+        """Return the classes of `forward` of ids that a level writes, both [...] long."""
         return torch.where(ids == PAD, 0, ids - (self.config.written(level)[0] - 1))
 
 

@@ -23,7 +23,8 @@ class Names:
     def split(self, state: Mapping[str, Tensor], rows: Mapping[str, int] | None = None) -> dict[str, Tensor]:
         """Return the weights `state` by their published names; the parts of a fused one are views of it.
 
-        rows: the first dimension of each published weight; None: all parts of a weight are of one size.
+        state: by our names, the parts of a fused matrix [rows, columns] one below the other. rows: the first dimension
+        of each published weight; None: all parts of a weight are of one size.
         """
         weights: dict[str, Tensor] = {}
         for name, tensor in state.items():

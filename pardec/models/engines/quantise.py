@@ -68,7 +68,7 @@ class Int8(nn.Module):
         return (F.linear(rows, self.values.to(rows.dtype)) * self.scale.float()).to(rows.dtype)
 
     def dense(self) -> Tensor:
-        """Return the dequantised matrix, float32."""
+        """Return the dequantised matrix [outputs, inputs], float32."""
         return self.values.float() * self.scale.float()[:, None]
 
 
@@ -107,7 +107,7 @@ class Int4(nn.Module):
         return output if bias is None else output + bias
 
     def dense(self) -> Tensor:
-        """Return the dequantised matrix, float32."""
+        """Return the dequantised matrix [outputs, inputs], float32."""
         unit = torch.eye(self.inputs, dtype=self.scale.dtype, device=self.scale.device)
         return self(unit).T.float()
 
@@ -115,7 +115,8 @@ class Int4(nn.Module):
 @torch.library.custom_op("pardec::int4_on_cpu", mutates_args=())
 def int4_on_cpu(rows: Tensor, values: Tensor, group: int, scale: Tensor) -> Tensor:
     """Return the CPU's product with a packed matrix as an operator of our own: inductor's form of it keeps the group's
-    size among the constants of the whole graph and misses it in a region compiled once."""
+    size among the constants of the whole graph and misses it in a region compiled once. rows: [n, inputs]; result:
+    [n, outputs]."""
     return torch._weight_int4pack_mm_for_cpu(rows, values, group, scale)
 
 
@@ -128,7 +129,8 @@ KINDS = {"int8": Int8, "int4": Int4}
 
 
 def refuse_int4(name: str, weight: Tensor) -> None:
-    """Raise UserError where the kernel for int4 cannot read the matrix `name` on its device in its format."""
+    """Raise UserError where the kernel for int4 cannot read the matrix `name` [outputs, inputs] on its device in its
+    format."""
     rows, inputs = weight.shape
     if rows % OUTPUTS or inputs % GROUPS[-1]:
         raise UserError(

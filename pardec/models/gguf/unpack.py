@@ -34,13 +34,13 @@ def unpack(path: Path, out: Path, settings: ForeignSettings, facts: dict[str, An
 
     file = GGUF(path)
     config = config_of(file)
-    tokenizer, told = tokenizer_of(file)
+    tokenizer, tokenizer_config = tokenizer_of(file)
     out.mkdir(parents=True, exist_ok=True)
     (out / "source.json").unlink(missing_ok=True)
     clear(out)
-    template = told.pop("chat_template", None)
+    template = tokenizer_config.pop("chat_template", None)
     write_json(out / "config.json", config)
-    write_json(out / "tokenizer_config.json", told)
+    write_json(out / "tokenizer_config.json", tokenizer_config)
     write_text(out / "tokenizer.json", tokenizer.to_str())
     names = [*WRITTEN]
     if template is not None:

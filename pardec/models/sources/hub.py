@@ -32,7 +32,7 @@ class HubSettings(ForeignSettings):
     shape: str | None = None
     """The published shape it has, such as llada-8b: for planning before anything is downloaded."""
     verify: VerifySettings | None = None
-    """What its authors published and must come out again before any cell runs it; null asks nothing."""
+    """Outputs that its authors published; no cell runs the model before it reproduces them. Null: no check."""
     checksums: dict[str, Digest] = Field(default_factory=dict)
     """SHA-256 of its files by name; if empty, the first download is trusted and later ones must equal it."""
 

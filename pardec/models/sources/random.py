@@ -78,7 +78,7 @@ class RandomSettings(Settings):
     quantise: Literal["int8", "int4"] | None = None
     """Weight-only quantisation when the model is loaded; null keeps the weights as they are."""
     tokenizer: str | None = None
-    """A tokenizer.json to go with it, and what its folder says of it beside; null: every byte is a token, where the
+    """A tokenizer.json to copy, with the files beside it that belong to it; null: every byte is a token, where the
     vocabulary has room for them."""
 
     @model_validator(mode="after")

@@ -39,7 +39,7 @@ def draw(tables: Tables) -> Any:
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel("time of a cycle (ms)")
     if names:
-        patches = [Patch(facecolor=c, hatch=h, edgecolor=style.PAPER) for _, _, c, h in PARTS]
+        patches = [Patch(facecolor=c, hatch=h, edgecolor=style.BACKGROUND) for _, _, c, h in PARTS]
         style.key(canvas, [(part[1], patch) for part, patch in zip(PARTS, patches, strict=True)])
     return canvas
 
@@ -50,7 +50,7 @@ def _bar(axes: Any, y: int, row: Any) -> None:
         width = max(number(row, column), 0.0) * number(row, "cycle_ms")
         if width == width:
             axes.barh(
-                y, width, 0.72, left, color=color, hatch=hatch, edgecolor=style.PAPER, linewidth=0,
+                y, width, 0.72, left, color=color, hatch=hatch, edgecolor=style.BACKGROUND, linewidth=0,
                 gid=value_id("draft", row, column),
             )  # fmt: skip
             left += width
@@ -61,7 +61,7 @@ FIGURE = Figure(
     title="Where a cycle's time goes",
     tables=("draft", "ideas"),
     alt=(
-        "One panel a workload and one bar an arm: the median time of a cycle, divided by the shares of draft, "
+        "One panel per workload and one bar per arm: the median time of a cycle, divided by the shares of draft, "
         "verification and the loop itself."
     ),
     draw=draw,

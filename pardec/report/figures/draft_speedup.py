@@ -61,7 +61,7 @@ def _key(canvas: Any, signs: dict[str, dict]) -> None:
     from matplotlib.lines import Line2D
 
     def handle(sign: dict, hollow: bool) -> Any:
-        face = style.PAPER if hollow else sign["color"]
+        face = style.BACKGROUND if hollow else sign["color"]
         return Line2D(
             [], [], linestyle="none", marker=sign["marker"], markersize=4.5, markerfacecolor=face,
             markeredgecolor=sign["color"],
@@ -76,7 +76,7 @@ FIGURE = Figure(
     title="Speed of every drafting arm",
     tables=("draft", "ideas"),
     alt=(
-        "Two panels with one row an arm: throughput over sequential decoding above, over the plain draft below. A "
+        "Two panels with one row per arm: throughput over sequential decoding above, over the plain draft below. A "
         "filled square with an interval is the mean over all workloads, hollow marks are single workloads; "
         "the line at one means equal, the shaded band what counts as no difference."
     ),

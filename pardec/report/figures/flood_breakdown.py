@@ -37,7 +37,7 @@ def draw(tables: Tables) -> Any:
                 left=left,
                 facecolor=color,
                 hatch=hatch,
-                edgecolor=style.PAPER,
+                edgecolor=style.BACKGROUND,
                 linewidth=0,
             )
             bar[0].set_gid(value_id("flood", row, f"{phase}_share"))
@@ -49,7 +49,7 @@ def draw(tables: Tables) -> Any:
         axes.set_xlabel("share of the latency")
         axes.grid(False, axis="y")
         entries = [
-            (phase, Patch(facecolor=color, hatch=hatch, edgecolor=style.PAPER))
+            (phase, Patch(facecolor=color, hatch=hatch, edgecolor=style.BACKGROUND))
             for phase, (color, hatch) in PHASES.items()
         ]
         style.key(canvas, entries)
@@ -76,7 +76,7 @@ FIGURE = Figure(
     title="Where the time of a flood goes",
     tables=("flood",),
     alt=(
-        "Horizontal bars, one a cell, each cut into the shares of its latency: manager, roots to chunks, chunks to "
+        "Horizontal bars, one per cell, each cut into the shares of its latency: manager, roots to chunks, chunks to "
         "characters, transfer and the rest. The shares of a bar sum to one."
     ),
     draw=draw,

@@ -87,7 +87,7 @@ FIGURE = Figure(
     tables=("flood",),
     alt=(
         "A heat map. Columns: the most expansions that a pass takes, the last a whole level; rows: candidates a "
-        "condition; each square contains the characters written a second, the lighter the more."
+        "condition; each square contains the characters written per second, the lighter the more."
     ),
     draw=draw,
 )

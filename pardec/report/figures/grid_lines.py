@@ -98,7 +98,13 @@ def key(canvas: Any, shown: list[Line], wrong: bool) -> None:
     ]
     if wrong:
         blank = Line2D(
-            [], [], linestyle="none", marker="o", markersize=4.5, color=style.INK, markerfacecolor=style.PAPER
+            [],
+            [],
+            linestyle="none",
+            marker="o",
+            markersize=4.5,
+            color=style.INK,
+            markerfacecolor=style.BACKGROUND,
         )
         entries.append(("tables not right", blank))
     style.key(canvas, entries)

@@ -1,4 +1,4 @@
-"""Figure: tokens a second of one request against tokens a second of the machine, over batch."""
+"""Figure: tokens per second of one request against tokens per second of the machine, over batch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def draw(tables: Tables) -> Any:
         handle = Line2D([], [], color=look["color"], marker=look["marker"], linestyle="-", markersize=4.5)
         entries.append((decoder_words(row), handle))
     if any(row["equal_quality"] is False for row in rows):
-        hollow = Line2D([], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.PAPER)
+        hollow = Line2D(
+            [], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.BACKGROUND
+        )
         entries.append(("equal quality is not shown", hollow))
     entries.append(("not beaten on both", Line2D([], [], color=style.FAILED, linewidth=5, alpha=0.28)))
     style.key(canvas, entries)
@@ -97,8 +99,8 @@ FIGURE = Figure(
     title="Each request against the machine",
     tables=("interactivity",),
     alt=(
-        "Small multiples, one a task and length. Horizontal: useful tokens a second of one request; vertical: of the "
-        "whole machine; both logarithmic. A line joins the batches of one decoder, those of autoregression are "
+        "Small multiples, one per task and length. Horizontal: useful tokens per second of one request; vertical: of "
+        "the whole machine; both logarithmic. A line joins the batches of one decoder, those of autoregression are "
         "numbered. Hollow marks failed their quality gate; a grey band joins the points that no other beats on both."
     ),
     draw=draw,

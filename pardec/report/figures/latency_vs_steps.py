@@ -75,7 +75,13 @@ def _explain(rows: list[Any], column: str) -> list[tuple[str, Any]]:
         entries.append((words, handle))
     if column != "quality" and any(gate_failed(r) for r in rows):
         hollow = Line2D(
-            [], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.PAPER, markersize=5
+            [],
+            [],
+            color=style.INK,
+            marker="o",
+            linestyle="none",
+            markerfacecolor=style.BACKGROUND,
+            markersize=5,
         )
         entries.append(("equal quality is not shown", hollow))
     return entries
@@ -150,7 +156,7 @@ FIGURE = Figure(
     title="Latency against steps",
     tables=("steps",),
     alt=(
-        "Small multiples, one a task. Horizontal: steps, doubling. Vertical: latency in "
+        "Small multiples, one per task. Horizontal: steps, doubling. Vertical: latency in "
         "milliseconds, logarithmic. "
         "Masked diffusion is a curve that rises with its steps; the autoregressive latency is a "
         "dashed level with its interval as a band."

@@ -71,9 +71,9 @@ FIGURE = Figure(
     title="How much parallelism is right",
     tables=("parallelism",),
     alt=(
-        "One panel a task. Columns: tokens of a block, from one to the whole canvas; rows: batch size. Each square has "
-        "the speed of the fastest decoder at equal quality over autoregression; the fastest of a row is framed, and "
-        "squares without equal quality are hatched."
+        "One panel per task. Columns: tokens of a block, from one to the whole canvas; rows: batch size. "
+        "Each square has the speed of the fastest decoder at equal quality over autoregression; the fastest "
+        "of a row is framed, and squares without equal quality are hatched."
     ),
     draw=draw,
 )

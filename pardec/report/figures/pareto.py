@@ -53,7 +53,13 @@ def _explain(rows: list[Any]) -> list[tuple[str, Any]]:
         entries.append(("numbers: steps", Line2D([], [], linestyle="none")))
     if any(gate_failed(r) for r in rows):
         hollow = Line2D(
-            [], [], color=style.INK, marker="o", linestyle="none", markerfacecolor=style.PAPER, markersize=5
+            [],
+            [],
+            color=style.INK,
+            marker="o",
+            linestyle="none",
+            markerfacecolor=style.BACKGROUND,
+            markersize=5,
         )
         entries.append(("equal quality is not shown", hollow))
     entries.append(("Pareto front", Line2D([], [], color=style.FAILED, linewidth=5, alpha=0.28)))
@@ -160,7 +166,7 @@ FIGURE = Figure(
     title="Latency against quality",
     tables=("steps",),
     alt=(
-        "Small multiples, one a task. Horizontal: latency in milliseconds, logarithmic. Vertical: "
+        "Small multiples, one per task. Horizontal: latency in milliseconds, logarithmic. Vertical: "
         "quality, better upwards. "
         "Masked diffusion is a curve whose points are labelled with their steps, autoregression a square; "
         "a grey band joins the points that no other point beats on both."

@@ -26,7 +26,7 @@ FIGURE = Figure(
     title="Quality against steps",
     tables=("steps",),
     alt=(
-        "Small multiples, one a task. Horizontal: steps, doubling. Vertical: quality, better upwards. "
+        "Small multiples, one per task. Horizontal: steps, doubling. Vertical: quality, better upwards. "
         "Masked diffusion is a curve with intervals; the autoregressive quality is a dashed level "
         "with its interval as a band."
     ),

@@ -117,7 +117,7 @@ ANSWERS = Figure(
     title="The fastest arm at equal quality",
     tables=("answers",),
     alt=(
-        "One panel a question and one dot a comparison: the speed of the fastest arm at equal quality over its "
+        "One panel per question and one dot per comparison: the speed of the fastest arm at equal quality over its "
         "reference, with intervals, on a logarithmic axis around a line at one. Filled dots wrote identical tokens."
     ),
     draw=draw_answers,
@@ -127,7 +127,7 @@ RATIOS = Figure(
     title="Every arm over its reference",
     tables=("cells",),
     alt=(
-        "One panel an experiment and one dot an arm: its speed over the reference in pairs of one process, with "
+        "One panel per experiment and one dot per arm: its speed over the reference in pairs of one process, with "
         "intervals, on a logarithmic axis around a line at one. Hollow dots: equal quality is not shown."
     ),
     draw=draw_ratios,

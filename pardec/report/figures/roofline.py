@@ -46,7 +46,7 @@ def draw(tables: Tables) -> Any:
             [*(number(row, "achieved_gflop_per_s") for row in rows), *_roof(axes, xs, bandwidth, matmul)],
         )
         axes.set_xlabel("operations a byte (counted)")
-        axes.set_ylabel("10⁹ operations a second")
+        axes.set_ylabel("10⁹ operations per second")
     entries = [(words, Line2D([], [], linestyle="", marker=look["marker"], color=look["color"]))
                for words, look in arms.items()]  # fmt: skip
     style.key(canvas, entries)
@@ -96,7 +96,7 @@ FIGURE = Figure(
     title="Roofline",
     tables=(*EXPERIMENTS, "machine"),
     alt=(
-        "One panel an experiment, both axes logarithmic: counted operations a byte on one, achieved operations a "
+        "One panel per experiment, both axes logarithmic: counted operations per byte on one, achieved operations a "
         "second on the other, one mark a cell. A slanted line is the copy bandwidth measured on this machine, a level "
         "line its matmul rate; a mark's distance below them is what it leaves unused. Hollow marks failed the quality "
         "gate."

@@ -86,7 +86,7 @@ FIGURE = Figure(
     tables=("length", "memory", "batch"),
     alt=(
         "Three panels with logarithmic axes: latency against length, peak memory against length, "
-        "useful tokens a second against "
+        "useful tokens per second against "
         "batch; one line a decoder. A straight line is a power law and its steepness the exponent."
     ),
     draw=draw,

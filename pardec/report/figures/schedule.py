@@ -64,8 +64,8 @@ FIGURE = Figure(
     title="Blocks that schedulers chose",
     tables=("cycle_trace", "draft"),
     alt=(
-        "One panel an arm whose block changes: the block of each cycle, averaged over texts, one line a workload. The "
-        "mark at the left edge is the mean over all cycles."
+        "One panel per arm whose block changes: the block of each cycle, averaged over texts, one line per workload. "
+        "The mark at the left edge is the mean over all cycles."
     ),
     draw=draw,
 )

@@ -24,7 +24,7 @@ from pardec.report.rows import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-INK, SOFT, GRID, PAPER = "#1f2328", "#5b636d", "#dfe3e8", "#ffffff"
+INK, SOFT, GRID, BACKGROUND = "#1f2328", "#5b636d", "#dfe3e8", "#ffffff"
 RC: dict[str, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8.5,
@@ -48,9 +48,9 @@ RC: dict[str, Any] = {
     "ytick.labelcolor": INK,
     "text.color": INK,
     "hatch.linewidth": 0.8,
-    "figure.facecolor": PAPER,
-    "axes.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
+    "figure.facecolor": BACKGROUND,
+    "axes.facecolor": BACKGROUND,
+    "savefig.facecolor": BACKGROUND,
 }
 # Okabe and Ito's palette. Each arm also has a unique marker and hatch: colour is never the only sign.
 LOOKS = {
@@ -170,7 +170,7 @@ def mark(
         linestyle="none",
         markeredgecolor=color,
         markeredgewidth=1.2,
-        markerfacecolor=PAPER if hollow else color,
+        markerfacecolor=BACKGROUND if hollow else color,
         zorder=4,
         gid=gid,
     )
@@ -180,7 +180,7 @@ def label(axes: Axes, words: str, x: float, y: float, dx: float = 0, dy: float =
     """Draw a label `dx`, `dy` points away from a data position."""
     # A pale box keeps the words readable over lines; a stroked outline would turn the text of the SVG into
     # paths.
-    box = {"boxstyle": "square,pad=0.08", "facecolor": PAPER, "alpha": 0.75, "linewidth": 0}
+    box = {"boxstyle": "square,pad=0.08", "facecolor": BACKGROUND, "alpha": 0.75, "linewidth": 0}
     options = {"fontsize": 7.5, "ha": "center", "va": "center", "bbox": box, **options}
     return axes.annotate(
         words, (x, y), (dx, dy), textcoords="offset points", annotation_clip=False, **options

@@ -79,9 +79,9 @@ FIGURE = Figure(
     title="Tau against speed",
     tables=("draft", "ideas"),
     alt=(
-        "One panel a workload: tau on one axis, throughput over the plain draft's on the other, one mark an arm. The "
-        "dotted line goes through the plain draft: along it a token more in tau is worth as much as the ones before. "
-        "The plain draft has a ring. Hollow marks are not lossless."
+        "One panel per workload: tau on one axis, throughput over the plain draft's on the other, one mark "
+        "per arm. The dotted line goes through the plain draft: along it a token more in tau is worth as "
+        "much as the ones before. The plain draft has a ring. Hollow marks are not lossless."
     ),
     draw=draw,
 )

@@ -22,11 +22,11 @@ def draw(tables: Tables) -> Any:
     for axes, (name, rows) in zip(panels, shown, strict=False):
         _panel(axes, name, rows, arms)
     entries = [
-        (words, Patch(facecolor=look["color"], edgecolor=style.PAPER, hatch=look["hatch"]))
+        (words, Patch(facecolor=look["color"], edgecolor=style.BACKGROUND, hatch=look["hatch"]))
         for words, look in arms.items()
     ]
     if any(gate_failed(r) for r in cells):
-        entries.append(("equal quality is not shown", Patch(facecolor=style.PAPER, edgecolor=style.INK)))
+        entries.append(("equal quality is not shown", Patch(facecolor=style.BACKGROUND, edgecolor=style.INK)))
     style.key(canvas, entries)
     return canvas
 
@@ -104,8 +104,8 @@ def _bar(axes: Any, row: Any, x: float, width: float, look: dict) -> None:
         [x],
         [rate.value],
         width * 0.92,
-        facecolor=style.PAPER if hollow else look["color"],
-        edgecolor=look["color"] if hollow else style.PAPER,
+        facecolor=style.BACKGROUND if hollow else look["color"],
+        edgecolor=look["color"] if hollow else style.BACKGROUND,
         linewidth=1.0 if hollow else 0,
         hatch="" if hollow else look["hatch"],
     )
@@ -121,7 +121,7 @@ FIGURE = Figure(
     title="Throughput by batch size",
     tables=("batch",),
     alt=(
-        "Small multiples, one a task. Groups of bars, one group a batch size and one bar a "
+        "Small multiples, one per task. Groups of bars, one group per batch size and one bar per "
         "decoder; height is useful tokens "
         "a second, from zero, with intervals. Hollow bars failed their quality gate; crosses did not finish."
     ),

@@ -34,7 +34,11 @@ class Format(ABC):
 
     @classmethod
     def write(cls, config: Config) -> Values:
-        """Return the content of config.json; only formats that this project writes have it."""
+        """Return the content of config.json.
+
+        Raises:
+            TypeError: a format that this project only reads.
+        """
         raise TypeError(f"{cls.__name__} is read only")
 
     @classmethod

@@ -182,7 +182,7 @@ class RendererFamily(Family):
 
 
 def random_tokens(model: Renderer, shape: tuple, level: int, generator: Generator) -> Tensor:
-    """Return tokens that a level writes, drawn uniformly, on the CPU."""
+    """Return tokens that a level writes, of this shape, drawn uniformly, on the CPU."""
     start, stop = model.config.written(level)
     return torch.randint(start, stop, shape, generator=generator)
 
@@ -195,7 +195,7 @@ def truncated(right: Tensor) -> Tensor:
 
 
 def substituted(model: Renderer, right: Tensor, level: int, generator: Generator) -> Tensor:
-    """Return expansions with one token, drawn at random, replaced by a random one: near neighbours."""
+    """Return expansions [N, slots] with one token, drawn at random, replaced by a random one: near neighbours."""
     sizes = (right != PAD).sum(-1, keepdim=True).clamp(min=1)
     place = (torch.rand(len(right), 1, generator=generator).to(right.device) * sizes).long()
     other = random_tokens(model, right.shape, level, generator).to(right.device)
