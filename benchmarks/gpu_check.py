@@ -1,8 +1,8 @@
 """Everything that only a GPU can prove, in eight minutes, with nothing downloaded: `make gpu-check`.
 
-Decoders against the CPU in float32; autoregressive, diffusion and drafting at 8B shape with random weights, eager and
-compiled, beside Fast-dLLM's loop; quantised weights; small cells; a page with a table of targets and an archive of the
-records, both written anew after each line.
+Decoders against the CPU in float32; masked attention against plain products; autoregressive, diffusion and drafting at
+8B shape with random weights, eager and compiled, beside Fast-dLLM's loop; quantised weights; small cells; a page with a
+table of targets and an archive of the records, both written anew after each line.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ if missing := [name for module, name in NEEDED.items() if importlib.util.find_sp
 import torch  # noqa: E402 (after what is missing has been named)
 
 from benchmarks import gpu_parts as parts  # noqa: E402
+from benchmarks.gpu_attention import masked_attention  # noqa: E402
 from benchmarks.gpu_run import Part, Run, Size  # noqa: E402
 from pardec.models.sources.random import RandomSettings, fetch  # noqa: E402
 
@@ -51,11 +52,12 @@ FULL = Size(
 )
 PARTS = [
     Part("machine", parts.machine, 20),
-    Part("decoders", parts.same_as_on_the_cpu, 65),
-    Part("autoregressive", parts.autoregressive, 110),
-    Part("diffusion", parts.diffusion, 110),
-    Part("drafting", parts.drafting, 60),
-    Part("quantised", parts.quantised, 55),
+    Part("decoders", parts.same_as_on_the_cpu, 60),
+    Part("attention", masked_attention, 40),
+    Part("autoregressive", parts.autoregressive, 100),
+    Part("diffusion", parts.diffusion, 100),
+    Part("drafting", parts.drafting, 50),
+    Part("quantised", parts.quantised, 50),
     Part("cells", parts.small_cells, 40),
     Part("vllm", parts.vllm, 20),
 ]

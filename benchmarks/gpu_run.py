@@ -59,6 +59,8 @@ class Size:
     """Decoders compared with the CPU; None means all."""
     engines: tuple[str, ...] = ("eager", "compiled")
     limits: dict[str, Any] = field(default_factory=dict)
+    columns: int = 32_768
+    """Columns behind which one step of attention is timed."""
 
 
 class Run:

@@ -79,21 +79,21 @@ def cell_table(cells: list[CellEstimate], memory_gb: float) -> Table:
     from rich.table import Table
 
     table = Table(title="Cells", title_justify="left")
-    for name in ("experiment", "cells", "fit", "card hours", "largest, GB", "largest cell"):
+    for name in (
+        "experiment", "cells", "without an estimate", "fit", "card hours", "largest, GB", "largest cell",
+    ):  # fmt: skip
         table.add_column(name, justify="left" if name in ("experiment", "largest cell") else "right")
     for experiment in dict.fromkeys(one.experiment for one in cells):
         mine = [one for one in cells if one.experiment == experiment]
         known = [one for one in mine if not one.unknown]
         largest = max(known, key=lambda one: one.memory, default=None)
         fit = sum(one.memory <= memory_gb * 1e9 for one in known)
-        table.add_row(
-            experiment,
-            str(len(mine)),
-            str(fit),
-            f"{sum(one.seconds for one in known) / 3600:.2f}",
-            f"{largest.memory / 1e9:.1f}" if largest else "",
-            largest.id if largest else "",
-        )
+        counts = (experiment, str(len(mine)), str(len(mine) - len(known)))
+        if largest is None:
+            table.add_row(*counts)
+            continue
+        spent = sum(one.seconds for one in known) / 3600
+        table.add_row(*counts, str(fit), f"{spent:.2f}", f"{largest.memory / 1e9:.1f}", largest.id)
     return table
 
 

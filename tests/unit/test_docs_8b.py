@@ -13,7 +13,7 @@ from pardec.study.plan import read_plan
 
 ROOT = Path(__file__).parents[2]
 SECTION = (ROOT / "docs/8b.md").read_text()
-STUDIES = ("8b", "8b-shape")
+STUDIES = ("8b", "8b-shape", "8b-blocks")
 
 
 def entries(row: str) -> list[str]:

@@ -220,9 +220,9 @@ def test_the_compiled_parts_run_too(tmp_path):
     made = {name: tmp_path / name for name in shapes}
     for name, settings in shapes.items():
         fetch(RandomSettings(**settings), made[name], 7)
-    size = Size({}, 4, 8, "bfloat16", limits=SMALL.limits)
+    size = Size({}, 4, 8, "bfloat16", limits=SMALL.limits, columns=256)
     run = Run("cpu", size, made, None, tmp_path / "out", 900.0)
-    wanted = {"autoregressive", "diffusion", "quantised"}
+    wanted = {"attention", "autoregressive", "diffusion", "quantised"}
     run.run([part for part in PARTS if part.name in wanted], apart=False)
     checks = {one.target: one for one in run.checks}
     for engine in ("eager", "compiled"):
@@ -230,6 +230,8 @@ def test_the_compiled_parts_run_too(tmp_path):
         assert "times as fast" in checks[f"dual cache, {engine}, ahead of Fast-dLLM's loop"].reached
     assert checks["ar, autoregressive, compiled: graphs recorded and none skipped"].met
     assert checks["engines part only at near-ties in 16 bits"].met
+    assert checks["masked attention of compiled passes is that of plain products"].met, checks
+    assert "times as fast" in checks["a step behind 256 columns beats torch's masked kernel"].reached
     assert "times" in checks["ar-int8: faster than 16-bit weights"].reached
 
 
