@@ -6,6 +6,8 @@ every pass by the model's greedy choice after the guesses before it. A token who
 is final, so each pass finalises at least one token, the fixed point is exactly the greedy output, and the
 passes never outnumber the tokens. Final tokens are never run again: their keys and values stay in the cache,
 and the entries of wrong guesses are cropped.
+
+With a pool (`recycle`), n-grams of rejected predictions replace guesses (see `recycling`).
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from pardec.common.settings import Settings
 from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, PromptBatch
 from pardec.decoding.batching import ban, count_useful, filler, is_end
 from pardec.decoding.noise import uniform
+from pardec.decoding.recycling import Pool
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,6 +45,11 @@ class JacobiSettings(Settings):
     """First guess: end tokens, random tokens, or the prompt's last token repeated."""
     window: int | None = Field(None, ge=1)
     """Tokens that a pass corrects, counted from the first that is not final; null means all remaining ones."""
+    recycle: int | None = Field(None, ge=0, le=1_000_000)
+    """n-grams of rejected tokens kept per row, to replace later guesses; 0 runs the same machinery with an empty pool
+    (a control), null runs none."""
+    ngram: int = Field(2, ge=2, le=8)
+    """Tokens of a recycled n-gram: one is taken where all before it match."""
     stop: Literal["length", "eos"] = "length"
     """`length` writes the same number of tokens on every row; `eos` ends a row at its end token."""
     eos: Literal["free", "ban"] = "free"
@@ -105,6 +113,9 @@ class _Run:
         self.stoppers = self.ends if settings.stop == "eos" else ()
         self.fixed = torch.zeros_like(prompts.pad)
         """[B] long: the number of final tokens per row."""
+        size = settings.recycle
+        rows = range(prompts.size)
+        self.pools = [] if size is None else [Pool(settings.ngram, size) for _ in rows]
         most = min(settings.window or new_tokens, new_tokens - 1)
         self.widths = buckets(most) if model.static_shapes else []
         """Tokens per pass after the first, for a model of static shapes; empty: as many as needed."""
@@ -125,11 +136,13 @@ class _Run:
             )
             passes += 1
             forwards += tokens.shape[1]
+            guesses = self._behind(first, stop).tolist() if self.pools else []
             written = self._correct(ban(logits, self.banned).argmax(-1), first, stop)
             if passes == settings.passes:
                 # The guesses become the output. Rows that have ended are complete already.
                 written, first = self._take_guesses(written), size
             else:
+                self._recycle(guesses, first, stop)
                 first = int(self.fixed.min())
                 cache.crop(min(length + first - 1, cache.length))
             self.observer.step(written, first)
@@ -159,6 +172,32 @@ class _Run:
             begin = stop - 1 - next(width for width in self.widths if width >= stop - first)
             cache.crop(self.prompts.length + begin)
         return self.canvas[:, begin : stop - 1]
+
+    def _behind(self, first: int, stop: int) -> Tensor:
+        """Return the tokens [B, ngram - 1 + stop - first] of positions first..stop-1 and of those before them."""
+        reach = self.settings.ngram - 1
+        before = torch.nn.functional.pad(self.prompts.tokens, (reach, 0))[:, -reach:]
+        return torch.cat([before, self.canvas], 1)[:, first : stop + reach]
+
+    def _recycle(self, guesses: list[list[int]], first: int, stop: int) -> None:
+        """Keep the n-grams that the last pass predicted and did not make final, and replace guesses by known ones.
+
+        guesses: the result of `_behind` before that pass, which corrected positions first..stop-1.
+        """
+        if not self.pools:
+            return
+        reach, size = self.settings.ngram - 1, self.new_tokens
+        fixed = self.fixed.tolist()
+        until = min(size, min(fixed) + (self.settings.window or size))
+        texts = self._behind(first, until).tolist()
+        for row, (pool, text) in enumerate(zip(self.pools, texts, strict=True)):
+            for position in range(fixed[row], stop):
+                index = position - first
+                pool.learn(guesses[row][index : index + reach], text[index + reach])
+            start = fixed[row]
+            known = pool.follow(text[start - first : start - first + reach], until - start)
+            if known:
+                self.canvas[row, start : start + len(known)] = self.canvas.new_tensor(known)
 
     def _warm(self, cache: Cache) -> None:
         """Run the first pass and each width once, so that a model of static shapes meets none later."""

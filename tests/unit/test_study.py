@@ -234,7 +234,7 @@ def test_cells_pair_with_the_reference_of_their_shape(config):
             assert cell.reference.arm == cell.arm and not cell.reference.random_prompts
         elif cell.reference is not None:
             # These hold decoders against one another.
-            mine = cell.experiment in ("draft", "flood", "candidates")
+            mine = cell.experiment in ("draft", "flood", "candidates", "jacobi")
             mine |= cell.arm == "block-4-uncached"  # and this one a cache against none
             assert cell.reference.decoder == "autoregressive" or mine
             assert (cell.reference.batch, cell.reference.new_tokens) == (cell.batch, cell.new_tokens)
