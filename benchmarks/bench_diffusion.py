@@ -208,7 +208,7 @@ def quality_cost(before: list[float], after: list[float]) -> dict[str, float]:
 
 
 def paired(args: argparse.Namespace, ours, other, prompts: int, batch: int) -> dict[str, Any]:
-    """Returns how many times as fast `ours` is as `other`, from pairs in random order."""
+    """Return how many times as fast `ours` is as `other`, from pairs in random order."""
     from pardec.evidence.statistics import ratio_of_medians
     from pardec.measure.clock import clock_for
     from pardec.measure.sampling import batches, measure

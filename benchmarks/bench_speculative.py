@@ -94,7 +94,7 @@ def parting(result: dict) -> str:
 
 
 def bars(args: argparse.Namespace) -> dict:
-    """Returns the comparison with every bar on every workload.
+    """Return the comparison with every bar on every workload.
 
     Raises:
         UserError: the run has no drafts yet.

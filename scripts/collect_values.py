@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def as_lines(collected: dict) -> str:
-    """Returns JSON with one value per line, so that runs can be compared line by line."""
+    """Return JSON with one value per line, so that runs can be compared line by line."""
     sections = []
     for name, entries in collected.items():
         lines = ",\n".join(f"{json.dumps(key)}: {_line(entry)}" for key, entry in entries.items())

@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def ask_snakemake() -> str:
-    """Returns the output of `snakemake --rulegraph`, even if files are up to date.
+    """Return the output of `snakemake --rulegraph`, even if files are up to date.
 
     Raises:
         UserError: Snakemake refuses the workflow.
@@ -45,7 +45,7 @@ def ask_snakemake() -> str:
 
 
 def rulegraph(dot: str) -> str:
-    """Returns the SVG file of a rule graph in Snakemake's DOT form, without rule `all`, which only lists targets.
+    """Return the SVG file of a rule graph in Snakemake's DOT form, without rule `all`, which only lists targets.
 
     Raises:
         UserError: the graph has no rule.

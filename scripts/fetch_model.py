@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def parse_settings(text: str, where: str):
-    """Returns the settings of any source except `train`.
+    """Return the settings of any source except `train`.
 
     Raises:
         UserError: the text is not JSON, there is no such source, or it refuses a key.

@@ -108,7 +108,7 @@ def read_prompts(args: argparse.Namespace) -> list[dict]:
 
 
 def without_output(args: argparse.Namespace, status: str, reason: str) -> list[dict]:
-    """Returns the rows of a set that has no output; a single row where the prompts cannot be read either."""
+    """Return the rows of a set that has no output; a single row where the prompts cannot be read either."""
     from pardec.common.errors import UserError
     from pardec.quality.generate import ended
 
@@ -120,7 +120,7 @@ def without_output(args: argparse.Namespace, status: str, reason: str) -> list[d
 
 
 def written(args: argparse.Namespace) -> list[dict]:
-    """Returns one row per prompt; if the arm cannot run, every row has the reason."""
+    """Return one row per prompt; if the arm cannot run, every row has the reason."""
     import torch
 
     from pardec.common.errors import unfit
@@ -163,7 +163,7 @@ def written(args: argparse.Namespace) -> list[dict]:
 
 
 def named(path: str) -> dict[str, str]:
-    """Returns the set of outputs of a file below results/quality."""
+    """Return the set of outputs of a file below results/quality."""
     _, separator, rest = os.path.dirname(path).partition("results/quality/")
     return {"output_set": rest} if separator else {}
 

@@ -81,7 +81,7 @@ def without_value(status: str, reason: str) -> dict:
 
 
 def measured(args: argparse.Namespace) -> dict:
-    """Returns the likelihood of the records that fit the model; records too long are counted and named."""
+    """Return the likelihood of the records that fit the model; records too long are counted and named."""
     from pardec.common.errors import UnfitError
     from pardec.common.files import read_json
     from pardec.common.progress import Progress

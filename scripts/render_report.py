@@ -74,7 +74,7 @@ def make(options: argparse.Namespace, this: Job) -> None:
 
 
 def files_read(options: argparse.Namespace, material: Material) -> list[Path]:
-    """Returns every file the page was made from, templates included."""
+    """Return every file the page was made from, templates included."""
     names = ("values", "study", "claims", "verdicts", "trails", "jobs", "comparison", "provenance")
     named = [getattr(options, name) for name in names]
     templates = [path for path in options.templates.rglob("*") if path.is_file()]
@@ -89,7 +89,7 @@ def files_read(options: argparse.Namespace, material: Material) -> list[Path]:
 
 
 def find_figures(paths: list[str]) -> dict[str, Path]:
-    """Returns SVG files by figure name."""
+    """Return SVG files by figure name."""
     figures: dict[str, Path] = {}
     for path in map(Path, paths):
         for file in sorted(path.glob("*.svg")) if path.is_dir() else [path]:

@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def read(this: Job, args: argparse.Namespace) -> tuple[list[str], list[dict]]:
-    """Returns the names of the metrics and the outputs; notes what decides the score."""
+    """Return the names of the metrics and the outputs; notes what decides the score."""
     from pardec.data.registry import TASKS
     from pardec.evidence.provenance import checkpoint_files
     from pardec.quality.registry import METRICS
@@ -107,7 +107,7 @@ def load_scorer(folder: str, precision: str, context: Context) -> None:
 
 
 def summary_of(score: dict) -> str:
-    """Returns one line: the main metric or the reason for its absence, and the number of prompts without output."""
+    """Return one line: the main metric or the reason for its absence, and the number of prompts without output."""
     lost = f", {len(score['lost'])} without an output" if score["lost"] else ""
     if score["status"] != "ok":
         return f"{score['status']}: {score['reason']}{lost}"
@@ -117,7 +117,7 @@ def summary_of(score: dict) -> str:
 
 
 def named(outputs: str) -> dict[str, str]:
-    """Returns the set of outputs of a file below results/quality."""
+    """Return the set of outputs of a file below results/quality."""
     _, known, rest = str(Path(outputs).parent.as_posix()).partition("results/quality/")
     return {"output_set": rest} if known else {}
 

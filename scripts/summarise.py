@@ -29,7 +29,7 @@ def main() -> None:
 
 
 def summary(collected: dict, study: dict, report: str) -> list[str]:
-    """Returns lines for the terminal: one sentence per question, as on the page."""
+    """Return lines for the terminal: one sentence per question, as on the page."""
     lines = ["", f"pardec: open {report}"]
     for experiment, answer in in_order(collected["answers"], study).items():
         sentence = f"{experiment}: {text_of(answer['pieces'], collected['values'])}"

@@ -26,7 +26,7 @@ def arguments() -> argparse.Namespace:
 
 
 def chosen(load: Callable[..., list[dict]], file: str, count: int, cell: CellJob) -> list[dict]:
-    """Returns the first `count` held-out prompts in a seeded order, or for tuning the next `count`."""
+    """Return the first `count` held-out prompts in a seeded order, or for tuning the next `count`."""
     which = {"seed": cell.seed, "task": cell.task, "canvas": cell.new_tokens, "fill": cell.fill}
     if cell.prompt_set == "measured":
         return load(file, limit=count, **which)
@@ -58,7 +58,7 @@ def measure(this, cell: CellJob, out: str) -> None:
 
 
 def measured(cell: CellJob) -> dict:
-    """Returns the measured part of the cell's record."""
+    """Return the measured part of the cell's record."""
     from pardec.data.prompts import load_prompts
     from pardec.measure.cell import ArmSpec, Spec, run_cell
 
@@ -103,7 +103,7 @@ def write_record(this, cell: CellJob, out: str, facts: dict, launch: str) -> Non
 
 
 def verified(folder: str) -> dict | None:
-    """Returns the authors' results that the model reproduced before timing; None if no check was asked for."""
+    """Return the authors' results that the model reproduced before timing; None if no check was asked for."""
     from pardec.common.files import read_json, sha256
 
     path = os.path.join(folder, "verified.json")

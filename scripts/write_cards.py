@@ -32,13 +32,13 @@ def main() -> None:
 
 
 def read_floors(path: Path) -> list[dict[str, str]]:
-    """Returns the rows of a run's table `models`; numbers have the three digits that a card needs."""
+    """Return the rows of a run's table `models`; numbers have the three digits that a card needs."""
     with open_run(path) as run, open(run.file(TABLE), encoding="utf-8", newline="") as lines:
         return [{name: short(text) for name, text in row.items()} for row in csv.DictReader(lines)]
 
 
 def short(text: str) -> str:
-    """Returns a number with three significant digits, and any other text unchanged."""
+    """Return a number with three significant digits, and any other text unchanged."""
     try:
         return f"{float(text):.3g}"
     except ValueError:

@@ -15,13 +15,13 @@ PINNED = re.compile(r"^([\w.-]+==[^\s;]+(?:\s*;[^\\\n]+)?)", re.MULTILINE)
 
 
 def pins() -> list[str]:
-    """Returns every pinned package, torch last, without hashes, which conda's list of pip packages cannot state."""
+    """Return every pinned package, torch last, without hashes, which conda's list of pip packages cannot state."""
     texts = [(ROOT / name).read_text(encoding="utf-8") for name in ("requirements.txt", "envs/torch.txt")]
     return [pin.strip() for text in texts for pin in PINNED.findall(text)]
 
 
 def environment() -> str:
-    """Returns the text of the conda file."""
+    """Return the text of the conda file."""
     lines = [
         "name: pardec",
         "channels:",

@@ -71,12 +71,12 @@ class Pair:
 
     @property
     def same_n(self) -> bool:
-        """Returns whether as many values stand behind both sides."""
+        """Return whether as many values stand behind both sides."""
         return self.a.get("n") == self.b.get("n")
 
 
 def kind(ident: str, value: Value) -> str:
-    """Returns a number's kind: that of its column; for a finding, by its interval and unit."""
+    """Return a number's kind: that of its column; for a finding, by its interval and unit."""
     table, _, rest = ident.partition("/")
     column = TABLES.load(table).columns.get(rest.rpartition("/")[2]) if table in TABLES else None
     if column is not None:
@@ -88,7 +88,7 @@ def kind(ident: str, value: Value) -> str:
 
 
 def agree(pair: Pair) -> Opinion:
-    """Returns whether the second side reproduces the first; both must have a value."""
+    """Return whether the second side reproduces the first; both must have a value."""
     x, y = pair.a["value"], pair.b["value"]
     of = kind(pair.id, pair.a)
     ends = [interval(side, of) for side in (pair.a, pair.b)]
@@ -112,7 +112,7 @@ def agree(pair: Pair) -> Opinion:
 
 
 def _counted(pair: Pair, of: str) -> Opinion:
-    """Returns the opinion on a count, a mean over the timed prompts: it may differ if counts per prompt agree."""
+    """Return the opinion on a count, a mean over the timed prompts: it may differ if counts per prompt agree."""
     if of == "exact" or pair.same_outputs is None:
         return Opinion(DIFFERS, "counts must be equal")
     if pair.same_outputs:
@@ -141,7 +141,7 @@ def _measured(pair: Pair, of: str, ends: list[tuple[float, float] | None]) -> Op
 
 
 def interval(value: Value, of: str) -> tuple[float, float] | None:
-    """Returns the 95 % interval of a value; None without one, or if too few values support it.
+    """Return the 95 % interval of a value; None without one, or if too few values support it.
 
     Any `n` is accepted for a fit, whose interval comes from residuals, and for a finding, whose `n` counts rows.
     """
@@ -153,7 +153,7 @@ def interval(value: Value, of: str) -> tuple[float, float] | None:
 
 
 def _scaled(x: float, latency: Value) -> tuple[float, float] | None:
-    """Returns an interval for x with the latency's relative width."""
+    """Return an interval for x with the latency's relative width."""
     ends = interval(latency, "time")
     return None if ends is None or not latency["value"] else tuple(x * end / latency["value"] for end in ends)
 
@@ -161,7 +161,7 @@ def _scaled(x: float, latency: Value) -> tuple[float, float] | None:
 def p_value(
     x: float, y: float, x_low: float, x_high: float, y_low: float, y_high: float, spread: float = 0.0
 ) -> float:
-    """Returns two-sided p of no difference between x and y, from their 95 % intervals.
+    """Return two-sided p of no difference between x and y, from their 95 % intervals.
 
     Each interval counts on the side that faces the other value (Zou & Donner 2008, MOVER), by normal theory. spread:
     standard deviation of a further, independent part of the difference that neither interval covers.
@@ -176,7 +176,7 @@ def p_value(
 def _p_timing(
     x: float, y: float, x_ends: tuple[float, float], y_ends: tuple[float, float], noise: tuple[float, float]
 ) -> float:
-    """Returns p of no difference between two timings, on logarithms.
+    """Return p of no difference between two timings, on logarithms.
 
     Noise between processes multiplies a time. Without logarithms it would scale with the larger time: at 20 % noise,
     even a factor of a thousand would lie within five standard errors.
@@ -195,7 +195,7 @@ SAME_PROCESS_ARM = (
 
 
 def process_noise(rows: Iterable[dict[str, Any]]) -> float | None:
-    """Returns the relative standard deviation between processes of one configuration; None without repeated processes.
+    """Return the relative standard deviation between processes of one configuration; None without repeated processes.
 
     Every cell's process times the reference arm of its experiment. The result is the pooled standard deviation of the
     logarithm of its median latency, over all groups of such processes. It includes the scatter of samples, so it is an

@@ -23,7 +23,7 @@ Minutes are what the jobs took here, one after another, with the published weigh
 
 
 def appendix(run: Run) -> str:
-    """Returns one table of all claims: verdict, command, expected values with their tolerance, minutes, hardware."""
+    """Return one table of all claims: verdict, command, expected values with their tolerance, minutes, hardware."""
     study, machine = run.json("results/study.json"), run.json("results/machine.json") or {}
     values = run.values()["values"]
     command = _command(str(study["name"]))
@@ -63,7 +63,7 @@ def _command(name: str) -> str:
 
 
 def _expected(idents: list[str], values: dict[str, dict[str, Any]]) -> str:
-    """Returns the first values that a claim prints, each with its name and interval."""
+    """Return the first values that a claim prints, each with its name and interval."""
     known = [values[ident] for ident in idents if values[ident].get("value") is not None]
     measured = [one for one in known if kind(one["id"], one) not in ("exact", "size")] or known
     measured.sort(key=lambda one: one.get("ci_low") is None)
@@ -73,7 +73,7 @@ def _expected(idents: list[str], values: dict[str, dict[str, Any]]) -> str:
 
 
 def _experiments(run: Run, idents: list[str], values: dict[str, dict[str, Any]]) -> list[str]:
-    """Returns the experiments whose records stand behind these values."""
+    """Return the experiments whose records stand behind these values."""
     records = (path for ident in idents for path in (values.get(ident) or {}).get("records") or [])
     cells = (
         (run.json(path) or {}).get("cell") or {} for path in dict.fromkeys(records) if path.startswith(CELL)
@@ -82,7 +82,7 @@ def _experiments(run: Run, idents: list[str], values: dict[str, dict[str, Any]])
 
 
 def _minutes(run: Run, experiments: list[str]) -> float:
-    """Returns how long the timing, outputs and scores of these experiments took."""
+    """Return how long the timing, outputs and scores of these experiments took."""
     total, quality = 0.0, set()
     for path, origin in run.origins().items():
         if path.startswith(CELL) and run.json(path)["cell"]["experiment"] in experiments:
@@ -111,5 +111,5 @@ def _hardware(machine: dict[str, Any]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Returns text for a cell of a Markdown table."""
+    """Return text for a cell of a Markdown table."""
     return " ".join(str(text).split()).replace("|", "\\|")

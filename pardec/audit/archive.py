@@ -71,7 +71,7 @@ def write_archive(run: Run, out: str | Path, apart: Collection[str] = ()) -> dic
 
 
 def describe(run: Run, names: list[str], apart: Collection[str] = ()) -> dict[str, Any]:
-    """Returns an archive's manifest: study, commits, machine, and every file's hash and size."""
+    """Return an archive's manifest: study, commits, machine, and every file's hash and size."""
     study = run.json("results/study.json") or {}
     commits = {
         (git.get("commit"), bool(git.get("dirty")))

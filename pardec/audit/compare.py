@@ -61,7 +61,7 @@ class Judged:
 
     @property
     def change(self) -> float | None:
-        """Returns b / a - 1; None if either is missing or a is 0."""
+        """Return b / a - 1; None if either is missing or a is 0."""
         first, second = ((side or {}).get("value") for side in (self.a, self.b))
         return None if first in (None, 0) or second is None else second / first - 1
 
@@ -87,7 +87,7 @@ class Comparison:
 
     @property
     def facts(self) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """Returns the differences apart from values, by title, without empty parts."""
+        """Return the differences apart from values, by title, without empty parts."""
         titles = {
             "The machines differ in": self.machine,
             "The studies differ in": self.study,
@@ -96,7 +96,7 @@ class Comparison:
         return {title: facts for title, facts in titles.items() if facts}
 
     def of(self, verdict: str) -> list[Judged]:
-        """Returns the values of one verdict, largest differences first."""
+        """Return the values of one verdict, largest differences first."""
         chosen = [one for one in self.judged if one.verdict == verdict]
         return sorted(chosen, key=lambda one: (one.p or 0.0, -abs(one.change or 0.0), one.id))
 
@@ -109,7 +109,7 @@ class Comparison:
         return Counter((one.verdict, one.why) for one in self.judged)
 
     def distinct(self, kinds: Iterable[str]) -> list[Judged]:
-        """Returns the values of `kinds` that have a number in the first run; of repeats of a number, the first."""
+        """Return the values of `kinds` that have a number in the first run; of repeats of a number, the first."""
         chosen = {
             _number(one): one
             for one in reversed(self.judged)
@@ -119,18 +119,18 @@ class Comparison:
 
     @property
     def missed(self) -> int:
-        """Returns the number of tested numbers whose interval of the difference excludes 0, before the adjustment."""
+        """Return the number of tested numbers whose interval of the difference excludes 0, before the adjustment."""
         return sum(p < ALPHA for p in self.raw)
 
     @property
     def share(self) -> float | None:
-        """Returns the share of reproduced values among the comparable ones, without those missing in both runs."""
+        """Return the share of reproduced values among the comparable ones, without those missing in both runs."""
         right = sum(one.verdict == REPRODUCED and one.why != NOTHING for one in self.judged)
         wrong = self.count(DIFFERS)
         return right / (right + wrong) if right + wrong else None
 
     def sentences(self) -> Iterator[str]:
-        """Yields a summary of the comparison in a few sentences."""
+        """Yield a summary of the comparison in a few sentences."""
         share = "" if self.share is None else f" ({self.share:.2%} of those that can be judged)"
         yield (
             f"{self.count(REPRODUCED)} reproduced{share}, {self.count(DIFFERS)} differ, "
@@ -155,7 +155,7 @@ class Comparison:
 
 
 def compare(a: Run, b: Run, times: bool = True) -> Comparison:
-    """Returns the comparison of every value of `a` and `b`. times: whether absolute times and memory are compared.
+    """Return the comparison of every value of `a` and `b`. times: whether absolute times and memory are compared.
 
     Raises:
         UserError: a run has no values, or an archive is damaged.
@@ -181,7 +181,7 @@ def compare(a: Run, b: Run, times: bool = True) -> Comparison:
 
 
 def _adjusted(judged: list[Judged]) -> tuple[list[Judged], tuple[float, ...]]:
-    """Returns verdicts with p adjusted over all numbers tested, and raw p; repeats of a number count once."""
+    """Return verdicts with p adjusted over all numbers tested, and raw p; repeats of a number count once."""
     keys = [None if one.p is None else _number(one) for one in judged]
     pairs = zip(keys, judged, strict=True)
     raw = {key: one.p for key, one in pairs if key is not None and one.p is not None}
@@ -205,7 +205,7 @@ def _number(one: Judged) -> tuple:
 
 
 def judge(ident: str, a: dict[str, Any] | None, b: dict[str, Any] | None, both: _Both) -> Judged:
-    """Returns the verdict on one value before the adjustment; `p` is raw."""
+    """Return the verdict on one value before the adjustment; `p` is raw."""
 
     def judged(verdict: str, why: str, p: float | None = None) -> Judged:
         return Judged(ident, verdict, why, a, b, p)
@@ -249,14 +249,14 @@ class _Both:
 
     @cached_property
     def cells_differ(self) -> bool:
-        """Returns whether the runs have other cells: a number drawn from many of them is then another number."""
+        """Return whether the runs have other cells: a number drawn from many of them is then another number."""
         first, second = (
             {name for name in run.files() if name.endswith("/timing.json")} for run in (self.a, self.b)
         )
         return first != second
 
     def shapes_differ(self, a: dict[str, Any], b: dict[str, Any]) -> bool:
-        """Returns whether a record behind both values has another configuration in the second run."""
+        """Return whether a record behind both values has another configuration in the second run."""
         key = _shared(a, b)
         if key not in self.shapes:
             # A finding may use another cell in the second run, so only records of both values are compared.
@@ -269,7 +269,7 @@ class _Both:
         return {key: cell.get(key) for key in SHAPE} if isinstance(cell, dict) else None
 
     def same_counts(self, a: dict[str, Any], b: dict[str, Any]) -> bool | None:
-        """Returns whether prompts timed in both runs gave the same counts; None if no prompt was timed in both."""
+        """Return whether prompts timed in both runs gave the same counts; None if no prompt was timed in both."""
         key = _shared(a, b)
         if key not in self.counts:
             seen = []
@@ -285,7 +285,7 @@ def _shared(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _counts(record: Any) -> dict[tuple, set[tuple]]:
-    """Returns the counts of each batch of prompts: one tuple, or several if decoding is random."""
+    """Return the counts of each batch of prompts: one tuple, or several if decoding is random."""
     samples = record.get("samples") if isinstance(record, dict) else None
     by_prompts: dict[tuple, set[tuple]] = {}
     for sample in samples if isinstance(samples, list) else []:
@@ -303,7 +303,7 @@ def _processes(run: Run) -> float | None:
 
 
 def _words(run: Run) -> dict[str, Any]:
-    """Returns verdicts by id: of claims, of ideas, and of each experiment's answer."""
+    """Return verdicts by id: of claims, of ideas, and of each experiment's answer."""
     claims = (run.json("results/claims.json") or {}).get("claims") or []
     ideas = (run.json("results/verdicts.json") or {}).get("ideas") or []
     words = {f"claim {claim['id']}": claim.get("verdict") for claim in claims}
@@ -316,12 +316,12 @@ def _words(run: Run) -> dict[str, Any]:
 
 
 def _turned(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Returns verdicts that differ; what either run did not ask about has none that could turn."""
+    """Return verdicts that differ; what either run did not ask about has none that could turn."""
     return {name: pair for name, pair in _unlike(a, b).items() if not {None, *UNASKED} & {*pair}}
 
 
 def _facts(body: Any) -> dict[str, Any]:
-    """Returns leaves by dotted name, without provenance."""
+    """Return leaves by dotted name, without provenance."""
     return dict(flatten(body, mark=".")) if isinstance(body, dict) else {}
 
 
@@ -331,7 +331,7 @@ def _unlike(a: dict[str, Any], b: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def _noise(*runs: dict[str, dict[str, Any]]) -> float | None:
-    """Returns the widest A/A half-width of both runs; None if neither measured it."""
+    """Return the widest A/A half-width of both runs; None if neither measured it."""
     widths = [
         value["value"]
         for values in runs

@@ -65,7 +65,7 @@ def derive(run: Run, cores: int | None = None) -> Run:
 
 
 def _wanted(run: Run, plan: Plan | None) -> list[Stage]:
-    """Returns the stages to run: what this version makes of such records. The study stays as it is; figures are chosen
+    """Return the stages to run: what this version makes of such records. The study stays as it is; figures are chosen
     by it where this version can read it, else they are those that the run has."""
     drawn = figures_for(plan.cells.values()) if plan else None
     wanted = []
@@ -135,7 +135,7 @@ def _remove(run: Run) -> None:
 
 
 def _words(stage: Stage, workflow: Sequence[str]) -> tuple[str, ...]:
-    """Returns a stage's words with the page's templates and the crate's files as they are named here."""
+    """Return a stage's words with the page's templates and the crate's files as they are named here."""
     if stage.script == "render_report":
         return (*stage.words, "--templates", "report")
     if stage.script == "describe_run":

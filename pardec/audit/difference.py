@@ -35,7 +35,7 @@ Entries = Iterable[tuple[str, Any]]
 
 
 def difference(made: Path, kept: Path, exact: bool) -> str | None:
-    """Returns what is wrong with `kept`, a run's file, compared with `made`, the file remade; None if they agree.
+    """Return what is wrong with `kept`, a run's file, compared with `made`, the file remade; None if they agree.
 
     exact: whether the bytes must be equal.
     """
@@ -54,7 +54,7 @@ def difference(made: Path, kept: Path, exact: bool) -> str | None:
 
 
 def entries(path: Path) -> Entries:
-    """Returns a file's content.
+    """Return a file's content.
 
     Raises:
         ValueError: it is damaged.
@@ -70,7 +70,7 @@ def entries(path: Path) -> Entries:
 
 
 def first_unlike(right: Entries, actual: Entries, slack: float) -> str | None:
-    """Returns the first difference in words; None if all places and entries agree."""
+    """Return the first difference in words; None if all places and entries agree."""
     for expected, shown in zip_longest(right, actual):
         if expected is None or shown is None:
             place, entry = expected or shown
@@ -87,14 +87,14 @@ def first_unlike(right: Entries, actual: Entries, slack: float) -> str | None:
 
 
 def same(a: Any, b: Any, slack: float = CLOSE) -> bool:
-    """Returns whether two plain entries are equal, floats up to a relative `slack`."""
+    """Return whether two plain entries are equal, floats up to a relative `slack`."""
     if all(isinstance(one, int | float) and not isinstance(one, bool) for one in (a, b)):
         return a == b or math.isclose(a, b, rel_tol=slack, abs_tol=0.0) or (a != a and b != b)
     return type(a) is type(b) and a == b
 
 
 def leaves(body: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the leaves of a JSON body; an empty object or list is one too."""
+    """Yield the leaves of a JSON body; an empty object or list is one too."""
     inner = body.items() if isinstance(body, dict) else enumerate(body) if isinstance(body, list) else ()
     for key, one in inner:
         yield from leaves(one, f"{place} {key}".strip())
@@ -103,7 +103,7 @@ def leaves(body: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def printed(text: str) -> list[tuple[str, Any]]:
-    """Returns the content of an HTML or SVG text, with compressed data unpacked.
+    """Return the content of an HTML or SVG text, with compressed data unpacked.
 
     Raises:
         ValueError: the compressed data are damaged.
@@ -140,7 +140,7 @@ class _Printed(HTMLParser):
 
 
 def _cells(path: Path) -> Iterator[tuple[str, Any]]:
-    """Yields a table's entries, each with its row's key and its column."""
+    """Yield a table's entries, each with its row's key and its column."""
     if path.suffix == ".parquet":
         import pyarrow.parquet as parquet
 
@@ -175,7 +175,7 @@ def _short(entry: Any) -> str:
 
 
 def _cut(entry: Any, other: Any) -> str:
-    """Returns an entry; of a text, the surroundings of the first character in which it differs from another text."""
+    """Return an entry; of a text, the surroundings of the first character in which it differs from another text."""
     if not (isinstance(entry, str) and isinstance(other, str)):
         return _short(entry)
     place = next(

@@ -40,7 +40,7 @@ class Part:
     rows: dict[str, dict[str, Any]]
 
     def shown(self, cell: str, name: str, column: Column) -> str:
-        """Returns a number with its interval; the status of a failed cell; a dash if this run lacks the cell."""
+        """Return a number with its interval; the status of a failed cell; a dash if this run lacks the cell."""
         row = self.rows.get(cell)
         if row is None or row["status"] != "ok":
             return plain(row and row["status"])
@@ -50,7 +50,7 @@ class Part:
 
 
 def merge(runs: Sequence[Run]) -> list[Part]:
-    """Returns the runs side by side.
+    """Return the runs side by side.
 
     Raises:
         UserError: fewer than two runs, a damaged one, one without tables, or runs of different studies.
@@ -71,14 +71,14 @@ def merge(runs: Sequence[Run]) -> list[Part]:
 
 
 def long_table(parts: Sequence[Part]) -> DataFrame:
-    """Returns all cells of all runs, with `machine` as first column."""
+    """Return all cells of all runs, with `machine` as first column."""
     frames = [part.frame.assign(machine=part.machine, run=part.label) for part in parts]
     whole = pandas.concat(frames, ignore_index=True)
     return whole[["machine", "run", *(name for name in whole.columns if name not in ("machine", "run"))]]
 
 
 def material(parts: Sequence[Part]) -> dict[str, Any]:
-    """Returns the variables of the page's template."""
+    """Return the variables of the page's template."""
     return {
         "parts": parts,
         "cells": list(dict.fromkeys(cell for part in parts for cell in part.rows)),
@@ -102,7 +102,7 @@ def _is_fact(value: Any) -> bool:
 
 
 def _name(machine: dict[str, Any]) -> str:
-    """Returns a machine's name: its GPU if the study ran on it, else its CPU."""
+    """Return a machine's name: its GPU if the study ran on it, else its CPU."""
     gpu = machine.get("gpu")
     gpu = gpu.get("name") if isinstance(gpu, dict) else gpu
     gpu = (gpu or [None])[0] if isinstance(gpu, list) else gpu
@@ -113,7 +113,7 @@ def _name(machine: dict[str, Any]) -> str:
 
 
 def _numbered(names: Sequence[str]) -> list[str]:
-    """Returns names, with a number after those that repeat."""
+    """Return names, with a number after those that repeat."""
     return [
         f"{name} ({names[: place + 1].count(name)})" if names.count(name) > 1 else name
         for place, name in enumerate(names)

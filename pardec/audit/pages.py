@@ -6,7 +6,7 @@ from typing import Any
 
 
 def page(name: str, **material: Any) -> str:
-    """Returns the page of template `name`, with `material` as variables and the functions below as filters."""
+    """Return the page of template `name`, with `material` as variables and the functions below as filters."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -19,7 +19,7 @@ def page(name: str, **material: Any) -> str:
 
 
 def number(value: dict[str, Any] | None) -> str:
-    """Returns a value as published, with its interval and unit."""
+    """Return a value as published, with its interval and unit."""
     if value is None:
         return "missing"
     if value.get("value") is None:
@@ -31,7 +31,7 @@ def number(value: dict[str, Any] | None) -> str:
 
 
 def plain(value: Any) -> str:
-    """Returns a fact of a study or machine as text; a dash if it is missing."""
+    """Return a fact of a study or machine as text; a dash if it is missing."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -68,7 +68,7 @@ def publish_run(run: Run, to: Path, picture: Path | None = None, derived: bool =
 
 
 def seconds(jobs: Iterable[dict[str, Any]]) -> dict[str, float]:
-    """Returns the mean seconds of each rule's jobs, by which the first run elsewhere says how long it takes."""
+    """Return the mean seconds of each rule's jobs, by which the first run elsewhere says how long it takes."""
     spent: dict[str, list[float]] = defaultdict(list)
     for job in jobs:
         begin, end = (datetime.fromisoformat(job[name]) for name in ("start", "end"))
@@ -77,7 +77,7 @@ def seconds(jobs: Iterable[dict[str, Any]]) -> dict[str, float]:
 
 
 def trained(run: Run) -> Iterator[tuple[str, Origin]]:
-    """Yields (file with its provenance, that provenance) of each model that the workflow trained or restored.
+    """Yield (file with its provenance, that provenance) of each model that the workflow trained or restored.
 
     Raises:
         UserError: a model has no recipe.
@@ -90,7 +90,7 @@ def trained(run: Run) -> Iterator[tuple[str, Origin]]:
 
 
 def fetched_weights(run: Run) -> list[str]:
-    """Returns the files of weights of the models that the workflow fetched."""
+    """Return the files of weights of the models that the workflow fetched."""
     folders = [
         str(Path(path).parent)
         for path, one in run.origins().items()
@@ -102,7 +102,7 @@ def fetched_weights(run: Run) -> list[str]:
 
 
 def agent(run: Run) -> str:
-    """Returns who ran a run, as its crate says."""
+    """Return who ran a run, as its crate says."""
     graph = (run.json(f"results/{NAME}") or {}).get("@graph") or []
     return next((str(one.get("name")) for one in graph if one.get("@id") == "#agent"), "unknown")
 

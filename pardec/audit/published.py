@@ -45,7 +45,7 @@ class Outcome:
 
 
 def outcome(comparison: Comparison) -> Outcome:
-    """Returns the comparison in the numbers that a run is judged by."""
+    """Return the comparison in the numbers that a run is judged by."""
     numbers = comparison.distinct(MEASURED)
     by = {
         word: [one for one in numbers if one.verdict == word]
@@ -69,7 +69,7 @@ def _worst(one: Judged) -> tuple:
 
 
 def line(of: Outcome) -> str:
-    """Returns the outcome in one line."""
+    """Return the outcome in one line."""
     if not of.compared:
         return "No value of this run can be compared with the published run."
     speed = "" if of.slower is None else f" (this machine: {_speed(of.slower.value)})"
@@ -85,7 +85,7 @@ def _speed(factor: float) -> str:
 
 
 def against(published: Run, run: Run, archive: str, sha: str, command: str) -> dict[str, Any]:
-    """Returns the content of comparison.json.
+    """Return the content of comparison.json.
 
     archive, sha: path and SHA-256 of the published archive. command: the job's, for the trails of its numbers.
 
@@ -155,7 +155,7 @@ def against(published: Run, run: Run, archive: str, sha: str, command: str) -> d
 
 
 def _page(archive: str) -> str | None:
-    """Returns the published page's path from the folder of results; None if it is not below that folder."""
+    """Return the published page's path from the folder of results; None if it is not below that folder."""
     page = PurePosixPath(archive).with_name("report.html")
     inside = page.parts[:1] == ("results",) and ".." not in page.parts
     return page.relative_to("results").as_posix() if inside else None

@@ -77,7 +77,7 @@ class Stage:
         return PurePosixPath(self.outputs[0]).with_suffix(".provenance.json").as_posix()
 
     def reads(self, other: Stage) -> bool:
-        """Returns whether an output of `other`, or its folder, is an argument of this one."""
+        """Return whether an output of `other`, or its folder, is an argument of this one."""
         if other is self:
             return False
         names = {
@@ -89,7 +89,7 @@ class Stage:
 
 
 def stages(run: Run, given: Callable[[str], str] | None = None) -> Iterator[Stage]:
-    """Yields the jobs that made the run's files above its records, each after those it reads from.
+    """Yield the jobs that made the run's files above its records, each after those it reads from.
 
     given: returns where a file of the user's lies, by default the run's copy.
     """
@@ -155,7 +155,7 @@ def _table_words(name: str) -> list[str]:
 
 
 def _comparison(run: Run) -> Stage:
-    """Returns the comparison's stage; it needs the archive that the run was compared with, and no later one."""
+    """Return the comparison's stage; it needs the archive that the run was compared with, and no later one."""
     body = run.json("results/comparison.json")
     archive = (body.get("archive") if isinstance(body, dict) else None) or {}
     path, sha = archive.get("path"), archive.get("sha256")
@@ -171,7 +171,7 @@ def _comparison(run: Run) -> Stage:
 
 
 def _report(run: Run) -> Stage:
-    """Returns the page's stage; the page quotes the outputs whose scores the tables use."""
+    """Return the page's stage; the page quotes the outputs whose scores the tables use."""
     listed = run.text(INPUTS).splitlines() if run.has(INPUTS) else []
     scores = [PurePosixPath(line) for line in listed if line.endswith("/score.json")]
     named = ("values", "study", "claims", "verdicts", "trails", "jobs", "comparison")
@@ -183,7 +183,7 @@ def _report(run: Run) -> Stage:
 
 
 def _crate(run: Run) -> Stage:
-    """Returns the crate's stage; agent and Snakemake version are taken from the crate, their only record."""
+    """Return the crate's stage; agent and Snakemake version are taken from the crate, their only record."""
     workflow = _params(run, f"results/{PurePosixPath(NAME).stem}.provenance.json").get("workflow") or []
     workflow = tuple(map(str, [workflow] if isinstance(workflow, str) else workflow))
     words = ["--papers-from", f"{LISTS}/papers.txt", "--study", "results/study.json", "--out", "results"]
@@ -203,7 +203,7 @@ def _params(run: Run, sidecar: str) -> dict[str, Any]:
 
 
 def remake(run: Run, notes: list[str], cores: int | None = None) -> Iterator[tuple[str, str]]:
-    """Yields (file, what is wrong) for every file above the records that does not follow, inputs before outputs.
+    """Yield (file, what is wrong) for every file above the records that does not follow, inputs before outputs.
 
     notes: receives a line on comparisons that are not byte by byte. cores: processes at once, by default all cores.
     """
@@ -232,7 +232,7 @@ def remake(run: Run, notes: list[str], cores: int | None = None) -> Iterator[tup
 
 
 def in_order(todo: Sequence[Stage], call: Callable[[Stage], T], cores: int | None) -> Iterator[tuple[int, T]]:
-    """Yields (place in `todo`, what `call` returned) of each stage, run after those that it reads from.
+    """Yield (place in `todo`, what `call` returned) of each stage, run after those that it reads from.
 
     cores: processes at once, by default all cores.
     """
@@ -286,7 +286,7 @@ def _executor(cores: int | None) -> Executor:
 
 @contextlib.contextmanager
 def _scratch(run: Run) -> Iterator[Path]:
-    """Yields a folder whose `results` links the run's raw files, without the files to remake."""
+    """Yield a folder whose `results` links the run's raw files, without the files to remake."""
     remade = {name for stage in stages(run) for name in stage.outputs}
     with tempfile.TemporaryDirectory(prefix="pardec-") as name:
         folder = Path(name)
@@ -311,7 +311,7 @@ def _link(run: Run, name: str, folder: Path) -> None:
 
 
 def _given(run: Run, path: str) -> str:
-    """Returns the path of a file of the user's: the run's copy, else the one beside the results, else the project's."""
+    """Return the path of a file of the user's: the run's copy, else the one beside the results, else the project's."""
     here = [run.path(f"results/{WORKFLOW}/{copy_name(path)}"), run.path(path), ROOT / path]
     return str(next((file for file in here if file is not None and file.is_file()), path))
 
@@ -328,7 +328,7 @@ def _bring(run: Run, path: str, folder: Path) -> bool:
 
 
 def _alike(run: Run, sidecar: str) -> bool:
-    """Returns whether a job ran on this processor with these libraries; true if its sidecar is missing."""
+    """Return whether a job ran on this processor with these libraries; true if its sidecar is missing."""
     block = run.json(sidecar)
     block = block if isinstance(block, dict) else {}
     then, now = block.get("environment") or {}, host.environment()

@@ -29,17 +29,17 @@ class Origin:
 
     @property
     def inputs(self) -> list[tuple[str, str]]:
-        """Returns (path, SHA-256) of each file that the job read."""
+        """Return (path, SHA-256) of each file that the job read."""
         return _pairs(self.block.get("inputs"))
 
     @property
     def outputs(self) -> list[tuple[str, str]]:
-        """Returns (path, SHA-256) of each file that the job wrote, except the file with this block."""
+        """Return (path, SHA-256) of each file that the job wrote, except the file with this block."""
         return _pairs(self.block.get("outputs"))
 
 
 def _pairs(entries: Any) -> list[tuple[str, str]]:
-    """Returns (path, SHA-256) of entries; those without a hash of the whole file are left out."""
+    """Return (path, SHA-256) of entries; those without a hash of the whole file are left out."""
     listed = entries if isinstance(entries, list) else []
     return [
         (e["path"], e["sha256"]) for e in listed if isinstance(e, dict) and {"path", "sha256"} <= e.keys()
@@ -71,13 +71,13 @@ class Run:
         return type(self), (self.folder, self.label, self.damaged, self.archived)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """Returns the result of `make`, computed once: a run must not change while it is open."""
+        """Return the result of `make`, computed once: a run must not change while it is open."""
         if key not in self._known:
             self._known[key] = make()
         return self._known[key]
 
     def files(self) -> list[str]:
-        """Returns the names of the run's files, sorted, without hidden files."""
+        """Return the names of the run's files, sorted, without hidden files."""
         return self.once("files", self._walk)
 
     def _walk(self) -> list[str]:
@@ -93,14 +93,14 @@ class Run:
         return sorted(names_found)
 
     def path(self, name: str) -> Path | None:
-        """Returns the path of the file `name`; None for a file outside of an archived run."""
+        """Return the path of the file `name`; None for a file outside of an archived run."""
         pure = Path(name)
         if pure.parts[:1] == ("results",):
             return self.folder.joinpath(*pure.parts[1:])
         return None if self.archived else self.folder.parent / pure
 
     def file(self, name: str) -> Path:
-        """Returns the path of the file `name`.
+        """Return the path of the file `name`.
 
         Raises:
             FileNotFoundError: the file lies outside of an archived run.
@@ -116,11 +116,11 @@ class Run:
         return path is not None and path.is_file()
 
     def sha(self, name: str) -> str | None:
-        """Returns the SHA-256 of a file, None if it is missing; read once."""
+        """Return the SHA-256 of a file, None if it is missing; read once."""
         return self.once(("sha", name), lambda: sha256(self.file(name)) if self.has(name) else None)
 
     def json(self, name: str) -> Any:
-        """Returns the content of a JSON file, None if it is missing or damaged; read once."""
+        """Return the content of a JSON file, None if it is missing or damaged; read once."""
         return self.once(("json", name), lambda: self._json(name))
 
     def _json(self, name: str) -> Any:
@@ -130,7 +130,7 @@ class Run:
         return None
 
     def text(self, name: str) -> str:
-        """Returns the content of a text file; read once."""
+        """Return the content of a text file; read once."""
         return self.once(
             ("text", name), lambda: self.file(name).read_text(encoding="utf-8", errors="replace")
         )
@@ -146,7 +146,7 @@ class Run:
             raise UserError(f"{self.label}: {name}", why, "fetch or write the archive again")
 
     def body(self, name: str) -> dict[str, Any]:
-        """Returns the content of a JSON file of the results that contains an object.
+        """Return the content of a JSON file of the results that contains an object.
 
         Raises:
             UserError: the file is missing or damaged.
@@ -159,14 +159,14 @@ class Run:
         return content
 
     def values(self) -> dict[str, Any]:
-        """Returns the content of values.json; see `body`."""
+        """Return the content of values.json; see `body`."""
         content = self.body("values.json")
         if not isinstance(content.get("values"), dict):
             raise UserError(f"{self.label}: values.json", "contains no values", "run `make all` again")
         return content
 
     def origins(self) -> dict[str, Origin]:
-        """Returns every provenance block by the file that contains it, sorted."""
+        """Return every provenance block by the file that contains it, sorted."""
         return self.once("origins", self._origins)
 
     def _origins(self) -> dict[str, Origin]:
@@ -180,7 +180,7 @@ class Run:
         return blocks
 
     def maker(self, name: str) -> Origin | None:
-        """Returns the provenance of the file `name`: inside it, or listing it, or beside it; None without any."""
+        """Return the provenance of the file `name`: inside it, or listing it, or beside it; None without any."""
         known = self.origins()
         if name in known:
             return known[name]
@@ -195,5 +195,5 @@ class Run:
 
 
 def is_sidecar(name: str) -> bool:
-    """Returns whether a file is a provenance sidecar."""
+    """Return whether a file is a provenance sidecar."""
     return name.endswith(("/provenance.json", ".provenance.json"))

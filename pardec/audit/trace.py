@@ -50,7 +50,7 @@ class Trace:
 
 
 def trace(run: Run, ident: str) -> Trace:
-    """Returns the trace of value `ident`.
+    """Return the trace of value `ident`.
 
     Raises:
         UserError: there is no such value; names the nearest ids.
@@ -71,7 +71,7 @@ def trace(run: Run, ident: str) -> Trace:
 
 
 def nearest(ident: str, known: dict[str, Any]) -> list[str]:
-    """Returns the ids most similar to `ident`: among those with the most shared words, the closest in spelling."""
+    """Return the ids most similar to `ident`: among those with the most shared words, the closest in spelling."""
     words, last = set(_words(ident)), ident.rpartition("/")[2]
     ranked = sorted(
         known, key=lambda other: (-len(words & set(_words(other))), not other.endswith(f"/{last}"))
@@ -84,7 +84,7 @@ def _words(ident: str) -> list[str]:
 
 
 def printed_in(run: Run, ident: str, body: dict[str, Any]) -> list[str]:
-    """Returns the places that print or draw a value, and the verdicts that use it. Ids are compared whole."""
+    """Return the places that print or draw a value, and the verdicts that use it. Ids are compared whole."""
     places = []
     if run.has(REPORT):
         links = run.once("linked", partial(_ids, run, LINKED, REPORT)).count(ident)
@@ -109,7 +109,7 @@ def _ids(run: Run, pattern: re.Pattern, name: str) -> list[str]:
 
 
 def _carried(page: str) -> set[str]:
-    """Returns ids of the values whose trails a page contains."""
+    """Return ids of the values whose trails a page contains."""
     match = CARRIED.search(page)
     try:
         return set(unfold_json(match[1])["values"]) if match else set()
@@ -137,7 +137,7 @@ def _keys(path: Path | None) -> list[str]:
 
 
 def _opened(run: Run, path: str, sha: str | None, seen: set[str]) -> Link:
-    """Returns the link of a file with its job and the files that the job read; each is opened once, later mentions are
+    """Return the link of a file with its job and the files that the job read; each is opened once, later mentions are
     one line. seen: files opened so far."""
     link = _hashed(run, path, sha)
     if path in seen:
@@ -182,7 +182,7 @@ def _of_value(value: dict[str, Any]) -> Facts:
 
 
 def _of_samples(body: dict[str, Any]) -> Facts:
-    """Returns the status and raw numbers of a record, score or likelihood."""
+    """Return the status and raw numbers of a record, score or likelihood."""
     facts: dict[str, Any] = {}
     if "cell" in body:
         facts["status"] = ": ".join(filter(None, (body.get("status"), body.get("reason"))))

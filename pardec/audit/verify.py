@@ -57,7 +57,7 @@ SCORES = 5
 
 
 def level(path: str) -> int:
-    """Returns the level of the file `path` above the data."""
+    """Return the level of the file `path` above the data."""
     if path.endswith("/score.json"):
         return SCORES
     return next((number for start, number in LEVELS if path.startswith(start)), 0)
@@ -81,7 +81,7 @@ class Verdict:
 
 
 def verify(run: Run, root: Path | None, cores: int | None = None) -> Verdict:
-    """Returns the faults of a run, from its data to its report.
+    """Return the faults of a run, from its data to its report.
 
     root: the project whose code must equal the run's; None skips code and inputs outside of the results. cores:
     processes that make files again, by default all cores.
@@ -117,7 +117,7 @@ def verify(run: Run, root: Path | None, cores: int | None = None) -> Verdict:
 
 
 def changed_code(root: Path, jobs: Iterable[Origin]) -> Iterator[tuple[str, str]]:
-    """Yields (project file, what is wrong) for each file below `root` that differs from the one that a job ran."""
+    """Yield (project file, what is wrong) for each file below `root` that differs from the one that a job ran."""
     ran: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for job in jobs:
         code = job.block.get("code")
@@ -131,13 +131,13 @@ def changed_code(root: Path, jobs: Iterable[Origin]) -> Iterator[tuple[str, str]
 
 
 def named(paths: Iterable[str]) -> str:
-    """Returns the first of several files and the number of the others."""
+    """Return the first of several files and the number of the others."""
     first, *rest = sorted(paths)
     return first + (f" (and {len(rest)} more)" if rest else "")
 
 
 def _edited_records(run: Run, again: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """Yields records that differ from their copies in trails.json while the tables do not follow either."""
+    """Yield records that differ from their copies in trails.json while the tables do not follow either."""
     trails = run.json(TRAILS)
     tables = sorted(path for path in again if path.startswith("results/tables/"))
     if TRAILS in again and tables and isinstance(trails, dict):
@@ -148,7 +148,7 @@ def _edited_records(run: Run, again: dict[str, str]) -> Iterator[tuple[str, str]
 
 
 def _own(run: Run, names: list[str]) -> Iterator[tuple[str, str]]:
-    """Yields files that are unreadable, misplaced, or do not match the hash that they contain of themselves."""
+    """Yield files that are unreadable, misplaced, or do not match the hash that they contain of themselves."""
     for name in names:
         if name.endswith(".json") and run.json(name) is None:
             yield name, "is not valid JSON"
@@ -170,7 +170,7 @@ def _own(run: Run, names: list[str]) -> Iterator[tuple[str, str]]:
 
 
 def _recorded(run: Run) -> dict[str, dict[str, str]]:
-    """Returns the SHA-256 that jobs recorded of each file: {path: {file with the job's provenance: hash}}."""
+    """Return the SHA-256 that jobs recorded of each file: {path: {file with the job's provenance: hash}}."""
     hashes: dict[str, dict[str, str]] = defaultdict(dict)
     for origin in run.origins().values():
         for path, sha in (*origin.inputs, *origin.outputs):
@@ -204,7 +204,7 @@ def _against_recorded(
 
 
 def _listed(run: Run, names: list[str], hashes: dict[str, dict[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yields lists of the workflow that name unknown files, or other records than those of the study's cells."""
+    """Yield lists of the workflow that name unknown files, or other records than those of the study's cells."""
     for name in names:
         if not (name.startswith(f"{LISTS}/") and name.endswith(".txt")):
             continue
@@ -225,7 +225,7 @@ def _listed(run: Run, names: list[str], hashes: dict[str, dict[str, str]]) -> It
 
 
 def plan_of(run: Run) -> Plan | None:
-    """Returns the workflow's plan of the recorded study; None if this version cannot read the study."""
+    """Return the workflow's plan of the recorded study; None if this version cannot read the study."""
 
     def read() -> Plan | None:
         from pardec.study.plan import Plan
@@ -239,7 +239,7 @@ def plan_of(run: Run) -> Plan | None:
 
 
 def _given(run: Run) -> Iterator[tuple[str, str]]:
-    """Yields files whose jobs got other arguments than the recorded study asks for; the study itself if all did."""
+    """Yield files whose jobs got other arguments than the recorded study asks for; the study itself if all did."""
     study = run.json(STUDY)
     with contextlib.suppress(KeyError, TypeError, AttributeError):  # a study of another version
         if run.has(QUALITIES) and run.json(QUALITIES) != asked_of_tables(study):
@@ -265,7 +265,7 @@ def _given(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def as_then(side: dict[str, Any], given: Any, study: dict[str, Any]) -> dict[str, Any]:
-    """Returns the arguments of one side of a cell, or of its job, without settings that this version has added: those
+    """Return the arguments of one side of a cell, or of its job, without settings that this version has added: those
     that neither the job was given nor the recorded study names, which lists every setting of its version."""
     arm = (study.get("arms") or {}).get(side.get("arm")) or {}
     inner = {name: side[name] for name in ("cell", "reference") if isinstance(side.get(name), dict)}
@@ -290,7 +290,7 @@ def _known(asked: Any, given: Any, named: Any) -> Any:
 
 
 def _asked(run: Run) -> Iterator[tuple[str, list[str]]]:
-    """Yields (file with a job's provenance, arguments that the study makes its rule pass to the script)."""
+    """Yield (file with a job's provenance, arguments that the study makes its rule pass to the script)."""
     plan = plan_of(run)
     if plan is None:
         return

@@ -127,7 +127,7 @@ def model_table(models: list[ModelEstimate]) -> Table:
 
 
 def small_card(cells: list[CellEstimate]) -> str:
-    """Returns how many cells of the study fit a card of `SMALL_GB`."""
+    """Return how many cells of the study fit a card of `SMALL_GB`."""
     known = [one for one in cells if not one.unknown]
     fit = [one for one in known if one.memory <= SMALL_GB * 1e9]
     sentence = f"A {SMALL_GB} GB card holds {len(fit)} of {len(known)} cells"

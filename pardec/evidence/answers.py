@@ -22,7 +22,7 @@ KEY = ("experiment", "experiment_kind")
 
 
 def answers(tables: Rows) -> dict[str, dict[str, Any]]:
-    """Returns by experiment {"kind": its kind, "pieces": pieces}."""
+    """Return by experiment {"kind": its kind, "pieces": pieces}."""
     rows = grouped(tables.get("answers", ()), "experiment")
     by_experiment = {}
     for (experiment, kind), cells in grouped(tables.get("cells", ()), *KEY).items():
@@ -37,7 +37,7 @@ def answers(tables: Rows) -> dict[str, dict[str, Any]]:
 
 
 def in_order(answers: dict[str, dict[str, Any]], study: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Returns the answers in the order in which the study asks; tables are ordered by name."""
+    """Return the answers in the order in which the study asks; tables are ordered by name."""
     asked = list(study.get("experiments") or {})
     return dict(
         sorted(answers.items(), key=lambda one: asked.index(one[0]) if one[0] in asked else len(asked))
@@ -45,7 +45,7 @@ def in_order(answers: dict[str, dict[str, Any]], study: dict[str, Any]) -> dict[
 
 
 def compared(experiment: str, rows: list[Row]) -> list[Piece]:
-    """Returns the sentence on one experiment's comparisons."""
+    """Return the sentence on one experiment's comparisons."""
     if len(rows) == 1:
         return [*_single(rows[0]), *_caveats(rows)]
     present = {row["verdict"] for row in rows}
@@ -71,7 +71,7 @@ def compared(experiment: str, rows: list[Row]) -> list[Piece]:
 
 
 def _single(row: Row) -> list[Piece]:
-    """Returns the sentence on a single comparison."""
+    """Return the sentence on a single comparison."""
     if row["ratio"] is None:
         return [
             "No arm could be compared with ", _name(row, "reference_label"), " at equal quality: ",
@@ -84,7 +84,7 @@ def _single(row: Row) -> list[Piece]:
 
 
 def _by_batch(rows: list[Row]) -> list[Piece]:
-    """Returns the batch sizes under each verdict by workload, if only the batch size varies within a workload."""
+    """Return the batch sizes under each verdict by workload, if only the batch size varies within a workload."""
     tasks = grouped(rows, "task")
     alone = all(len({row["batch"] for row in group}) == len(group) > 1 for group in tasks.values())
     pieces: list[Piece] = []
@@ -98,14 +98,14 @@ def _by_batch(rows: list[Row]) -> list[Piece]:
 
 
 def _in_order(rows: list[Row]) -> list[tuple[str, list[Row]]]:
-    """Returns the rows under each verdict, smallest batch first."""
+    """Return the rows under each verdict, smallest batch first."""
     ranked = sorted(rows, key=lambda row: row["batch"])
     groups = [(verdict, [row for row in ranked if row["verdict"] == verdict]) for verdict in VERDICTS]
     return [(verdict, these) for verdict, these in groups if these]
 
 
 def _clause(row: Row, beside: list[Row]) -> list[Piece]:
-    """Returns "X (settings) is 1.6 × [1.2, 2.1] as fast as Y on task, tokens identical".
+    """Return "X (settings) is 1.6 × [1.2, 2.1] as fast as Y on task, tokens identical".
 
     beside: rows that the clause must be distinguishable from.
     """
@@ -137,13 +137,13 @@ def _clause(row: Row, beside: list[Row]) -> list[Piece]:
 
 
 def _reasons(rows: list[Row]) -> list[Piece]:
-    """Returns the reasons why comparisons have no result, each once."""
+    """Return the reasons why comparisons have no result, each once."""
     reasons = dict.fromkeys(row["verdict_reason"] for row in rows if row["verdict_reason"])
     return [name("; ".join(reasons) or "no arm was paired with the reference")]
 
 
 def _caveats(rows: list[Row]) -> list[Piece]:
-    """Returns limits of the comparisons in `rows`: pairs of one prompt only, or a δ without A/A pairs."""
+    """Return limits of the comparisons in `rows`: pairs of one prompt only, or a δ without A/A pairs."""
     pieces: list[Piece] = []
     single = [row for row in rows if row["one_prompt"]]
     if single:

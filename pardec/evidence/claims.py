@@ -69,14 +69,13 @@ class Judgement:
 
     @property
     def evidence(self) -> tuple[str, ...]:
-        """Returns ids of all values that the sentences print, each once."""
-        return tuple(
-            dict.fromkeys([*ids(self.pieces), *(i for part in self.parts for i in ids(part.pieces))])
-        )
+        """Return ids of all values that the sentences print, each once."""
+        of_parts = (id for part in self.parts for id in ids(part.pieces))
+        return tuple(dict.fromkeys([*ids(self.pieces), *of_parts]))
 
 
 def load_claims(path: str | Path | None = None) -> Claims:
-    """Returns the claims of a file; the shipped ones without a file.
+    """Return the claims of a file; the shipped ones without a file.
 
     Raises:
         UserError: the file is missing, or a claim breaks the format; names file, line and key.
@@ -100,7 +99,7 @@ def load_claims(path: str | Path | None = None) -> Claims:
 def judge(
     tables: Data, values: Values, path: str | Path | Sequence[str | Path] | None = None
 ) -> dict[str, Any]:
-    """Returns every claim with its verdict, in the order of its file.
+    """Return every claim with its verdict, in the order of its file.
 
     tables: rows by table name; a missing or empty one means that its experiment was not run. values: published values.
     path: files of claims, the shipped one where None.
@@ -165,7 +164,7 @@ class Judge:
                 self.shared[label], _ = self._select(selection, self.shared)
 
     def claim(self, claim: Claim) -> Judgement:
-        """Returns the judgement of one claim.
+        """Return the judgement of one claim.
 
         Raises:
             StatementError: it names a table, selection or column that does not exist.
@@ -209,7 +208,7 @@ class Judge:
         return Judgement(verdict, pieces, plain(claim.reasons.decided, words), parts, tuple(reader.used))
 
     def _part(self, claim: Claim, number: int, group: Rows, whole: Reader) -> Part | None:
-        """Returns the claim's verdict on one part; None where one of the part's selections is empty."""
+        """Return the claim's verdict on one part; None where one of the part's selections is empty."""
         row, spec = group[0], claim.parts[number]
         with at("parts", str(number)):
             inner, lacking, _ = self._selected(spec.rows, {**whole.scope, PART: group}, row)
@@ -227,7 +226,7 @@ class Judge:
     def _selected(
         self, selections: Mapping[str, Selection], scope: Mapping[str, Any], part: Row | None = None
     ) -> tuple[dict[str, Any], list[str], list[str]]:
-        """Returns `scope` with the selections, each of which may use those before it; the reasons of the required
+        """Return `scope` with the selections, each of which may use those before it; the reasons of the required
         ones that are empty, "" where a table had no such rows; and the reasons of those that lost some rows."""
         result, lacking, partial = dict(scope), [], []
         for label, selection in selections.items():
@@ -243,7 +242,7 @@ class Judge:
     def _select(
         self, selection: Selection, scope: Mapping[str, Any], part: Row | None = None
     ) -> tuple[Rows, list[str]]:
-        """Returns the rows of a selection, and the reasons of the requirements that dropped some."""
+        """Return the rows of a selection, and the reasons of the requirements that dropped some."""
         with at("from"):
             source = self._source(selection.source, scope)
         reader, reasons = Reader(scope), []
@@ -268,7 +267,7 @@ class Judge:
         return [row for row in rows if reader.truth(statement, row) or self.blank]
 
     def _source(self, label: str, scope: Mapping[str, Any]) -> Rows:
-        """Returns a selection, a shared one, published values, or a table, by the name in `from`."""
+        """Return a selection, a shared one, published values, or a table, by the name in `from`."""
         if label in scope or label in self.shared:
             return scope[label] if label in scope else self.shared[label]
         if label not in self._read:
@@ -296,7 +295,7 @@ class Judge:
         return Rows(Row("", line, {"value": ("low", "high")}) for line in lines)
 
     def _divided(self, rows: Rows, parts: Parts, scope: Mapping[str, Any]) -> list[Rows]:
-        """Returns the rows of each part, in order of appearance or sorted by `sort`."""
+        """Return the rows of each part, in order of appearance or sorted by `sort`."""
         reader = Reader(scope)
         with at("by"):
             alike = grouped(rows, lambda row: tuple(_bare(reader.evaluate(one, row)) for one in parts.by))
@@ -314,7 +313,7 @@ class Judge:
 
 
 def _outcome(asked: Claim | Parts, reader: Reader, row: Row | None = None) -> str:
-    """Returns REPRODUCED, CONTRADICTED or UNDECIDED by the statements `reproduced_if` and `contradicted_if`."""
+    """Return REPRODUCED, CONTRADICTED or UNDECIDED by the statements `reproduced_if` and `contradicted_if`."""
     with at("reproduced_if"):
         reproduced: Truth = reader.truth(asked.reproduced_if, row) if asked.reproduced_if else None
     with at("contradicted_if"):
@@ -325,7 +324,7 @@ def _outcome(asked: Claim | Parts, reader: Reader, row: Row | None = None) -> st
 
 
 def tally(way: str, parts: Sequence[Part]) -> str:
-    """Returns the verdict of a claim by those of its parts; see `Claim.tally`."""
+    """Return the verdict of a claim by those of its parts; see `Claim.tally`."""
     verdicts = {part.verdict for part in parts}
     order: tuple[str, ...] = (CONTRADICTED, REPRODUCED) if way == "every" else (REPRODUCED, CONTRADICTED)
     if way == "some" and verdicts != {CONTRADICTED}:
@@ -334,7 +333,7 @@ def tally(way: str, parts: Sequence[Part]) -> str:
 
 
 def grouped(items: Iterable[Any], key: Any) -> list[list[Any]]:
-    """Returns items with equal keys together, in order of appearance."""
+    """Return items with equal keys together, in order of appearance."""
     groups: dict[Any, list[Any]] = {}
     for item in items:
         groups.setdefault(key(item), []).append(item)
@@ -342,7 +341,7 @@ def grouped(items: Iterable[Any], key: Any) -> list[list[Any]]:
 
 
 def sort(rows: Iterable[Row], columns: Sequence[str]) -> list[Row]:
-    """Returns rows sorted by these columns, unknown entries last."""
+    """Return rows sorted by these columns, unknown entries last."""
     return sorted(rows, key=lambda row: [_sortable(_entry_of(row, column)) for column in columns])
 
 
@@ -359,7 +358,7 @@ def _bare(value: Any) -> Any:
 
 
 def _picked(rows: list[Row], steps: Sequence[str]) -> Row:
-    """Returns one of `rows`; a largest or smallest number of several knows of how many it was chosen."""
+    """Return one of `rows`; a largest or smallest number of several knows of how many it was chosen."""
     if steps[0] in ("first", "last"):
         return rows[0 if steps[0] == "first" else -1]
     way, column, *_ = steps[0].split()
@@ -377,7 +376,7 @@ def _rank(row: Row, way: str, column: str, to: str = "0") -> float:
 
 
 def _words(parts: Sequence[Part]) -> dict[str, Any]:
-    """Returns the functions of a claim's sentence: listed(verdict), names of parts, and tally(reproduced,
+    """Return the functions of a claim's sentence: listed(verdict), names of parts, and tally(reproduced,
     contradicted, open), a sentence on which parts are what."""
 
     def listed(verdict: str = "") -> str:

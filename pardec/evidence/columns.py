@@ -86,7 +86,7 @@ class Column:
             raise ValueError(f"column ({self.description}): a quality says which direction is better")
 
     def unit_in(self, row: Mapping[str, Any]) -> str:
-        """Returns the unit of the entry in `row`."""
+        """Return the unit of the entry in `row`."""
         return (row.get(self.unit[1:]) or "") if self.unit.startswith("@") else self.unit
 
     @property
@@ -95,7 +95,7 @@ class Column:
         return self.dtype in ("integer", "number")
 
     def lower_is_better(self, row: Mapping[str, Any] | None = None) -> bool | None:
-        """Returns whether a lower number is better in `row`; None if there is no better direction or it is unknown."""
+        """Return whether a lower number is better in `row`; None if there is no better direction or it is unknown."""
         direction = self.better
         if direction not in ("higher", "lower", None):
             direction = (row or {}).get(direction)
@@ -103,7 +103,7 @@ class Column:
 
 
 def columns(declared: str) -> dict[str, Column]:
-    """Returns the columns of a declaration: an entry per column, whose further lines are indented.
+    """Return the columns of a declaration: an entry per column, whose further lines are indented.
 
     An entry is `name form [unit] [option=value ...] | description`. Forms: see `FORMS`; `interval` adds the columns of
     a 95 % interval, `<stem>_low` and `<stem>_high`, where the stem is the name unless the option `stem` is set; a form
@@ -159,7 +159,7 @@ def _kind(form: str, unit: str) -> str:
 
 
 def plain(name: str, unit: str = "") -> str:
-    """Returns a column's name in words, without the unit at its end: `latency_ms` -> "latency"."""
+    """Return a column's name in words, without the unit at its end: `latency_ms` -> "latency"."""
     ends = {"ms": "_ms", "s": "_s", "MB": "_mb", "tokens/s": "_tokens_per_s", "J": "_joules"}
     return name.removesuffix(ends.get(unit, "")).replace("_", " ")
 

@@ -54,7 +54,7 @@ GUARDS = ("distinct_2",)
 
 
 def on_test_prompts(row: Row) -> bool:
-    """Returns whether a cell ran its task's prompts, and not random tokens or the prompts reserved for tuning."""
+    """Return whether a cell ran its task's prompts, and not random tokens or the prompts reserved for tuning."""
     return not row["random_prompts"] and not row["tuning"]
 
 
@@ -64,12 +64,12 @@ def delta(noise: float | None) -> float:
 
 
 def equal_within(noise: float | None) -> float:
-    """Returns the margin within which two times are shown equal: δ, but at most `MOST_EQUAL`."""
+    """Return the margin within which two times are shown equal: δ, but at most `MOST_EQUAL`."""
     return min(delta(noise), MOST_EQUAL)
 
 
 def speed(low: float | None, high: float | None, within: float) -> str | None:
-    """Returns FASTER, SLOWER or EVEN: a ratio's interval against 1 ± `within`; None without an interval."""
+    """Return FASTER, SLOWER or EVEN: a ratio's interval against 1 ± `within`; None without an interval."""
     if low is None or high is None:
         return None
     if low > 1 + within:
@@ -78,7 +78,7 @@ def speed(low: float | None, high: float | None, within: float) -> str | None:
 
 
 def verdict(row: Row) -> tuple[str | None, str | None]:
-    """Returns (verdict, key of `REASONS`) of a cell's row; (None, None) for a cell without a reference.
+    """Return (verdict, key of `REASONS`) of a cell's row; (None, None) for a cell without a reference.
 
     Reads status, reference_decoder, n_pairs, ratio_low, ratio_high, delta, lossless, gate, quality, reference_quality,
     quality_difference_low, quality_difference_high and quality_better.
@@ -100,7 +100,7 @@ def verdict(row: Row) -> tuple[str | None, str | None]:
 
 
 def lower_is_better(metric: str, content: Row | None = None) -> bool:
-    """Returns whether a lower value is better: by the score's own `better`, else by the metric's entry in `METRICS`.
+    """Return whether a lower value is better: by the score's own `better`, else by the metric's entry in `METRICS`.
 
     Raises:
         UserError: the score has no `better`, and no such metric exists.
@@ -110,12 +110,12 @@ def lower_is_better(metric: str, content: Row | None = None) -> bool:
 
 
 def margin(metric: str, margins: dict[str, float]) -> float:
-    """Returns the study's margin of a metric, else the margin that the metric declares."""
+    """Return the study's margin of a metric, else the margin that the metric declares."""
     return margins[metric] if metric in margins else METRICS.load(metric).margin
 
 
 def main_metric(score: Source) -> tuple[str, Row]:
-    """Returns name and content of the workload's main metric, which counts as its quality."""
+    """Return name and content of the workload's main metric, which counts as its quality."""
     name = score.body["main"]
     if name not in score.body["metrics"]:
         fix = "score this cell again"
@@ -124,7 +124,7 @@ def main_metric(score: Source) -> tuple[str, Row]:
 
 
 def per_prompt(score: Source, metric: str) -> dict[Any, float] | None:
-    """Returns values by prompt id (by position if the score names no prompts); None if the metric has no values."""
+    """Return values by prompt id (by position if the score names no prompts); None if the metric has no values."""
     content = score.body["metrics"].get(metric) or {}
     values = content.get("per_prompt")
     if not values:
@@ -137,7 +137,7 @@ def per_prompt(score: Source, metric: str) -> dict[Any, float] | None:
 
 
 def difference(score: Source, reference: Source, metric: str) -> Estimate | None:
-    """Returns the estimate of score - reference, paired by prompt; None if either lacks values per prompt.
+    """Return the estimate of score - reference, paired by prompt; None if either lacks values per prompt.
 
     Raises:
         UserError: the outputs were scored on different prompts.
@@ -155,14 +155,14 @@ def difference(score: Source, reference: Source, metric: str) -> Estimate | None
 
 
 def not_worse(gap: Estimate | None, lower: bool, within: float) -> bool | None:
-    """Returns whether a difference is shown to be at most the margin `within` worse; None without an interval."""
+    """Return whether a difference is shown to be at most the margin `within` worse; None without an interval."""
     if gap is None or gap.low is None or gap.high is None:
         return None
     return bool(gap.high < within if lower else gap.low > -within)
 
 
 def with_ends(column: str, content: Row) -> Row:
-    """Returns a score's value and its interval, as three columns."""
+    """Return a score's value and its interval, as three columns."""
     ends = {column: "value", f"{column}_low": "low", f"{column}_high": "high"}
     return {name: content.get(key) for name, key in ends.items()}
 
@@ -174,7 +174,7 @@ def quality(
     margins: dict[str, float],
     lossless: bool | None = None,
 ) -> Row:
-    """Returns the quality columns of a cell scored at `path`, against the reference scored at `reference_path`.
+    """Return the quality columns of a cell scored at `path`, against the reference scored at `reference_path`.
 
     lossless: whether the cell's timed tokens equal its reference's; overruled by scores that differ on a prompt.
     """
@@ -256,7 +256,7 @@ def same_tokens(
 def faithful(
     tokens: Sequence[int], right: Sequence[int], precision: str | None, behind: float | None, reach: float
 ) -> bool:
-    """Returns whether an output has the tokens of the same model's sequential decoding, up to rounding.
+    """Return whether an output has the tokens of the same model's sequential decoding, up to rounding.
 
     In float32 every token must match. In shorter formats, passes of another shape round differently, and tokens may
     differ where two logits nearly tie (Yuan et al. 2025, arXiv 2506.09501). Such an output is faithful if every token,
@@ -270,7 +270,7 @@ def faithful(
 
 
 def useful_tokens(samples: Iterable[Row], reference: Iterable[Row]) -> dict[str, int]:
-    """Returns by prompt the number of tokens before the end token, the larger of both sides.
+    """Return by prompt the number of tokens before the end token, the larger of both sides.
 
     Only samples of a single prompt count.
     """

@@ -62,7 +62,7 @@ Entity = dict[str, Any]
 
 
 def copy_name(path: str) -> str:
-    """Returns the path of a workflow's file below `workflow/`.
+    """Return the path of a workflow's file below `workflow/`.
 
     It is the file's path in letters, digits, dots, dashes and underscores; only its name if the path leads outside. If
     it differs from the path, it contains a part of the path's hash, so that it is unique.
@@ -78,7 +78,7 @@ def copy_name(path: str) -> str:
 
 
 def read_blocks(sidecars: Iterable[str | Path]) -> list[Block]:
-    """Returns the provenance of every job, in order of their ends.
+    """Return the provenance of every job, in order of their ends.
 
     sidecars: provenance files, and files with a block under `provenance`. Outputs are completed: a block inside its own
     file lacks that file's hash, and a sidecar is itself a file of the run.
@@ -97,7 +97,7 @@ def read_blocks(sidecars: Iterable[str | Path]) -> list[Block]:
 
 
 def describe_jobs(blocks: Sequence[Block]) -> dict[str, Any]:
-    """Returns jobs in order of their ends, and stages in order of the flow of data.
+    """Return jobs in order of their ends, and stages in order of the flow of data.
 
     The form is {"jobs": [{rule, paper: file with its provenance, outputs: paths, start, end}],
     "stages": [{rule, script, after: names of the stages whose outputs it read}], "weights": see `weights_of`,
@@ -127,7 +127,7 @@ def describe_jobs(blocks: Sequence[Block]) -> dict[str, Any]:
 
 
 def _span(blocks: Iterable[Block]) -> dict[str, Any] | None:
-    """Returns start, end and commits of jobs; None without any."""
+    """Return start, end and commits of jobs; None without any."""
     jobs = list(blocks)
     commits = sorted({version_of(block) for block in jobs})
     when = (
@@ -137,13 +137,13 @@ def _span(blocks: Iterable[Block]) -> dict[str, Any] | None:
 
 
 def version_of(block: Block) -> str:
-    """Returns the commit whose code a job ran, and whether files were changed."""
+    """Return the commit whose code a job ran, and whether files were changed."""
     git = block.get("git") or {}
     return (git.get("commit") or "unknown") + (" and changes" if git.get("dirty") else "")
 
 
 def weights_of(block: Block) -> dict[str, Any]:
-    """Returns where a trained model's weights came from: {model, sha256, restored: whether this run took published
+    """Return where a trained model's weights came from: {model, sha256, restored: whether this run took published
     ones; of the job that trained them: who (None for this run), command, machine, commit, end}."""
     origin = block.get("restored") or block
     weights = next(entry["sha256"] for entry in block["outputs"] if entry["path"].endswith(".safetensors"))
@@ -160,7 +160,7 @@ def weights_of(block: Block) -> dict[str, Any]:
 
 
 def in_order(after: Mapping[str, Iterable[str]]) -> list[str]:
-    """Returns names so that each follows those it is `after`; a circle is cut at one link."""
+    """Return names so that each follows those it is `after`; a circle is cut at one link."""
     graph = {name: sorted(before) for name, before in after.items()}
     while True:
         try:
@@ -173,7 +173,7 @@ def in_order(after: Mapping[str, Iterable[str]]) -> list[str]:
 def describe(
     blocks: Sequence[Block], root: str | Path, workflow: Sequence[str], about: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Returns the crate's JSON-LD.
+    """Return the crate's JSON-LD.
 
     blocks: see `read_blocks`. root: the folder of results, relative to the base of the blocks' paths. workflow: the
     workflow's files, its main file first, with configuration (`.yaml`); copies are at `workflow/<copy_name>`.
@@ -203,7 +203,7 @@ class _Crate:
         self.version = version_of(blocks[-1])
 
     def add(self, ident: str, kind: Any, **facts: Any) -> Entity:
-        """Returns a reference to an entity, which is created once."""
+        """Return a reference to an entity, which is created once."""
         self.graph.setdefault(ident, {"@id": ident, "@type": kind, **facts})
         return {"@id": ident}
 
@@ -354,7 +354,7 @@ class _Crate:
         return self.add(ident, kind, **facts, agent=self.agent, **when, actionStatus=COMPLETED)
 
     def _file(self, path: str, *types: str) -> Entity:
-        """Returns the data entity of a file by its path in a block; files outside of the crate are described only."""
+        """Return the data entity of a file by its path in a block; files outside of the crate are described only."""
         inside = self.copies.get(path)
         if inside is None and Path(path).is_relative_to(self.root):
             inside = Path(path).relative_to(self.root).as_posix()
@@ -380,12 +380,12 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _plain_list(value: Any) -> Any:
-    """Returns the value without a list of one entry, which RO-Crate advises against."""
+    """Return the value without a list of one entry, which RO-Crate advises against."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value
 
 
 def _plain(value: Any) -> str:
-    """Returns a fact as one line; a GPU by its name."""
+    """Return a fact as one line; a GPU by its name."""
     if isinstance(value, Mapping):
         return str(value.get("name", value))
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

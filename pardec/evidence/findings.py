@@ -113,20 +113,20 @@ DECLARED = (
 def finding(
     name: str, table: str, rows: Iterable[Row], value: float, description: str, **fields: Any
 ) -> Finding:
-    """Returns the finding `finding/<name>` from `rows` of `table`. fields: further fields of `Finding`."""
+    """Return the finding `finding/<name>` from `rows` of `table`. fields: further fields of `Finding`."""
     keys = tuple(row["key"] for row in rows)
     return Finding(f"finding/{slug(name)}", table, keys, value, description, **fields)
 
 
 def sizes(tables: Rows) -> Iterator[Finding]:
-    """Yields the number of rows of each table."""
+    """Yield the number of rows of each table."""
     for name, rows in tables.items():
         if rows:
             yield finding(f"rows/{name}", name, rows, len(rows), f"rows of the table {name}", n=len(rows))
 
 
 def agreement(tables: Rows) -> Iterator[Finding]:
-    """Yields the agreement of operation counts: least, middle and most."""
+    """Yield the agreement of operation counts: least, middle and most."""
     agreed = [row for row in tables["cells"] if row["flops_agreement"] is not None]
     agreed.sort(key=lambda row: row["flops_agreement"])
     for name, place in (("least", 0), ("middle", len(agreed) // 2), ("most", -1)) if agreed else ():
@@ -136,7 +136,7 @@ def agreement(tables: Rows) -> Iterator[Finding]:
 
 
 def noise(tables: Rows) -> Iterator[Finding]:
-    """Yields the noise floor, a maximum."""
+    """Yield the noise floor, a maximum."""
     rows = [row for row in tables["noise"] if row["half_width"] is not None]
     if rows:
         worst = max(rows, key=lambda row: row["half_width"])
@@ -147,7 +147,7 @@ def noise(tables: Rows) -> Iterator[Finding]:
 
 
 def memory(tables: Rows) -> Iterator[Finding]:
-    """Yields the ratio of peak memory at the largest shape that both families finished."""
+    """Yield the ratio of peak memory at the largest shape that both families finished."""
     pair = memory_pair(tables["memory"])
     if pair is not None:
         share = pair[1]["peak_allocated_mb"] / pair[0]["peak_allocated_mb"]
@@ -156,7 +156,7 @@ def memory(tables: Rows) -> Iterator[Finding]:
 
 
 def memory_pair(rows: list[Row]) -> tuple[Row, Row] | None:
-    """Returns rows (autoregressive, diffusion) at the largest batch × length; among several, those of fewest steps.
+    """Return rows (autoregressive, diffusion) at the largest batch × length; among several, those of fewest steps.
 
     Both are of one experiment and engine.
     """
@@ -170,7 +170,7 @@ def memory_pair(rows: list[Row]) -> tuple[Row, Row] | None:
 
 
 def sequence(tables: Rows) -> Iterator[Finding]:
-    """Yields the growth exponent of memory with prompt plus output length, per arm at smallest batch and fewest steps.
+    """Yield the growth exponent of memory with prompt plus output length, per arm at smallest batch and fewest steps.
 
     An arm without a cache has no exponent of `cache_mb`.
     """
@@ -194,7 +194,7 @@ def _shape(row: Row) -> tuple[int, int, int, str]:
 
 
 def drift(tables: Rows) -> Iterator[Finding]:
-    """Yields the trend of the same work's latency over the run.
+    """Yield the trend of the same work's latency over the run.
 
     Theil-Sen slope of log(relative latency) over time, times the run's span, with its distribution-free interval (Sen
     1968): robust against a few disturbed series.
@@ -223,7 +223,7 @@ def drift(tables: Rows) -> Iterator[Finding]:
 
 
 def warmup(tables: Rows) -> Iterator[Finding]:
-    """Yields per warm-up pass the median over cells of its relative latency, and the pass after which it is settled.
+    """Yield per warm-up pass the median over cells of its relative latency, and the pass after which it is settled.
 
     Latency is relative to the cell's samples. Settled: the 95 % interval of every later pass lies within 1 ± δ, see
     `comparison.equal_within`.
@@ -247,7 +247,7 @@ def warmup(tables: Rows) -> Iterator[Finding]:
 
 
 def _settled(medians: dict, within: float) -> int | None:
-    """Returns the first pass from which on all passes lie within the margin; None if the last one does not."""
+    """Return the first pass from which on all passes lie within the margin; None if the last one does not."""
     first = None
     for number in sorted(medians, reverse=True):
         low, high = medians[number].low, medians[number].high
@@ -258,7 +258,7 @@ def _settled(medians: dict, within: float) -> int | None:
 
 
 def flood(tables: Rows) -> Iterator[Finding]:
-    """Yields three groups of findings on the flood.
+    """Yield three groups of findings on the flood.
 
     The speedup over each sequential arm paired with it; latency of many roots in parallel over few one by one; and the
     rendering rate modelled for another machine, in proportion to one of its rates (not measured). A ratio of latencies
@@ -296,7 +296,7 @@ def flood(tables: Rows) -> Iterator[Finding]:
 
 
 def card_rates(precision: str | None) -> list[tuple[str, float, str]]:
-    """Returns (fact of the machine, the card's rate in its unit, words), for matmuls in the precision measured here."""
+    """Return (fact of the machine, the card's rate in its unit, words), for matmuls in the precision measured here."""
     precision = precision or "float32"
     card = CARDS[CARD]
     matmul = card.matmul_flop_s(SIZES[precision]) / 1e9
@@ -307,7 +307,7 @@ def card_rates(precision: str | None) -> list[tuple[str, float, str]]:
 
 
 def against_the_flood(row: Row) -> str | None:
-    """Returns the column that compares a sequential cell with its flood; None for other cells.
+    """Return the column that compares a sequential cell with its flood; None for other cells.
 
     The autoregressive arm fills a different canvas, so its column is the ratio of rates.
     """
@@ -319,7 +319,7 @@ def against_the_flood(row: Row) -> str | None:
 
 
 def fastest_flood(rows: list[Row]) -> Row | None:
-    """Returns the plain parallel cell (one candidate, given plan) with the highest rendering rate; None without one."""
+    """Return the plain parallel cell (one candidate, given plan) with the highest rendering rate; None without one."""
     plain = {"status": "ok", "decoder": "flash_flood", "order": "parallel", "plan": "given", "candidates": 1}
     kept = [r for r in rows if r["chunks_per_s_low"] is not None and plain.items() <= r.items()]
     return max(kept, key=lambda row: row["chunks_per_s"], default=None)
@@ -330,7 +330,7 @@ RENDERS = ("experiment", "task", "model", "engine")
 
 
 def _is(row: Row, order: str, roots: int) -> bool:
-    """Returns whether `row` is the plain cell of this order and size: given plan, no chunk batch, with an interval."""
+    """Return whether `row` is the plain cell of this order and size: given plan, no chunk batch, with an interval."""
     plain = row["decoder"] == "flash_flood" and row["plan"] == "given" and row["chunk_batch"] is None
     return plain and row["order"] == order and row["roots"] == roots and bool(row["latency_low"])
 
@@ -349,7 +349,7 @@ FINDINGS: dict[Callable[[Rows], Iterator[Finding]], tuple[str, ...]] = {
 
 
 def find(tables: Rows) -> list[Finding]:
-    """Returns every finding that the given tables allow."""
+    """Return every finding that the given tables allow."""
     groups = [group for group, needed in FINDINGS.items() if all(name in tables for name in needed)]
     declared = [one.findings for one in DECLARED if one.table in tables]
     return [item for group in (*declared, *groups) for item in group(tables)]

@@ -76,13 +76,13 @@ class Ideas(Settings):
         return setting.against or self.baseline
 
     def base(self, idea: Idea) -> str:
-        """Returns the plain draft that draws tokens as the idea does."""
+        """Return the plain draft that draws tokens as the idea does."""
         return self.sampled if idea.by_law else self.baseline
 
 
 @cache
 def load_ideas(path: str | Path | None = None) -> Ideas:
-    """Returns the ideas of a file; the shipped ones without a file.
+    """Return the ideas of a file; the shipped ones without a file.
 
     Raises:
         UserError: the file is missing or breaks the format; names file, line and key.

@@ -24,7 +24,7 @@ HEAD = r"""% Written by collect_values: \pardecvalue{id}, \pardecinterval{id}, a
 
 
 def macros(collected: dict[str, Any]) -> str:
-    """Returns the text of values.tex; a null value has no macro, so using it is an error."""
+    """Return the text of values.tex; a null value has no macro, so using it is an error."""
     lines = [HEAD]
     for ident, value in collected["values"].items():
         if value["text"] is not None:
@@ -56,5 +56,5 @@ SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
 
 
 def escaped(text: str) -> str:
-    """Returns text escaped for LaTeX."""
+    """Return text escaped for LaTeX."""
     return "".join(SPECIAL.get(character, character) for character in text)

@@ -52,7 +52,7 @@ def provenance(
     rule: str | None = None,
     outputs: Iterable[str | Path] = (),
 ) -> dict:
-    """Returns the provenance block of one result; {} within `unrecorded`.
+    """Return the provenance block of one result; {} within `unrecorded`.
 
     argv: the script and its arguments. start: `now()` when the script began. inputs: files it read. modules: project
     modules it loaded by name. params: by default the flags of `argv`. rule: by default the script's name. outputs:
@@ -91,22 +91,22 @@ def provenance(
 
 
 def sidecar(path: str | Path) -> Path:
-    """Returns the path of a file's provenance sidecar: `<name>.provenance.json` beside it."""
+    """Return the path of a file's provenance sidecar: `<name>.provenance.json` beside it."""
     return Path(path).with_suffix(".provenance.json")
 
 
 def signed(block: dict[str, Any]) -> dict[str, Any]:
-    """Returns `block` with its own hash, since no later job records the hash of a run's last sidecar."""
+    """Return `block` with its own hash, since no later job records the hash of a run's last sidecar."""
     return {**block, "self_sha256": self_hash(block)}
 
 
 def self_hash(block: dict[str, Any]) -> str:
-    """Returns the SHA-256 of a sidecar's block without `self_sha256`, computed as by `content`."""
+    """Return the SHA-256 of a sidecar's block without `self_sha256`, computed as by `content`."""
     return content({key: value for key, value in block.items() if key != "self_sha256"})
 
 
 def sealed(path: str | Path, body: dict[str, Any]) -> dict[str, Any]:
-    """Returns `body` with its own file listed in the outputs of its provenance.
+    """Return `body` with its own file listed in the outputs of its provenance.
 
     A file cannot contain its own hash, so `content_sha256` covers everything but `provenance`, see `content`.
     """
@@ -115,21 +115,21 @@ def sealed(path: str | Path, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def content(body: dict[str, Any]) -> str:
-    """Returns the SHA-256 of `body` without its provenance, as JSON with sorted keys and no spaces."""
+    """Return the SHA-256 of `body` without its provenance, as JSON with sorted keys and no spaces."""
     rest = {key: value for key, value in body.items() if key != "provenance"}
     plain = json.loads(json.dumps(rest))
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def hashed(paths: Iterable[str | Path]) -> list[dict[str, str]]:
-    """Returns each file once with its SHA-256, sorted by path; paths below the working directory are relative to it."""
+    """Return each file once with its SHA-256, sorted by path; paths below the working directory are relative to it."""
     here = Path.cwd()
     plain = {str(path.relative_to(here) if path.is_relative_to(here) else path) for path in map(Path, paths)}
     return [{"path": path, "sha256": sha256(path)} for path in sorted(plain)]
 
 
 def flags(words: Sequence[str]) -> dict[str, Any]:
-    """Returns arguments as {name: value}: a list if several follow one flag; JSON objects and lists are parsed."""
+    """Return arguments as {name: value}: a list if several follow one flag; JSON objects and lists are parsed."""
     arguments: dict[str, list[Any]] = {}
     for word in map(str, words):
         if word.startswith("--"):
@@ -165,7 +165,7 @@ CHECKPOINT = (
 
 
 def checkpoint_files(folder: str | Path) -> list[Path]:
-    """Returns the files of a checkpoint that determine its results; training logs are left out.
+    """Return the files of a checkpoint that determine its results; training logs are left out.
 
     Raises:
         UserError: no such folder.
@@ -178,7 +178,7 @@ def checkpoint_files(folder: str | Path) -> list[Path]:
 
 
 def git_state(root: Path) -> dict:
-    """Returns the commit and whether tracked files differ from it; nulls outside a checkout."""
+    """Return the commit and whether tracked files differ from it; nulls outside a checkout."""
     try:
         commit = _git(root, "rev-parse", "HEAD")
         return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}

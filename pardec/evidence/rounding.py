@@ -16,14 +16,14 @@ COUNTED = (
 
 
 def unit_words(unit: str, value: float | None) -> str:
-    """Returns a unit as in prose: one step, two steps."""
+    """Return a unit as in prose: one step, two steps."""
     if value is None or abs(value) != 1 or unit not in COUNTED:
         return unit
     return unit.removesuffix("es") if unit == "passes" else unit.removesuffix("s")
 
 
 def place(value: float, low: float | None, high: float | None) -> int:
-    """Returns the decimal place to round to: 2 means hundredths, -1 tens.
+    """Return the decimal place to round to: 2 means hundredths, -1 tens.
 
     With an interval, the second significant digit of its half-width where the first is 1 or 2, else the first
     (so the rounding moves the number by at most a quarter of the half-width), and never more than five digits
@@ -40,7 +40,7 @@ def place(value: float, low: float | None, high: float | None) -> int:
 
 
 def printed(value: float | None, at: int) -> str | None:
-    """Returns `value` rounded at decimal place `at`, without exponent or negative zero."""
+    """Return `value` rounded at decimal place `at`, without exponent or negative zero."""
     if value is None:
         return None
     text = f"{round(value, at):.{max(at, 0)}f}"
@@ -50,7 +50,7 @@ def printed(value: float | None, at: int) -> str | None:
 def rounded(
     value: float | None, low: float | None = None, high: float | None = None
 ) -> tuple[str | None, ...]:
-    """Returns printed value, low and high, rounded at one place; whole numbers without an interval stay whole."""
+    """Return printed value, low and high, rounded at one place; whole numbers without an interval stay whole."""
     if value is None:
         return None, None, None
     has_interval = low is not None and high is not None and high > low

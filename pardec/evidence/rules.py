@@ -22,7 +22,7 @@ PICKS = ("first", "last", "most", "least", "nearest")
 
 
 def _accepted(check: Callable[[str], Any]) -> AfterValidator:
-    """Returns the validator of a text that `check` accepts, or that is empty."""
+    """Return the validator of a text that `check` accepts, or that is empty."""
 
     def validate(text: str) -> str:
         try:
@@ -164,7 +164,7 @@ class Claim(Settings):
 
     @property
     def rule(self) -> str | None:
-        """Returns the statement that decides: the claim's, or that of the parts that it tallies; None without any."""
+        """Return the statement that decides: the claim's, or that of the parts that it tallies; None without any."""
         parts = [part.reproduced_if for part in self.parts] if self.tally else []
         return next(filter(None, [self.reproduced_if, *parts]), None)
 

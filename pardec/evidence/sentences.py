@@ -39,39 +39,39 @@ class Number:
 
     @property
     def open(self) -> bool:
-        """Returns whether the number cannot be compared."""
+        """Return whether the number cannot be compared."""
         return self.value is None or self.low is None or self.high is None
 
 
 def value(ident: str, interval: bool = True) -> Piece:
-    """Returns the piece of a published number."""
+    """Return the piece of a published number."""
     return {"value": ident, "interval": interval}
 
 
 def cell(table: str, row: Mapping[str, Any], column: str, interval: bool = True) -> Piece:
-    """Returns the piece of a table entry."""
+    """Return the piece of a table entry."""
     return value(value_id(table, row, column), interval)
 
 
 def name(text: str) -> Piece:
-    """Returns the piece of a name of the study, shown unchanged."""
+    """Return the piece of a name of the study, shown unchanged."""
     return {"name": text}
 
 
 def marked(piece: Piece) -> str:
-    """Returns a piece as text that survives a template; `pieces` is the inverse."""
+    """Return a piece as text that survives a template; `pieces` is the inverse."""
     return piece if isinstance(piece, str) else f"{MARK}{json.dumps(piece)}{END}"
 
 
 def _finalize(item: Any) -> Any:
-    """Returns the text of an item in a template: a number by its id, a name as a quotation."""
+    """Return the text of an item in a template: a number by its id, a name as a quotation."""
     if isinstance(item, Number) and item.ident:
         return marked(value(item.ident))
     return marked(name(item)) if isinstance(item, Text) else item
 
 
 def _bare(item: Any) -> str:
-    """Returns a number without its interval."""
+    """Return a number without its interval."""
     return marked(value(item.ident, False))
 
 
@@ -105,7 +105,7 @@ def template(text: str, quoting: bool = True) -> Template:
 
 
 def sentence(where: str, text: str, scope: Mapping[str, Any]) -> tuple[Piece, ...]:
-    """Returns a sentence in pieces.
+    """Return a sentence in pieces.
 
     Raises:
         UserError: the template uses an unknown name, or its text contains a digit: numbers must be values.
@@ -124,29 +124,29 @@ def sentence(where: str, text: str, scope: Mapping[str, Any]) -> tuple[Piece, ..
 
 
 def capital(pieces: tuple[Piece, ...]) -> tuple[Piece, ...]:
-    """Returns a sentence with a capital first letter, unless it begins with a name or a number."""
+    """Return a sentence with a capital first letter, unless it begins with a name or a number."""
     first = pieces[0] if pieces else ""
     return (first[:1].upper() + first[1:], *pieces[1:]) if isinstance(first, str) else pieces
 
 
 def plain(text: str, scope: Mapping[str, Any]) -> str:
-    """Returns a name or a reason, with numbers and names unchanged."""
+    """Return a name or a reason, with numbers and names unchanged."""
     return " ".join(template(text, quoting=False).render(**scope).split())
 
 
 def pieces(text: str) -> tuple[Piece, ...]:
-    """Returns the words and `marked` pieces of a rendered template."""
+    """Return the words and `marked` pieces of a rendered template."""
     split = re.split(f"({MARK}.*?{END})", text)
     return tuple(json.loads(part[1:-1]) if part.startswith(MARK) else part for part in split if part)
 
 
 def ids(pieces: Iterable[Piece]) -> list[str]:
-    """Returns ids of the values that a sentence prints."""
+    """Return ids of the values that a sentence prints."""
     return [piece["value"] for piece in pieces if isinstance(piece, dict) and "value" in piece]
 
 
 def text_of(pieces: Iterable[Piece], values: Values) -> str:
-    """Returns a sentence with its values filled in as published."""
+    """Return a sentence with its values filled in as published."""
     words = [piece if isinstance(piece, str) else _printed(piece, values) for piece in pieces]
     return re.sub(r"\s+", " ", "".join(words)).strip()
 

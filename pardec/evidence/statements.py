@@ -219,7 +219,7 @@ class Reader:
 
 
 def number(value: Any) -> Number:
-    """Returns an expression's result as a number; an unknown number for other types."""
+    """Return an expression's result as a number; an unknown number for other types."""
     return value if isinstance(value, Number) else exact(value if isinstance(value, int | float) else None)
 
 
@@ -229,7 +229,7 @@ def truth(value: Any) -> Truth:
 
 
 def compare(op: type[ast.cmpop], left: Any, right: Any) -> Truth:
-    """Returns the comparison of two numbers by their intervals, or of two names; open if either is unknown."""
+    """Return the comparison of two numbers by their intervals, or of two names; open if either is unknown."""
     if op in OPPOSITE:
         outcome = compare(OPPOSITE[op], left, right)
         return None if outcome is None else not outcome
@@ -262,7 +262,7 @@ def _known(value: Any) -> Any:
 
 
 def arithmetic(op: type[ast.operator], a: Number, b: Number) -> Number:
-    """Returns the result of interval arithmetic; unknown if either side is, or if a divisor may be zero."""
+    """Return the result of interval arithmetic; unknown if either side is, or if a divisor may be zero."""
     combine: Callable[[float, float], float] = OPERATORS[op]
     if a.value is None or b.value is None or (op is ast.Div and b.value == 0):
         return exact(None)
@@ -293,13 +293,13 @@ def _total(values: list[Any]) -> Number:
 
 
 def _without(settings: str | None, *varying: str) -> str:
-    """Returns a decoder's settings without those that vary, in a canonical form."""
+    """Return a decoder's settings without those that vary, in a canonical form."""
     kept = {key: value for key, value in json.loads(settings or "{}").items() if key not in varying}
     return json.dumps(kept, sort_keys=True)
 
 
 def _series(cell: str | None, against: str) -> str | None:
-    """Returns a cell's series in table `growth`."""
+    """Return a cell's series in table `growth`."""
     from pardec.evidence.tables.growth import series_name
 
     return series_name(cell, against) if cell else None

@@ -32,7 +32,7 @@ class Estimate:
 
 
 def median(values: ArrayLike) -> Estimate | None:
-    """Returns the median with a percentile bootstrap interval (scipy.stats.bootstrap); None if empty.
+    """Return the median with a percentile bootstrap interval (scipy.stats.bootstrap); None if empty.
 
     The percentile method, not BCa: the jackknife behind BCa's acceleration fails for a median. Below 20 values the
     bootstrap's coverage is too low, so the interval is widened to the distribution-free one of order statistics if
@@ -54,7 +54,7 @@ def median(values: ArrayLike) -> Estimate | None:
 
 
 def mean(values: ArrayLike) -> Estimate | None:
-    """Returns the mean with a percentile bootstrap interval (Student's t below ten, none for one); None if empty."""
+    """Return the mean with a percentile bootstrap interval (Student's t below ten, none for one); None if empty."""
     x = _finite(values)
     if x.size == 0:
         return None
@@ -68,7 +68,7 @@ def mean(values: ArrayLike) -> Estimate | None:
 
 
 def ratio_of_sums(over: ArrayLike, under: ArrayLike) -> Estimate | None:
-    """Returns sum of `over` / sum of `under` with a ratio estimator's interval (none for one pair); None if empty.
+    """Return sum of `over` / sum of `under` with a ratio estimator's interval (none for one pair); None if empty.
 
     The interval is Student's t on the residuals over - ratio · under (Cochran 1977, section 6.4). over, under: [n]
     each, one pair per prompt; a prompt measured twice is one pair of sums.
@@ -86,7 +86,7 @@ def ratio_of_sums(over: ArrayLike, under: ArrayLike) -> Estimate | None:
 
 
 def paired_difference(a: ArrayLike, b: ArrayLike, span: float | None = None) -> Estimate | None:
-    """Returns the mean of a - b over prompts; no interval below `FEW` pairs, None if empty.
+    """Return the mean of a - b over prompts; no interval below `FEW` pairs, None if empty.
 
     a, b: [P], entry i of both from prompt i; pairs with a missing side are left out. span: largest possible distance
     between a and b, None if unbounded. With a bound, the interval is that of Agresti and Min (2005) for paired
@@ -111,7 +111,7 @@ def paired_difference(a: ArrayLike, b: ArrayLike, span: float | None = None) -> 
 
 
 def among(estimate: Estimate, candidates: int) -> Estimate:
-    """Returns an estimate, chosen as the largest of `candidates`, with its interval widened for the choice.
+    """Return an estimate, chosen as the largest of `candidates`, with its interval widened for the choice.
 
     Each candidate's interval gets level 1 - 0.05 / candidates (Bonferroni), so that all cover at once with 95 %. The
     interval widens in proportion to normal quantiles, on logarithms if it is positive.
@@ -133,7 +133,7 @@ def among(estimate: Estimate, candidates: int) -> Estimate:
 def ratio_of_medians(
     over: ArrayLike, under: ArrayLike, prompts: Sequence[Hashable], blocks: Sequence[Hashable]
 ) -> Estimate | None:
-    """Returns median(over) / median(under) of paired samples, with a bootstrap over prompts and blocks; None if empty.
+    """Return median(over) / median(under) of paired samples, with a bootstrap over prompts and blocks; None if empty.
 
     over, under: [n], entry i of both from the same prompts in the same block. prompts, blocks: [n] keys. Pairs are
     never split and tokens are never resampled. In a crossed design (blocks contain several prompts, and prompts recur),
@@ -157,7 +157,7 @@ def ratio_of_medians(
 
 
 def between(values: ArrayLike) -> Estimate | None:
-    """Returns the geometric mean of positive numbers, each from a separate process, e.g. its median; None if empty.
+    """Return the geometric mean of positive numbers, each from a separate process, e.g. its median; None if empty.
 
     The interval is Student's t on logarithms, so it reflects the scatter between processes. Below three numbers there
     is none.
@@ -174,7 +174,7 @@ def between(values: ArrayLike) -> Estimate | None:
 
 
 def wilson(successes: int, n: int) -> Estimate:
-    """Returns a proportion with its Wilson score interval (Wilson 1927), valid at 0 and 1 too."""
+    """Return a proportion with its Wilson score interval (Wilson 1927), valid at 0 and 1 too."""
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"{successes} successes of {n}")
     interval = stats.binomtest(successes, n).proportion_ci(LEVEL, method="wilson")
@@ -182,7 +182,7 @@ def wilson(successes: int, n: int) -> Estimate:
 
 
 def percentile(values: ArrayLike, q: float) -> float | None:
-    """Returns the q-th percentile; None below 1 / (1 - q/100) values, where none is expected above it."""
+    """Return the q-th percentile; None below 1 / (1 - q/100) values, where none is expected above it."""
     x = _finite(values)
     if x.size == 0 or x.size * (100 - min(q, 99.999)) < 100 * (q > 50):
         return None
@@ -190,7 +190,7 @@ def percentile(values: ArrayLike, q: float) -> float | None:
 
 
 def loglog_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
-    """Returns exponent e of y ~ x^e by least squares of log y on log x; Student's t interval from three points on.
+    """Return exponent e of y ~ x^e by least squares of log y on log x; Student's t interval from three points on.
 
     x, y: [n] positive. None where fewer than two distinct x remain.
     """
@@ -213,7 +213,7 @@ class Growth:
 
 
 def power_law(x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Growth | None:
-    """Returns exponents with intervals propagated from the points'; None for fewer than two distinct x.
+    """Return exponents with intervals propagated from the points'; None for fewer than two distinct x.
 
     x, y: [n] positive, x ascending. low, high: [n] ends of y's 95 % intervals, missing where y was counted, not
     measured. An exponent is a weighted sum of the logarithms of y; their errors are independent, since each point is a
@@ -242,7 +242,7 @@ def power_law(x: ArrayLike, y: ArrayLike, low: ArrayLike, high: ArrayLike) -> Gr
 
 
 def linear_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
-    """Returns the slope of y on x by least squares, with an intercept; Student's t interval from three points on.
+    """Return the slope of y on x by least squares, with an intercept; Student's t interval from three points on.
 
     x, y: [n]. None where fewer than two distinct x remain.
     """
@@ -259,7 +259,7 @@ def linear_slope(x: ArrayLike, y: ArrayLike) -> Estimate | None:
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Returns p-values adjusted by Holm's step-down method (Holm 1979), in the order given. [n] -> [n]."""
+    """Return p-values adjusted by Holm's step-down method (Holm 1979), in the order given. [n] -> [n]."""
     p = np.asarray(p_values, float)
     if p.size and not (np.all(p >= 0) and np.all(p <= 1)):
         raise ValueError("p-values lie between 0 and 1")
@@ -276,7 +276,7 @@ def _finite(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def _student(value: float, error: float, freedom: int, n: int) -> Estimate:
-    """Returns a value with the interval of Student's t. error: its standard error."""
+    """Return a value with the interval of Student's t. error: its standard error."""
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, freedom) * error)
     return Estimate(value, value - reach, value + reach, n)
 
@@ -296,7 +296,7 @@ def _bootstrap(x: NDArray, statistic: Callable[..., Any]) -> tuple[float, float]
 
 
 def _codes(keys: Sequence[Hashable], good: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Returns the keys of kept pairs as 0, 1, 2 ... in order of appearance."""
+    """Return the keys of kept pairs as 0, 1, 2 ... in order of appearance."""
     if len(keys) != good.size:
         raise ValueError(f"{good.size} pairs but {len(keys)} keys")
     seen: dict[Hashable, int] = {}
@@ -305,7 +305,7 @@ def _codes(keys: Sequence[Hashable], good: NDArray[np.bool_]) -> NDArray[np.int6
 
 
 def _pair_weights(p: NDArray, b: NDArray, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Returns the weight of each pair in each resample. p, b: [n] codes -> [R, n]."""
+    """Return the weight of each pair in each resample. p, b: [n] codes -> [R, n]."""
     prompt_count, block_count = p.max() + 1, b.max() + 1
     block_holds_several = np.unique(np.stack([p, b]), axis=1).shape[1] > block_count
     prompts_recur = prompt_count < p.size
@@ -327,7 +327,7 @@ def _pair_weights(p: NDArray, b: NDArray, rng: np.random.Generator) -> NDArray[n
 
 
 def _weighted_medians(x: NDArray, weights: NDArray) -> NDArray[np.float64]:
-    """Returns the median of x with each entry repeated by its weight. x: [n], weights: [R, n] -> [R]."""
+    """Return the median of x with each entry repeated by its weight. x: [n], weights: [R, n] -> [R]."""
     order = np.argsort(x, kind="stable")
     ordered, reached = x[order], np.cumsum(weights[:, order], axis=1)
     total = reached[:, -1]

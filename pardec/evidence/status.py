@@ -41,7 +41,7 @@ class CellState:
 def stale_files(
     root: Path, configfiles: Sequence[str | Path] = (), overrides: Iterable[str] = ()
 ) -> dict[str, str]:
-    """Returns the reason for each file of the study that Snakemake would remake, by path; other files are absent.
+    """Return the reason for each file of the study that Snakemake would remake, by path; other files are absent.
 
     A run in progress is not disturbed.
 
@@ -65,7 +65,7 @@ def stale_files(
 
 
 def cell_states(plan: Plan, root: Path, stale: dict[str, str]) -> list[CellState]:
-    """Returns the state of every cell, in the study's order. stale: see `stale_files`."""
+    """Return the state of every cell, in the study's order. stale: see `stale_files`."""
     seen = {ident: _cell(plan.record(ident), root, stale) for ident in plan.cells}
     past = {ident: seconds for ident, (_, _, seconds) in seen.items() if seconds is not None}
     return [
@@ -82,7 +82,7 @@ def cell_states(plan: Plan, root: Path, stale: dict[str, str]) -> list[CellState
 
 
 def _cell(record: str, root: Path, stale: dict[str, str]) -> tuple[str, str, float | None]:
-    """Returns (state, reason, duration of its job in seconds)."""
+    """Return (state, reason, duration of its job in seconds)."""
     try:
         body = json.loads((root / record).read_bytes())
     except (OSError, ValueError):
@@ -96,7 +96,7 @@ def _cell(record: str, root: Path, stale: dict[str, str]) -> tuple[str, str, flo
 
 
 def expected(cells: dict[str, Cell], ident: str, past: dict[str, float]) -> float | None:
-    """Returns the expected seconds of a cell: its last duration, else the median of the most similar cells."""
+    """Return the expected seconds of a cell: its last duration, else the median of the most similar cells."""
     if ident in past:
         return past[ident]
     cell = cells[ident]
@@ -112,7 +112,7 @@ def expected(cells: dict[str, Cell], ident: str, past: dict[str, float]) -> floa
 
 
 def _duration(body: dict, origin: dict) -> float | None:
-    """Returns the seconds of a job from start to end, or as its record counts them."""
+    """Return the seconds of a job from start to end, or as its record counts them."""
     if isinstance(body.get("job_s"), int | float):
         return float(body["job_s"]) + float(body.get("ready_s") or 0)
     try:

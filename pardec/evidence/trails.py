@@ -11,7 +11,7 @@ KEPT = ("rule", "command", "inputs", "code_sha256", "git", "machine", "environme
 
 
 def trail(path: str | Path) -> dict[str, Any]:
-    """Returns the digest of one record, score or likelihood file.
+    """Return the digest of one record, score or likelihood file.
 
     It has the file's hash, facts of its provenance (see `pardec.evidence.provenance`), and its raw samples:
     `samples_ms` and `reference_ms` of a timing record, `per_prompt` scores of a score.

@@ -68,7 +68,7 @@ class Effect:
     p: float | None
 
     def reach(self) -> float:
-        """Returns the largest distance of a run's interval from one: the half-width of an arm against itself."""
+        """Return the largest distance of a run's interval from one: the half-width of an arm against itself."""
         ends = [
             end for run in self.runs.values() for end in (run.low, run.value, run.high) if end is not None
         ]
@@ -102,7 +102,7 @@ class Decision:
 
 
 def effect(ratios: Iterable[Ratio]) -> Effect | None:
-    """Returns the effect of positive, finite ratios; None without any."""
+    """Return the effect of positive, finite ratios; None without any."""
     good = [ratio for ratio in ratios if ratio.value > 0 and math.isfinite(ratio.value)]
     if not good:
         return None
@@ -122,7 +122,7 @@ def effect(ratios: Iterable[Ratio]) -> Effect | None:
 
 
 def _strata(ratios: Sequence[Ratio]) -> list[NDArray[np.float64]]:
-    """Returns logarithms by workload, one per prompt: runs of a prompt are averaged, since prompts are the samples."""
+    """Return logarithms by workload, one per prompt: runs of a prompt are averaged, since prompts are the samples."""
     logs: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for ratio in ratios:
         logs[ratio.workload][ratio.prompt].append(math.log(ratio.value))
@@ -145,7 +145,7 @@ def _estimate(strata: list[NDArray]) -> Estimate:
 
 
 def _no_effect(strata: list[NDArray]) -> float | None:
-    """Returns two-sided p of a mean logarithm of zero; 0 or 1 if nothing varies."""
+    """Return two-sided p of a mean logarithm of zero; 0 or 1 if nothing varies."""
     if min(map(len, strata)) < 2:
         return None
     middle = float(np.mean([stratum.mean() for stratum in strata]))
@@ -183,7 +183,7 @@ LACKING: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
 
 
 def decide(effect: Effect | None, facts: Facts, margin: float, p: float | None, tests: int = 1) -> Decision:
-    """Returns the status of an idea by its paired ratios. margin: `comparison.delta`. p: adjusted over all `tests`."""
+    """Return the status of an idea by its paired ratios. margin: `comparison.delta`. p: adjusted over all `tests`."""
     if effect is None:
         return Decision(PROPOSED, NOT_RUN)
     if faults := [(status, why) for status, why, applies in FAULTS if applies(effect, facts)]:
@@ -216,12 +216,12 @@ def _by_interval(effect: Effect, margin: float, p: float | None, tests: int) -> 
 
 
 def _hurt(effect: Effect) -> list[str]:
-    """Returns the workloads on which the idea is shown to lose."""
+    """Return the workloads on which the idea is shown to lose."""
     return [name for name, ratio in effect.workloads.items() if ratio.high is not None and ratio.high < 1]
 
 
 def _left_open(effect: Effect, sure: bool) -> str:
-    """Returns why neither a gain nor a loss nor equality is shown."""
+    """Return why neither a gain nor a loss nor equality is shown."""
     if effect.pooled.low < 1 < effect.pooled.high:
         return "its interval allows a gain and a loss"
     if any(run.low <= 1 <= run.high for run in effect.runs.values()):
@@ -232,7 +232,7 @@ def _left_open(effect: Effect, sure: bool) -> str:
 
 
 def prompts_needed(effect: Effect, margin: float, tests: int = 1) -> int | None:
-    """Returns the number of prompts that would decide if estimates stay the same; None if no number would.
+    """Return the number of prompts that would decide if estimates stay the same; None if no number would.
 
     Equality requires the pooled interval within `margin`. A gain or loss requires every run's interval beyond its
     border, and a p significant among `tests` ideas (Bonferroni, the first and strictest step of Holm's method). An
@@ -252,13 +252,13 @@ def prompts_needed(effect: Effect, margin: float, tests: int = 1) -> int | None:
 
 
 def _prompts(estimate: Estimate, room: float) -> float:
-    """Returns the number of prompts at which an interval's half-width, in logarithms, is `room`; infinite if none."""
+    """Return the number of prompts at which an interval's half-width, in logarithms, is `room`; infinite if none."""
     half = (math.log(estimate.high) - math.log(estimate.low)) / 2
     return estimate.n * (half / room) ** 2 if room > 1e-6 else math.inf
 
 
 def _prompts_of_test(effect: Effect, tests: int) -> float:
-    """Returns the number of prompts at which p is small enough among `tests` ideas, by the normal distribution."""
+    """Return the number of prompts at which p is small enough among `tests` ideas, by the normal distribution."""
     if effect.p is None or effect.p >= 1:
         return math.inf
     needed, shown = stats.norm.isf(ALPHA / 2 / tests), stats.norm.isf(effect.p / 2)
@@ -266,7 +266,7 @@ def _prompts_of_test(effect: Effect, tests: int) -> float:
 
 
 def judge_ideas(rows: list[Row], values: Values, path: str | Path | None = None) -> dict[str, Any]:
-    """Returns every idea with its verdict, in the order of its file.
+    """Return every idea with its verdict, in the order of its file.
 
     rows: table `ideas`, empty where the experiment was not run. values: published values. path: the file of ideas, the
     shipped one where None.
@@ -335,7 +335,7 @@ def _interval(row: Row, column: str) -> list[float | None] | None:
 
 
 def sentence(row: Row) -> list[Piece]:
-    """Returns the sentence on one setting, in pieces that name their values."""
+    """Return the sentence on one setting, in pieces that name their values."""
     if row["status"] == PROPOSED:
         return [f"{PLAIN[PROPOSED]}: {row['speed_reason']}."]
     if row["speed_status"] == row["status"] and row["ratio"] is None:

@@ -18,7 +18,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_yaml(path: Path, kind: type[Model]) -> Model:
-    """Returns the content of a file.
+    """Return the content of a file.
 
     Raises:
         UserError: the file is missing, not YAML, or not of this kind; names line and key of each mistake.
@@ -40,6 +40,6 @@ def read_yaml(path: Path, kind: type[Model]) -> Model:
 
 
 def fault(path: Path, keys: list[str], what: str) -> UserError:
-    """Returns the error for a mistake at `keys` of a YAML file."""
+    """Return the error for a mistake at `keys` of a YAML file."""
     _, line = find(path, keys)
     return UserError(f"{path}:{line}: {'.'.join(keys)}", what, "see docs/claims.md for what it may say")

@@ -20,7 +20,7 @@ NONE = Markup('<span class="none" title="no value">–</span>')
 
 
 def figures(value: float, digits: int = 3) -> str:
-    """Returns `value` with `digits` significant digits, never in exponent form: 12.3, 0.00123, 12,300.
+    """Return `value` with `digits` significant digits, never in exponent form: 12.3, 0.00123, 12,300.
 
     Whole numbers keep all their digits.
     """
@@ -33,13 +33,13 @@ def figures(value: float, digits: int = 3) -> str:
 
 
 def grouped(text: str | None) -> str | None:
-    """Returns a printed number with commas in its whole part: 22972.5 -> 22,972.5."""
+    """Return a printed number with commas in its whole part: 22972.5 -> 22,972.5."""
     whole, dot, rest = (text or "").partition(".")
     return f"{int(whole):,}{dot}{rest}" if whole.isdecimal() else text
 
 
 def printed(entry: dict[str, Any]) -> dict[str, Any]:
-    """Returns a value as the page prints it: {text, unit, low, high}; low and high are None without an interval."""
+    """Return a value as the page prints it: {text, unit, low, high}; low and high are None without an interval."""
     unit = entry.get("unit") or ""
     ends = grouped(entry["text_low"]), grouped(entry["text_high"])
     return {
@@ -63,7 +63,7 @@ class Book:
         self.keys: dict[str, str] = {}
 
     def get(self, ident: str, where: str = "report") -> dict:
-        """Returns the value `ident`.
+        """Return the value `ident`.
 
         Raises:
             UserError: there is none; names `where`, the template.
@@ -79,7 +79,7 @@ class Book:
         return self.values[ident]
 
     def known(self, ident: str) -> bool:
-        """Returns whether `ident` is published and not null."""
+        """Return whether `ident` is published and not null."""
         return self.values.get(ident, {}).get("value") is not None
 
     def draw(self, ident: str) -> str | None:
@@ -92,7 +92,7 @@ class Book:
         return words if shown["low"] is None else f"{words}, interval {shown['low']} to {shown['high']}"
 
     def value(self, ident: str, where: str = "report", unit: bool = True, interval: bool = False) -> Markup:
-        """Returns a link that shows the number and opens its trail; a published null gives a dash.
+        """Return a link that shows the number and opens its trail; a published null gives a dash.
 
         unit: whether to print the unit. interval: whether to print the interval's ends, in small type.
         """
@@ -109,7 +109,7 @@ class Book:
         return Markup('<a class="v" href="#{0}" data-v="{0}">{1}{2}</a>').format(ident, text, ends)
 
     def cfg(self, key: str, where: str = "report") -> Markup:
-        """Returns a link that shows the configuration's entry at a dotted `key` and opens it.
+        """Return a link that shows the configuration's entry at a dotted `key` and opens it.
 
         Raises:
             UserError: the study has no such key; names `where`.
@@ -127,5 +127,5 @@ class Book:
 
     @staticmethod
     def raw(text: Any, source: str, tag: str = "code") -> Markup:
-        """Returns quoted material, escaped, with its source file."""
+        """Return quoted material, escaped, with its source file."""
         return Markup('<{0} data-source="{1}">{2}</{0}>').format(Markup(tag), source, text)

@@ -12,13 +12,13 @@ VERDICTS = ("reproduced", "contradicted", "not testable here")
 
 
 def by_verdict(claims: list[Claim]) -> list[tuple[str, list[Claim]]]:
-    """Returns (verdict, its claims) for each verdict that occurs, except for claims not run."""
+    """Return (verdict, its claims) for each verdict that occurs, except for claims not run."""
     groups = [(word, [claim for claim in claims if claim["verdict"] == word]) for word in VERDICTS]
     return [(word, those) for word, those in groups if those]
 
 
 def by_seed(judged: dict[str, Any]) -> list[tuple[str, str, list[Claim], list[Claim]]]:
-    """Returns (group, its title, judged claims, claims not run yet) by group; groups with judged claims come first."""
+    """Return (group, its title, judged claims, claims not run yet) by group; groups with judged claims come first."""
     entries = []
     for seed in dict.fromkeys(claim["seed"] for claim in judged["claims"]):
         here = [claim for claim in judged["claims"] if claim["seed"] == seed]

@@ -46,7 +46,7 @@ class Box:
 
 
 def reduced(after: Graph) -> networkx.DiGraph:
-    """Returns `after` without edges implied by longer paths, and without edges that lead back up."""
+    """Return `after` without edges implied by longer paths, and without edges that lead back up."""
     graph = networkx.DiGraph()
     for name, near in after.items():
         edges = [(other, name) for other in near if other in graph]
@@ -58,7 +58,7 @@ def reduced(after: Graph) -> networkx.DiGraph:
 
 
 def stretched(graph: networkx.DiGraph) -> networkx.DiGraph:
-    """Returns `graph` with a nameless node in every row that an edge passes, so that edges avoid boxes."""
+    """Return `graph` with a nameless node in every row that an edge passes, so that edges avoid boxes."""
     depth = {n: k for k, row in enumerate(networkx.topological_generations(graph)) for n in row}
     longer = networkx.DiGraph()
     longer.add_nodes_from(graph)
@@ -69,7 +69,7 @@ def stretched(graph: networkx.DiGraph) -> networkx.DiGraph:
 
 
 def rows_of(graph: networkx.DiGraph) -> list[list[Node]]:
-    """Returns nodes by row: rows by longest path from the top, ordered by the mean position of neighbours.
+    """Return nodes by row: rows by longest path from the top, ordered by the mean position of neighbours.
 
     The algorithm is that of Sugiyama, Tagawa and Toda (1981).
     """
@@ -84,7 +84,7 @@ def rows_of(graph: networkx.DiGraph) -> list[list[Node]]:
 
 
 def places_of(rows: list[list[Node]]) -> dict[Node, tuple[float, float]]:
-    """Returns centre and top of each node, in points; rows are centred."""
+    """Return centre and top of each node, in points; rows are centred."""
     widths = [[BOX[0] + GAP[0] if isinstance(name, str) else PASSING for name in row] for row in rows]
     widest = max(map(sum, widths), default=0)
     places: dict[Node, tuple[float, float]] = {}
@@ -97,7 +97,7 @@ def places_of(rows: list[list[Node]]) -> dict[Node, tuple[float, float]]:
 
 
 def draw(after: Graph, boxes: Iterable[Box], head: Mapping[str, str], style: str = "") -> str:
-    """Returns the graph `after` as an `<svg>` element.
+    """Return the graph `after` as an `<svg>` element.
 
     boxes: one per node. head: attributes of the element, such as its label for screen readers. style: a `<style>`
     element, for a standalone file.
@@ -128,7 +128,7 @@ def _box(box: Box, x: float, y: float) -> str:
 
 
 def _edge(points: list[tuple[float, float]]) -> str:
-    """Returns a smooth path through the points, vertical beside boxes and curved between rows, with an arrowhead."""
+    """Return a smooth path through the points, vertical beside boxes and curved between rows, with an arrowhead."""
     (x, y), *rest = points
     y += BOX[1]
     way = f"M{x:.1f} {y:.1f}"

@@ -46,7 +46,7 @@ class _Pool:
 
 
 def digest(values: dict[str, dict], used: list[str], trails: dict[str, dict]) -> dict[str, Any]:
-    """Returns the values in `used`, packed with the trails of their records.
+    """Return the values in `used`, packed with the trails of their records.
 
     The form is {"pool": [...], "values": {id: {...}}, "records": {path: {...}}}. A value has its number, its printed
     form (`pardec.report.book.printed`), n, and its source; entries in `POOLED` and `RECORD_KEYS` and a value's records
@@ -81,7 +81,7 @@ def _record(trail: dict, pool: _Pool) -> dict[str, Any]:
 
 
 def origin_of(trails: dict[str, dict]) -> dict[str, str]:
-    """Returns machines, commits and days of a run, by its records; facts missing in all records are left out."""
+    """Return machines, commits and days of a run, by its records; facts missing in all records are left out."""
     measured = [trail for trail in trails.values() if trail.get("samples_ms") is not None]
     machines = {(trail.get("machine") or {}).get("cpu") for trail in measured}
     gpus = {(trail.get("machine") or {}).get("gpu") for trail in measured if _is_text(trail, "gpu")}

@@ -62,7 +62,7 @@ class _Reader(HTMLParser):
 
 
 def bare_digits(html: str) -> list[str]:
-    """Returns the places of digits in `html` outside values, config keys, quoted material and named terms."""
+    """Return the places of digits in `html` outside values, config keys, quoted material and named terms."""
     reader = _Reader()
     reader.feed(html)
     reader.close()

@@ -24,12 +24,12 @@ class Tables:
     literal: list[Row] = field(default_factory=list)
 
     def constant(self, quantity: str) -> list[str]:
-        """Returns parallel arms in which `quantity` does not grow over all sizes measured."""
+        """Return parallel arms in which `quantity` does not grow over all sizes measured."""
         return [arm for arm, fits in self.parallel.items() if fits[quantity]["constant_throughout"]]
 
 
 def tables(grid: list[Row], growth: list[Row]) -> Tables:
-    """Returns the rows of the Mega-Grid by their role in the report."""
+    """Return the rows of the Mega-Grid by their role in the report."""
     picked = Tables()
     references = {row["arm"] for row in grid if row["role"] == "reference"}
     for row in (row for row in growth if row["experiment_kind"] == "grid" and row["span"] == ALL):

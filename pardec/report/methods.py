@@ -9,13 +9,13 @@ Study = dict[str, Any]
 
 
 def used(study: Study, section: str) -> dict[str, Any]:
-    """Returns the entries of `workloads`, `arms` or `models` that experiments use, in the study's order."""
+    """Return the entries of `workloads`, `arms` or `models` that experiments use, in the study's order."""
     names = {"workloads": _workloads, "arms": _arms, "models": _models}[section](study)
     return {name: entry for name, entry in (study.get(section) or {}).items() if name in names}
 
 
 def flat(settings: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields settings without nulls, nested ones as `outer.inner`."""
+    """Yield settings without nulls, nested ones as `outer.inner`."""
     for key, entry in settings.items():
         if isinstance(entry, dict):
             yield from flat(entry, f"{prefix}{key}.")

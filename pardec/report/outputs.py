@@ -25,7 +25,7 @@ class Written:
 
 
 def read_outputs(files: Sequence[str | Path]) -> list[Written]:
-    """Returns output files, described by their path: `<task>/<model>/<decoder>/<settings>/outputs.jsonl`.
+    """Return output files, described by their path: `<task>/<model>/<decoder>/<settings>/outputs.jsonl`.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -47,7 +47,7 @@ def read_outputs(files: Sequence[str | Path]) -> list[Written]:
 
 
 def gallery(written: list[Written], prompts: int = 2) -> list[dict]:
-    """Returns for each task the first prompts that all shown arms answered, with each arm's answer. `exact`: whether an
+    """Return for each task the first prompts that all shown arms answered, with each arm's answer. `exact`: whether an
     answer is right only if it equals the reference, as in the tasks made here; the tests of a program are none.
 
     Shown are the sequential arm with the shortest name, and diffusion at the fewest, a middle and the most steps.
@@ -75,5 +75,5 @@ def _steps(written: Written) -> int:
 
 
 def _spread(arms: list[Written]) -> list[Written]:
-    """Returns first, middle and last."""
+    """Return first, middle and last."""
     return [arms[i] for i in sorted({0, len(arms) // 2, len(arms) - 1})] if arms else []

@@ -39,5 +39,5 @@ PAGE = """<!doctype html>
 
 
 def fold(html: str, title: str) -> str:
-    """Returns a page that unfolds to `html`; equal pages give equal bytes."""
+    """Return a page that unfolds to `html`; equal pages give equal bytes."""
     return PAGE.format(title=escape(title), data=fold_text(html))

@@ -20,7 +20,7 @@ Jobs = dict[str, Any]
 
 
 def pack(jobs: Jobs) -> dict[str, Any]:
-    """Returns the page's facts of each rule: {rule: {script, after, jobs: [[file with its provenance, seconds]]}}."""
+    """Return the page's facts of each rule: {rule: {script, after, jobs: [[file with its provenance, seconds]]}}."""
     return {
         stage["rule"]: {
             "script": stage["script"],
@@ -32,14 +32,14 @@ def pack(jobs: Jobs) -> dict[str, Any]:
 
 
 def graph(jobs: Jobs, files: Iterable[str]) -> dict[str, list[str]]:
-    """Returns rule -> rules it reads from; this page reads from the makers of `files`."""
+    """Return rule -> rules it reads from; this page reads from the makers of `files`."""
     makers = {path: job["rule"] for job in jobs["jobs"] for path in job["outputs"]}
     after = {stage["rule"]: list(stage["after"]) for stage in jobs["stages"]}
     return {**after, PAGE: sorted({makers[path] for path in files if path in makers} - {PAGE})}
 
 
 def diagram(jobs: Jobs, files: Iterable[str]) -> Markup:
-    """Returns the diagram as an element of the page: one box per rule with the number of its jobs."""
+    """Return the diagram as an element of the page: one box per rule with the number of its jobs."""
     counts = Counter(job["rule"] for job in jobs["jobs"])
     after = graph(jobs, files)
     boxes = [Box(PAGE, "this page") if name == PAGE else _box(name, counts[name]) for name in after]

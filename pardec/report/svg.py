@@ -37,12 +37,12 @@ URL = re.compile(r"url\(#([^)]*)\)")
 
 
 def shortened(text: str) -> str:
-    """Returns `text` with decimal numbers rounded to hundredths of a point, finer than screens resolve."""
+    """Return `text` with decimal numbers rounded to hundredths of a point, finer than screens resolve."""
     return DECIMAL.sub(lambda match: f"{round(float(match[0]), 2) + 0.0:.10g}", text)
 
 
 def parsed(content: bytes, path: str | Path, blank: bool = True) -> Any:
-    """Returns the root element of an SVG file's `content`, without comments; `blank` keeps space between elements.
+    """Return the root element of an SVG file's `content`, without comments; `blank` keeps space between elements.
 
     Raises:
         UserError: `content` is not SVG; names `path`.
@@ -60,7 +60,7 @@ def parsed(content: bytes, path: str | Path, blank: bool = True) -> Any:
 
 
 def titled(content: bytes, spoken: Callable[[str], str | None]) -> bytes:
-    """Returns the SVG file `content` with a title in each mark, which viewers show on hover.
+    """Return the SVG file `content` with a title in each mark, which viewers show on hover.
 
     spoken: label for the id of a mark's value; None leaves the mark without a title.
     """
@@ -76,7 +76,7 @@ def titled(content: bytes, spoken: Callable[[str], str | None]) -> bytes:
 
 
 def embed(path: str | Path, name: str, alt: str, label: Callable[[str], str | None]) -> Markup:
-    """Returns the drawing of an SVG file as an element of the page.
+    """Return the drawing of an SVG file as an element of the page.
 
     name: prefix of ids, unique per figure. label: label for the id of a value, None if it is not published. Marks of
     published values get `data-v` and this label; the page's script opens their trail.
@@ -119,7 +119,7 @@ def embed(path: str | Path, name: str, alt: str, label: Callable[[str], str | No
 
 
 def _edited(attribute: str, text: str, name: str) -> str:
-    """Returns an attribute with shortened positions, theme colours, and references within this figure."""
+    """Return an attribute with shortened positions, theme colours, and references within this figure."""
     if attribute == XLINK:
         return f"#{name}-{text[1:]}" if text.startswith("#") else text
     if attribute in POSITIONS:

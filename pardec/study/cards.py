@@ -10,7 +10,7 @@ from pardec.study.plan import Plan
 
 
 def model_card(plan: Plan, measured: Iterable[Mapping[str, str]] = (), run: str = "") -> str:
-    """Returns the card of the models that the study trains.
+    """Return the card of the models that the study trains.
 
     measured: rows of table `models` of a finished run: each floor and the value that a model reached. run: its name.
     """
@@ -35,7 +35,7 @@ def model_card(plan: Plan, measured: Iterable[Mapping[str, str]] = (), run: str 
 
 
 def data_card(plan: Plan) -> str:
-    """Returns the card of the data that the study makes."""
+    """Return the card of the data that the study makes."""
     data = {name: plan.study.data[name] for name in plan.own_datasets}
     sources = {name: first_line(SOURCES.load(one.source)) for name, one in data.items()}
     tasks = {
@@ -54,7 +54,7 @@ def data_card(plan: Plan) -> str:
 
 
 def first_line(kind: Any) -> str:
-    """Returns the first sentence of a docstring."""
+    """Return the first sentence of a docstring."""
     text = " ".join((kind.__doc__ or "").partition("\n\n")[0].split())
     return text.partition(". ")[0].rstrip(".") + "."
 
@@ -74,7 +74,7 @@ HIDDEN = ("source", "tasks")
 
 
 def settings(values: Mapping[str, Any]) -> str:
-    """Returns settings as `key value` pairs, without nulls and the keys that the card shows elsewhere."""
+    """Return settings as `key value` pairs, without nulls and the keys that the card shows elsewhere."""
     shown = {key: value for key, value in values.items() if key not in HIDDEN and value not in (None, (), [])}
     return ", ".join(f"{key.replace('_', ' ')} {_short(value)}" for key, value in shown.items()) or "defaults"
 

@@ -53,12 +53,12 @@ class Cell:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Returns every model that the cell runs, the main one first."""
+        """Return every model that the cell runs, the main one first."""
         return tuple(dict.fromkeys([self.model, *(model for _, model in self.companions)]))
 
     @property
     def output_words(self) -> str:
-        """Returns the settings that affect outputs: all but batch and experiment, since decoding is batch-invariant."""
+        """Return the settings that affect outputs: all but batch and experiment, since decoding is batch-invariant."""
         listed = paths.words(self.swept)
         if self.prompt_tokens is not None:
             listed.append(paths.word("prompt", self.prompt_tokens))
@@ -84,7 +84,7 @@ class Cell:
 
 
 def expand(study: Study) -> dict[str, Cell]:
-    """Returns all cells of a study by id, in the study's order.
+    """Return all cells of a study by id, in the study's order.
 
     Raises:
         UserError: a name that no section defines, settings that a decoder refuses, two cells with one id.
@@ -194,7 +194,7 @@ def _cell(
 
 
 def _measured(study: Study, grid: Grid, where: str) -> MeasureSettings:
-    """Returns the study's settings of timing with this grid's changes."""
+    """Return the study's settings of timing with this grid's changes."""
     from pydantic import ValidationError
 
     try:
@@ -221,7 +221,7 @@ def _validated(arm: Any, swept: dict, where: str) -> Any:
 
 
 def missing(where: str, kind: str, name: str, known: Iterable[str]) -> UserError:
-    """Returns the error for a name that a section does not define."""
+    """Return the error for a name that a section does not define."""
     import difflib
 
     near = difflib.get_close_matches(name, list(known), 1)

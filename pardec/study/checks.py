@@ -41,7 +41,7 @@ class Problem:
 
 
 def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
-    """Returns every problem that would make a job fail, each once, in the study's order."""
+    """Return every problem that would make a job fail, each once, in the study's order."""
     sides = [side for cell in cells for side in (cell, cell.reference) if side is not None]
     facts = cache(lambda name: _facts(study, name))
     listed = [
@@ -65,7 +65,7 @@ def _facts(study: Study, name: str) -> ModelInfo | None:
 
 
 def _is_backbone(settings: Any) -> bool:
-    """Returns whether a model is a plain decoder-only backbone; true if only its download can show it."""
+    """Return whether a model is a plain decoder-only backbone; true if only its download can show it."""
     try:
         if settings.source == "random":
             values = settings.config_json()
@@ -187,7 +187,7 @@ def _has_answers(data: Any) -> bool:
 
 
 def _task_scores(data: Any, task: str | None) -> set[str]:
-    """Returns the scores that every task of the data gives; data without a built-in task has right or wrong outputs."""
+    """Return the scores that every task of the data gives; data without a built-in task has right or wrong outputs."""
     if getattr(data, "tasks", None) is not None:
         names = [task] if task else list(data.chosen())
     else:

@@ -36,7 +36,7 @@ class Code:
         self._digests: dict[tuple[str, ...], str] = {}
 
     def files(self, script: str, name: str = "", modules: Iterable[str] = ()) -> list[str]:
-        """Returns the project files that a job of `script` runs.
+        """Return the project files that a job of `script` runs.
 
         name: its dataset, model, cell or set of outputs, if it has one. modules: modules loaded by name that the study
         does not imply.
@@ -47,7 +47,7 @@ class Code:
         return self._closures[wanted]
 
     def digest(self, script: str, name: str = "") -> str:
-        """Returns one SHA-256 over `files`.
+        """Return one SHA-256 over `files`.
 
         Most cells run the same sixty files; as inputs, Snakemake would check each file for each of thousands of cells.
         """
@@ -57,7 +57,7 @@ class Code:
         return self._digests[files]
 
     def loaded(self, script: str, name: str) -> list[str]:
-        """Returns dotted names of the modules that a job loads by name."""
+        """Return dotted names of the modules that a job loads by name."""
         match script:
             case "prepare_data":
                 source = self.study.data[name]
@@ -88,7 +88,7 @@ class Code:
         return []
 
     def models(self, *names: str) -> list[str]:
-        """Returns modules loaded by name to run these models: architectures, file formats and quantisation."""
+        """Return modules loaded by name to run these models: architectures, file formats and quantisation."""
         for name in names:
             if name not in self._models:
                 self._models[name] = self._model(name)
@@ -111,13 +111,13 @@ class Code:
         return [*every, *([QUANTISATIONS.module(model.quantise)] if model.quantise else [])]
 
     def _sides(self, *cells: Cell) -> list[str]:
-        """Returns modules that the arms of `cells` load by name."""
+        """Return modules that the arms of `cells` load by name."""
         run = [module for cell in cells for module in modules_run(cell.decoder, cell.settings, cell.engine)]
         return list(dict.fromkeys([*run, *self.models(*(model for cell in cells for model in cell.models))]))
 
 
 def parents(study: Study, name: str) -> list[str]:
-    """Returns the models that training of `name` reads: the one it starts from, and its teachers."""
+    """Return the models that training of `name` reads: the one it starts from, and its teachers."""
     model = study.models[name]
     init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
     return list(dict.fromkeys([*([init] if init else []), *teachers.values()]))

@@ -50,7 +50,7 @@ class ModelEstimate:
 
 
 def estimate_models(plan: Plan) -> list[ModelEstimate]:
-    """Returns an estimate of every model that the study uses."""
+    """Return an estimate of every model that the study uses."""
     size, known, sizes = SIZES[plan.study.precision], _facts(plan), []
     fetched: set[tuple[str, str]] = set()
     for name in plan.models:
@@ -71,7 +71,7 @@ def estimate_models(plan: Plan) -> list[ModelEstimate]:
 
 
 def _facts(plan: Plan) -> dict[str, ModelInfo | None]:
-    """Returns the facts of every model, quantised if the study asks for it."""
+    """Return the facts of every model, quantised if the study asks for it."""
     size, by_model = SIZES[plan.study.precision], {}
     for name in plan.models:
         settings = plan.study.models[name]
@@ -81,7 +81,7 @@ def _facts(plan: Plan) -> dict[str, ModelInfo | None]:
 
 
 def estimate_cells(plan: Plan, card: Card) -> list[CellEstimate]:
-    """Returns every cell's time and memory on `card`."""
+    """Return every cell's time and memory on `card`."""
     facts = _facts(plan)
     return [_cell(plan, card, facts, id, cell) for id, cell in plan.cells.items()]
 
@@ -99,7 +99,7 @@ class QualityEstimate:
 
 
 def estimate_quality(plan: Plan, card: Card) -> list[QualityEstimate]:
-    """Returns time and memory on `card` for writing outputs, scoring them by a model, and likelihoods.
+    """Return time and memory on `card` for writing outputs, scoring them by a model, and likelihoods.
 
     Batch sizes are those of the scripts. Answers in likelihoods are assumed to be as long as assumed prompts.
     """
@@ -127,7 +127,7 @@ def estimate_quality(plan: Plan, card: Card) -> list[QualityEstimate]:
 def _scored(
     card: Card, facts: ModelInfo | None, size: int, batches: int, prompt: int, answer: int
 ) -> tuple[float, float] | None:
-    """Returns seconds and bytes for reading `batches` of prompts with answers in one pass each, or None."""
+    """Return seconds and bytes for reading `batches` of prompts with answers in one pass each, or None."""
     if facts is None:
         return None
     passes = [Passes(1, prompt + answer, 0, answer, False)]
@@ -138,7 +138,7 @@ def _scored(
 
 
 def _weights(facts: dict[str, ModelInfo | None], names: Iterable[str], size: int) -> float:
-    """Returns bytes of the weights of the models whose shape is known."""
+    """Return bytes of the weights of the models whose shape is known."""
     return sum(float(known.weight_bytes(size)) for name in names if (known := facts[name]))
 
 
@@ -178,7 +178,7 @@ def _cell(plan: Plan, card: Card, facts: dict[str, ModelInfo | None], id: str, c
 def _generation(
     card: Card, facts: dict[str, ModelInfo | None], cell: Cell, rows: int
 ) -> tuple[float, float] | None:
-    """Returns seconds and bytes beyond the weights for one generation of `rows` prompts, or None."""
+    """Return seconds and bytes beyond the weights for one generation of `rows` prompts, or None."""
     decoder = DECODERS.load(cell.decoder)
     settings = decoder.Settings.model_validate(cell.settings)
     passes = decoder.passes(settings, cell.prompt_tokens or GUESSED_PROMPT, cell.new_tokens)

@@ -79,7 +79,7 @@ class Files:
 
     @cached_property
     def models(self) -> list[str]:
-        """Returns the models that cells run, that score, whose likelihood is measured, and their parents."""
+        """Return the models that cells run, that score, whose likelihood is measured, and their parents."""
         likelihood = self.study.likelihood.models if self.study.likelihood else []
         scorers = [self.study.workloads[cell.workload].scorer for cell in self.cells.values()]
         needed: dict[str, None] = {}
@@ -130,18 +130,18 @@ class Files:
 
     @cached_property
     def drafted_models(self) -> list[str]:
-        """Returns the targets that cells of experiments of kind `draft` run with a draft."""
+        """Return the targets that cells of experiments of kind `draft` run with a draft."""
         cells = [cell for cell in self.cells.values() if cell.experiment_kind == "draft" and cell.companions]
         return list(dict.fromkeys(cell.model for cell in cells))
 
     @cached_property
     def verified_models(self) -> list[str]:
-        """Returns the models that must reproduce their authors' results before any cell runs them."""
+        """Return the models that must reproduce their authors' results before any cell runs them."""
         return [name for name in self.models if getattr(self.study.models[name], "verify", None) is not None]
 
     @staticmethod
     def pattern(names: Iterable[str]) -> str:
-        """Returns a wildcard constraint that matches exactly `names`; without names it matches nothing."""
+        """Return a wildcard constraint that matches exactly `names`; without names it matches nothing."""
         return "|".join(map(re.escape, names)) or "(?!)"
 
     # Files.
@@ -153,11 +153,11 @@ class Files:
         return [f"results/data/{name}/{file}" for file in files]
 
     def data_source_files(self, name: str) -> list[str]:
-        """Returns the user's file that a dataset is read from."""
+        """Return the user's file that a dataset is read from."""
         return _given(self.study.data[name])
 
     def model_files(self, name: str) -> list[str]:
-        """Returns the files that determine a model's results; records of its training are left out."""
+        """Return the files that determine a model's results; records of its training are left out."""
         trained = ["config.json", "model.safetensors", "tokenizer.json"]
         files = trained if name in self.trained_models else ["config.json", "source.json"]
         return [f"results/models/{name}/{file}" for file in files]
@@ -172,7 +172,7 @@ class Files:
         return self.data_files(sample.data) if sample is not None else []
 
     def model_source_files(self, name: str) -> list[str]:
-        """Returns the user's files that a model is copied from."""
+        """Return the user's files that a model is copied from."""
         model = self.study.models[name]
         folder = model.source == "path" and not is_gguf(model.path)
         files: list = taken(Path(model.path)) if folder else _given(model)
@@ -181,12 +181,12 @@ class Files:
         return list(map(str, files))
 
     def encoder_files(self, id: str) -> list[str]:
-        """Returns the files of the user's encoder that scores a set of outputs."""
+        """Return the files of the user's encoder that scores a set of outputs."""
         encoder = self.study.workloads[self.outputs[id].workload].encoder
         return sorted(str(path) for path in Path(encoder).rglob("*") if path.is_file()) if encoder else []
 
     def content(self, files: Iterable[str]) -> str:
-        """Returns a hash of the content of files that the workflow does not make; it covers a file's absence too.
+        """Return a hash of the content of files that the workflow does not make; it covers a file's absence too.
 
         As a param it makes outputs of other bytes stale, even if Snakemake compares times only (above
         `max-checksum-file-size`).
@@ -198,7 +198,7 @@ class Files:
         return self.data_files(self.study.models[name].data)
 
     def parents(self, name: str) -> list[str]:
-        """Returns the models that training of `name` reads."""
+        """Return the models that training of `name` reads."""
         return parents(self.study, name)
 
     def parent_models(self, name: str) -> list[str]:
@@ -211,7 +211,7 @@ class Files:
         return f"results/cells/{cell}/timing.json"
 
     def score(self, cell: Cell) -> str | None:
-        """Returns the path of a cell's score; None if its outputs are not scored."""
+        """Return the path of a cell's score; None if its outputs are not scored."""
         return f"results/quality/{cell.output_id}/score.json" if cell.output_id in self.outputs else None
 
     def records(self, experiments: Iterable[str] | None = None) -> list[str]:
@@ -226,11 +226,11 @@ class Files:
         return [f"results/data/{data}/heldout.jsonl"]
 
     def cell_models(self, id: str) -> list[str]:
-        """Returns files of the model and companions of a cell's arm."""
+        """Return files of the model and companions of a cell's arm."""
         return self._run_by(self.cells[id])
 
     def reference_models(self, id: str) -> list[str]:
-        """Returns files of the model and companions of a cell's reference."""
+        """Return files of the model and companions of a cell's reference."""
         reference = self.cells[id].reference
         return [] if reference is None else self._run_by(reference)
 
@@ -269,36 +269,36 @@ class Files:
         return self._code.digest(script, name)
 
     def templates(self) -> list[str]:
-        """Returns the report's templates, styles and scripts."""
+        """Return the report's templates, styles and scripts."""
         folder = self.root / "report"
         return sorted(path.relative_to(self.root).as_posix() for path in folder.rglob("*") if path.is_file())
 
     def workflow_files(self) -> list[str]:
-        """Returns the workflow's files, the Snakefile first: rules and scripts."""
+        """Return the workflow's files, the Snakefile first: rules and scripts."""
         patterns = ("Snakefile", "rules/*.smk", "scripts/*.py")
         return self.below(path for pattern in patterns for path in sorted(self.root.glob(pattern)))
 
     def claims_files(self) -> list[str]:
-        """Returns the study's files of claims."""
+        """Return the study's files of claims."""
         return [self._beside(path) for path in self.study.claims]
 
     def ideas_file(self) -> str:
-        """Returns the study's file of drafting ideas."""
+        """Return the study's file of drafting ideas."""
         return self._beside(self.study.ideas)
 
     def _beside(self, path: str) -> str:
-        """Returns the path of a study's file: in the working directory, else in the project."""
+        """Return the path of a study's file: in the working directory, else in the project."""
         return path if Path(path).exists() or not (self.root / path).exists() else str(self.root / path)
 
     def below(self, paths: Iterable[str | Path]) -> list[str]:
-        """Returns each path once; paths within the project's folder are relative to it."""
+        """Return each path once; paths within the project's folder are relative to it."""
         full = (self.root / path for path in paths)
         short = (path.relative_to(self.root) if path.is_relative_to(self.root) else path for path in full)
         return list(dict.fromkeys(path.as_posix() for path in short))
 
 
 def _given(settings: Any) -> list[str]:
-    """Returns the user's file that settings name: a data set, a GGUF file, a wheel."""
+    """Return the user's file that settings name: a data set, a GGUF file, a wheel."""
     given = getattr(settings, "path", None) or getattr(settings, "wheel", None)
     return [] if given is None else [str(given)]
 

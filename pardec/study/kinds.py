@@ -23,12 +23,12 @@ KINDS = {
 
 
 def kind_of(name: str, kind: str | None = None) -> str:
-    """Returns an experiment's kind: as declared, else its name if that is a kind, else `COMPARISON`."""
+    """Return an experiment's kind: as declared, else its name if that is a kind, else `COMPARISON`."""
     return kind or (name if name in KINDS else COMPARISON)
 
 
 def asked_of_tables(study: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the parts of a study (as plain data) that tables read but records lack.
+    """Return the parts of a study (as plain data) that tables read but records lack.
 
     These are floors, margins of metrics, kinds of experiments, and labels of arms and workloads. Neither times nor
     outputs depend on them, so a change causes no new measurement.

@@ -23,7 +23,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, whe
 
 
 def read_study(root: str | Path, configfiles: Sequence[str | Path] = ()) -> tuple[dict[str, Any], list[str]]:
-    """Returns a study's merged configuration and its files, the weakest first, relative to the working directory.
+    """Return a study's merged configuration and its files, the weakest first, relative to the working directory.
 
     root: the folder of the default study. configfiles: files in the order given, the strongest last.
 
@@ -65,14 +65,14 @@ def _gather(path: str | Path, bodies: dict[str, dict[str, Any]], parents: tuple[
 
 
 def _short(path: str | Path) -> str:
-    """Returns the path, relative to the working directory if it lies below it."""
+    """Return the path, relative to the working directory if it lies below it."""
     full = os.path.abspath(path)
     short = os.path.relpath(full)
     return full if short.startswith(os.pardir + os.sep) else short
 
 
 def _read(path: str | Path) -> dict[str, Any]:
-    """Returns a study file's content.
+    """Return a study file's content.
 
     Raises:
         UserError: it is missing or is no YAML mapping.
@@ -89,7 +89,7 @@ def _read(path: str | Path) -> dict[str, Any]:
 
 
 def command_line(entries: Iterable[str]) -> dict[str, Any]:
-    """Returns the values of `--config key=value ...`, parsed as YAML.
+    """Return the values of `--config key=value ...`, parsed as YAML.
 
     Raises:
         UserError: an entry has no value, or it is not YAML.
@@ -107,7 +107,7 @@ def command_line(entries: Iterable[str]) -> dict[str, Any]:
 
 
 def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns `base` overlaid by `over`: mappings merge, other values are replaced."""
+    """Return `base` overlaid by `over`: mappings merge, other values are replaced."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -118,7 +118,7 @@ def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]
 
 
 def place(path: list[str], files: Iterable[Source], shown: str | None = None) -> str:
-    """Returns `file:line: key.path` of the strongest source with the key, else of the deepest partial match."""
+    """Return `file:line: key.path` of the strongest source with the key, else of the deepest partial match."""
     shown = shown or ".".join(path) or "study"
     best: tuple[int, str] | None = None
     for file in files:
@@ -135,7 +135,7 @@ def place(path: list[str], files: Iterable[Source], shown: str | None = None) ->
 
 
 def compose(file: str | Path) -> Any:
-    """Returns the nodes of a YAML file, with their lines; None if it cannot be read."""
+    """Return the nodes of a YAML file, with their lines; None if it cannot be read."""
     try:
         return yaml.compose(Path(file).read_text(encoding="utf-8"), LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -143,7 +143,7 @@ def compose(file: str | Path) -> Any:
 
 
 def _has(config: Any, path: list[str]) -> bool:
-    """Returns whether `config`, the values of the command line, reaches `path` or a scalar on the way to it."""
+    """Return whether `config`, the values of the command line, reaches `path` or a scalar on the way to it."""
     for step in path:
         if isinstance(config, Mapping) and step in config:
             config = config[step]
@@ -155,7 +155,7 @@ def _has(config: Any, path: list[str]) -> bool:
 
 
 def find(file: str | Path, path: list[str]) -> tuple[int, int]:
-    """Returns how many steps of `path` a YAML file has, and the line of the last of them."""
+    """Return how many steps of `path` a YAML file has, and the line of the last of them."""
     node = compose(file)
     depth, line = 0, 1
     for step in path:

@@ -24,7 +24,7 @@ MOST = 20
 
 
 def load_study(config: Mapping[str, Any], files: Sequence[Source] = ()) -> tuple[Study, dict[str, Cell]]:
-    """Returns the study and its cells.
+    """Return the study and its cells.
 
     config: the merged configuration; a section's entry set to null by an overlay is removed. files: where it came from,
     the strongest last; used only to locate mistakes.
@@ -65,7 +65,7 @@ def _refuse(listed: list[Problem]) -> None:
 
 
 def _plain(config: Mapping[str, Any]) -> dict:
-    """Returns a copy without entries that an overlay removed by null."""
+    """Return a copy without entries that an overlay removed by null."""
     copy = {key: value for key, value in config.items()}
     for section in SECTIONS:
         if isinstance(copy.get(section), Mapping):
@@ -151,7 +151,7 @@ def _explain(error: ValidationError, config: dict, files: list) -> list[Problem]
 
 
 def _real_path(loc: tuple, config: Any) -> list[str]:
-    """Returns pydantic's location without its tags for unions: the steps that exist in the config, and the last one."""
+    """Return pydantic's location without its tags for unions: the steps that exist in the config, and the last one."""
     path, node = [], config
     for number, step in enumerate(loc):
         last = number == len(loc) - 1
@@ -192,7 +192,7 @@ def _words(fault: Mapping[str, Any], path: list[str], config: dict) -> tuple[str
 
 
 def _allowed_keys(path: list[str], config: dict) -> list[str]:
-    """Returns the keys that the schema allows at `path`."""
+    """Return the keys that the schema allows at `path`."""
     model: Any = Study
     node: Any = config
     for step in path:
@@ -206,7 +206,7 @@ def _allowed_keys(path: list[str], config: dict) -> list[str]:
 
 
 def _pick(model: Any, node: Any) -> Any:
-    """Returns the member of a union that matches `node`; annotations and null are unwrapped."""
+    """Return the member of a union that matches `node`; annotations and null are unwrapped."""
     if get_origin(model) is Annotated:
         return _pick(get_args(model)[0], node)
     if get_origin(model) not in (Union, types.UnionType):

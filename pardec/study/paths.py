@@ -17,7 +17,7 @@ LONGEST = 120
 
 
 def words(settings: Iterable[tuple[str, Any]]) -> list[str]:
-    """Returns one word per setting, in order; a nested setting gives one word per key.
+    """Return one word per setting, in order; a nested setting gives one word per key.
 
     Raises:
         ValueError: a value has no short word that is safe in a path.
@@ -47,22 +47,22 @@ def _text(key: str, value: Any) -> str:
 
 
 def word(key: str, value: Any) -> str:
-    """Returns `key~value`."""
+    """Return `key~value`."""
     return f"{key}{EQUALS}{value}"
 
 
 def join(listed: Iterable[str]) -> str:
-    """Returns words joined as the last part of a path."""
+    """Return words joined as the last part of a path."""
     return SEPARATOR.join(listed)
 
 
 def without(path: str, *keys: str) -> str:
-    """Returns the last part of a cell's path without the words of `keys`."""
+    """Return the last part of a cell's path without the words of `keys`."""
     return join(item for item in path.split(SEPARATOR) if item.partition(EQUALS)[0] not in keys)
 
 
 def value_of(path: str, key: str) -> str | None:
-    """Returns the value of `key` in the last part of a cell's path."""
+    """Return the value of `key` in the last part of a cell's path."""
     return next(
         (text for name, _, text in (item.partition(EQUALS) for item in path.split(SEPARATOR)) if name == key),
         None,

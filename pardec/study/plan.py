@@ -29,7 +29,7 @@ class Plan(Files):
     """A study as files and command lines."""
 
     def seed(self, *what: str) -> int:
-        """Returns the seed of one use, derived from the study's seed."""
+        """Return the seed of one use, derived from the study's seed."""
         return random.Random(f"{self.study.seed}/{'/'.join(what)}").randrange(2**31)
 
     # Data and models.
@@ -48,13 +48,13 @@ class Plan(Files):
         return f"results/data/{self.study.models[name].data}"
 
     def parent_words(self, name: str) -> list[str]:
-        """Returns arguments for the model that training of `name` starts from, and for its teachers."""
+        """Return arguments for the model that training of `name` starts from, and for its teachers."""
         model = self.study.models[name]
         teachers = {called: f"results/models/{teacher}" for called, teacher in model.teachers.items()}
         return words(init=f"results/models/{model.init}" if model.init else None, teachers=teachers or None)
 
     def training_words(self) -> list[str]:
-        """Returns arguments for the training device.
+        """Return arguments for the training device.
 
         Models train on the CPU, so that weights do not depend on the machine's hardware. With `device: cuda` they train
         on the GPU if the job's machine has one.
@@ -62,16 +62,16 @@ class Plan(Files):
         return words(device="auto") if self.study.device == "cuda" else []
 
     def published_words(self) -> list[str]:
-        """Returns arguments for the folder of published weights; none if every model is to be trained."""
+        """Return arguments for the folder of published weights; none if every model is to be trained."""
         return words(published=None if self.retrain else self.published)
 
     def archives(self) -> list[str]:
-        """Returns the archive of the published run, where there is one: of this study, else of the paper."""
+        """Return the archive of the published run, where there is one: of this study, else of the paper."""
         path = self._of_published("run.tar.zst")
         return self.below([path]) if path else []
 
     def published_seconds(self) -> Path | None:
-        """Returns the file with mean seconds by rule of the published run, where there is one."""
+        """Return the file with mean seconds by rule of the published run, where there is one."""
         return self._of_published("seconds.json")
 
     def _of_published(self, file: str) -> Path | None:
@@ -82,11 +82,11 @@ class Plan(Files):
         return None
 
     def archive_words(self) -> list[str]:
-        """Returns arguments for the archive of the published run."""
+        """Return arguments for the archive of the published run."""
         return words(archive=next(iter(self.archives()), None))
 
     def checks(self, name: str) -> str:
-        """Returns the checks that a hub model must pass before a cell runs it, as JSON."""
+        """Return the checks that a hub model must pass before a cell runs it, as JSON."""
         return as_json(self.study.models[name].verify.model_dump(mode="json"))
 
     def check_data_words(self, name: str) -> list[str]:
@@ -97,7 +97,7 @@ class Plan(Files):
     # Cells and outputs.
 
     def _arm(self, cell: Cell) -> dict[str, Any]:
-        """Returns one side of a cell: model, decoder, settings, companions."""
+        """Return one side of a cell: model, decoder, settings, companions."""
         return {
             "model": f"results/models/{cell.model}",
             "arm": cell.arm,
@@ -107,7 +107,7 @@ class Plan(Files):
         }
 
     def _workload(self, cell: Cell) -> dict[str, Any]:
-        """Returns the cell's prompts, their form, and the output length."""
+        """Return the cell's prompts, their form, and the output length."""
         work = self.study.workloads[cell.workload]
         return {
             "data": f"results/data/{work.data}",
@@ -122,11 +122,11 @@ class Plan(Files):
         }
 
     def _engine(self, cell: Cell) -> dict[str, Any]:
-        """Returns device, precision, threads and engine."""
+        """Return device, precision, threads and engine."""
         return {name: getattr(cell, name) for name in ("device", "precision", "threads", "engine")}
 
     def cell_job(self, id: str) -> dict[str, Any]:
-        """Returns the `CellJob` that `scripts/time_cell.py` reads, without nulls."""
+        """Return the `CellJob` that `scripts/time_cell.py` reads, without nulls."""
         cell, reference = self.cells[id], self.cells[id].reference
         other = reference and without_nulls(self._arm(reference) | {"quality": self.score(reference)})
         job = {"id": id, "experiment": cell.experiment, **self._arm(cell), "quality": self.score(cell)}
@@ -151,11 +151,11 @@ class Plan(Files):
         return words(**self._engine(cell), timeout_s=self.job_timeout_s)
 
     def prompts(self, cell: Cell) -> int:
-        """Returns the number of prompts for scoring quality."""
+        """Return the number of prompts for scoring quality."""
         return self.study.workloads[cell.workload].prompts
 
     def metric_words(self, cell: Cell) -> list[str]:
-        """Returns arguments for scoring a cell's outputs."""
+        """Return arguments for scoring a cell's outputs."""
         work = self.study.workloads[cell.workload]
         return words(
             task=work.task,
@@ -169,12 +169,12 @@ class Plan(Files):
 
     @property
     def job_timeout_s(self) -> float | None:
-        """Returns the limit of jobs that are not timed; None where the study has the default."""
+        """Return the limit of jobs that are not timed; None where the study has the default."""
         limit = self.study.job_timeout_s
         return None if limit == LIMIT_S else limit
 
     def _models_run(self) -> dict[str, Any]:
-        """Returns device and precision of scoring models; None where the study has the default."""
+        """Return device and precision of scoring models; None where the study has the default."""
         device, precision = self.study.device, self.study.precision
         return {
             "device": None if device == "cpu" else device,
@@ -200,7 +200,7 @@ class Plan(Files):
 
     @cached_property
     def gpu(self) -> int:
-        """Returns the number of GPUs that a job on the study's device takes.
+        """Return the number of GPUs that a job on the study's device takes.
 
         It is 0 on the CPU, so such jobs may run in parallel. A batch system's profile declares its nodes' GPUs.
         """
@@ -213,7 +213,7 @@ class Plan(Files):
         return int(self.study.device == "cuda")
 
     def scoring_gpu(self, output: str) -> int:
-        """Returns the number of GPUs for scoring `output`: 0 unless its workload has a scorer."""
+        """Return the number of GPUs for scoring `output`: 0 unless its workload has a scorer."""
         return self.gpu if self.study.workloads[self.outputs[output].workload].scorer else 0
 
     def study_json(self) -> str:
@@ -221,14 +221,14 @@ class Plan(Files):
         return as_json(self.study.model_dump(mode="json"))
 
     def floors_json(self) -> str:
-        """Returns the parts of the study that tables read, as JSON."""
+        """Return the parts of the study that tables read, as JSON."""
         return as_json(asked_of_tables(self.study.model_dump(mode="json")))
 
     # Order.
 
     @cached_property
     def _ranks(self) -> dict[str, int]:
-        """Returns ranks of cells: grouped by model, shuffled within, so that no sweep follows the machine's drift."""
+        """Return ranks of cells: grouped by model, shuffled within, so that no sweep follows the machine's drift."""
         draw = random.Random(self.study.seed)
         order = sorted(self.cells, key=lambda id: (self.cells[id].model, draw.random()))
         return {id: len(order) - place for place, id in enumerate(order)}
@@ -238,7 +238,7 @@ class Plan(Files):
         return self._ranks[id]
 
     def model_priority(self, name: str) -> int:
-        """Returns a model's priority; all models precede all cells, so that timing is not interrupted.
+        """Return a model's priority; all models precede all cells, so that timing is not interrupted.
 
         Models that others depend on come first, then those with parents, then the rest; longer trainings precede
         shorter ones, so that no long job is left alone at the end.
@@ -253,7 +253,7 @@ class Plan(Files):
 
     @cached_property
     def _heirs(self) -> dict[str, int]:
-        """Returns by model the length of the longest chain of models that depends on it."""
+        """Return by model the length of the longest chain of models that depends on it."""
         heirs = dict.fromkeys(self.models, 0)
         for _ in self.models:
             for name in self.models:
@@ -265,7 +265,7 @@ class Plan(Files):
 def read_plan(
     root: str | Path, configfiles: Sequence[str | Path] = (), overrides: Iterable[str] = ()
 ) -> Plan:
-    """Returns the plan of `root`/config.yaml or of `configfiles` (see `layers`), changed by `key=value` words.
+    """Return the plan of `root`/config.yaml or of `configfiles` (see `layers`), changed by `key=value` words.
 
     Raises:
         UserError: a file is missing or the study is wrong.
@@ -275,7 +275,7 @@ def read_plan(
 
 
 def words(**values: Any) -> list[str]:
-    """Returns command-line arguments, `--<name>` before each value, without nulls; mappings and lists become JSON."""
+    """Return command-line arguments, `--<name>` before each value, without nulls; mappings and lists become JSON."""
     listed: list[str] = []
     for name, value in without_nulls(values).items():
         text = as_json(value) if isinstance(value, (dict, list)) else str(value)

@@ -29,7 +29,7 @@ lies over another file merges mappings, replaces lists, and removes an entry of 
 
 
 def json_schema() -> str:
-    """Returns the JSON schema (draft 2020-12) of a study."""
+    """Return the JSON schema (draft 2020-12) of a study."""
     schema = Study.model_json_schema(schema_generator=_Documented)
     return json.dumps(schema, indent=1, ensure_ascii=False) + "\n"
 
@@ -46,7 +46,7 @@ class _Documented(GenerateJsonSchema):
 
 
 def _meaning(model: type[BaseModel], name: str) -> str:
-    """Returns the meaning of a key of `model`: its description, or the text below its last declaration."""
+    """Return the meaning of a key of `model`: its description, or the text below its last declaration."""
     if described := model.model_fields[name].description:
         return described
     return next((texts[name] for kind in model.__mro__ if name in (texts := _texts_below(kind))), "")
@@ -54,7 +54,7 @@ def _meaning(model: type[BaseModel], name: str) -> str:
 
 @cache
 def _texts_below(kind: type) -> dict[str, str]:
-    """Returns the texts below the annotated names of a class in its source; {} for a class without source."""
+    """Return the texts below the annotated names of a class in its source; {} for a class without source."""
     if not issubclass(kind, Settings) or kind is Settings:
         return {}
     try:
@@ -72,7 +72,7 @@ def _texts_below(kind: type) -> dict[str, str]:
 
 
 def reference() -> str:
-    """Returns the reference of keys as Markdown: one table per section, in the order of the schema.
+    """Return the reference of keys as Markdown: one table per section, in the order of the schema.
 
     Keys shared by all kinds of an entry are listed once, before the kinds.
     """
@@ -99,13 +99,13 @@ def reference() -> str:
 
 
 def _kind(model: type[BaseModel]) -> str:
-    """Returns the key that distinguishes a model in its union, as `source: path`."""
+    """Return the key that distinguishes a model in its union, as `source: path`."""
     literals = ((key, _literal(model, key)) for key in ("source", "decoder", "family", "name"))
     return next((f"{key}: {value}" for key, value in literals if value), "")
 
 
 def _shared(models: list[type[BaseModel]]) -> dict[str, str]:
-    """Returns the rows shared by several models, and the row of the key that distinguishes them."""
+    """Return the rows shared by several models, and the row of the key that distinguishes them."""
     if len(models) < 2:
         return {}
     rows = [_rows(model) for model in models]
@@ -116,7 +116,7 @@ def _shared(models: list[type[BaseModel]]) -> dict[str, str]:
 
 
 def _rows(model: type[BaseModel]) -> dict[str, str]:
-    """Returns the table's row of each key."""
+    """Return the table's row of each key."""
     rows = {}
     for name, field in model.model_fields.items():
         meaning = _first_paragraph(_meaning(model, name))
@@ -150,7 +150,7 @@ def _first_paragraph(text: str) -> str:
 
 
 def _models(annotation: Any) -> list[tuple[str, type[BaseModel]]]:
-    """Returns the models inside an annotation, each with the path to it."""
+    """Return the models inside an annotation, each with the path to it."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [("", annotation)]
     origin, arguments = get_origin(annotation), get_args(annotation)

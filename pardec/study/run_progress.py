@@ -58,7 +58,7 @@ class RunProgress(logging.Filter):
         self.over = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Returns whether Snakemake prints the record itself."""
+        """Return whether Snakemake prints the record itself."""
         event = getattr(getattr(record, "event", None), "value", None)
         facts = vars(record)
         if event == "run_info":
@@ -99,7 +99,7 @@ class RunProgress(logging.Filter):
         self._say(("\r\x1b[K" if live else "") + self.line() + ("\n" if over or not live else ""))
 
     def line(self) -> str:
-        """Returns the line: cells and jobs done of all, and the time left if enough is known of it."""
+        """Return the line: cells and jobs done of all, and the time left if enough is known of it."""
         cells = f"{self.done[CELL]} of {self.totals[CELL]} cells, " if self.totals[CELL] else ""
         return f"pardec: {cells}{self.done.total()} of {self.totals.total()} jobs{self._left()}"
 

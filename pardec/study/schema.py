@@ -62,7 +62,7 @@ def _arm(name: str) -> type[Settings]:
 
 
 def union(kinds: list[type[Settings]], key: str) -> Any:
-    """Returns a union of settings, discriminated by `key`."""
+    """Return a union of settings, discriminated by `key`."""
     return kinds[0] if len(kinds) == 1 else Annotated[reduce(or_, kinds), Field(discriminator=key)]
 
 

@@ -19,7 +19,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: Any) -> Shard:
-        """Returns the shard written as "2/8".
+        """Return the shard written as "2/8".
 
         Raises:
             UserError: the text is not two whole numbers, or the part does not exist.
@@ -30,7 +30,7 @@ class Shard:
         return cls(int(match[1]), int(match[2]))
 
     def of_cells(self, ids: Iterable[str], model: Callable[[str], str]) -> list[str]:
-        """Returns the ids of this part, in the given order: every id is in one part, and sizes differ by at most one.
+        """Return the ids of this part, in the given order: every id is in one part, and sizes differ by at most one.
 
         model: id -> its model. Cells of a model stay together if sizes allow, so that few models are made twice.
         """

@@ -30,7 +30,7 @@ KINDS = {
 
 
 def yaml_faults(file: str | Path) -> Iterator[Problem]:
-    """Yields a problem for each key or value of a study's file that YAML would take for something else.
+    """Yield a problem for each key or value of a study's file that YAML would take for something else.
 
     These are: a key that a mapping has twice, of which YAML keeps the last; a key that is no text, as `on` or
     `2024-05-06`; numbers such as 010 (octal) and 1:30 (to base sixty), and dates; an alias of what contains it.

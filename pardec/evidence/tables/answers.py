@@ -54,7 +54,7 @@ class Borrowed:
             self.columns[label] = column
 
     def of_cell(self, row: Row) -> Row:
-        """Returns these columns from a row of `cells`."""
+        """Return these columns from a row of `cells`."""
         return {label: row[name] for label, (_, name) in self.of.items()}
 
 
@@ -89,7 +89,7 @@ def _answer(what: Row, rows: list[Row], by_id: dict[str, Row], labels: dict[str,
 
 
 def chosen(rows: list[Row]) -> tuple[Row | None, Row]:
-    """Returns (the fastest cell at equal quality, columns `CHOSEN`); without such a cell, None and the reason."""
+    """Return (the fastest cell at equal quality, columns `CHOSEN`); without such a cell, None and the reason."""
     comparable = [row for row in rows if row["verdict"] in JUDGED]
     answer: Row = {
         **{name: (comparable or rows)[0][name] for name in SHARED.split()},
@@ -114,7 +114,7 @@ def chosen(rows: list[Row]) -> tuple[Row | None, Row]:
 
 
 def of_cell(cell: Row) -> Row:
-    """Returns what a row says of the cell that it chose, from its row of `cells`."""
+    """Return what a row says of the cell that it chose, from its row of `cells`."""
     return {
         **{name: cell[name] for name in OF_BEST.split()},
         **BEST.of_cell(cell),
@@ -123,13 +123,13 @@ def of_cell(cell: Row) -> Row:
 
 
 def fastest(row: Row, candidates: int) -> Any:
-    """Returns the speed ratio of the fastest of `candidates` cells, with its interval adjusted for the choice."""
+    """Return the speed ratio of the fastest of `candidates` cells, with its interval adjusted for the choice."""
     single = statistics.Estimate(row["ratio"], row["ratio_low"], row["ratio_high"], row["n_pairs"])
     return statistics.among(single, candidates)
 
 
 def words_of(cell: str) -> str | None:
-    """Returns the settings that distinguish a cell from its arm: the words of its id except those of its shape."""
+    """Return the settings that distinguish a cell from its arm: the words of its id except those of its shape."""
     shape = ("new", "batch", "prompt", "prompts", "run", "against")
     words = [re.split("[=~]", word, maxsplit=1) for word in re.split("[,+]", cell.rpartition("/")[2])]
     return ", ".join(" ".join(word) for word in words if word[0] not in shape) or None
@@ -185,7 +185,7 @@ SHAPE = "batch prompt_tokens new_tokens"
 
 
 def _crossover(inputs: Inputs) -> list[Row]:
-    """Returns one row per series: cells of a diffusion arm that differ only in steps, against an autoregressive one.
+    """Return one row per series: cells of a diffusion arm that differ only in steps, against an autoregressive one.
 
     The crossover is the fewest steps whose cell has equal quality (column `gate` of `cells`, decided by
     `pardec.evidence.comparison`). Its ratios are those of this cell, paired in its own process.
@@ -231,7 +231,7 @@ def _crossed(name: str, rows: list[Row]) -> Row:
 
 
 def passes(row: Row) -> int | None:
-    """Returns the steps set, else the number of passes made; None if neither is known."""
+    """Return the steps set, else the number of passes made; None if neither is known."""
     return row["steps"] if row["steps"] is not None or row["nfe"] is None else round(row["nfe"])
 
 

@@ -33,7 +33,7 @@ Point = tuple[float, float]
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """Returns one row per arm that was scored by an accuracy at batch 1, its settings being the points of a curve."""
+    """Return one row per arm that was scored by an accuracy at batch 1, its settings being the points of a curve."""
     curves: dict[tuple, list[Row]] = defaultdict(list)
     for row in inputs.rows("cells"):
         asked = row["experiment_kind"] in KINDS and row["batch"] == 1 and row["run"] is None
@@ -49,7 +49,7 @@ def build(inputs: Inputs) -> list[Row]:
 
 
 def is_accuracy(row: Row) -> bool:
-    """Returns whether a cell has a quality between 0 and 1, higher being better, and tokens per forward pass."""
+    """Return whether a cell has a quality between 0 and 1, higher being better, and tokens per forward pass."""
     name = row["quality_metric"]
     if name is None or name in GUARDS or row["quality"] is None or not row["tokens_per_forward"]:
         return False
@@ -68,19 +68,19 @@ def _add_reference(curves: dict[tuple, list[Row]], row: Row) -> None:
 
 
 def points(rows: Sequence[Row]) -> list[Point]:
-    """Returns the curve of these settings, fewest tokens per forward pass first, of equals the most accurate first."""
+    """Return the curve of these settings, fewest tokens per forward pass first, of equals the most accurate first."""
     return sorted(
         ((row["tokens_per_forward"], 100 * row["quality"]) for row in rows), key=lambda p: (p[0], -p[1])
     )
 
 
 def kept(curve: Sequence[Point]) -> list[Point]:
-    """Returns the points whose accuracy is not further below the first one's than the measure allows."""
+    """Return the points whose accuracy is not further below the first one's than the measure allows."""
     return [point for point in curve if point[1] >= curve[0][1] - DROP]
 
 
 def area(curve: Sequence[Point], best: float) -> float:
-    """Returns accuracy under parallelism of the points that are kept: the first one's rectangle, then trapezoids of
+    """Return accuracy under parallelism of the points that are kept: the first one's rectangle, then trapezoids of
     weighted accuracy. best: accuracy of the task's best setting of any arm, in percent."""
 
     def weighted(accuracy: float) -> float:

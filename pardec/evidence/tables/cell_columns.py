@@ -131,5 +131,5 @@ CELL: dict[str, Column] = {**WHAT, **TIME, **PAIRED, **MEMORY, **WORK, **QUALITY
 
 
 def taken(names: str) -> dict[str, Column]:
-    """Returns columns of `cells` by name, for tables in which they may be empty."""
+    """Return columns of `cells` by name, for tables in which they may be empty."""
     return {name: replace(CELL[name], nullable=True) for name in names.split()}

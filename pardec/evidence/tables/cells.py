@@ -48,19 +48,19 @@ def build(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def reach(row: dict[str, Any]) -> float | None:
-    """Returns the distance of an A/A ratio or its interval from 1; None without an interval."""
+    """Return the distance of an A/A ratio or its interval from 1; None without an interval."""
     ends = [row.get(name) for name in ("ratio_low", "ratio", "ratio_high")]
     return None if None in ends else max(abs(end - 1) for end in ends)
 
 
 def noise_floor(rows: list[dict[str, Any]]) -> float | None:
-    """Returns the largest distance of an A/A cell in `rows` from 1; None without A/A cells."""
+    """Return the largest distance of an A/A cell in `rows` from 1; None without A/A cells."""
     reaches = [reach(row) for row in rows if row["experiment_kind"] == "noise"]
     return max((one for one in reaches if one is not None), default=None)
 
 
 def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> dict[str, Any]:
-    """Returns one cell's row. Failed cells have a row too; quantities not measured are empty.
+    """Return one cell's row. Failed cells have a row too; quantities not measured are empty.
 
     Raises:
         UserError: the record's samples are damaged.
@@ -86,7 +86,7 @@ def row_of(record: Source, inputs: Inputs, arms: Arms, agree: bool | None) -> di
 
 
 def scored(record: Source, reference_path: str | None, inputs: Inputs) -> dict[str, Any]:
-    """Returns the quality columns: against the reference by tokens, and by scores if both were scored."""
+    """Return the quality columns: against the reference by tokens, and by scores if both were scored."""
     body, cell = record.body, record.body["cell"]
     reference = body.get("reference") or {}
     trim = comparison.useful_tokens(body["samples"], reference.get("samples") or ())
@@ -111,21 +111,21 @@ class Arms:
                 self.paths.setdefault(writes(cell), cell["quality"])
 
     def cell_id(self, reference: dict[str, Any] | None) -> str | None:
-        """Returns the id of the cell with the configuration of `reference`; None without such a record."""
+        """Return the id of the cell with the configuration of `reference`; None without such a record."""
         if reference is None:
             return None
         key = times_as(reference)
         return self.ids.get((reference.get("arm"), *key)) or self.ids.get((None, *key))
 
     def scores(self, reference: dict[str, Any] | None) -> str | None:
-        """Returns the path of the scores of `reference`; outputs do not depend on batch or experiment."""
+        """Return the path of the scores of `reference`; outputs do not depend on batch or experiment."""
         if reference is None:
             return None
         return reference.get("quality") or self.paths.get(writes(reference))
 
 
 def writes(cell: dict[str, Any]) -> tuple:
-    """Returns the key that determines a cell's outputs: equal keys must give equal tokens for equal prompts."""
+    """Return the key that determines a cell's outputs: equal keys must give equal tokens for equal prompts."""
     settings = json.dumps(cell["settings"], sort_keys=True)
     shape = (
         cell.get("precision"),
@@ -138,12 +138,12 @@ def writes(cell: dict[str, Any]) -> tuple:
 
 
 def times_as(cell: dict[str, Any]) -> tuple:
-    """Returns the key of cells that do the same in one experiment: `writes`, and what else decides their time."""
+    """Return the key of cells that do the same in one experiment: `writes`, and what else decides their time."""
     return cell["experiment"], cell.get("engine"), cell["batch"], bool(cell.get("tuning")), *writes(cell)
 
 
 def outputs_agree(records: tuple[Source, ...]) -> dict[str, bool]:
-    """Returns by record whether its timed outputs equal those of every other cell with the same key (`writes`).
+    """Return by record whether its timed outputs equal those of every other cell with the same key (`writes`).
 
     The same prompt must give the same tokens at any batch size, in any experiment. A record that shares no prompt with
     another is absent.
@@ -163,7 +163,7 @@ def outputs_agree(records: tuple[Source, ...]) -> dict[str, bool]:
 
 
 def what(record: Source, inputs: Inputs) -> dict[str, Any]:
-    """Returns the columns that describe the cell's configuration and status."""
+    """Return the columns that describe the cell's configuration and status."""
     body, cell = record.body, record.body["cell"]
     labels, task = inputs.study("arms"), task_of(cell)
     plain = "data model family arm decoder engine precision device threads batch prompt_tokens new_tokens run"
@@ -189,7 +189,7 @@ def what(record: Source, inputs: Inputs) -> dict[str, Any]:
 
 
 def times(record: Source) -> dict[str, Any]:
-    """Returns medians with intervals, percentiles and means of the clean samples."""
+    """Return medians with intervals, percentiles and means of the clean samples."""
     taken = record.body["samples"]
     samples = clean(taken)
     row: dict[str, Any] = {"n": len(samples), "n_all": len(taken), "flags": flags(taken)}
@@ -218,7 +218,7 @@ def times(record: Source) -> dict[str, Any]:
 
 
 def paired(record: Source, reference_id: str | None) -> dict[str, Any]:
-    """Returns ratios against the reference arm, from pairs in one process; {} without a reference."""
+    """Return ratios against the reference arm, from pairs in one process; {} without a reference."""
     reference = record.body.get("reference")
     if not reference:
         return {}
@@ -249,7 +249,7 @@ def _ratios(pairs: Pairs) -> dict[str, Any]:
 
 
 def resources(record: Source, machine: Source | None, latency_ms: float | None) -> dict[str, Any]:
-    """Returns memory, counted work, and the fractions of the machine's rates (MFU, MBU); {} for a failed cell."""
+    """Return memory, counted work, and the fractions of the machine's rates (MFU, MBU); {} for a failed cell."""
     if record.body["status"] != "ok":
         return {}
     memory, work, energy = (record.body.get(part) or {} for part in ("memory", "work", "energy"))
@@ -281,7 +281,7 @@ def resources(record: Source, machine: Source | None, latency_ms: float | None) 
 
 
 def phases(samples: list[dict[str, Any]]) -> dict[str, float | None]:
-    """Returns the median shares of a generation's time in forward passes and in the sampler, if it recorded both."""
+    """Return the median shares of a generation's time in forward passes and in the sampler, if it recorded both."""
     phased = [s for s in clean(samples) if {"forward", "sampler"} <= (s.get("phases_ms") or {}).keys()]
     return {
         f"{phase}_share": _middle([s["phases_ms"][phase] / s["e2e_ms"] for s in phased]) if phased else None
@@ -290,7 +290,7 @@ def phases(samples: list[dict[str, Any]]) -> dict[str, float | None]:
 
 
 def origin_columns(record: Source) -> dict[str, Any]:
-    """Returns the columns on the row's origin: stopping, launch, code, git state, record and hash."""
+    """Return the columns on the row's origin: stopping, launch, code, git state, record and hash."""
     body = record.body
     origin, stop = body.get("provenance") or {}, body.get("stop") or {}
     git = origin.get("git") or {}
@@ -310,7 +310,7 @@ def origin_columns(record: Source) -> dict[str, Any]:
 
 
 def bounded(estimate: Any) -> Any:
-    """Returns the estimate, or None without an interval: a speedup is never shown without one."""
+    """Return the estimate, or None without an interval: a speedup is never shown without one."""
     return None if estimate is None or estimate.low is None else estimate
 
 

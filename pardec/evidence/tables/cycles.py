@@ -17,7 +17,7 @@ statistics = lazy("pardec.evidence.statistics")
 
 
 def representatives(inputs: Inputs) -> Iterator[tuple[Row, Trial, list[Sample]]]:
-    """Yields by arm and task (these columns, one of its records, the first visit of each prompt).
+    """Yield by arm and task (these columns, one of its records, the first visit of each prompt).
 
     Several records of the same prompts and arm have the same cycles.
     """

@@ -65,7 +65,7 @@ def _prompts(trial: Trial, greedy: dict[tuple, drafting.Greedy]) -> list[Row]:
 
 
 def _beside(candidate: Side, other: Side, prompt: str) -> Row:
-    """Returns the columns of the same prompt's reference in the same process."""
+    """Return the columns of the same prompt's reference in the same process."""
     outputs = [side.outputs.get(prompt) for side in (candidate, other)]
     # The distinct sequences of taus over visits.
     traces = [{tuple(drafting.taus([sample])) for sample in side.of(prompt)} for side in (candidate, other)]
@@ -77,7 +77,7 @@ def _beside(candidate: Side, other: Side, prompt: str) -> Row:
 
 
 def _ratios(trial: Trial) -> dict[str, float]:
-    """Returns by prompt the throughput ratio to the reference: the median over paired visits, in logarithms."""
+    """Return by prompt the throughput ratio to the reference: the median over paired visits, in logarithms."""
     if trial.other is None:
         return {}
     pairs = pair(trial.candidate.samples, trial.other.samples)
@@ -176,7 +176,7 @@ def _row(arm: str, task: str, trials: list[Trial], prompts: list[Row], ideas: Id
 
 
 def _compared(prompts: list[Row], side: Side, ideas: Ideas) -> Row:
-    """Returns ratios, tau and losslessness over prompts."""
+    """Return ratios, tau and losslessness over prompts."""
     lossless = _known(prompts, "lossless")
     cycles = sum(row["cycles"] for row in prompts)
     undrafted = sum(row["undrafted"] for row in prompts) / cycles if cycles else None
@@ -215,7 +215,7 @@ def _compared(prompts: list[Row], side: Side, ideas: Ideas) -> Row:
 
 
 def ratios(prompts: Iterable[Row], against: str) -> list[Any]:
-    """Returns the throughput ratios of rows of `draft_prompts` that are paired with the arm `against`."""
+    """Return the throughput ratios of rows of `draft_prompts` that are paired with the arm `against`."""
     return [
         verdicts.Ratio(row["task"], row["prompt"], row["run"], row["ratio"])
         for row in prompts
@@ -238,7 +238,7 @@ def _times(samples: list[Sample]) -> Row:
 
 
 def _cycles(samples: list[Sample]) -> Row:
-    """Returns means over all cycles, and the shares of their time."""
+    """Return means over all cycles, and the shares of their time."""
     cycles = [cycle for sample in samples for cycle in drafting.cycles(sample)]
     if not cycles:
         return {}

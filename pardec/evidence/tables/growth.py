@@ -57,13 +57,13 @@ def build(inputs: Inputs) -> list[Row]:
 
 
 def _pass(row: Row) -> Row:
-    """Returns the time of one pass with its interval."""
+    """Return the time of one pass with its interval."""
     ends = {"pass_ms": "latency_ms", "pass_low": "latency_low", "pass_high": "latency_high"}
     return {name: None if row[of] is None else row[of] / row["nfe"] for name, of in ends.items()}
 
 
 def _series(kind: str, against: str, cells: list[Row]) -> Iterator[tuple[Row, list[Row]]]:
-    """Yields (description, cells in order of size) of each series of at least two sizes, one cell for each."""
+    """Yield (description, cells in order of size) of each series of at least two sizes, one cell for each."""
     groups: dict[tuple, dict[int, Row]] = defaultdict(dict)
     for row in cells:
         name = row["series"] if kind == "flood" else series_name(row["cell"], against)
@@ -90,7 +90,7 @@ def _series(kind: str, against: str, cells: list[Row]) -> Iterator[tuple[Row, li
 
 
 def _grown(what: Row, quantity: str, rows: list[Row]) -> list[Row]:
-    """Returns the growth over all sizes, and between each two neighbours; none for fewer than two sizes."""
+    """Return the growth over all sizes, and between each two neighbours; none for fewer than two sizes."""
     x = [row[what["against"]] for row in rows]
     ends = [_ends(quantity, row) for row in rows]
     y, low, high = ([math.nan if end[k] is None else end[k] for end in ends] for k in range(3))
@@ -125,7 +125,7 @@ def _between(rows: list[Row], x: list[int], y: list[float]) -> Row:
 
 
 def _ends(quantity: str, row: Row) -> tuple[Any, Any, Any]:
-    """Returns a quantity with its interval; what is counted has none."""
+    """Return a quantity with its interval; what is counted has none."""
     if quantity == "pass_ms":
         return row["pass_ms"], row["pass_low"], row["pass_high"]
     low, high = CELL[quantity].low, CELL[quantity].high
@@ -133,13 +133,13 @@ def _ends(quantity: str, row: Row) -> tuple[Any, Any, Any]:
 
 
 def _units(quantity: str, what: Row) -> tuple[str, str]:
-    """Returns the units of a quantity and of its slope."""
+    """Return the units of a quantity and of its slope."""
     unit = CELL["latency_ms" if quantity == "pass_ms" else quantity].unit
     return unit, f"{unit}/{what['x_unit'].removesuffix('s')}"
 
 
 def _constant_to(rows: list[Row], x: list[int], ends: list[tuple[Any, Any, Any]]) -> int:
-    """Returns the largest size up to which a quantity is not shown to exceed that of the smallest size.
+    """Return the largest size up to which a quantity is not shown to exceed that of the smallest size.
 
     Its interval must overlap the smallest's, widened by `comparison.equal_within`. A value without interval is exact.
     """
@@ -150,7 +150,7 @@ def _constant_to(rows: list[Row], x: list[int], ends: list[tuple[Any, Any, Any]]
 
 
 def series_name(cell: str, against: str) -> str:
-    """Returns a cell's id without its experiment and the word that varies."""
+    """Return a cell's id without its experiment and the word that varies."""
     *place, words = cell.split("/")[1:]
     return "/".join([*place, paths.without(words, WORDS.get(against, against))])
 

@@ -22,7 +22,7 @@ ACCOUNTED = 0.9
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """Returns one row per setting of an idea; no rows if the experiment was not run."""
+    """Return one row per setting of an idea; no rows if the experiment was not run."""
     prompts, draft = inputs.rows("draft_prompts"), inputs.rows("draft")
     if not prompts:
         return []
@@ -54,7 +54,7 @@ def _measured(prompts: list[Row], arm: str | None) -> list[Row]:
 
 
 def best_fixed(prompts: list[Row], baseline: str) -> dict[str, str]:
-    """Returns by workload the fixed block that was fastest on tuning prompts; the baseline if none was faster."""
+    """Return by workload the fixed block that was fastest on tuning prompts; the baseline if none was faster."""
     tuned = [row for row in prompts if row["tuning"] and row["against"] == baseline]
     best: dict[str, str] = {}
     for task in sorted({row["task"] for row in prompts}):
@@ -113,7 +113,7 @@ class _Judged:
         )
 
     def _control(self) -> bool | None:
-        """Returns whether the machinery with the idea off gave its reference's tokens and cycles."""
+        """Return whether the machinery with the idea off gave its reference's tokens and cycles."""
         plain = (self.ideas.against(self.setting), self.ideas.baseline, self.ideas.base(self.idea))
         held = [row for row in self.control if row["against"] in plain]
         if not held or {row["task"] for row in held} < {row["task"] for row in self.paired}:
@@ -159,7 +159,7 @@ class _Judged:
         return {**row, **_taus(self.paired), "status": row["speed_status"]}
 
     def _instrument(self) -> Row:
-        """Returns columns of an instrument, which is validated if its named phases cover the time of its cycles."""
+        """Return columns of an instrument, which is validated if its named phases cover the time of its cycles."""
         shares = [row["accounted_share"] for row in self.table if row["accounted_share"] is not None]
         if shares and len(shares) == len(self.table) and min(shares) >= ACCOUNTED:
             status, reason = (
@@ -186,7 +186,7 @@ def _tau_ratio(row: Row) -> float | None:
 
 
 def _taus(rows: list[Row]) -> Row:
-    """Returns pooled tau of the idea and of its reference, over the same prompts."""
+    """Return pooled tau of the idea and of its reference, over the same prompts."""
     known = [row for row in rows if row["tau"] is not None and row["cycles"]]
     if not known:
         return {}

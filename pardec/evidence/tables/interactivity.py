@@ -27,7 +27,7 @@ ORIGIN = tuple(SOURCES)
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """Returns one row per cell of each shape that was timed at two batches or more, and per reference beside them."""
+    """Return one row per cell of each shape that was timed at two batches or more, and per reference beside them."""
     cells = [
         row
         for row in inputs.rows("cells")
@@ -62,7 +62,7 @@ def _each(rate: float | None, batch: int) -> float | None:
 
 
 def _references(inputs: Inputs, cells: Sequence[Row]) -> Iterable[Row]:
-    """Yields the arms that cells are paired with, from the samples beside them, where they are no cells themselves."""
+    """Yield the arms that cells are paired with, from the samples beside them, where they are no cells themselves."""
     by_id = {row["cell"]: row for row in cells}
     known = {_place(row, row["arm"], row["model"]) for row in cells}
     for record in inputs.records:
@@ -96,7 +96,7 @@ def _place(row: Row, arm: str | None, model: str | None) -> tuple[Any, ...]:
 
 
 def front(rows: Sequence[Row]) -> list[Row]:
-    """Returns the rows that no other row beats on one rate without losing on the other."""
+    """Return the rows that no other row beats on one rate without losing on the other."""
     best: list[Row] = []
     for row in sorted(rows, key=lambda row: (-row["tokens_per_s"], -row["interactivity"])):
         if not best or row["interactivity"] > best[-1]["interactivity"]:

@@ -32,7 +32,7 @@ def build(inputs: Inputs) -> list[Row]:
 
 
 def flatten(body: Any, name: str = "", mark: str = "/") -> Iterator[tuple[str, Any]]:
-    """Yields leaves of nested objects as ("gpu/name", value), without provenance; a list is one leaf."""
+    """Yield leaves of nested objects as ("gpu/name", value), without provenance; a list is one leaf."""
     if isinstance(body, dict):
         for key, value in body.items():
             if name or key != "provenance":

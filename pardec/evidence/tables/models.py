@@ -15,7 +15,7 @@ TAU = "tau"
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """Returns one row per floor.
+    """Return one row per floor.
 
     The floors file holds {"floors": [{workload, arm, metric, value}], "likelihood_gap": number or null}.
     """
@@ -34,7 +34,7 @@ def build(inputs: Inputs) -> list[Row]:
 
 
 def _tau(floor: dict[str, Any], inputs: Inputs) -> Row:
-    """Returns the tau of a floor's arm, pooled over the prompts of its workload; {} if it was not measured."""
+    """Return the tau of a floor's arm, pooled over the prompts of its workload; {} if it was not measured."""
     for draft in inputs.rows("draft"):
         if (draft["task"], draft["arm"]) == (floor["workload"], floor["arm"]) and draft["tau"] is not None:
             ends = {f"value{end}": draft[f"tau{end}"] for end in ("", "_low", "_high")}
@@ -43,7 +43,7 @@ def _tau(floor: dict[str, Any], inputs: Inputs) -> Row:
 
 
 def _best(floor: dict[str, Any], inputs: Inputs, lower: bool) -> Row:
-    """Returns the best value of the floor's metric over its arm's cells of kind `steps` (of other kinds if none)."""
+    """Return the best value of the floor's metric over its arm's cells of kind `steps` (of other kinds if none)."""
     cells = [c for c in inputs.rows("cells") if (c["task"], c["arm"]) == (floor["workload"], floor["arm"])]
     cells = [c for c in cells if c["experiment_kind"] == "steps"] or cells
     scored = [
@@ -65,7 +65,7 @@ def _best(floor: dict[str, Any], inputs: Inputs, lower: bool) -> Row:
 
 
 def _gaps(inputs: Inputs, ceiling: float) -> list[Row]:
-    """Returns the distance of each diffusion bound above the exact likelihood, with the widest interval."""
+    """Return the distance of each diffusion bound above the exact likelihood, with the widest interval."""
     rows = []
     bounds, exacts = (
         [s for s in inputs.likelihoods if s.body["kind"] == kind] for kind in ("bound", "exact")

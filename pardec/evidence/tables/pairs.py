@@ -38,13 +38,13 @@ class Pairs:
 
 
 def clean(samples: list[Sample]) -> list[Sample]:
-    """Returns samples without flags on the machine's state; all of them if none is clean."""
+    """Return samples without flags on the machine's state; all of them if none is clean."""
     unflagged = [sample for sample in samples if not sample.get("flags")]
     return unflagged or samples
 
 
 def pair(cell: list[Sample], reference: list[Sample]) -> Pairs:
-    """Returns samples paired by block and prompts; pairs with a flag are left out unless all have one.
+    """Return samples paired by block and prompts; pairs with a flag are left out unless all have one.
 
     Raises:
         ValueError: two samples of one arm share block and prompts.
@@ -58,7 +58,7 @@ def pair(cell: list[Sample], reference: list[Sample]) -> Pairs:
 
 
 def flags(samples: list[Sample]) -> str | None:
-    """Returns flags with their number of samples, as "throttled:2 foreign:1"; None without flags."""
+    """Return flags with their number of samples, as "throttled:2 foreign:1"; None without flags."""
     seen = Counter(flag for sample in samples for flag in sample.get("flags") or ())
     words = [f"{name}:{times}" for name, times in sorted(seen.items())]
     if samples and all(sample.get("flags") for sample in samples):
@@ -67,17 +67,17 @@ def flags(samples: list[Sample]) -> str | None:
 
 
 def committed_per_row(sample: Sample) -> float:
-    """Returns the tokens that the generation committed per row."""
+    """Return the tokens that the generation committed per row."""
     return sum(sample["committed"]) if sample.get("committed") else math.nan
 
 
 def first_block_ms(sample: Sample) -> float:
-    """Returns the time at which the first left-to-right block was final; NaN if not recorded."""
+    """Return the time at which the first left-to-right block was final; NaN if not recorded."""
     return min(sample.get("block_ms") or [math.nan])
 
 
 def gaps_ms(sample: Sample) -> list[float]:
-    """Returns inter-token latencies: gaps between consecutive commits; passes without commits extend a gap."""
+    """Return inter-token latencies: gaps between consecutive commits; passes without commits extend a gap."""
     stamps = [
         at
         for at, count in zip(sample.get("commit_ms") or (), sample.get("committed") or (), strict=False)
@@ -87,7 +87,7 @@ def gaps_ms(sample: Sample) -> list[float]:
 
 
 def tpot_ms(sample: Sample) -> float:
-    """Returns time per output token: (E2E - TTFT) / (tokens per row - tokens per row of the first commit).
+    """Return time per output token: (E2E - TTFT) / (tokens per row - tokens per row of the first commit).
 
     If a single pass commits everything, there is no decode phase, and the result is E2E / tokens.
     """
@@ -100,7 +100,7 @@ def tpot_ms(sample: Sample) -> float:
 
 
 def kind_of(cell: dict[str, Any], kinds: dict[str, str]) -> str:
-    """Returns the kind of a cell's experiment, as declared in the study."""
+    """Return the kind of a cell's experiment, as declared in the study."""
     return kinds.get(cell["experiment"]) or kinds_of_study.kind_of(cell["experiment"])
 
 
@@ -110,7 +110,7 @@ def task_of(cell: dict[str, Any]) -> str:
 
 
 def interval(name: str, estimate: Any, stem: str = "") -> dict[str, Any]:
-    """Returns a column and its two bounds; empty without an estimate."""
+    """Return a column and its two bounds; empty without an estimate."""
     if estimate is None:
         return {}
     stem = stem or name

@@ -11,14 +11,14 @@ from pardec.evidence.tables.inputs import Inputs
 
 
 def block_size(row: Row) -> int:
-    """Returns the tokens that a cell may write in parallel: its block, the canvas where it has none, else one."""
+    """Return the tokens that a cell may write in parallel: its block, the canvas where it has none, else one."""
     if row["family"] == SEQUENTIAL:
         return 1
     return min(row["block"] or row["new_tokens"], row["new_tokens"])
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """Returns one row per shape and block of experiments of kind block; of the blocks of a shape, the one whose fastest
+    """Return one row per shape and block of experiments of kind block; of the blocks of a shape, the one whose fastest
     cell at equal quality has the highest speed ratio is `best`."""
     cells = [{**row, "size": block_size(row)} for row in inputs.rows("block") if on_test_prompts(row)]
     rows = []

@@ -40,7 +40,7 @@ def _metrics(score: Source) -> list[Row]:
 
 
 def place_of(path: str) -> dict[str, str]:
-    """Returns task, model, arm and words, from the path .../quality/<task>/<model>/<arm>/<words>/score.json."""
+    """Return task, model, arm and words, from the path .../quality/<task>/<model>/<arm>/<words>/score.json."""
     parts = PurePath(path).parts
     if len(parts) < 6 or "quality" not in parts[:-5]:
         message = "is not .../quality/<task>/<model>/<arm>/<words>/score.json"

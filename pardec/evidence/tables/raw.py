@@ -19,14 +19,14 @@ statistics = lazy("pardec.evidence.statistics")
 
 
 def sides(record: Source) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields (side, what holds its samples): the cell, and the reference beside it if it was timed."""
+    """Yield (side, what holds its samples): the cell, and the reference beside it if it was timed."""
     yield "cell", record.body
     if (record.body.get("reference") or {}).get("samples"):
         yield "reference", record.body["reference"]
 
 
 def of_cell(cell: dict[str, Any]) -> Row:
-    """Returns the columns that describe a cell in these tables."""
+    """Return the columns that describe a cell in these tables."""
     names = "experiment model arm decoder batch"
     steps = (cell.get("settings") or {}).get("steps")
     return {**{name: cell.get(name) for name in names.split()}, "task": task_of(cell), "steps": steps}
@@ -89,13 +89,13 @@ def _commits(inputs: Inputs) -> list[Row]:
 
 
 def middle(samples: list[Sample]) -> Sample:
-    """Returns the clean sample whose end-to-end time is the (lower) median."""
+    """Return the clean sample whose end-to-end time is the (lower) median."""
     ordered = sorted(clean(samples), key=lambda sample: sample["e2e_ms"])
     return ordered[(len(ordered) - 1) // 2]
 
 
 def curve(sample: Sample) -> list[tuple[float, float]]:
-    """Returns (milliseconds, tokens committed per row so far) after each pass with commits; at most POINTS + 1."""
+    """Return (milliseconds, tokens committed per row so far) after each pass with commits; at most POINTS + 1."""
     stamps, committed = sample.get("commit_ms") or [], sample.get("committed") or []
     totals = zip(stamps, committed, accumulate(committed), strict=True)
     points = [(at, total) for at, new, total in totals if new > 0]
@@ -193,7 +193,7 @@ def _series(record: Source, side: str, holder: dict[str, Any]) -> Row:
 
 
 def _work(cell: dict[str, Any], samples: list[Sample]) -> str:
-    """Returns the work of a series. Its prompts belong to it, since the passes of some decoders depend on the text."""
+    """Return the work of a series. Its prompts belong to it, since the passes of some decoders depend on the text."""
     decides = {name: value for name, value in cell.items() if name not in FILED}
     prompts = sorted({" ".join(map(str, sample["prompts"])) for sample in samples})
     return json.dumps({**decides, "prompts": prompts}, sort_keys=True)
@@ -208,7 +208,7 @@ def _start(record: Source) -> datetime.datetime | None:
 
 
 def _halves(samples: list[Sample]) -> float | None:
-    """Returns the median of the later half over that of the earlier one: drift within one process."""
+    """Return the median of the later half over that of the earlier one: drift within one process."""
     if len(samples) < FEWEST:
         return None
     half = len(samples) // 2

@@ -22,7 +22,7 @@ def build(inputs: Inputs) -> list[Row]:
 
 
 def _draft_ms(rows: list[Row], baseline: str) -> dict[str, float]:
-    """Returns the time of the baseline's draft in a cycle, mean over the workloads of a target."""
+    """Return the time of the baseline's draft in a cycle, mean over the workloads of a target."""
     by_model: dict[str, list[float]] = {}
     for row in rows:
         if row["arm"] == baseline and row["model"] and row["draft_ms"] is not None:
@@ -65,7 +65,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[Row]:
 
 
 def _medians(widths: list[Row]) -> dict[int, list[float]]:
-    """Returns by number of tokens the median of each process, in the order of processes."""
+    """Return by number of tokens the median of each process, in the order of processes."""
     medians = {}
     for entry in widths:
         of = entry.get("process") or [0] * len(entry["samples_ms"])
@@ -77,7 +77,7 @@ def _medians(widths: list[Row]) -> dict[int, list[float]]:
 
 
 def _over(these: list[float], those: list[float]) -> list[float]:
-    """Returns ratios within each process, in which its speed cancels."""
+    """Return ratios within each process, in which its speed cancels."""
     return [a / b for a, b in zip(these, those, strict=True)]
 
 

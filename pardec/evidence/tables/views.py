@@ -24,7 +24,7 @@ statistics = lazy("pardec.evidence.statistics")
 
 
 def of_kind(inputs: Inputs, *kinds: str) -> list[Row]:
-    """Returns rows of `cells` whose experiment is of one of `kinds`."""
+    """Return rows of `cells` whose experiment is of one of `kinds`."""
     rows = [row for row in inputs.rows("cells") if row["experiment_kind"] in kinds]
     for row in rows:
         del row["key"]
@@ -38,7 +38,7 @@ def view(
     shown: Mapping[str, Column] = CELL,
     needs: tuple[str, ...] = (),
 ) -> Table:
-    """Returns a view of `cells`; by default all rows and columns of one kind."""
+    """Return a view of `cells`; by default all rows and columns of one kind."""
     plain = build or (lambda inputs: of_kind(inputs, kind))
     return Table(kind, description, ("cells", *needs), ("cell",), dict(shown), plain, view_of="cells")
 
@@ -55,7 +55,7 @@ IN_MEMORY = {**WHAT, "n": CELL["n"], **MEMORY_COLUMNS, **SOURCES}
 
 
 def _memory(inputs: Inputs) -> list[Row]:
-    """Returns rows of experiments of kind memory; without any, those of kind length."""
+    """Return rows of experiments of kind memory; without any, those of kind length."""
     rows = of_kind(inputs, "memory") or of_kind(inputs, "length")
     return [{name: row[name] for name in IN_MEMORY} for row in rows]
 
@@ -85,7 +85,7 @@ SHAPE = ("experiment", "task", "batch", "prompt_tokens", "new_tokens")
 
 
 def _pareto(inputs: Inputs) -> list[Row]:
-    """Returns cells of kind steps with latency and quality, compared by their estimates within one task and shape."""
+    """Return cells of kind steps with latency and quality, compared by their estimates within one task and shape."""
     cells = [row for row in of_kind(inputs, "steps") if on_test_prompts(row)]
     both = [row for row in cells if row["latency_ms"] is not None and row["quality"] is not None]
     rows = []
@@ -99,7 +99,7 @@ def _pareto(inputs: Inputs) -> list[Row]:
 
 
 def _dominates(a: Row, b: Row) -> bool:
-    """Returns whether `a` is no worse than `b` on latency and quality, and better on one."""
+    """Return whether `a` is no worse than `b` on latency and quality, and better on one."""
     sign = -1 if CELL["quality"].lower_is_better(b) else 1
     gain, time = sign * (a["quality"] - b["quality"]), b["latency_ms"] - a["latency_ms"]
     return gain >= 0 and time >= 0 and (gain > 0 or time > 0)
@@ -119,7 +119,7 @@ dominated_by  text | the fastest cell that does
 
 
 def scores_of(row: Row, inputs: Inputs, names: Mapping[str, str]) -> Row:
-    """Returns a cell's scores with their intervals. names: columns by metric."""
+    """Return a cell's scores with their intervals. names: columns by metric."""
     score = inputs.scores.get(row["scores"])
     metrics = score.body["metrics"] if score else {}
     entries: Row = {}
@@ -207,7 +207,7 @@ SAME = (
 
 
 def _gain(row: Row, rows: list[Row], inputs: Inputs, within: float) -> Row:
-    """Returns what more candidates change in the chunks that are right, paired by prompt with the fewest candidates."""
+    """Return what more candidates change in the chunks that are right, paired by prompt with the fewest candidates."""
     scored = [
         one
         for one in rows
@@ -221,7 +221,7 @@ def _gain(row: Row, rows: list[Row], inputs: Inputs, within: float) -> Row:
 
 
 def series_of(row: Row) -> str | None:
-    """Returns the name of a cell's series, whose cells differ only in roots.
+    """Return the name of a cell's series, whose cells differ only in roots.
 
     It is None for cells without a series: unfinished ones, those with limited passes, and text that was not rendered.
     """
@@ -237,7 +237,7 @@ def series_of(row: Row) -> str | None:
 
 
 def _rates(samples: list[Sample]) -> Row:
-    """Returns rates, counts and shares of one cell's samples; rendering columns only if something was rendered."""
+    """Return rates, counts and shares of one cell's samples; rendering columns only if something was rendered."""
     seconds = [sample["e2e_ms"] / 1000 for sample in samples]
 
     def rate(name: str, amounts: list[float]) -> Row:
@@ -255,7 +255,7 @@ def _rates(samples: list[Sample]) -> Row:
 
 
 def _shares(samples: list[Sample]) -> dict[str, float]:
-    """Returns the mean shares of each phase and of the remainder, which sum to one; and sums of some of them."""
+    """Return the mean shares of each phase and of the remainder, which sum to one; and sums of some of them."""
     parts = {
         f"{phase}_share": sum(s.get("phases_ms", {}).get(phase, 0.0) / s["e2e_ms"] for s in samples)
         / len(samples)

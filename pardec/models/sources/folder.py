@@ -48,7 +48,7 @@ class ForeignSettings(Settings):
 
 
 def known_shape(name: str | None) -> str | None:
-    """Returns `name`, the value of a key `shape`.
+    """Return `name`, the value of a key `shape`.
 
     Raises:
         ValueError: no published shape has this name; pydantic reports it with the key.

@@ -24,7 +24,7 @@ OF_KIND = {
 
 
 def figures_for(cells: Iterable[Any]) -> list[str]:
-    """Returns names of the figures that a study with these cells has data for, in the order of the page.
+    """Return names of the figures that a study with these cells has data for, in the order of the page.
 
     cells: `study.cells.Cell`s; their kind of experiment, arm, settings and reference count.
     """

@@ -22,27 +22,27 @@ LOOKS = (
 
 
 def baseline(draft: Any) -> str:
-    """Returns the arm that ideas are compared with; empty if the study has none."""
+    """Return the arm that ideas are compared with; empty if the study has none."""
     return next((text(row, "arm") for row in draft if row.get("baseline") is True), "")
 
 
 def controls(ideas: Any) -> set[str]:
-    """Returns arms that only test a mechanism: they equal the baseline under another name."""
+    """Return arms that only test a mechanism: they equal the baseline under another name."""
     return {text(row, "control_arm") for row in ideas} - {""}
 
 
 def workloads(rows: list[Any]) -> list[str]:
-    """Returns the workloads of `rows` in order, without the pooled row."""
+    """Return the workloads of `rows` in order, without the pooled row."""
     return [name for name in ordered(text(row, "task") for row in rows) if name != ALL]
 
 
 def looks(names: list[str]) -> dict[str, dict[str, str]]:
-    """Returns the colour, marker and line of each name."""
+    """Return the colour, marker and line of each name."""
     return {name: LOOKS[place % len(LOOKS)] for place, name in enumerate(names)}
 
 
 def arms_in_order(ideas: Any, rows: list[Any]) -> list[str]:
-    """Returns arms of `rows` without controls: the plain draft, then arms without an idea, then by idea's number."""
+    """Return arms of `rows` without controls: the plain draft, then arms without an idea, then by idea's number."""
     numbers: dict[str, int] = {}
     for number, row in enumerate(ideas):
         numbers.setdefault(text(row, "arm"), number)

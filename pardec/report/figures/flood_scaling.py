@@ -40,7 +40,7 @@ def draw(tables: Tables) -> Any:
 
 
 def series(rows: list[Any]) -> dict[str, list[Any]]:
-    """Returns cells of each series by size, series in the order of `KINDS`; a size timed twice counts once."""
+    """Return cells of each series by size, series in the order of `KINDS`; a size timed twice counts once."""
     lines: dict[str, dict[float, Any]] = {}
     for row in rows:
         if text(row, "series") and number(row, "latency_ms") > 0:

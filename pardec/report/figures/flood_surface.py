@@ -43,7 +43,7 @@ def draw(tables: Tables) -> Any:
 
 
 def surface(rows: list[Any]) -> list[Any]:
-    """Returns finished parallel cells with given plans at the largest size with limited passes, one per setting."""
+    """Return finished parallel cells with given plans at the largest size with limited passes, one per setting."""
     rows = [
         row
         for row in rows

@@ -25,7 +25,7 @@ class Line:
 
 
 def lines(rows: Any) -> list[Line]:
-    """Returns lines of the figures: a selection of the decoders in the table.
+    """Return lines of the figures: a selection of the decoders in the table.
 
     They are the reference; diffusion at the fewest and most steps that every size has; Jacobi decoding to its fixed
     point, by arm; and full passes.
@@ -55,7 +55,7 @@ def lines(rows: Any) -> list[Line]:
 
 
 def _ends(name: tuple[str, str, str], groups: dict, sizes: set[float]) -> bool:
-    """Returns whether an arm's steps are the fewest or most among those measured at every size."""
+    """Return whether an arm's steps are the fewest or most among those measured at every size."""
     decoder, arm, _ = name
     everywhere = [
         other
@@ -74,7 +74,7 @@ def _order(name: tuple[str, str, str]) -> tuple:
 
 
 def hollow(row: Any) -> bool:
-    """Returns whether the row's tables are not right."""
+    """Return whether the row's tables are not right."""
     return text(row, "right").lower() in ("false", "0")
 
 

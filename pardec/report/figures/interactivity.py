@@ -43,7 +43,7 @@ def draw(tables: Tables) -> Any:
 
 
 def _panels(rows: list[Any]) -> list[tuple[str, list[Any]]]:
-    """Returns (title, rows) of each task, one canvas length a panel where a task has several."""
+    """Return (title, rows) of each task, one canvas length a panel where a task has several."""
     panels = []
     for name, these in style.by_panel(rows):
         lengths = sorted({number(row, "new_tokens") for row in these})

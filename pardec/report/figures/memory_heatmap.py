@@ -55,7 +55,7 @@ def draw(tables: Tables) -> Any:
 
 
 def length_column(rows: list[Any]) -> str:
-    """Returns the column that varies: new tokens, else prompt tokens."""
+    """Return the column that varies: new tokens, else prompt tokens."""
     new, prompt = ({row[name] for row in rows} - {None} for name in ("new_tokens", "prompt_tokens"))
     if len(new) < 2 <= len(prompt):
         return "prompt_tokens"

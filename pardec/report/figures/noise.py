@@ -47,7 +47,7 @@ def _ratio(row: Any) -> Any:
 
 
 def name_of(row: Any) -> str:
-    """Returns the row's name: task, decoder, steps, batch."""
+    """Return the row's name: task, decoder, steps, batch."""
     steps = text(row, "steps")
     parts = [text(row, "task"), arm(row), f"{steps} steps" if steps else ""]
     if number(row, "batch") > 1:

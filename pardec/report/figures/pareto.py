@@ -41,7 +41,7 @@ def draw(tables: Tables) -> Any:
 
 
 def _explain(rows: list[Any]) -> list[tuple[str, Any]]:
-    """Returns entries of the key, for signs that a panel has no room to name."""
+    """Return entries of the key, for signs that a panel has no room to name."""
     from matplotlib.lines import Line2D
 
     entries = []
@@ -111,7 +111,7 @@ def _curve(axes: Any, rows: list[Any], index: int, span: float) -> None:
 
 
 def _shifts(rows: list[Any], span: float) -> list[float]:
-    """Returns sideways shifts of labels, in points, for marks too close to each other.
+    """Return sideways shifts of labels, in points, for marks too close to each other.
 
     span: range of the logarithm of all latencies in the panel.
     """
@@ -137,7 +137,7 @@ def _name(axes: Any, row: Any, curve: list[Any], lower: bool) -> None:
 
 
 def front(points: list[tuple[float, float]], lower: bool) -> list[tuple[float, float]]:
-    """Returns the points (latency, quality) that no other point beats on both, fastest first."""
+    """Return the points (latency, quality) that no other point beats on both, fastest first."""
     best: list[tuple[float, float]] = []
     for x, y in sorted(points, key=lambda p: (p[0], p[1] if lower else -p[1])):
         if not best or (y < best[-1][1] if lower else y > best[-1][1]):

@@ -21,7 +21,7 @@ LEFT = 2.6
 
 
 def answered(rows: list[Row]) -> dict[str, list[Row]]:
-    """Returns rows with a result by experiment, from the slowest to the fastest."""
+    """Return rows with a result by experiment, from the slowest to the fastest."""
     groups: dict[str, list[Row]] = {}
     for row in rows:
         if measure(row, "ratio"):
@@ -40,7 +40,7 @@ def draw_ratios(tables: Tables) -> Any:
 
 
 def compared(cells: list[Row]) -> list[Row]:
-    """Returns cells of experiments in which only arms vary.
+    """Return cells of experiments in which only arms vary.
 
     Their kind has no separate figure, or is a sweep over steps with a single number of steps.
     """
@@ -97,7 +97,7 @@ def _reach(ratio: Measure) -> tuple[float, float]:
 
 
 def _name(row: Row, beside: list[Row]) -> str:
-    """Returns a name that distinguishes the row in its panel: workload, arm, settings, shape."""
+    """Return a name that distinguishes the row in its panel: workload, arm, settings, shape."""
     words = [task_words(row), arm(row)]
     if sum(arm(other) == arm(row) and other["task"] == row["task"] for other in beside) > 1:
         words += [text(row, "words")]

@@ -60,7 +60,7 @@ def _rows(rows: Any) -> list[Any]:
 
 
 def _fact(tables: Tables, name: str) -> float | None:
-    """Returns a measured rate of the machine; None if it was not measured."""
+    """Return a measured rate of the machine; None if it was not measured."""
     for row in need(tables, "machine"):
         if text(row, "fact") == name and measure(row, "value"):
             return number(row, "value")

@@ -55,7 +55,7 @@ def _panel(
 
 
 def _one_slice(rows: list[Any], x: str) -> list[Any]:
-    """Returns rows of one task, and over length of the smallest batch, so that a line varies one quantity."""
+    """Return rows of one task, and over length of the smallest batch, so that a line varies one quantity."""
     rows = [r for r in rows if text(r, "task") == text(rows[0], "task")]
     if x == "batch":
         return rows

@@ -37,7 +37,7 @@ def draw(tables: Tables) -> Any:
 
 
 def _changes(rows: list[Any], arm: str) -> bool:
-    """Returns whether an arm's block differs between cycles."""
+    """Return whether an arm's block differs between cycles."""
     return len({number(r, "asked") for r in rows if text(r, "arm") == arm}) > 1
 
 

@@ -79,7 +79,7 @@ WIDTH = 7.4
 
 
 def look(name: str, index: int = 0) -> dict[str, str]:
-    """Returns colour, marker, hatch and line of an arm; `index` above zero is for variants of the arm."""
+    """Return colour, marker, hatch and line of an arm; `index` above zero is for variants of the arm."""
     if name in LOOKS and index == 0:
         return LOOKS[name]
     spare = SEQUENTIAL_SPARE if name in SEQUENTIAL else SPARE
@@ -89,7 +89,7 @@ def look(name: str, index: int = 0) -> dict[str, str]:
 def panels(
     count: int, height: float = 2.6, columns: int = 3, sharey: bool = False
 ) -> tuple[Canvas, list[Axes]]:
-    """Returns a canvas with `count` small multiples, as wide as the page; for none, a panel with a notice."""
+    """Return a canvas with `count` small multiples, as wide as the page; for none, a panel with a notice."""
     empty, count = count == 0, max(count, 1)
     columns = max(1, min(columns, count if count != 4 else 2))
     rows = max(1, -(-count // columns))
@@ -105,7 +105,7 @@ def panels(
 
 
 def by_panel(rows: list[Any]) -> list[tuple[str, list[Any]]]:
-    """Returns (title, rows) per workload, in the study's order; several experiments side by side."""
+    """Return (title, rows) per workload, in the study's order; several experiments side by side."""
     groups: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         groups.setdefault((text(row, "experiment"), text(row, "task")), []).append(row)
@@ -114,7 +114,7 @@ def by_panel(rows: list[Any]) -> list[tuple[str, list[Any]]]:
 
 
 def plain(value: float, _: Any = None) -> str:
-    """Returns an axis number, without exponent if it is readable without."""
+    """Return an axis number, without exponent if it is readable without."""
     if value == 0:
         return "0"
     if abs(value) >= 100_000 or abs(value) < 0.001:
@@ -195,7 +195,7 @@ def band(axes: Axes, y: Measure, style: dict, gid: str | None) -> None:
 
 
 def quality_label(metric: str) -> str:
-    """Returns the y label of a quality axis: name, unit and direction."""
+    """Return the y label of a quality axis: name, unit and direction."""
     names = {
         "exact": "exact match (fraction)",
         "scorer_nll": "scorer NLL (nats/token)",
@@ -223,7 +223,7 @@ def nothing(axes: Axes, words: str = "no finished cell") -> None:
 
 
 def arms(rows: list[Any]) -> list[tuple[str, dict, bool]]:
-    """Returns name, look and kind (parallel?) of every arm, for a key; looks are numbered within a task."""
+    """Return name, look and kind (parallel?) of every arm, for a key; looks are numbered within a task."""
     drawn: dict[tuple[str, int], tuple[str, bool]] = {}
     for name in ordered(text(row, "task") for row in rows):
         here = [row for row in rows if text(row, "task") == name]

@@ -48,7 +48,7 @@ def draw(tables: Tables) -> Any:
 
 
 def _held_elsewhere(ideas: Any, plain: str) -> set[str]:
-    """Returns arms whose reference is another draft than the plain one, such as arms that sample."""
+    """Return arms whose reference is another draft than the plain one, such as arms that sample."""
     return {text(r, "arm") for r in ideas if text(r, "against") not in (plain, BEST_FIXED)}
 
 

@@ -32,7 +32,7 @@ def draw(tables: Tables) -> Any:
 
 
 def arm_of(row: Any) -> str:
-    """Returns an arm's name; for diffusion with its steps, since they determine its speed."""
+    """Return an arm's name; for diffusion with its steps, since they determine its speed."""
     steps = text(row, "steps")
     if not is_parallel(row):
         return arm(row)
@@ -43,7 +43,7 @@ def arm_of(row: Any) -> str:
 
 
 def looks(rows: list[Any]) -> dict[str, dict]:
-    """Returns each arm's look: sequential arms first, shades of the parallel family by steps."""
+    """Return each arm's look: sequential arms first, shades of the parallel family by steps."""
     rows = sorted(rows, key=lambda r: (is_parallel(r), text(r, "decoder"), number(r, "steps")))
     by_arm: dict[str, dict] = {}
     variants: dict[str, int] = {}
