@@ -13,7 +13,7 @@ from pardec.decoding.base import PromptBatch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.architectures.base import ModelInfo
+    from pardec.models.architectures.config import ModelInfo
 
 torch = lazy("torch")
 

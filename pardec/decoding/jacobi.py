@@ -26,7 +26,8 @@ from pardec.decoding.recycling import Pool
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.architectures.base import Cache, LanguageModel
+    from pardec.models.architectures.attention import Cache
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 

@@ -16,7 +16,8 @@ from pardec.decoding.speculative.tree import chain_shape
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from pardec.models.architectures.base import LanguageModel, Layout
+    from pardec.models.architectures.attention import Layout
+    from pardec.models.architectures.base import LanguageModel
     from pardec.models.architectures.draft import DraftModel
 
 torch = lazy("torch")

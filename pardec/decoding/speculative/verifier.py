@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from pardec.decoding.base import PromptBatch
-    from pardec.models.architectures.base import LanguageModel, Layout
+    from pardec.models.architectures.attention import Layout
+    from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
 
