@@ -17,7 +17,7 @@ from pydantic import Field
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.decoding.base import Observer, Passes, PromptBatch
-from pardec.decoding.masked_diffusion import MaskedDiffusion, MaskedDiffusionSettings, Run
+from pardec.decoding.masked_diffusion import MaskedDiffusion, MaskedDiffusionSettings, Run, most_passes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +61,7 @@ class CachedDiffusion(MaskedDiffusion):
         if settings.cache == "none":
             return super().passes(settings, prompt, new_tokens)
         whole, block = prompt + new_tokens, settings.block or new_tokens
-        blocks, steps = new_tokens // block, settings.steps or new_tokens
+        blocks, steps = new_tokens // block, most_passes(settings, new_tokens)
         full = blocks if settings.refresh is None else -(-steps // settings.refresh)
         # The suffix has half of the canvas on average.
         length = block if settings.cache == "dual" else (new_tokens + block) // 2

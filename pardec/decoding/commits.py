@@ -8,7 +8,8 @@ float32: the softmax saturates at 1.0, where ties would go to an arbitrary posit
 - `entropy`: entropy of the prediction in nats (Dream, arXiv:2508.15487).
 
 A pass commits its share of the smallest ranks, and beyond it what one bound allows: `threshold` and `factor` are
-Fast-dLLM's (arXiv:2505.22618), `entropy_bound` is EB-Sampler's (Ben-Hamu et al. 2025, arXiv:2505.24857).
+Fast-dLLM's (arXiv:2505.22618), `entropy_bound` is EB-Sampler's (Ben-Hamu et al. 2025, arXiv:2505.24857). `gap` decides
+whether all the rest is committed at once: Prophet (Li et al. 2025, arXiv:2508.19982).
 """
 
 from __future__ import annotations
@@ -88,6 +89,17 @@ def leftmost_smallest(rank: Tensor, count: int) -> Tensor:
     if count == 1:
         return rank.argmin(1, keepdim=True)
     return rank.sort(dim=1, stable=True).indices[:, :count]
+
+
+def gap(logits: Tensor, masked: Tensor) -> Tensor:
+    """Return the mean difference of the two largest logits [B] over the `masked` positions [B, L] of `logits`
+    [B, L, V]; NaN where none is masked.
+
+    Prophet's confidence gap. Theirs is over the region of the answer, which a benchmark knows; this one is over all
+    that is left. In float64, so that other rows of the batch do not decide by a rounding.
+    """
+    top = logits.topk(2).values.double()
+    return (top[..., 0] - top[..., 1]).masked_fill(~masked, 0).sum(1) / masked.sum(1)
 
 
 def surprisal(logits: Tensor, choice: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -2,8 +2,9 @@
 
 Each pass forwards the prompt and the whole canvas, predicts every masked position of the current block, and
 commits the schedule's share of them, those ranked first by the remasking rule; a committed token never
-changes. Semantics of the reference sampler of Nie et al., "Large Language Diffusion Models" (2025); the
-confidence threshold is that of Wu et al., "Fast-dLLM" (2025). Differences from the reference:
+changes, unless `remask` or `edit` allows it. Semantics of the reference
+sampler of Nie et al., "Large Language Diffusion Models" (2025); the confidence threshold is that of Wu et al.,
+"Fast-dLLM" (2025). Differences from the reference:
 
 - Ranks do not saturate (`pardec.decoding.commits`), and remaining ties go to the leftmost position.
 - Gumbel noise stays in log space, so no temperature overflows, and depends on the prompt's seed and the
@@ -22,7 +23,15 @@ from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
 from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, PromptBatch
 from pardec.decoding.batching import ban, count_useful, filler, is_end
-from pardec.decoding.commits import CommitSettings, commit_trouble, leftmost_smallest, rank, surest
+from pardec.decoding.commits import (
+    CommitSettings,
+    above,
+    commit_trouble,
+    gap,
+    leftmost_smallest,
+    rank,
+    surest,
+)
 from pardec.decoding.noise import gumbel, uniform
 
 if TYPE_CHECKING:
@@ -66,6 +75,15 @@ class MaskedDiffusionSettings(CommitSettings):
     remask: float = Field(0.0, ge=0, lt=1)
     """Share of a block's committed tokens that each of its passes but the last masks again, those committed with the
     least confidence first, so that later passes may correct them; 0 is off. Needs the schedule's share alone."""
+    early_commit: float | None = Field(None, ge=0, le=1e9)
+    """Fill the rest of a row's block in one pass once its masks are decided: once the two largest logits differ by this
+    on average, three times this in the first third of the block's passes, twice this in the second (Prophet, 2.5
+    there). null never does."""
+    edit: float | None = Field(None, ge=0, le=1)
+    """Each pass replaces those committed tokens of its block whose most probable token is another one with a
+    probability above this (LLaDA 2.1, arXiv:2602.08676); null and 1 replace none."""
+    edit_passes: int = Field(0, ge=0, le=64)
+    """Most further passes over a full block that only edit; they end once a pass changes no token."""
 
 
 class MaskedDiffusion(Decoder):
@@ -91,14 +109,15 @@ class MaskedDiffusion(Decoder):
             return (
                 f"steps {steps} cannot be shared by {blocks} blocks (new_tokens {new_tokens} / block {block})"
             )
-        if settings.remask and settings.bound is not None:
-            return f"remask needs the schedule's share; {settings.bound} commits as much as it likes"
-        return commit_trouble(settings)
+        free = settings.bound or (None if settings.early_commit is None else "early_commit")
+        if settings.remask and free is not None:
+            return f"remask needs the schedule's share; {free} commits as much as it likes"
+        return commit_trouble(settings) or _edit_trouble(settings)
 
     @classmethod
     def passes(cls, settings: MaskedDiffusionSettings, prompt: int, new_tokens: int) -> list[Passes]:
-        steps = (settings.steps or new_tokens) * (2 if settings.cfg_scale > 0 else 1)
-        return [Passes(steps, prompt + new_tokens, 0, settings.block or new_tokens, False)]
+        count = most_passes(settings, new_tokens) * (2 if settings.cfg_scale > 0 else 1)
+        return [Passes(count, prompt + new_tokens, 0, settings.block or new_tokens, False)]
 
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
@@ -106,7 +125,8 @@ class MaskedDiffusion(Decoder):
         """Return the `new_tokens` tokens written after each prompt.
 
         The number of passes is known beforehand, so decoding waits for the device only once per pass with a
-        `threshold` (is anything masked?) and once per block with `after_eos: fill` (has every row ended?).
+        `threshold` or `early_commit` (is anything masked?) and in `edit_passes` (has anything changed?), and once per
+        block with `after_eos: fill` (has every row ended?).
 
         Raises:
             UserError: the settings do not fit `new_tokens`, or the model has no mask token, or no end token to
@@ -127,6 +147,27 @@ class MaskedDiffusion(Decoder):
             raise UserError(where, "the model has no mask token", "use a masked-diffusion model")
         if self.settings.after_eos == "fill" and not model.info.ends:
             raise UserError(where, "after_eos: fill needs an end token", "set after_eos: decode")
+
+
+def _edit_trouble(settings: MaskedDiffusionSettings) -> str | None:
+    """Return the reason why a token cannot be edited with these settings, or None."""
+    if settings.edit is None:
+        return (
+            "edit_passes need edit, the probability above which they replace a token"
+            if settings.edit_passes
+            else None
+        )
+    wanted = {"remasking": "low_confidence", "temperature": 0, "remask": 0, "after_eos": "decode"}
+    for name, value in wanted.items():
+        if getattr(settings, name) != value:
+            return f"edit needs {name} {value}, not {getattr(settings, name)}"
+    return None
+
+
+def most_passes(settings: MaskedDiffusionSettings, new_tokens: int) -> int:
+    """Return an upper bound on the passes of a generation."""
+    blocks = new_tokens // (settings.block or new_tokens)
+    return (settings.steps or new_tokens) + blocks * settings.edit_passes
 
 
 def schedule(length: int, steps: int) -> list[int]:
@@ -153,13 +194,14 @@ class Run:
         self.passes = 0
         self.forwarded = 0
         """Positions per row that all passes have processed."""
-        self.early = settings.bound is not None
+        self.early = settings.bound is not None or settings.early_commit is not None
         """A block may be full before its schedule ends."""
         drawn = settings.temperature > 0 or settings.remasking == "random"
-        self.sparse = (
-            not drawn and not settings.remask and settings.cfg_scale == 0 and model.info.vocab_size >= WIDE
-        )
+        whole = drawn or settings.remask > 0 or settings.edit is not None or settings.cfg_scale > 0
+        self.sparse = not whole and model.info.vocab_size >= WIDE
         """Compute logits at masked positions only; not with random numbers, which are drawn for all positions."""
+        self.least = inf
+        """Mean gap of logits from which a pass fills a row's block."""
         self.uneven = self.early or settings.after_eos == "fill"
         """Rows may commit different numbers of tokens in one pass."""
         self.doubt = torch.full_like(self.output, -inf, dtype=torch.float32) if settings.remask else None
@@ -190,7 +232,9 @@ class Run:
             if step and self.early:
                 left = int((region == self.mask).sum(1).max())
                 if left == 0:
-                    return
+                    break
+            if self.settings.early_commit is not None:
+                self.least = (3 - 3 * step // len(shares)) * self.settings.early_commit
             # Numbered by block and step of the schedule, not by passes made: a row's noise must not depend on
             # the passes that other rows of its batch needed.
             self.stream = 2 * (start // (stop - start) * len(shares) + step)
@@ -201,6 +245,28 @@ class Run:
             self._step(region, start, stop, share, step == len(shares) - 1, within, again)
             left += again
             self.passes += 1
+        for _ in range(self.settings.edit_passes):
+            if not self._edit(region, start, stop):
+                break
+
+    def _edit(self, region: Tensor, start: int, stop: int) -> bool:
+        """Run one pass that only edits; return whether it changed a token (waits for the device)."""
+        choice, ranked = self._predict(self._logits(start, stop, None), ranked=True)
+        assert ranked is not None
+        edited = self._editable(region, choice, ranked)
+        torch.where(edited, choice, region, out=region)
+        self.passes += 1
+        self.observer.phase("sampler")
+        self.observer.step(0)
+        return bool(edited.any())
+
+    def _editable(self, region: Tensor, choice: Tensor, ranked: Tensor) -> Tensor:
+        """Return which committed tokens of `region` give way to `choice`, of surprisal `ranked` (all [B, L]), as bool.
+
+        Bie et al. 2026, LLaDA 2.1, arXiv:2602.08676: token to token beside mask to token, each with its threshold.
+        """
+        sure = above(ranked, self.settings.edit, "low_confidence")
+        return (region != self.mask) & (choice != region) & sure
 
     def _masked_places(self, region: Tensor, count: int) -> Tensor:
         """Return the positions [B, count] of each row's masks, left to right; rows with fewer masks are filled up
@@ -223,13 +289,19 @@ class Run:
         all its masks; None means all positions. again: tokens per row to mask again."""
         masked = region == self.mask
         logits = self._logits(start, stop, within)
-        choice, ranked = self._predict(logits, ranked=not last)
+        decided = None
+        if self.least < inf and not last:
+            left = masked if within is None else masked.gather(1, within)
+            decided = gap(logits, left) >= self.least
+        editing = self.settings.edit is not None
+        choice, ranked = self._predict(logits, ranked=editing or not last)
         if within is not None:
             choice = region.scatter(1, within, choice)
             ranked = (
                 None if ranked is None else ranked.new_full(region.shape, inf).scatter_(1, within, ranked)
             )
-        choice = torch.where(masked, choice, region)
+        edited = self._editable(region, choice, ranked) if editing and ranked is not None else None
+        choice = torch.where(masked if edited is None else masked | edited, choice, region)
         commit = masked
         if last:
             # The shares sum to the block, so everything still masked is committed.
@@ -242,8 +314,11 @@ class Run:
                     commit = masked.gather(1, first)
                 region.scatter_(1, first, choice.gather(1, first))
             else:
-                commit = surest(self.settings, ranked).scatter_(1, first, True).logical_and_(masked)
+                commit = surest(self.settings, ranked).scatter_(1, first, True)
+                commit = (commit if decided is None else commit | decided[:, None]).logical_and_(masked)
                 torch.where(commit, choice, region, out=region)
+            if edited is not None:
+                torch.where(edited, choice, region, out=region)
             if self.doubt is not None:
                 doubts = ranked.gather(1, first)
                 self.doubt[:, start:stop].scatter_(1, first, doubts.masked_fill(doubts == inf, -inf))

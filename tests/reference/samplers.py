@@ -86,14 +86,14 @@ def masked_diffusion(model, prompt: list[int], new_tokens: int, seed: int, setti
             logits = _guided(model, prompt, canvas, places, settings.cfg_scale)
             noise = gumbel(torch.tensor([seed]), stream, (length, model.info.vocab_size))[0].tolist()
             order = uniform(torch.tensor([seed]), stream + 1, (length,))[0].tolist()
-            result = []
+            result, gaps, edits = [], [], {}
             for row, place in enumerate(places):
+                line = _allowed(logits[row], mask, eos, settings)
                 if canvas[place] != mask:
+                    edits |= _edit(line, place, canvas[place], settings)
                     continue
-                line = list(logits[row])
-                line[mask] = -math.inf
-                if settings.eos == "ban":
-                    line[eos] = -math.inf
+                second, first = sorted(line)[-2:]
+                gaps.append(first - second)
                 noisy = [value + settings.temperature * noise[row][word] for word, value in enumerate(line)]
                 word = max(range(len(line)), key=lambda word: (noisy[word], -word))
                 cost = _surprisal(line, word)
@@ -101,18 +101,49 @@ def masked_diffusion(model, prompt: list[int], new_tokens: int, seed: int, setti
                 if settings.eos == "defer" and word == eos:
                     key, cost = key + 1e30, math.inf
                 result.append((key, place, word, cost))
+            third = 3 * step // steps
+            least = math.inf if settings.early_commit is None else settings.early_commit * (3, 2, 1)[third]
+            decided = sum(gaps) / len(gaps) >= least
             for rank, (key, place, word, cost) in enumerate(sorted(result)):
                 sure = settings.threshold is not None and (
                     settings.threshold == 0 or cost < -math.log(settings.threshold)
                 )
-                if rank < share or sure:
+                if rank < share or sure or decided:
                     canvas[place] = word
                     doubts[place] = key
+            for place, word in edits.items():
+                canvas[place] = word
             if settings.remask and step < steps - 1:
                 by_doubt = sorted((-doubts[place], place) for place in places if canvas[place] != mask)
                 for _, place in by_doubt[: int(settings.remask * due)]:
                     canvas[place] = mask
+        for _ in range(settings.edit_passes):
+            passes += 1
+            logits = _guided(model, prompt, canvas, places, settings.cfg_scale)
+            edits = {}
+            for row, place in enumerate(places):
+                line = _allowed(logits[row], mask, eos, settings)
+                edits |= _edit(line, place, canvas[place], settings)
+            for place, word in edits.items():
+                canvas[place] = word
+            if not edits:
+                break
     return canvas, passes
+
+
+def _allowed(logits, mask, eos, settings) -> list[float]:
+    line = list(logits)
+    line[mask] = -math.inf
+    if settings.eos == "ban":
+        line[eos] = -math.inf
+    return line
+
+
+def _edit(line, place, token, settings) -> dict[int, int]:
+    """The place and the word that a committed token gives way to, if it does."""
+    word = max(range(len(line)), key=lambda word: (line[word], -word))
+    sure = settings.edit is not None and math.exp(-_surprisal(line, word)) > settings.edit
+    return {place: word} if sure and word != token else {}
 
 
 def _guided(model, prompt, canvas, places, scale) -> list[list[float]]:

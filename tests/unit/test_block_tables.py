@@ -79,9 +79,45 @@ def test_no_break_even_where_the_ratio_does_not_fall_through_one():
     assert crossing([(1, math.e), (2, None), (math.e**2, 1 / math.e)]) == pytest.approx(math.e)
 
 
+def drafts_of(arm, *ratios):
+    """Cells of a drafting arm over batches, beside a reference that is no cell of its experiment."""
+    spread = {"reference": None, "steps": None, "block": None, "label": None, "settings": None}
+    of = {"arm": arm, "family": "speculative", "decoder": "speculative", **spread}
+    made = []
+    for batch, ratio in zip((1, 4, 16), ratios, strict=True):
+        cell = f"drafts/copy/ar/{arm}/new~32+batch~{batch}"
+        ends = {"ratio": ratio, "ratio_low": ratio * 0.95, "ratio_high": ratio * 1.05}
+        made.append(judged(blocks_of("copy", 4, batch) | of | {"cell": cell, "key": cell} | ends))
+    return made
+
+
+DRAFTS = {
+    "overtaken": (2.0, 1.0, 0.5),
+    "ahead": (2.0, 1.9, 1.8),
+    "behind": (0.9, 0.8, 0.7),
+    "open": (1.2, 1.0, 1.01),
+}
+
+
+def test_drafts_have_a_break_even_though_their_reference_is_no_cell():
+    cells = [row for arm, ratios in DRAFTS.items() for row in drafts_of(arm, *ratios)]
+    by = {row["arm"]: row for row in built("break_even", cells=cells)}
+    assert {arm: row["outcome"] for arm, row in by.items()} == {
+        "overtaken": OVERTAKEN,
+        "ahead": AHEAD,
+        "behind": BEHIND,
+        "open": OPEN,
+    }
+    row = by["overtaken"]
+    assert row["even"] == pytest.approx(4)
+    assert row["even_low"] == pytest.approx(4 ** (1 + math.log(0.95) / math.log(2)))
+    assert row["even_low"] < row["even"] < row["even_high"] < 16
+    assert all(by[arm]["even"] is None for arm in ("ahead", "behind"))
+
+
 @pytest.fixture(scope="module")
-def words(tmp_path_factory, synthetic_folder):
-    """The section on blocks as plain text: of copy, whose blocks keep the quality, and of grid, whose blocks do not."""
+def page(tmp_path_factory, synthetic_folder):
+    """The page of a study whose blocks keep the quality on copy and not on grid, and of DRAFTS over batches."""
     folder = tmp_path_factory.mktemp("page")
     worse = {
         "gate": False,
@@ -96,13 +132,32 @@ def words(tmp_path_factory, synthetic_folder):
     frames["cells"] = pd.concat(
         [frames["cells"][frames["cells"]["experiment"] != "block"], filled("cells", rows)]
     )
+    drafts = [row for arm, ratios in DRAFTS.items() for row in drafts_of(arm, *ratios)]
+    frames["break_even"] = filled("break_even", built("break_even", cells=drafts))
     write_tables(folder, frames)
-    html = render(
+    return render(
         Material(values=values(frames)["values"], tables=load_tables([folder]), figures={}, study=STUDY)
     )
-    begin = html.index('<section id="block"')
-    section = html[begin : html.index("<details>", begin)]
-    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", section))
+
+
+def plain(html, section, end):
+    begin = html.index(f'<section id="{section}"')
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", "", html[begin : html.index(end, begin)]))
+
+
+@pytest.fixture(scope="module")
+def words(page):
+    """The section on blocks as plain text."""
+    return plain(page, "block", "<details>")
+
+
+def test_the_page_says_up_to_which_batch_a_decoder_pays(page):
+    section = plain(page, "batch", "The same as a table")
+    _, _, said = section.partition("From which batch autoregression is faster ")
+    assert re.search(r"overtaken 4\.0 \[3\.\d+, 4\.\d+\];", said), said
+    assert "ahead none up to 16" in said
+    assert "behind every one from 1" in said
+    assert "open none shown up to 16" in said
 
 
 def test_the_page_names_the_best_block_of_each_batch(words):

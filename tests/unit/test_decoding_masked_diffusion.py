@@ -44,7 +44,16 @@ KINDS = [
     {"threshold": 0.9, "block": 4, "temperature": 1.0},
     {"threshold": 0.02, "block": 4, "temperature": 3.0},
     {"threshold": 0.7, "steps": 6, "block": 6, "cfg_scale": 0.5, "eos": "defer"},
+    {"early_commit": 0.1},
+    {"early_commit": 0.08, "steps": 6, "block": 6, "eos": "ban"},
+    {"early_commit": 0.08, "steps": 6, "block": 4, "temperature": 1.0, "after_eos": "fill"},
+    {"early_commit": 0.15, "threshold": 0.1},
+    {"edit": 0.0, "steps": 4},
+    {"edit": 0.05, "edit_passes": 3, "steps": 6, "block": 6},
+    {"edit": 0.06, "edit_passes": 2, "threshold": 0.06, "early_commit": 0.1, "cfg_scale": 0.5},
 ]
+CHANGING = {"remask", "edit"}
+"""Settings by which a committed token may change."""
 
 
 class Watch(Observer):
@@ -111,6 +120,46 @@ def test_masking_again_makes_as_many_passes_and_tells_what_stands():
     assert "remask needs" in MaskedDiffusion.check(Settings(remask=0.5, threshold=0.9), 12)
 
 
+@effort(max_examples=30, deadline=None)
+@given(
+    prompt=st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9),
+    kind=st.sampled_from([kind for kind in KINDS if not (CHANGING | {"early_commit"}) & set(kind)]),
+    never=st.sampled_from([{"early_commit": 1e9}, {"edit": 1.0}]),
+)
+def test_a_bound_that_nothing_reaches_is_the_plain_sampler(prompt, kind, never):
+    """The control of both mechanisms: token for token and pass for pass."""
+    if MaskedDiffusion.check(Settings(**kind, **never), 12):
+        assert "edit" in never, "an edit needs other settings, which are refused"
+        return
+    plain, other = (decode([prompt], [5], Settings(**kind, **extra)) for extra in ({}, never))
+    assert torch.equal(plain.tokens, other.tokens) and plain.nfe == other.nfe
+
+
+def test_a_gap_of_nothing_takes_one_pass_a_block_and_a_sure_row_ends_alone():
+    assert decode(PROMPTS, SEEDS, Settings(early_commit=0.0, block=4)).nfe == 3
+    table = torch.zeros(8, WORDS)
+    table[:, 7] = torch.tensor([6.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0, 6.0])
+    for limit, passes in (
+        (2.0, 1),
+        (2.9, 4),
+        (5.9, 7),
+        (6.1, 8),
+    ):  # thirds of eight passes begin at 0, 3 and 6
+        decoded = decode([[1]], [0], Settings(early_commit=limit), 8, Table(table))
+        assert decoded.nfe == passes, limit
+
+
+def test_an_edit_replaces_what_later_passes_doubt():
+    """Passes that only edit end as soon as one of them changes nothing, and are no more than allowed."""
+    plain = decode(PROMPTS, SEEDS, Settings(steps=1))
+    edited = decode(PROMPTS, SEEDS, Settings(steps=1, edit=0.0, edit_passes=1))
+    assert (plain.nfe, edited.nfe) == (1, 2)
+    assert not torch.equal(plain.tokens, edited.tokens)
+    assert decode(PROMPTS, SEEDS, Settings(steps=1, edit=1.0, edit_passes=9)).nfe == 2
+    (most,) = MaskedDiffusion.passes(Settings(steps=4, block=6, edit=0.0, edit_passes=3), 5, 12)
+    assert most.count == 4 + 2 * 3
+
+
 @given(length=st.integers(1, 300), steps=st.integers(1, 300))
 def test_schedule_sums_to_the_canvas(length, steps):
     assume(steps <= length)
@@ -137,7 +186,7 @@ class Spy(MaskedDiffusion):
             del model.forward
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if "remask" not in kind], ids=str)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if not CHANGING & set(kind)], ids=str)
 def test_committed_tokens_never_change_and_counts_are_told(kind):
     watch, spy = Watch(), Spy(Settings(**kind))
     decoded = spy.decode(MODEL, pad_left(PROMPTS, SEEDS, 0), 12, watch)
@@ -325,6 +374,12 @@ def test_threshold_stops_when_nothing_is_masked():
         ({"steps": 3, "block": 4}, 8, "cannot be shared by 2 blocks"),
         ({"threshold": 0.5, "remasking": "random"}, 8, "threshold needs remasking"),
         ({}, 0, "at least 1"),
+        ({"remask": 0.5, "early_commit": 2.5}, 8, "early_commit commits as much as it likes"),
+        ({"edit": 0.5, "remask": 0.5}, 8, "edit needs remask 0"),
+        ({"edit": 0.5, "temperature": 1.0}, 8, "edit needs temperature 0"),
+        ({"edit": 0.5, "remasking": "entropy"}, 8, "edit needs remasking low_confidence"),
+        ({"edit": 0.5, "after_eos": "fill"}, 8, "edit needs after_eos decode"),
+        ({"edit_passes": 2}, 8, "edit_passes need edit"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(kind, new_tokens, says):
