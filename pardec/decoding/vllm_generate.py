@@ -8,16 +8,44 @@ returns a batch only once all of it is written, so its time to the first token i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from pardec.common.settings import Settings
 from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
-from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
+from pardec.decoding.base import SILENT, Decoded, Observer, Passes, PromptBatch
 from pardec.decoding.peers import reported_at_the_end, unpadded
 
 if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
+
+
+class VllmSpeculation(Settings):
+    """Drafting inside vLLM: the keys of its `speculative_config`, passed on as they are."""
+
+    method: Literal["ngram", "draft_model", "dflash"]
+    """`ngram` copies from prompt and output. `draft_model` and `dflash` draft with the companion `draft`, a causal
+    model or a DFlash draft; vLLM reads its files itself."""
+    num_speculative_tokens: int = Field(ge=1, le=64)
+    """Tokens drafted for each verification."""
+    prompt_lookup_min: int | None = Field(None, ge=1)
+    """Fewest tokens that must match, for `ngram`; null leaves it to vLLM."""
+    prompt_lookup_max: int | None = Field(None, ge=1)
+    """Most tokens that are matched, for `ngram`; null leaves it to vLLM."""
+
+    @model_validator(mode="after")
+    def _lookup_is_ngrams(self) -> Self:
+        least, most = self.prompt_lookup_min, self.prompt_lookup_max
+        if self.method != "ngram" and (least, most) != (None, None):
+            raise ValueError(
+                f"prompt_lookup_min and prompt_lookup_max are for method ngram, not {self.method}"
+            )
+        if least is not None and most is not None and least > most:
+            raise ValueError(f"prompt_lookup_min {least} is above prompt_lookup_max {most}")
+        return self
 
 
 class VllmSettings(AutoregressiveSettings):
@@ -25,12 +53,25 @@ class VllmSettings(AutoregressiveSettings):
 
     memory_share: float = Field(0.4, gt=0, le=0.95)
     """Share of the GPU's memory that vLLM takes for itself, weights included; our own copy comes on top."""
+    speculative: VllmSpeculation | None = None
+    """Speculative decoding inside vLLM; null writes one token a pass. Its passes are not counted: their number is given
+    as 0."""
 
 
 class Vllm(Sequential):
     """Writes the tokens with vLLM, from the same files."""
 
     Settings = VllmSettings
+    settings: VllmSettings
+    accompanied: ClassVar[tuple[str, ...]] = ("draft",)
+
+    @classmethod
+    def wants(cls, settings: VllmSettings) -> tuple[str, ...]:
+        return ("draft",) if settings.speculative and settings.speculative.method != "ngram" else ()
+
+    @classmethod
+    def passes(cls, settings: VllmSettings, prompt: int, new_tokens: int) -> list[Passes] | None:
+        return None if settings.speculative else super().passes(settings, prompt, new_tokens)
 
     def __init__(self, settings: VllmSettings):
         super().__init__(settings)
@@ -49,9 +90,7 @@ class Vllm(Sequential):
             import vllm
         except ImportError as error:
             raise NotImplementedError(f"vLLM is not installed ({error}); see envs/vllm.yaml") from None
-        folder = getattr(model, "folder", None)
-        if folder is None or not any(folder.glob("*.safetensors")):
-            raise NotImplementedError("vLLM reads weights from files, and this model has none")
+        folder = _folder(model)
         if model.info.matmul_bytes is not None:
             raise NotImplementedError("vLLM does not know this project's quantised weights")
         self._llm = vllm.LLM(
@@ -62,8 +101,18 @@ class Vllm(Sequential):
             # A cell decodes the same prompts repeatedly; with their prefixes kept there would be no prefill to measure.
             enable_prefix_caching=False,
             gpu_memory_utilization=self.settings.memory_share,
+            **self._drafting(),
         )
         self._source = model
+
+    def _drafting(self) -> dict[str, Any]:
+        """Return the argument that has vLLM draft, if these settings do; without it vLLM is as it was."""
+        if self.settings.speculative is None:
+            return {}
+        config = self.settings.speculative.model_dump(exclude_none=True)
+        if draft := self.companions.get("draft"):
+            config["model"] = str(_folder(draft))
+        return {"speculative_config": config}
 
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
@@ -76,7 +125,8 @@ class Vllm(Sequential):
             [{"prompt_token_ids": row} for row in rows], sampling_params=sampling, use_tqdm=False
         )
         written = [list(answer.outputs[0].token_ids)[:new_tokens] for answer in answers]
-        return reported_at_the_end(model, prompts, written, new_tokens, observer)
+        decoded = reported_at_the_end(model, prompts, written, new_tokens, observer)
+        return decoded if self.settings.speculative is None else replace(decoded, nfe=0, token_forwards=0)
 
     def _sampling(self, model: LanguageModel, new_tokens: int, seed: int) -> Any:
         """Return our settings in vLLM's terms."""
@@ -95,3 +145,15 @@ class Vllm(Sequential):
             ignore_eos=settings.eos != "ban" and settings.stop == "length",
             detokenize=False,
         )
+
+
+def _folder(model: LanguageModel) -> Path:
+    """Return the folder with a model's weights.
+
+    Raises:
+        NotImplementedError: its weights are in no file.
+    """
+    folder = getattr(model, "folder", None)
+    if folder is None or not any(folder.glob("*.safetensors")):
+        raise NotImplementedError("vLLM reads weights from files, and this model has none")
+    return folder

@@ -10,7 +10,8 @@ import torch
 
 from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left
-from pardec.decoding.prepared import build, load_arm
+from pardec.decoding.prepared import build, companion_trouble, load_arm
+from pardec.decoding.registry import DECODERS
 from pardec.measure.cell import ArmSpec, out_of_memory, run_cell
 from tests.faults import arms
 from tests.reference.models import backbone
@@ -182,6 +183,52 @@ def test_vllm_gets_our_settings_and_unpadded_prompts(folder, vllm):
     assert banned.min_tokens == 5 and banned.stop_token_ids == [2] and not banned.ignore_eos
     free = build("vllm", {})._sampling(model, 5, 1)
     assert free.ignore_eos and not free.stop_token_ids and free.min_tokens == 0
+
+
+def test_vllm_drafts_by_its_own_settings(folder, vllm):
+    lookup = {"method": "ngram", "num_speculative_tokens": 7, "prompt_lookup_max": 3}
+    model, decoder, _ = load_arm(folder, "vllm", {"speculative": lookup}, "cpu", "float32")
+    decoded = decoder.decode(model, pad_left(PROMPTS, [1, 2], 0), 5)
+    (llm,) = FakeLLM.made
+    assert llm.arguments["speculative_config"] == lookup
+    assert (decoded.nfe, decoded.token_forwards) == (0, 0), (
+        "the passes are vLLM's, and it did not say how many"
+    )
+    drafted = build("vllm", {"speculative": {"method": "dflash", "num_speculative_tokens": 15}})
+    drafted.companions["draft"] = SimpleNamespace(folder=folder)
+    drafted.prepare(model)
+    assert FakeLLM.made[-1].arguments["speculative_config"] == {
+        "method": "dflash",
+        "num_speculative_tokens": 15,
+        "model": str(folder),
+    }
+    build("vllm", {}).prepare(model)
+    assert "speculative_config" not in FakeLLM.made[-1].arguments
+
+
+@pytest.mark.parametrize(
+    ("speculative", "says"),
+    [
+        ({"method": "ngram"}, "num_speculative_tokens"),
+        ({"method": "guess", "num_speculative_tokens": 2}, "ngram"),
+        ({"method": "dflash", "num_speculative_tokens": 2, "prompt_lookup_max": 3}, "are for method ngram"),
+        (
+            {"method": "ngram", "num_speculative_tokens": 2, "prompt_lookup_min": 4, "prompt_lookup_max": 3},
+            "above",
+        ),
+        ({"method": "ngram", "num_speculative_tokens": 2, "tree": 4}, "tree"),
+    ],
+)
+def test_vllms_drafting_is_checked_before_a_job_runs(speculative, says):
+    with pytest.raises(ValueError, match=says):
+        DECODERS.load("vllm").Settings.model_validate({"speculative": speculative})
+
+
+def test_vllms_draft_is_a_companion():
+    drafted = DECODERS.load("vllm").Settings(speculative={"method": "dflash", "num_speculative_tokens": 15})
+    assert "needs a companion 'draft'" in companion_trouble("vllm", drafted, ())[0]
+    assert companion_trouble("vllm", drafted, ("draft",)) is None
+    assert companion_trouble("vllm", DECODERS.load("vllm").Settings(), ()) is None
 
 
 def test_a_cell_of_vllm_is_timed_beside_ours(folder, vllm):
