@@ -190,7 +190,8 @@ def record(
         ties = (
             {} if one.behind is None else {"margins": [2.0] * (NEW - 1) + [0.125], "behind_ulp": one.behind}
         )
-        return [output | ties for output in given]
+        unsure = {p: {"entropy": k / 10} for k, p in enumerate(names)} if one.decoder == "speculative" else {}
+        return [output | ties | unsure.get(output["prompt"], {}) for output in given]
 
     mine = series(arm, 0)
     reference = None
@@ -370,7 +371,7 @@ def write(folder: Path, records: Iterable[dict[str, Any]]) -> dict[str, list[str
     return paths
 
 
-TABLES = ("draft_prompts", "draft", "cycles", "cycle_trace", "verify_cost", "ideas")
+TABLES = ("draft_prompts", "draft", "cycles", "acceptance", "cycle_trace", "verify_cost", "ideas")
 
 
 def build(folder: Path, records: Iterable[dict[str, Any]]) -> dict[str, Any]:

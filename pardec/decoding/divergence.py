@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pardec.common.lazy import lazy
+from pardec.decoding.commits import entropy
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,11 +31,12 @@ class PlainPass:
 
     margins: per token, best logit minus second best, in nats. behind_ulp: the largest gap between the best logit and
     that of the written token, in units in the last place (of the largest logit at that position); 0 where every written
-    token is the best.
+    token is the best. entropy: of the model's prediction, in nats, mean over the tokens.
     """
 
     margins: list[float]
     behind_ulp: float
+    entropy: float
 
 
 @dataclass(frozen=True)
@@ -70,17 +72,20 @@ def plain_pass(
             _choices(part.float(), chosen, banned, torch.finfo(logits.dtype).eps)
             for part, chosen in zip(logits.split(ROWS), output.split(ROWS), strict=True)
         ]
-        margins, behind = (torch.cat(part) for part in zip(*parts, strict=True))
-    return PlainPass(margins.tolist(), float(behind.max()))
+        margins, behind, unsure = (torch.cat(part) for part in zip(*parts, strict=True))
+    return PlainPass(margins.tolist(), float(behind.max()), float(unsure.double().mean()))
 
 
-def _choices(logits: Tensor, chosen: Tensor, banned: Sequence[int], eps: float) -> tuple[Tensor, Tensor]:
-    """Return for each row of `logits` [n, V] the margin of the best in nats, and the gap from it to `chosen` [n] in
-    ulp."""
+def _choices(
+    logits: Tensor, chosen: Tensor, banned: Sequence[int], eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return for each row of `logits` [n, V] the margin of the best in nats, the gap from it to `chosen` [n] in ulp,
+    and the entropy in nats."""
     ulp = eps * 2.0 ** logits.abs().amax(1).log2().floor()
     logits[:, list(banned)] = -torch.inf
     best, second = logits.topk(2).values.unbind(1)
-    return best - second, (best - logits.gather(1, chosen[:, None])[:, 0]) / ulp
+    behind = (best - logits.gather(1, chosen[:, None])[:, 0]) / ulp
+    return best - second, behind, entropy(logits, None)[0]
 
 
 def parting(one: Sequence[int], other: Sequence[int]) -> int | None:

@@ -39,7 +39,7 @@ class Side:
 
     outputs: by prompt, the tokens before the end token. margins, behind: by prompt, in formats shorter than float32:
     nats between the two best logits at each token, and the largest distance of a token's logit behind the best, in
-    units in the last place.
+    units in the last place. entropy: by prompt, nats of the target's predictions, mean over the output.
     """
 
     arm: str
@@ -48,6 +48,7 @@ class Side:
     outputs: dict[str, tuple[int, ...]]
     margins: dict[str, list[float]]
     behind: dict[str, float]
+    entropy: dict[str, float]
 
     @property
     def sampled(self) -> bool:
@@ -136,6 +137,7 @@ def _side(cell: dict[str, Any], samples: list[Sample], outputs: list[dict] | Non
         {prompt: tuple(output["tokens"][: useful.get(prompt)]) for prompt, output in by_prompt.items()},
         {prompt: output["margins"] for prompt, output in by_prompt.items() if output.get("margins")},
         {p: output["behind_ulp"] for p, output in by_prompt.items() if output.get("behind_ulp") is not None},
+        {p: output["entropy"] for p, output in by_prompt.items() if output.get("entropy") is not None},
     )
 
 

@@ -107,6 +107,7 @@ class OutputPart(_Part):
     tokens: list[int]
     margins: list[float] | None = None
     behind_ulp: float | None = None
+    entropy: float | None = None
 
 
 class ReferencePart(_Part):

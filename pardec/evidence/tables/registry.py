@@ -22,6 +22,7 @@ _BY_MODULE = {
     "growth": ("growth",),
     "draft": ("draft_prompts", "draft"),
     "cycles": ("cycles", "cycle_trace"),
+    "acceptance": ("acceptance",),
     "models": ("models",),
     "verify_cost": ("verify_cost",),
     "ideas": ("ideas",),
