@@ -48,7 +48,7 @@ class Side:
     outputs: dict[str, tuple[int, ...]]
     margins: dict[str, list[float]]
     behind: dict[str, float]
-    entropy: dict[str, float]
+    entropy: dict[str, float] = field(default_factory=dict)
 
     @property
     def sampled(self) -> bool:
