@@ -27,6 +27,8 @@ def test_acceptance_by_how_sure_the_target_is():
     by = {row["level"]: row for row in rows}
     assert list(by) == [1, 2, 3]
     assert {level: row["acceptance"] for level, row in by.items()} == {1: 1, 2: 0.75, 3: 0}
+    assert all(0 <= row["acceptance_low"] <= row["acceptance_high"] <= 1 for row in rows)
+    assert by[1]["acceptance_low"] == pytest.approx(0.862, abs=1e-3), "24 of 24 are no proof of all (Wilson)"
     assert {level: row["tau"] for level, row in by.items()} == {1: 5, 2: 4, 3: 1}
     assert {level: (row["prompts"], row["cycles"], row["reached"]) for level, row in by.items()} == {
         1: (2, 6, 24),

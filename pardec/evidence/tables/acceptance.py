@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from pardec.common.lazy import lazy
 from pardec.evidence import drafting
 from pardec.evidence.columns import SOURCES, columns
@@ -9,6 +12,9 @@ from pardec.evidence.tables.base import Row, Table
 from pardec.evidence.tables.cycles import representatives
 from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.pairs import Sample, interval
+
+if TYPE_CHECKING:
+    from pardec.evidence.statistics import Estimate
 
 np = lazy("numpy")
 statistics = lazy("pardec.evidence.statistics")
@@ -45,13 +51,20 @@ def _level(samples: list[Sample]) -> Row:
     accepted, reached = ([sum(pair[side] for pair in pairs) for pairs in counts] for side in (0, 1))
     row = {"prompts": len(samples), "cycles": sum(map(len, whole)), "reached": sum(reached)}
     tokens = [sum(cycle["tau"] for cycle in cycles) for cycles in whole]
-    for name, over, under in (
-        ("acceptance", accepted, reached),
-        ("tau", tokens, [len(cycles) for cycles in whole]),
-    ):
-        estimate = statistics.ratio_of_sums(over, under)
-        row |= {} if estimate is None else interval(name, estimate)
+    if sum(reached):
+        row |= interval("acceptance", _share(accepted, reached))
+    if row["cycles"]:
+        row |= interval("tau", statistics.ratio_of_sums(tokens, [len(cycles) for cycles in whole]))
     return row
+
+
+def _share(accepted: list[int], reached: list[int]) -> Estimate:
+    """Returns the share with the wider ends of two intervals: over prompts, which is a point where all prompts agree and
+    may pass one, and Wilson's, which takes positions as apart."""
+    over, apart = statistics.ratio_of_sums(accepted, reached), statistics.wilson(sum(accepted), sum(reached))
+    if over.low is None:
+        return replace(over, low=apart.low, high=apart.high)
+    return replace(over, low=max(0.0, min(over.low, apart.low)), high=min(1.0, max(over.high, apart.high)))
 
 
 def _reached(cycle: dict) -> tuple[int, int]:
@@ -77,7 +90,7 @@ entropy_most   number nats kind=count | largest
 cycles         count cycles kind=count | cycles of these prompts but the last of each
 reached        count kind=count | drafted positions whose predecessors in the block were all accepted
 acceptance     interval of=prompts kind=count better=higher | share of those that were accepted too, all positions
-    together; its interval is over prompts
+    together; its interval is the wider of that over prompts and Wilson's over positions
 tau            interval tokens of=prompts kind=count better=higher | tokens committed a verification; its interval is
     over prompts
 """)
