@@ -38,7 +38,7 @@ def build(inputs: Inputs) -> list[Row]:
         for level, places in enumerate(np.array_split(range(len(ranked)), LEVELS), 1):
             these = [ranked[place] for place in places]
             ends = [known[drafting.prompt_of(sample)] for sample in (these[0], these[-1])]
-            rows.append({**what, "level": level, **_level(these), **trial.record.trail})
+            rows.append({**what, "level": level, **_level(these), **trial.record.origin})
             rows[-1] |= {"entropy_least": ends[0], "entropy_most": ends[1]}
     return rows
 
@@ -59,8 +59,8 @@ def _level(samples: list[Sample]) -> Row:
 
 
 def _share(accepted: list[int], reached: list[int]) -> Estimate:
-    """Returns the share with the wider ends of two intervals: over prompts, which is a point where all prompts agree and
-    may pass one, and Wilson's, which takes positions as apart."""
+    """Returns the share with the wider ends of two intervals: over prompts, which is a point where all prompts agree
+    and may pass one, and Wilson's, which takes positions as apart."""
     over, apart = statistics.ratio_of_sums(accepted, reached), statistics.wilson(sum(accepted), sum(reached))
     if over.low is None:
         return replace(over, low=apart.low, high=apart.high)
