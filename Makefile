@@ -12,6 +12,8 @@ unless_other = @other=$$(sed -n 's/^ *"name": "\(.*\)",$$/\1/p' results/study.js
 		echo "error: results/: contains the finished run of study $$other, which this run would replace"; \
 		echo "  fix: keep it with 'pardec archive results $$other.tar.zst', then 'make $(1) REPLACE=1'"; exit 2; fi
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Jobs and tests are many processes, which share the compiled modules.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: all paper smollm2 publish republish compare test tests test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
 .DEFAULT_GOAL := help

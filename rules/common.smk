@@ -3,6 +3,10 @@
 import os
 import sys
 
+# Hundreds of jobs share the compiled modules, and what is known of their imports.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 sys.path.insert(0, workflow.basedir)
 # Unload the installed pardec, which the command that started this process may have imported.
 for name in [name for name in sys.modules if name.split(".")[0] == "pardec"]:

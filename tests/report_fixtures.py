@@ -306,7 +306,7 @@ def draw_all(folder: Path) -> None:
     write_tables(folder / "tables", frames)
     read = load_tables([folder / "tables"])
     for name in FIGURES:
-        save(FIGURES.load(name), read, folder / f"{name}.svg", folder / f"{name}.png")
+        save(FIGURES.load(name), read, folder / f"{name}.svg")
     write_outputs(folder)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from pardec.evidence.answers import answers
 from pardec.evidence.findings import Finding, find
 from pardec.evidence.rounding import rounded
 from pardec.evidence.tables.base import Table
-from pardec.evidence.tables.inputs import locate, read_table, rows_of
+from pardec.evidence.tables.inputs import locate, read_rows
 from pardec.evidence.tables.registry import TABLES, value_id
 
 Value = dict[str, Any]
@@ -36,12 +37,17 @@ class Published:
     rows: list[dict[str, Any]]
     command: str
 
-    def value(self, number: int, name: str) -> Value:
-        """Returns the value in row `number`, column `name`."""
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """Numbers of the rows by their keys."""
+        return {row["key"]: number for number, row in enumerate(self.rows)}
+
+    def value(self, number: int, name: str, ident: str) -> Value:
+        """Returns the value in row `number`, column `name`, whose id is `ident`."""
         row, column = self.rows[number], self.table.all_columns[name]
         low, high = (None if end is None else row[end] for end in (column.low, column.high))
         return {
-            **stated(value_id(self.table.name, row, name), row[name], column.unit_in(row), low, high),
+            **stated(ident, row[name], column.unit_in(row), low, high),
             "n": row[column.count] if column.count else row.get("n"),
             "description": column.description,
             "source": [{"path": self.path, "sha256": self.sha256, "rows": [number]}],
@@ -78,8 +84,7 @@ def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
     """
     published = {}
     for name, path in located(paths).items():
-        frame = read_table(name, path)
-        rows = rows_of(frame)
+        rows = read_rows(name, path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         published[name] = Published(TABLES.load(name), str(path), digest, rows, _command(path))
     return published
@@ -116,13 +121,14 @@ def table_values(published: Published) -> Iterable[Value]:
     names = [name for name, column in table.columns.items() if column.numeric and name not in ends]
     for number, row in enumerate(published.rows):
         for name in names:
-            if value_id(table.name, row, name).startswith(f"{table.name}/"):
-                yield published.value(number, name)
+            ident = value_id(table.name, row, name)
+            if ident.startswith(f"{table.name}/"):
+                yield published.value(number, name, ident)
 
 
 def finding_value(item: Finding, published: Published) -> Value:
     """Returns the value of a number computed from several rows of a table."""
-    numbers = [k for k, row in enumerate(published.rows) if row["key"] in set(item.keys)]
+    numbers = sorted(published.places[key] for key in set(item.keys) if key in published.places)
     if len(numbers) != len(set(item.keys)):
         message = f"names a row that table {item.table!r} lacks"
         raise UserError(f"finding {item.id!r}", message, "correct the finding")

@@ -39,6 +39,23 @@ LIMIT_BYTES = 5_000_000
 """Size above which a page is slow to open; it is written nevertheless, as the only report of a finished study."""
 
 
+class Compiled(jinja2.BytecodeCache):
+    """Templates that this process has compiled, by name and content, for its next page."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        if bucket.key in self.kept:
+            bucket.bytecode_from_string(self.kept[bucket.key])
+
+    def dump_bytecode(self, bucket: jinja2.bccache.Bucket) -> None:
+        self.kept[bucket.key] = bucket.bytecode_to_string()
+
+
+COMPILED = Compiled()
+
+
 @dataclass
 class Material:
     """Inputs of a page.
@@ -91,7 +108,8 @@ def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) ->
 def make_environment(templates: Path, book: Book, material: Material) -> jinja2.Environment:
     """Returns the template environment; its globals are the templates' only access to data."""
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(templates), undefined=jinja2.StrictUndefined, autoescape=True,
+        loader=jinja2.FileSystemLoader(templates), bytecode_cache=COMPILED, undefined=jinja2.StrictUndefined,
+        autoescape=True,
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.do"],
     )  # fmt: skip
     environment.globals |= {

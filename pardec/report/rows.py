@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.evidence.tables.inputs import read_table
-from pardec.evidence.tables.inputs import rows_of as plain_rows
+from pardec.evidence.tables.inputs import read_rows as plain_rows
 from pardec.evidence.tables.registry import TABLES
 from pardec.evidence.tables.registry import value_id as published_id
 
@@ -85,7 +84,7 @@ def load_tables(paths: list[str | Path]) -> Tables:
 
 def read_rows(name: str, path: str | Path) -> list[Row]:
     """Returns the rows of table `name`, in file order."""
-    return [Row(name, content) for content in plain_rows(read_table(name, path))]
+    return [Row(name, content) for content in plain_rows(name, path)]
 
 
 def table_files(paths: list[str | Path]) -> list[Path]:

@@ -232,6 +232,17 @@ def test_a_table_refuses_what_it_does_not_promise(row, check):
     assert case.check.name == check and "three" in str(case)
 
 
+@pytest.mark.parametrize("row", [{"a": "one"}, {"a": "three", "b": None}, {"a": "three"}])
+def test_a_table_refuses_keys_twice_and_needed_entries_that_miss(row):
+    described = columns("a text! | a name\nb count! | a number")
+    rows = [{"a": "one", "b": 1}]
+    table = Table("t", "a table", (), ("a",), described, lambda inputs: rows)
+    assert len(table.make(None)) == 1
+    rows.append({"b": 2, **row} if row["a"] == "one" else row)
+    with pytest.raises(SchemaErrors):
+        table.make(None)
+
+
 def test_needs_name_files_or_tables_without_a_cycle():
     done: set[str] = set()
     for name in TABLES:

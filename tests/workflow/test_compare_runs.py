@@ -66,6 +66,7 @@ def result(project, altered):
     return held(project.path("results"), altered)
 
 
+@pytest.mark.thorough  # tests/unit/test_cli_compare.py does so on a synthetic run
 def test_exactly_what_follows_from_altered_samples_differs(result, steady):
     known = {one.id: one for one in result.judged}
     wrong = {ident for ident, one in known.items() if one.verdict == DIFFERS}
@@ -88,6 +89,7 @@ def test_exactly_what_follows_from_altered_samples_differs(result, steady):
         assert known[f"cells/{steady}/{name}"].verdict == REPRODUCED
 
 
+@pytest.mark.thorough  # tests/unit/test_cli_compare.py does so on a synthetic run
 def test_the_page_shows_what_differs_and_where_the_machines_do(project, altered, result, steady, tmp_path):
     path = altered / "machine.json"
     body = json.loads(path.read_text())

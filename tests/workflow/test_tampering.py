@@ -155,6 +155,7 @@ def test_a_changed_library_file_is_named(run, name, monkeypatch):
         path.write_bytes(before)
 
 
+@pytest.mark.thorough  # tests/unit/test_cli_verify.py does so on a synthetic run
 def test_a_forged_record_is_named_first(run, monkeypatch):
     """Whatever it is signed with: tables and trails were made from other samples."""
     early = ("tabulate", "collect_values", "collect_trails")

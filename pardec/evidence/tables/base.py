@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pardec.common.lazy import lazy
@@ -44,7 +45,7 @@ class Table:
     view_of: str = ""
     borrowed: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def all_columns(self) -> dict[str, Column]:
         """Return its columns by name, the key first."""
         return {"key": KEY, **self.columns}
@@ -68,7 +69,17 @@ class Table:
             name: pandas.array([_plain(row.get(name)) for row in rows], dtype=dtype)
             for name, dtype in self.dtypes.items()
         }
-        return self.schema().validate(pandas.DataFrame(frame), lazy=True)
+        made = pandas.DataFrame(frame)
+        return made if self._is_sound(made) else self.schema().validate(made, lazy=True)
+
+    def _is_sound(self, frame: DataFrame) -> bool:
+        """Returns whether `frame`, whose columns have their types, obeys the schema: in a fraction of the time in which
+        pandera says what is wrong."""
+        needed = [name for name, column in self.all_columns.items() if not column.nullable]
+        full = not any(frame[name].isna().any() for name in needed)
+        return bool(
+            full and frame["key"].is_unique and self._finite(frame).all() and self._ordered(frame).all()
+        )
 
     def schema(self) -> pa.DataFrameSchema:
         """Return pandera's schema of the table: types, unique keys, finite numbers, intervals around their values."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 pandas = lazy("pandas")
+parquet = lazy("pyarrow.parquet")
 
 Paths = dict[str, list[str]]
 AGAIN = "move it away and run `make all` again"
@@ -260,24 +262,51 @@ def read_table(name: str, path: str | Path) -> DataFrame:
     Raises:
         UserError: the file is missing, damaged, or not this table.
     """
-    fix, dtypes = (
-        f"delete it and run `snakemake --cores 1 results/tables/{name}.csv` again",
-        TABLES.load(name).dtypes,
-    )
+    dtypes = TABLES.load(name).dtypes
     plain = {"dtype": dtypes, "keep_default_na": False, "na_values": [""], "float_precision": "round_trip"}
-    try:
+    with _readable(name, path):
         frame = (
             pandas.read_parquet(path) if Path(path).suffix == ".parquet" else pandas.read_csv(path, **plain)
         )
+    _check_columns(name, path, frame.columns)
+    return frame
+
+
+def read_rows(name: str, path: str | Path) -> list[Row]:
+    """Returns the rows of a written copy of table `name`, null as None; Parquet is read without pandas, which takes
+    several times as long.
+
+    Raises:
+        UserError: as by `read_table`.
+    """
+    if Path(path).suffix != ".parquet":
+        return rows_of(read_table(name, path))
+    with _readable(name, path):
+        table = parquet.read_table(path)
+    _check_columns(name, path, table.column_names)
+    return table.to_pylist()
+
+
+@contextmanager
+def _readable(name: str, path: str | Path) -> Iterator[None]:
+    try:
+        yield
     except FileNotFoundError:
         raise UserError(path, "does not exist", "run `make all` to produce it") from None
     except (ValueError, OSError) as error:
-        raise UserError(path, f"is not a readable table ({error})", fix) from None
-    if list(frame.columns) != list(dtypes):
-        raise UserError(path, f"does not have the columns of table {name!r}", fix)
-    return frame
+        raise UserError(path, f"is not a readable table ({error})", _again(name)) from None
+
+
+def _check_columns(name: str, path: str | Path, columns: Iterable[str]) -> None:
+    if list(columns) != list(TABLES.load(name).all_columns):
+        raise UserError(path, f"does not have the columns of table {name!r}", _again(name))
+
+
+def _again(name: str) -> str:
+    return f"delete it and run `snakemake --cores 1 results/tables/{name}.csv` again"
 
 
 def rows_of(frame: DataFrame) -> list[Row]:
     """Returns a table's rows as dictionaries, null as None."""
-    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+    columns = [frame[name].to_numpy(dtype=object, na_value=None).tolist() for name in frame]
+    return [dict(zip(frame, entries, strict=True)) for entries in zip(*columns, strict=True)]

@@ -72,9 +72,9 @@ def spoken(row: Row, key: str, column: str) -> str:
     return f"{words}{'' if unit in SEPARATE else ' '}{unit}{ends}"
 
 
-def save(figure: Figure, tables: Tables, svg: str | Path, png: str | Path) -> None:
-    """Draw once and write both files; equal tables give equal bytes (the salt replaces random ids, no date is
-    kept)."""
+def save(figure: Figure, tables: Tables, svg: str | Path, png: str | Path | None = None) -> None:
+    """Draw once and write the SVG, and the PNG if asked for; equal tables give equal bytes (the salt replaces random
+    ids, no date is kept)."""
     from pardec.report.figures.style import RC
 
     with matplotlib.rc_context():
@@ -86,6 +86,7 @@ def save(figure: Figure, tables: Tables, svg: str | Path, png: str | Path) -> No
         with atomic(svg, ".svg") as path:
             canvas.savefig(path, metadata={**about, "Date": None, "Keywords": drawn(canvas)})
             path.write_bytes(titled(path.read_bytes(), speaker(tables)))
-        with atomic(png, ".png") as path:
-            notes = {"Title": figure.title, "Description": figure.alt, "Software": None}
-            canvas.savefig(path, dpi=200, metadata=notes)
+        if png is not None:
+            with atomic(png, ".png") as path:
+                notes = {"Title": figure.title, "Description": figure.alt, "Software": None}
+                canvas.savefig(path, dpi=200, metadata=notes)
