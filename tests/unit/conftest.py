@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 import shutil
 from pathlib import Path
@@ -46,14 +45,16 @@ def hashed(path: Path, known: dict = {}) -> str:  # noqa: B006
 
 @pytest.fixture
 def remembered(memory, monkeypatch):
-    """A script that is run again on equal files leaves what it left before: most tests disturb one file of many."""
+    """A script that is run again on equal files leaves what it left before: most tests disturb one file of many.
+
+    All runs in this process, which alone remembers; test_published.py and the workflow's tests use several."""
     from pardec.audit import remake
 
+    monkeypatch.setattr(remake, "_executor", lambda cores: remake._Here())
     run_script = remake.run_script
 
     def run(script, words, record=False):
-        # Other processes write here at the same time, and remember nothing of it.
-        if record or multiprocessing.parent_process():
+        if record:
             return run_script(script, words, record)
         papers = {"collect_values": "tables", "judge_claims": "tables", "judge_ideas": "tables"}.get(
             script, ""

@@ -14,6 +14,8 @@ from pardec.audit.archive import MANIFEST, open_run, unpack
 from pardec.cli.main import app
 from pardec.common.errors import UserError
 
+pytestmark = pytest.mark.usefixtures("remembered")
+
 
 @pytest.fixture(scope="module")
 def results(finished):
