@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pardec.common.files import read_json, write_json
 from pardec.jobs import Job, job, loaded_models
-from pardec.measure.supervise import LIMIT_S, Lost, starts_fresh, supervise
+from pardec.measure.supervise import LIMIT_S, Lost, supervise
 
 PROCESSES = 5
 """Processes of one configuration differ by more than their samples scatter, so each model is timed in several."""
@@ -56,7 +56,7 @@ def measured(args: argparse.Namespace) -> dict:
 
 
 def collect(args: argparse.Namespace, this: Job) -> None:
-    """Measure in several processes, one after the other, and write their times, or why there are none."""
+    """Measure in several fresh processes, one after the other, and write their times, or why there are none."""
     from pardec.evidence.provenance import checkpoint_files
     from pardec.measure.verify_cost import CONTEXT
 
@@ -66,7 +66,7 @@ def collect(args: argparse.Namespace, this: Job) -> None:
     runs: list[dict] = []
     status, reason = "ok", None
     for number in range(args.processes):
-        run = alone(number, args.device)
+        run = alone(number)
         if "widths" not in run:
             status, reason, runs = run["status"], run["reason"], []
             print(f"{args.model}: {status}: {reason}")
@@ -92,16 +92,15 @@ def collect(args: argparse.Namespace, this: Job) -> None:
     this.seal(args.out, body)
 
 
-def alone(number: int, device: str) -> dict:
-    """Returns what process `number` wrote (see `measured`), or the status and reason of its end. It is started as the
-    process of a cell on `device` is: forked from one that has loaded torch, where that can be.
+def alone(number: int) -> dict:
+    """Returns what process `number` wrote (see `measured`), or the status and reason of its end.
 
     Exits with the status of a process that was interrupted or had a wrong argument, since that is no result.
     """
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.json"
         command = [*sys.argv, "--process", str(number), "--out", str(part)]
-        ended = supervise(command, LIMIT_S, fresh=starts_fresh("auto", device))
+        ended = supervise(command, LIMIT_S, fresh=True)
         if isinstance(ended, Lost):
             return {"status": ended.status, "reason": ended.reason}
         if ended:
