@@ -11,6 +11,7 @@ FAMILIES = Registry(
         "masked_diffusion": "pardec.models.training.objectives.masked_diffusion:MaskedDiffusion",
         "block_diffusion": "pardec.models.training.objectives.block_diffusion:BlockDiffusion",
         "draft": "pardec.models.training.objectives.draft:Draft",
+        "consistency": "pardec.models.training.objectives.consistency:Consistency",
         "markov_draft": "pardec.models.training.objectives.markov_draft:MarkovHead",
         "renderer": "pardec.models.training.objectives.renderer:RendererFamily",
     },

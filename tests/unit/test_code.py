@@ -47,6 +47,7 @@ BUILDS_ON = {
     # A draft with a head is a draft.
     ("drafter", "markov"): [("drafter", "dflash")],
     ("family", "markov_draft"): [("family", "draft")],
+    ("family", "consistency"): [("family", "autoregressive")],
     **{(kind, "DFlashMarkovDraftModel"): [(kind, "DFlashDraftModel")] for kind in ("architecture", "format")},
 }
 """Entries whose files import other entries'."""
