@@ -1,7 +1,8 @@
 """One live line for the whole run: cells done, jobs done, minutes left.
 
 A rule's mean is that of this folder's past runs; without any, that of the published run, times how much slower the
-rules so far were: the median of their ratios, since another study's cells may be longer on the same machine.
+rules so far were: the median of their ratios, since another study's cells may be longer on the same machine. A rule's
+weight in it is the time that its jobs took in the published run, so that the start of a few short jobs decides nothing.
 
 Snakemake's two lines for each finished job give way to it. A failed job is named with its log, since the default
 profile prints no rules. Needed in Snakemake 9.27.1; without its events Snakemake prints its own lines.
@@ -9,9 +10,10 @@ profile prints no rules. Needed in Snakemake 9.27.1; without its events Snakemak
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import logging
-import statistics
 import sys
 import time
 from collections import Counter
@@ -27,6 +29,8 @@ KEEP = 0.5
 """Weight of a rule's older mean beside a new duration: the machine and the study may have changed."""
 PAST = Path(".snakemake/seconds.json")
 """Mean seconds of each rule's jobs."""
+AS_FAST_S = 5.0
+"""Seconds of the published run's jobs that must be done before this machine is held to be faster or slower."""
 CELL, TRAINING = "time_cell", "train_model"
 STAGES = ("all", "data", "models", "timing", "quality", "tables", "report", "total")
 """Rules without a job of their own, and Snakemake's sum."""
@@ -106,9 +110,13 @@ class RunProgress(logging.Filter):
     def _left(self) -> str:
         left = {name: number - self.done[name] for name, number in self.totals.items()}
         left = {name: number for name, number in left.items() if number > 0}
-        slower = statistics.median(
-            [self.means[name] / mean for name, mean in self.theirs.items() if mean and self.done[name]]
-            or [1.0]
+        slower = _weighted_median(
+            [(1.0, AS_FAST_S)]
+            + [
+                (self.means[name] / mean, mean * self.done[name])
+                for name, mean in self.theirs.items()
+                if mean and self.done[name]
+            ]
         )
         means = {name: mean * slower for name, mean in self.theirs.items()} | self.means
         unknown = [name for name in left if name not in means]
@@ -135,6 +143,13 @@ def follow(published: Path | None = None, restored: bool = True) -> RunProgress:
     progress = RunProgress(published=published, restored=restored)
     logger.addFilter(progress)
     return progress
+
+
+def _weighted_median(weighted: list[tuple[float, float]]) -> float:
+    """Return the least of the values, given with their weights, that half of the weight does not exceed."""
+    ordered = sorted(weighted)
+    sums = list(itertools.accumulate(weight for _, weight in ordered))
+    return ordered[bisect.bisect_left(sums, sums[-1] / 2)][0]
 
 
 def _read(path: Path) -> dict[str, float]:

@@ -70,6 +70,15 @@ def test_longer_cells_of_another_study_do_not_stretch_the_other_jobs(tmp_path, c
     assert progress.line().endswith("about 7 min left")  # two cells of a minute, five of tables
 
 
+def test_the_first_short_job_does_not_decide_how_slow_the_machine_is(tmp_path, clock):
+    theirs = tmp_path / "published.json"
+    theirs.write_text('{"time_cell": 60, "prepare_data": 0.5, "tabulate": 300}')
+    progress = RunProgress(tmp_path / "s.json", io.StringIO(), theirs)
+    progress.filter(record("run_info", stats={**STATS, "prepare_data": 1}))
+    run(progress, clock, ("prepare_data", 20))
+    assert progress.line().endswith("about 8 min left")  # and not forty times as long
+
+
 def test_durations_of_this_machine_come_before_published_ones(tmp_path, clock):
     (tmp_path / "s.json").write_text('{"time_cell": 60}')
     (tmp_path / "published.json").write_text('{"time_cell": 600, "tabulate": 60}')
