@@ -91,6 +91,25 @@ def test_the_kernel_comes_first_in_what_is_recorded_on_cuda_alone():
     assert flex.HEAD_DIM == 16
 
 
+@pytest.mark.parametrize(
+    ("attend", "expected"),
+    [
+        (None, True),
+        (lambda query, key, value, mask, blocks: query, False),
+        (lambda *_: (_ for _ in ()).throw(RuntimeError("no Triton")), False),
+    ],
+)
+def test_a_kernel_that_fails_or_is_wrong_gives_way_to_torchs_own(monkeypatch, attend, expected):
+    """A card on which the kernel does not compile still runs every cell, by the kernel that its record names."""
+    monkeypatch.setattr(torch, "compile", lambda run, **_: run)
+    if attend is not None:
+        monkeypatch.setattr(flex, "attend_blocks", attend)
+    flex._probe.cache_clear()
+    assert flex.usable(4, 2, 16, torch.float32, torch.device("cpu")) is expected
+    assert not flex.usable(4, 2, 8, torch.float32, torch.device("cpu")), "heads too small for it"
+    flex._probe.cache_clear()
+
+
 @pytest.fixture
 def on_flex(monkeypatch):
     """Returns a function: the compiled form of a model with the attention that it has on CUDA, and the tokens of each

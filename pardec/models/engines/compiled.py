@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair, attention_mask
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.base import Placement, kept, padded_positions, tapped_layers
-from pardec.models.engines.flex import HEAD_DIM, NAME, Blocks, visible_blocks, with_blocks
+from pardec.models.engines.flex import NAME, Blocks, usable, visible_blocks, with_blocks
 
 GRAPHS = 64
 """Shapes that one model may be compiled for: a prompt pass, and a pass for each length that a decoder uses."""
@@ -99,7 +99,7 @@ class Static:
     graph: Callable[..., Any]
     on_cuda: bool
     flex: bool
-    """Whether masked passes attend by `pardec.models.engines.flex`: on CUDA."""
+    """Whether masked passes attend by `pardec.models.engines.flex`: on CUDA, where its kernel compiles and is right."""
     padded: bool
     """Whether any batch is padded: then all batches run as padded ones, so that they share their graphs."""
 
@@ -110,7 +110,13 @@ class Static:
         static.__dict__.update(model.__dict__)
         static.__dict__ |= {"source": model, "padded": False, "warmed": set(), "caches": StaticCaches()}
         static.__dict__ |= {"graph": compiler(static.step, device), "on_cuda": device.startswith("cuda")}
-        static.flex = static.on_cuda and model.info.head_dim >= HEAD_DIM
+        static.flex = static.on_cuda and usable(
+            model.info.heads,
+            model.info.kv_heads,
+            model.info.head_dim,
+            next(weight.dtype for weight in model.parameters() if weight.is_floating_point()),
+            torch.device(device),
+        )
         return static
 
     @property

@@ -9,6 +9,10 @@ are filled is read from the mask on the device, so one graph serves every length
 
 from __future__ import annotations
 
+import logging
+from functools import cache
+from math import prod
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,6 +30,8 @@ TILES = 16, 64
 into its registers at most."""
 HEAD_DIM = 16
 """The least size of a head that the kernel can multiply."""
+CLOSE = 2e-2
+"""Largest error of the probe in units of its values, which are drawn from a standard normal distribution."""
 Blocks = tuple[Tensor, Tensor]
 """For each row and block of tokens, how many blocks of columns it reads, [B, 1, t] int, and which, [B, 1, t, s] int."""
 
@@ -76,3 +82,41 @@ def with_blocks(plan: AttentionPlan, blocks: Blocks | None) -> AttentionPlan:
         return plan
     plan.kernel = lambda query, key, value: attend_blocks(query, key, value, mask, blocks)
     return plan
+
+
+def usable(heads: int, kv_heads: int, head_dim: int, dtype: torch.dtype, device: torch.device) -> bool:
+    """Return whether the kernel compiles on `device` and gives the sums of plain products for these shapes."""
+    return head_dim >= HEAD_DIM and _probe(heads, kv_heads, head_dim, dtype, str(device))
+
+
+@cache
+def _probe(heads: int, kv_heads: int, head_dim: int, dtype: torch.dtype, device: str) -> bool:
+    def by_blocks(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+        return attend_blocks(query, key, value, mask, visible_blocks(mask))
+
+    run = torch.compile(by_blocks, dynamic=False, fullgraph=True)
+    columns = torch.arange(2 * BLOCK, device=device)
+    key, value = (_drawn((1, kv_heads, 2 * BLOCK, head_dim), dtype, device) for _ in range(2))
+    for length in (1, 8):
+        query = _drawn((1, heads, length, head_dim), dtype, device)
+        mask = (columns <= BLOCK + torch.arange(length, device=device)[:, None])[None, None]
+        # Whatever a compiler raises, torch's own kernels remain, and the record names the kernel that ran.
+        try:
+            result = run(query, key, value, mask).float()
+        except Exception as error:
+            logging.getLogger(__name__).warning("no %s on %s: %s", NAME, device, str(error).splitlines()[:1])
+            return False
+        keys, values = (x.float().repeat_interleave(heads // kv_heads, 1) for x in (key, value))
+        scores = query.float() @ keys.transpose(2, 3) / head_dim**0.5
+        right = scores.masked_fill(~mask, -torch.inf).softmax(-1) @ values
+        error_size = float((result - right).abs().max().nan_to_num(torch.inf))
+        if error_size > CLOSE:
+            logging.getLogger(__name__).warning("%s on %s is wrong by %.1e", NAME, device, error_size)
+            return False
+    return True
+
+
+def _drawn(shape: tuple[int, ...], dtype: torch.dtype, device: str) -> Tensor:
+    """Return values of a normal distribution without the generator that decoders draw from."""
+    generator = torch.Generator().manual_seed(prod(shape))
+    return torch.randn(shape, generator=generator).to(device, dtype)
