@@ -11,7 +11,7 @@ import torch
 from pardec.decoding.jacobi import buckets
 from pardec.decoding.prepared import build
 from pardec.decoding.speculative.registry import PROPOSALS
-from pardec.measure.outputs import _near_ties
+from pardec.measure.outputs import _plain
 from pardec.models.architectures.backbone import Backbone
 from tests.reference.drafts import batch_of, draft_model, plain, speculate
 from tests.reference.models import WORDS, backbone
@@ -104,4 +104,4 @@ def test_what_is_told_of_outputs_compiles_nothing():
     side = SimpleNamespace(
         model=target, batch=lambda rows: batch_of([[1, 5, 9]]), decoder=SimpleNamespace(settings=None)
     )
-    assert len(_near_ties(side, 0, torch.tensor([5, 6, 7]))["margins"]) == 3 and not target.shapes
+    assert len(_plain(side, 0, torch.tensor([5, 6, 7])).margins) == 3 and not target.shapes
