@@ -9,8 +9,9 @@ from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left, prompt_seed
 from pardec.decoding.speculative.base import Draft
 from pardec.decoding.speculative.decoder import Speculative
-from pardec.models.architectures.config import DraftConfig
+from pardec.models.architectures.config import DraftConfig, MarkovConfig
 from pardec.models.architectures.draft import DraftModel
+from pardec.models.architectures.markov import MarkovDraft
 from tests.reference.models import EOS, MASK, WORDS, backbone
 
 
@@ -67,6 +68,16 @@ class Cycles(Observer):
     @property
     def taus(self):
         return [cycle["tau"] for cycle in self.cycles]
+
+
+def with_head(draft: DraftModel, seed: int = 0, rank: int = 3, scale: float = 2.0) -> MarkovDraft:
+    """The draft with a random Markov head."""
+    model = MarkovDraft(MarkovConfig(**vars(draft.config), rank=rank)).to(draft.fc.dtype)
+    model.load_state_dict(draft.state_dict(), strict=False)
+    generator = torch.Generator().manual_seed(seed)
+    for table in (model.before, model.after):
+        table.data.normal_(0.0, scale, generator=generator)
+    return model.requires_grad_(False).eval()
 
 
 def batch_of(prompts, seed: int = 3):
