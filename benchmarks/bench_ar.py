@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def first_model() -> Path:
-    """The first autoregressive model that the workflow has trained.
+    """Return the first autoregressive model that the workflow has trained.
 
     Raises:
         UserError: there is none yet.
@@ -131,7 +131,7 @@ def compare(args: argparse.Namespace, folder: Path, batch: int) -> dict:
 
 
 def read_prompts(args: argparse.Namespace, folder: Path, vocab_size: int) -> list[list[int]]:
-    """Held-out prompts of the model's data as token ids, or random ids where there are no data."""
+    """Return held-out prompts of the model's data as token ids, or random ids where there are no data."""
     data = Path(args.data) if args.data else None
     if data is None and (folder / "training.json").exists():
         named = read_json(folder / "training.json").get("recipe", {}).get("data")

@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def compared(args: argparse.Namespace, case: dict[str, int], batch: int) -> dict[str, Any]:
-    """Both loops at one block and share.
+    """Time both loops at one block and share.
 
     Raises:
         UserError: they write different tokens.

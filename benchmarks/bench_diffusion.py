@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def against_float64(args: argparse.Namespace, batch: int) -> dict[str, Any]:
-    """The plain sampler and the float64 one on a tiny trunk with LLaDA's vocabulary.
+    """Time the plain sampler and the float64 one on a tiny trunk with LLaDA's vocabulary.
 
     Raises:
         UserError: they write different tokens.
@@ -131,7 +131,7 @@ def float64_sampler(model, prompts, new_tokens: int, steps: int, watch):
 
 
 def against_plain(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """The cached sampler at several settings against the plain one, one token a pass, on a trained text model."""
+    """Time the cached sampler at several settings against the plain one, one token a pass, on a trained text model."""
     from pardec.data.encoding import encode_prompts
     from pardec.data.load import load_tokenizer
     from pardec.decoding.batching import pad_left
@@ -175,7 +175,7 @@ def against_plain(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def first_text_model() -> Path:
-    """The first masked-diffusion text model that the workflow has trained.
+    """Return the first masked-diffusion text model that the workflow has trained.
 
     Raises:
         UserError: there is none yet.
@@ -189,7 +189,7 @@ def first_text_model() -> Path:
 
 
 def nats_a_token(scorer, prompt: list[int], text: list[int]) -> float:
-    """Mean surprisal of `text` after `prompt` under the scorer, which shares the tokenizer."""
+    """Return the mean surprisal of `text` after `prompt` under the scorer, which shares the tokenizer."""
     import torch
 
     with torch.inference_mode():
@@ -198,7 +198,7 @@ def nats_a_token(scorer, prompt: list[int], text: list[int]) -> float:
 
 
 def quality_cost(before: list[float], after: list[float]) -> dict[str, float]:
-    """Mean of the paired differences over prompts, and its bootstrap interval."""
+    """Return the mean of the paired differences over prompts, and its bootstrap interval."""
     import numpy as np
 
     differences = np.array(after) - np.array(before)

@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def plans(args: argparse.Namespace, roots: int) -> list[list[int]]:
-    """Roots of held-out text, as many as asked for, one piece of text joined to the next where it is shorter.
+    """Return roots of held-out text, as many as asked for, one piece of text joined to the next where it is shorter.
 
     Raises:
         UserError: there is no such dataset, or too little of it.

@@ -29,7 +29,7 @@ SECTIONS = ("data", "models", "arms", "workloads", "experiments")
 
 
 def study(cells: int) -> dict[str, Any]:
-    """An overlay that makes of `config` a study of `cells` cells: one arm over batch sizes and canvas lengths."""
+    """Return an overlay of `config` with `cells` cells: one arm over batch sizes and canvas lengths."""
     model = {"source": "train", "data": "d", "objective": {"family": "autoregressive"}}
     work = {"data": "d", "task": "copy", "new_tokens": 16, "models": {"ar": "m"}, "metrics": ["exact"]}
     batches = list(range(1, 51))
@@ -78,7 +78,7 @@ def measured(cells: int, folder: Path) -> dict[str, float]:
 
 
 def timed(folder: Path, *words: str) -> float:
-    """Wall seconds of one snakemake call."""
+    """Return wall seconds of one snakemake call."""
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     targets = (folder / "targets.txt").read_text(encoding="utf-8").split("\n")
     command = ["snakemake", *targets, "--cores", "1", "--quiet", "all", "--configfile", "study.yaml", *words]

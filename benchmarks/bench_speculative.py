@@ -264,7 +264,7 @@ def theirs(args: argparse.Namespace, model, ours, prompts):
 
 
 def own_share(sample: dict) -> tuple[float, float]:
-    """Milliseconds of all cycles of a generation, and of the passes in them."""
+    """Return milliseconds of all cycles of a generation, and of the passes in them."""
     begin = sample["phases_ms"]["prefill"]
     passes = sum(sample["phases_ms"].get(name, 0.0) for name in PASSES)
     return sample["cycles"][-1]["at_ms"] - begin, passes

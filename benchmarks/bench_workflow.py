@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def timed(folder: Path, args: argparse.Namespace, *words: str) -> float:
-    """Wall seconds of one snakemake call in `folder`."""
+    """Return wall seconds of one snakemake call in `folder`."""
     command = ["snakemake", "all", "--cores", args.cores, "--resources", "gpu=1", "--quiet", "all"]
     command += ["--configfile", *args.configfile] if args.configfile else []
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}

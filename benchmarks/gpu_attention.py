@@ -45,7 +45,7 @@ def drawn(device: str, dtype: torch.dtype, *shapes: tuple[int, ...]) -> list[Ten
 
 
 def masked_attention(run: Run) -> None:
-    """Each mask against plain products in float32, and a step of one row at 8B shape against torch's own kernel."""
+    """Check each mask against plain products in float32, and time a step of one row at 8B shape and torch's kernel."""
     if "compiled" not in run.size.engines:
         return
     from tests.reference.masks import MASKS

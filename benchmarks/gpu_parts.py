@@ -43,12 +43,12 @@ SMALL: dict[str, dict[str, Any]] = {
 
 
 def machine(run: Run) -> None:
-    """The machine and the two rates to which everything else is compared."""
+    """Record the machine and the two rates to which everything else is compared."""
     run.record("machine", describe(run.device, 1, run.size.precision))
 
 
 def same_as_on_the_cpu(run: Run) -> None:
-    """Every decoder in float32 on the device against the CPU, token by token, and the waits of a generation."""
+    """Check every decoder in float32 on the device against the CPU, token by token, and the waits of a generation."""
     from tests.reference.decoders import CASES
     from tests.reference.decoders import run as case
 
@@ -76,7 +76,7 @@ def same_as_on_the_cpu(run: Run) -> None:
 
 
 def small_cells(run: Run) -> None:
-    """A dozen cells of a small model: each decoder at batch 1 and 4 eager, and at batch 1 compiled."""
+    """Measure a dozen cells of a small model: each decoder at batch 1 and 4 eager, and at batch 1 compiled."""
     ended = {}
     for engine, batch in (("eager", 1), ("eager", 4), ("compiled", 1)):
         for decoder, settings in SMALL.items():

@@ -58,7 +58,7 @@ class Job:
         self.load(*loaded_models(*folders))
 
     def provenance(self, outputs: Sequence[str | Path] = ()) -> dict[str, Any]:
-        """The provenance block up to now. outputs: files already written.
+        """Return the provenance block up to now. outputs: files already written.
 
         Raises:
             UserError: an input is not what it was when it was noted.
@@ -89,7 +89,7 @@ class Job:
 
 
 def loaded_models(*folders: str | Path) -> list[str]:
-    """The modules that models in `folders` load by name; a model whose config.json is damaged loads none."""
+    """Return the modules that models in `folders` load by name; a model whose config.json is damaged loads none."""
     from pardec.models.checkpoints.configs import modules_of
 
     modules: list[str] = []

@@ -85,7 +85,7 @@ def keep(this: Job, args: argparse.Namespace, rows: list[dict]) -> None:
 
 
 def supervised() -> int:
-    """Decode in a separate process, and write the reason for each prompt if it is lost; returns the exit status."""
+    """Decode in a separate process, and write the reason for each prompt if it is lost; return the exit status."""
     args = arguments()
     with job() as this:
         ended = supervise(sys.argv, args.timeout_s, fresh=False)

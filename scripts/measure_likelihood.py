@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def supervised() -> int:
-    """Measure in a separate process, and write the reason if it is lost; returns the exit status."""
+    """Measure in a separate process, and write the reason if it is lost; return the exit status."""
     args = arguments()
     with job() as this:
         ended = supervise(sys.argv, args.timeout_s, fresh=False)

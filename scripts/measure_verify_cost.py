@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def measured(args: argparse.Namespace) -> dict:
-    """Returns {device, clock, widths} of this process, or {status, reason} where the target cannot be timed."""
+    """Return {device, clock, widths} of this process, or {status, reason} where the target cannot be timed."""
     import torch
 
     from pardec.measure.clock import clock_for
@@ -93,7 +93,7 @@ def collect(args: argparse.Namespace, this: Job) -> None:
 
 
 def alone(number: int) -> dict:
-    """Returns what process `number` wrote (see `measured`), or the status and reason of its end.
+    """Return what process `number` wrote (see `measured`), or the status and reason of its end.
 
     Exits with the status of a process that was interrupted or had a wrong argument, since that is no result.
     """

@@ -79,7 +79,7 @@ def keep(this: Job, args: argparse.Namespace, score: dict) -> None:
 
 
 def supervised() -> int:
-    """Score in a separate process, and write a score without values if it is lost; returns the exit status."""
+    """Score in a separate process, and write a score without values if it is lost; return the exit status."""
     args = arguments()
     with job() as this:
         ended = supervise(sys.argv, args.timeout_s, fresh=False)

@@ -114,7 +114,7 @@ def verified(folder: str) -> dict | None:
 
 
 def supervised() -> int:
-    """Measure in a separate process, and write its record if it fails; returns the exit status."""
+    """Measure in a separate process, and write its record if it fails; return the exit status."""
     begin = datetime.fromtimestamp(STARTED, UTC).isoformat(timespec="milliseconds")
     with job(begin=begin) as this:
         args = arguments()

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT))
 
 
 def changed(root: Path = ROOT) -> list[str]:
-    """Returns paths that differ from the branch point, untracked ones too."""
+    """Return paths that differ from the branch point, untracked ones too."""
     base = git(root, "merge-base", "HEAD", "main") or ["HEAD"]
     listed = git(root, "diff", "--name-only", base[0])
     return sorted({*listed, *git(root, "ls-files", "--others", "--exclude-standard")})
@@ -28,7 +28,7 @@ def git(root: Path, *words: str) -> list[str]:
 
 
 def tests_of(paths: Iterable[str], root: Path = ROOT) -> list[str]:
-    """Returns the unit tests that belong to changed files."""
+    """Return the unit tests that belong to changed files."""
     from pardec.common.closure import imported
 
     paths = set(paths)

@@ -36,7 +36,7 @@ def published(tables):
 
 
 def judged(ident, tables, values):
-    """(judgement on a claim, its sentence); checks that it rests on published values and types no number."""
+    """Return (judgement on a claim, its sentence); checks that it rests on published values and types no number."""
     result = Judge(CLAIMS.rows, tables, values).claim(BY_ID[ident])
     assert result.verdict in VERDICTS and set(result.evidence) <= set(values)
     classes = "precision|quality|sizes|hardware|weights|engine|study"

@@ -60,12 +60,12 @@ def local(low, high, first=None, **more):
 
 
 def sizes(*cells):
-    """(tokens, passes, right) of one arm."""
+    """Return (tokens, passes, right) of one arm."""
     return {"grid": [grid(n, nfe=passes, right=right, steps=k) for k, (n, passes, right) in enumerate(cells)]}
 
 
 def scored(*shares, **more):
-    """(share of cells, share of tables) right, at 8×8, 64×64 and so on."""
+    """Return (share of cells, share of tables) right, at 8×8, 64×64 and so on."""
     places = (64, 4096, 9216)
     return {"grid": [
         grid(places[k], cells_right=cells, grids_right=tables, right=cells >= 0.99, **more)
@@ -194,7 +194,7 @@ def trees(narrow, wide):
 
 
 def sources(*cases):
-    """(interval of the tau ratio, verdict on tau)."""
+    """Return (interval of the tau ratio, verdict on tau)."""
     return ideas(*(
         idea("diversity", f"s{k}", 0.9, 1.0, **tau(*interval), tau_status=status)
         for k, (interval, status) in enumerate(cases)

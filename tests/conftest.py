@@ -110,8 +110,9 @@ def made_run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """(folder, tables) of a synthetic run from records to tables, see `factories.build_all`: a module's own copy, in
-    which it works; the original is made once a session."""
+    """Return (folder, tables) of a synthetic run, see `factories.build_all`: the module's own copy, to change at will.
+
+    The original is made once per session."""
     from tests import factories
 
     def make(folder):
@@ -126,7 +127,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def synthetic_folder(tmp_path_factory):
-    """Tables, figures and outputs of the synthetic report, see `report_fixtures.draw_all`; nobody changes them."""
+    """Return the folder of the synthetic report, see `report_fixtures.draw_all`; no test may change it."""
     from tests.report_fixtures import draw_all
 
     return once(tmp_path_factory, "synthetic", draw_all)

@@ -141,7 +141,7 @@ def sample(
 def drafted(
     arm: Arm, task: str, prompt: str, first: float
 ) -> tuple[list[float], list[float], dict[str, Any]]:
-    """(stamps, tokens committed, cycles) of a speculative generation that takes 4 ms over `speed`."""
+    """Return (stamps, tokens committed, cycles) of a speculative generation that takes 4 ms over `speed`."""
     tau = TAU[task] + arm.tau
     taus = []
     while sum(taus) < NEW - 1:
@@ -310,7 +310,7 @@ def experiment() -> list[dict[str, Any]]:
 
 
 def verify_cost(model: str, apart: float = 0.02, processes: int = 5) -> dict[str, Any]:
-    """Passes timed in several processes. apart: of the logarithm of a width's time from process to process."""
+    """Return passes timed in several processes. apart: of the logarithm of a width's time from process to process."""
     rng = np.random.default_rng(1)
     widths = []
     for nodes in (1, 8, 16, 32, 48, 64):
@@ -358,7 +358,7 @@ def page_tables() -> dict[str, Any]:
 
 
 def write(folder: Path, records: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
-    """Write records under `folder`; returns paths by kind, relative to it."""
+    """Write records under `folder`; return paths by kind, relative to it."""
     paths: dict[str, list[str]] = {"records": [], "verify_costs": [], "scores": [], "likelihoods": []}
     for body in records:
         path = f"results/cells/{body['cell']['id']}/timing.json"

@@ -170,7 +170,7 @@ def _metric(per: list[float], reach: float) -> dict[str, Any]:
 
 
 def study() -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """(records, scores by path): three tasks over steps, one over batch and length, A/A cells, one out of
+    """Return (records, scores by path): three tasks over steps, one over batch and length, A/A cells, one out of
     memory, one flagged sample."""
     records, scores = [], {}
     for task in ("grid", "sort", "text"):
@@ -196,7 +196,7 @@ def study() -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
 
 
 def write_study(folder: Path) -> dict[str, list[str]]:
-    """Write a whole synthetic run under `folder`/results; returns paths by kind, relative to `folder`."""
+    """Write a whole synthetic run under `folder`/results; return paths by kind, relative to `folder`."""
     records, scores = study()
     paths: dict[str, list[str]] = {"records": [], "scores": sorted(scores), "likelihoods": []}
     for body in records:

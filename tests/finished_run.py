@@ -30,7 +30,7 @@ WORKFLOW = ("flow/Snakefile", "flow/config.yaml", "studies/claims.yaml", "studie
 
 
 def finished_run(folder: Path) -> Path:
-    """Write a run below `folder`; returns its results."""
+    """Write a run below `folder`; return its results."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         paths = factories.write_study(folder)

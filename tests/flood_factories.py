@@ -162,7 +162,7 @@ def score(candidates: int, share: Right = right) -> dict[str, Any]:
 
 
 def pairs(roots: int, smallest: bool) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-    """(settings of a cell, of its reference) at one size."""
+    """Return (settings of a cell, of its reference) at one size."""
     result = [(settings(candidates=k), settings("by_root")) for k in (1, 4, 16)]
     result += [(settings(candidates=k, chunk_batch=size), LOOKUP) for size in (16, 64, 256) for k in (1, 4)]
     result += [(settings("by_root"), LOOKUP), (LOOKUP, settings("by_root"))]
@@ -182,7 +182,7 @@ def study(
     share: Right = right,
     device: str = "cpu",
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """(records, scores by path)."""
+    """Return (records, scores by path)."""
     records, scores = [], {}
     for roots in sizes:
         for made, against in pairs(roots, roots == sizes[0]):

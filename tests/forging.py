@@ -27,7 +27,7 @@ def edit_json(path: Path, change) -> None:
 
 
 def forge(results: Path, old: dict[Path, str]) -> int:
-    """Make every hash in a run fit files that were changed; returns how many files that took.
+    """Make every hash in a run fit files that were changed; return how many files that took.
 
     old: the SHA-256 that each file of the run had.
     """

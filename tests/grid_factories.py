@@ -77,7 +77,7 @@ def record(arm: str, side: int, times=time_ms) -> dict[str, Any]:
 
 
 def _rewrite(sample: dict[str, Any], arm: str, tokens: int, times) -> None:
-    """Times by the law, with the noise that the sample has from its block."""
+    """Set the sample's times by `times`, with a noise that depends on its block."""
     passes = PASSES.get(arm, tokens)
     noise = 1 + 0.002 * (sample["block"] % 3)
     e2e = times(arm, tokens) * noise
@@ -107,7 +107,7 @@ def score(arm: str, side: int, share=right) -> dict[str, Any]:
 
 
 def study(sides=SIDES, arms=tuple(ARMS), times=time_ms, share=right) -> tuple[list, dict[str, dict]]:
-    """(records, scores by path)."""
+    """Return (records, scores by path)."""
     records, scores = [], {}
     for side in sides:
         for arm in arms:

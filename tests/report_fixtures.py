@@ -316,7 +316,7 @@ def frames_of(folder: Path) -> dict[str, pd.DataFrame]:
 
 
 def values_of(folder: Path) -> dict[str, dict]:
-    """Values and answers of these tables, a copy of one's own."""
+    """Return values and answers of these tables, a copy of one's own."""
     return pickle.loads((folder / "values.pickle").read_bytes())
 
 

@@ -90,7 +90,7 @@ def describe(run: Run, names: list[str], apart: Collection[str] = ()) -> dict[st
 
 
 def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
-    """Unpack an archive below `to`; returns files that contradict its manifest, as (name, what is wrong).
+    """Unpack an archive below `to`; return files that contradict its manifest, as (name, what is wrong).
 
     A member is refused before it is written if it is a link or device, has an absolute name or one outside of
     `results`, or comes twice. So is an archive whose files exceed the free disk space.

@@ -33,7 +33,7 @@ EARLIER = "earlier"
 
 
 def derive(run: Run, cores: int | None = None) -> Run:
-    """Replace every file of `run`, an unpacked archive, that follows from its records; returns the run as it then is.
+    """Replace every file of `run`, an unpacked archive, that follows from its records; return the run as it then is.
 
     cores: processes at once, by default all cores.
 

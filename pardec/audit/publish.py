@@ -108,7 +108,7 @@ def agent(run: Run) -> str:
 
 
 def stale(published: Path, settings: dict[str, tuple[dict, int]]) -> list[str]:
-    """Returns, in words, each published recipe that is no longer that of its model.
+    """Return, in words, each published recipe that is no longer that of its model.
 
     published: the folder of weights. settings: settings and seed of each model that the study trains now, by name.
     """

@@ -250,7 +250,7 @@ def in_order(todo: Sequence[Stage], call: Callable[[Stage], T], cores: int | Non
 
 
 def _again(run: Run, folder: Path, stage: Stage) -> Wrong:
-    """Run a stage and compare what it made; returns (file, what is wrong)."""
+    """Run a stage and compare what it made; return (file, what is wrong)."""
     failed, exact = run_script(stage.script, stage.words), _alike(run, stage.sidecar)
     wrong: Wrong = []
     for name in filter(run.has, stage.outputs):
@@ -340,7 +340,7 @@ def _alike(run: Run, sidecar: str) -> bool:
 
 
 def run_script(script: str, words: Sequence[str], record: bool = False) -> str | None:
-    """Run a script of the workflow in this process and the working directory; returns the reason if it fails.
+    """Run a script of the workflow in this process and the working directory; return the reason if it fails.
 
     record: whether its outputs get their provenance.
     """

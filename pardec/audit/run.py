@@ -67,7 +67,7 @@ class Run:
         self._known: dict[Any, Any] = {}
 
     def __reduce__(self) -> tuple:
-        """Another process reads the files itself."""
+        """Let another process read the files itself."""
         return type(self), (self.folder, self.label, self.damaged, self.archived)
 
     def once(self, key: Any, make: Callable[[], Any]) -> Any:

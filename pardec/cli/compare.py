@@ -50,7 +50,7 @@ def compare(
 
 
 def tables(comparison: Comparison, rows: int) -> Iterator[Table]:
-    """Summary, machine, study, and the values that differ, at most `rows` of them unless that is 0."""
+    """Return summary, machine, study, and the values that differ, at most `rows` of them unless that is 0."""
     from rich.table import Table
     from rich.text import Text
 

@@ -19,7 +19,7 @@ WIDE = 20_000
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`command`, with a `UserError` printed without a traceback and exit status 2."""
+    """Return `command`, with a `UserError` printed without a traceback and exit status 2."""
 
     @functools.wraps(command)
     def run(*args: Any, **options: Any) -> Any:
@@ -33,7 +33,7 @@ def guarded(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def console() -> Console:
-    """Standard output: a terminal at its width, anything else wide and plain."""
+    """Return standard output: a terminal at its width, anything else wide and plain."""
     from rich.console import Console
 
     if sys.stdout.isatty():

@@ -75,7 +75,7 @@ def find_card(name: str) -> Card:
 
 
 def cell_table(cells: list[CellEstimate], memory_gb: float) -> Table:
-    """One line per experiment."""
+    """Return one line per experiment."""
     from rich.table import Table
 
     table = Table(title="Cells", title_justify="left")
@@ -98,7 +98,7 @@ def cell_table(cells: list[CellEstimate], memory_gb: float) -> Table:
 
 
 def quality_table(estimates: list[QualityEstimate]) -> Table:
-    """One line per rule that runs models untimed."""
+    """Return one line per rule that runs models untimed."""
     from rich.table import Table
 
     table = Table(title="Outputs and scores", title_justify="left")
@@ -111,7 +111,7 @@ def quality_table(estimates: list[QualityEstimate]) -> Table:
 
 
 def model_table(models: list[ModelEstimate]) -> Table:
-    """One line per model."""
+    """Return one line per model."""
     from rich.table import Table
 
     table = Table(title="Models", title_justify="left")

@@ -59,7 +59,7 @@ def status(
 
 
 def row(states: list[CellState]) -> list[str]:
-    """Counts by state, and the time left."""
+    """Return counts by state, and the time left."""
     from pardec.evidence.status import STATES
 
     counts = [str(sum(one.state == state for one in states) or "") for state in STATES]
@@ -70,7 +70,7 @@ def row(states: list[CellState]) -> list[str]:
 
 
 def span(seconds: float) -> str:
-    """Seconds in the unit a person would choose."""
+    """Return seconds in the unit a person would choose."""
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

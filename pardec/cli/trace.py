@@ -42,7 +42,7 @@ def trace(
 
 
 def grown(tree: Tree, link: Link) -> Tree:
-    """`tree` with `link` and all below it as branches."""
+    """Return `tree` with `link` and all below it as branches."""
     from rich.text import Text
 
     mark, style = {True: ("✓ ", "green"), False: ("✗ ", "red"), None: ("", "")}[link.matches]

@@ -152,14 +152,14 @@ def task_tokenizer(symbols: Iterable[str]) -> TextTokenizer:
 
 
 def _symbol_order(symbol: str) -> tuple:
-    """Integers by value, then letters, then words, then everything else."""
+    """Order integers by value, then letters, then words, then everything else."""
     if symbol.isdigit():
         return (0, int(symbol), symbol)
     return (1 if len(symbol) == 1 and symbol.isalpha() else 2 if symbol.isalpha() else 3, 0, symbol)
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int = 1024) -> TextTokenizer:
-    """Byte-level BPE trained on `texts`; every text can be encoded, and decoding restores it exactly."""
+    """Return a byte-level BPE trained on `texts`; every text can be encoded, and decoding restores it exactly."""
     tokenizer = hf.Tokenizer(hf.models.BPE())
     tokenizer.pre_tokenizer = hf.pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = hf.decoders.ByteLevel()

@@ -84,7 +84,7 @@ def filler(info: ModelInfo) -> int:
 
 
 def ban(logits: Tensor, tokens: tuple[int, ...]) -> Tensor:
-    """Set the logits [..., V] of `tokens` to -inf, in place; returns them."""
+    """Set the logits [..., V] of `tokens` to -inf, in place; return them."""
     for token in tokens:
         logits[..., token] = -torch.inf
     return logits

@@ -25,7 +25,6 @@ from pardec.decoding.base import SILENT, Decoded, Decoder, Observer, Passes, Pro
 from pardec.decoding.batching import ban, count_useful, filler, is_end
 from pardec.decoding.commits import (
     CommitSettings,
-    above,
     commit_trouble,
     gap,
     leftmost_smallest,
@@ -33,6 +32,7 @@ from pardec.decoding.commits import (
     surest,
 )
 from pardec.decoding.noise import gumbel, uniform
+from pardec.decoding.revision import editable, mask_again
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -253,20 +253,12 @@ class Run:
         """Run one pass that only edits; return whether it changed a token (waits for the device)."""
         choice, ranked = self._predict(self._logits(start, stop, None), ranked=True)
         assert ranked is not None
-        edited = self._editable(region, choice, ranked)
+        edited = editable(region, choice, ranked, self.settings.edit, self.mask)
         torch.where(edited, choice, region, out=region)
         self.passes += 1
         self.observer.phase("sampler")
         self.observer.step(0)
         return bool(edited.any())
-
-    def _editable(self, region: Tensor, choice: Tensor, ranked: Tensor) -> Tensor:
-        """Return which committed tokens of `region` give way to `choice`, of surprisal `ranked` (all [B, L]), as bool.
-
-        Bie et al. 2026, LLaDA 2.1, arXiv:2602.08676: token to token beside mask to token, each with its threshold.
-        """
-        sure = above(ranked, self.settings.edit, "low_confidence")
-        return (region != self.mask) & (choice != region) & sure
 
     def _masked_places(self, region: Tensor, count: int) -> Tensor:
         """Return the positions [B, count] of each row's masks, left to right; rows with fewer masks are filled up
@@ -300,7 +292,9 @@ class Run:
             ranked = (
                 None if ranked is None else ranked.new_full(region.shape, inf).scatter_(1, within, ranked)
             )
-        edited = self._editable(region, choice, ranked) if editing and ranked is not None else None
+        edited = None
+        if editing and ranked is not None:
+            edited = editable(region, choice, ranked, self.settings.edit, self.mask)
         choice = torch.where(masked if edited is None else masked | edited, choice, region)
         commit = masked
         if last:
@@ -324,25 +318,12 @@ class Run:
                 self.doubt[:, start:stop].scatter_(1, first, doubts.masked_fill(doubts == inf, -inf))
         lost = None
         if again and self.doubt is not None:
-            lost = self._mask_again(region, self.doubt[:, start:stop], again)
+            lost = mask_again(region, self.doubt[:, start:stop], again, self.mask)
         self.observer.phase("sampler")
         if not self.uneven:
             self.observer.step(share - again)
         else:
             self.observer.step(commit.sum(1) if lost is None else commit.sum(1) - lost.sum(1))
-
-    def _mask_again(self, region: Tensor, doubt: Tensor, count: int) -> Tensor:
-        """Mask the `count` tokens of each row of `region` [B, L] that were committed with the most doubt [B, L]; return
-        where, [B, L] bool.
-
-        Committed tokens are masked again as in Wang et al. 2025, ReMDM, arXiv:2503.00307, by confidence, and by count
-        where theirs draws with a probability.
-        """
-        first = doubt.sort(dim=1, descending=True, stable=True).indices[:, :count]
-        chosen = torch.zeros_like(doubt, dtype=torch.bool).scatter_(1, first, True) & (doubt > -inf)
-        region.masked_fill_(chosen, self.mask)
-        doubt.masked_fill_(chosen, -inf)
-        return chosen
 
     def _logits(self, start: int, stop: int, within: Tensor | None) -> Tensor:
         """Return logits [B, L or K, V] of the block, or of its positions `within`; guidance applied, the mask

@@ -119,7 +119,7 @@ class TransformersContinuous(Sequential):
         self._manager = None
 
     def _config(self) -> Any:
-        """Room for all prompts at once, and nothing kept from one generation to the next."""
+        """Return a configuration with room for all prompts at once, which keeps nothing between generations."""
         from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
         rows, length = self._room

@@ -59,7 +59,7 @@ def on_test_prompts(row: Row) -> bool:
 
 
 def delta(noise: float | None) -> float:
-    """Returns δ: two times that differ by less count as equal. It is the larger of `DELTA` and the noise floor."""
+    """Return δ: two times that differ by less count as equal. It is the larger of `DELTA` and the noise floor."""
     return DELTA if noise is None else max(DELTA, noise)
 
 
@@ -229,7 +229,7 @@ def same_tokens(
     trim: dict[str, int],
     precision: str | None,
 ) -> Row:
-    """Returns {lossless, lossless_prompts}: whether tokens equal the reference's on all shared prompts, and how many
+    """Return {lossless, lossless_prompts}: whether tokens equal the reference's on all shared prompts, and how many
     prompts are shared.
 
     trim: by prompt, the number of tokens before the end token (later tokens are ignored); prompts that it lacks are

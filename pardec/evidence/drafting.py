@@ -57,7 +57,7 @@ class Side:
 
     @property
     def drafts(self) -> bool:
-        """Returns whether the arm's decoder is speculative."""
+        """Return whether the arm's decoder is speculative."""
         return drafts(self.cell["decoder"])
 
     def of(self, prompt: str) -> list[Sample]:
@@ -93,7 +93,7 @@ class Trial:
 
 
 def trials(inputs: Inputs) -> list[Trial]:
-    """Returns the records of experiments of this kind at batch one; larger batches belong to other tables.
+    """Return the records of experiments of this kind at batch one; larger batches belong to other tables.
 
     Where an arm runs on one workload in several shapes, the trials of that workload are named by shape too, so that no
     row mixes them.
@@ -114,7 +114,7 @@ def trials(inputs: Inputs) -> list[Trial]:
 
 
 def _shaped(trial: Trial, varying: set[str]) -> str:
-    """Returns the name of a trial's workload, with the parts of its shape that vary there."""
+    """Return the name of a trial's workload, with the parts of its shape that vary there."""
     words = [f"{words} {trial.candidate.cell.get(key)}" for key, words in SHAPE.items() if key in varying]
     return f"{trial.task} ({', '.join(words)})" if words else trial.task
 
@@ -157,36 +157,36 @@ def taus(samples: Iterable[Sample]) -> list[float]:
 
 
 def tau(samples: list[Sample]) -> float | None:
-    """Returns tokens over verifications."""
+    """Return tokens over verifications."""
     lengths = taus(samples)
     return sum(lengths) / len(lengths) if lengths else None
 
 
 def depth(cycle: dict[str, Any]) -> int | None:
-    """Returns the tokens on a proposal's longest path: the block's size without its anchor, or the number drafted."""
+    """Return the tokens on a proposal's longest path: the block's size without its anchor, or the number drafted."""
     if cycle.get("block") is not None:
         return max(int(cycle["block"]) - 1, 0)
     return None if cycle.get("drafted") is None else int(cycle["drafted"])
 
 
 def nodes(cycle: dict[str, Any]) -> float | None:
-    """Returns the number of tokens in the target's pass, the anchor included."""
+    """Return the number of tokens in the target's pass, the anchor included."""
     return cycle.get("verified", cycle.get("nodes"))
 
 
 def impossible(cycle: dict[str, Any]) -> bool:
-    """Returns whether more tokens were committed than proposed plus the target's one, which implies leaked tokens."""
+    """Return whether more tokens were committed than proposed plus the target's one, which implies leaked tokens."""
     reach = depth(cycle)
     return reach is not None and cycle["tau"] > reach + 1
 
 
 def undrafted(cycle: dict[str, Any]) -> bool:
-    """Returns whether nothing was proposed, so that the cycle was a sequential step."""
+    """Return whether nothing was proposed, so that the cycle was a sequential step."""
     return cycle.get("drafted") == 0 or (cycle.get("drafted") is None and depth(cycle) == 0)
 
 
 def timed_cycles(sample: Sample) -> Iterator[dict[str, float]]:
-    """Yields milliseconds of each cycle: in total, in the draft, in the target, and the remainder (the loop)."""
+    """Yield milliseconds of each cycle: in total, in the draft, in the target, and the remainder (the loop)."""
     end = sample.get("prefill_ms")
     end = sample.get("first_ms") if end is None else end
     for cycle in cycles(sample):
@@ -216,7 +216,7 @@ class Greedy:
 
 
 def greedy_outputs(of: Iterable[Trial]) -> dict[tuple, Greedy]:
-    """Returns the target's greedy outputs by target and shape (see `_shape`), from every sequential arm in `of`."""
+    """Return the target's greedy outputs by target and shape (see `_shape`), from every sequential arm in `of`."""
     known: dict[tuple, Greedy] = {}
     for trial in of:
         for side in filter(None, (trial.candidate, trial.other)):
@@ -228,7 +228,7 @@ def greedy_outputs(of: Iterable[Trial]) -> dict[tuple, Greedy]:
 
 
 def held(trial: Trial, prompt: str, greedy: dict[tuple, Greedy]) -> dict[str, Any]:
-    """Returns a prompt's columns; empty if outputs are drawn, or no sequential arm wrote any.
+    """Return a prompt's columns; empty if outputs are drawn, or no sequential arm wrote any.
 
     lossless. parts_at, margin: the first position that differs from the target's tokens, and the nats between the two
     best logits there. behind: distance of the worst token behind the best.

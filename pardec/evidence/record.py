@@ -213,7 +213,7 @@ class Record(_Part):
 
 
 def check(path: str, body: Any) -> dict[str, Any]:
-    """Returns `body` if it is a valid record.
+    """Return `body` if it is a valid record.
 
     Raises:
         UserError: `body` is invalid; names `path` and the first key that is missing or wrong.
@@ -237,7 +237,7 @@ def check(path: str, body: Any) -> dict[str, Any]:
 
 
 def record(job: CellJob, facts: dict[str, Any], launch: str) -> dict[str, Any]:
-    """Returns a record without its provenance.
+    """Return a record without its provenance.
 
     facts: the result of `pardec.measure.cell.run_cell`. The result has the form of a `Record`. Only readers validate
     it, so that an error in the schema cannot lose a measurement.

@@ -43,7 +43,7 @@ class Published:
         return {row["key"]: number for number, row in enumerate(self.rows)}
 
     def value(self, number: int, name: str, ident: str) -> Value:
-        """Returns the value in row `number`, column `name`, whose id is `ident`."""
+        """Return the value in row `number`, column `name`, whose id is `ident`."""
         row, column = self.rows[number], self.table.all_columns[name]
         low, high = (None if end is None else row[end] for end in (column.low, column.high))
         return {
@@ -58,7 +58,7 @@ class Published:
 
 
 def _records(row: dict[str, Any], name: str) -> list[str]:
-    """Returns the files with the samples behind a table entry: scores for a quality, timings of all series of the same
+    """Return the files with the samples behind a table entry: scores for a quality, timings of all series of the same
     work for a relative number, else the row's own timing."""
     if name.startswith(("quality", "distinct")) and row.get("scores"):
         return [row["scores"]]
@@ -77,7 +77,7 @@ def stated(ident: str, value: float | None, unit: str, low: float | None, high: 
 
 
 def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
-    """Returns tables by name, read from files or folders; a name given twice is read once, Parquet before CSV.
+    """Return tables by name, read from files or folders; a name given twice is read once, Parquet before CSV.
 
     Raises:
         UserError: a file is missing, damaged, or not a table of this project.
@@ -91,19 +91,19 @@ def publish(paths: Sequence[str | Path]) -> dict[str, Published]:
 
 
 def located(paths: Sequence[str | Path]) -> dict[str, Path]:
-    """Returns the files of the tables in files or folders, by name; see `publish`."""
+    """Return the files of the tables in files or folders, by name; see `publish`."""
     return {name: locate(name, list(map(str, paths))) for name in _names(paths)}
 
 
 def _command(path: Path) -> str:
-    """Returns the command in the table's sidecar; without a sidecar, the Snakemake call that makes the file."""
+    """Return the command in the table's sidecar; without a sidecar, the Snakemake call that makes the file."""
     sidecar = path.with_suffix(".provenance.json")
     command = read_json(sidecar).get("command") if sidecar.is_file() else None
     return command or f"snakemake --cores 1 {path}"
 
 
 def _names(paths: Iterable[str | Path]) -> list[str]:
-    """Returns names of the tables in `paths`, in the registry's order."""
+    """Return names of the tables in `paths`, in the registry's order."""
     stems = set()
     for path in map(Path, paths):
         if path.is_dir():
@@ -115,7 +115,7 @@ def _names(paths: Iterable[str | Path]) -> list[str]:
 
 
 def table_values(published: Published) -> Iterable[Value]:
-    """Yields every numeric entry with an id of its own, empty ones as null; interval ends are part of their value."""
+    """Yield every numeric entry with an id of its own, empty ones as null; interval ends are part of their value."""
     table = published.table
     ends = {end for column in table.columns.values() for end in (column.low, column.high) if end}
     names = [name for name, column in table.columns.items() if column.numeric and name not in ends]
@@ -127,7 +127,7 @@ def table_values(published: Published) -> Iterable[Value]:
 
 
 def finding_value(item: Finding, published: Published) -> Value:
-    """Returns the value of a number computed from several rows of a table."""
+    """Return the value of a number computed from several rows of a table."""
     numbers = sorted(published.places[key] for key in set(item.keys) if key in published.places)
     if len(numbers) != len(set(item.keys)):
         message = f"names a row that table {item.table!r} lacks"
@@ -145,7 +145,7 @@ def finding_value(item: Finding, published: Published) -> Value:
 
 
 def collect(paths: Sequence[str | Path]) -> dict[str, Any]:
-    """Returns the content of values.json: all values, answers and record hashes.
+    """Return the content of values.json: all values, answers and record hashes.
 
     Its form is {"values": {id: value}, "answers": {experiment: {kind, pieces}}, "records": {path: sha256}}.
 

@@ -83,7 +83,7 @@ class Book:
         return self.values.get(ident, {}).get("value") is not None
 
     def draw(self, ident: str) -> str | None:
-        """Record that a figure draws `ident`; returns its label for screen readers, None if it is not published."""
+        """Record that a figure draws `ident`; return its label for screen readers, None if it is not published."""
         if not self.known(ident):
             return None
         shown = printed(self.get(ident))

@@ -82,7 +82,7 @@ class Material:
 
 
 def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) -> str:
-    """Returns the page as HTML.
+    """Return the page as HTML.
 
     Raises:
         UserError: a value, config key or variable of a template is missing (names template and id), or the page has a
@@ -106,7 +106,7 @@ def render(material: Material, templates: Path = TEMPLATES, page: str = PAGE) ->
 
 
 def make_environment(templates: Path, book: Book, material: Material) -> jinja2.Environment:
-    """Returns the template environment; its globals are the templates' only access to data."""
+    """Return the template environment; its globals are the templates' only access to data."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(templates), bytecode_cache=COMPILED, undefined=jinja2.StrictUndefined,
         autoescape=True,
@@ -150,7 +150,7 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
 
 
 def questions(material: Material) -> list[dict[str, Any]]:
-    """Returns each experiment of the study with its question, its answer, and its section on the page if any."""
+    """Return each experiment of the study with its question, its answer, and its section on the page if any."""
     asked = material.study.get("experiments") or {}
     listed = []
     for name, answer in in_order(material.answers, material.study).items():
@@ -162,7 +162,7 @@ def questions(material: Material) -> list[dict[str, Any]]:
 
 
 def _present(need: str | None, material: Material) -> bool:
-    """Returns whether a section has material: a table with rows, claims, outputs, or jobs."""
+    """Return whether a section has material: a table with rows, claims, outputs, or jobs."""
     if need is None:
         return True
     if need == "outputs":
@@ -183,7 +183,7 @@ def _one_scope(scripts: Iterable[str]) -> str:
 
 
 def _with_template(ask: Any) -> Any:
-    """Returns `ask` with the calling template passed as `where`."""
+    """Return `ask` with the calling template passed as `where`."""
 
     @jinja2.pass_context
     def wrapped(context: jinja2.runtime.Context, *args: Any, **how: Any) -> Markup:
@@ -201,7 +201,7 @@ def _figure(name: str, material: Material, book: Book) -> Markup:
 
 
 def _where(error: jinja2.TemplateError, templates: Path) -> str:
-    """Returns the innermost template line behind an error."""
+    """Return the innermost template line behind an error."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if Path(frame.filename).is_relative_to(templates):
             return f"report/{Path(frame.filename).relative_to(templates)}:{frame.lineno}"

@@ -39,15 +39,15 @@ class Row(dict):
         self.table = table
 
     def id(self, column: str) -> str:
-        """Returns the id of the value in `column`."""
+        """Return the id of the value in `column`."""
         return published_id(self.table, self, column)
 
     def described(self, name: str) -> Any:
-        """Returns the description of column `name`, see `evidence.columns.Column`."""
+        """Return the description of column `name`, see `evidence.columns.Column`."""
         return TABLES.load(self.table).all_columns[name]
 
     def unit_of(self, name: str) -> str:
-        """Returns the unit of column `name`, or the row's where units differ between rows."""
+        """Return the unit of column `name`, or the row's where units differ between rows."""
         return self.described(name).unit_in(self)
 
 
@@ -67,14 +67,14 @@ class Measure:
 
     @property
     def spread(self) -> tuple[float, float]:
-        """Returns the lengths of the error bar below and above; zero without an interval."""
+        """Return the lengths of the error bar below and above; zero without an interval."""
         down = self.value - self.low if math.isfinite(self.low) else 0.0
         up = self.high - self.value if math.isfinite(self.high) else 0.0
         return max(down, 0.0), max(up, 0.0)
 
 
 def load_tables(paths: list[str | Path]) -> Tables:
-    """Returns tables by name, each read with its declared types; a folder means all tables in it.
+    """Return tables by name, each read with its declared types; a folder means all tables in it.
 
     Raises:
         UserError: a path is missing, damaged or not a table of this project.
@@ -83,12 +83,12 @@ def load_tables(paths: list[str | Path]) -> Tables:
 
 
 def read_rows(name: str, path: str | Path) -> list[Row]:
-    """Returns the rows of table `name`, in file order."""
+    """Return the rows of table `name`, in file order."""
     return [Row(name, content) for content in plain_rows(name, path)]
 
 
 def table_files(paths: list[str | Path]) -> list[Path]:
-    """Returns the files to read for `paths`: for a folder, each table's Parquet copy, else its CSV copy.
+    """Return the files to read for `paths`: for a folder, each table's Parquet copy, else its CSV copy.
 
     Raises:
         UserError: a path is neither a folder nor a table.
@@ -106,7 +106,7 @@ def table_files(paths: list[str | Path]) -> list[Path]:
 
 
 def need(tables: Tables, name: str) -> list[Row]:
-    """Returns the rows of table `name`.
+    """Return the rows of table `name`.
 
     Raises:
         UserError: the table was not given.
@@ -119,20 +119,20 @@ def need(tables: Tables, name: str) -> list[Row]:
 
 
 def number(row: Any, column: str) -> float:
-    """Returns a table entry as a float, NaN if it is empty or absent."""
+    """Return a table entry as a float, NaN if it is empty or absent."""
     value = row.get(column)
     return math.nan if value is None else float(value)
 
 
 def measure(row: Row, column: str) -> Measure:
-    """Returns `column` of `row` with its interval."""
+    """Return `column` of `row` with its interval."""
     described = row.described(column)
     ends = (math.nan if end is None else number(row, end) for end in (described.low, described.high))
     return Measure(number(row, column), *ends)
 
 
 def text(row: Any, column: str) -> str:
-    """Returns a table entry as text, "" if it is missing; whole numbers have no decimal point."""
+    """Return a table entry as text, "" if it is missing; whole numbers have no decimal point."""
     value = row.get(column)
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
@@ -140,39 +140,39 @@ def text(row: Any, column: str) -> str:
 
 
 def value_id(table: str, row: Any, column: str) -> str | None:
-    """Returns the id of this table entry's value; None for a row without a key."""
+    """Return the id of this table entry's value; None for a row without a key."""
     key = row.get("key")
     return published_id(table, row, column) if isinstance(key, str) and key else None
 
 
 def column_words(row: Row, name: str) -> str:
-    """Returns the label of column `name` of `row` on the page."""
+    """Return the label of column `name` of `row` on the page."""
     return row.described(name).label
 
 
 def decoder_words(row: Any) -> str:
-    """Returns the name of the row's decoder in words."""
+    """Return the name of the row's decoder in words."""
     name = text(row, "decoder")
     return DECODERS.get(name, name.replace("_", " "))
 
 
 def arm(row: Any) -> str:
-    """Returns the arm's name in figures and tables: its label in the study, else its decoder in words."""
+    """Return the arm's name in figures and tables: its label in the study, else its decoder in words."""
     return text(row, "label") or decoder_words(row) or text(row, "arm")
 
 
 def task(row: Any) -> str:
-    """Returns the workload's name in figures and tables: its label in the study, else its name."""
+    """Return the workload's name in figures and tables: its label in the study, else its name."""
     return text(row, "task_label") or text(row, "task")
 
 
 def is_parallel(row: Any) -> bool:
-    """Returns whether the row's decoder commits several tokens per pass."""
+    """Return whether the row's decoder commits several tokens per pass."""
     return text(row, "decoder") not in SEQUENTIAL
 
 
 def lower_is_better(row: Row, column: str = "quality") -> bool:
-    """Returns whether `column` of `row` is better when lower, as the column or the row's metric declares."""
+    """Return whether `column` of `row` is better when lower, as the column or the row's metric declares."""
     return bool(row.described(column).lower_is_better(row))
 
 
@@ -182,12 +182,12 @@ def ok(row: Any) -> bool:
 
 
 def gate_failed(row: Any) -> bool:
-    """Returns whether equal quality was judged and not shown."""
+    """Return whether equal quality was judged and not shown."""
     return row.get("gate") is False
 
 
 def ordered(values: Any, first: tuple[str, ...] = ()) -> list[str]:
-    """Returns distinct values in order of appearance, those in `first` before the rest."""
+    """Return distinct values in order of appearance, those in `first` before the rest."""
     seen = list(dict.fromkeys(str(value) for value in values if value is not None))
     return [v for v in first if v in seen] + [v for v in seen if v not in first]
 
@@ -197,12 +197,12 @@ Variant = tuple[str, str]
 
 
 def variant_of(row: Any) -> Variant:
-    """Returns the row's decoder and fixed settings; steps and shape vary within a variant."""
+    """Return the row's decoder and fixed settings; steps and shape vary within a variant."""
     return text(row, "decoder"), text(row, "arm")
 
 
 def variants(rows: list[Any]) -> dict[Variant, tuple[str, int]]:
-    """Returns each variant's name in words and its number within its decoder, sequential decoders first.
+    """Return each variant's name in words and its number within its decoder, sequential decoders first.
 
     If variants share a name, all but the first (the reference, else the one with the shortest name) add the study's
     name.
@@ -242,7 +242,7 @@ class Head:
 
 
 def columns_of(table: str, names: list[str]) -> list[Head]:
-    """Returns heads of the named columns of `table`, from its description."""
+    """Return heads of the named columns of `table`, from its description."""
     kinds = {"string": "word", "boolean": "flag"}
     described = TABLES.load(table).all_columns
     return [
@@ -259,7 +259,7 @@ def columns_of(table: str, names: list[str]) -> list[Head]:
 
 
 def reading_order(rows: list[Row]) -> list[Row]:
-    """Returns rows in the page's order: sequential arms before parallel ones, arm by arm from small to large.
+    """Return rows in the page's order: sequential arms before parallel ones, arm by arm from small to large.
 
     Rows that are not cells keep their place.
     """
@@ -267,7 +267,7 @@ def reading_order(rows: list[Row]) -> list[Row]:
 
 
 def groups_of(rows: list[Row], column: str, order: list[str]) -> list[tuple[str, list[Row]]]:
-    """Returns rows by their entry in `column`: names in `order` first, the others as they appear."""
+    """Return rows by their entry in `column`: names in `order` first, the others as they appear."""
     names = dict.fromkeys(row[column] for row in rows)
     ranked = [name for name in order if name in names] + [name for name in names if name not in order]
     return [(name, [row for row in rows if row[column] == name]) for name in ranked]

@@ -62,7 +62,7 @@ def folder(tmp_path_factory):
 
 
 def tiny():
-    """Records and scores of the tiny study, and the machine, which comes first by priority and not as their input."""
+    """Return records and scores of the tiny study, and the machine, which comes first by priority, not as an input."""
     return [*targets(STUDY), "results/machine.json", "results/warmup.json"]
 
 

@@ -100,7 +100,7 @@ class Job:
         self.monkeypatch.setitem(DECODERS.entries, name, f"{kind.__module__}:{kind.__name__}")
 
     def start(self, limits: dict | None = None, reference: dict | None = None, **changes) -> int:
-        """Run scripts/time_cell.py in this process; returns its exit status.
+        """Run scripts/time_cell.py in this process; return its exit status.
 
         changes: of the cell's job. reference: the same of a reference arm.
         """
@@ -130,7 +130,7 @@ class Job:
 
 
 def table_rows(paths) -> list[dict]:
-    """Rows of the table `cells` from records."""
+    """Return the rows of the table `cells` from records."""
     frame = TABLES.load("cells").make(Inputs(records=read_records(paths)))
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 

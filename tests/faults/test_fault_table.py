@@ -16,7 +16,7 @@ FILES = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.
 
 
 def names(row):
-    """(file, part of a test's name or None) of each test that a row names; `…` takes the file before."""
+    """Return (file, part of a test's name or None) of each test that a row names; `…` takes the file before."""
     file = None
     for word in re.findall(r"`([^`]+)`", row.rsplit("|", 2)[1] if row.count("|") > 3 else row):
         result = re.fullmatch(r"(?:(test_\w+\.py)(?:::(\w+))?|…(\w+)…?)", word)

@@ -51,7 +51,7 @@ SMALL = {
 
 
 def share(part):
-    """Settings of one test: its part of all inputs, no deadline on a busy machine."""
+    """Return settings of one test: its part of all inputs, no deadline on a busy machine."""
     return settings(
         max_examples=max(10, round(TOTAL * part)),
         deadline=None,

@@ -81,7 +81,7 @@ def test_prompt_tokens_are_not_output(models, decoder, causal, settings):
 
 @pytest.fixture(scope="module")
 def ending(models, tmp_path_factory):
-    """Models whose end token is one that they do write, with the useful tokens of their rows counted by hand."""
+    """Return models whose end token is one that they do write, with the useful tokens of their rows counted by hand."""
     folder, made = tmp_path_factory.mktemp("ending"), {}
     for causal, name in ((True, "autoregressive"), (False, "masked_diffusion")):
         plain = tokens_of(arms.run(ArmSpec(models[causal], name, {}), **ROWS))

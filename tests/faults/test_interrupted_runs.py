@@ -73,7 +73,7 @@ class Folder:
         return {name: (self.path / name).read_bytes() for name in RECORDS if (self.path / name).exists()}
 
     def cells(self):
-        """Processes of timing jobs: those that Snakemake started."""
+        """Return processes of timing jobs: those that Snakemake started."""
         return [process for process in self.processes() if "scripts/time_cell.py" in process.cmdline()[1:2]]
 
     def another(self):

@@ -30,7 +30,7 @@ def script(folder, name, *words):
 
 
 def run(folder, decoder, prompts, metrics="exact", causal=True, **options):
-    """Outputs, score and rows of table `quality` of an arm on prompts, by the project's own scripts."""
+    """Return outputs, score and rows of table `quality` of an arm on prompts, by the project's own scripts."""
     arms.write_model(folder / "m", causal)
     write_jsonl(folder / "data" / "heldout.jsonl", prompts)
     words = ["--model", "m", "--arm", "arm", "--decoder", decoder, "--data", "data", "--workload", "w"]

@@ -42,7 +42,7 @@ ANSWERS = {
 
 @contextmanager
 def pretended_card():
-    """Yields the pretended device of a machine whose card answers what the harness asks."""
+    """Yield the pretended device of a machine whose card answers what the harness asks."""
     with ExitStack() as stack:
         for name, answer in ANSWERS.items():
             stack.enter_context(mock.patch.object(torch.cuda, name, answer))

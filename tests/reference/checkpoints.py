@@ -90,7 +90,7 @@ RENAMED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def write_transformers(folder: Path, kind: str, shards: bool = True, **changes: Any):
-    """A random model of transformers, saved by itself; returns it in float64, in evaluation mode.
+    """Write a random model by transformers' own `save_pretrained`; return it in float64, in evaluation mode.
 
     kind: llama, qwen2, qwen3, gpt2, or one of `RENAMED`, which is written under its own name.
     """
@@ -128,7 +128,7 @@ def disturb(model: torch.nn.Module) -> None:
 
 
 def write_llada(folder: Path, **changes: Any) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Random weights under LLaDA's published names, in two shards; returns them and config.json."""
+    """Write random weights under LLaDA's published names, in two shards; return them and config.json."""
     config = {**LLADA, **changes}
     hidden, mlp = config["d_model"], config["mlp_hidden_size"]
     key = hidden // config["n_heads"] * config["n_kv_heads"]

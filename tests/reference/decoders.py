@@ -95,7 +95,7 @@ def block_model():
 
 
 def models(decoder: str, settings: dict):
-    """(model, companions, prompts, new tokens), made afresh on the CPU."""
+    """Return (model, companions, prompts, new tokens), made afresh on the CPU."""
     if decoder in ("flash_flood", "table_lookup"):
         return copy.deepcopy(renderer()), {}, [TOKENIZER.encode(TEXT[:20]), TOKENIZER.encode(TEXT[5:40])], 120
     if DECODERS.load(decoder).needs == "bidirectional":

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def logits(weights: dict[str, Tensor], config: dict, tokens: list[int]) -> Tensor:
-    """Logits [T, V] of one row without padding; every position sees every position."""
+    """Return logits [T, V] of one row without padding; every position sees every position."""
     w = {name.removeprefix("model.transformer."): tensor.double() for name, tensor in weights.items()}
     heads, width = config["n_heads"], config["d_model"] // config["n_heads"]
     shared = heads // config["n_kv_heads"]

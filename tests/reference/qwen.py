@@ -12,7 +12,7 @@ from tests.reference.llada import _norm, _turn
 
 
 def logits(weights: dict[str, Tensor], config: dict, tokens: list[int], block: int) -> Tensor:
-    """Logits [T, V] of one row without padding, in blocks of `block` tokens from the first one on."""
+    """Return logits [T, V] of one row without padding, in blocks of `block` tokens from the first one on."""
     w = {name.removeprefix("model."): tensor.double() for name, tensor in weights.items()}
     heads, eps = config["num_attention_heads"], config["rms_norm_eps"]
     width = config.get("head_dim") or config["hidden_size"] // heads

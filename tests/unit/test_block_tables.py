@@ -80,7 +80,7 @@ def test_no_break_even_where_the_ratio_does_not_fall_through_one():
 
 
 def drafts_of(arm, *ratios):
-    """Cells of a drafting arm over batches, beside a reference that is no cell of its experiment."""
+    """Return cells of a drafting arm over batches, beside a reference that is no cell of its experiment."""
     spread = {"reference": None, "steps": None, "block": None, "label": None, "settings": None}
     of = {"arm": arm, "family": "speculative", "decoder": "speculative", **spread}
     made = []

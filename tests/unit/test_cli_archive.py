@@ -164,7 +164,7 @@ def test_a_link_in_the_results_is_not_archived(results, tmp_path):
 
 
 def read(path):
-    """(manifest, {name: bytes}) of an archive, by the tar library alone."""
+    """Return (manifest, {name: bytes}) of an archive, by the tar library alone."""
     with tarfile.open(fileobj=io.BytesIO(zstandard.decompress(path.read_bytes(), 1 << 28))) as tar:
         files = {member.name: tar.extractfile(member).read() for member in tar}
     return json.loads(files.pop(MANIFEST)), files

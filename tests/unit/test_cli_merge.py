@@ -21,7 +21,7 @@ GPUS = ("NVIDIA A100-SXM4-80GB", "NVIDIA H100 80GB HBM3")
 
 @pytest.fixture(scope="module")
 def runs(finished, tmp_path_factory):
-    """Archives of one study from two machines; the second is three times as fast, and one cell fails there."""
+    """Return archives of one study from two machines; the second is three times as fast, and one cell fails there."""
     paths = []
     for number, gpu in enumerate(GPUS):
         results = tmp_path_factory.mktemp(f"machine{number}") / "results"

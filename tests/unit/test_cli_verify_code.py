@@ -50,7 +50,7 @@ def test_code_edited_since_is_named_before_everything(results, tmp_path, by_hash
 
 @pytest.fixture
 def planned(tmp_path, monkeypatch):
-    """Results that hold a real study, and of some of its cells what their jobs were given."""
+    """Return results that hold a real study, and of some of its cells what their jobs were given."""
     root = Path(__file__).parents[2]
     plan = read_plan(root)
     results = tmp_path / "results"

@@ -161,7 +161,7 @@ def jobs(plan: Plan) -> list[tuple[str, str]]:
 
 
 def uses(plan: Plan, script: str, name: str) -> dict[str, set[str]]:
-    """Entries that a job uses by registry, as a reader of the study would say."""
+    """Return entries that a job uses by registry, as a reader of the study would say."""
     used: dict[str, set[str]] = {kind: set() for kind in REGISTRIES}
     study = plan.study
 

@@ -12,7 +12,7 @@ from pardec.common.files import sha256
 
 @pytest.fixture
 def reads(monkeypatch):
-    """Paths that were really read."""
+    """Return paths that were really read."""
     done = []
     monkeypatch.setattr(contents, "sha256", lambda path: done.append(path) or sha256(path))
     monkeypatch.setattr(contents, "SETTLED_S", 0.0)

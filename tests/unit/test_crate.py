@@ -63,7 +63,7 @@ def run(folder):
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """(folder, its papers, the crate's entities by id)"""
+    """Return (folder, its papers, the crate's entities by id)"""
     folder = tmp_path_factory.mktemp("crate")
     for path in (
         "data/own/heldout.jsonl",

@@ -1,5 +1,7 @@
 """What a decoder loads by name is in the code of the jobs that run it, and nothing else is."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,15 @@ def test_an_engine_is_in_the_code_of_arms_that_run_on_it_only():
 def test_a_refused_setting_is_named():
     with pytest.raises(UserError, match="decoder autoregressive: steps"):
         modules_run("autoregressive", {"steps": 3})
+
+
+def test_settings_are_read_without_heavy_modules_and_decoding_does_not_know_measuring():
+    code = (
+        "import sys\n"
+        "from pardec.decoding.registry import DECODERS\n"
+        "for name in DECODERS: DECODERS.load(name).check(DECODERS.load(name).Settings(), 8)\n"
+        "print([m for m in sys.modules if m.split('.')[0] in ('torch', 'transformers', 'pandas')"
+        " or m.startswith('pardec.measure')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

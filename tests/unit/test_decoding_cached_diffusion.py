@@ -100,7 +100,7 @@ def slow(model, prompt, new_tokens, settings):
 
 
 def forward(model, row, store, first, last):
-    """Logits of columns first..last-1 and the stored keys and values, theirs replaced; float64."""
+    """Return logits of columns first..last-1 and the stored keys and values, theirs replaced; float64."""
     functional, config = torch.nn.functional, model.config
     heads, groups, width = config.heads, config.kv_heads, config.head_dim
     x = model.embedding[row[0, first:last]].double()

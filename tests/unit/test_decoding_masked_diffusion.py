@@ -1,8 +1,6 @@
 """The masked-diffusion decoder: schedule, commitment, batch invariance, limits, and the slow sampler."""
 
 import math
-import subprocess
-import sys
 from itertools import pairwise
 
 import numpy as np
@@ -16,7 +14,6 @@ from scipy import stats
 from pardec.common.errors import UserError
 from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left, prompt_seed
-from pardec.decoding.commits import leftmost_smallest, surprisal
 from pardec.decoding.masked_diffusion import MaskedDiffusion, schedule
 from tests.reference import samplers
 from tests.reference.models import EOS, MASK, WORDS, Table, backbone
@@ -272,32 +269,6 @@ def test_great_logits_and_temperatures_do_not_overflow():
     assert hot.unique().numel() == WORDS - 1
 
 
-def test_confidence_ranks_where_the_softmax_rounds_to_one():
-    margins = torch.tensor([30.0, 60.0, 20.0, 80.0, 40.0, 1.0])
-    table = torch.zeros(6, WORDS)
-    table[:, 7] = margins
-    assert (table.softmax(-1)[:, 7] == 1).sum() == 5
-    rank, choice = surprisal(table[None], None)
-    assert choice.tolist() == [[7] * 6]
-    assert rank[0].argsort().tolist() == margins.argsort(descending=True).tolist()
-    exact = [math.log1p((WORDS - 1) * math.exp(-margin)) for margin in margins.tolist()]
-    np.testing.assert_allclose(rank[0].numpy(), exact, rtol=1e-5)
-
-
-def test_surprisal_of_any_token_is_the_log_softmax():
-    logits = torch.randn(4, 6, WORDS, generator=torch.Generator().manual_seed(0)) * 3
-    choice = torch.randint(0, WORDS, (4, 6), generator=torch.Generator().manual_seed(1))
-    exact = -logits.double().log_softmax(-1).gather(-1, choice[..., None])[..., 0]
-    torch.testing.assert_close(surprisal(logits, choice)[0].double(), exact, rtol=1e-5, atol=1e-5)
-
-
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=20), st.integers(1, 20))
-def test_ties_go_left(values, count):
-    assume(count <= len(values))
-    result = leftmost_smallest(torch.tensor([values]).float(), count)[0].tolist()
-    assert result == sorted(range(len(values)), key=lambda place: (values[place], place))[:count]
-
-
 @pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_ranking_in_parts_changes_nothing(kind, monkeypatch):
     whole = decode(PROMPTS, SEEDS, Settings(**kind)).tokens
@@ -399,15 +370,3 @@ def test_settings_out_of_bounds_are_refused(kind):
 def test_a_model_without_a_mask_token_is_refused():
     with pytest.raises(UserError, match="no mask token"):
         decode([[1]], [0], Settings(), 4, backbone(causal=True))
-
-
-def test_settings_are_read_without_heavy_modules_and_decoding_does_not_know_measuring():
-    code = (
-        "import sys\n"
-        "from pardec.decoding.registry import DECODERS\n"
-        "for name in DECODERS: DECODERS.load(name).check(DECODERS.load(name).Settings(), 8)\n"
-        "print([m for m in sys.modules if m.split('.')[0] in ('torch', 'transformers', 'pandas')"
-        " or m.startswith('pardec.measure')])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

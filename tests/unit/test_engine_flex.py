@@ -112,7 +112,7 @@ def test_a_kernel_that_fails_or_is_wrong_gives_way_to_torchs_own(monkeypatch, at
 
 @pytest.fixture
 def on_flex(monkeypatch):
-    """Returns a function: the compiled form of a model with the attention that it has on CUDA, and the tokens of each
+    """Return a function: the compiled form of a model with the attention that it has on CUDA, and the tokens of each
     pass that attends by blocks in its graphs. lowered: whether its graphs run as inductor's code, or operator by
     operator."""
 

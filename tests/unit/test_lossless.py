@@ -14,7 +14,7 @@ from tests.draft_factories import AR, BASE, EFFECTS, REFERENCE, idea_records
 
 
 def tables(behind, sequential, wrong=0.25):
-    """Rows of table `draft` over all workloads and of table `ideas`, by arm, of a run in bfloat16."""
+    """Return the rows of table `draft` over all workloads and of table `ideas`, by arm, of a run in bfloat16."""
     base, plain = replace(BASE, behind=0.0), replace(AR, behind=sequential)
     records = [
         body

@@ -22,7 +22,7 @@ WEIGHTS = PUBLISHED / restored.WEIGHTS
 
 
 def recipes(plan: Plan) -> dict[str, tuple[dict, int]]:
-    """Returns settings and seed of each model that a study trains."""
+    """Return settings and seed of each model that a study trains."""
     models = plan.study.models
     return {
         name: (models[name].model_dump(mode="json"), plan.seed("model", name)) for name in plan.trained_models

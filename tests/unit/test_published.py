@@ -29,7 +29,7 @@ BENEATH = (
 
 
 def held(archive, results):
-    """Returns what the comparison's script writes, and the page, for a run with this archive beside it."""
+    """Return what the comparison's script writes, and the page, for a run with this archive beside it."""
     folder = results.parent
     target = folder / ARCHIVE
     if archive is not None:
@@ -54,7 +54,7 @@ def archive(finished, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def slower(finished, archive, tmp_path_factory):
-    """(results, comparison, page) of a run whose cells of one experiment take half as long again."""
+    """Return (results, comparison, page) of a run whose cells of one experiment take half as long again."""
     folder = tmp_path_factory.mktemp("slower")
     assert shifted(finished, folder, CELLS, 1.5)
     return folder / "results", *held(archive, folder / "results")

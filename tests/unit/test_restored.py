@@ -74,7 +74,7 @@ def model(data, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def again(data, published, tmp_path_factory):
-    """(what its training printed, its folder) of the model restored; it lies in `results/m` of a folder."""
+    """Return (what its training printed, its folder) of the model restored; it lies in `results/m` of a folder."""
     out = tmp_path_factory.mktemp("again") / "results" / "m"
     done = train(data, out, "--published", published)
     assert done.returncode == 0, done.stderr
@@ -82,7 +82,7 @@ def again(data, published, tmp_path_factory):
 
 
 def train_here(monkeypatch, capsys, data: Path, out: Path, *words: object, **how) -> str:
-    """Run the rule's script in this process; returns what it prints."""
+    """Run the rule's script in this process; return what it prints."""
     monkeypatch.setattr(sys, "argv", flags(data, out, *words, **how))
     train_model.main()
     return capsys.readouterr().out
@@ -204,7 +204,7 @@ def test_only_statements_that_training_runs_count(tmp_path):
     assert len(set(codes.values())) > 1
 
     def changed(path: str, text: str) -> list[str]:
-        """Returns the families whose code differs once `text` is added to a file of a fresh copy."""
+        """Return the families whose code differs once `text` is added to a file of a fresh copy."""
         edited = tmp_path / f"{len(list(tmp_path.iterdir()))}"
         shutil.copytree(copy, edited)
         with open(edited / path, "a", encoding="utf-8") as file:

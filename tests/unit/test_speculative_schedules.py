@@ -11,7 +11,7 @@ from pardec.decoding.speculative.registry import SCHEDULES
 
 
 def drive(name, world, cycles=300, changes=False, **settings):
-    """Blocks that a schedule asks for, where a block of size s commits and takes what `world` says."""
+    """Return blocks that a schedule asks for, where a block of size s commits and takes what `world` says."""
     kind = SCHEDULES.load(name)
     schedule, asked = kind(kind.Settings(**settings), 8), []
     for _ in range(cycles):

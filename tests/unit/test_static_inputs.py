@@ -26,7 +26,7 @@ ARMS = {
 
 @pytest.fixture
 def seen(monkeypatch):
-    """Inputs of each graph that the compiler is given: their bytes, and whether it may rely on their addresses."""
+    """Return the inputs of each compiled graph: their bytes, and whether the graph may rely on their addresses."""
     graphs = []
 
     def look(graph, inputs):

@@ -54,7 +54,7 @@ def read(project, name):
 
 
 def timed_cells(commands):
-    """Returns what each command that times a cell is given, see `CellJob`."""
+    """Return what each command that times a cell is given, see `CellJob`."""
     lines = [line for line in commands if "python scripts/time_cell.py" in line]
     return [json.loads(words[words.index("--cell") + 1]) for words in map(shlex.split, lines)]
 

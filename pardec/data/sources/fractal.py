@@ -91,7 +91,7 @@ class Fractal(Source):
         return record("text", rooted.decode(ids[start:middle]), rooted.decode(ids[middle:stop]))
 
     def _random(self, documents: list[list[int]], rooted: HierarchyTokenizer, rng: Random) -> list[dict]:
-        """Windows at random roots, every root of the corpus as likely as every other."""
+        """Return windows at random roots, every root of the corpus as likely as every other."""
         long = [ids for ids in documents if len(ids) > 2 * self.prompt_roots]
         chosen = rng.choices(long, [len(ids) for ids in long], k=self.train)
         return [self._cut(ids, rng.randrange(len(ids) - self.prompt_roots), rooted) for ids in chosen]

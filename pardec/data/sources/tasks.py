@@ -81,7 +81,7 @@ class Tasks(Source):
 
 
 def distinct(task: Task, count: int, rng: Random) -> list[Example]:
-    """At most `count` examples with distinct prompts, in random order; fewer where the task has fewer."""
+    """Return at most `count` examples with distinct prompts, in random order; fewer where the task has fewer."""
     every = task.every()
     if every is not None:
         return rng.sample(every, min(count, len(every)))

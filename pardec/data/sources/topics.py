@@ -74,7 +74,7 @@ class Topics(Source):
         return Prepared(train, heldout, tokenizer, False, facts)
 
     def _random(self, documents: list[Document], rng: Random) -> list[dict]:
-        """Windows at random words, every word of the corpus as likely as every other."""
+        """Return windows at random words, every word of the corpus as likely as every other."""
         weights = [len(document.pieces) for document in documents]
         rows: list[dict] = []
         for _ in range(20 * self.train):
@@ -87,7 +87,7 @@ class Topics(Source):
         raise UserError("data: topics", "the documents are too short", "lower prompt_max or answer_tokens")
 
     def _consecutive(self, documents: list[Document], rng: Random) -> list[dict]:
-        """Windows one after the other; where there are too many, those that come first by the hash."""
+        """Return windows one after the other; where there are too many, those that come first by the hash."""
         rows: dict[str, dict] = {}
         for document in documents:
             start = 0
@@ -138,7 +138,7 @@ class Document:
 
 
 def split_documents(documents: dict[str, str], seed: int, share: float) -> tuple[list[str], list[str]]:
-    """Training and held-out texts, cleaned.
+    """Return training and held-out texts, cleaned.
 
     Documents are taken in the order of the hash of their name; one is held out where it still fits into
     `share` of all characters. Topics repeat each other's paragraphs, so a paragraph is kept once, and

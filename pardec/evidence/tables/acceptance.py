@@ -25,7 +25,7 @@ LEAST = 2
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """Returns one row per drafting arm, workload and level; none where a record keeps no entropies."""
+    """Return one row per drafting arm, workload and level; none where a record keeps no entropies."""
     rows = []
     for what, trial, samples in representatives(inputs):
         known = trial.candidate.entropy
@@ -44,7 +44,7 @@ def build(inputs: Inputs) -> list[Row]:
 
 
 def _level(samples: list[Sample]) -> Row:
-    """Returns the columns of one level, from the first visit of each of its prompts."""
+    """Return the columns of one level, from the first visit of each of its prompts."""
     # The end of a text cuts its last cycle short, which is no rejection.
     whole = [drafting.cycles(sample)[:-1] for sample in samples]
     counts = [[_reached(cycle) for cycle in cycles] for cycles in whole]
@@ -59,7 +59,7 @@ def _level(samples: list[Sample]) -> Row:
 
 
 def _share(accepted: list[int], reached: list[int]) -> Estimate:
-    """Returns the share with the wider ends of two intervals: over prompts, which is a point where all prompts agree
+    """Return the share with the wider ends of two intervals: over prompts, which is a point where all prompts agree
     and may pass one, and Wilson's, which takes positions as apart."""
     over, apart = statistics.ratio_of_sums(accepted, reached), statistics.wilson(sum(accepted), sum(reached))
     if over.low is None:
@@ -68,7 +68,7 @@ def _share(accepted: list[int], reached: list[int]) -> Estimate:
 
 
 def _reached(cycle: dict) -> tuple[int, int]:
-    """Returns (positions accepted, positions whose predecessors were all accepted) of one cycle."""
+    """Return (positions accepted, positions whose predecessors were all accepted) of one cycle."""
     depth = drafting.depth(cycle) or 0
     accepted = min(int(cycle["tau"]) - 1, depth)
     return accepted, min(accepted + 1, depth)

@@ -52,7 +52,7 @@ class Table:
 
     @property
     def dtypes(self) -> dict[str, str]:
-        """Returns the pandas type of every column."""
+        """Return the pandas type of every column."""
         return {name: DTYPES[column.dtype] for name, column in self.all_columns.items()}
 
     def make(self, inputs: Any) -> DataFrame:
@@ -73,7 +73,7 @@ class Table:
         return made if self._is_sound(made) else self.schema().validate(made, lazy=True)
 
     def _is_sound(self, frame: DataFrame) -> bool:
-        """Returns whether `frame`, whose columns have their types, obeys the schema: in a fraction of the time in which
+        """Return whether `frame`, whose columns have their types, obeys the schema: in a fraction of the time in which
         pandera says what is wrong."""
         needed = [name for name, column in self.all_columns.items() if not column.nullable]
         full = not any(frame[name].isna().any() for name in needed)
@@ -94,14 +94,14 @@ class Table:
         return pa.DataFrameSchema(columns, checks=checks, strict=True, ordered=True, name=self.name)
 
     def _finite(self, frame: DataFrame) -> Series:
-        """Returns by row whether all of its numbers are finite or missing."""
+        """Return by row whether all of its numbers are finite or missing."""
         good = np.ones(len(frame), dtype=bool)
         for name in (name for name, column in self.columns.items() if column.numeric):
             good &= ~np.isinf(_floats(frame[name]))
         return pandas.Series(good, frame.index)
 
     def _ordered(self, frame: DataFrame) -> Series:
-        """Returns by row whether all of its intervals contain their value; a missing end or value passes."""
+        """Return by row whether all of its intervals contain their value; a missing end or value passes."""
         good = np.ones(len(frame), dtype=bool)
         for name, column in self.columns.items():
             if column.low and column.high:
@@ -117,7 +117,7 @@ class Table:
 
 
 def grouped(rows: Iterable[Row], *columns: str) -> dict[tuple, list[Row]]:
-    """Returns rows by their entries in `columns`, in order of appearance."""
+    """Return rows by their entries in `columns`, in order of appearance."""
     groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in rows:
         groups[tuple(row[column] for column in columns)].append(row)
@@ -125,12 +125,12 @@ def grouped(rows: Iterable[Row], *columns: str) -> dict[tuple, list[Row]]:
 
 
 def slug(text: str) -> str:
-    """Returns a readable id: lower case letters, digits and `. _ ~ + / -` only."""
+    """Return a readable id: lower case letters, digits and `. _ ~ + / -` only."""
     return re.sub(r"[^a-z0-9._~+/-]+", "-", text.lower()).strip("-/")
 
 
 def _plain(value: Any) -> Any:
-    """Returns `value`, or null for entries that CSV cannot distinguish from null: empty text, or no finite number."""
+    """Return `value`, or null for entries that CSV cannot distinguish from null: empty text, or no finite number."""
     nothing = value == "" if isinstance(value, str) else isinstance(value, float) and not math.isfinite(value)
     return None if nothing else value
 

@@ -18,7 +18,7 @@ OVERTAKEN, AHEAD, BEHIND, OPEN = "overtaken", "ahead at every batch", "behind at
 
 
 def build(inputs: Inputs) -> list[Row]:
-    """Returns one row per parallel arm that was timed at two batch sizes or more against an autoregressive one."""
+    """Return one row per parallel arm that was timed at two batch sizes or more against an autoregressive one."""
     cells = [row for row in inputs.rows("cells") if row["run"] is None and on_test_prompts(row)]
     against = [row for row in cells if row["reference_family"] == "autoregressive" != row["family"]]
     series = grouped([row for row in against if row["ratio"] is not None], *SERIES).values()
@@ -54,7 +54,7 @@ def _series(rows: list[Row]) -> Row:
 
 
 def outcome(ahead: list[int], behind: list[int], count: int) -> str:
-    """Returns what the batches at which a decoder is shown faster, and slower, say together; `count` were tried."""
+    """Return what the batches at which a decoder is shown faster, and slower, say together; `count` were tried."""
     if ahead and behind and max(ahead) < min(behind):
         return OVERTAKEN
     if len(ahead) == count:
@@ -63,7 +63,7 @@ def outcome(ahead: list[int], behind: list[int], count: int) -> str:
 
 
 def crossing(points: list[tuple[int, float | None]]) -> float | None:
-    """Returns the batch at which the ratio falls through 1, straight between two batches on logarithms of both; None
+    """Return the batch at which the ratio falls through 1, straight between two batches on logarithms of both; None
     where it does not, or where it also rises through 1."""
     known = [(math.log(batch), math.log(ratio)) for batch, ratio in points if ratio is not None and ratio > 0]
     steps = list(pairwise(known))

@@ -47,7 +47,7 @@ class Source:
 
     @property
     def origin(self) -> Row:
-        """Returns the columns that name a row's file."""
+        """Return the columns that name a row's file."""
         return {"record": self.path, "record_sha256": self.sha256}
 
 
@@ -78,14 +78,14 @@ class Inputs:
         return load_ideas(self.ideas_file)
 
     def study(self, key: str) -> dict[str, Any]:
-        """Returns a part of the study that is not in records, {} if absent.
+        """Return a part of the study that is not in records, {} if absent.
 
         Parts are "margins" by metric, "kinds" by experiment, and labels of "arms" and "workloads".
         """
         return (self.floors.body.get(key) or {}) if self.floors else {}
 
     def rows(self, name: str) -> list[Row]:
-        """Returns another table's rows as dictionaries, null as None.
+        """Return another table's rows as dictionaries, null as None.
 
         Raises:
             UserError: the table was not given.
@@ -96,7 +96,7 @@ class Inputs:
 
 
 def joined(rows: Iterable[Row]) -> Row:
-    """Returns the columns that name the files behind several rows, each file once, in order of appearance."""
+    """Return the columns that name the files behind several rows, each file once, in order of appearance."""
     files = {
         path: sha
         for row in rows
@@ -106,7 +106,7 @@ def joined(rows: Iterable[Row]) -> Row:
 
 
 def read_source(path: str | Path) -> Source:
-    """Returns a JSON file's content with the hash of its bytes.
+    """Return a JSON file's content with the hash of its bytes.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -121,7 +121,7 @@ def read_source(path: str | Path) -> Source:
 
 
 def read_records(paths: Iterable[str | Path]) -> tuple[Source, ...]:
-    """Returns timing records in the order of their cells' ids.
+    """Return timing records in the order of their cells' ids.
 
     Raises:
         UserError: a record is missing, damaged or incomplete, or two records are of one cell.
@@ -135,7 +135,7 @@ def read_records(paths: Iterable[str | Path]) -> tuple[Source, ...]:
 
 
 def check_record(record: Source) -> Source:
-    """Returns `record` if it is valid.
+    """Return `record` if it is valid.
 
     Raises:
         UserError: it is invalid; names the file and the first key that is missing or wrong.
@@ -147,7 +147,7 @@ def check_record(record: Source) -> Source:
 
 
 def read_scores(paths: Iterable[str | Path]) -> dict[str, Source]:
-    """Returns scored output sets by path.
+    """Return scored output sets by path.
 
     Raises:
         UserError: one is missing, damaged, or has no metrics.
@@ -168,7 +168,7 @@ def _require(path: str, body: Any, key: str, place: str, fix: str) -> None:
 
 
 def sort_paths(listing: str | Path) -> Paths:
-    """Returns the paths listed in a file, one per line, by kind: see `BY_NAME` and `BY_FOLDER`; the rest are tables.
+    """Return the paths listed in a file, one per line, by kind: see `BY_NAME` and `BY_FOLDER`; the rest are tables.
 
     Raises:
         UserError: the listing is missing, or a path is none of these.
@@ -191,7 +191,7 @@ def sort_paths(listing: str | Path) -> Paths:
 
 
 def gather(name: str, paths: Paths) -> Inputs:
-    """Returns only the inputs that table `name` needs.
+    """Return only the inputs that table `name` needs.
 
     Raises:
         UserError: a required input is missing or damaged.
@@ -215,13 +215,13 @@ def gather(name: str, paths: Paths) -> Inputs:
 
 
 def read_paths(name: str, paths: Paths) -> list[Path]:
-    """Returns the files among `paths` that `gather` reads for table `name`."""
+    """Return the files among `paths` that `gather` reads for table `name`."""
     files, tables = _wanted(name, paths)
     return [Path(path) for given in files.values() for path in given] + list(tables.values())
 
 
 def _wanted(name: str, paths: Paths) -> tuple[Paths, dict[str, Path]]:
-    """Returns the files by kind, and the tables by name, that table `name` needs."""
+    """Return the files by kind, and the tables by name, that table `name` needs."""
     wanted = needs(name)
     files = {k: (paths.get(k) or [])[: 1 if k in SINGLE else None] for k in FILES if k in wanted}
     tables = paths.get("tables") or []
@@ -229,7 +229,7 @@ def _wanted(name: str, paths: Paths) -> tuple[Paths, dict[str, Path]]:
 
 
 def locate(name: str, paths: Sequence[str]) -> Path:
-    """Returns the file of table `name` among `paths`, folders or files; Parquet before CSV.
+    """Return the file of table `name` among `paths`, folders or files; Parquet before CSV.
 
     Raises:
         UserError: none of the paths has it.
@@ -257,7 +257,7 @@ def write_table(frame: DataFrame, csv: str | Path, parquet: str | Path) -> None:
 
 
 def read_table(name: str, path: str | Path) -> DataFrame:
-    """Returns the frame of a written copy of table `name`, CSV or Parquet, with its declared types.
+    """Return the frame of a written copy of table `name`, CSV or Parquet, with its declared types.
 
     Raises:
         UserError: the file is missing, damaged, or not this table.
@@ -273,7 +273,7 @@ def read_table(name: str, path: str | Path) -> DataFrame:
 
 
 def read_rows(name: str, path: str | Path) -> list[Row]:
-    """Returns the rows of a written copy of table `name`, null as None; Parquet is read without pandas, which takes
+    """Return the rows of a written copy of table `name`, null as None; Parquet is read without pandas, which takes
     several times as long.
 
     Raises:
@@ -307,6 +307,6 @@ def _again(name: str) -> str:
 
 
 def rows_of(frame: DataFrame) -> list[Row]:
-    """Returns a table's rows as dictionaries, null as None."""
+    """Return a table's rows as dictionaries, null as None."""
     columns = [frame[name].to_numpy(dtype=object, na_value=None).tolist() for name in frame]
     return [dict(zip(frame, entries, strict=True)) for entries in zip(*columns, strict=True)]

@@ -42,13 +42,13 @@ FILES = ("records", "scores", "likelihoods", "verify_costs", "machine", "floors"
 
 
 def needs(name: str) -> tuple[str, ...]:
-    """Returns the inputs of table `name`: some of `FILES`, and names of other tables. Does not import pandas."""
+    """Return the inputs of table `name`: some of `FILES`, and names of other tables. Does not import pandas."""
     table: Table = TABLES.load(name)
     return table.needs
 
 
 def modules(name: str) -> list[str]:
-    """Returns modules loaded by name to build table `name`: the table's, and if it reads scores those of all metrics.
+    """Return modules loaded by name to build table `name`: the table's, and if it reads scores those of all metrics.
 
     Metrics declare direction, margin and span.
     """
@@ -57,7 +57,7 @@ def modules(name: str) -> list[str]:
 
 
 def value_id(name: str, row: Mapping[str, Any], column: str) -> str:
-    """Returns the id of the value in `row`, column `column` of table `name`.
+    """Return the id of the value in `row`, column `column` of table `name`.
 
     Each number has one id: in a view that of the table it shows, of a borrowed entry that of its cell.
     """

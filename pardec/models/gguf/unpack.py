@@ -23,7 +23,7 @@ TEMPLATE = "chat_template.jinja"
 
 
 def unpack(path: Path, out: Path, settings: ForeignSettings, facts: dict[str, Any]) -> dict[str, Any]:
-    """Write the checkpoint in the GGUF file `path` into `out`; returns what its source.json says: `facts`, the
+    """Write the checkpoint in the GGUF file `path` into `out`; return what its source.json says: `facts`, the
     SHA-256 of `path` and the formats of its weights, and of every file written its SHA-256 and bytes.
 
     Raises:

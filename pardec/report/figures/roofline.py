@@ -68,7 +68,7 @@ def _fact(tables: Tables, name: str) -> float | None:
 
 
 def _roof(axes: Any, xs: list[float], bandwidth: float | None, matmul: float | None) -> list[float]:
-    """Draw the roofs over the marks' range; returns the heights they reach."""
+    """Draw the roofs over the marks' range; return the heights they reach."""
     low, high = min(xs) / 2, max(xs) * 2
     if bandwidth and matmul:
         # The ridge is always shown, since marks are read as left or right of it.

@@ -81,7 +81,7 @@ def _same_work(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
 
 
 def _repetitions(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
-    """Draw samples per cell, with a stem from clean to all samples if some were flagged; returns the key's entries."""
+    """Draw samples per cell, with a stem from clean to all samples if some were flagged; return the key's entries."""
     axes.set_title("samples a cell took")
     signs: dict[str, Any] = {}
     for row in rows:
