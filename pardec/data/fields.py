@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from pardec.common.errors import UserError
+from pardec.data.local import MARK
 
 ANSWERING = ("gpt", "chatgpt", "bing", "bard", "assistant", "model")
 ASKING = ("human", "user", "prompter")
@@ -30,16 +31,18 @@ def parts(field: str) -> list[str]:
 def pick(row: Any, field: str, where: str) -> Any:
     """Return the value at field path `field` of a row; None if a list on the path is too short, or a value on it null.
 
-    A key that contains dots matches by its whole name; JSON text on the path is parsed.
+    A key that contains dots matches by its whole name; JSON text on the path is parsed. A byte-order mark before a key,
+    which tables of spreadsheets have, is no part of it.
 
     Raises:
         Missing: no such field; names the nearest.
     """
+    row = _unmarked(row)
     if isinstance(row, dict) and field in row:
         return row[field]
     value = row
     for part in parts(field):
-        value = from_json(value)
+        value = _unmarked(from_json(value))
         if isinstance(value, list) and re.fullmatch(r"-?\d+", part):
             index = int(part)
             value = value[index] if -len(value) <= index < len(value) else None
@@ -53,6 +56,13 @@ def pick(row: Any, field: str, where: str) -> Any:
             hint = f"did you mean {near[0]!r}? " if near else ""
             known = f"it has: {', '.join(names)}" if names else "there is nothing to look into"
             raise Missing(where, f"has no field {field!r}", hint + known)
+    return value
+
+
+def _unmarked(value: Any) -> Any:
+    """Return an object whose keys have no byte-order mark before them; any other value unchanged."""
+    if isinstance(value, dict) and any(str(key).startswith(MARK) for key in value):
+        return {key.lstrip(MARK) if isinstance(key, str) else key: inner for key, inner in value.items()}
     return value
 
 

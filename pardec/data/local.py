@@ -20,6 +20,8 @@ from pardec.common.files import LFS
 FORMATS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
 ALIASES = {".ndjson": ".jsonl", ".raw": ".txt", ".tokens": ".txt"}
 """Other endings in use: of JSON Lines, and of wikitext's files."""
+MARK = "\ufeff"
+"""The byte-order mark. Tools put it before a file, and joined files have it before later lines too."""
 SPACE = re.compile(r"\s*")
 
 
@@ -62,7 +64,8 @@ def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
 
 
 def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, gzipped if its name ends in .gz; a byte-order mark dropped, line ends as `\\n`.
+    """Return the text of a UTF-8 file, gzipped if its name ends in .gz; line ends as `\\n`, no byte-order mark before
+    any line.
 
     Raises:
         UserError: a binary file, a damaged gzip file, or invalid UTF-8 (with the offset of the first bad byte).
@@ -85,11 +88,12 @@ def read_text(path: Path) -> str:
     if b"\0" in raw:
         raise UserError(path, "is a binary file", "give a text file, or a Parquet file that ends in .parquet")
     try:
-        return raw.decode("utf-8-sig").replace("\r\n", "\n")
+        text = raw.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise UserError(
             path, f"is not UTF-8 text (byte {error.start})", "convert the file to UTF-8"
         ) from None
+    return re.sub(f"^{MARK}+", "", text, flags=re.MULTILINE) if MARK in text else text
 
 
 def _jsonl(path: Path, text: str) -> list[dict[str, Any]]:

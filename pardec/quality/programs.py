@@ -19,6 +19,8 @@ OPENING = re.compile(r"^([ \t]*)(`{3,}|~{3,})[ \t]*([^\n`]*)$")
 FUNCTION = re.compile(r"^(?:async )?def +(\w+) *[(\[]", re.MULTILINE)
 STOPS = re.compile(r"^(?:class|def|async def|#|@|if|print|```|~~~|<\|)", re.MULTILINE)
 """Lines that end the body of a function that was to be completed: the stop sequences of those harnesses."""
+UNSEEN = re.compile(r"^[\ufeff\u200b\u200c\u200d\u2060]+", re.MULTILINE)
+"""Characters without width before a line, as a byte-order mark: Python takes none of them, and nobody sees them."""
 UNINDENTED = re.compile(r"^(?=\S)", re.MULTILINE)
 CODE = re.compile(r"^(?:from |import |class |@|(?:async )?def )", re.MULTILINE)
 INDENT = "    "
@@ -73,7 +75,7 @@ def source_of(prompt: str, text: str, name: str) -> str:
 
     Returns the first reading that is valid Python, or the first one if none is.
     """
-    text = text.rpartition("</think>")[2]
+    prompt, text = UNSEEN.sub("", prompt), UNSEEN.sub("", text.rpartition("</think>")[2])
     readings = islice(_readings(prompt, re.sub(r"\r\n?", "\n", text), name), MOST_READINGS)
     first = next(readings)
     return next(filter(is_python, chain([first], readings)), first)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from pardec.common.errors import UserError
 from pardec.quality.base import Context, Metric, Scored, share_of
-from pardec.quality.programs import FUNCTION, source_of
+from pardec.quality.programs import FUNCTION, UNSEEN, source_of
 from pardec.quality.sandbox import NONE, passes, way
 
 
@@ -44,11 +44,12 @@ def program(prompt: str, text: str, tests: str) -> str:
     Raises:
         UserError: the prompt opens no function.
     """
-    names = FUNCTION.findall(prompt)
+    names = FUNCTION.findall(UNSEEN.sub("", prompt))
     if not names:
         raise UserError(
             "metric 'unit_tests'",
             f"prompt {prompt[:60]!r} opens no Python function",
             "use it on HumanEval's prompts, or drop this metric",
         )
+    tests = UNSEEN.sub("", tests)
     return f"{source_of(prompt, text, names[-1])}\n\n{tests}\n\ncheck({names[-1]})\n"

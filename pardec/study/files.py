@@ -15,7 +15,8 @@ from pardec.models.sources.folder import taken
 from pardec.models.sources.random import tokenizer_files
 from pardec.study.cells import Cell
 from pardec.study.code import Code, parents
-from pardec.study.layers import command_line, lay_over, place
+from pardec.study.command_line import command_line
+from pardec.study.layers import lay_over, place
 from pardec.study.load import load_study
 from pardec.study.shard import Shard
 

@@ -81,29 +81,11 @@ def _read(path: str | Path) -> dict[str, Any]:
         body = yaml.load(Path(path).read_text(encoding="utf-8"), LOADER)
     except FileNotFoundError:
         raise UserError(path, "does not exist", "correct the path") from None
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError, IsADirectoryError) as error:
         raise UserError(path, f"is not a YAML file ({error})", "correct the file") from None
     if not isinstance(body, dict):
         raise UserError(path, "contains no keys", "write `key: value` lines")
     return body
-
-
-def command_line(entries: Iterable[str]) -> dict[str, Any]:
-    """Return the values of `--config key=value ...`, parsed as YAML.
-
-    Raises:
-        UserError: an entry has no value, or it is not YAML.
-    """
-    values: dict[str, Any] = {}
-    for entry in entries:
-        key, sign, text = entry.partition("=")
-        if not sign:
-            raise UserError(f"--config {entry}", "has no value", "write key=value")
-        try:
-            values[key] = yaml.safe_load(text)
-        except yaml.YAMLError as error:
-            raise UserError(f"--config: {key}", f"is not YAML ({error})", "quote the value") from None
-    return values
 
 
 def lay_over(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -138,7 +120,7 @@ def compose(file: str | Path) -> Any:
     """Return the nodes of a YAML file, with their lines; None if it cannot be read."""
     try:
         return yaml.compose(Path(file).read_text(encoding="utf-8"), LOADER)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
 
 

@@ -33,7 +33,7 @@ def load_study(config: Mapping[str, Any], files: Sequence[Source] = ()) -> tuple
         UserError: one message that lists every mistake, each with file, line and key.
     """
     config = _plain(config)
-    _refuse([problem for file in files if not isinstance(file, Mapping) for problem in yaml_faults(file)])
+    refuse([problem for file in files if not isinstance(file, Mapping) for problem in yaml_faults(file)])
     try:
         # JSON mode is strict on numbers and strings, and accepts lists for tuples.
         study = Study.model_validate_json(json.dumps(config, default=str))
@@ -41,7 +41,7 @@ def load_study(config: Mapping[str, Any], files: Sequence[Source] = ()) -> tuple
         listed = _explain(error, config, list(files))
     else:
         listed = []
-    _refuse(listed)
+    refuse(listed)
     try:
         check_names(study)
         cells = expand(study)
@@ -49,11 +49,11 @@ def load_study(config: Mapping[str, Any], files: Sequence[Source] = ()) -> tuple
         key = error.where.partition(":")[0].partition(" ")[0]
         raise UserError(place(key.split("."), list(files), error.where), error.what, error.fix) from None
     listed = problems(study, cells.values())
-    _refuse([replace(one, where=place(one.where.split("."), list(files))) for one in listed])
+    refuse([replace(one, where=place(one.where.split("."), list(files))) for one in listed])
     return study, cells
 
 
-def _refuse(listed: list[Problem]) -> None:
+def refuse(listed: list[Problem]) -> None:
     """Raise one error for all problems, if there are any."""
     if not listed:
         return

@@ -170,6 +170,12 @@ READ = {
     "lines.json": ROW + b"\n" + OTHER + b"\n",
     "spaced.json": b"\n" + ROW + b"\n\n" + OTHER + b"\n",
     "other.ndjson": b"\xef\xbb\xbf" + ROW + b"\r\n\r\n" + OTHER + b"\r\n",
+    "marks.jsonl": b"\xef\xbb\xbf" + ROW + b"\n\xef\xbb\xbf" + OTHER + b"\n",  # two files joined
+    "marks.csv": b"\xef\xbb\xbf\xef\xbb\xbftext,b\r\none,1\r\n\xef\xbb\xbftwo,2\r\n",  # written twice with a mark
+    "marks.tsv": b"\xef\xbb\xbftext\tb\none\t1\ntwo\t2\n",
+    "marks.json": b'\xef\xbb\xbf[{"\xef\xbb\xbftext": "one"}, {"\\ufefftext": "two"}]',  # of such a table
+    "marks.txt": b"\xef\xbb\xbfone\n\n\xef\xbb\xbftwo\n",
+    "marks.jsonl.gz": gzip.compress(b"\xef\xbb\xbf" + ROW + b"\n" + OTHER),
     "spread.json": json.dumps({"text": "one"}, indent=1).encode() + b"\n" + OTHER + b"\n",
     "list.jsonl": b"[\n" + ROW + b",\n" + OTHER + b"]",
     "list.JSON": b"[" + ROW + b", " + OTHER + b"]",

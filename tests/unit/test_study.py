@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from pardec.common.errors import UserError
-from pardec.study.layers import command_line, lay_over, read_study
+from pardec.study.command_line import command_line
+from pardec.study.layers import lay_over, read_study
 from pardec.study.load import load_study
 from pardec.study.plan import Plan, read_plan, words
 from pardec.study.reference import json_schema, reference

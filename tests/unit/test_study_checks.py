@@ -6,6 +6,8 @@ import pytest
 import yaml
 
 from pardec.common.errors import UserError
+from pardec.study.command_line import command_line
+from pardec.study.layers import read_study
 from pardec.study.load import load_study
 from pardec.study.yaml_faults import yaml_faults
 from tests.tiny_study import ROOT, overlay
@@ -163,6 +165,9 @@ def test_a_key_twice_is_refused_with_both_lines(tmp_path, text, words):
         ("threads: 010\n", [":1: threads: is 010", "octal"]),
         ("threads: -07\n", ["octal"]),
         ("workloads:\n  w:\n    new_tokens: 1:30\n", [":3: workloads.w.new_tokens: is 1:30", "base sixty"]),
+        ("measure:\n  budget_s: 1e3\n", [":2: measure.budget_s: is 1e3", "as text", "1.0e+3"]),
+        ("measure: {budget_s: 1.5E3}\n", ["1.5E3", "as text"]),
+        ("threads: 0o10\n", ["0o10", "as text"]),
         ("name: 2024-05-06\n", [":1: name: is 2024-05-06", "a date", "quote it"]),
         ("arms:\n  on: {model: ar}\n", [":2: arms.on: ", "true or false", 'quote it: "on"']),
         ("arms:\n  1.10: {model: ar}\n", [":2: arms.1.10: ", "a number"]),
@@ -178,5 +183,47 @@ def test_what_yaml_reads_otherwise_than_it_looks_is_refused(tmp_path, text, word
 
 def test_anchors_quotes_and_plain_numbers_are_taken(tmp_path):
     file = tmp_path / "plain.yaml"
-    file.write_text("a: &a {b: 1}\nc: {<<: *a, d: 0}\ne: *a\nf: '010'\ng: 0.5\nh: 'on'\n\"on\": 10\n")
+    text = "a: &a {b: 1}\nc: {<<: *a, d: 0}\ne: *a\nf: '010'\ng: 0.5\nh: 'on'\n\"on\": 10\n"
+    file.write_text(text + "i: '1e3'\nj: 1.0e+3\nk: 0x10\nl: 1_000\nm: 1e3x\n")
     assert list(yaml_faults(file)) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "words"),
+    [
+        (["seed=010"], ["--config: seed: is 010", "octal"]),
+        (["measure={budget_s: 1e3}"], ["--config: measure.budget_s: is 1e3", "text", "1.0e+3"]),
+        (["seed=1:30"], ["--config: seed: is 1:30", "base sixty"]),
+        (["title=2024-05-06"], ["--config: title: is 2024-05-06", "a date", """--config 'key="value"'"""]),
+        (["title=2024-99-06"], ["--config: title: is not YAML"]),
+        (["seed=0o10", "title=1:30"], ["2 mistakes", "0o10", "1:30"]),
+        (["seed=1", "seed=2"], ["--config: seed: is there a second time"]),
+        (["measure={prompts: 2, prompts: 3}"], ["--config: measure.prompts: is there a second time"]),
+        (["arms={on: null}"], ["--config: arms.on: ", "true or false"]),
+        (["only=" + "[" * 5000], ["--config: only: is not YAML"]),
+    ],
+)
+def test_the_command_line_is_refused_where_a_file_would_be(entries, words):
+    with pytest.raises(UserError) as caught:
+        command_line(entries)
+    assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+def test_numbers_and_words_of_the_command_line_are_what_they_look_like():
+    entries = ["a=10", "b=0x10", "c=1_000", "d=1.0e+3", "e=yes", "f='010'", "g=1/2", "h=", "i=\ufeffx"]
+    right = {"a": 10, "b": 16, "c": 1000, "d": 1000.0, "e": True, "f": "010", "g": "1/2", "h": None, "i": "x"}
+    assert command_line(entries) == right
+
+
+@pytest.mark.parametrize("text", ["name: 2024-99-06\n", "name: " + "[" * 5000], ids=["date", "deep"])
+def test_a_value_that_yaml_cannot_make_is_one_message(tmp_path, text):
+    (tmp_path / "odd.yaml").write_text(text)
+    with pytest.raises(UserError, match="is not a YAML file"):
+        read_study(ROOT, [tmp_path / "odd.yaml"])
+
+
+@pytest.mark.parametrize("start", ["\ufeff", "\ufeff---\n", "\ufeff# mine\r\n"])
+def test_a_byte_order_mark_before_a_study_is_no_part_of_it(tmp_path, start):
+    (tmp_path / "marked.yaml").write_bytes(f"{start}include: []\nname: mine\n".encode())
+    assert read_study(ROOT, [tmp_path / "marked.yaml"])[0] == {"name": "mine"}
+    assert list(yaml_faults(tmp_path / "marked.yaml")) == []
