@@ -30,7 +30,7 @@ NEVER = {
     "tail": "a tail percentile, without an interval",
     "tally": "a tally of rows, which are compared one by one",
 }
-"""Kinds that are not compared, and why. `tally` is a finding's whole number; the others are kinds of columns."""
+"""Kinds that are not compared, and why. A finding's whole number is a `tally` too."""
 CLOCKED = ("time", "rate", "energy")
 """Kinds that differ between processes of one configuration."""
 OF_MACHINE = (*CLOCKED, "memory")
@@ -56,8 +56,10 @@ class Pair:
 
     a, b: as in values.json. latency: the latency of the row that contains the value, of both runs, or None. noise:
     relative standard deviation between processes of each run, 0 where unknown. same_platform: whether processor and
-    libraries are the same. same_outputs: whether prompts that both timed gave the same counts, None if unknown. times:
-    whether absolute times, energies and memory are compared; another machine has its own.
+    libraries are the same. same_outputs: whether prompts that both timed gave the same counts, None if unknown.
+    other_prompts: whether both timed prompts, and none of them in both. clocked: whether its decoder chooses by the
+    duration of its cycles. times: whether absolute times, energies and memory are compared; another machine has its
+    own.
     """
 
     id: str
@@ -67,6 +69,8 @@ class Pair:
     noise: tuple[float, float] = (0.0, 0.0)
     same_platform: bool = True
     same_outputs: bool | None = None
+    other_prompts: bool = False
+    clocked: bool = False
     times: bool = True
 
     @property
@@ -92,6 +96,8 @@ def agree(pair: Pair) -> Opinion:
     x, y = pair.a["value"], pair.b["value"]
     of = kind(pair.id, pair.a)
     ends = [interval(side, of) for side in (pair.a, pair.b)]
+    if of in ("exact", "count") and pair.clocked:
+        return Opinion(NOT_COMPARABLE, "a count of a decoder that chooses by the clock")
     if x == y:
         return Opinion(REPRODUCED, "equal", None if None in ends else 1.0)
     if of in NEVER:
@@ -102,8 +108,11 @@ def agree(pair: Pair) -> Opinion:
         near = abs(x - y) <= MEMORY_SHARE * max(abs(x), abs(y))
         why = f"memory {'within' if near else 'apart by more than'} one percent"
         return Opinion(REPRODUCED if near else DIFFERS, why)
-    if of in ("quality", "exact", "count") and None in ends and not pair.same_n and pair.same_outputs is None:
-        return Opinion(NOT_COMPARABLE, "another number of prompts")
+    if of in ("quality", "exact", "count") and None in ends and pair.same_outputs is None:
+        if not pair.same_n:
+            return Opinion(NOT_COMPARABLE, "another number of prompts")
+        if pair.other_prompts:
+            return Opinion(NOT_COMPARABLE, "timed on other prompts")
     if of == "quality" and pair.same_platform and pair.same_n:
         return Opinion(DIFFERS, "the same outputs of the same prompts must score the same")
     if of in ("exact", "count") and None in ends:

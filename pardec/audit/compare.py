@@ -16,7 +16,10 @@ from typing import Any
 
 from pardec.audit.agreement import DIFFERS, NOT_COMPARABLE, REPRODUCED, Pair, agree, kind, process_noise
 from pardec.audit.run import Run
+from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
+from pardec.decoding.prepared import validated
+from pardec.decoding.registry import DECODERS
 from pardec.evidence.claims import NOT_RUN
 from pardec.evidence.tables.machine import flatten
 from pardec.evidence.verdicts import PROPOSED
@@ -44,7 +47,8 @@ RULE = (
     "Reproduced: the 95 % interval of the difference covers 0. Its standard error comes from both intervals (normal "
     "theory, MOVER), for absolute timings also from the noise between processes, which each run measures on its "
     "reference arms; a timing without an interval uses the relative interval of its row's latency. p is adjusted by "
-    "Holm over all distinct numbers tested. Counts and qualities must be equal, memory within one percent."
+    "Holm over all distinct numbers tested. Counts and qualities of the same prompts must be equal, "
+    "memory within one percent; counts of a decoder that chooses by the clock are not compared."
 )
 
 
@@ -234,18 +238,25 @@ class _Both:
         self.a, self.b, self.times = a, b, times
         self.machines = [_facts(run.json("results/machine.json")) for run in (a, b)]
         first, second = self.machines
-        self.same_platform = all(first.get(name) == second.get(name) for name in PLATFORM)
+        kinds = [_processor(run) for run in (a, b)]
+        self.same_platform = kinds[0] == kinds[1] and all(
+            first.get(name) == second.get(name) for name in PLATFORM
+        )
         self.processes = (_processes(a), _processes(b))
         self.noise = (self.processes[0] or 0.0, self.processes[1] or 0.0)
         self.shapes: dict[tuple[str, ...], bool] = {}
-        self.counts: dict[tuple[str, ...], bool | None] = {}
+        self.counts: dict[tuple[str, ...], tuple[bool | None, bool]] = {}
+        self.clocks: dict[tuple[str, ...], bool] = {}
 
     def pair(self, ident: str, a: dict[str, Any], b: dict[str, Any]) -> Pair:
         row = ident.rpartition("/")[0]
         beside = [run.values()["values"].get(f"{row}/latency_ms") for run in (self.a, self.b)]
         timed = all(value is not None and value["value"] is not None for value in beside)
         latency = tuple(beside) if timed else None
-        return Pair(ident, a, b, latency, self.noise, self.same_platform, self.same_counts(a, b), self.times)
+        same, other_prompts = self.same_counts(a, b)
+        clocked = self.clocked(_shared(a, b))
+        sides = (a, b, latency, self.noise, self.same_platform)
+        return Pair(ident, *sides, same, other_prompts, clocked, self.times)
 
     @cached_property
     def cells_differ(self) -> bool:
@@ -268,16 +279,40 @@ class _Both:
         cell = (run.json(path) or {}).get("cell")
         return {key: cell.get(key) for key in SHAPE} if isinstance(cell, dict) else None
 
-    def same_counts(self, a: dict[str, Any], b: dict[str, Any]) -> bool | None:
-        """Return whether prompts timed in both runs gave the same counts; None if no prompt was timed in both."""
+    def same_counts(self, a: dict[str, Any], b: dict[str, Any]) -> tuple[bool | None, bool]:
+        """Return whether prompts timed in both runs gave the same counts, None if no prompt was timed in both; and
+        whether this is because both timed other prompts."""
         key = _shared(a, b)
         if key not in self.counts:
-            seen = []
+            same, apart = [], []
             for path in key:
                 first, second = (_counts(run.json(path)) for run in (self.a, self.b))
-                seen += [first[prompts] == second[prompts] for prompts in first.keys() & second.keys()]
-            self.counts[key] = all(seen) if seen else None
+                same += [first[prompts] == second[prompts] for prompts in first.keys() & second.keys()]
+                apart.append(bool(first and second))
+            self.counts[key] = (all(same) if same else None, any(apart) and not same)
         return self.counts[key]
+
+    def clocked(self, key: tuple[str, ...]) -> bool:
+        """Return whether a decoder behind these records chooses by the duration of its cycles."""
+        if key not in self.clocks:
+            self.clocks[key] = any(_clocked((self.a.json(path) or {}).get("cell")) for path in key)
+        return self.clocks[key]
+
+
+def _clocked(cell: Any) -> bool:
+    if not isinstance(cell, dict) or cell.get("decoder") not in DECODERS:
+        return False
+    decoder = cell["decoder"]
+    try:
+        return DECODERS.load(decoder).clocked(validated(decoder, cell.get("settings") or {}))
+    except UserError:
+        return False  # settings of another version
+
+
+def _processor(run: Run) -> Any:
+    """Return the processor's family, model and stepping; processors of several generations may have one name."""
+    signed = (run.json("results/machine.json") or {}).get("provenance") or {}
+    return (signed.get("machine") or {}).get("cpu_kind")
 
 
 def _shared(a: dict[str, Any], b: dict[str, Any]) -> tuple[str, ...]:

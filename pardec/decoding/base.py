@@ -146,6 +146,12 @@ class Decoder(ABC):
         return (cls.__module__,)
 
     @classmethod
+    def clocked(cls, settings: Any) -> bool:
+        """Return whether the decoder chooses by the duration of its cycles with these settings, so that its counts
+        of passes differ from run to run. Imports no torch."""
+        return False
+
+    @classmethod
     def passes(cls, settings: Any, prompt: int, new_tokens: int) -> list[Passes] | None:
         """Return an upper bound on the passes of a generation after `prompt` tokens; None where it depends on
         the text. Imports no torch: for planning only."""

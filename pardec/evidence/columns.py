@@ -13,6 +13,7 @@ KINDS = {
     "flag": "yes or no",
     "exact": "decided by the study or by a model's shape: equal in every run",
     "count": "counted in outputs (tokens, passes, tau): equal where the same prompts gave the same tokens",
+    "tally": "how many rows got a verdict: the rows are compared, not their number",
     "size": "how many samples, pairs or prompts stand behind another number: the stopping rule decides",
     "quality": "scored from outputs: no clock takes part",
     "time": "read from a clock: processes of one configuration differ by more than their samples scatter",

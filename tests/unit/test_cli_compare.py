@@ -117,6 +117,37 @@ def test_each_way_to_be_comparable_or_not(results, tmp_path, change, verdict, wh
     assert all(other.verdict == REPRODUCED for other in result.judged if other.id != one.id)
 
 
+def test_counts_of_other_prompts_and_of_a_clocked_decoder_are_not_compared(results, tmp_path):
+    ident, path = f"cells/{CELL}/nfe", f"cells/{CELL}/timing.json"
+
+    def why(name, change):
+        target = edited(results, tmp_path / name, lambda values: values[ident].update(value=5.0))
+        body = json.loads((target / path).read_text())
+        change(body)
+        (target / path).write_text(json.dumps(body))
+        first = tmp_path / f"{name}-first"
+        shutil.copytree(results, first)
+        cell = json.loads((first / path).read_text())
+        cell["cell"] = body["cell"]
+        (first / path).write_text(json.dumps(cell))
+        one = by_id(held(first, target))[ident]
+        assert one.verdict == NOT_COMPARABLE
+        return one.why
+
+    def others(body):
+        for sample in body["samples"]:
+            sample["prompts"] = [f"other {prompt}" for prompt in sample["prompts"]]
+
+    def clocked(body):
+        body["cell"] |= {
+            "decoder": "speculative",
+            "settings": {"schedule": {"name": "ewma", "sizes": [4, 8]}},
+        }
+
+    assert why("others", others) == "timed on other prompts"
+    assert "by the clock" in why("clocked", clocked)
+
+
 def test_a_prompt_that_gave_another_count_is_told(results, tmp_path):
     """The mean over the timed prompts may differ with their number; a single prompt's count may not."""
     target = edited(results, tmp_path / "b", lambda values: values[f"cells/{CELL}/nfe"].update(value=5.0))

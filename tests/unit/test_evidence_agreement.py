@@ -71,6 +71,15 @@ def test_a_count_is_equal_prompt_by_prompt():
     assert agree(Pair("cells/x/steps", value(4, unit=""), value(8, unit=""))).verdict == DIFFERS
 
 
+def test_counts_of_other_prompts_and_of_a_decoder_with_a_clock_are_not_compared():
+    """Equal ones neither: else the share of reproduced counts would be that of chance."""
+    a, b = value(4.0, unit="tokens"), value(4.2, unit="tokens")
+    for pair in (Pair("cells/x/nfe", a, b, other_prompts=True), Pair("cells/x/nfe", a, b, clocked=True)):
+        assert agree(pair).verdict == NOT_COMPARABLE
+    assert agree(Pair("cells/x/nfe", a, a, same_outputs=True, clocked=True)).verdict == NOT_COMPARABLE
+    assert agree(Pair("cells/x/nfe", a, b, same_outputs=False, other_prompts=False)).verdict == DIFFERS
+
+
 def test_the_range_of_few_values_is_no_interval():
     """The range of five covers the median with 94 %, that of two with 50 %: neither is tested as if it were 95 %."""
     for n, expected in ((2, NOT_COMPARABLE), (5, NOT_COMPARABLE), (6, DIFFERS)):

@@ -42,6 +42,19 @@ def test_a_schedule_finds_the_size_that_pays(name):
     assert drive(name, free, sizes=sizes)[-1] == 16
 
 
+@pytest.mark.parametrize("name", list(SCHEDULES))
+def test_a_schedule_whose_choice_depends_on_the_clock_says_so(name):
+    """`pardec compare` does not compare its counts between runs."""
+
+    def uphill(size, cycle):
+        return deep(size, cycle)[0], 1.0 * size
+
+    def downhill(size, cycle):
+        return deep(size, cycle)[0], 20.0 / size
+
+    assert SCHEDULES.load(name).clocked == (drive(name, uphill) != drive(name, downhill))
+
+
 def test_break_even_needs_no_probes():
     assert set(drive("break_even", deep, sizes=(2, 4, 6, 8, 16))[10:]) == {6}
     assert len(set(drive("ewma", deep, sizes=(2, 4, 6, 8, 16))[20:])) > 1

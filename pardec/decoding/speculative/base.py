@@ -204,6 +204,8 @@ class Schedule(Strategy):
 
     sizes: tuple[int, ...]
     """The block sizes that it may choose, ascending."""
+    clocked: ClassVar[bool] = False
+    """Whether it reads the duration of cycles, so that its choices differ from run to run."""
 
     @abstractmethod
     def block(self) -> int:

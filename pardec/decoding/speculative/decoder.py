@@ -158,6 +158,10 @@ class Speculative(Decoder):
         chosen = [registry.KINDS[kind].module(name) for kind, name in names.items() if name != NONE]
         return (cls.__module__, *dict.fromkeys(chosen))
 
+    @classmethod
+    def clocked(cls, settings: SpeculativeSettings) -> bool:
+        return registry.SCHEDULES.load(settings.schedule.name).clocked
+
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT
     ) -> Decoded:

@@ -117,6 +117,7 @@ class Ewma(Schedule):
 
     Settings = EwmaSettings
     settings: EwmaSettings
+    clocked = True
 
     def __init__(self, settings: EwmaSettings, block: int):
         super().__init__(settings)
@@ -198,6 +199,7 @@ class BreakEven(Schedule):
 
     Settings = BreakEvenSettings
     settings: BreakEvenSettings
+    clocked = True
 
     def __init__(self, settings: BreakEvenSettings, block: int):
         super().__init__(settings)

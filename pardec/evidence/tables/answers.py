@@ -138,8 +138,8 @@ def words_of(cell: str) -> str | None:
 CHOSEN = (
     columns("""
 candidates       count cells | cells that it is chosen from
-comparable       count cells kind=count | of these, finished cells at equal quality
-shown_worse      count cells kind=count | of these, cells whose quality is shown worse
+comparable       count cells kind=tally | of these, finished cells at equal quality
+shown_worse      count cells kind=tally | of these, cells whose quality is shown worse
 verdict          text! | of the fastest at equal quality, adjusted for the choice: faster, slower or no difference
     shown; not comparable where there is none
 verdict_reason   text! | what decided it
@@ -162,7 +162,7 @@ ANSWERS = Table(
     | columns("""
 reference_arm    text! | the arm that all others are compared with
 reference_label  text | how the page calls it
-faster           count cells kind=count | cells that are faster at equal quality, each judged alone
+faster           count cells kind=tally | cells that are faster at equal quality, each judged alone
 memory_ratio     number × kind=memory | peak allocated memory of the cell / of the reference's cell
 """)
     | CHOSEN
@@ -257,7 +257,7 @@ fastest_cell     text | the fastest cell of those at equal quality
 fastest_steps    count steps | its steps
 fastest_ratio    interval × of=fastest_n_pairs better=higher | latency of the reference / of the fastest cell; its
     interval holds for the largest of all at once
-fastest_of       count cells kind=count | cells at equal quality that it is the fastest of
+fastest_of       count cells kind=tally | cells at equal quality that it is the fastest of
 """)
     | FIRST.columns
     | REFERENCE.columns
