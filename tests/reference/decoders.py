@@ -15,7 +15,7 @@ from pardec.decoding.registry import DECODERS
 from pardec.models.architectures.config import PositionConfig
 from pardec.models.sources.train import TrainSettings
 from pardec.models.training.objectives.renderer import RendererFamily, RendererSettings
-from tests.reference.drafts import draft_model
+from tests.reference.drafts import draft_model, with_head
 from tests.reference.models import MASK, backbone
 
 PROMPTS = [[1, 5, 9, 4, 4], [1, 7, 6], [1, 8, 8, 5]]
@@ -76,6 +76,9 @@ CASES: dict[str, tuple[str, dict]] = {
     "draft match": ("speculative", DRAWN | {"acceptance": {"name": "sampled_match"}}),
     "draft ngram": ("speculative", {"drafter": {"name": "ngram"}}),
     "draft small": ("speculative", {"drafter": {"name": "small"}}),
+    "draft markov": ("speculative", {"drafter": {"name": "markov"}}),
+    "draft markov sampled": ("speculative", {**SAMPLED, "drafter": {"name": "markov"}}),
+    "draft markov tree": ("speculative", {"drafter": {"name": "markov"}, "proposal": {"name": "tree"}}),
     "draft eos": ("speculative", {"truncation": {"name": "eos"}, "stop": "eos"}),
     **{f"draft {name}": ("speculative", settings) for name, settings in ON.items()},
 }
@@ -105,7 +108,11 @@ def models(decoder: str, settings: dict):
         return block_model(), {}, PROMPTS, 14
     target = backbone(causal=True, scale=3.0)
     drafter = settings.get("drafter", {}).get("name", "dflash")
-    draft = {"dflash": lambda: draft_model(target), "small": lambda: backbone(True, seed=1, scale=3.0)}
+    draft = {
+        "dflash": lambda: draft_model(target),
+        "markov": lambda: with_head(draft_model(target)),
+        "small": lambda: backbone(True, seed=1, scale=3.0),
+    }
     companions = {"draft": draft[drafter]()} if decoder == "speculative" and drafter in draft else {}
     return target, companions, PROMPTS, 16
 
