@@ -20,7 +20,7 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.files import write_json
-from pardec.evidence.provenance import now, provenance, sealed, sidecar, signed
+from pardec.evidence.provenance import hashed, now, provenance, sealed, sidecar, signed
 
 BAD_INPUT = 2
 """Exit status after a `UserError`; any other exception is a fault of this project, and keeps its traceback."""
@@ -56,6 +56,11 @@ class Job:
     def load_models(self, *folders: str | Path) -> None:
         """Note the modules that models in `folders` load by name."""
         self.load(*loaded_models(*folders))
+
+    @property
+    def inputs(self) -> list[dict[str, str]]:
+        """The files noted as inputs, with their hashes."""
+        return hashed(self._read)
 
     def provenance(self, outputs: Sequence[str | Path] = ()) -> dict[str, Any]:
         """Return the provenance block up to now. outputs: files already written.

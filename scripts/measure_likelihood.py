@@ -70,8 +70,7 @@ def note(this: Job, args: argparse.Namespace) -> None:
 def keep(this: Job, args: argparse.Namespace, body: dict) -> None:
     """Write the likelihood with its provenance; print one line about it."""
     about = {"model": Path(args.model).name, "data": Path(args.data).name, "seed": args.seed}
-    origin = this.provenance()
-    this.seal(args.out, {**body, **about, "unit": "nats/token", "inputs": origin["inputs"]})
+    this.seal(args.out, {**body, **about, "unit": "nats/token", "inputs": this.inputs})
     summary = f"{body['kind']} {body['nats_per_token']:.3f} nats/token" if body["n"] else body["reason"]
     print(f"{about['model']}: {summary} over {body['n']} records")
 

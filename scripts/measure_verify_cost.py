@@ -12,7 +12,8 @@ from pardec.jobs import Job, job, loaded_models
 from pardec.measure.supervise import LIMIT_S, Lost, supervise
 
 PROCESSES = 5
-"""Processes of one configuration differ by more than their samples scatter, so each model is timed in several."""
+"""Processes of one configuration differ by more than their samples scatter, so each model is timed in several, which
+start as those of cells do."""
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def measured(args: argparse.Namespace) -> dict:
 
 
 def collect(args: argparse.Namespace, this: Job) -> None:
-    """Measure in several fresh processes, one after the other, and write their times, or why there are none."""
+    """Measure in several processes, one after the other, and write their times, or why there are none."""
     from pardec.evidence.provenance import checkpoint_files
     from pardec.measure.verify_cost import CONTEXT
 
@@ -100,7 +101,7 @@ def alone(number: int) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "part.json"
         command = [*sys.argv, "--process", str(number), "--out", str(part)]
-        ended = supervise(command, LIMIT_S, fresh=True)
+        ended = supervise(command, LIMIT_S, fresh=False)
         if isinstance(ended, Lost):
             return {"status": ended.status, "reason": ended.reason}
         if ended:

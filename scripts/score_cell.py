@@ -73,8 +73,7 @@ def read(this: Job, args: argparse.Namespace) -> tuple[list[str], list[dict]]:
 
 def keep(this: Job, args: argparse.Namespace, score: dict) -> None:
     """Write the score with its provenance; print one line about it."""
-    origin = this.provenance()
-    this.seal(args.out, {**score, "inputs": origin["inputs"]})
+    this.seal(args.out, {**score, "inputs": this.inputs})
     print(f"{args.out}: {summary_of(score)}")
 
 

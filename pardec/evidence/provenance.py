@@ -179,15 +179,17 @@ def checkpoint_files(folder: str | Path) -> list[Path]:
 
 def git_state(root: Path) -> dict:
     """Return the commit and whether tracked files differ from it; nulls outside a checkout."""
+    command = ["git", "-C", str(root), "status", "--porcelain=v2", "--branch", "--untracked-files=no"]
+    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:
-        commit = _git(root, "rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_git(root, "status", "--porcelain", "--untracked-files=no"))}
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
     except (OSError, subprocess.CalledProcessError):
         return {"commit": None, "dirty": None}
-
-
-def _git(root: Path, *words: str) -> str:
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    return subprocess.run(
-        ["git", "-C", str(root), *words], check=True, capture_output=True, text=True, env=environment
-    ).stdout.strip()
+    lines = done.stdout.splitlines()
+    commits = [line.split()[-1] for line in lines if line.startswith("# branch.oid ")]
+    # Before its first commit a checkout has the object "(initial)".
+    commit = next((commit for commit in commits if commit != "(initial)"), None)
+    return {
+        "commit": commit,
+        "dirty": None if commit is None else any(not line.startswith("#") for line in lines),
+    }

@@ -14,6 +14,7 @@ from pardec.common.files import read_json, sha256, write_json
 from pardec.evidence.provenance import (
     content,
     flags,
+    git_state,
     now,
     provenance,
     sealed,
@@ -51,6 +52,28 @@ def test_a_sidecar_hashes_what_was_read_and_written(here):
     assert begin == block["start"] <= block["end"] and block["seed"] is None
     assert block["self_sha256"] == self_hash(block) != self_hash(block | {"rule": "tabulat"})
     assert block["machine"]["cpu"] and block["machine"]["cores"] and block["machine"]["memory_gb"] > 0
+
+
+def test_the_commit_is_named_and_changes_to_tracked_files(here):
+    def git(*words):
+        who = ["-c", "user.name=n", "-c", "user.email=e"]
+        return subprocess.run(
+            ["git", *who, *words], check=True, capture_output=True, text=True
+        ).stdout.strip()
+
+    assert git_state(here) == {"commit": None, "dirty": None}
+    git("init", "-q")
+    assert git_state(here) == {"commit": None, "dirty": None}
+    (here / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-qm", "first")
+    (here / "untracked").write_text("1")
+    clean = {"commit": git("rev-parse", "HEAD"), "dirty": False}
+    assert git_state(here) == clean
+    (here / "file").write_text("2")
+    assert git_state(here) == clean | {"dirty": True}
+    git("checkout", "-q", "--detach", "-f")
+    assert git_state(here) == clean
 
 
 def test_a_script_of_another_project_is_refused(here):
