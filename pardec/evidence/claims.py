@@ -394,7 +394,6 @@ def _words(parts: Sequence[Part]) -> dict[str, Any]:
             for verdict, words in ((REPRODUCED, reproduced), (CONTRADICTED, contradicted), (UNDECIDED, open))
             if words and any(part.verdict == verdict for part in parts)
         ]
-        text = "; ".join(counts)
-        return text[:1].upper() + text[1:]
+        return "; ".join(counts)
 
     return {"listed": listed, "tally": tallied}

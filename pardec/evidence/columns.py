@@ -32,7 +32,7 @@ BY_UNIT = {
     **dict.fromkeys(("ms", "s"), "time"),
     **dict.fromkeys(("tokens/s", "characters/s", "GFLOP/s"), "rate"),
     **dict.fromkeys(("FLOP", "B", "FLOP/B"), "exact"),
-    **dict.fromkeys(("tokens", "passes", "characters", "roots"), "count"),
+    **dict.fromkeys(("tokens", "passes", "characters", "chunks", "roots"), "count"),
     **dict.fromkeys(("ms/token", "ms/root", "passes/token"), "fit"),
     "×": "ratio",
     "nats/token": "quality",

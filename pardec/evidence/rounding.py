@@ -9,8 +9,8 @@ PLAIN = 3
 MOST = 5
 """Most significant digits, even for a narrow interval."""
 COUNTED = (
-    "candidates", "cells", "characters", "cycles", "expansions", "pairs", "passes", "prompts", "roots", "samples",
-    "sizes", "steps", "texts", "tokens",
+    "candidates", "cells", "characters", "chunks", "cycles", "expansions", "pairs", "passes", "prompts", "roots",
+    "samples", "sizes", "steps", "texts", "tokens",
 )  # fmt: skip
 """Units that are words, with their singular."""
 

@@ -341,12 +341,12 @@ def sentence(row: Row) -> list[Piece]:
     if row["speed_status"] == row["status"] and row["ratio"] is None:
         return _instrument(row)
     pieces: list[Piece] = [f"{_plain(row)}: throughput is "]
-    pieces += [cell("ideas", row, "ratio"), " of ", *_against(row), f"; {row['speed_reason']}"]
+    pieces += [cell("ideas", row, "ratio"), " that of ", *_against(row), f"; {row['speed_reason']}"]
     if row["status"] == INCONCLUSIVE and row["speed_prompts_needed"] is not None:
-        pieces += [" (about ", cell("ideas", row, "speed_prompts_needed")]
+        pieces += ["; about ", cell("ideas", row, "speed_prompts_needed")]
         many = row["speed_runs_needed"] is not None
         pieces += [" in ", cell("ideas", row, "speed_runs_needed")] if many else []
-        pieces += [" would settle it)"]
+        pieces += [" would settle its speed"]
     if row["tau_ratio"] is not None:
         pieces += ["; tau goes from ", cell("ideas", row, "reference_tau"), " to ", cell("ideas", row, "tau")]
         spoiled = row["lossless"] is False or row["control"] is False or row["fell_back"] or row["peeked"]

@@ -42,7 +42,7 @@ def test_the_largest_of_several_says_of_how_many():
 def test_both_parts_of_tuning_are_named():
     result = verdict("001.6", surface(8.0, 0.99))
     assert {part.name: part.verdict for part in result.parts} == {
-        "expansions in a pass": UNDECIDED, "candidates": REPRODUCED
+        "expansions per pass": UNDECIDED, "candidates": REPRODUCED
     }  # fmt: skip
 
 

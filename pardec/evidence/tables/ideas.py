@@ -164,10 +164,10 @@ class _Judged:
         if shares and len(shares) == len(self.table) and min(shares) >= ACCOUNTED:
             status, reason = (
                 verdicts.VALIDATED,
-                "each cycle is there, and its named phases hold nearly all of its time",
+                "every cycle is recorded, and its named phases cover nearly all of its time",
             )
         elif self.prompts:
-            status, reason = verdicts.IMPLEMENTED, "some cycle or its phases are missing"
+            status, reason = verdicts.IMPLEMENTED, "a cycle or its phases are missing"
         else:
             status, reason = verdicts.PROPOSED, verdicts.NOT_RUN
         return {

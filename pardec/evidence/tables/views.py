@@ -292,7 +292,7 @@ render_share      number of=n kind=share | share of the latency spent in renderi
 overhead_share    number of=n kind=share | share of the latency that neither plans nor renders: transfer and the rest
 characters_per_s  interval characters/s | characters written / E2E, median
 chunks_per_s      interval tokens/s | rendered tokens, which are chunks, / E2E, median
-chunks            number tokens of=n | chunks rendered, mean
+chunks            number chunks of=n | chunks rendered, mean
 characters        number characters of=n | characters rendered before the canvas cuts any, mean
 cut               number characters of=n | characters that the canvas did not hold, mean
 invalid_roots     number roots of=n | tokens of the plan that are no roots and wrote nothing, mean
