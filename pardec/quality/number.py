@@ -9,8 +9,9 @@ from fractions import Fraction
 
 from pardec.quality.base import Context, Metric, Scored, share_of
 
-NEXT_QUESTION = ("Question:", "</s>", "<|im_end|>")
-"""Strings that end an answer in lm-eval's task `gsm8k`: a model that does not stop continues with another question."""
+NEXT_QUESTION = ("Question:", "\nQ:", "</s>", "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>")
+"""Strings that end an answer: in lm-eval's tasks `gsm8k` and `gsm8k_cot`, where a model that does not stop continues
+with another question, and end tokens of other families."""
 PLAIN = (
     ("\\!", ""),
     ("{,}", ","),
@@ -51,6 +52,16 @@ DIGITS = rf"(?:\d{{1,3}}(?:{GROUPS})|\d+)"
 """Digits with or without separators of thousands (or of lakhs: 12,34,567)."""
 CONTINENTAL = rf"\d{{1,3}}(?:(?:\.\d{{3}})+|(?:[{SPACES}]\d{{3}})+),\d{{1,2}}(?![\d,])"
 """1.234,56 and 1 234,56, where a full stop or a space separates thousands and a comma the decimals."""
+DECIMAL_COMMA = re.compile(
+    r"(?<![\d.,])(\d+),(\d{1,2})(?=\s?[%\N{EURO SIGN}])"
+    r"|(?<=\N{EURO SIGN})(\s?\d+),(\d{1,2})(?![\d.,])"
+    r"|(?<![\w(\[{.,])(0),(\d+)(?![\d.,)\]}])"
+)
+"""A comma that can only begin decimals: before a percent or euro sign, behind one, or behind a lone zero. Elsewhere
+`3,14` may be a list."""
+UNSEEN = re.compile("[\u00ad\u200b\u200c\u200d\u2060\ufeff]")
+"""Characters that nobody sees, between digits too."""
+OVER = re.compile(r"\{([^{}]*)\\over(?![A-Za-z])([^{}]*)\}")
 DECIMAL = rf"(?:{CONTINENTAL}|{DIGITS}(?:\.\d+)?|(?<![\d.])\.\d+)"
 EXPONENT = r"\s*(?:\^|\*\*)\s*(?:\{\s*[+\-]?\d{1,3}\s*\}|\(\s*[+\-]?\d{1,3}\s*\)|[+\-]?\d{1,3}(?![\d.]))"
 POWER = rf"(?:[eE][+\-]?\d{{1,3}}(?![\d\w])|\s*(?:\\times|\\cdot|[x×*·])\s*10{EXPONENT}|{EXPONENT})"
@@ -109,17 +120,21 @@ def same_number(text: str, answer: str) -> bool:
 def _plain(text: str) -> str:
     """Return the text without LaTeX's spacing and escapes, without exponents of units, and with characters such as ½
     spelled out."""
+    text = UNSEEN.sub("", text)
     for latex, plain in PLAIN:
         text = text.replace(latex, plain)
+    text = OVER.sub(r"\\frac{\1}{\2}", text)
+    text = DECIMAL_COMMA.sub(lambda match: ".".join(part for part in match.groups() if part), text)
     text = re.sub("[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda match: f"^{{{match.group().translate(SUPERSCRIPTS)}}}", text)
     text = UNIT_POWER.sub("", text)
-    return "".join(_spelled(character) if character > "\x7f" else character for character in text)
+    return re.sub(r"(\d?)([^\x00-\x7f])", lambda match: match[1] + _spelled(match[2], bool(match[1])), text)
 
 
-def _spelled(character: str) -> str:
+def _spelled(character: str, mixed: bool) -> str:
+    """Return a character such as ½ spelled out. mixed: whether it stands behind a digit."""
     if unicodedata.category(character) == "No" and "FRACTION" in unicodedata.name(character, ""):
         value = Fraction(unicodedata.numeric(character)).limit_denominator(100)
-        return f" {value.numerator}/{value.denominator}"
+        return f"{' ' * mixed}{value.numerator}/{value.denominator}"
     return character
 
 

@@ -21,6 +21,8 @@ STOPS = re.compile(r"^(?:class|def|async def|#|@|if|print|```|~~~|<\|)", re.MULT
 """Lines that end the body of a function that was to be completed: the stop sequences of those harnesses."""
 UNSEEN = re.compile(r"^[\ufeff\u200b\u200c\u200d\u2060]+", re.MULTILINE)
 """Characters without width before a line, as a byte-order mark: Python takes none of them, and nobody sees them."""
+END = re.compile(r"<\|(?:endoftext|end_of_text|eot_id|im_end)\|>")
+"""End tokens that a tokenizer did not know as such."""
 UNINDENTED = re.compile(r"^(?=\S)", re.MULTILINE)
 CODE = re.compile(r"^(?:from |import |class |@|(?:async )?def )", re.MULTILINE)
 INDENT = "    "
@@ -64,6 +66,8 @@ def fenced(text: str) -> list[Block]:
 
 def _block(opening: re.Match[str], lines: list[str], start: int) -> Block:
     indent, label = opening[1], opening[3].strip()
+    if CODE.match(label):  # a program that begins behind its fence
+        return Block("", "\n".join([label, *(line.removeprefix(indent) for line in lines)]) + "\n", start)
     language = re.split(r"[\s,;:{}.=]", label.strip("{}. ").lower(), maxsplit=1)[0]
     return Block(language, "\n".join(line.removeprefix(indent) for line in lines) + "\n", start)
 
@@ -75,7 +79,8 @@ def source_of(prompt: str, text: str, name: str) -> str:
 
     Returns the first reading that is valid Python, or the first one if none is.
     """
-    prompt, text = UNSEEN.sub("", prompt), UNSEEN.sub("", text.rpartition("</think>")[2])
+    text = END.split(text.rpartition("</think>")[2], maxsplit=1)[0]
+    prompt, text = UNSEEN.sub("", prompt), UNSEEN.sub("", text)
     readings = islice(_readings(prompt, re.sub(r"\r\n?", "\n", text), name), MOST_READINGS)
     first = next(readings)
     return next(filter(is_python, chain([first], readings)), first)
@@ -119,7 +124,7 @@ def _reading(prompt: str, written: str, name: str) -> Iterator[str]:
 def _again(prompt: str, written: str, name: str) -> Iterator[str]:
     """The whole function written again, behind what the prompt has before it, such as imports; prose cut off, and what
     the program does besides with its function."""
-    if name not in FUNCTION.findall(written):
+    if not _defines(written, name):
         return
     before = prompt[: prompt.rindex(f"def {name}(")]
     yield _defining(before, written, name)
@@ -127,31 +132,39 @@ def _again(prompt: str, written: str, name: str) -> Iterator[str]:
     kept = written[code.start() :] if code else written
     starts = [match.start() for match in UNINDENTED.finditer(kept)][1:]
     for cut in [len(kept), *starts[: -MOST_CUTS - 1 : -1]]:
-        if name in FUNCTION.findall(kept[:cut]):
+        if _defines(kept[:cut], name):
             yield _defining(before, kept[:cut], name)
 
 
+def _defines(written: str, name: str) -> bool:
+    """Return whether a program gives `name` a meaning: a function, or a value, as in `f = Solution().f`."""
+    return name in FUNCTION.findall(written) or bool(re.search(rf"^{name} *=[^=]", written, re.MULTILINE))
+
+
 def _defining(before: str, written: str, name: str) -> str:
-    """Return `before` and the program `written`, without statements behind the function that do not define what it
-    uses: calls, loops, assertions, a main program. EvalPlus removes them too (Liu et al. 2023, arXiv:2305.01210). Text
-    that is not Python is unchanged."""
+    """Return `before` and the program `written`, without statements that do not define what its function uses: calls,
+    loops, input, assertions, a main program. EvalPlus removes them too (Liu et al. 2023, arXiv:2305.01210). Text that
+    is not Python is unchanged."""
     try:
         body = ast.parse(written).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return f"{before}\n{written}"
-    places = [place for place, node in enumerate(body) if getattr(node, "name", None) == name]
+    places = [place for place, node in enumerate(body) if name in _defined(node)]
     last = places[-1] if places else len(body)
     used, grown = {name}, True
     while grown:
         size = len(used)
         used |= {word for node in body if _defined(node) & used for word in _names(node)}
         grown = len(used) > size
+    values = used & {word for node in body for word in _defined(node)}
+    modules = {alias.asname or alias.name.split(".")[0] for node in body for alias in _imported(node)}
     kept = [
         node
         for place, node in enumerate(body)
-        if place <= last
-        or isinstance(node, ast.Import | ast.ImportFrom)
-        or (_defined(node) & used and not isinstance(node, ast.For | ast.While))
+        if list(_imported(node))
+        or (_defined(node) & used and (place <= last or not isinstance(node, ast.For | ast.While)))
+        # Before the function: what changes a value that it uses, or a module, as sys.setrecursionlimit.
+        or (place < last and (_names(node) & values or _called(node) in modules))
     ]
     # Such imports must come before all else.
     future = [node for node in kept if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
@@ -159,6 +172,25 @@ def _defining(before: str, written: str, name: str) -> str:
         return f"{before}\n{written}"
     lines = [ast.unparse(node) for node in kept if node not in future]
     return "\n".join([*map(ast.unparse, future), before, *lines, ""])
+
+
+def _imported(node: ast.AST) -> Iterator[ast.alias]:
+    """Yield the imports in a statement, as in `try: import ...`."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield from chain.from_iterable(
+            child.names for child in ast.walk(node) if isinstance(child, ast.Import | ast.ImportFrom)
+        )
+
+
+def _called(node: ast.AST) -> str | None:
+    """Return the name at the left of a statement that is a call, as `sys` of `sys.setrecursionlimit(9999)`."""
+    value = node.value if isinstance(node, ast.Expr) else None
+    if not isinstance(value, ast.Call):
+        return None
+    value = value.func
+    while isinstance(value, ast.Attribute):
+        value = value.value
+    return value.id if isinstance(value, ast.Name) else None
 
 
 def _defined(node: ast.AST) -> set[str]:

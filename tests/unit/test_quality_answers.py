@@ -84,6 +84,18 @@ def test_the_last_number_decides():
             True,
         ),  # the last definition counts, as in Python
         (f"```python\n{OPENS}\treturn a + b\n```".replace("    ", "\t"), True),
+        (f"```python\nn = int(input())\nprint(n)\n{OPENS}{RIGHT}```", True),  # a main program before it
+        (f"```python\nimport sys\nsys.setrecursionlimit(4000)\nn = sys.argv[9]\n{OPENS}{RIGHT}```", True),
+        (
+            f"```python\nK = []\nfor i in range(3):\n    K.append(0)\n{OPENS}    return a + b + K[2]\n```",
+            True,
+        ),
+        (f"[BEGIN]\n{OPENS}{RIGHT}[DONE]", True),
+        ("```python\nclass S:\n    def add(self, a, b):\n        return a + b\n\nadd = S().add\n```", True),
+        (f"```{OPENS}{RIGHT}```", True),  # a program that begins behind its fence
+        (f"```python\n{OPENS}    return a + b\n\nadd(1, 2) == 4\n```", True),
+        (f"{RIGHT.rstrip()}<|im_end|>\n<|im_start|>user", True),
+        (f"```python\n{OPENS}{RIGHT}```<|endoftext|>```python\n{OPENS}    return 0\n```", True),
         (f"\ufeff{OPENS}{RIGHT}", True),  # a byte-order mark before a program
         (f"\ufeff{RIGHT}", True),
         (f"\ufeff```python\n\ufeff{OPENS}{RIGHT}```", True),

@@ -109,6 +109,24 @@ FORMS = {
     "12.5 \\%": 12.5,
     "١٬٠٠٠": 1000,
     "１，０００": 1000,
+    "5,50 €": 5.5,
+    "€5,50": 5.5,
+    "12,5 \\%": 12.5,
+    "it is 0,5": 0.5,
+    "-0,25": -0.25,
+    "the point (0,5)": 5,
+    "0,1,2": 2,
+    "10,000 %": 10000,
+    "4\u200b2": 42,
+    "1\u200b,000": 1000,
+    "\ufeff42": 42,
+    "\\boxed{{3 \\over 4}}": 0.75,
+    "-¾": -0.75,
+    "-2¾": -2.75,
+    "\N{MINUS SIGN}½ of it": -0.5,
+    "18\n\nQ: how many are 7?": 18,
+    "18<|endoftext|>7": 18,
+    "18<|eot_id|>7": 18,
     "\N{ARABIC-INDIC DIGIT FOUR}\N{ARABIC-INDIC DIGIT TWO}": 42,
 }
 
@@ -157,13 +175,29 @@ def test_prose_reads_as_lm_eval_reads_it(text):
     assert last_number(text) == float(cleaned)
 
 
+THEIRS = (
+    "%",
+    "#",
+    "\\!",
+    "1\\frac",
+    "\\text",
+    "{,}",
+    "{\\,}",
+    "\\ 0",
+    " 000",
+    "{3\\frac",
+    "= -",
+    "x=",
+    "{17",
+    "first",
+)
+"""Marks of forms that math-verify reads otherwise: 1 000 as a product, 1{,}000 as 1."""
+
+
 @pytest.mark.parametrize("text", [key for key, value in FORMS.items() if value is not None and "\\" in key])
 def test_latex_reads_as_math_verify_reads_it(text):
     library = pytest.importorskip("math_verify")
-    if any(
-        mark in text
-        for mark in ("%", "#", "\\!", "1\\frac", "\\text", "{,}", "{3\\frac", "x=", "{17", "first")
-    ):
+    if any(mark in text for mark in THEIRS):
         pytest.skip("GSM8K's own marks, or a form in which that library differs (several boxes are a set)")
     theirs = library.parse(text if "boxed" in text else f"${text.rpartition(', ')[2]}$".replace("$\\$", "$"))
     assert library.verify(library.parse(str(FORMS[text])), theirs)
