@@ -87,6 +87,11 @@ def text_of(value: Any, field: str, where: str, numbers: bool = False) -> str | 
     """
     if value is None or isinstance(value, str):
         return value
+    if isinstance(value, bytes):  # a Parquet file without the mark for text
+        try:
+            return value.decode()
+        except UnicodeDecodeError:
+            pass  # refused below
     if isinstance(value, float | Decimal) and math.isnan(value):
         return None
     if numbers and isinstance(value, int | float | Decimal) and not isinstance(value, bool):
@@ -138,16 +143,22 @@ def first_exchange(turns: Any, field: str = "conversations", where: str = "row")
     Raises:
         UserError: not a list of turns, or a content that is not text.
     """
-    turns = from_json(turns)
+    turns = _rows_of(from_json(turns))
     if turns is None:
         return "", None
     if not isinstance(turns, list):
         what = f"contains {type(turns).__name__}, not a list of turns"
+        lists = (
+            [key for key, value in turns.items() if isinstance(value, list)]
+            if isinstance(turns, dict)
+            else []
+        )
+        fix = f"name the list in it: {field}.{lists[0]}" if len(lists) == 1 else "name a field"
         raise UserError(
-            f"{where}, field {field!r}", what, 'name a field that contains [{"role", "content"}, ...]'
+            f"{where}, field {field!r}", what, f'{fix} that contains [{{"role", "content"}}, ...]'
         )
     exchange = [
-        (str(turn.get("from", turn.get("role"))).lower(), turn.get("value", turn.get("content")))
+        (str(_first(turn, "from", "role", "speaker")).lower(), _first(turn, "value", "content", "text"))
         for turn in turns
         if isinstance(turn, dict)
     ]
@@ -157,3 +168,18 @@ def first_exchange(turns: Any, field: str = "conversations", where: str = "row")
             answer = following[1] if following[0] in ANSWERING else None
             return text_of(content, field, where) or "", text_of(answer, field, where)
     return "", None
+
+
+def _rows_of(value: Any) -> Any:
+    """Return the rows of an object of lists of one length, as the library datasets gives a list of objects; any other
+    value unchanged."""
+    if not (isinstance(value, dict) and value and all(isinstance(column, list) for column in value.values())):
+        return value
+    if len({len(column) for column in value.values()}) > 1 or len(value) == 1:
+        return value
+    return [dict(zip(value, row, strict=True)) for row in zip(*value.values(), strict=True)]
+
+
+def _first(row: dict[str, Any], *keys: str) -> Any:
+    """Return the value of the first key that the row has."""
+    return next((row[key] for key in keys if key in row), None)

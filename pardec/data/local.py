@@ -22,6 +22,10 @@ ALIASES = {".ndjson": ".jsonl", ".raw": ".txt", ".tokens": ".txt"}
 """Other endings in use: of JSON Lines, and of wikitext's files."""
 MARK = "\ufeff"
 """The byte-order mark. Tools put it before a file, and joined files have it before later lines too."""
+PARQUET, GZIP = b"PAR1", b"\x1f\x8b"
+"""How such files begin."""
+MOST_PACKED = 2
+"""How often a file may be gzipped; some gzip files contain themselves."""
 SPACE = re.compile(r"\s*")
 
 
@@ -49,23 +53,39 @@ def read_rows(path: str | Path, lines: bool = False) -> list[dict[str, Any]]:
         raise UserError(path, f"has an unknown format {path.suffix!r}", f"known: {', '.join(FORMATS)}")
     if kind == ".parquet":
         return _parquet(path)
+    with open(path, "rb") as file:
+        if file.read(len(PARQUET)) == PARQUET:
+            raise UserError(path, "is a Parquet file", "let its name end in .parquet")
     text = read_text(path)
     if kind == ".jsonl" and not text.lstrip().startswith("["):
         return _jsonl(path, text)
     if kind in (".json", ".jsonl"):
         return _json(path, text)
     if kind in (".csv", ".tsv"):
-        # Spreadsheets of countries with decimal commas separate by semicolons.
-        header = text.lstrip("\n").partition("\n")[0]
-        comma = ";" if ";" in header and "," not in header and "\t" not in header else ","
+        # Spreadsheets of countries with decimal commas separate by semicolons; others by tabs or bars.
+        header = re.sub('"[^"]*"', "", text.lstrip("\n").partition("\n")[0])
+        others = [mark for mark in ";\t|" if mark in header]
+        comma = others[0] if len(others) == 1 and "," not in header else ","
         return _csv(path, text, comma if kind == ".csv" else "\t")
+    if _are_objects(text):
+        raise UserError(path, "contains JSON Lines, not plain text", "let its name end in .jsonl")
     parts = text.split("\n") if lines else re.split(r"\n\s*\n", text)
     return [{"text": part if lines else part.strip()} for part in parts]
 
 
+def _are_objects(text: str) -> bool:
+    """Return whether every line is a JSON object."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    try:
+        return bool(lines) and all(line.lstrip()[0] == "{" and json.loads(line) != {} for line in lines)
+    except (ValueError, RecursionError):
+        return False
+
+
 def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, gzipped if its name ends in .gz; line ends as `\\n`, no byte-order mark before
-    any line.
+    """Return the text of a UTF-8 file, gzipped or not, whatever its name says.
+
+    Line ends are `\\n`, and no line has a byte-order mark before it.
 
     Raises:
         UserError: a binary file, a damaged gzip file, or invalid UTF-8 (with the offset of the first bad byte).
@@ -74,7 +94,9 @@ def read_text(path: Path) -> str:
     if raw.startswith(LFS):
         fix = "run `git lfs pull` where it comes from, and give the file itself"
         raise UserError(path, "is a pointer of Git LFS, not the file", fix)
-    if path.suffix.lower() == ".gz":
+    for _ in range(MOST_PACKED):
+        if not raw.startswith(GZIP):
+            break
         try:
             raw = gzip.decompress(raw)
         except (OSError, EOFError, zlib.error) as error:

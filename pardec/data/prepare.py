@@ -99,7 +99,7 @@ def lengths(prepared: Prepared) -> dict[str, Any]:
 
 
 def remarks(about: dict[str, Any]) -> list[str]:
-    """Return one sentence per kind of row that a data set leaves out.
+    """Return one sentence per kind of row, or of answer, that a data set leaves out.
 
     about: the content of its about.json.
     """
@@ -110,8 +110,13 @@ def remarks(about: dict[str, Any]) -> list[str]:
         if key.startswith("rows_without_")
     }
     settings = about["settings"]
-    return [
+    lines = [
         f"{about['name']}: {number} of {facts['rows']} rows have no {field!r}"
         + (" and were skipped" if field == settings.get("field") else "")
         for field, number in skipped.items()
     ]
+    if differing := facts.get("repeated_with_another_answer"):
+        lines.append(
+            f"{about['name']}: {differing} rows repeat a prompt with another answer; the first one counts"
+        )
+    return lines

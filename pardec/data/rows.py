@@ -48,9 +48,11 @@ class RowSource(Source):
         records: dict[str, dict] = {}
         lacking: Counter[str] = Counter()
         pairs = list(self.pairs(rows, where, lacking))
+        differing = 0
         for prompt, answer in pairs:
             if prompt.strip():
-                records.setdefault(prompt, record(self.task, prompt, answer))
+                first = records.setdefault(prompt, record(self.task, prompt, answer))
+                differing += answer not in (None, first["answer"])
         if not records:
             raise UserError(
                 where, f"contains no prompt in field {self.field!r}", "check the file, field and shape"
@@ -69,6 +71,8 @@ class RowSource(Source):
         train = [row for prompt, row in records.items() if prompt not in held]
         heldout = [row for prompt, row in records.items() if prompt in kept]
         counts = {"texts": len(pairs), "empty_or_repeated": len(pairs) - everything}
+        if differing:
+            counts["repeated_with_another_answer"] = differing
         counts |= {f"rows_without_{field}": number for field, number in lacking.items()}
         if self.most_words is not None:
             counts["too_long"] = everything - len(records)
@@ -89,11 +93,11 @@ class RowSource(Source):
         for place, text, answer in texts:
             if text is not None:
                 cut = answer is None and self.prompt_words is not None
-                yield (
-                    self.cut(text)
-                    if cut
-                    else (text, text_of(answer, self.answer_field or "", place, numbers=True))
-                )
+                if cut:
+                    yield self.cut(text)
+                    continue
+                answer = text_of(answer, self.answer_field or "", place, numbers=True)
+                yield text, answer if answer and answer.strip() else None
 
     def exchanges(
         self, values: Iterable[tuple[str, Any, Any]], lacking: Counter[str]

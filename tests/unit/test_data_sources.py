@@ -133,6 +133,9 @@ BAD = {
     "pointer.jsonl": (LFS, "pointer of Git LFS"),
     "pointer.txt": (LFS, "pointer of Git LFS"),
     "pointer.parquet": (LFS, "pointer of Git LFS"),
+    "lines.txt": (b'{"text": "a"}\n\n{"text": "b"}\n', "contains JSON Lines, not plain text"),
+    "parquet.csv": (b"PAR1 and so on", r"is a Parquet file\n.*end in .parquet"),
+    "parquet.json": (b"PAR1 and so on", "is a Parquet file"),
     "page.csv": (b"<!DOCTYPE html>\n<html><body>404</body></html>", "is an HTML page"),
     "page.txt": (b"\n<html lang='en'><body>Sign in</body></html>", "is an HTML page"),
     "broken2.json": (b'{"text": "a"}\n{"text": \n', r"broken2.json:2: is not valid JSON"),
@@ -184,6 +187,13 @@ READ = {
     "tabs.tsv": b"text\tid\none\t1\ntwo\t2\n",
     "semicolons.csv": b"\xef\xbb\xbftext;id\r\none;1\r\ntwo;2\r\n",
     "quoted.csv": b'"text","id"\n"one","1"\n"two","2, or ""two"""\n',
+    "packed.jsonl": gzip.compress(ROW + b"\n" + OTHER),
+    "unpacked.jsonl.gz": ROW + b"\n" + OTHER,
+    "twice.csv.gz": gzip.compress(gzip.compress(b"text\none\ntwo\n")),
+    "tabs.csv": b"text\tid\none\t1\ntwo\t2\n",
+    "bars.csv": b"text|id\none|1\ntwo|2\n",
+    "quoted2.csv": b'"id, or name";text\n1;one\n2;two\n',
+    "braces.txt": b"one\n\ntwo\n",
     "blank.csv": b"text\n\none\ntwo\n\n",
 }
 
@@ -242,6 +252,9 @@ def write_lines(path, rows):
         ("a", {"a": None}, None),
         ("a", {"a": float("inf")}, "contains an infinite number"),
         ("a", {"a": [{"type": "output_text", "text": "in "}, {"type": "text", "text": "two"}]}, "in two"),
+        ("a", {"a": ""}, None),
+        ("a", {"a": " \n"}, None),
+        ("a", {"a": '["yes"]'}, '["yes"]'),  # JSON may be the answer
         ("a", {"a": 72}, "72"),
         ("a", {"a": 0.5}, "0.5"),
         ("a", {"a": [{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}]}, "in parts"),
@@ -285,13 +298,24 @@ def test_conversations_in_the_forms_they_come_in(tmp_path):
         {"conversations": json.dumps([{"from": "human", "value": "Hey"}, {"from": "gpt", "value": "Yes"}])},
         {"conversations": [{"role": "user", "content": asked}, {"role": "assistant", "content": None}]},
         {"conversations": [{"role": "prompter", "content": "Oh"}]},
+        {
+            "conversations": {"role": ["user", "assistant"], "content": ["Ah", "So"]}
+        },  # as datasets has lists of objects
+        {"conversations": [{"speaker": "user", "text": "Eh"}, {"speaker": "assistant", "text": "No"}]},
         {"conversations": None},
         {"conversation": "no"},
         {"conversations": "[{cut"},
         {"conversations": [{"role": "user", "content": [{"type": "image", "url": "x"}]}]},
     ]
     prepared = build(write_lines(tmp_path / "a.jsonl", rows), shape="conversation", field="conversations")
-    assert sorted(pairs(prepared)) == [("Hey", "Yes"), ("Hi", "Hello"), ("Ho", None), ("Oh", None)]
+    assert sorted(pairs(prepared)) == [
+        ("Ah", "So"),
+        ("Eh", "No"),
+        ("Hey", "Yes"),
+        ("Hi", "Hello"),
+        ("Ho", None),
+        ("Oh", None),
+    ]
     assert prepared.facts["text"]["rows_without_conversations"] == 3
 
 
@@ -300,6 +324,32 @@ def test_what_is_no_conversation_is_refused(tmp_path, turns):
     file = write_lines(tmp_path / "a.jsonl", [{"conversations": turns}])
     with pytest.raises(UserError, match="row 1, field 'conversations': contains"):
         build(file, shape="conversation", field="conversations")
+
+
+def test_a_conversation_within_an_object_is_named(tmp_path):
+    rows = [{"c": {"messages": [{"role": "user", "content": "Hi"}]}}]
+    with pytest.raises(UserError, match=r"contains dict.*\n.*name the list in it: c\.messages"):
+        build(write_lines(tmp_path / "a.jsonl", rows), shape="conversation", field="c")
+
+
+def test_a_prompt_again_with_another_answer_is_counted_and_reported(tmp_path):
+    rows = [{"text": "q", "a": answer} for answer in ("1", "2", "1", None)]
+    settings = {"source": "path", "path": str(write_lines(tmp_path / "a.jsonl", rows)), "answer_field": "a"}
+    about = prepare(settings, 1, tmp_path / "out", "mine")
+    assert about["text"]["repeated_with_another_answer"] == 1
+    assert remarks(about) == ["mine: 1 rows repeat a prompt with another answer; the first one counts"]
+    assert [row["answer"] for row in read_jsonl(tmp_path / "out" / "heldout.jsonl")] == ["1"]
+
+
+def test_bytes_of_a_parquet_file_are_text_where_they_are_utf8(tmp_path):
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"text": [b"one", "é".encode()]}), tmp_path / "a.parquet")
+    assert sorted(pairs(build(tmp_path / "a.parquet"))) == [("one", None), ("é", None)]
+    parquet.write_table(pyarrow.table({"text": [b"\xff"]}), tmp_path / "b.parquet")
+    with pytest.raises(UserError, match="contains bytes, not text"):
+        build(tmp_path / "b.parquet")
 
 
 @pytest.fixture
