@@ -95,7 +95,7 @@ docs: env  ## Regenerate the reference of keys, the JSON schema, the cards of mo
 	python scripts/write_environment.py
 	python scripts/draw_rulegraph.py
 
-lock:  ## After a pin in requirements.txt was changed: write the hashes of all its files anew (needs uv)
+lock:  ## Write the hashes of all pinned files again, after a pin in requirements.txt changed (needs uv)
 	sed -nE 's/^([A-Za-z0-9._-]+==[^ ]+).*/\1/p' requirements.txt > requirements.in
 	head -2 requirements.txt > requirements.new
 	uv pip compile --quiet --no-deps --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \

@@ -131,7 +131,7 @@ def float64_sampler(model, prompts, new_tokens: int, steps: int, watch):
 
 
 def against_plain(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """Time the cached sampler at several settings against the plain one, one token a pass, on a trained text model."""
+    """Time the cached sampler and the plain one, one token per pass, at several settings on a trained text model."""
     from pardec.data.encoding import encode_prompts
     from pardec.data.load import load_tokenizer
     from pardec.decoding.batching import pad_left

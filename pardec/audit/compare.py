@@ -95,7 +95,7 @@ class Comparison:
         titles = {
             "The machines differ in": self.machine,
             "The studies differ in": self.study,
-            "Verdicts that turned": self.verdicts,
+            "Verdicts that changed": self.verdicts,
         }
         return {title: facts for title, facts in titles.items() if facts}
 

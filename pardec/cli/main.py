@@ -16,7 +16,7 @@ from pardec.cli.verify import verify
 
 app = typer.Typer(
     name="pardec",
-    help="Look behind the numbers of a run: where each came from, whether it follows, whether another run agrees.",
+    help="Check the numbers of a run: where each comes from, whether it follows, whether another run agrees.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -54,7 +54,7 @@ not masked."""
 
 
 class MaskedDiffusionSettings(CommitSettings):
-    """A canvas of mask tokens, some of which each pass replaces."""
+    """A canvas of mask tokens; each pass replaces some of them."""
 
     steps: int | None = Field(None, ge=1)
     """Forward passes for the whole canvas; null means one per token. With a threshold, a factor or an entropy bound,

@@ -32,7 +32,7 @@ class TransformersGenerateSettings(AutoregressiveSettings):
     transformers then compiles its own loop."""
     lookup: int | None = Field(None, ge=1)
     """Prompt lookup of transformers: verify up to this many tokens per pass, copied from where the last ones occurred
-    before. Greedy only, one prompt at a time, dynamic cache. null writes one token a pass."""
+    before. Greedy only, one prompt at a time, dynamic cache. null writes one token per pass."""
 
     @model_validator(mode="after")
     def _lookup_is_greedy(self) -> Self:

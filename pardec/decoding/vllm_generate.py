@@ -54,8 +54,8 @@ class VllmSettings(AutoregressiveSettings):
     memory_share: float = Field(0.4, gt=0, le=0.95)
     """Share of the GPU's memory that vLLM takes for itself, weights included; our own copy comes on top."""
     speculative: VllmSpeculation | None = None
-    """Speculative decoding inside vLLM; null writes one token a pass. Its passes are not counted: their number is given
-    as 0."""
+    """Speculative decoding inside vLLM; null writes one token per pass. Its passes are not counted and appear as
+    0."""
 
 
 class Vllm(Sequential):

@@ -160,7 +160,7 @@ def _noise(tables: Rows) -> list[Piece]:
     if not any(row["half_width"] is not None for row in tables.get("noise", ())):
         return ["No cell was measured against itself often enough to show the noise floor."]
     return [
-        "An arm measured against itself strays from one by at most ", _finding("noise/floor"), " over ",
+        "An arm measured against itself deviates from one by at most ", _finding("noise/floor"), " over ",
         _finding("noise/cells"), " cells.",
     ]  # fmt: skip
 

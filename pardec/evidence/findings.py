@@ -98,7 +98,7 @@ DECLARED = (
     Declared("models/floors", "models", "floors set"),
     Declared("models/met", "models", "floors reached", lambda row: row["met"] is True),
     Declared("models/missed", "models", "floors missed", lambda row: row["met"] is not True),
-    Declared("stability/most", "stability", "most samples a cell took", of=finished, reduce=(max, "n_all")),
+    Declared("stability/most", "stability", "most samples that a cell took", of=finished, reduce=(max, "n_all")),
     Declared("stability/least", "stability", "fewest samples", of=finished, reduce=(min, "n_all")),
     Declared("stability/stop/{stop_reason}", "stability", "cells whose sampling ended because: {stop_reason}",
              of=finished, by=("stop_reason",)),

@@ -13,7 +13,7 @@ from pardec.measure.job import ArmJob, CellJob
 
 SCHEMA = 1
 """Version of the schema. Records of other versions are refused."""
-AGAIN = "move it away and run `make all` again: its cell is then measured anew"
+AGAIN = "move it away and run `make all` again: its cell is then measured again"
 
 Name = Annotated[str, Field(pattern="[A-Za-z0-9]")]
 """A name needs a letter or digit to serve as a row's key; tables read an empty one as missing."""

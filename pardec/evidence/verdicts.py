@@ -159,7 +159,7 @@ def _no_effect(strata: list[NDArray]) -> float | None:
 FAULTS: tuple[tuple[str, str, Callable[[Effect, Facts], bool]], ...] = (
     (REJECTED, "its outputs are not those of the target", lambda effect, facts: facts.lossless is False),
     (REJECTED, "it committed more than it proposed, so it knew the target's", lambda effect, facts: facts.peeked),
-    (INCONCLUSIVE, "its machinery differs from what it is held against even with the idea switched off",
+    (INCONCLUSIVE, "its machinery differs from its reference even with the idea switched off",
      lambda effect, facts: facts.control is False),
     (INCONCLUSIVE, "in most of its cycles it proposed nothing", lambda effect, facts: facts.fell_back),
 )  # fmt: skip
@@ -174,7 +174,7 @@ TOO_LITTLE: tuple[tuple[str, Callable[[Effect], bool]], ...] = (
 """What more measuring mends: no interval decides before it does."""
 LACKING: tuple[tuple[str, Callable[[Facts], bool]], ...] = (
     (
-        "its outputs were held against no greedy ones",
+        "its outputs were not compared with greedy ones",
         lambda facts: facts.lossless is None and not facts.by_law,
     ),
     ("its mechanism control was not run on every workload", lambda facts: facts.control is None),

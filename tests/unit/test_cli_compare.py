@@ -169,7 +169,7 @@ def test_verdicts_that_turned_are_listed(results, tmp_path):
     assert result.verdicts == {f"claim {body['claims'][-1]['id']}": (was, "reproduced")}
     out = tmp_path / "page.html"
     done = CliRunner().invoke(app, ["compare", str(results), str(tmp_path / "b"), "--html", str(out)])
-    assert "Verdicts that turned" in done.stdout and "Verdicts that turned" in out.read_text()
+    assert "Verdicts that changed" in done.stdout and "Verdicts that changed" in out.read_text()
 
 
 def test_what_a_study_does_not_ask_has_no_verdict_that_turned(results, tmp_path):

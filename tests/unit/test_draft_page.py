@@ -116,5 +116,5 @@ def test_a_target_and_outputs_that_failed_are_on_the_page_with_their_reason(tmp_
 
 def test_outputs_that_part_are_told_with_how_close_a_call_it_was(section):
     words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", section))
-    table = words[words.index("Where outputs part from sequential decoding") :]
+    table = words[words.index("Where outputs first differ from sequential decoding") :]
     assert "seed-sparse" in table and "tree" not in table

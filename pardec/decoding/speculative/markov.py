@@ -29,7 +29,7 @@ class MarkovSettings(DFlashSettings):
 
 
 class Markov(DFlash):
-    """One parallel pass for all positions, then one cheap step a position, in order, through the Markov head (after
+    """One parallel pass for all positions, then one cheap step per position, in order, through the Markov head (after
     DSpark, DeepSeek-AI and Peking University 2026).
 
     The draft pass gives logits that know nothing of the other positions of the block. The head adds a bias by the token

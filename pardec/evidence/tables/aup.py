@@ -57,7 +57,7 @@ def is_accuracy(row: Row) -> bool:
 
 
 def _add_reference(curves: dict[tuple, list[Row]], row: Row) -> None:
-    """Add the arm that a cell is paired with, which writes one token a pass, unless it is there."""
+    """Add the arm that a cell is paired with, which writes one token per pass, unless it is there."""
     known = {
         "arm": row["reference_arm"],
         "model": row["reference_model"],

@@ -168,7 +168,7 @@ chosen      text! | which cells form it: those of the same settings, or at each 
 quantity    text! | y: a column of that experiment's table; pass_ms is latency / passes
 against     text! | x: batch, new_tokens, prompt_tokens or roots
 span        text! | all for all sizes together, else the two neighbouring sizes
-candidates  count candidates | candidates a condition, K, of a flood
+candidates  count candidates | candidates per condition, K, of a flood
 all_right   flag | whether the outputs are right at every size of a series of tables
 exponent    interval kind=fit | exponent over the sizes of the row; its interval follows from those of the sizes
 misfit      number kind=fit | the farthest that a size lies from the power fit, as a share of it: where it exceeds the

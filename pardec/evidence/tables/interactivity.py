@@ -1,4 +1,4 @@
-"""Table `interactivity`: by batch, the tokens a second that one request gets against those of the whole machine."""
+"""Table `interactivity`: tokens per second of one request and of the whole machine, by batch."""
 
 from __future__ import annotations
 

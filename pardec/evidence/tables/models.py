@@ -105,7 +105,7 @@ task     text! | what is generated
 arm      text | the study's name for decoder and settings
 model    text | name of the model; empty where nothing was scored
 against  text | the model whose exact likelihood the bound is compared with
-metric   text! | exact and its like; bound_gap: bound less exact likelihood in nats/token; tau: tokens a verification
+metric   text! | exact and its like; bound_gap: bound less exact likelihood in nats/token; tau: tokens per verification
 value    interval kind=quality better=better | the best value reached
 n        size | prompts or texts behind it
 steps    count | steps at which it was reached

@@ -275,14 +275,14 @@ FLOOD = view(
     CELL
     | columns("""
 roots             count roots | roots of the plan
-candidates        count candidates | candidates a condition, K
+candidates        count candidates | candidates per condition, K
 series            text | order and candidates, lookup, or end to end: cells of one series differ in roots alone
 order             text | parallel, by_root or by_candidate; empty for decoders that render nothing
 plan              text | given, or written by the manager
 reference_order   text | the order of the cell that it is paired with
 manager           text | how the manager decodes: autoregressive or jacobi; empty where the plan is given
 manager_passes    number passes of=n | forward passes of the manager, mean
-chunk_batch       count expansions | most expansions in a pass; empty: all of a level
+chunk_batch       count expansions | most expansions per pass; empty: all of a level
 manager_share     number of=n kind=share | share of the latency spent in manager, mean
 level0_share      number of=n kind=share | share of the latency spent in level0, mean
 level1_share      number of=n kind=share | share of the latency spent in level1, mean
@@ -307,7 +307,7 @@ rank0             interval of=quality_n kind=quality better=higher | fraction of
 rank1             interval of=quality_n kind=quality better=higher | the same of characters
 separation0       interval of=quality_n kind=quality better=higher | energy of wrong chunks less that of right ones
 separation1       interval of=quality_n kind=quality better=higher | the same of characters
-invalid           interval of=quality_n kind=quality better=lower | tokens of a plan that are no roots, a prompt
+invalid           interval of=quality_n kind=quality better=lower | tokens of a plan that are no roots, per prompt
 """),
     ("records", "scores"),
 )

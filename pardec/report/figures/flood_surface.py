@@ -36,7 +36,7 @@ def draw(tables: Tables) -> Any:
     axes.set_yticks(range(len(counts)), [style.plain(count) for count in counts])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    axes.set_xlabel("most expansions in a pass, candidates counted")
+    axes.set_xlabel("most expansions per pass, all candidates counted")
     axes.set_ylabel("candidates, K")
     axes.set_title(f"{style.plain(number(rows[0], 'roots'))} roots, characters/s")
     return canvas
@@ -83,7 +83,7 @@ def _square(axes: Any, row: Any, place: tuple[int, int], shade: Any) -> None:
 
 FIGURE = Figure(
     name="flood_surface",
-    title="Characters a second by candidates and expansions in a pass",
+    title="Characters per second by candidates and expansions per pass",
     tables=("flood",),
     alt=(
         "A heat map. Columns: the most expansions that a pass takes, the last a whole level; rows: candidates a "

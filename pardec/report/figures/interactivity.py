@@ -96,7 +96,7 @@ def _line(axes: Any, rows: list[Any]) -> None:
 
 FIGURE = Figure(
     name="interactivity",
-    title="Each request against the machine",
+    title="Speed per request and of the whole machine",
     tables=("interactivity",),
     alt=(
         "Small multiples, one per task and length. Horizontal: useful tokens per second of one request; vertical: of "

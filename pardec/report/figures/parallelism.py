@@ -1,4 +1,4 @@
-"""Figure: speed of the fastest decoder at equal quality, by tokens of a block and batch."""
+"""Figure: speed of the fastest decoder at equal quality, by block size (tokens) and batch."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def draw(tables: Tables) -> Any:
         axes.set_yticks(range(len(batches)), [style.plain(batch) for batch in batches])
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        axes.set_xlabel("tokens of a block")
+        axes.set_xlabel("block size (tokens)")
         axes.set_ylabel("batch")
     return canvas
 
@@ -71,7 +71,7 @@ FIGURE = Figure(
     title="How much parallelism is right",
     tables=("parallelism",),
     alt=(
-        "One panel per task. Columns: tokens of a block, from one to the whole canvas; rows: batch size. "
+        "One panel per task. Columns: block size (tokens), from one to the whole canvas; rows: batch size. "
         "Each square has the speed of the fastest decoder at equal quality over autoregression; the fastest "
         "of a row is framed, and squares without equal quality are hatched."
     ),

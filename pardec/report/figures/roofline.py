@@ -45,7 +45,7 @@ def draw(tables: Tables) -> Any:
             axes.yaxis,
             [*(number(row, "achieved_gflop_per_s") for row in rows), *_roof(axes, xs, bandwidth, matmul)],
         )
-        axes.set_xlabel("operations a byte (counted)")
+        axes.set_xlabel("operations per byte (counted)")
         axes.set_ylabel("10⁹ operations per second")
     entries = [(words, Line2D([], [], linestyle="", marker=look["marker"], color=look["color"]))
                for words, look in arms.items()]  # fmt: skip

@@ -28,8 +28,8 @@ def draw(tables: Tables) -> Any:
             if of_arm:
                 _line(axes, of_arm, signs[name])
                 _mean(axes, means.get((arm, name)), signs[name])
-        axes.set_xlabel("cycle of a text")
-        axes.set_ylabel("block asked for (tokens)")
+        axes.set_xlabel("cycle")
+        axes.set_ylabel("requested block (tokens)")
         axes.set_ylim(0, None)
     if arms:
         key(canvas, signs)

@@ -82,7 +82,7 @@ def _same_work(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
 
 def _repetitions(axes: Any, rows: list[Any]) -> list[tuple[str, Any]]:
     """Draw samples per cell, with a stem from clean to all samples if some were flagged; return the key's entries."""
-    axes.set_title("samples a cell took")
+    axes.set_title("samples per cell")
     signs: dict[str, Any] = {}
     for row in rows:
         reason = text(row, "stop_reason")

@@ -39,10 +39,10 @@ def draw(tables: Tables) -> Any:
     for axes in panels:
         axes.set_xticks(positions, [f"{int(p)}" for p in positions])
         axes.set_ylim(0, None)
-    panels[0].set_xlabel("tau: tokens that a cycle committed")
+    panels[0].set_xlabel("tau: tokens committed per cycle")
     panels[0].set_ylabel("share of cycles")
     panels[1].set_xlabel("position in the block")
-    panels[1].set_ylabel("accepted, if all before were")
+    panels[1].set_ylabel("acceptance, given all before")
     panels[1].set_ylim(0, 1.04)
     key(canvas, signs)
     return canvas

@@ -42,7 +42,7 @@ def draw(tables: Tables) -> Any:
         _names(axes, of_task, plain)
         axes.set_xlim(0, None)
         axes.set_ylim(0, None)
-        axes.set_xlabel("tau (tokens a verification)")
+        axes.set_xlabel("tau (tokens per verification)")
         axes.set_ylabel("over the plain draft (×)")
     return canvas
 

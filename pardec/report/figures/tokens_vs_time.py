@@ -55,7 +55,7 @@ FIGURE = Figure(
     title="Tokens against time",
     tables=("grid", "commits"),
     alt=(
-        "Small multiples, one a size of the table. Tokens written against time with linear axes: autoregressive "
+        "Small multiples, one per size of the table. Tokens written against time with linear axes: autoregressive "
         "decoding is a straight line, parallel decoders rise in steps. A mark ends each curve; it is hollow where "
         "the tables written are not right."
     ),

@@ -56,7 +56,7 @@ FIGURE = Figure(
     tables=("verify_cost",),
     alt=(
         "Left: time of one pass of the target by the tokens in it, over the time for a single token. Right: the mean "
-        "tokens a cycle must commit to be as fast as sequential decoding, at each width. One line per target."
+        "tokens that a cycle must commit to be as fast as sequential decoding, at each width. One line per target."
     ),
     draw=draw,
 )
