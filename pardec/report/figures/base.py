@@ -87,6 +87,7 @@ def save(figure: Figure, tables: Tables, svg: str | Path, png: str | Path | None
             canvas.savefig(path, metadata={**about, "Date": None, "Keywords": drawn(canvas)})
             path.write_bytes(titled(path.read_bytes(), speaker(tables)))
         if png is not None:
+            canvas.set_layout_engine("none")  # keep the layout, which takes as long as drawing
             with atomic(png, ".png") as path:
                 notes = {"Title": figure.title, "Description": figure.alt, "Software": None}
                 canvas.savefig(path, dpi=200, metadata=notes)
