@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+import pandas
 import pytest
 
 from pardec.evidence.statistics import linear_slope, loglog_slope
 from pardec.evidence.tables.growth import FEWEST, SAME
+from pardec.evidence.tables.inputs import Inputs
 from pardec.evidence.tables.raw import POINTS, curve, middle
+from pardec.evidence.tables.registry import TABLES
 from tests import grid_factories as made
 
 
@@ -51,6 +54,27 @@ def test_growth_of_passes_and_time(rows):
     assert passes["exponent"] == 0 and passes["constant_throughout"]
     each = pick(growth, arm="jacobi", chosen=SAME, quantity="pass_ms")
     assert each["exponent"] == pytest.approx(1, abs=0.01) and not each["constant_throughout"]
+
+
+@pytest.mark.parametrize(("change", "series"), [("model", 2), ("task", 0)])
+def test_two_workloads_of_one_size_are_never_one_series(change, series):
+    """Those of two models are two series. Nothing says which of two tasks goes with which at other sizes."""
+    tables = dict(made.frames())
+    grid = tables["grid"]
+    slower = grid.assign(**{change: grid[change] + "-other"}, latency_ms=grid["latency_ms"] * 7)
+    tables["grid"] = pandas.concat([grid, slower], ignore_index=True)
+    tables["growth"] = TABLES.load("growth").make(Inputs(tables=tables))
+    wanted = {"arm": "ar", "quantity": "latency_ms", "span": "all", "chosen": SAME}
+    lines = [
+        row
+        for row in made.rows(tables)["growth"]
+        if all(row[name] == value for name, value in wanted.items())
+    ]
+    assert len(lines) == series
+    for row, times in zip(lines, (1, 7), strict=False):
+        assert row["exponent"] == pytest.approx(1, abs=0.01) and row["slope"] == pytest.approx(
+            times, rel=0.01
+        )
 
 
 def test_the_fewest_passes_are_those_that_are_right(rows):

@@ -10,7 +10,7 @@ from typing import Any
 from pardec.common.lazy import lazy
 from pardec.evidence.columns import SOURCES, columns
 from pardec.evidence.comparison import equal_within
-from pardec.evidence.tables.base import Row, Table
+from pardec.evidence.tables.base import Row, Table, grouped
 from pardec.evidence.tables.cell_columns import CELL, taken
 from pardec.evidence.tables.inputs import Inputs, joined
 from pardec.evidence.tables.pairs import interval
@@ -41,6 +41,8 @@ SHARED = """
 ALL = "all"
 SAME, FEWEST = "same settings", "fewest that are right"
 """Which cells form a series: those of the same settings, or at each size the right one of fewest passes."""
+WORKLOAD = ("model", "task")
+"""Columns that differ between two workloads of one size."""
 
 
 def build(inputs: Inputs) -> list[Row]:
@@ -64,7 +66,7 @@ def _pass(row: Row) -> Row:
 
 def _series(kind: str, against: str, cells: list[Row]) -> Iterator[tuple[Row, list[Row]]]:
     """Yield (description, cells in order of size) of each series of at least two sizes, one cell for each."""
-    groups: dict[tuple, dict[int, Row]] = defaultdict(dict)
+    groups: dict[tuple, list[Row]] = defaultdict(list)
     for row in cells:
         name = row["series"] if kind == "flood" else series_name(row["cell"], against)
         if kind == "grid":  # Each size is a task of its own.
@@ -72,21 +74,41 @@ def _series(kind: str, against: str, cells: list[Row]) -> Iterator[tuple[Row, li
                 filter(None, (row["arm"], paths.without(row["cell"].split("/")[-1], "new", "batch")))
             )
         if name:
-            groups[row["experiment"], SAME, name].setdefault(row[against], row)
+            groups[row["experiment"], SAME, name].append(row)
         if kind == "grid" and row["right"]:
-            best = groups[row["experiment"], FEWEST, f"{row['arm']}/{FEWEST}"]
-            known = best.setdefault(row[against], row)
-            best[row[against]] = row if row["nfe"] < known["nfe"] else known
-    for (_, chosen, name), sizes in groups.items():
-        rows = [sizes[size] for size in sorted(sizes)]
-        if len(rows) > 1:
-            named = {"series": name, "chosen": chosen, "against": against, "x_unit": UNITS[against]}
-            named |= {
-                c: rows[0][c]
-                for c in SHARED.split()
-                if len({row.get(c) for row in rows}) == 1 and c in rows[0]
-            }
-            yield named | ({"all_right": all(row["right"] for row in rows)} if kind == "grid" else {}), rows
+            groups[row["experiment"], FEWEST, f"{row['arm']}/{FEWEST}"].append(row)
+    for (_, chosen, name), mixed in groups.items():
+        for workload, of_one in _unmixed(mixed, against).items():
+            sizes = [_one(chosen, rows) for _, rows in sorted(grouped(of_one, against).items())]
+            if len(sizes) > 1:
+                named = {"series": "/".join((name, *workload)), "chosen": chosen, "against": against}
+                named |= {"x_unit": UNITS[against]} | _shared(sizes)
+                yield named | ({"all_right": all(r["right"] for r in sizes)} if kind == "grid" else {}), sizes
+
+
+def _unmixed(rows: list[Row], against: str) -> dict[tuple, list[Row]]:
+    """Return the rows in groups without two workloads of one size, by what tells the groups apart: nothing, else the
+    models, else models and tasks."""
+    for apart in ((), ("model",)):
+        groups = grouped(rows, *apart)
+        if all(
+            len(grouped(same, *WORKLOAD)) == 1
+            for group in groups.values()
+            for same in grouped(group, against).values()
+        ):
+            return groups
+    return grouped(rows, *WORKLOAD)
+
+
+def _one(chosen: str, rows: list[Row]) -> Row:
+    """Return the cell that a series has of one size."""
+    return min(rows, key=lambda row: row["nfe"]) if chosen == FEWEST else rows[0]
+
+
+def _shared(rows: list[Row]) -> Row:
+    """Return the columns in which all rows agree."""
+    same = [name for name in SHARED.split() if name in rows[0] and len({row.get(name) for row in rows}) == 1]
+    return {name: rows[0][name] for name in same}
 
 
 def _grown(what: Row, quantity: str, rows: list[Row]) -> list[Row]:
@@ -163,7 +185,7 @@ GROWTH = Table(
     key=("experiment", "series", "quantity", "against", "span"),
     columns=taken(SHARED.replace("candidates", ""))
     | columns("""
-series      text! | what is kept the same
+series      text! | what is kept the same; with the model, or model and task, where workloads share a size
 chosen      text! | which cells form it: those of the same settings, or at each size the right one of fewest passes
 quantity    text! | y: a column of that experiment's table; pass_ms is latency / passes
 against     text! | x: batch, new_tokens, prompt_tokens or roots
