@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pardec.common.errors import UserError
 from pardec.data.registry import TASKS
+from pardec.measure.finite import NotFinite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +67,14 @@ class Context:
     """Facts for the score file about the measurement, by metric."""
 
 
+def refuse_infinite(values: Iterable[float | None], what: str) -> None:
+    """Raise NotFinite if one of the values is NaN or infinite: no file can contain it, nor any mean use it."""
+    listed = list(values)
+    bad = sum(value is not None and not math.isfinite(value) for value in listed)
+    if bad:
+        raise NotFinite(f"{bad} of {len(listed)} {what} are not finite")
+
+
 def required(part: Any) -> Any:
     """Return a part of the context that the metric needs.
 
@@ -98,6 +108,7 @@ class Metric(ABC):
 
         Raises:
             UserError: no output, or something that the metric needs is missing.
+            NotFinite: a value is not finite, as those of a scorer whose logits are NaN.
         """
         if not outputs:
             raise UserError(f"metric {self.name!r}", "has no output to score", "generate outputs first")
@@ -113,6 +124,7 @@ class Metric(ABC):
         if "encoder" in self.needs and context.encoder is None:
             raise UserError(f"metric {self.name!r}", "needs an encoder", "give the folder of a local encoder")
         scored = self._measure(scorable, context)
+        refuse_infinite(scored.per_prompt or [scored.value], "values")
         values = iter(scored.per_prompt)
         kept = {id(row) for row in scorable}
         return replace(scored, per_prompt=[next(values) if id(row) in kept else None for row in outputs])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pardec.common.errors import UnfitError, UserError, unfit
 from pardec.common.lazy import lazy
 from pardec.measure.cell import CellTimeout, out_of_memory
 from pardec.measure.compiling import refused
+from pardec.measure.finite import refuse_nan
 
 torch = lazy("torch")
 
@@ -60,6 +62,7 @@ class Writer:
     ):
         self.model, self.decoder, self.tokenizer = model, decoder, tokenizer
         self.device, self.new_tokens, self.seed_of, self.report = device, new_tokens, seed_of, report
+        self._looked = False
 
     def write(self, prompts: Sequence[Row], tokens: Sequence[list[int]], precision: str) -> list[Row]:
         """Return one row per prompt, in order; a failed one has a status, a reason and no text.
@@ -122,7 +125,7 @@ class Writer:
 
         seeds = [self.seed_of(prompts[k]["id"]) for k in chosen]
         batch = pad_left([tokens[k] for k in chosen], seeds, self.model.info.pad_id, self.device)
-        with unfit():
+        with unfit(), self._without_nan(batch):
             decoded = self.decoder.decode(self.model, batch, self.new_tokens)
         checks = self.decoder.check_outputs(self.model, batch) or [None] * len(chosen)
         rows = []
@@ -131,3 +134,20 @@ class Writer:
             row = {**prompts[k], "prompt_ids": tokens[k], "tokens": output, "text": text}
             rows.append(row if check is None else {**row, "checks": check})
         return rows
+
+    @contextmanager
+    def _without_nan(self, batch: Any) -> Iterator[None]:
+        """Refuse NaN in the passes inside the block: tokens are chosen from them too, and no score shows it.
+
+        Where another library makes the passes, one plain pass of ours over the first batch is looked at.
+        """
+        from pardec.models.architectures.base import LanguageModel
+
+        seen = [self.model] if isinstance(self.model, torch.nn.Module) else []
+        with refuse_nan(*seen) as passes:
+            yield
+        if passes or self._looked or not isinstance(self.model, LanguageModel):
+            return
+        with refuse_nan(self.model), torch.inference_mode():
+            self.model(batch.tokens, pad=batch.pad)
+        self._looked = True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pardec.common.errors import UserError
 from pardec.common.lazy import lazy
+from pardec.quality.base import refuse_infinite
 
 if TYPE_CHECKING:
     from pardec.data.tokenizers import TextTokenizer
@@ -88,6 +89,7 @@ def exact_likelihood(
     from pardec.quality.autoregressive import answer_nats
 
     nats = [math.fsum(row) for row in answer_nats(model, prompts, answers)]
+    refuse_infinite(nats, "likelihoods")
     sizes = [len(answer) for answer in answers]
     low, high = intervals.bootstrap_ratio(nats, sizes, seed)
     return ExactLikelihood(math.fsum(nats) / sum(sizes), low, high, len(nats), sum(sizes))
@@ -107,6 +109,7 @@ def bound_likelihood(
 
     draws = bound_draws(model, prompts, answers, names, samples, seed, progress=progress)
     nats = [statistics.fmean(row) for row in draws]
+    refuse_infinite(nats, "likelihoods")
     sizes = [len(answer) for answer in answers]
     low, high = intervals.bootstrap_ratio(nats, sizes, seed)
     error = None

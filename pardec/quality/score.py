@@ -9,6 +9,7 @@ from typing import Any
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_jsonl
+from pardec.measure.finite import NotFinite
 from pardec.quality.base import Context, Metric, Scored
 from pardec.quality.generate import ending
 from pardec.quality.registry import METRICS
@@ -86,7 +87,7 @@ def _measured(metric: Metric, outputs: Sequence[dict], context: Context) -> dict
         status, reason = unheard
     except Exception as error:
         status, reason = ending(error)
-        if status == "failed":
+        if status == "failed" and not isinstance(error, NotFinite):
             traceback.print_exc()
     nothing = Scored(None, None, None, 0, [None] * len(outputs)).as_json()
     return nothing | {"status": status, "reason": f"metric {metric.name}: {reason}"}

@@ -178,3 +178,62 @@ def test_outputs_that_depend_on_the_batch_are_counted(precision, checked):
     assert (score["batch_checked"], score["batch_differs"]) == (checked, checked)
     same = score_outputs(written(Decoder(), precision=precision), ["distinct_1"], Context())
     assert (same["batch_checked"], same["batch_differs"]) == (checked, 0)
+
+
+def spoil(folder, value=float("nan")):
+    """Put NaN into the last weight of the model in `folder`."""
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"][-1] = value
+    save_file(weights, folder / "model.safetensors")
+
+
+@pytest.mark.parametrize("decoder", ["autoregressive", "transformers_generate"])
+def test_outputs_of_logits_that_are_no_numbers_have_no_score(tmp_path, monkeypatch, decoder):
+    """Their largest is a token like any other, and a score of 0 would say that the model is bad."""
+    write = arms.write_model
+    monkeypatch.setattr(arms, "write_model", lambda folder, causal: (write(folder, causal), spoil(folder)))
+    outputs, score, (row,), _ = run(tmp_path, decoder, arms.prompts(3))
+    assert {output["status"] for output in outputs} == {"failed"} and score["metrics"] == {}
+    assert score["status"] == row["status"] == "failed" and "logits are NaN" in row["reason"]
+
+
+def test_one_prompt_whose_logits_are_no_numbers_costs_itself_alone(tmp_path):
+    class Reads(torch.nn.Module):
+        info = SimpleNamespace(pad_id=0)
+
+        def forward(self, tokens):
+            return torch.where((tokens == 7).any(-1, keepdim=True), torch.nan, 1.0)
+
+    def decode(model, batch, new_tokens):
+        model(batch.tokens)
+        zeros = torch.zeros(len(batch.tokens), new_tokens, dtype=torch.long)
+        return Decoded(zeros, zeros[:, 0], 1, 1)
+
+    decoder = SimpleNamespace(decode=decode, check_outputs=lambda model, batch: None)
+    tokenizer = SimpleNamespace(decode=lambda tokens, prompt: "text")
+    writer = Writer(Reads(), decoder, tokenizer, "cpu", 3, lambda name: 1)
+    rows = writer.write([{"id": str(k)} for k in range(3)], [[1, 2], [7], [3]], "float32")
+    assert [row.get("status", "ok") for row in rows] == ["ok", "failed", "ok"]
+    assert "logits are NaN" in rows[1]["reason"]
+
+
+def test_a_scorer_whose_logits_are_no_numbers_gives_no_value_and_the_others_stay(tmp_path):
+    arms.write_model(tmp_path / "nan", True)
+    spoil(tmp_path / "nan")
+    _, score, rows, _ = run(tmp_path, "autoregressive", arms.prompts(3), "exact,scorer_nll", scorer="nan")
+    assert score["status"] == "ok" and score["metrics"]["exact"]["value"] is not None
+    lost = score["metrics"]["scorer_nll"]
+    assert (lost["value"], lost["status"]) == (None, "failed") and "values are not finite" in lost["reason"]
+    assert [row["status"] for row in rows] == ["ok", "failed"]
+
+
+def test_a_likelihood_of_logits_that_are_no_numbers_is_a_row_with_its_reason(tmp_path):
+    spoil(arms.write_model(tmp_path / "m", True))
+    write_jsonl(tmp_path / "data" / "heldout.jsonl", arms.prompts(3))
+    (tmp_path / "data" / "about.json").write_text('{"answers_end": true}')
+    words = ["--model", "m", "--data", "data", "--prompts", 3, "--samples", 2, "--seed", 1, "--device", "cpu"]
+    script(tmp_path, "measure_likelihood", *words, "--out", "likelihood.json")
+    body = read_json(tmp_path / "likelihood.json")
+    assert body["status"] == "failed" and "likelihoods are not finite" in body["reason"]
