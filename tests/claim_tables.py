@@ -31,6 +31,7 @@ def grown(**more):
     base = {
         "experiment_kind": "grid",
         "arm": "ar",
+        "series": "ar",
         "chosen": "same settings",
         "span": "all",
         "quantity": "latency_ms",

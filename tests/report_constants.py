@@ -167,3 +167,10 @@ STUDY: dict[str, Any] = {
         },
     },
 }
+PROMISED = [
+    "model", "decoder", "steps", "block", "batch", "prompt_tokens", "new_tokens", "engine", "precision",
+    "status", "n", "latency_ms", "latency_low", "latency_high", "ttft_ms", "tpot_ms", "tokens_per_s", "nfe",
+    "peak_allocated_mb", "peak_reserved_mb", "quality", "quality_low", "quality_high", "quality_metric",
+    "record",
+]  # fmt: skip
+"""Columns that the table of steps always has."""

@@ -80,3 +80,14 @@ class Table(LanguageModel):
         self.calls.append((start - first, stop - first))
         block = self.table[start - first : stop - first]
         return block.expand(len(canvas), -1, -1).clone() if within is None else block[within]
+
+
+def on_task(name):
+    """Return (model, prompts, new tokens) of a task in its own tokens; the model was never trained, since any greedy
+    output will do."""
+    from pardec.data.sources.tasks import Tasks
+
+    data = Tasks.model_validate({"source": "tasks", "tasks": {name: {}}, "train": 20, "heldout": 8}).build(5)
+    prompts = [data.tokenizer.encode_prompt(row["prompt"]) for row in data.heldout[:5]]
+    model = backbone(causal=True, vocab_size=data.tokenizer.vocab_size, max_positions=300).double()
+    return model, prompts, min(40, data.facts["max_answer_tokens"])

@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from pardec.data.load import load_tokenizer
-from pardec.data.prepare import prepare
 from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left
 from pardec.decoding.jacobi import Jacobi
@@ -18,6 +17,7 @@ from pardec.models.training.batches import Batch
 from pardec.models.training.objectives.autoregressive import Autoregressive, AutoregressiveSettings
 from pardec.models.training.objectives.consistency import Consistency, ConsistencySettings
 from pardec.models.training.train import train_model
+from tests.reference.copying import copying
 from tests.reference.models import backbone
 
 TEACHER = backbone(causal=True, seed=4, scale=3.0, max_positions=64).double().requires_grad_(False)
@@ -91,12 +91,7 @@ def test_tokens_behind_a_rows_end_are_not_learned():
 def study(tmp_path_factory):
     """A copy task and a model that has learned it a little."""
     folder = tmp_path_factory.mktemp("study")
-    task = {"copy": {"min_items": 6, "max_items": 8, "items": "letters"}}
-    prepare({"source": "tasks", "tasks": task, "train": 400, "heldout": 20}, 0, folder / "data")
-    size = {"hidden": 32, "layers": 2, "heads": 2, "mlp": 48, "max_positions": 64}
-    recipe = {"source": "train", "data": "copy", "size": size, "steps": 250, "batch": 32}
-    first = TrainSettings.model_validate({**recipe, "objective": {"family": "autoregressive"}})
-    train_model("ar", first, folder / "data", 1, folder / "ar")
+    recipe = copying(folder, "ar", (6, 8), examples=400, steps=250)
     return folder, {**recipe, "steps": 150, "init": "ar", "teachers": {"target": "ar"}}
 
 

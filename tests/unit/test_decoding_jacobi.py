@@ -7,7 +7,6 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from pardec.data.registry import TASKS
-from pardec.data.sources.tasks import Tasks
 from pardec.decoding.autoregressive import Autoregressive
 from pardec.decoding.base import Observer
 from pardec.decoding.batching import pad_left, prompt_seed
@@ -15,7 +14,7 @@ from pardec.decoding.full_passes import FullPasses
 from pardec.decoding.jacobi import Jacobi
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.base import LanguageModel
-from tests.reference.models import EOS, WORDS, Table, backbone
+from tests.reference.models import EOS, WORDS, Table, backbone, on_task
 
 MODEL = backbone(causal=True)
 PROMPTS = [[1, 5, 9, 11], [1, 7], [1, 4, 4, 8, 20, 13, 6]]
@@ -66,7 +65,7 @@ def decode(kind, prompts, new_tokens, model=MODEL, observer=None, **settings):
 batches = st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), min_size=1, max_size=5)
 
 
-@effort(max_examples=60, deadline=None)
+@effort(max_examples=100, deadline=None)
 @given(
     prompts=batches,
     seed=st.integers(0, 40),
@@ -76,12 +75,14 @@ batches = st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), 
     window=st.sampled_from([None, 1, 3, 8, 50]),
     stop=st.sampled_from(["length", "eos"]),
     eos=st.sampled_from(["free", "ban"]),
+    pool=st.sampled_from([{}, *({"recycle": size, "ngram": n} for size in (1, 5, 1000) for n in (2, 3, 4))]),
 )
-def test_fixed_point_is_greedy(prompts, seed, scale, new_tokens, init, window, stop, eos):
-    """In float64, so that no tie is broken by rounding."""
+def test_fixed_point_is_greedy(prompts, seed, scale, new_tokens, init, window, stop, eos, pool):
+    """With a pool of n-grams and without; in float64, so that no tie is broken by rounding."""
     model = backbone(causal=True, seed=seed, scale=scale).double()
     log = Log(len(prompts))
-    result = decode(Jacobi, prompts, new_tokens, model, log, init=init, window=window, stop=stop, eos=eos)
+    settings = {"init": init, "window": window, "stop": stop, "eos": eos, **pool}
+    result = decode(Jacobi, prompts, new_tokens, model, log, **settings)
     right = greedy(prompts, new_tokens, model, stop=stop, eos=eos)
     assert result.tokens.tolist() == right.tokens.tolist()
     assert result.useful.tolist() == right.useful.tolist()
@@ -115,12 +116,7 @@ def test_stopped_early_it_is_a_greedy_prefix(prompts, seed, passes, init, window
 
 @pytest.mark.parametrize("name", list(TASKS))
 def test_equals_greedy_on_every_task(name):
-    """Prompts of every task in its own tokens, on a model that was never trained: any greedy output will do."""
-    data = Tasks.model_validate({"source": "tasks", "tasks": {name: {}}, "train": 20, "heldout": 8}).build(5)
-    tokenizer = data.tokenizer
-    prompts = [tokenizer.encode_prompt(row["prompt"]) for row in data.heldout[:5]]
-    model = backbone(causal=True, vocab_size=tokenizer.vocab_size, max_positions=300).double()
-    new_tokens = min(40, data.facts["max_answer_tokens"])
+    model, prompts, new_tokens = on_task(name)
     for stop in ("length", "eos"):
         result = decode(Jacobi, prompts, new_tokens, model, stop=stop)
         right = greedy(prompts, new_tokens, model, stop=stop)

@@ -20,35 +20,9 @@ from pardec.evidence.tables.inputs import Source, gather, read_table, sort_paths
 from pardec.evidence.tables.pairs import clean, flags, gaps_ms, pair, tpot_ms
 from pardec.evidence.tables.registry import FILES, TABLES, needs
 from tests import factories
+from tests.report_constants import PROMISED
 
 ROOT = Path(__file__).parents[2]
-PROMISED = [
-    "model",
-    "decoder",
-    "steps",
-    "block",
-    "batch",
-    "prompt_tokens",
-    "new_tokens",
-    "engine",
-    "precision",
-    "status",
-    "n",
-    "latency_ms",
-    "latency_low",
-    "latency_high",
-    "ttft_ms",
-    "tpot_ms",
-    "tokens_per_s",
-    "nfe",
-    "peak_allocated_mb",
-    "peak_reserved_mb",
-    "quality",
-    "quality_low",
-    "quality_high",
-    "quality_metric",
-    "record",
-]
 
 
 @pytest.fixture(scope="module")

@@ -13,18 +13,17 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from pardec.common.errors import UserError
-from pardec.data.prepare import prepare
 from pardec.decoding.base import Observer
 from pardec.decoding.speculative.base import Draft, DraftContext
 from pardec.decoding.speculative.branches import BestFirst
 from pardec.decoding.speculative.decoder import Speculative
-from pardec.models.architectures.config import MarkovConfig
 from pardec.models.architectures.markov import MarkovDraft
 from pardec.models.checkpoints.formats.markov import Markov
 from pardec.models.load import load_model, save_model
 from pardec.models.sources.train import TrainSettings
 from pardec.models.training.train import train_model
-from tests.reference.drafts import Cycles, backbone, batch_of, draft_model, plain, speculate
+from tests.reference.copying import copying
+from tests.reference.drafts import Cycles, backbone, batch_of, draft_model, plain, speculate, with_head
 
 PROMPTS = [[1, 5, 9, 11], [1, 7], [1, 4, 4, 8, 20, 13, 6]]
 TARGET = backbone(causal=True, seed=20, layers=5, max_positions=128, scale=3.0).double().requires_grad_(False)
@@ -35,17 +34,7 @@ MARKOV = {"name": "markov"}
 OFF = {"name": "markov", "strength": 0.0}
 
 
-def headed(draft=PLAIN, seed: int = 0, rank: int = 3, scale: float = 2.0) -> MarkovDraft:
-    """The draft with a random head."""
-    model = MarkovDraft(MarkovConfig(**vars(draft.config), rank=rank)).to(draft.fc.dtype)
-    model.load_state_dict(draft.state_dict(), strict=False)
-    generator = torch.Generator().manual_seed(seed)
-    for table in (model.before, model.after):
-        table.data.normal_(0.0, scale, generator=generator)
-    return model.requires_grad_(False).eval()
-
-
-HEAD = headed()
+HEAD = with_head(PLAIN)
 
 
 def trace(draft, prompts, **settings):
@@ -71,7 +60,7 @@ VARIANTS = {
 @given(seed=st.integers(0, 99), batch=st.booleans(), block=st.integers(2, 8))
 def test_without_effect_the_head_is_the_plain_draft(variant, seed, batch, block):
     """Token for token and cycle for cycle: with strength 0, and with a second table of zeros, as training begins."""
-    prompts, draft = PROMPTS if batch else PROMPTS[:1], headed(seed=seed)
+    prompts, draft = PROMPTS if batch else PROMPTS[:1], with_head(PLAIN, seed)
     settings = {"block": block, **VARIANTS[variant]}
     right = trace(PLAIN, prompts, **settings)
     assert trace(draft, prompts, drafter=OFF, **settings) == right
@@ -93,7 +82,9 @@ def test_with_effect_it_is_not(variant):
 @effort(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 99), stop=st.sampled_from(["eos", "length"]))
 def test_the_output_is_the_targets_own(variant, seed, stop):
-    result = speculate(TARGET, PROMPTS, 40, headed(seed=seed), drafter=MARKOV, stop=stop, **VARIANTS[variant])
+    result = speculate(
+        TARGET, PROMPTS, 40, with_head(PLAIN, seed), drafter=MARKOV, stop=stop, **VARIANTS[variant]
+    )
     assert torch.equal(result.tokens, plain(TARGET, PROMPTS, 40, stop=stop).tokens)
 
 
@@ -163,7 +154,7 @@ def test_a_tree_scores_each_node_by_its_own_parent():
 
 
 def test_a_draft_with_a_head_comes_back_as_it_was(tmp_path):
-    model = headed(draft_model(TARGET, taps=(0, 1, 3)))
+    model = with_head(draft_model(TARGET, taps=(0, 1, 3)))
     save_model(model, tmp_path)
     again = load_model(tmp_path)
     assert isinstance(again, MarkovDraft) and again.config == model.config
@@ -203,13 +194,8 @@ def test_a_draft_without_a_head_is_refused():
 def study(tmp_path_factory):
     """A task whose answers are of two kinds at random, so that a token tells much of the next; target and draft."""
     folder = tmp_path_factory.mktemp("study")
-    task = {"copy": {"min_items": 4, "max_items": 6, "items": "letters"}}
-    prepare({"source": "tasks", "tasks": task, "train": 300, "heldout": 20}, 0, folder / "data")
-    size = {"hidden": 32, "layers": 2, "heads": 2, "mlp": 48, "max_positions": 64}
-    recipe = {"source": "train", "data": "copy", "size": size, "steps": 60, "batch": 32}
-    target = TrainSettings.model_validate({**recipe, "objective": {"family": "autoregressive"}})
-    train_model("target", target, folder / "data", 1, folder / "target")
-    recipe |= {"size": {**size, "layers": 1}, "teachers": {"target": "target"}}
+    recipe = copying(folder, "target", (4, 6), examples=300, steps=60)
+    recipe |= {"size": {**recipe["size"], "layers": 1}, "teachers": {"target": "target"}}
     objective = {"block": 4, "new_tokens": 8, "sequences": 200}
     draft = TrainSettings.model_validate({**recipe, "objective": {"family": "draft", **objective}})
     teachers = {"target": folder / "target"}

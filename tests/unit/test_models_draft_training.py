@@ -9,7 +9,6 @@ import torch
 
 from pardec.common.errors import UserError
 from pardec.data.load import load_tokenizer
-from pardec.data.prepare import prepare
 from pardec.models.architectures.draft import DraftModel
 from pardec.models.load import load_model
 from pardec.models.sources.train import TrainSettings
@@ -19,6 +18,7 @@ from pardec.models.training.objectives.draft import Draft, DraftSettings
 from pardec.models.training.rollouts import roll_out
 from pardec.models.training.tapped import Tapped
 from pardec.models.training.train import train_model
+from tests.reference.copying import copying
 from tests.reference.drafts import Cycles, backbone, plain, speculate
 
 TARGET = backbone(causal=True, layers=5, max_positions=128, scale=3.0).double().requires_grad_(False)
@@ -68,16 +68,11 @@ def test_a_target_writes_what_plain_decoding_writes():
 def study(tmp_path_factory):
     """A copy task, a target that has learned it a little, and a recipe of its draft."""
     folder = tmp_path_factory.mktemp("study")
-    task = {"copy": {"min_items": 4, "max_items": 6, "items": "letters"}}
-    prepare({"source": "tasks", "tasks": task, "train": 300, "heldout": 20}, 0, folder / "data")
-    size = {"hidden": 32, "layers": 2, "heads": 2, "mlp": 48, "max_positions": 64}
-    recipe = {"source": "train", "data": "copy", "size": size, "steps": 250, "batch": 32}
-    target = TrainSettings.model_validate({**recipe, "objective": {"family": "autoregressive"}})
-    train_model("target", target, folder / "data", 1, folder / "target")
+    recipe = copying(folder, "target", (4, 6), examples=300, steps=250)
     objective = {"family": "draft", "block": 4, "new_tokens": 8, "sequences": 200}
     return folder, {
         **recipe,
-        "size": {**size, "layers": 1},
+        "size": {**recipe["size"], "layers": 1},
         "objective": objective,
         "teachers": {"target": "target"},
     }

@@ -6,34 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import settings as effort
 from hypothesis import strategies as st
-from test_decoding_jacobi import INITS, MODEL, Log, batches, decode, greedy
+from test_decoding_jacobi import MODEL, Log, batches, decode
 
 from pardec.decoding.jacobi import Jacobi
 from pardec.decoding.recycling import Pool
 from pardec.models.architectures.base import LanguageModel
 from tests.reference.models import WORDS, backbone
-
-
-@effort(max_examples=40, deadline=None)
-@given(
-    prompts=batches,
-    seed=st.integers(0, 40),
-    scale=st.sampled_from([1.5, 3.0, 8.0]),
-    new_tokens=st.integers(1, 24),
-    init=st.sampled_from(INITS),
-    window=st.sampled_from([None, 1, 3, 8, 50]),
-    stop=st.sampled_from(["length", "eos"]),
-    ngram=st.integers(2, 4),
-    size=st.sampled_from([1, 5, 1000]),
-)
-def test_the_output_is_greedy(prompts, seed, scale, new_tokens, init, window, stop, ngram, size):
-    """In float64, so that no tie is broken by rounding."""
-    model = backbone(causal=True, seed=seed, scale=scale).double()
-    settings = {"init": init, "window": window, "recycle": size, "ngram": ngram}
-    result = decode(Jacobi, prompts, new_tokens, model, stop=stop, **settings)
-    right = greedy(prompts, new_tokens, model, stop=stop)
-    assert result.tokens.tolist() == right.tokens.tolist()
-    assert result.nfe <= new_tokens
 
 
 @effort(max_examples=20, deadline=None)

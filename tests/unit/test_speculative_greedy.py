@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from pardec.common.errors import UserError
 from pardec.data.registry import TASKS
-from pardec.data.sources.tasks import Tasks
 from pardec.decoding.prepared import companion_trouble
 from pardec.decoding.speculative.base import Draft
 from pardec.decoding.speculative.decoder import Speculative
@@ -20,6 +19,7 @@ from pardec.decoding.speculative.drafters import Ngram, Small
 from pardec.decoding.speculative.registry import DRAFTERS
 from pardec.models.architectures.config import PositionConfig
 from tests.reference.drafts import EOS, WORDS, Cycles, backbone, draft_model, plain, speculate
+from tests.reference.models import on_task
 
 PROMPTS = [[1, 5, 9, 11], [1, 7], [1, 4, 4, 8, 20, 13, 6]]
 DFLASH = {"name": "dflash"}
@@ -111,12 +111,7 @@ def test_prompt_lookup_changes_no_token(prompts, seed, new_tokens, block):
 
 @pytest.mark.parametrize("name", list(TASKS))
 def test_every_task_is_written_alike(name):
-    """Prompts of every task in its own tokens, on a model that was never trained: any greedy output will do."""
-    data = Tasks.model_validate({"source": "tasks", "tasks": {name: {}}, "train": 20, "heldout": 8}).build(5)
-    tokenizer = data.tokenizer
-    prompts = [tokenizer.encode_prompt(row["prompt"]) for row in data.heldout[:5]]
-    model = backbone(causal=True, vocab_size=tokenizer.vocab_size, max_positions=300).double()
-    new_tokens = min(40, data.facts["max_answer_tokens"])
+    model, prompts, new_tokens = on_task(name)
     for stop in ("length", "eos"):
         right = plain(model, prompts, new_tokens, stop=stop)
         for drafter, draft in ((DFLASH, draft_model(model).double()), (NGRAM, None)):

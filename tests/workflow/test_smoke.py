@@ -12,39 +12,13 @@ import pytest
 
 from pardec.common.files import sha256
 from pardec.evidence.provenance import content
+from tests.report_constants import PROMISED
 
 pytestmark = pytest.mark.workflow
 
 OPEN_ENDED = ("draft", "flood")
 """Experiments whose decoders stop at the end of what they write, and whose outputs are not all scored."""
 CRATE = "ro-crate-metadata.json"
-STEPS_COLUMNS = [
-    "model",
-    "decoder",
-    "steps",
-    "block",
-    "batch",
-    "prompt_tokens",
-    "new_tokens",
-    "engine",
-    "precision",
-    "status",
-    "n",
-    "latency_ms",
-    "latency_low",
-    "latency_high",
-    "ttft_ms",
-    "tpot_ms",
-    "tokens_per_s",
-    "nfe",
-    "peak_allocated_mb",
-    "peak_reserved_mb",
-    "quality",
-    "quality_low",
-    "quality_high",
-    "quality_metric",
-    "record",
-]
 
 
 def test_every_promised_file_is_there(project):
@@ -122,7 +96,7 @@ def test_says_at_the_end_where_the_report_is(project):
 
 def test_one_row_a_cell_with_the_promised_columns(project):
     steps = pd.read_csv(project.path("results/tables/steps.csv"))
-    assert set(STEPS_COLUMNS) <= set(steps.columns)
+    assert set(PROMISED) <= set(steps.columns)
     assert steps["record"].is_unique
     assert (steps["status"] == "ok").all()
     assert {"autoregressive", "transformers_generate", "masked_diffusion"} == set(steps["decoder"])
