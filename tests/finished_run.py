@@ -15,6 +15,7 @@ from pardec.audit.run import Run
 from pardec.common import host
 from pardec.common.closure import digest
 from pardec.common.files import read_json, sha256, write_json, write_jsonl, write_text
+from pardec.evidence import provenance
 from pardec.evidence.provenance import ROOT, sealed, signed
 from pardec.study.kinds import asked_of_tables
 from tests import factories
@@ -69,8 +70,10 @@ PAGE = ("draw_figure", "collect_jobs", "render_report", "describe_run")
 
 def make_above(folder: Path, but: tuple[str, ...] = ()) -> None:
     """Run the workflow's scripts, but some, on everything above the records of the run in `folder`."""
+    state = provenance.git_state(ROOT)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(provenance, "git_state", lambda root: state)  # asked once, not by each job
         for stage in remake.stages(Run(Path("results"), "made")):
             words = list(stage.words)
             if stage.script in but or (stage.script == "draw_figure" and words[1] not in FIGURES):

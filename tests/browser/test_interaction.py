@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser.conftest import both_reports
+from tests.browser.conftest import both_reports, serious_faults
 
 pytestmark = pytest.mark.browser
 
@@ -351,20 +351,12 @@ def test_paper_has_ids_instead_of_links(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault_in_dialogs(visit, scheme):
-    axe = pytest.importorskip("axe_core_python.sync_playwright", reason="axe-core-python is not installed")
     page = visit(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce").page
-    # Of what axe looks at, only colours differ between the schemes.
-    only = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
     for key, dialog in (("/", "#search"), ("?", "#help")):
         page.keyboard.press(key)
         page.locator(dialog).wait_for()
         # The rest of the page has its own test; looking at all of it again takes a minute.
-        faults = [
-            f
-            for f in axe.Axe().run(page, context=dialog, options=only)["violations"]
-            if f["impact"] in ("serious", "critical")
-        ]
-        assert [(fault["id"], fault["nodes"][0]["html"]) for fault in faults] == []
+        assert serious_faults(page, scheme, dialog) == []
         page.keyboard.press("Escape")
         page.locator(dialog).wait_for(state="hidden")
 

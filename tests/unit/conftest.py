@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import pickle
 import re
 import shutil
 from pathlib import Path
 
 import pytest
 
-from pardec.common.files import sha256
+from pardec.common.files import atomic, sha256
+from tests.conftest import once
 
 
 @pytest.fixture(scope="session")
@@ -30,8 +34,9 @@ def brought(sound_checkpoint, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def memory():
-    return {}
+def memory(tmp_path_factory):
+    """The folder in which all processes keep what scripts left, see `remembered`."""
+    return once(tmp_path_factory, "remembered", lambda folder: None)
 
 
 def hashed(path: Path, known: dict = {}) -> str:  # noqa: B006
@@ -47,15 +52,13 @@ def hashed(path: Path, known: dict = {}) -> str:  # noqa: B006
 def remembered(memory, monkeypatch):
     """A script that is run again on equal files leaves what it left before: most tests disturb one file of many.
 
-    All runs in this process, which alone remembers; test_published.py and the workflow's tests use several."""
+    All runs in this process; test_published.py and the workflow's tests use several."""
     from pardec.audit import remake
 
     monkeypatch.setattr(remake, "_executor", lambda cores: remake._Here())
     run_script = remake.run_script
 
     def run(script, words, record=False):
-        if record:
-            return run_script(script, words, record)
         papers = {"collect_values": "tables", "judge_claims": "tables", "judge_ideas": "tables"}.get(
             script, ""
         )
@@ -66,16 +69,19 @@ def remembered(memory, monkeypatch):
                 is_paper = path.name.endswith("provenance.json")
                 if path.is_file() and (not is_paper or everything or (papers and papers in path.parts)):
                     seen.append((re.sub(r".*results/", "", str(path)), hashed(path)))
-        key = (script, tuple(words), tuple(seen))
-        if key not in memory:
+        key = repr((script, tuple(words), tuple(seen))).encode()
+        kept = memory / hashlib.sha256(key).hexdigest()
+        if not kept.is_file():
             before = {path: path.stat().st_mtime_ns for path in Path("results").rglob("*") if path.is_file()}
-            wrong = run_script(script, words)
+            wrong = run_script(script, words, record)
             made = [
                 p for p in Path("results").rglob("*") if p.is_file() and p.stat().st_mtime_ns != before.get(p)
             ]
-            memory[key] = wrong, {path: path.read_bytes() for path in made if not path.is_symlink()}
+            files = {path: path.read_bytes() for path in made if not path.is_symlink()}
+            with atomic(kept) as part:
+                part.write_bytes(pickle.dumps((wrong, files)))
             return wrong
-        wrong, files = memory[key]
+        wrong, files = pickle.loads(kept.read_bytes())
         for path, data in files.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.unlink(missing_ok=True)
@@ -100,16 +106,20 @@ def by_hashes(monkeypatch):
 
 @pytest.fixture(scope="session")
 def draft_run(tmp_path_factory):
-    """A synthetic run of the drafting experiment on disk: its folder, tables, values and published rows."""
+    """A synthetic run of the drafting experiment on disk: its folder, tables, values and published rows.
+
+    Made once by whichever process asks first; nobody changes the folder."""
     from pardec.common.files import write_json
     from pardec.evidence.values import collect, publish
     from tests import draft_factories as made
 
-    folder = tmp_path_factory.mktemp("draft")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        frames = made.build(folder, made.experiment())
-        values = collect(["results/tables"])["values"]
-        published = {name: table.rows for name, table in publish(["results/tables"]).items()}
-        write_json("results/values.json", {"values": values})
-    return folder, frames, values, published
+    def make(folder):
+        with contextlib.chdir(folder):
+            frames = made.build(folder, made.experiment())
+            values = collect(["results/tables"])["values"]
+            published = {name: table.rows for name, table in publish(["results/tables"]).items()}
+            write_json("results/values.json", {"values": values})
+            (folder / "made.pickle").write_bytes(pickle.dumps((frames, values, published)))
+
+    folder = once(tmp_path_factory, "draft", make)
+    return folder, *pickle.loads((folder / "made.pickle").read_bytes())

@@ -68,7 +68,7 @@ def test_continuous_batching_writes_the_same_tokens(settings):
     """Also for another number of rows, and for rows and lengths beyond the room that was made first."""
     made = build("transformers_continuous", settings)
     ended = set()
-    for seed in range(3):
+    for seed in range(2):
         model = backbone(True, seed=seed)
         for prompts, new_tokens in ((PROMPTS, 9), (PROMPTS[1:], 4), ([*PROMPTS, [1, 3, 4]], 20)):
             batch = pad_left(prompts, list(range(len(prompts))), 0)

@@ -206,10 +206,12 @@ def test_cost_of_width_as_a_script(tmp_path):
     arms.write_model(tmp_path / "results/models/m", True, None)
     command = [sys.executable, str(ROOT / "scripts/measure_verify_cost.py"), "--model", "results/models/m"]
     command += ["--seed", "1", "--device", "cpu", "--out", "results/verify_cost/m.json"]
+    command += ["--processes", "2"]
     subprocess.run(command, cwd=tmp_path, check=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
     body = json.loads((tmp_path / "results/verify_cost/m.json").read_text())
     assert [entry["nodes"] for entry in body["widths"]] == list(NODES)
     assert all(ms > 0 for entry in body["widths"] for ms in entry["samples_ms"])
+    assert all(set(entry["process"]) == {0, 1} for entry in body["widths"])
     assert body["provenance"]["inputs"] and "content_sha256" in body["provenance"]["outputs"][0]
 
 

@@ -78,18 +78,19 @@ def test_a_study_without_the_experiment_has_no_section(tmp_path, synthetic_folde
     frames = {name: frame for name, frame in frames.items() if name not in draft_factories.TABLES}
     made.write_tables(tmp_path / "tables", frames)
     read = load_tables([tmp_path / "tables"])
-    page = render(Material(**made.values(frames), tables=read, figures={}, study=made.STUDY))
+    values = made.values(frames)
+    page = render(Material(**values, tables=read, figures={}, study=made.STUDY))
     assert 'id="draft"' not in page
     # The workflow writes the tables of an absent experiment all the same: empty ones.
     empty = {name: made.filled(name, []) for name in draft_factories.TABLES}
     made.write_tables(tmp_path / "tables", empty)
     read = load_tables([tmp_path / "tables"])
-    page = render(Material(**made.values(frames), tables=read, figures={}, study=made.STUDY))
+    page = render(Material(**values, tables=read, figures={}, study=made.STUDY))
     assert 'id="draft"' not in page
 
 
-def test_a_target_and_outputs_that_failed_are_on_the_page_with_their_reason(tmp_path):
-    frames = dict(made.tables())
+def test_a_target_and_outputs_that_failed_are_on_the_page_with_their_reason(tmp_path, synthetic_folder):
+    frames = made.frames_of(synthetic_folder)
     lost = {"status": "failed", "reason": "its process was ended by SIGKILL"}
     for table, name in (
         ("verify_cost", {"model": "ar-lost"}),
@@ -100,7 +101,8 @@ def test_a_target_and_outputs_that_failed_are_on_the_page_with_their_reason(tmp_
         frames[table] = made.filled(table, [*rows, {**name, **lost, "key": "lost"}])
     made.write_tables(tmp_path / "tables", frames)
     read = load_tables([tmp_path / "tables"])
-    page = render(Material(**made.values(frames), tables=read, figures={}, study=made.STUDY))
+    values = made.values_of(synthetic_folder)  # the rows that were lost have none
+    page = render(Material(**values, tables=read, figures={}, study=made.STUDY))
     section = page[page.index('<section id="troubled"') :]
     section = section[: section.index("</section>")]
     for title, name in (

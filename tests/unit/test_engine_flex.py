@@ -8,7 +8,6 @@ import warnings
 import pytest
 import torch
 import torch.nn.functional as F
-from torch._inductor.compile_fx import compile_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pardec.decoding.batching import pad_left
@@ -125,7 +124,11 @@ def on_flex(monkeypatch):
             ]
             attending = [node for node in nodes if node.target is torch.ops.higher_order.flex_attention]
             lengths.extend(node.args[0].meta["example_value"].shape[2] for node in attending)
-            return compile_fx(graph, inputs) if lowered else graph.forward
+            if not lowered:
+                return graph.forward
+            from torch._inductor.compile_fx import compile_fx  # seconds, which few tests need
+
+            return compile_fx(graph, inputs)
 
         made = lambda run, _: torch.compile(run, backend=look, dynamic=False, fullgraph=True)  # noqa: E731
         monkeypatch.setattr(compiled, "compiler", made)
