@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pardec.evidence.comparison import REASONS
 from pardec.evidence.findings import Rows
 from pardec.evidence.sentences import Piece, cell, name, value
 from pardec.evidence.tables.base import Row, grouped, slug
@@ -53,7 +54,9 @@ def compared(experiment: str, rows: list[Row]) -> list[Piece]:
     timed = [row for row in rows if row["ratio"] is not None and row["verdict"] != "not comparable"]
     if not timed:
         return ["None of the ", total, " comparisons shows equal quality: ", *_reasons(rows), "."]
-    pieces: list[Piece] = ["At equal quality the fastest arm is "]
+    random = all(map(_is_random, timed))
+    subject = "An arm on random prompts" if random else "At equal quality the fastest arm"
+    pieces: list[Piece] = [subject, " is "]
     decided = [verdict for verdict in VERDICTS if verdict in present and verdict != "not comparable"]
     for place, verdict in enumerate(decided):
         pieces += [", " if place else "", VERDICTS[verdict], _finding(f"answer/{experiment}/{verdict}")]
@@ -129,11 +132,16 @@ def _clause(row: Row, beside: list[Row]) -> list[Piece]:
             pieces += [", ", words, _cell(row, column, False)]
     if row["lossless"]:
         pieces += [", tokens identical"]
-    elif row["quality_difference"] is not None:
+    elif row["quality_difference"] is not None and not _is_random(row):
         pieces += [", quality differing by ", _cell(row, "quality_difference")]
         if row["quality_margin"] is not None:
             pieces += [" (margin ", _cell(row, "quality_margin", False), ")"]
     return pieces
+
+
+def _is_random(row: Row) -> bool:
+    """Return whether the comparison is of random prompts with real ones, which have no common quality."""
+    return row["verdict_reason"] == REASONS["other prompts"]
 
 
 def _reasons(rows: list[Row]) -> list[Piece]:
@@ -169,6 +177,10 @@ def _unpaired(cells: list[Row]) -> list[Piece]:
     done = any(row["status"] == "ok" for row in cells)
     if not done:
         return ["No cell of this experiment finished."]
+    if any(row.get("reference_arm") for row in cells):
+        return [
+            "Cells of this experiment are compared with themselves or are controls, so it answers nothing."
+        ]
     return ["Cells of this experiment have no reference, so it shows time and memory and compares nothing."]
 
 

@@ -28,6 +28,7 @@ WORSE, NOT_COMPARABLE = "worse", "not comparable"
 VERDICTS = (FASTER, EVEN, SLOWER, WORSE, NOT_COMPARABLE)
 REASONS = {
     "ratio": "the speed ratio's interval against 1 ± δ",
+    "other prompts": "the speed ratio's interval against 1 ± δ: random prompts have no quality to compare",
     "unfinished": "the cell did not finish",
     "few pairs": "too few clean pairs for an interval",
     "worse": "its quality is shown worse than the reference's",
@@ -80,8 +81,8 @@ def speed(low: float | None, high: float | None, within: float) -> str | None:
 def verdict(row: Row) -> tuple[str | None, str | None]:
     """Return (verdict, key of `REASONS`) of a cell's row; (None, None) for a cell without a reference.
 
-    Reads status, reference_decoder, n_pairs, ratio_low, ratio_high, delta, lossless, gate, quality, reference_quality,
-    quality_difference_low, quality_difference_high and quality_better.
+    Reads status, reference_decoder, random_prompts, n_pairs, ratio_low, ratio_high, delta, lossless, gate, quality,
+    reference_quality, quality_difference_low, quality_difference_high and quality_better.
     """
     if row.get("reference_decoder") is None:
         return None, None
@@ -90,6 +91,8 @@ def verdict(row: Row) -> tuple[str | None, str | None]:
     shown = speed(row.get("ratio_low"), row.get("ratio_high"), row["delta"])
     if shown is None or (row.get("n_pairs") or 0) < MIN_PAIRS:
         return NOT_COMPARABLE, "few pairs"
+    if row.get("random_prompts"):
+        return shown, "other prompts"
     if row.get("gate"):
         return shown, "ratio"
     if row.get("quality") is None:

@@ -103,6 +103,34 @@ def pd_na():
     return pandas.NA
 
 
+def test_controls_and_cells_against_themselves_answer_nothing():
+    """The fastest of noise is no answer; random prompts answer only against the arm's own real prompts."""
+    cells, _ = built([record(arm) for arm in ARMS])
+    chosen = cells["arm"] == "lookup-16"
+
+    def candidates(**changed):
+        edited = cells.copy()
+        for column, value in changed.items():
+            edited.loc[chosen, column] = value
+        answers = TABLES.load("answers").make(Inputs(tables={"cells": edited}))
+        return row(answers, reference_arm="ar")["candidates"]
+
+    own = row(cells, arm="lookup-16")["cell"]
+    assert candidates() == 4
+    assert candidates(experiment_kind="draft", arm="tree-off") == 3
+    assert candidates(experiment_kind="draft", arm="tree") == 4
+    assert candidates(reference=own) == candidates(reference=f"{own}+against~ar+run~1") == 3
+    assert candidates(random_prompts=True) == 3
+    assert candidates(random_prompts=True, arm="ar") == 4
+
+
+def test_random_prompts_need_no_equal_quality():
+    timed = {"reference_decoder": "ar", "status": "ok", "n_pairs": 9, "ratio_low": 0.99, "ratio_high": 1.01}
+    timed |= {"delta": 0.03, "gate": False, "quality": 1.0, "reference_quality": 2.0, "shown_worse": True}
+    assert verdict(timed) == ("worse", "worse")
+    assert verdict(timed | {"random_prompts": True}) == ("no difference shown", "other prompts")
+
+
 def test_other_tokens_need_a_metric():
     cells, answers = built([record("ar"), record("lookup-16", wrong=["p3"])])
     cell = row(cells, arm="lookup-16")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from pardec.audit.remake import run_script
 from pardec.evidence.answers import answers
+from pardec.evidence.comparison import REASONS
 from pardec.evidence.findings import finding
 from pardec.evidence.latex import macro_name
 from pardec.evidence.rounding import rounded
@@ -120,6 +121,17 @@ def test_any_study_gets_an_answer():
         "drafts of 16 is <ratio> as fast as autoregressive on 001, tokens identical, the fastest of <comparable> at "
         "equal quality."
     )
+
+
+def test_random_prompts_are_compared_in_speed_alone():
+    random = {"verdict_reason": REASONS["other prompts"], "lossless": False, "verdict": "no difference shown"}
+    random |= {"words": "random prompts", "quality_difference": 0.4, "candidates": 1}
+    assert _spoken(_answer(**random)) == (
+        "drafts of 16 (random prompts) shows no difference from autoregressive (<ratio>) on 001."
+    )
+    both = _spoken(_answer(key="a", **random), _answer(key="b", **random))
+    assert both.startswith("An arm on random prompts is not distinguishable in <no-difference-shown>")
+    assert "quality" not in both
 
 
 def test_two_absences_are_two_sentences():

@@ -16,7 +16,6 @@ from pardec.evidence.comparison import (
     REASONS,
     SLOWER,
     WORSE,
-    on_test_prompts,
     speed,
 )
 from pardec.evidence.tables.base import Row, Table, grouped
@@ -70,12 +69,30 @@ OF_BEST = "cell arm label model decoder one_prompt lossless"
 def _answers(inputs: Inputs) -> list[Row]:
     rows = inputs.rows("cells")
     by_id = {row["cell"]: row for row in rows}
-    asked = [row for row in rows if row["experiment_kind"] not in NOT_ASKED and on_test_prompts(row)]
+    controls = {setting.control for idea in inputs.ideas.ideas for setting in idea.settings}
+    asked = [row for row in rows if row["experiment_kind"] not in NOT_ASKED and _answers_one(row, controls)]
     groups = grouped((row for row in asked if row["reference_arm"] is not None), *GROUP)
     labels = {row["arm"]: row["label"] for row in rows}
     return [
         _answer(dict(zip(GROUP, key, strict=True)), group, by_id, labels) for key, group in groups.items()
     ]
+
+
+def _answers_one(row: Row, controls: set[str | None]) -> bool:
+    """Return whether a cell answers its question: not one that is compared with itself, nor the control of an idea.
+
+    Random prompts are compared with the same arm's real ones.
+    """
+    if row["tuning"] or (row["random_prompts"] and row["arm"] != row["reference_arm"]):
+        return False
+    if row["experiment_kind"] == "draft" and row["arm"] in controls:
+        return False
+    return row["reference"] is None or _apart_from_run(row["cell"]) != _apart_from_run(row["reference"])
+
+
+def _apart_from_run(cell: str) -> str:
+    """Return a cell's id without its run and the reference it is timed against."""
+    return re.sub(r"[+](run|against)~[^+]*", "", cell)
 
 
 def _answer(what: Row, rows: list[Row], by_id: dict[str, Row], labels: dict[str, str]) -> Row:
@@ -108,7 +125,7 @@ def chosen(rows: list[Row]) -> tuple[Row | None, Row]:
         **of_cell(best),
         **interval("ratio", ratio),
         "verdict": speed(ratio.low, ratio.high, best["delta"]),
-        "verdict_reason": REASONS["ratio"],
+        "verdict_reason": best["verdict_reason"],
         **joined([best, *rows]),
     }
 
@@ -132,7 +149,8 @@ def words_of(cell: str) -> str | None:
     """Return the settings that distinguish a cell from its arm: the words of its id except those of its shape."""
     shape = ("new", "batch", "prompt", "prompts", "run", "against")
     words = [re.split("[=~]", word, maxsplit=1) for word in re.split("[,+]", cell.rpartition("/")[2])]
-    return ", ".join(" ".join(word) for word in words if word[0] not in shape) or None
+    special = ["random prompts"] if ["prompts", "random"] in words else []
+    return ", ".join([*(" ".join(word) for word in words if word[0] not in shape), *special]) or None
 
 
 CHOSEN = (
@@ -155,8 +173,8 @@ ratio            interval × of=n_pairs better=higher label="speed ratio" | late
 ANSWERS = Table(
     name="answers",
     description="By experiment, task, reference and shape: the fastest arm at equal quality, among how many, and its "
-    "speed with an interval adjusted for the choice.",
-    needs=("cells",),
+    "speed with an interval adjusted for the choice; without cells compared with themselves and controls of ideas.",
+    needs=("ideas_file", "cells"),
     key=GROUP,
     columns=taken("experiment task batch prompt_tokens new_tokens")
     | columns("""

@@ -100,7 +100,7 @@ def _name(row: Row, beside: list[Row]) -> str:
     """Return a name that distinguishes the row in its panel: workload, arm, settings, shape."""
     words = [task_words(row), arm(row)]
     if sum(arm(other) == arm(row) and other["task"] == row["task"] for other in beside) > 1:
-        words += [text(row, "words")]
+        words += [text(row, "words") or ("random prompts" if row.get("random_prompts") else "")]
     for column, prefix in (
         ("steps", "steps"),
         ("batch", "batch"),
