@@ -118,6 +118,11 @@ def _samples(study: Study) -> Iterator[Problem]:
             yield Problem(
                 f"{where}.{key}", f"min_samples is {least}, above max_samples, {most}", "exchange them"
             )
+        budget, limit = merged["budget_s"], merged["timeout_s"]
+        if (not where.startswith("experiments") or changes) and budget >= limit:
+            key = "timeout_s" if "timeout_s" in changes else "budget_s"
+            what = f"budget_s is {budget:g}, not below timeout_s, {limit:g}: a cell would be ended while it is sampled"
+            yield Problem(f"{where}.{key}", what, "raise timeout_s, or lower budget_s")
 
 
 def _sweeps(study: Study) -> Iterator[Problem]:

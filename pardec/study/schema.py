@@ -22,8 +22,8 @@ from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
 from pardec.study.kinds import KINDS
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-"""A name used in paths: letters, digits, dot, dash, underscore."""
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+"""A name used in paths: letters, digits, dot, dash, underscore; several share a file name of at most 255 bytes."""
 Precision = Literal["float32", "bfloat16", "float16"]
 if TYPE_CHECKING:  # the registries' names, which only a running program knows
     Metric: TypeAlias = str

@@ -18,6 +18,19 @@ def test_a_special_token_that_the_tokenizer_lacks_is_named_when_it_is_fetched(br
     assert next(iter(named)) in refusal(brought, tmp_path).where
 
 
+def test_a_tokenizer_that_draws_is_refused(brought, tmp_path):
+    """BPE-dropout, saved after training, splits a text differently each time; transformers leaves it on."""
+    body = read_json(brought / "tokenizer.json")
+    for value in (None, 0.0):
+        body["model"]["dropout"] = value
+        write_json(brought / "tokenizer.json", body)
+        fetch(brought, tmp_path)
+    body["model"]["dropout"] = 0.1
+    write_json(brought / "tokenizer.json", body)
+    error = refusal(brought, tmp_path)
+    assert "dropout of its model to 0.1" in error.what and "null" in error.fix
+
+
 @pytest.mark.parametrize("config_end", [None, [], 7])
 @pytest.mark.parametrize("beside", [{}, {"tokenizer_config.json": {"eos_token": None}}])
 def test_a_model_and_its_text_end_alike_whatever_file_names_the_end(brought, tmp_path, config_end, beside):

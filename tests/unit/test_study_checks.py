@@ -37,6 +37,11 @@ def refusal(*changes):
 
 MODEL = ["workloads", "w", "models", "ar"]
 KINDS = {
+    "names too long for a path": [
+        ([(["models", "m" * 81], {"source": "random"})], ["models", "m" * 81, "at most 80 characters"]),
+        ([(["arms", "a" * 81], {"model": "ar", "decoder": "autoregressive"})], ["at most 80 characters"]),
+        ([(["name"], "n" * 81)], ["name: is 'nnn", "at most 80 characters"]),
+    ],
     "batch above the prompts": [
         ([([*GRID, "batch"], [1, 8])], ["grids.0.batch.1: is 8", "measure.prompts gives 4"]),
         ([([*GRID, "batch"], [4]), ([*GRID, "measure"], {"prompts": 3})], ["is 4", "gives 3"]),
@@ -80,6 +85,8 @@ KINDS = {
         ([(["measure", "min_samples"], 20), (["measure", "max_samples"], 10)], ["measure.min_samples", "20, above"]),
         ([([*GRID, "measure"], {"min_samples": 7})], ["grids.0.measure.min_samples"]),
         ([([*GRID, "measure"], {"max_samples": 5})], ["grids.0.measure.max_samples"]),
+        ([(["measure", "timeout_s"], 1), (["measure", "budget_s"], 5)], ["measure.budget_s: budget_s is 5, not below"]),
+        ([([*GRID, "measure"], {"timeout_s": 0.01})], ["grids.0.measure.timeout_s", "not below timeout_s, 0.01"]),
     ],
     "a number that is none": [
         ([(["measure", "budget_s"], float("inf"))], ["measure.budget_s", "finite"]),

@@ -65,10 +65,19 @@ def _check_generation(path: Path, config: Any) -> None:
             check_id(key, index, config.vocab_size, path)
 
 
+DRAWING = ("dropout", "alpha", "nbest_size")
+"""Keys of a tokenizer's model by which it draws among the ways to split a text (BPE-dropout, sampled segmentation)."""
+
+
 def _check_tokenizer(folder: Path, config: Any) -> None:
     if not any((folder / name).is_file() for name in FILES):
         return
     path = folder / "tokenizer.json"
+    rules = read_object(path).get("model")
+    for key in DRAWING:
+        if isinstance(rules, dict) and rules.get(key):
+            what = f"sets {key} of its model to {rules[key]}: it would split a text differently each time"
+            raise UserError(path, what, "set it to null, as for any use but training")
     # The library renumbers added tokens that leave a gap, so check the ids in the file too.
     added = read_object(path).get("added_tokens") or []
     largest = max([load_tokenizer(folder).largest_id, *(token["id"] for token in added)])
