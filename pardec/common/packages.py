@@ -78,8 +78,9 @@ def _checked(asked: PackageFile, wheel: Path) -> Path:
         raise UserError(wheel, "does not exist", "check the path of the wheel")
     if (actual := sha256(wheel)) != asked.sha256:
         what = f"has SHA-256 {actual} and should have {asked.sha256}"
+        fix = f"give the wheel of {asked.name} {asked.version}"
         raise UserError(
-            wheel, what, f"give the wheel of {asked.name} {asked.version}, or remove a damaged one"
+            wheel, what, fix if asked.wheel else f"{fix} as `wheel`, or empty the cache {wheel.parent}"
         )
     return wheel
 

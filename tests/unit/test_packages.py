@@ -97,15 +97,18 @@ def test_other_bytes_are_refused_wherever_they_come_from(index, tmp_path):
         pass
     assert not list(cache_folder().glob("0*"))
     with (
-        pytest.raises(UserError, match="has SHA-256"),
+        pytest.raises(UserError, match="has SHA-256") as brought,
         unpacked(asked(path, sha256="0" * 64, wheel=str(path))),
     ):
         pass
+    assert brought.value.fix.startswith("give the wheel") and "cache" not in brought.value.fix, (
+        "it is the user's"
+    )
     with unpacked(asked(path)):
         pass
     kept = cache_folder() / sha256(path) / path.name
     kept.write_bytes(b"damaged")
-    with pytest.raises(UserError, match="remove a damaged one") as caught, unpacked(asked(path)):
+    with pytest.raises(UserError, match="empty the cache") as caught, unpacked(asked(path)):
         pass
     assert str(kept) in str(caught.value)
 
