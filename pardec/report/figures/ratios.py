@@ -16,8 +16,6 @@ MOST = 12
 """Most rows in one panel; the others are in the table."""
 SWEPT = ("steps", "batch", "length", "memory", "grid", "flood", "draft", "block", "noise")
 """Kinds of experiments with separate figures."""
-LEFT = 2.6
-"""Width of row names in inches."""
 
 
 def answered(rows: list[Row]) -> dict[str, list[Row]]:
