@@ -165,7 +165,7 @@ def plain(name: str, unit: str = "") -> str:
     return name.removesuffix(ends.get(unit, "")).replace("_", " ")
 
 
-KEY = columns("key text! label=row | the row's name, part of the ids of its values")["key"]
+KEY = columns("key text! label=row | the row's key, part of the ids of its values")["key"]
 SOURCES = columns("""
 record          text | the file this row comes from; several are separated by spaces
 record_sha256   text | SHA-256 of each of those files, in the same order

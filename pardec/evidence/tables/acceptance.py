@@ -76,14 +76,14 @@ def _reached(cycle: dict) -> tuple[int, int]:
 
 ACCEPTANCE = Table(
     name="acceptance",
-    description="One row a drafting arm, workload and third of its prompts, by the entropy of the target's predictions "
-    "over its own output, in one run: how far drafts are right, given that they were right so far.",
+    description="One row per drafting arm, workload and third of its prompts, by the entropy of the target's "
+    "predictions over its own output, in one run: how far drafts are right, given that they were right so far.",
     needs=("records", "floors"),
     key=("arm", "task", "level"),
     columns=columns("""
 arm            text! | the study's name for decoder and settings
 task           text! | what is generated
-level          count | third of the prompts by entropy, the surest first
+level          count | third of the prompts by entropy, the most certain first
 prompts        size prompts | prompts in it, the first visit of each
 entropy_least  number nats kind=count | smallest mean entropy of an output in it
 entropy_most   number nats kind=count | largest
@@ -91,7 +91,7 @@ cycles         count cycles kind=count | cycles of these prompts but the last of
 reached        count kind=count | drafted positions whose predecessors in the block were all accepted
 acceptance     interval of=prompts kind=count better=higher | share of those that were accepted too, all positions
     together; its interval is the wider of that over prompts and Wilson's over positions
-tau            interval tokens of=prompts kind=count better=higher | tokens committed a verification; its interval is
+tau            interval tokens of=prompts kind=count better=higher | tokens committed per verification; its interval is
     over prompts
 """)
     | SOURCES,

@@ -178,8 +178,8 @@ ANSWERS = Table(
     key=GROUP,
     columns=taken("experiment task batch prompt_tokens new_tokens")
     | columns("""
-reference_arm    text! | the arm that all others are compared with
-reference_label  text | how the page calls it
+reference_arm    text! | the arm with which all others are compared
+reference_label  text | its name on the page
 faster           count cells kind=tally | cells that are faster at equal quality, each judged alone
 memory_ratio     number × kind=memory | peak allocated memory of the cell / of the reference's cell
 """)
@@ -261,21 +261,21 @@ CROSSOVER = Table(
     key=("experiment", "series"),
     columns=taken(f"{OF_SERIES} {SHAPE} status verdict quality_metric quality_better")
     | columns("""
-series           text! | what its cells share: all but the steps
+series           text! | what its cells have in common: all but the steps
 tried            count cells | cells in the series
 judged           count cells | of these, cells whose quality could be compared
 steps_most       count steps | most steps judged
 observed         flag | whether any number of steps tried reaches the reference's quality; empty where none was judged
 cell             text | the crossover's cell
-steps            count steps | the crossover: fewest steps that do; empty where none was observed (its record
-    stands first)
+steps            count steps | the crossover: fewest steps that reach it; empty if none was observed (the first
+    of the row's records)
 best_cell        text | the cell with the best quality
 best_steps       count steps | its steps
 fastest_cell     text | the fastest cell of those at equal quality
 fastest_steps    count steps | its steps
 fastest_ratio    interval × of=fastest_n_pairs better=higher | latency of the reference / of the fastest cell; its
     interval holds for the largest of all at once
-fastest_of       count cells kind=tally | cells at equal quality that it is the fastest of
+fastest_of       count cells kind=tally | cells at equal quality among which it is the fastest
 """)
     | FIRST.columns
     | REFERENCE.columns

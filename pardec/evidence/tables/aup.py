@@ -113,20 +113,21 @@ AUP = Table(
     name="aup",
     description="By arm and task: accuracy under parallelism (d3LLM), the area under accuracy over tokens per forward "
     f"pass at batch 1. Accuracy below the task's best weighs exp(-{ALPHA:g} (1 - accuracy / best)); settings more than "
-    f"{DROP:g} points below the slowest one's are left out. No clock takes part; the definition has no interval.",
+    f"{DROP:g} points below the slowest one's are left out. It uses no time measurement; its definition "
+    "has no interval.",
     needs=("cells",),
     key=CURVE,
     columns=taken(SHARED)
     | columns("""
 points          count settings | settings of the arm that were scored
-kept            count settings | those whose accuracy is near enough to the slowest one's
+kept            count settings | those with an accuracy within the measure's limit of the slowest one's
 tpf_least       number tokens label="least TPF" | tokens per forward pass of the slowest setting
 tpf_most        number tokens label="most TPF" | those of the fastest that is kept
 accuracy_least  number % kind=quality better=higher label="accuracy at least TPF" | accuracy of the slowest setting
 accuracy_most   number % kind=quality better=higher label="accuracy at most TPF" | accuracy of the fastest that is kept
 accuracy_best   number % kind=quality better=higher label="best accuracy" | that of the task's best setting of any arm
 anchored        flag label="begins at full accuracy" | whether the slowest setting is as near to the best accuracy as
-    the measure asks of the others; where not, the area in front of it is counted without any loss of weight
+    the measure asks of the others; if not, the area before it is counted at full weight
 aup             number kind=quality better=higher label=AUP | accuracy under parallelism
 """)
     | SOURCES,

@@ -90,8 +90,9 @@ most           count | the largest of them
 outcome        text! | {OVERTAKEN}, {AHEAD}, {BEHIND}, or {OPEN}
 ahead_up_to    count kind=precision | largest batch at which it is shown faster than autoregression
 behind_from    count kind=precision | smallest batch at which it is shown slower
-even           interval of=n_pairs kind=fit label="break-even batch" | batch at which both are equally fast, straight
-    between two batches on logarithms; its ends are where the ends of the ratio's interval cross one
+even           interval of=n_pairs kind=fit label="break-even batch" | batch at which both are equally fast,
+    interpolated on logarithms between two batches; its interval's ends are the batches at which the ends of
+    the ratio's interval cross one
 n_pairs        count pairs | pairs behind the ratio with the fewest
 equal_quality  flag | whether quality is shown equal at every batch; empty where none was scored
 """)

@@ -12,13 +12,14 @@ cell                text! | the cell's id
 experiment          text! | the question it belongs to
 experiment_kind     text | what kind of question that is
 task                text! | what is generated
-task_label          text | how the page calls it
+task_label          text | its name on the page
 data                text | the dataset the prompts come from
 model               text! | name of the model
-family              text | kind of decoding: autoregressive, masked_diffusion, or what its decoder says
+family              text | kind of decoding: autoregressive, masked_diffusion, or the kind that its decoder declares
 arm                 text | the study's name for decoder and settings
-label               text | how the page calls the arm
-verified            flag | whether the model gave what its authors published before it was timed; empty: not asked
+label               text | the arm's name on the page
+verified            flag | whether the model reproduced its authors' published outputs before it was timed;
+    empty: not checked
 decoder             text! | how tokens are written
 steps               count | forward passes set for the whole canvas; empty where the decoder has no such setting
 block               count tokens | tokens of a left-to-right block; empty means the full canvas
@@ -28,12 +29,12 @@ precision           text | number format of weights and activations
 device              text | what the cell ran on
 threads             count | threads of a timed cell
 batch               count | prompts decoded together
-prompt_tokens       count tokens | prompt length; empty means prompts as they are
-prompt_mean_tokens  number tokens kind=exact | mean length of the prompts as they were
+prompt_tokens       count tokens | prompt length; empty: prompts of their own lengths
+prompt_mean_tokens  number tokens kind=exact | mean length of the prompts
 new_tokens          count tokens | length of the output canvas
-random_prompts      flag | whether random tokens stand in place of the prompts
+random_prompts      flag | whether random tokens replace the prompts
 run                 count | which of several separate runs of one configuration
-tuning              flag | whether its prompts are those that settings are chosen on
+tuning              flag | whether its prompts are those on which settings are chosen
 role                text | reference where it is the arm that the experiment's other cells are paired with, else cell
 status              text! | ok, oom, timeout, unsupported or failed
 reason              text | why it is not ok
@@ -59,7 +60,7 @@ canvas_tokens_per_s  interval tokens/s label="canvas throughput" | all canvas to
 useful_tokens        number tokens of=n | tokens before the first end token, mean per output
 nfe                  number passes of=n label=NFE | forward passes of the model per batch generation, mean
 tokens_per_forward   number tokens of=n better=higher label=TPF | tokens committed per row / forward passes, mean
-token_forwards       number tokens of=n | positions a row that the forward passes processed, mean
+token_forwards       number tokens of=n | positions per row that the forward passes processed, mean
 """)
 PAIRED = columns("""
 reference             text | the cell of the arm that each sample is paired with
@@ -92,14 +93,14 @@ flops_per_output       number FLOP | counted operations of one batch generation
 bytes_per_output       number B | bytes that one batch generation must move
 forwards               count passes kind=count | forward passes counted in it
 flops_agreement        number × kind=exact | operations by torch's own counter / ours, over the first pass of each
-    shape; it halves no causal square
+    shape; torch's counter counts causal attention in full
 joules_per_output      number J | energy of one batch generation by the GPU's counter
-net_joules_per_output  number J | the same above what the idle GPU takes
+net_joules_per_output  number J | the same, less the idle GPU's energy
 energy_valid           flag | whether the windows were long enough and nothing disturbed them
 intensity              number FLOP/B | counted operations per counted byte
 achieved_gflop_per_s   number GFLOP/s | counted operations per second
-forward_share          number of=n kind=share | share of the time in the model's passes; empty where the decoder reports
-    no phases
+forward_share          number of=n kind=share | share of the time in the model's passes; empty if the decoder
+    reports no phases
 sampler_share          number of=n kind=share | share of the time in choosing and committing tokens; empty likewise
 mfu                    number kind=rate label=MFU | counted operations per second / the machine's measured matmul rate
 mbu                    number kind=rate label=MBU | counted bytes per second / the machine's measured copy bandwidth
@@ -110,7 +111,7 @@ outputs_agree       flag | every prompt's timed output is the same in all cells 
 """)
 RUN = (
     columns("""
-flags            text | what the machine's state raised, with counts
+flags            text | flags for the machine's state, with counts
 stop_reason      text | precise, budget or maximum
 compile_ms       number ms | compilation and capture, apart from warm-up and samples; empty on the eager engine
 ready_s          number s kind=reading | from start of the job to the first measurable moment

@@ -54,20 +54,20 @@ def _position(cycles: list[dict[str, Any]], position: int) -> Row:
 
 CYCLES = Table(
     name="cycles",
-    description="One row a drafting arm, workload and position in the block, over all cycles but the last of "
+    description="One row per drafting arm, workload and position in the block, over all cycles but the last of "
     "each text, in one run.",
     needs=("records", "floors"),
     key=("arm", "task", "position"),
     columns=columns("""
 arm         text! | the study's name for decoder and settings
 task        text! | what is generated
-position    count | drafted token, counted from one behind the anchor
+position    count | drafted token, counted from one after the anchor
 cycles      count cycles kind=count | cycles of the arm on this workload
 share       number of=cycles kind=count | share of cycles whose tau is this position: the token there was the first
     rejected one
 reached     count cycles kind=count | cycles that proposed this position and accepted all before it
 acceptance  interval of=reached kind=count better=higher | share of those that accepted it too (Wilson interval,
-    cycles taken as apart)
+    cycles taken as independent)
 """)
     | SOURCES,
     build=_cycles,
@@ -109,8 +109,8 @@ CYCLE_TRACE = Table(
 arm        text! | the study's name for decoder and settings
 task       text! | what is generated
 prompt     text! | id of the prompt
-cycle      count | its place in the generation, from zero
-token      count tokens | tokens written before it
+cycle      count | its number in the generation, from zero
+token      count tokens | tokens written before the cycle
 at_ms      number ms | its end, from the start of the generation
 tau        number tokens | tokens it committed
 block      number tokens | block size, the anchor included

@@ -91,7 +91,7 @@ def _ratios(trial: Trial) -> dict[str, float]:
 
 DRAFT_PROMPTS = Table(
     name="draft_prompts",
-    description="One row a drafting cell and prompt: throughput ratio to the reference of its process, tau, and "
+    description="One row per drafting cell and prompt: throughput ratio to the reference of its process, tau, and "
     "whether tokens and taus are the same.",
     needs=("records", "floors"),
     key=("cell", "prompt"),
@@ -101,17 +101,17 @@ task           text! | what is generated
 arm            text! | the study's name for decoder and settings
 against        text | the arm it is paired with; empty without one
 run            count | which separate run
-tuning         flag | whether the prompt is one that settings are chosen on
+tuning         flag | whether the prompt is one on which settings are chosen
 prompt         text! | id of the prompt
 visits         size samples | timed generations
 tokens         count tokens kind=count | useful tokens
 ratio          number × better=higher | useful tokens/s over the reference's: median over paired visits
-tau            number tokens | tokens committed a verification
+tau            number tokens | tokens committed per verification
 reference_tau  number tokens | the reference's
 cycles         count kind=count | cycles, all visits together
 lossless       flag | whether its tokens are those of the target's greedy decoding, up to rounding in a format shorter
     than float32
-parts_at       count tokens | place of its first token that is not the greedy decoding's
+parts_at       count tokens | position of its first token that differs from the greedy decoding's
 margin         number nats kind=count | the target's best logit over its second there; recorded in formats
     shorter than float32
 behind         number ulp kind=count | the best logit over that of its worst token, in units in the last place
@@ -269,7 +269,7 @@ def _mean(values: list[Any]) -> float | None:
 
 DRAFT = Table(
     name="draft",
-    description="One row a drafting arm and workload, and one over all: speed in pairs, tau, losslessness, and where a "
+    description="One row per drafting arm and workload, and one over all: paired speed, tau, losslessness, and where a "
     "cycle's time goes.",
     needs=("ideas_file", "records", "floors", "draft_prompts"),
     key=("arm", "task"),
@@ -300,9 +300,9 @@ cycles            count cycles kind=count | cycles counted
 lossless          number of=lossless_n kind=quality better=higher | share of prompts whose tokens are those of the
     target's greedy decoding, up to rounding in a format shorter than float32
 lossless_n        size prompts | prompts and runs so compared
-parted            count prompts kind=quality better=lower | prompts and runs whose tokens part from the greedy
-    decoding's
-parts_at          count tokens kind=count | earliest place of a token that is not the greedy decoding's
+parted            count prompts kind=quality better=lower | prompts and runs whose tokens differ from the
+    greedy decoding's
+parts_at          count tokens kind=count | earliest position of a token that differs from the greedy decoding's
 margin            number nats of=parted kind=count | at such a first difference the target's best logit over its
     second, the largest; recorded in formats shorter than float32
 behind            number ulp of=lossless_n kind=count | the best logit over that of the worst token written, in units
@@ -327,7 +327,7 @@ accounted_share   number of=cycles kind=share better=higher | share of cycle tim
 undrafted_share   number of=cycles kind=count better=lower | share of cycles that proposed nothing
 fell_back         flag | whether an arm that claims to draft proposed nothing in most of its cycles
 impossible        count cycles kind=count | cycles that committed more than they proposed and the target's one
-flags             text | what the machine's state raised, with counts
+flags             text | flags for the machine's state, with counts
 """)
     | SOURCES,
     build=_draft,

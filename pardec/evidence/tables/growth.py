@@ -179,13 +179,13 @@ def series_name(cell: str, against: str) -> str:
 
 GROWTH = Table(
     name="growth",
-    description="Exponents e of y ~ x^e over cells that differ in the size x alone: over all sizes by least squares on "
+    description="Exponents e of y ~ x^e over cells that differ only in the size x: over all sizes by least squares on "
     "logarithms, and between each two neighbouring sizes.",
     needs=("batch", "length", "grid", "flood"),
     key=("experiment", "series", "quantity", "against", "span"),
     columns=taken(SHARED.replace("candidates", ""))
     | columns("""
-series      text! | what is kept the same; with the model, or model and task, where workloads share a size
+series      text! | what its cells have in common; with the model, or model and task, where workloads share a size
 chosen      text! | which cells form it: those of the same settings, or at each size the right one of fewest passes
 quantity    text! | y: a column of that experiment's table; pass_ms is latency / passes
 against     text! | x: batch, new_tokens, prompt_tokens or roots
@@ -193,7 +193,7 @@ span        text! | all for all sizes together, else the two neighbouring sizes
 candidates  count candidates | candidates per condition, K, of a flood
 all_right   flag | whether the outputs are right at every size of a series of tables
 exponent    interval kind=fit | exponent over the sizes of the row; its interval follows from those of the sizes
-misfit      number kind=fit | the farthest that a size lies from the power fit, as a share of it: where it exceeds the
+misfit      number kind=fit | largest relative distance of a size from the power fit: where it exceeds the
     sizes' own precision, no single exponent describes the growth
 slope       interval @slope_unit kind=fit | y by x, by least squares; no interval from two sizes
 slope_unit  text | unit of that

@@ -200,12 +200,12 @@ def _taus(rows: list[Row]) -> Row:
 
 IDEAS = Table(
     name="ideas",
-    description="One row a setting of a drafting idea: paired throughput and tau over its reference, both judged.",
+    description="One row per setting of a drafting idea: paired throughput and tau over its reference, both judged.",
     needs=("ideas_file", "draft_prompts", "draft"),
     key=("idea", "arm"),
     columns=columns("""
 idea                  text! | the idea's name
-number                count | its number in the seed; those beyond it count on
+number                count | its number in the source document; further ideas have the next numbers
 title                 text! | its title
 arm                   text! | the study's arm that realises it
 setting               text! | the setting's name within the idea
@@ -225,7 +225,7 @@ margin                number of=noise_prompts kind=precision | delta: what count
 noise_prompts         size prompts | prompts of the arm against itself
 speed_status          text | the verdict on throughput
 speed_reason          text | what decided it
-speed_prompts_needed  size prompts | prompts that would decide, if all estimates stay
+speed_prompts_needed  size prompts | prompts that would decide if all estimates stay the same
 speed_runs_needed     size runs | separate runs that would decide, where too little was measured
 speed_p               number of=prompts kind=precision | p of a ratio of one, adjusted over the ideas (Holm)
 tau                   number tokens of=cycles better=higher | its tau, pooled over the paired prompts
@@ -233,13 +233,14 @@ reference_tau         number tokens of=cycles | that of what it is compared with
 cycles                count cycles kind=count | cycles of the idea behind tau
 tau_ratio             interval × of=prompts kind=count better=higher | tau over the other's: geometric mean over
     prompts
-tau_status            text | the verdict on tau, which no machine decides
+tau_status            text | the verdict on tau, which does not depend on the machine
 tau_reason            text | what decided it
-tau_prompts_needed    size prompts | prompts that would decide, if all estimates stay
+tau_prompts_needed    size prompts | prompts that would decide if all estimates stay the same
 tau_runs_needed       size runs | separate runs that would decide, where too little was measured
 tau_p                 number of=prompts kind=precision | p of a tau ratio of one, adjusted over the ideas (Holm)
 lossless              flag | whether all its tokens are those of the target's greedy decoding
-by_law                flag | whether its outputs are drawn, so that their distribution is tested instead
+by_law                flag | whether its outputs are sampled, so that their distribution is tested instead of
+    their tokens
 control_arm           text | the arm with the same machinery and the idea switched off
 control               flag | whether that arm gave the reference's tokens and taus
 fell_back             flag | whether it mostly proposed nothing

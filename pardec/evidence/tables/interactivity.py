@@ -113,7 +113,7 @@ INTERACTIVITY = Table(
     columns=columns("""
 cell    text | the cell's id
 beside  text | for a reference that is no cell: the cell that it was timed beside
-series  text! | what is kept the same over batches
+series  text! | what its cells have in common over batches
 """)
     | taken(OF_CELL)
     | columns("""
@@ -122,8 +122,8 @@ interactivity  interval tokens/s | useful tokens per second of one request: thro
     | taken(" ".join((*RATE, "n")))
     | columns("""
 equal_quality  flag | whether quality is shown equal to the reference's; empty where none was scored
-front          flag | whether no other decoder and batch, of those that are not shown to fail equal quality, gives as
-    much of both rates and more of one
+front          flag | whether no other decoder and batch, among those of equal quality or without a score, is
+    at least as good in both rates and better in one
 """)
     | SOURCES,
     build=build,

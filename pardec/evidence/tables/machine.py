@@ -43,7 +43,7 @@ def flatten(body: Any, name: str = "", mark: str = "/") -> Iterator[tuple[str, A
 
 MACHINE = Table(
     name="machine",
-    description="What the run ran on, with the two measured rates that MFU and MBU are fractions of.",
+    description="The machine of the run, with the two measured rates to which MFU and MBU refer.",
     needs=("machine",),
     key=("fact",),
     columns=columns("""

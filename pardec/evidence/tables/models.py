@@ -96,7 +96,7 @@ def _gaps(inputs: Inputs, ceiling: float) -> list[Row]:
 
 MODELS = Table(
     name="models",
-    description="One row a floor: the quality a model must reach for the comparison to mean anything, and what it "
+    description="One row per floor: the quality a model must reach for the comparison to mean anything, and what it "
     "reached.",
     needs=("cells", "draft", "scores", "likelihoods", "floors"),
     key=("task", "arm", "model", "against", "metric"),
@@ -105,7 +105,8 @@ task     text! | what is generated
 arm      text | the study's name for decoder and settings
 model    text | name of the model; empty where nothing was scored
 against  text | the model whose exact likelihood the bound is compared with
-metric   text! | exact and its like; bound_gap: bound less exact likelihood in nats/token; tau: tokens per verification
+metric   text! | exact, or another task metric; bound_gap: bound less exact likelihood in nats/token; tau:
+    tokens per verification
 value    interval kind=quality better=better | the best value reached
 n        size | prompts or texts behind it
 steps    count | steps at which it was reached

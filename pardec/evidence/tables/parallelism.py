@@ -51,7 +51,7 @@ PARALLELISM = Table(
     key=(*GROUP, "size"),
     columns=taken("experiment task batch prompt_tokens new_tokens")
     | columns("""
-reference_arm  text! | the sequential arm that all others are compared with
+reference_arm  text! | the sequential arm with which all others are compared
 size           count tokens label=block | tokens that may be written in parallel: a block, or the whole canvas
 best           flag | whether no other block of this task and batch is faster at equal quality
 """)

@@ -50,7 +50,7 @@ def place_of(path: str) -> dict[str, str]:
 
 QUALITY = Table(
     name="quality",
-    description="One row a scored set of outputs and metric; the main metric is the one that speed is compared with.",
+    description="One row per scored set of outputs and metric; the main metric is the one that speed is compared with.",
     needs=("scores",),
     key=("task", "model", "arm", "words", "metric"),
     columns=columns("""
@@ -63,11 +63,11 @@ value          interval kind=quality better=better | the metric over the held-ou
 n              size prompts | prompts scored
 main           flag | whether it is the task's quality
 better         text | higher or lower
-status         text | how it ended: ok, or why there is no value
+status         text | ok, or why there is no value
 reason         text | why there is no value, and for which side
-lost           count prompts | prompts without an output, which are left out
+lost           count prompts | prompts without an output, left out
 batch_checked  count prompts | outputs that were decoded once more, alone
-batch_differs  count prompts | of these, how many came out otherwise than in a batch
+batch_differs  count prompts | of these, how many differ from those of the batch
 """)
     | SOURCES,
     build=_quality,
@@ -106,7 +106,7 @@ kind                  text | exact or bound; empty where there is none
 exact_nats_per_token  interval nats/token better=lower stem=exact | exact negative log-likelihood (autoregressive)
 bound_nats_per_token  interval nats/token better=lower stem=bound | Monte-Carlo upper bound of it (diffusion)
 n                     size texts | held-out texts
-status                text | how it ended: ok, or why there is no value
+status                text | ok, or why there is no value
 reason                text | why there is no value
 lost                  count texts | records longer than the model's positions, which are left out
 """)

@@ -58,16 +58,16 @@ SAMPLES = Table(
     columns=columns("""
 cell      text! | the cell's id
 side      text! | cell or reference
-sample    count | its place in its series
+sample    count | its position in its series
 block     count | the block that pairs it with the other side
-order     count | its place within the block
+order     count | its position within the block
 prompts   text | ids of the prompts
 e2e_ms    number ms | end to end time
 first_ms  number ms | time to the first committed token
 cpu_ms    number ms | CPU time of the process
 useful    count tokens kind=count | tokens before the end tokens, over the batch
 nfe       count passes kind=count | forward passes
-flags     text | what the machine's state raised
+flags     text | flags for the machine's state
 """)
     | SOURCES,
     build=_samples,
@@ -111,7 +111,7 @@ COMMITS = Table(
     key=("cell", "commit"),
     columns=columns("""
 cell    text! | the cell's id
-commit  count | place of the event among those kept
+commit  count | position of the event among those kept
 at_ms   number ms | time of the event since decoding began
 tokens  number tokens | tokens committed per row by then
 """)
@@ -238,19 +238,19 @@ STABILITY = Table(
     columns=taken("cell experiment task model arm decoder steps batch new_tokens")
     | columns("""
 side         text! | cell, or reference: the series beside it in the same process
-work         text | all that decides how long it takes, its prompts included; equal in series of the same work
+work         text | everything that determines its time, its prompts included; equal in series of the same work
 started_s    number s kind=reading better=neither | start of its process, from the start of the first cell's
 n            size samples | clean samples
 n_all        size samples | all samples
-flagged      size samples | samples that the machine's state flags
-flags        text | those flags, with how many samples bear each
+flagged      size samples | samples flagged for the machine's state
+flags        text | those flags, with the number of samples that have each
 stop_reason  text | why sampling ended
 reached      number fraction kind=precision | half-width of the 95 % interval when sampling ended / median
 target       number fraction kind=exact | the half-width that sampling aimed for
 latency_ms   interval ms stem=latency | median end to end time of the clean samples
 halves       number × of=n kind=precision | median of the later half of the samples / of the earlier half
 times        count | series of the same work in this run
-same_work    text | the files of them all, which `relative` rests on; separated by spaces
+same_work    text | the files of all of them, from which `relative` is computed; separated by spaces
 relative     interval × kind=precision | median / median over all series of the same work
 status       text | how the cell ended
 """)

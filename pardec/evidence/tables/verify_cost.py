@@ -83,19 +83,20 @@ def _over(these: list[float], those: list[float]) -> list[float]:
 
 VERIFY_COST = Table(
     name="verify_cost",
-    description="One row per target and tokens of its pass: what the pass costs, and the tau at which it pays.",
+    description="One row per target and tokens of its pass: the pass's cost, and the tau at which it pays off.",
     needs=("ideas_file", "verify_costs", "draft"),
     key=("model", "nodes"),
     columns=columns("""
 model           text! | the target
 nodes           count tokens | tokens in the pass
 n               size passes | passes timed
-processes       size | separate processes behind them; intervals hold what they differ by, none below three
-verify_ms       interval ms stem=verify | one cached pass: geometric mean of the processes' medians
+processes       size | separate processes behind them; intervals include their differences; none below three processes
+verify_ms       interval ms stem=verify | time of one cached pass: geometric mean of the processes' medians
 cost            interval × better=lower | over the pass of a single token, within each process
 draft_ms        number ms | the baseline's draft in a cycle
 break_even_tau  interval tokens kind=ratio better=lower | tau at which such a cycle is as fast as sequential decoding
-gain_needed     interval × better=lower | factor on tau that pays for it over a chain of the baseline's block
+gain_needed     interval × better=lower | factor by which tau must exceed that of a chain of the baseline's
+    block to pay for it
 status          text | how it ended; a target whose passes could not be timed has one row, with the reason
 reason          text | why there are no times
 """)

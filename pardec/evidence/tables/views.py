@@ -62,17 +62,18 @@ def _memory(inputs: Inputs) -> list[Row]:
 
 MEMORY = view(
     "memory",
-    "Peak memory by length and batch: allocated, reserved, and how it divides; failed cells included.",
+    "Peak memory by length and batch: allocated, reserved, and its parts; failed cells included.",
     _memory,
     IN_MEMORY,
 )
 NOISE = view(
     "noise",
-    "Each A/A cell with the ratio of an arm to itself; its reach from 1 is the noise floor.",
+    "Each A/A cell with the ratio of an arm to itself; the largest distance from 1 is the noise floor.",
     lambda inputs: [{**row, "half_width": reach(row)} for row in of_kind(inputs, "noise")],
     CELL
     | columns(
-        "half_width number of=n_pairs kind=precision | farthest that the A/A ratio or its interval is from 1"
+        "half_width number of=n_pairs kind=precision | largest distance from 1 of the A/A ratio or an end of its "
+        "interval"
     ),
 )
 
@@ -112,7 +113,7 @@ PARETO = view(
     {name: CELL[name] for name in ON_FRONT.split()}
     | columns("""
 on_front      flag | whether no other cell beats it on both
-dominated_by  text | the fastest cell that does
+dominated_by  text | the fastest cell that beats it on both
 """)
     | SOURCES,
 )
@@ -153,7 +154,7 @@ GRID = view(
     CELL
     | columns("""
 side         count cells | rows, and columns, of the square that fills the canvas
-passes_set   count | passes after which the decoder stops; empty where it sets none
+passes_set   count | passes after which the decoder stops; empty if it has no limit
 cells_right  interval of=quality_n kind=quality better=higher | fraction of cells right, mean over prompts
 rows_right   interval of=quality_n kind=quality better=higher | fraction of rows right to the last cell, mean over
     prompts
@@ -270,13 +271,13 @@ def _shares(samples: list[Sample]) -> dict[str, float]:
 
 FLOOD = view(
     "flood",
-    "One row per cell of Flash Flood: where its time goes, its rates, and how much of it is right.",
+    "One row per cell of Flash Flood: shares of its time, its rates, and how much of its output is right.",
     _flood,
     CELL
     | columns("""
 roots             count roots | roots of the plan
 candidates        count candidates | candidates per condition, K
-series            text | order and candidates, lookup, or end to end: cells of one series differ in roots alone
+series            text | order and candidates, lookup, or end to end: cells of one series differ only in roots
 order             text | parallel, by_root or by_candidate; empty for decoders that render nothing
 plan              text | given, or written by the manager
 reference_order   text | the order of the cell that it is paired with
@@ -295,19 +296,19 @@ chunks_per_s      interval tokens/s | rendered tokens, which are chunks, / E2E, 
 chunks            number chunks of=n | chunks rendered, mean
 characters        number characters of=n | characters rendered before the canvas cuts any, mean
 cut               number characters of=n | characters that the canvas did not hold, mean
-invalid_roots     number roots of=n | tokens of the plan that are no roots and wrote nothing, mean
+invalid_roots     number roots of=n | tokens of the plan that are not roots and wrote nothing, mean
 level0            interval of=quality_n kind=quality better=higher | fraction of roots whose chunks are all right
 level1            interval of=quality_n kind=quality better=higher | fraction of chunks whose characters are all right
-level1_gain       interval of=gain_pairs kind=quality better=higher | level1 less that of the same cell with the fewest
+level1_gain       interval of=gain_pairs kind=quality better=higher | level1 minus that of the same cell with the fewest
     candidates, paired by prompt
 gain_pairs        size prompts | pairs behind it
 gain_margin       number kind=exact | a difference that counts as none
 rank0             interval of=quality_n kind=quality better=higher | fraction of pairs of chunks, right and wrong, in
     which the right one has the lower energy
 rank1             interval of=quality_n kind=quality better=higher | the same of characters
-separation0       interval of=quality_n kind=quality better=higher | energy of wrong chunks less that of right ones
+separation0       interval of=quality_n kind=quality better=higher | energy of wrong chunks minus that of right ones
 separation1       interval of=quality_n kind=quality better=higher | the same of characters
-invalid           interval of=quality_n kind=quality better=lower | tokens of a plan that are no roots, per prompt
+invalid           interval of=quality_n kind=quality better=lower | tokens of a plan that are not roots, per prompt
 """),
     ("records", "scores"),
 )
