@@ -150,12 +150,13 @@ def task_score(row: dict, key: str) -> float:
     return scores[key]
 
 
-def share_of(right: Sequence[float]) -> Scored:
-    """Return the share of right outputs (1 or 0 each), with Wilson's interval."""
+def share_of(right: Sequence[float | None]) -> Scored:
+    """Return the share of right outputs (1 or 0 each, None for one without a score), with Wilson's interval."""
     from pardec.quality.intervals import wilson
 
-    low, high = wilson(int(sum(right)), len(right))
-    return Scored(sum(right) / len(right), low, high, len(right), [*right])
+    kept = [value for value in right if value is not None]
+    low, high = wilson(int(sum(kept)), len(kept))
+    return Scored(sum(kept) / len(kept), low, high, len(kept), [*right])
 
 
 def mean_of(outputs: Sequence[dict], score: Callable[[dict], float | None], seed: int) -> Scored:

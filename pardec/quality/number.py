@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
 
+from pardec.common.errors import UserError
 from pardec.quality.base import Context, Metric, Scored, share_of
 
 NEXT_QUESTION = ("Question:", "\nQ:", "</s>", "<|im_end|>", "<|endoftext|>", "<|end_of_text|>", "<|eot_id|>")
@@ -212,7 +213,7 @@ def _powered(value: Fraction, text: str | None) -> Fraction:
 
 class Number(Metric):
     """Fraction of outputs that give the reference's number (in GSM8K, the one behind ####), with Wilson's interval. An
-    output without a number is wrong."""
+    output without a number is wrong; a reference without one gives its prompt no score."""
 
     name = "number"
     title = "right numbers"
@@ -222,4 +223,11 @@ class Number(Metric):
     needs = frozenset({"answer"})
 
     def _measure(self, outputs: Sequence[dict], context: Context) -> Scored:
-        return share_of([float(same_number(row["text"], row["answer"])) for row in outputs])
+        right = [
+            None if last_number(row["answer"]) is None else float(same_number(row["text"], row["answer"]))
+            for row in outputs
+        ]
+        if not any(value is not None for value in right):
+            what = f"needs answers with a number, and none has one, as {outputs[0]['answer'][:60]!r}"
+            raise UserError("metric 'number'", what, "name another answer_field, or use metric exact")
+        return share_of(right)

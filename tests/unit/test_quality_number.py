@@ -6,7 +6,9 @@ import re
 
 import pytest
 
-from pardec.quality.number import last_number, same_number
+from pardec.common.errors import UserError
+from pardec.quality.base import Context
+from pardec.quality.number import Number, last_number, same_number
 
 FORMS = {
     "3/4": 0.75,
@@ -139,6 +141,14 @@ def test_every_form_of_a_number(text):
 def test_numbers_are_compared_by_value():
     assert same_number("so \\frac{3}{4}", "0.75") and same_number("1,200.00", "#### 1200")
     assert not same_number("none", "none") and not same_number("1000000001", "1000000000")
+
+
+def test_answers_without_a_number_have_no_score_and_none_at_all_is_refused():
+    rows = [{"text": "so 4", "answer": answer} for answer in ("4", "Paris", "#### 5")]
+    scored = Number().measure(rows, Context())
+    assert (scored.value, scored.n, scored.per_prompt) == (0.5, 2, [1.0, None, 0.0])
+    with pytest.raises(UserError, match="needs answers with a number, and none has one, as 'Paris'"):
+        Number().measure(rows[1:2], Context())
 
 
 def test_hostile_texts_are_read_fast():
