@@ -46,7 +46,7 @@ class Encoder:
     """A bidirectional encoder and its tokenizer, from a local folder; nothing is downloaded.
 
     Raises:
-        UserError: the folder is missing or has no model.
+        UserError: the folder is missing or has no model, or its weights or tokenizer do not fit its config.
     """
 
     def __init__(self, path: str | Path, device: str):
@@ -57,10 +57,21 @@ class Encoder:
             raise UserError(path, "does not exist", "give the folder of a local encoder")
         try:
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(path, local_files_only=True)
-            model = transformers.AutoModel.from_pretrained(path, local_files_only=True)
+            model, report = transformers.AutoModel.from_pretrained(
+                path, local_files_only=True, output_loading_info=True
+            )
         except Exception as error:  # what the library and its readers of files raise
             what = f"is not an encoder ({(str(error).splitlines() or [type(error).__name__])[0]})"
             raise UserError(path, what, "give a folder with config.json, weights and a tokenizer") from None
+        # The library draws missing weights at random; those of a pooler are not read here.
+        drawn = sorted(name for name in report["missing_keys"] if "pooler" not in name)
+        if drawn:
+            what = f"lacks {len(drawn)} weight(s), first {drawn[0]!r}"
+            raise UserError(path, what, "give the weights that belong to its config.json")
+        largest = max(self.tokenizer.get_vocab().values(), default=-1)
+        if largest >= len(model.get_input_embeddings().weight):
+            what = "has a tokenizer with more tokens than its embedding"
+            raise UserError(path, what, "give the tokenizer of these weights")
         whole = getattr(model.config, "is_encoder_decoder", False)  # of T5's or BART's kind
         self.model = (model.get_encoder() if whole else model).eval().to(device)
         self.device = device

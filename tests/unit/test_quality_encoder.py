@@ -1,5 +1,6 @@
 """Similarity by a tiny random encoder: identity, symmetry, greedy matching by hand, and texts of any length."""
 
+import json
 import shutil
 
 import pytest
@@ -127,6 +128,30 @@ def test_damaged_weights_are_one_message(folder, tmp_path):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(UserError, match="is not an encoder"):
+        Encoder(tmp_path, "cpu")
+
+
+def test_weights_that_lack_some_are_refused_and_not_drawn(folder, tmp_path):
+    """transformers would draw them at random, and the scores with them."""
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    weights = load_file(tmp_path / "model.safetensors")
+    without = {name: value for name, value in weights.items() if "pooler" not in name}
+    save_file(without, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    Encoder(tmp_path, "cpu")
+    cut = {name: value for name, value in without.items() if "layer.1" not in name}
+    save_file(cut, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"lacks 16 weight\(s\), first 'encoder.layer.1"):
+        Encoder(tmp_path, "cpu")
+
+
+def test_a_tokenizer_with_more_tokens_than_the_encoder_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    body = json.loads((tmp_path / "tokenizer.json").read_text())
+    body["model"]["vocab"]["owl"] = len(WORDS)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(body))
+    with pytest.raises(UserError, match="more tokens than its embedding"):
         Encoder(tmp_path, "cpu")
 
 
