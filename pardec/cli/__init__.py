@@ -1,1 +1,1 @@
-"""The `pardec` command: one file a subcommand, which asks the floors below and prints."""
+"""The `pardec` command: one file per subcommand, which calls the library and prints."""

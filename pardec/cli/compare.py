@@ -25,7 +25,7 @@ def compare(
     ] = True,
     rows: Annotated[int, typer.Option(min=0, help="differing values to list; 0 lists all")] = 40,
 ) -> None:
-    """Say of each value whether the second run reproduces the first."""
+    """Show for each value whether the second run reproduces the first."""
     from pardec.audit.archive import open_run
     from pardec.audit.compare import DIFFERS, RULE, VERDICTS
     from pardec.audit.compare import compare as judge

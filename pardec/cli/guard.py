@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 WIDE = 20_000
-"""Columns where nobody looks at a terminal: no id or command is ever cut in a pipe or a log."""
+"""Columns outside a terminal: no id or command is cut in a pipe or a log."""
 
 
 def guarded(command: Callable[..., Any]) -> Callable[..., Any]:

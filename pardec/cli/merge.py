@@ -14,7 +14,7 @@ def merge(
         "merged"
     ),
 ) -> None:
-    """Lay runs of one study on several machines side by side; no number is made from two machines."""
+    """Put runs of one study on several machines side by side; no number mixes two machines."""
     import contextlib
 
     from pardec.audit.archive import open_run

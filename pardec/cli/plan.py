@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pardec.study.estimate import CellEstimate, ModelEstimate, QualityEstimate
 
 SMALL_GB = 24
-"""A card that many have; the plan says what of the study fits it."""
+"""Memory of a common card; the plan says which part of the study fits it."""
 
 
 def plan(
@@ -48,7 +48,7 @@ def plan(
         f"Timing {hours(timing)}, outputs and their scores {hours(scoring)}, together {hours(timing + scoring)}"
     )
     download = sum(one.download or 0 for one in models)
-    screen.print(f"Disk: {download / 1e9:.0f} GB of weights from the hub, and about 1 MB a cell")
+    screen.print(f"Disk: {download / 1e9:.0f} GB of weights from the hub, and about 1 MB per cell")
     screen.print(small_card(cells))
     if unknown := [one for one in cells if one.unknown]:
         screen.print(

@@ -70,7 +70,7 @@ def row(states: list[CellState]) -> list[str]:
 
 
 def span(seconds: float) -> str:
-    """Return seconds in the unit a person would choose."""
+    """Return seconds in a readable unit."""
     if seconds >= 5400:
         return f"{seconds / 3600:.1f} h"
     return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -1,4 +1,4 @@
-"""`pardec verify`: does everything follow from what lies beneath it?"""
+"""`pardec verify`: does every file follow from those below it?"""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def verify(
     counts = ", ".join(f"{number} {name}" for name, number in verdict.checked.items())
     spent = f"{counts}, {time.monotonic() - begin:.1f} s"
     if not verdict.faults:
-        page.print(f"Everything follows from what lies beneath it ({spent}).", style="green")
+        page.print(f"Every file follows from those below it ({spent}).", style="green")
         return
     table = Table("file", "what is wrong", title="Lowest first", title_justify="left")
     for fault in verdict.faults:

@@ -83,12 +83,12 @@ def finished(row: Row) -> bool:
 
 DECLARED = (
     Declared("run/cells", "cells", "cells in the study"),
-    Declared("run/failed", "cells", "cells that ended otherwise, kept as results", lambda row: row["status"] != "ok"),
+    Declared("run/failed", "cells", "cells that did not finish, kept as results", lambda row: row["status"] != "ok"),
     Declared("run/flagged", "cells", "cells with a flag on some sample", lambda row: row["flags"] is not None),
-    Declared("run/disagreeing", "cells", "cells whose timed outputs differ from another cell's that ought to write "
+    Declared("run/disagreeing", "cells", "cells whose timed outputs differ from another cell's that should write "
              "the same", lambda row: row["outputs_agree"] is False),
     Declared("run/samples", "cells", "timed generations of the cells", reduce=(sum, "n_all")),
-    Declared("counted/cells", "cells", "cells whose operations torch's counter counted too",
+    Declared("counted/cells", "cells", "cells whose operations torch's counter also counted",
              of=lambda row: row["flops_agreement"] is not None),
     Declared("answer/{experiment}/compared", "answers", "comparisons with a reference", each=("experiment",)),
     Declared("answer/{experiment}/{verdict}", "answers", "comparisons whose fastest arm at equal quality is: {verdict}",
@@ -140,9 +140,7 @@ def noise(tables: Rows) -> Iterator[Finding]:
     rows = [row for row in tables["noise"] if row["half_width"] is not None]
     if rows:
         worst = max(rows, key=lambda row: row["half_width"])
-        words = (
-            "the noise floor: farthest that a cell measured against itself, or its interval, lies from one"
-        )
+        words = "the noise floor: largest distance from one of a cell's ratio to itself, or of an end of its interval"
         yield finding("noise/floor", "noise", [worst], worst["half_width"], words, n=len(rows))
 
 
@@ -203,11 +201,11 @@ def drift(tables: Rows) -> Iterator[Finding]:
     if not rows:
         return
     works = len({row["work"] for row in rows})
-    yield finding("stability/works", "stability", rows, works, "different works among them")
+    yield finding("stability/works", "stability", rows, works, "kinds of work among them")
     far = max(rows, key=lambda row: abs(math.log(row["relative"])))
     same = [row for row in rows if row["work"] == far["work"]]
     ends = {"low": far["relative_low"], "high": far["relative_high"], "unit": "×", "n": far["n"]}
-    words = "the same work's latency farthest from its median over the run"
+    words = "the latency farthest from the run's median of the same work"
     yield finding("stability/farthest", "stability", same, far["relative"], words, **ends)
     times: list[Any] = [row["started_s"] for row in rows]
     if None in times or len(set(times)) < 3:
@@ -215,10 +213,10 @@ def drift(tables: Rows) -> Iterator[Finding]:
     slope = stats.theilslopes([math.log(row["relative"]) for row in rows], times, LEVEL)
     span = max(times) - min(times)
     value, low, high = (math.exp(span * s) for s in (slope.slope, slope.low_slope, slope.high_slope))
-    words = "factor by which the same work's latency changes from the run's first cell to its last"
+    words = "factor by which the latency of the same work changes from the run's first cell to its last"
     ends = {"low": low, "high": high, "unit": "×", "n": len(rows)}
     yield finding("stability/drift", "stability", rows, value, words, **ends)
-    words = "time between the start of the first and of the last of them"
+    words = "time between the starts of the first and the last of them"
     yield finding("stability/span", "stability", rows, span, words, unit="s", n=len(rows))
 
 
