@@ -180,7 +180,7 @@ def _metrics(study: Study, facts: Callable[[str], ModelInfo | None], used: set[s
                     f"{work.scorer!r} has {known.attention} attention, and a scorer reads from left to right"
                 )
                 yield Problem(f"{where}.scorer", what, "name an autoregressive model")
-        if work.encoder is not None and not Path(work.encoder).expanduser().is_dir():
+        if work.encoder is not None and not Path(work.encoder).is_dir():
             yield Problem(f"{where}.encoder", f"there is no folder {work.encoder}", "correct the path")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from functools import cached_property
@@ -315,7 +316,7 @@ def _published(config: dict[str, Any]) -> tuple[bool, str | None]:
         raise UserError("--config: retrain", f"is {retrain!r}", "give true or false")
     if folder is not None and not isinstance(folder, str):
         raise UserError("--config: published", f"is {folder!r}", "give a folder, or null")
-    return retrain, folder
+    return retrain, folder and os.path.expanduser(folder)
 
 
 def _keep_only(config: dict[str, Any]) -> None:

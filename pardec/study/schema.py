@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field, create_model
 
+from pardec.common.home import UserPath
 from pardec.common.registry import Registry
 from pardec.common.settings import Settings
 from pardec.data.registry import SOURCES as DATA_SOURCES
@@ -97,8 +98,8 @@ class Workload(Settings):
     """Metrics of outputs; the first is the quality in comparisons of speed."""
     scorer: Name | None = None
     """The autoregressive model that scores generated text, for metrics that need one."""
-    encoder: str | None = None
-    """Folder of a local encoder, for the metric encoder_similarity."""
+    encoder: UserPath | None = None
+    """Folder of a local encoder, for the metric encoder_similarity; `~` is the home folder."""
     prompts: int = Field(48, ge=1)
     """Number of held-out prompts for scoring quality."""
     prompt_form: Literal["plain", "chat"] = "plain"
@@ -226,7 +227,7 @@ class Study(Settings):
     """Qualities that the models must reach."""
     likelihood: LikelihoodSettings | None = None
     """Likelihood of held-out text under the models themselves."""
-    claims: list[str] = ["studies/claims.yaml"]
+    claims: list[UserPath] = ["studies/claims.yaml"]
     """Files of claims that this study is judged by, in this order; docs/claims.md describes them."""
-    ideas: str = "studies/ideas.yaml"
+    ideas: UserPath = "studies/ideas.yaml"
     """File of drafting ideas: the arm of each idea, its control, and its reference."""

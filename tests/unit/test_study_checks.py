@@ -9,6 +9,7 @@ from pardec.common.errors import UserError
 from pardec.study.command_line import command_line
 from pardec.study.layers import read_study
 from pardec.study.load import load_study
+from pardec.study.plan import Plan
 from pardec.study.yaml_faults import yaml_faults
 from tests.tiny_study import ROOT, overlay
 
@@ -234,3 +235,25 @@ def test_a_byte_order_mark_before_a_study_is_no_part_of_it(tmp_path, start):
     (tmp_path / "marked.yaml").write_bytes(f"{start}include: []\nname: mine\n".encode())
     assert read_study(ROOT, [tmp_path / "marked.yaml"])[0] == {"name": "mine"}
     assert list(yaml_faults(tmp_path / "marked.yaml")) == []
+
+
+def test_a_home_folder_is_expanded_wherever_a_study_names_a_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "encoder").mkdir()
+    (tmp_path / "encoder" / "config.json").write_text("{}")
+    for name in ("prompts.jsonl", "mine.yaml"):
+        (tmp_path / name).write_text('{"text": "one", "a": "two"}\n')
+    config = copy.deepcopy(BASE)
+    config["data"]["mine"] = {"source": "path", "path": "~/prompts.jsonl", "answer_field": "a"}
+    config["workloads"]["w"] |= {
+        "data": "mine",
+        "task": None,
+        "encoder": "~/encoder",
+        "metrics": ["encoder_similarity"],
+    }
+    config |= {"claims": ["~/mine.yaml"], "ideas": "~/mine.yaml", "published": "~/published"}
+    plan = Plan(config, [], ROOT)
+    assert plan.study.data["mine"].path == str(tmp_path / "prompts.jsonl")
+    assert next(plan.encoder_files(id) for id in plan.outputs) == [str(tmp_path / "encoder" / "config.json")]
+    assert [*plan.claims_files(), plan.ideas_file()] == [str(tmp_path / "mine.yaml")] * 2
+    assert plan.published == str(tmp_path / "published")
