@@ -31,9 +31,9 @@ REASONS = {
     "other prompts": "the speed ratio's interval against 1 ± δ: random prompts have no quality to compare",
     "unfinished": "the cell did not finish",
     "few pairs": "too few clean pairs for an interval",
-    "worse": "its quality is shown worse than the reference's",
+    "worse": "quality is shown worse than the reference's",
     "few prompts": "equal quality is not shown: the difference's interval reaches beyond the margin",
-    "not scored": "its quality was not scored, and its tokens are not the reference's",
+    "not scored": "quality was not scored, and the tokens differ from the reference's",
     "no reference score": "the reference's quality was not scored, and its tokens are not the cell's",
     "no candidate": "no arm was paired with this reference",
 }

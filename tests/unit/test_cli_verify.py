@@ -66,7 +66,7 @@ def forged(results, disturb):
 def test_an_untouched_run_holds_and_is_left_alone(finished):
     before = {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
     done = CliRunner().invoke(app, ["verify", str(finished)])
-    assert done.exit_code == 0 and "Everything follows" in done.stdout, done.output
+    assert done.exit_code == 0 and "Every file follows" in done.stdout, done.output
     assert before == {path: path.read_bytes() for path in finished.rglob("*") if path.is_file()}
 
 
