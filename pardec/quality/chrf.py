@@ -16,4 +16,14 @@ class Chrf(ReferenceMetric):
     def scorer(self, sentence: bool) -> Any:
         from sacrebleu.metrics import CHRF
 
-        return CHRF()
+        class Stable(CHRF):
+            """Gives scores of one type in resamples: sacrebleu gives float32, and float for those without a match, of
+            which Python takes no mean."""
+
+            def _compute_score_from_stats(self, stats: Any) -> Any:
+                score = super()._compute_score_from_stats(stats)
+                if hasattr(stats, "dtype"):
+                    score.score = stats.dtype.type(score.score)
+                return score
+
+        return Stable()

@@ -87,7 +87,7 @@ def _measured(metric: Metric, outputs: Sequence[dict], context: Context) -> dict
         status, reason = unheard
     except Exception as error:
         status, reason = ending(error)
-        if status == "failed" and not isinstance(error, NotFinite):
+        if status == "failed" and not isinstance(error, NotFinite | UserError):
             traceback.print_exc()
     nothing = Scored(None, None, None, 0, [None] * len(outputs)).as_json()
     return nothing | {"status": status, "reason": f"metric {metric.name}: {reason}"}

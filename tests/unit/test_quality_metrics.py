@@ -180,3 +180,14 @@ def test_score_file_has_what_tables_read():
     assert len(exact["per_prompt"]) == len(score["prompts"])
     with pytest.raises(UserError, match="names none"):
         score_outputs(COPIES, [], Context())
+
+
+@pytest.mark.parametrize("name", ["chrf", "bleu"])
+def test_outputs_without_any_match_have_a_score_and_an_interval(name):
+    """Some resamples then hold nothing that matches; sacrebleu's chrF failed on them."""
+    rows = [output(text, "the cat sat on the mat", "text") for text in ("the cat sat on the mat", "", "1234")]
+    scored = measure(name, rows)
+    assert 0 < scored.value < 100 and scored.low < scored.high
+    assert [value > 0 for value in scored.per_prompt] == [True, False, False]
+    nothing = measure(name, rows[1:])
+    assert (nothing.value, nothing.per_prompt) == (0.0, [0.0, 0.0])
