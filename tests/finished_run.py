@@ -87,9 +87,11 @@ def make_above(folder: Path, but: tuple[str, ...] = ()) -> None:
             assert wrong is None, f"{stage.script} {words}: {wrong}"
 
 
-def shifted(source: Path, target: Path, cells: str, factor: float) -> list[str]:
+def shifted(
+    source: Path, target: Path, cells: str, factor: float, but: tuple[str, ...] = PAGE
+) -> list[str]:
     """A copy of a run in which the latencies of records whose path holds `cells` are longer by `factor`, and the values
-    those of these latencies; figures and page are the old ones.
+    those of these latencies; what the scripts `but` make is the old one.
 
     Returns the ids of the cells that changed.
     """
@@ -108,7 +110,7 @@ def shifted(source: Path, target: Path, cells: str, factor: float) -> list[str]:
                         sample[key] = [stamp * factor for stamp in sample[key]]
                 write_json(path, sealed(path.as_posix(), body))
                 changed.append(body["cell"]["id"])
-    make_above(target, but=PAGE)
+    make_above(target, but)
     return changed
 
 

@@ -15,7 +15,7 @@ from pardec.common import host
 from pardec.common.files import sha256
 from pardec.evidence.provenance import content, self_hash
 from pardec.evidence.tables.inputs import write_table
-from tests.finished_run import FIGURE, bring_workflow, make_above
+from tests.finished_run import FIGURE
 from tests.forging import edit_json, forge
 from tests.verifying import faults
 
@@ -201,14 +201,6 @@ def test_a_record_with_all_hashes_forged_is_named_by_what_was_made_from_it(resul
     named = forged(results, lambda results: edit_json(results.parent / RECORD, slower))
     assert next(iter(named)) == RECORD and "results/tables/" in named[RECORD]
     assert "results/values.json" in named and OTHER not in named
-
-
-def test_what_cannot_be_seen_a_run_made_anew_from_an_invented_record(results):
-    """A forger who makes everything above anew leaves a consistent run: only a second run shows it."""
-    bring_workflow(results.parent)
-    edit_json(results.parent / RECORD, slower)
-    make_above(results.parent)
-    assert not faults(results)
 
 
 def test_other_libraries_are_compared_by_what_files_say(results, monkeypatch):
