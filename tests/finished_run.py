@@ -87,9 +87,7 @@ def make_above(folder: Path, but: tuple[str, ...] = ()) -> None:
             assert wrong is None, f"{stage.script} {words}: {wrong}"
 
 
-def shifted(
-    source: Path, target: Path, cells: str, factor: float, but: tuple[str, ...] = PAGE
-) -> list[str]:
+def shifted(source: Path, target: Path, cells: str, factor: float, but: tuple[str, ...] = PAGE) -> list[str]:
     """A copy of a run in which the latencies of records whose path holds `cells` are longer by `factor`, and the values
     those of these latencies; what the scripts `but` make is the old one.
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from pardec.audit import remake
@@ -43,9 +44,9 @@ def forge(results: Path, old: dict[Path, str]) -> int:
 
 def _rewritten(path: Path, swap: dict[bytes, bytes]) -> bool:
     if path.suffix == ".parquet":
-        frame = pd.read_parquet(path)
-        if "record_sha256" not in frame:
+        if "record_sha256" not in pq.read_schema(path).names:
             return False
+        frame = pd.read_parquet(path)
         after = [
             _swapped((text or "").encode(), swap).decode() or None
             for text in frame["record_sha256"].fillna("")

@@ -82,7 +82,9 @@ def test_editing_a_decoder_and_a_strategy_reruns_their_cells_and_what_follows(pr
 
 
 def test_editing_the_report_and_a_figure_reruns_the_report_and_that_figure(project):
-    style = next(path.relative_to(project.folder) for path in project.path("report").rglob("*.css")).as_posix()
+    style = next(
+        path.relative_to(project.folder) for path in project.path("report").rglob("*.css")
+    ).as_posix()
     project.change(style, read(project, style) + "\n/* changed */\n")
     name = "pardec/report/figures/noise.py"
     project.change(name, read(project, name) + "\n# changed\n")
