@@ -10,6 +10,7 @@ from typing import Any
 from pardec.evidence.comparison import REASONS
 from pardec.evidence.findings import Rows
 from pardec.evidence.sentences import Piece, cell, name, value
+from pardec.evidence.tables.answers import words_of
 from pardec.evidence.tables.base import Row, grouped, slug
 
 VERDICTS = {
@@ -28,7 +29,7 @@ def answers(tables: Rows) -> dict[str, dict[str, Any]]:
     by_experiment = {}
     for (experiment, kind), cells in grouped(tables.get("cells", ()), *KEY).items():
         if (experiment,) in rows:
-            pieces = compared(experiment, rows[experiment,])
+            pieces = [*compared(experiment, rows[experiment,]), *_in_time_alone(rows[experiment,], cells)]
         elif kind == "noise":
             pieces = _noise(tables)
         else:
@@ -84,6 +85,26 @@ def _single(row: Row) -> list[Piece]:
     if row["candidates"] > 1:
         pieces += [", the fastest of ", _cell(row, "comparable", False), " at equal quality"]
     return [*pieces, "."]
+
+
+def _in_time_alone(answers: list[Row], cells: list[Row]) -> list[Piece]:
+    """Return the speed of the fastest and the slowest cell of an experiment that scores no quality on purpose."""
+    if any(row["verdict_reason"] != REASONS["not scored"] for row in answers):
+        return []
+    timed = sorted(
+        (row for row in cells if row.get("ratio") is not None and row["ratio_low"] is not None),
+        key=lambda row: row["ratio"],
+    )
+    labels = {row["reference_arm"]: row["reference_label"] for row in answers}
+    pieces: list[Piece] = []
+    for place, row in enumerate([timed[-1], timed[0]] if len(timed) > 1 else timed):
+        words = words_of(row["cell"])
+        pieces += [" and " if place else " In time alone ", _name(row, "label", "arm")]
+        pieces += [" (", name(words), ")"] if words else []
+        pieces += ["" if place else " is", " ", cell("cells", row, "ratio")]
+        pieces += [" as fast as ", name(labels.get(row["reference_arm"]) or row["reference_arm"]), " on "]
+        pieces += [_name(row, "task_label", "task")]
+    return [*pieces, "."] if pieces else []
 
 
 def _by_batch(rows: list[Row]) -> list[Piece]:

@@ -6,6 +6,7 @@ Templates contain text and layout only. Every digit comes through `Book`, and th
 from __future__ import annotations
 
 import functools
+import re
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -126,7 +127,7 @@ def make_environment(templates: Path, book: Book, material: Material) -> jinja2.
         "diagram": lambda: stages.diagram(material.jobs, material.files),
         "has": lambda name: bool(material.tables.get(name)),
         "figure": lambda name: _figure(name, material, book),
-        "drawn": lambda name: name in material.figures,
+        "drawn": functools.cache(lambda name: name in material.figures and has_marks(material.figures[name])),
         "caption": lambda name: FIGURES.load(name).caption,
         "arm_words": arm,
         "task_words": task,
@@ -190,6 +191,11 @@ def _with_template(ask: Any) -> Any:
         return ask(*args, where=f"report/{context.name}", **how)
 
     return wrapped
+
+
+def has_marks(svg: Path) -> bool:
+    """Return whether a figure draws a value: the marks of values have their ids, which contain slashes."""
+    return re.search(r'\sid="[^"]*/[^"]*"', svg.read_text("utf-8")) is not None
 
 
 def _figure(name: str, material: Material, book: Book) -> Markup:

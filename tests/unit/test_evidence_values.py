@@ -134,6 +134,25 @@ def test_random_prompts_are_compared_in_speed_alone():
     assert "quality" not in both
 
 
+def test_speed_is_told_where_quality_is_not_scored_on_purpose():
+    unscored = {"ratio": None, "verdict": "not comparable", "verdict_reason": REASONS["not scored"]}
+    timed = {"experiment": "e", "experiment_kind": "comparison", "status": "ok", "arm": "mdm", "label": "diffusion",
+             "reference_arm": "ar", "task": "001", "task_label": None, "ratio_low": 1.0}  # fmt: skip
+    cells = [
+        timed | {"key": f"k{steps}", "cell": f"e/001/m/mdm/steps~{steps}+new~64", "ratio": 8 / steps}
+        for steps in (1, 4, 8)
+    ]
+    rows = [_answer(**unscored, reference_arm="ar")]
+    message = answers({"cells": cells, "answers": rows})["e"]["pieces"]
+    words = "".join(p if isinstance(p, str) else p.get("name") or f"<{p['value']}>" for p in message)
+    assert words.endswith(
+        " In time alone diffusion (steps 1) is <cells/k1/ratio> as fast as autoregressive on 001 and diffusion "
+        "(steps 8) <cells/k8/ratio> as fast as autoregressive on 001."
+    )
+    scored = _answer(**unscored | {"verdict_reason": REASONS["worse"]}, reference_arm="ar")
+    assert "In time alone" not in str(answers({"cells": cells, "answers": [scored]})["e"]["pieces"])
+
+
 def test_two_absences_are_two_sentences():
     """No score is one absence, no noise experiment another: either is said for what it is."""
     unscored = _spoken(

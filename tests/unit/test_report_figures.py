@@ -16,7 +16,7 @@ from pardec.report.figures.choice import ALWAYS, OF_KIND, figures_for
 from pardec.report.figures.pareto import front
 from pardec.report.figures.registry import FIGURES
 from pardec.report.figures.style import LOOKS
-from pardec.report.render import TEMPLATES
+from pardec.report.render import TEMPLATES, has_marks
 from pardec.report.rows import Row, load_tables, lower_is_better, measure, variants
 from pardec.report.svg import titled
 from tests import report_fixtures as made
@@ -252,6 +252,14 @@ def test_a_study_draws_only_what_it_has_data_for():
     assert swept == ["answers", "pareto", "latency_vs_steps", "quality_vs_steps", "noise", *ALWAYS]
     everything = {name for names in OF_KIND.values() for name in names} | {"answers", "ratios", *ALWAYS}
     assert everything == set(FIGURES), "every figure is drawn for some study"
+
+
+def test_a_figure_without_a_mark_is_known(tmp_path):
+    """The page leaves it out: an axis with the words that nothing was measured answers nothing."""
+    empty, drawn = tmp_path / "empty.svg", tmp_path / "drawn.svg"
+    empty.write_text('<svg><g id="axes_1"><use xlink:href="#a/b"/></g></svg>')
+    drawn.write_text('<svg><g id="axes_1"/><g id="cells/steps/t/m/a/new~8/ratio"/></svg>')
+    assert has_marks(drawn) and not has_marks(empty)
 
 
 def test_arms_alone_are_dots_named_by_their_labels():
