@@ -10,7 +10,7 @@ from typing import Any
 from pardec.evidence.comparison import REASONS
 from pardec.evidence.findings import Rows
 from pardec.evidence.sentences import Piece, cell, name, value
-from pardec.evidence.tables.answers import words_of
+from pardec.evidence.tables.answers import answers_one, words_of
 from pardec.evidence.tables.base import Row, grouped, slug
 
 VERDICTS = {
@@ -92,7 +92,7 @@ def _in_time_alone(answers: list[Row], cells: list[Row]) -> list[Piece]:
     if any(row["verdict_reason"] != REASONS["not scored"] for row in answers):
         return []
     timed = sorted(
-        (row for row in cells if row.get("ratio") is not None and row["ratio_low"] is not None),
+        (row for row in cells if row.get("ratio_low") is not None and answers_one(row)),
         key=lambda row: row["ratio"],
     )
     labels = {row["reference_arm"]: row["reference_label"] for row in answers}

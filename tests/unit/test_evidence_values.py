@@ -137,11 +137,14 @@ def test_random_prompts_are_compared_in_speed_alone():
 def test_speed_is_told_where_quality_is_not_scored_on_purpose():
     unscored = {"ratio": None, "verdict": "not comparable", "verdict_reason": REASONS["not scored"]}
     timed = {"experiment": "e", "experiment_kind": "comparison", "status": "ok", "arm": "mdm", "label": "diffusion",
-             "reference_arm": "ar", "task": "001", "task_label": None, "ratio_low": 1.0}  # fmt: skip
+             "reference_arm": "ar", "task": "001", "task_label": None, "ratio_low": 1.0, "tuning": False,
+             "random_prompts": False, "reference": None}  # fmt: skip
     cells = [
         timed | {"key": f"k{steps}", "cell": f"e/001/m/mdm/steps~{steps}+new~64", "ratio": 8 / steps}
         for steps in (1, 4, 8)
     ]
+    own = timed | {"key": "own", "cell": "e/001/m/ar/new~64", "reference": "e/001/m/ar/new~64", "ratio": 9.0}
+    cells += [own, timed | {"key": "tuned", "cell": "e/001/m/mdm/new~64", "tuning": True, "ratio": 0.1}]
     rows = [_answer(**unscored, reference_arm="ar")]
     message = answers({"cells": cells, "answers": rows})["e"]["pieces"]
     words = "".join(p if isinstance(p, str) else p.get("name") or f"<{p['value']}>" for p in message)

@@ -70,7 +70,7 @@ def _answers(inputs: Inputs) -> list[Row]:
     rows = inputs.rows("cells")
     by_id = {row["cell"]: row for row in rows}
     controls = {setting.control for idea in inputs.ideas.ideas for setting in idea.settings}
-    asked = [row for row in rows if row["experiment_kind"] not in NOT_ASKED and _answers_one(row, controls)]
+    asked = [row for row in rows if row["experiment_kind"] not in NOT_ASKED and answers_one(row, controls)]
     groups = grouped((row for row in asked if row["reference_arm"] is not None), *GROUP)
     labels = {row["arm"]: row["label"] for row in rows}
     return [
@@ -78,10 +78,11 @@ def _answers(inputs: Inputs) -> list[Row]:
     ]
 
 
-def _answers_one(row: Row, controls: set[str | None]) -> bool:
+def answers_one(row: Row, controls: set[str | None] | frozenset[str] = frozenset()) -> bool:
     """Return whether a cell answers its question: not one that is compared with itself, nor the control of an idea.
 
-    Random prompts are compared with the same arm's real ones.
+    row: of table `cells`. controls: arms that are controls of ideas. Random prompts are compared with the same arm's
+    real ones.
     """
     if row["tuning"] or (row["random_prompts"] and row["arm"] != row["reference_arm"]):
         return False

@@ -27,7 +27,7 @@ MATRICES = ("qkv", "out", "gate_up", "down")
 
 FEW = 4
 """Rows up to which torch's kernel for int8 on CPUs is faster than a conversion inside the cache, in bfloat16; in
-float32 it is slower at any number, six times at one row."""
+float32 it is slower at any number."""
 GROUPS = (GROUP, 64, 32)
 """Inputs that may share a scale in int4: the largest that divides them."""
 TILES = 2
