@@ -19,7 +19,9 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
     """A value for every numeric column of every row, as the evidence stage publishes them."""
     result = {}
     for name, frame in frames.items():
+        columns = TABLES.load(name).all_columns
         for number, record in enumerate(frame.to_dict("records")):
+            clean = {column: _clean(content) for column, content in record.items()}
             for column, content in record.items():
                 if (
                     isinstance(content, bool)
@@ -28,12 +30,11 @@ def values(frames: dict[str, pd.DataFrame]) -> dict:
                 ):
                     continue
                 base = column if f"{column}_low" in record else column.rsplit("_", 1)[0]
-                ident = value_id(name, {k: _clean(v) for k, v in record.items()}, column)
-                unit = TABLES.load(name).all_columns[column].unit
-                low, high = _clean(record.get(f"{base}_low")), _clean(record.get(f"{base}_high"))
+                ident = value_id(name, clean, column)
+                low, high = clean.get(f"{base}_low"), clean.get(f"{base}_high")
                 result[ident] = {
-                    **stated(ident, _clean(content), unit, low, high),
-                    "n": _clean(record.get("n")),
+                    **stated(ident, clean[column], columns[column].unit, low, high),
+                    "n": clean.get("n"),
                     "source": [
                         {"path": f"results/tables/{name}.csv", "sha256": _hash(name), "rows": [number]}
                     ],

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser.conftest import both_reports, serious_faults
+from tests.browser.conftest import UNSEEN, both_reports, serious_faults
 
 pytestmark = pytest.mark.browser
 
@@ -22,6 +22,7 @@ TOLD = """(id) => {
 
 @both_reports
 def test_every_mark_opens_the_panel_of_its_value(page):
+    page.evaluate(UNSEEN)
     wrong = page.evaluate(
         """(marks) => {
             const wrong = [];
@@ -123,7 +124,7 @@ def test_the_panel_leads_to_its_relatives_and_back(page):
 def ask(page, words):
     page.keyboard.press("/")
     assert page.locator("#search").is_visible()
-    page.keyboard.type(words)
+    page.keyboard.insert_text(words)
     return page.locator("#search-list [role=option]")
 
 
@@ -138,7 +139,8 @@ def kinds(options):
 
 
 def test_search_is_a_combobox(page):
-    options = ask(page, "noise")
+    options = ask(page, "")
+    page.keyboard.type("noise")
     box = page.locator("#search-query")
     assert box.get_attribute("role") == "combobox"
     assert box.get_attribute("aria-expanded") == "true"
@@ -281,7 +283,8 @@ def test_help_lists_the_keys_and_can_switch_them_off(page):
 
 
 def test_commands_can_be_copied(visit):
-    page = visit(permissions=["clipboard-read", "clipboard-write"]).page
+    page = visit().page
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     button = page.locator("#rerun .command button").first
     button.click()
     page.locator("#rerun .command button", has_text="Copied").wait_for()
@@ -291,6 +294,7 @@ def test_commands_can_be_copied(visit):
         == page.locator("#rerun pre").first.inner_text().strip()
     )
     assert page.locator("#rerun .command").count() == page.locator("#rerun pre").count()
+    page.context.clear_permissions()
 
 
 def test_a_phone_has_its_place_in_one_line(visit):
@@ -352,10 +356,11 @@ def test_paper_has_ids_instead_of_links(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault_in_dialogs(visit, scheme):
     page = visit(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce").page
+    # The rest of the page has its own test; looking at all of it again takes a minute.
+    page.locator("main").evaluate("main => (main.style.display = 'none')")
     for key, dialog in (("/", "#search"), ("?", "#help")):
         page.keyboard.press(key)
         page.locator(dialog).wait_for()
-        # The rest of the page has its own test; looking at all of it again takes a minute.
         assert serious_faults(page, scheme, dialog) == []
         page.keyboard.press("Escape")
         page.locator(dialog).wait_for(state="hidden")

@@ -62,7 +62,9 @@ def test_a_study_of_a_gguf_file_is_measured(tmp_path_factory, monkeypatch):
     Project(folder).snakemake(study=("--configfile", "mine/mine.yaml"), target=target)
 
     record = json.loads((folder / target).read_text())
-    ours, theirs = ([output["tokens"] for output in side["outputs"]] for side in (record, record["reference"]))
+    ours, theirs = (
+        [output["tokens"] for output in side["outputs"]] for side in (record, record["reference"])
+    )
     assert record["status"] == "ok" and ours == theirs
     source = json.loads((folder / "results/models/m/source.json").read_text())
     assert source["gguf"]["sha256"] == sha256(file)
