@@ -331,18 +331,14 @@ def verify_cost(model: str, apart: float = 0.02, processes: int = 5) -> dict[str
 
 def frames(records: Iterable[dict[str, Any]], names: tuple[str, ...] = ()) -> dict[str, Any]:
     """The drafting tables of `records`, or some of them in the order of need, made in memory."""
-    from pardec.evidence.tables.inputs import Inputs, Source
-    from pardec.evidence.tables.registry import TABLES as KNOWN
+    from pardec.evidence.tables.inputs import Source
 
     def source(path: str, body: Any) -> Source:
         return Source(path, hashlib.sha256(path.encode()).hexdigest(), body)
 
     result = tuple(source(f"results/cells/{body['cell']['id']}/timing.json", body) for body in records)
     costs = tuple(source(f"results/verify_cost/ar-{t}.json", verify_cost(f"ar-{t}")) for t in WORKLOADS[:2])
-    made: dict[str, Any] = {}
-    for name in names or TABLES:
-        made[name] = KNOWN.load(name).make(Inputs(records=result, verify_costs=costs, tables=dict(made)))
-    return made
+    return _tables(result, costs, names or TABLES)
 
 
 @functools.cache
@@ -362,11 +358,11 @@ def write(folder: Path, records: Iterable[dict[str, Any]]) -> dict[str, list[str
     paths: dict[str, list[str]] = {"records": [], "verify_costs": [], "scores": [], "likelihoods": []}
     for body in records:
         path = f"results/cells/{body['cell']['id']}/timing.json"
-        write_json(folder / path, body)
+        write_json(folder / path, body, indent=None)  # indented, it takes ten times as long
         paths["records"].append(path)
     for task in WORKLOADS[:2]:
         path = f"results/verify_cost/ar-{task}.json"
-        write_json(folder / path, verify_cost(f"ar-{task}"))
+        write_json(folder / path, verify_cost(f"ar-{task}"), indent=None)
         paths["verify_costs"].append(path)
     return paths
 
@@ -375,13 +371,21 @@ TABLES = ("draft_prompts", "draft", "cycles", "acceptance", "cycle_trace", "veri
 
 
 def build(folder: Path, records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """The drafting tables of `records`; `folder` must be the working directory."""
-    from pardec.evidence.tables.inputs import gather, write_table
+    """The drafting tables of `records`, each read from disk once; `folder` must be the working directory."""
+    from pardec.evidence.tables.inputs import read_records, read_source, write_table
+
+    paths = write(folder, records)
+    made = _tables(read_records(paths["records"]), tuple(map(read_source, sorted(paths["verify_costs"]))))
+    for name, frame in made.items():
+        write_table(frame, f"results/tables/{name}.csv", f"results/tables/{name}.parquet")
+    return made
+
+
+def _tables(records: tuple, costs: tuple, names: tuple[str, ...] = TABLES) -> dict[str, Any]:
+    from pardec.evidence.tables.inputs import Inputs
     from pardec.evidence.tables.registry import TABLES as KNOWN
 
-    paths = write(folder, records) | {"tables": ["results/tables"]}
-    frames = {}
-    for name in TABLES:
-        frames[name] = KNOWN.load(name).make(gather(name, paths))
-        write_table(frames[name], f"results/tables/{name}.csv", f"results/tables/{name}.parquet")
-    return frames
+    made: dict[str, Any] = {}
+    for name in names:
+        made[name] = KNOWN.load(name).make(Inputs(records=records, verify_costs=costs, tables=dict(made)))
+    return made

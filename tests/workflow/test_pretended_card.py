@@ -39,7 +39,7 @@ def card(folder, monkeypatch):
 def test_timing_jobs_keep_to_the_device(project, monkeypatch):
     jobs = timing_jobs(project.folder)
     assert len({cell.decoder for cell, _ in jobs.values()}) >= 5
-    quick = {"warmup_passes": 1, "min_samples": 5, "max_samples": 5, "energy_s": 0.0}
+    quick = {"warmup_passes": 1, "min_samples": 2, "max_samples": 2, "energy_s": 0.0}
     with card(project.folder, monkeypatch) as cuda:
         for cell, record in jobs.values():
             cuda.waits.clear()
