@@ -69,7 +69,7 @@ def test_verify_and_compare_read_it(results, packed):
     assert done.exit_code == 0 and " 0 differ" in done.stdout, done.output
 
 
-def test_a_file_changed_inside_is_named(packed, tmp_path):
+def test_a_file_changed_inside_is_named(packed, tmp_path, by_hashes):
     name = "results/figures/pareto.provenance.json"  # nothing else tells this file's hash
     manifest, files = read(packed)
     changed = files[name].replace(b'"end": "20', b'"end": "19')
