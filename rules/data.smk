@@ -6,6 +6,7 @@ DATA_SIDECARS = [f"results/data/{name}/provenance.json" for name in PLAN.dataset
 rule prepare_data:
     input:
         code=lambda w: PLAN.code("prepare_data", w.data),
+        model=lambda w: [path for name in PLAN.asked_models(w.data) for path in PLAN.model_files(name)],
     output:
         "results/data/{data}/about.json",
         "results/data/{data}/train.jsonl",
@@ -24,9 +25,10 @@ rule prepare_data:
     params:
         settings=lambda w: PLAN.data_settings(w.data),
         seed=lambda w: PLAN.seed("data", w.data),
+        model=lambda w: PLAN.asked_words(w.data),
     shell:
         "python scripts/prepare_data.py --name {wildcards.data:q} --settings {params.settings:q} --seed {params.seed:q}"
-        " --out results/data/{wildcards.data:q} 2>&1 | tee {log:q}"
+        " {params.model:q} --out results/data/{wildcards.data:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_prompts:

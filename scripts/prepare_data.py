@@ -9,6 +9,7 @@ from pathlib import Path
 from pardec.common.errors import UserError
 from pardec.data.prepare import prepare, remarks
 from pardec.data.registry import SOURCES, TASKS
+from pardec.evidence.provenance import checkpoint_files
 from pardec.jobs import job
 
 FILES = ("about.json", "train.jsonl", "heldout.jsonl", "tokenizer.json")
@@ -19,6 +20,9 @@ def main() -> None:
     parser.add_argument("--name", required=True, help="the data set's name in the study")
     parser.add_argument("--settings", required=True, help="its settings as JSON")
     parser.add_argument("--seed", required=True, type=int)
+    parser.add_argument(
+        "--model", help="the folder of the model that is asked, for sources with a key `model`"
+    )
     parser.add_argument("--out", required=True, help="the folder to write")
     arguments = parser.parse_args()
     with job() as this:
@@ -31,7 +35,9 @@ def main() -> None:
         path = named.get("path") or named.get("wheel")
         if path and Path(path).is_file():
             this.read(path)
-        about = prepare(settings, arguments.seed, arguments.out, arguments.name)
+        if arguments.model:
+            this.read(*(path for path in checkpoint_files(arguments.model) if path.suffix != ".safetensors"))
+        about = prepare(settings, arguments.seed, arguments.out, arguments.name, arguments.model)
         this.load(SOURCES.module(about["source"]))
         if about["source"] == "tasks":
             chosen = [name for name, task in about["settings"]["tasks"].items() if task is not None]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pardec.common.errors import UserError
 from pardec.evidence.provenance import checkpoint_files
 from pardec.jobs import job
-from pardec.models.sources.restored import DATA, find, modules, recipe, restore, weights_folder
+from pardec.models.sources.restored import DATA, find, modules, recipe, restore, weights_folders
 from pardec.models.sources.train import TrainSettings
 
 
@@ -44,7 +44,7 @@ def train(arguments: argparse.Namespace, this) -> None:
     this.load(*modules(settings.family, parents.values()))
     wanted = recipe(settings, arguments.seed, arguments.data, parents)
     this.facts["recipe"] = wanted
-    published = None if arguments.published is None else find(weights_folder(arguments.published), wanted)
+    published = None if arguments.published is None else find(weights_folders(arguments.published), wanted)
     if published is None:
         message = train_anew(arguments, settings)
     else:

@@ -130,11 +130,14 @@ def unpack(path: str | Path, to: Path) -> list[tuple[str, str]]:
 
 
 def _join(path: str | Path, apart: dict[str, str], to: Path) -> None:
-    """Link the files that the archive names and does not contain, if they lie in the folder of weights beside it."""
+    """Link the files that the archive names and does not contain, if they lie in a folder of weights beside it."""
     if not apart:
         return
-    beside = Path(path).resolve().parent.parent / WEIGHTS
-    known = {sha256(file): file for file in sorted(beside.glob("*.safetensors"))}
+    study = Path(path).resolve().parent
+    beside = [
+        file for folder in (study, study.parent) for file in sorted((folder / WEIGHTS).glob("*.safetensors"))
+    ]
+    known = {sha256(file): file for file in beside}
     for name, sha in apart.items():
         if sha in known and not (to / name).exists():
             (to / name).parent.mkdir(parents=True, exist_ok=True)

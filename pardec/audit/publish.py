@@ -16,7 +16,7 @@ from pardec.audit.run import Origin, Run
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_json, write_text
 from pardec.evidence.crate import NAME
-from pardec.models.sources.restored import WEIGHTS, code_of, publish
+from pardec.models.sources.restored import WEIGHTS, code_of, find, publish
 from pardec.study.plan import PAPER
 
 ARCHIVE = "run.tar.zst"
@@ -29,8 +29,9 @@ AGAIN = "run `make paper`, then `make publish`"
 def publish_run(run: Run, to: Path, picture: Path | None = None, derived: bool = False) -> list[Path]:
     """Write `run` to the folder `to`, and return the written files.
 
-    `to`/<study>/ gets archive, page and appendix; `to`/weights/ the weights of every model that the workflow
-    trained. Weights that it fetched are published by others: the archive names them by their hash only.
+    `to`/<study>/ gets archive, page and appendix; `to`/weights/ the weights of every model that the paper's run
+    trained. Another study's weights are below its own folder, without those that the paper has. Weights that it
+    fetched are published by others: the archive names them by their hash only.
     picture: gets a copy of the figure `pareto`. derived: whether all above the records was made again elsewhere, so
     that its jobs do not say how long the run took.
 
@@ -46,14 +47,15 @@ def publish_run(run: Run, to: Path, picture: Path | None = None, derived: bool =
         recipe = origin.block["recipe"]
         if code_of(recipe["modules"]) != recipe["code_sha256"]:
             raise UserError(f"{run.label}: {path}", "was trained by code that has changed since", AGAIN)
-    who, weights = agent(run), to / WEIGHTS
-    written = [publish(weights, run.file(path).parent, origin.block, who) for path, origin in models.items()]
-    written += [path.with_suffix(".safetensors") for path in written]
     study = run.json("results/study.json")["name"]
-    for file in sorted(weights.glob("*")) if study == PAPER else ():
-        if file not in written:
-            file.unlink()  # of a model that the paper's run does not have
     folder = to / study
+    weights, shared = (to / WEIGHTS, []) if study == PAPER else (folder / WEIGHTS, [to / WEIGHTS])
+    new = [path for path, origin in models.items() if find(shared, origin.block["recipe"]) is None]
+    written = [publish(weights, run.file(path).parent, models[path].block, agent(run)) for path in new]
+    written += [path.with_suffix(".safetensors") for path in written]
+    for file in sorted(weights.glob("*")):
+        if file not in written:
+            file.unlink()  # of a model that this run does not have
     apart = [str(Path(path).with_name("model.safetensors")) for path in models]
     apart += fetched_weights(run)
     write_archive(run, folder / ARCHIVE, apart)

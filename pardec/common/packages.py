@@ -22,8 +22,8 @@ WAIT_S = 600
 """Seconds after which a download has failed."""
 
 
-class PackageFile(Settings):
-    """One file in one wheel."""
+class Wheel(Settings):
+    """A wheel of a package registry, pinned by version and hash."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     """The package's name in the registry that pip is set up for."""
@@ -31,8 +31,6 @@ class PackageFile(Settings):
     """Its version."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     """SHA-256 of the wheel."""
-    member: str = Field(min_length=1)
-    """The file's path inside the wheel."""
     wheel: str | None = None
     """The wheel as a local file, where there is no network; its SHA-256 must be the same. null: pip downloads it once
     into a cache, and later runs ask no network."""
@@ -41,6 +39,13 @@ class PackageFile(Settings):
     @classmethod
     def _at_home(cls, wheel: str | None) -> str | None:
         return wheel and os.path.expanduser(wheel)
+
+
+class PackageFile(Wheel):
+    """One file in one wheel."""
+
+    member: str = Field(min_length=1)
+    """The file's path inside the wheel."""
 
     def facts(self) -> dict[str, Any]:
         """Return what identifies the file, for records."""
@@ -60,8 +65,7 @@ def unpacked(asked: PackageFile) -> Iterator[Path]:
     Raises:
         UserError: neither network nor cache nor a local wheel, a wheel of another hash, or no such file in it.
     """
-    wheel = _checked(asked, Path(asked.wheel)) if asked.wheel else _cached(asked)
-    with tempfile.TemporaryDirectory(prefix="pardec-") as folder, zipfile.ZipFile(wheel) as archive:
+    with tempfile.TemporaryDirectory(prefix="pardec-") as folder, zipfile.ZipFile(_path(asked)) as archive:
         if asked.member not in archive.namelist():
             listed = sorted(archive.namelist(), key=lambda name: -archive.getinfo(name).file_size)
             what = f"contains no file {asked.member!r}"
@@ -73,7 +77,22 @@ def unpacked(asked: PackageFile) -> Iterator[Path]:
         yield target
 
 
-def _checked(asked: PackageFile, wheel: Path) -> Path:
+def texts(asked: Wheel, suffix: str) -> list[tuple[str, str]]:
+    """Return (path, text) of every file of a wheel whose name ends in `suffix`, in the order of the paths.
+
+    Raises:
+        UserError: neither network nor cache nor a local wheel, or a wheel of another hash.
+    """
+    with zipfile.ZipFile(_path(asked)) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(suffix))
+        return [(name, archive.read(name).decode()) for name in names]
+
+
+def _path(asked: Wheel) -> Path:
+    return _checked(asked, Path(asked.wheel)) if asked.wheel else _cached(asked)
+
+
+def _checked(asked: Wheel, wheel: Path) -> Path:
     if not wheel.is_file():
         raise UserError(wheel, "does not exist", "check the path of the wheel")
     if (actual := sha256(wheel)) != asked.sha256:
@@ -85,7 +104,7 @@ def _checked(asked: PackageFile, wheel: Path) -> Path:
     return wheel
 
 
-def _cached(asked: PackageFile) -> Path:
+def _cached(asked: Wheel) -> Path:
     folder = cache_folder() / asked.sha256
     if kept := sorted(folder.glob("*.whl")):
         return _checked(asked, kept[0])
@@ -97,7 +116,7 @@ def _cached(asked: PackageFile) -> Path:
     return folder / wheel.name
 
 
-def _download(asked: PackageFile, folder: Path) -> Path:
+def _download(asked: Wheel, folder: Path) -> Path:
     """Let pip download the wheel; a source distribution, whose build would run code, is never taken."""
     pins = folder / "pin.txt"
     pins.write_text(f"{asked.name}=={asked.version} --hash=sha256:{asked.sha256}\n", encoding="utf-8")

@@ -32,12 +32,16 @@ def parse_settings(settings: dict[str, Any], where: str = "data") -> Source:
 
 
 def prepare(
-    settings: Source | dict[str, Any], seed: int, out_dir: str | Path, name: str | None = None
+    settings: Source | dict[str, Any],
+    seed: int,
+    out_dir: str | Path,
+    name: str | None = None,
+    model: str | Path | None = None,
 ) -> dict:
     """Build a data set, write train.jsonl, heldout.jsonl, tokenizer.json (for tokenizers made here) and about.json,
     and return the content of about.json.
 
-    The same settings and seed give the same bytes.
+    The same settings and seed give the same bytes. model: the folder of the model that a source asks (its key `model`).
 
     Raises:
         UserError: bad settings, an unreadable source, or no held-out prompt.
@@ -45,6 +49,12 @@ def prepare(
     out = Path(out_dir)
     parsed = parse_settings(settings) if isinstance(settings, dict) else settings
     prepared = parsed.build(seed)
+    if (spare := getattr(parsed, "mask", None)) is not None:
+        if model is None:
+            raise UserError("--model", "is missing", "give the folder of the model that is asked")
+        from pardec.data.asked import as_asked
+
+        prepared = as_asked(prepared, model, spare)
     if not prepared.heldout:
         raise UserError(name or out.name, "has no held-out prompt", "ask for more examples or another source")
     write_jsonl(out / "train.jsonl", prepared.train)

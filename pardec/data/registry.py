@@ -23,6 +23,7 @@ SOURCES = Registry(
         "tasks": "pardec.data.sources.tasks:Tasks",
         "topics": "pardec.data.sources.topics:Topics",
         "fractal": "pardec.data.sources.fractal:Fractal",
+        "functions": "pardec.data.sources.functions:Functions",
         "hub": "pardec.data.sources.hub:Hub",
         "path": "pardec.data.sources.path:LocalPath",
         "package": "pardec.data.sources.package:Package",

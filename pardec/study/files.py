@@ -23,7 +23,7 @@ from pardec.study.shard import Shard
 
 PUBLISHED = "results/published"
 """Folder of the published run and its weights, below the project's folder."""
-OWN_SOURCES = ("tasks", "topics", "fractal")
+OWN_SOURCES = ("tasks", "topics", "fractal", "functions")
 """Data sources that generate data, and therefore have a tokenizer and training records."""
 
 
@@ -92,6 +92,8 @@ class Files:
             if name not in needed:
                 needed[name] = None
                 waiting += self.parents(name)
+                data = getattr(self.study.models[name], "data", None)
+                waiting += self.asked_models(data) if data else []
         return list(needed)
 
     @cached_property
@@ -157,6 +159,11 @@ class Files:
     def data_source_files(self, name: str) -> list[str]:
         """Return the user's file that a dataset is read from."""
         return _given(self.study.data[name])
+
+    def asked_models(self, name: str) -> list[str]:
+        """Return the model that the prompts of a data set are written for, if any."""
+        asked = getattr(self.study.data[name], "model", None)
+        return [asked] if asked else []
 
     def model_files(self, name: str) -> list[str]:
         """Return the files that determine a model's results; records of its training are left out."""

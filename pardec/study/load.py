@@ -89,6 +89,10 @@ def check_names(study: Study) -> None:
             known = [task for task in type(tasks).model_fields if getattr(tasks, task) is not None]
             if work.task not in known:
                 raise missing(f"{where}.task", "task", str(work.task), known)
+    for name, source in study.data.items():
+        asked = getattr(source, "model", None)
+        if asked is not None and asked not in study.models:
+            raise missing(f"data.{name}.model", "model", asked, study.models)
     for name, model in study.models.items():
         data, init = getattr(model, "data", None), getattr(model, "init", None)
         if isinstance(data, str) and data not in study.data:
@@ -136,7 +140,8 @@ def _refuse_circle(study: Study, name: str) -> None:
 def _parents(study: Study, name: str) -> list[str]:
     model = study.models[name]
     init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
-    return [*([init] if isinstance(init, str) else []), *teachers.values()]
+    asked = getattr(study.data.get(getattr(model, "data", "")), "model", None)
+    return [one for one in (init, *teachers.values(), asked) if isinstance(one, str)]
 
 
 def _explain(error: ValidationError, config: dict, files: list) -> list[Problem]:

@@ -38,6 +38,10 @@ class Plan(Files):
         """Return the settings of a data set as JSON."""
         return as_json(self.study.data[name].model_dump(mode="json"))
 
+    def asked_words(self, name: str) -> list[str]:
+        """Return arguments for the model that the prompts of a data set are written for."""
+        return words(model=next((f"results/models/{one}" for one in self.asked_models(name)), None))
+
     def model_settings(self, name: str) -> str:
         """Return the settings of a model as JSON, without its checks."""
         # Changed checks must not cause a new download.

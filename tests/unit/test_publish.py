@@ -37,6 +37,18 @@ def test_the_published_recipes_are_those_of_the_code_and_of_the_paper_study():
     assert not wrong, "\n".join(["run `make paper`, then `make publish`:", *wrong])
 
 
+@pytest.mark.skipif(
+    not (PUBLISHED / "smollm2" / restored.WEIGHTS).is_dir(), reason="no weights of this study are published"
+)
+def test_the_published_weights_of_the_real_models_draft_are_those_of_its_study():
+    wrong = stale(
+        PUBLISHED / "smollm2" / restored.WEIGHTS, recipes(read_plan(ROOT, ["studies/smollm2.yaml"]))
+    )
+    assert not wrong, "\n".join(
+        ["run `make smollm2`, then `pardec publish results --study smollm2`:", *wrong]
+    )
+
+
 def test_recipes_that_no_longer_match_are_named(tmp_path):
     plan = Plan(STUDY, [], ROOT)
     wanted = recipes(plan)
@@ -112,3 +124,37 @@ def test_weights_that_were_fetched_are_named_and_not_published(tmp_path, monkeyp
     assert read_json(to / "smollm2/seconds.json") == {}
     publishing.publish_run(Run(results, "a run"), to)
     assert read_json(to / "smollm2/seconds.json") == {"tabulate": 86400}
+
+
+def test_another_study_publishes_the_models_that_the_paper_does_not_have(tmp_path, monkeypatch):
+    """A training of either recipe then takes those weights."""
+    results, to = tmp_path / "results", tmp_path / "published"
+    origins = {}
+    for name in ("shared", "own"):
+        folder = results / "models" / name
+        folder.mkdir(parents=True)
+        for file in ("config.json", "training.json", "tokenizer.json", "model.safetensors"):
+            (folder / file).write_text("{}" if file.endswith("json") else name)
+        recipe = {"sha256": name, "modules": [], "code_sha256": restored.code_of([])}
+        recipe["data"] = {"tokenizer.json": restored.sha256(folder / "tokenizer.json")}
+        block = {"rule": "train_model", "recipe": recipe}
+        origins[f"results/models/{name}/provenance.json"] = SimpleNamespace(block=block)
+    for name in [*publishing.NEEDED, "machine"]:
+        write_json(results / f"{name}.json", {"name": "smollm2", "jobs": []})
+    write_json(results / "ro-crate-metadata.json", {"@graph": []})
+    (results / "report.html").write_text("page")
+    monkeypatch.setattr(Run, "origins", lambda self: origins)
+    monkeypatch.setattr(publishing, "appendix", lambda run: "claims")
+    monkeypatch.setattr(publishing, "write_archive", lambda run, out, apart: kept.append(sorted(apart)))
+    kept: list[list[str]] = []
+    shared = origins["results/models/shared/provenance.json"].block
+    restored.publish(to / "weights", results / "models/shared", shared, "the authors")
+    (to / "smollm2/weights").mkdir(parents=True)
+    (to / "smollm2/weights/gone.json").write_text("{}")
+
+    publishing.publish_run(Run(results, "a run"), to)
+    assert {path.name for path in (to / "smollm2/weights").iterdir()} == {"own.json", "own.safetensors"}
+    assert {path.stem for path in (to / "weights").iterdir()} == {"shared"}
+    assert kept == [[f"results/models/{name}/model.safetensors" for name in ("own", "shared")]]
+    for name, study in (("own", "smollm2/weights"), ("shared", "weights")):
+        assert restored.find(restored.weights_folders(to), {"sha256": name}) == to / study / f"{name}.json"

@@ -22,7 +22,8 @@ from pardec.models.sources.train import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 WEIGHTS = "weights"
-"""Below the folder of what was published: for each model <name>.safetensors, and <name>.json with its recipe."""
+"""Below the folder of what was published, and below that of each study whose models the paper study does not train:
+for each model <name>.safetensors, and <name>.json with its recipe."""
 TRAINING = "pardec/models/training/train.py"
 REGISTRY = "registry.py"
 """Name of files that only say which module has a name: the modules in use count themselves."""
@@ -83,19 +84,20 @@ def _hashes(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
     return {name: sha256(path) for name, path in files.items()}
 
 
-def weights_folder(published: str | Path) -> Path:
-    """Return the folder of published weights. published: a folder, taken from here, else from the project."""
-    here = Path(published) / WEIGHTS
-    return here if here.is_dir() or Path(published).is_absolute() else ROOT / published / WEIGHTS
+def weights_folders(published: str | Path) -> list[Path]:
+    """Return the folders of published weights. published: a folder, taken from here, else from the project."""
+    here = Path(published)
+    root = here if here.is_dir() or here.is_absolute() else ROOT / published
+    return [root / WEIGHTS, *sorted(root.glob(f"*/{WEIGHTS}"))]
 
 
-def find(folder: str | Path, wanted: Mapping[str, Any]) -> Path | None:
-    """Return the description in `folder` of the weights with the recipe `wanted`; None without any.
+def find(folders: Iterable[Path], wanted: Mapping[str, Any]) -> Path | None:
+    """Return the description in `folders` of the weights with the recipe `wanted`; None without any.
 
     Raises:
         UserError: a description is damaged.
     """
-    for path in sorted(Path(folder).glob("*.json")):
+    for path in [path for folder in folders for path in sorted(folder.glob("*.json"))]:
         body = read_json(path)
         if not isinstance(body, dict) or not isinstance(body.get("recipe"), dict):
             raise UserError(path, "does not describe published weights", "restore it, or set retrain=true")
