@@ -18,7 +18,7 @@ from pardec.quality.registry import METRICS
 from pardec.study.plan import Plan, read_plan
 
 ROOT = Path(__file__).parents[2]
-STUDIES = ("default", "paper", "draft", "8b", "8b-shape", "smollm2", "odd")
+STUDIES = ("default", "paper", "draft", "8b", "8b-shape", "smollm2-drafts", "smollm2", "odd")
 REGISTRIES = {
     "decoder": DECODERS,
     **KINDS,
