@@ -81,11 +81,16 @@ def texts(asked: Wheel, suffix: str) -> list[tuple[str, str]]:
     """Return (path, text) of every file of a wheel whose name ends in `suffix`, in the order of the paths.
 
     Raises:
-        UserError: neither network nor cache nor a local wheel, or a wheel of another hash.
+        UserError: neither network nor cache nor a local wheel, a wheel of another hash, or text that is not UTF-8.
     """
     with zipfile.ZipFile(_path(asked)) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(suffix))
-        return [(name, archive.read(name).decode()) for name in names]
+        bodies = [(name, archive.read(name)) for name in names]
+    try:
+        return [(name, body.decode()) for name, body in bodies]
+    except UnicodeDecodeError as error:
+        what = f"contains text that is not UTF-8 ({error})"
+        raise UserError(f"package {asked.name} {asked.version}", what, "name another version") from None
 
 
 def _path(asked: Wheel) -> Path:

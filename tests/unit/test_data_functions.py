@@ -159,6 +159,13 @@ def test_what_is_wrong_is_named(pinned, tmp_path):
     (silent / "tokenizer_config.json").write_text(json.dumps({**names, "chat_template": None}))
     with pytest.raises(UserError, match="no chat template"):
         prepare(settings, 1, tmp_path, "requests", silent)
+    for body, why in ((b"def f(:\n", "cannot be read by Python"), (b"x = '\xff'\n", "not UTF-8")):
+        path = wheel(tmp_path, {"lib/one.py": body})
+        with pytest.raises(UserError, match=why):
+            prepare({**settings, "wheel": str(path), "sha256": sha256(path)}, 1, tmp_path, "requests", model)
+    path = wheel(tmp_path, {"lib/one.py": b"x = 1\n"})
+    with pytest.raises(UserError, match="no function with a docstring"):
+        prepare({**settings, "wheel": str(path), "sha256": sha256(path)}, 1, tmp_path, "requests", model)
     assert Functions(**settings).train == 1200
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from random import Random
@@ -112,10 +113,20 @@ class Documented:
 
 
 def documented(path: str, text: str) -> Iterator[Documented]:
-    """Yield the public functions of a Python file that have a docstring and a body behind it; tests have none."""
+    """Yield the public functions of a Python file that have a docstring and a body behind it; tests have none.
+
+    Raises:
+        UserError: this Python cannot read the file.
+    """
     if "/tests/" in path:
         return
-    for node in ast.parse(text).body:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError) as error:
+        version = ".".join(map(str, sys.version_info[:2]))
+        fix = "name another version of the package"
+        raise UserError(path, f"cannot be read by Python {version} ({error})", fix) from None
+    for node in tree.body:
         if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
             plain = ast.get_docstring(node) and len(node.body) > 1 and node.body[0].lineno > node.lineno
             if plain:
