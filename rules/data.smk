@@ -6,7 +6,7 @@ DATA_SIDECARS = [f"results/data/{name}/provenance.json" for name in PLAN.dataset
 rule prepare_data:
     input:
         code=lambda w: PLAN.code("prepare_data", w.data),
-        model=lambda w: [path for name in PLAN.asked_models(w.data) for path in PLAN.model_files(name)],
+        model=lambda w: PLAN.asked_files(w.data),
     output:
         "results/data/{data}/about.json",
         "results/data/{data}/train.jsonl",

@@ -165,6 +165,10 @@ class Files:
         asked = getattr(self.study.data[name], "model", None)
         return [asked] if asked else []
 
+    def asked_files(self, name: str) -> list[str]:
+        """Return the files of that model."""
+        return [path for asked in self.asked_models(name) for path in self.model_files(asked)]
+
     def model_files(self, name: str) -> list[str]:
         """Return the files that determine a model's results; records of its training are left out."""
         trained = ["config.json", "model.safetensors", "tokenizer.json"]
