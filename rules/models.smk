@@ -33,6 +33,7 @@ rule train_model:
         seed=lambda w: PLAN.seed("model", w.model),
         device=PLAN.training_words(),
         # A job whose recipe is published takes those weights; its inputs stay the same, so a new publication trains nothing.
+        # So does one whose recipe was trained here before: Snakemake repeats a job whose inputs were made again.
         published=PLAN.published_words(),
     # Keep freed memory for the next step; glibc would return it to the system and have it zeroed, a tenth of the time.
     shell:
@@ -40,7 +41,7 @@ rule train_model:
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 "
         "python scripts/train_model.py --name {wildcards.model:q} --settings {params.settings:q} --data {params.data:q}"
         " {params.parents:q} --seed {params.seed:q} {params.device:q} {params.published:q}"
-        " --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
+        " --kept results/.trained --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_model:

@@ -1,4 +1,4 @@
-"""Train one model of a study, or restore it where one of the same recipe is published."""
+"""Train one model of a study, or restore it where one of the same recipe is published or was trained here before."""
 
 from __future__ import annotations
 
@@ -9,9 +9,19 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from pardec.common.errors import UserError
+from pardec.common.files import read_json
 from pardec.evidence.provenance import checkpoint_files
 from pardec.jobs import job
-from pardec.models.sources.restored import DATA, find, modules, recipe, restore, weights_folders
+from pardec.models.sources.restored import (
+    DATA,
+    HERE,
+    find,
+    modules,
+    publish,
+    recipe,
+    restore,
+    weights_folders,
+)
 from pardec.models.sources.train import TrainSettings
 
 
@@ -27,6 +37,7 @@ def main() -> None:
         "--device", default="cpu", choices=["cpu", "cuda", "auto"], help="auto: cuda if there"
     )
     parser.add_argument("--published", help="folder of published weights; without it, every model is trained")
+    parser.add_argument("--kept", type=Path, help="folder of weights trained here, to take and to add to")
     parser.add_argument("--out", required=True, type=Path, help="the folder to write")
     arguments = parser.parse_args()
     with job() as this:
@@ -44,14 +55,21 @@ def train(arguments: argparse.Namespace, this) -> None:
     this.load(*modules(settings.family, parents.values()))
     wanted = recipe(settings, arguments.seed, arguments.data, parents)
     this.facts["recipe"] = wanted
-    published = None if arguments.published is None else find(weights_folders(arguments.published), wanted)
+    published = None
+    if arguments.published is not None:
+        # Snakemake runs a training again whose inputs were made again, even if they are the same bytes.
+        kept = [arguments.kept] if arguments.kept else []
+        published = find([*weights_folders(arguments.published), *kept], wanted)
     if published is None:
         message = train_anew(arguments, settings)
     else:
         this.facts["restored"] = restore(published, arguments.data, arguments.out)
-        message = f"{arguments.name}: restored from {published}, its recipe is the published one"
+        message = f"{arguments.name}: restored from {published}, whose recipe is the same"
+    anew = published is None
     names = ("config.json", "model.safetensors", "tokenizer.json", "training.json")
     this.sign(*(arguments.out / name for name in names), beside=arguments.out / "provenance.json")
+    if anew and arguments.kept:
+        publish(arguments.kept, arguments.out, read_json(arguments.out / "provenance.json"), HERE)
     print(message)
 
 

@@ -132,6 +132,23 @@ def test_without_a_folder_of_weights_the_model_is_trained_to_the_same_bytes(
         assert sha256(tmp_path / str(number) / "model.safetensors") == sha256(model / "model.safetensors")
 
 
+def test_what_was_trained_here_is_not_trained_again(data, model, tmp_path, monkeypatch, capsys):
+    """Snakemake deletes a model and repeats its job where an input was made again, be it the same bytes."""
+    kept, nothing = tmp_path / ".trained", tmp_path / "nothing"
+    words = ("--published", nothing, "--kept", kept)
+    first, second = tmp_path / "first" / "m", tmp_path / "second" / "m"
+    assert "steps, last loss" in train_here(monkeypatch, capsys, data, first, *words)
+    assert "restored from" in train_here(monkeypatch, capsys, data, second, *words)
+    assert sha256(second / "model.safetensors") == sha256(model / "model.safetensors")
+    block = read_json(second / "provenance.json")
+    assert block["restored"]["who"] == restored.HERE
+    path = restored.publish(tmp_path / "weights", second, block, "the authors")
+    assert read_json(path)["trained"]["who"] == "the authors"
+    # A training that is asked for takes none of them; nor does another recipe.
+    assert "steps, last loss" in train_here(monkeypatch, capsys, data, tmp_path / "anew", "--kept", kept)
+    assert "steps, last loss" in train_here(monkeypatch, capsys, data, tmp_path / "other", *words, seed=2)
+
+
 def test_a_restored_model_is_published_with_those_who_trained_it(published, again, tmp_path):
     block = read_json(again[1] / "provenance.json")
     path = restored.publish(tmp_path / "weights", again[1], block, "another")

@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parents[3]
 WEIGHTS = "weights"
 """Below the folder of what was published, and below that of each study whose models the paper study does not train:
 for each model <name>.safetensors, and <name>.json with its recipe."""
+HERE = "an earlier job of this workflow"
+"""Who trained weights that a folder of results keeps, so that the same recipe is not trained twice in it."""
 TRAINING = "pardec/models/training/train.py"
 REGISTRY = "registry.py"
 """Name of files that only say which module has a name: the modules in use count themselves."""
@@ -153,6 +155,8 @@ def publish(folder: str | Path, model: Path, block: Mapping[str, Any], who: str)
         "training": read_json(model / "training.json"),
     }
     body["trained"].pop("sha256", None)
+    if body["trained"]["who"] == HERE:
+        body["trained"]["who"] = who
     path = Path(folder) / f"{model.name}.json"
     with atomic(path.with_suffix(".safetensors")) as temporary:
         shutil.copyfile(model / "model.safetensors", temporary)
