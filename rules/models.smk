@@ -41,7 +41,7 @@ rule train_model:
         "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 "
         "python scripts/train_model.py --name {wildcards.model:q} --settings {params.settings:q} --data {params.data:q}"
         " {params.parents:q} --seed {params.seed:q} {params.device:q} {params.published:q}"
-        " --kept results/.trained --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
+        " --kept .snakemake/trained --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
 
 
 rule fetch_model:

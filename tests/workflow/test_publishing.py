@@ -54,9 +54,9 @@ def test_the_archive_verifies_with_its_weights_and_without_them(project, publish
     assert any("kept apart" in note for note in verdict.notes)
     assert any("folder of weights" in note for note in verdict.notes)
     names = {path.name for path in (published / "smoke").iterdir()}
-    assert names == {"run.tar.zst", "report.html", "claims.md", "seconds.json"}
+    assert names == {"run.tar.zst", "report.html", "claims.md", "seconds.json", "weights"}
     models = {path.parent.name for path in project.path("results/models").glob("*/training.json")}
-    assert {path.stem for path in (published / "weights").glob("*.safetensors")} == models
+    assert {path.stem for path in (published / "smoke/weights").glob("*.safetensors")} == models
 
 
 def test_each_claim_has_a_row_with_its_command(project, published):
@@ -102,7 +102,7 @@ def test_deleted_models_are_restored_and_said_to_be(project, published, without_
     make(*(f"results/models/{name}/model.safetensors" for name in RESTORED))
     for name in RESTORED:
         block = json.loads((folder / f"results/models/{name}/provenance.json").read_text())
-        origin = json.loads((published / f"weights/{name}.json").read_text())["trained"]
+        origin = json.loads((published / f"smoke/weights/{name}.json").read_text())["trained"]
         assert block["restored"] | {"sha256": None} == origin | {"sha256": None}
         new, old = (root / f"results/models/{name}/model.safetensors" for root in (folder, project.folder))
         assert new.read_bytes() == old.read_bytes()
