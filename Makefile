@@ -29,7 +29,7 @@ smollm2: env  ## A real language model of 135 M parameters, fetched once from th
 	$(call unless_other,smollm2)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2.yaml -- all
 
-smollm2-drafts: env  ## A block draft for that model, and what each drafting idea is worth with it; some 30 minutes on one core
+smollm2-drafts: env  ## A block draft for that model, and what each drafting idea is worth with it; some 90 minutes on one core, half of them training
 	$(call unless_other,smollm2-drafts)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2-drafts.yaml -- all
 
