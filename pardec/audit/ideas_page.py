@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from pardec.audit.archive import open_run
@@ -41,6 +42,7 @@ def ideas_page(archives: list[Path]) -> str:
     return "\n".join(lines) + "\n"
 
 
+@cache
 def _verdicts(path: Path) -> tuple[str, Mapping[str, dict]]:
     """Return a run's title, and its ideas by name."""
     with open_run(path) as run:

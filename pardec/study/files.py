@@ -87,6 +87,8 @@ class Files:
         needed: dict[str, None] = {}
         sides = [side for cell in self.cells.values() for side in (cell, cell.reference) if side is not None]
         waiting = [*(name for side in sides for name in side.models), *filter(None, scorers), *likelihood]
+        read = dict.fromkeys(self.study.workloads[side.workload].data for side in sides)
+        waiting += [name for data in read for name in self.asked_models(data)]
         while waiting:
             name = waiting.pop(0)
             if name not in needed:

@@ -15,6 +15,7 @@ from pardec.data.sources.functions import Functions, documented, requests
 from pardec.models.load import load_model
 from pardec.models.sources.train import TrainSettings
 from pardec.models.training.train import train_model
+from tests import tiny_study
 from tests.reference.checkpoints import write_transformers
 from tests.reference.gguf import TEMPLATE, plain_tokenizer
 from tests.unit.test_packages import wheel
@@ -199,3 +200,34 @@ def test_a_draft_learns_from_the_answers_of_a_foreign_model(pinned, tmp_path):
     assert report["loss"][-1][1] < report["loss"][0][1]
     # What is published has the data set's tokenizer, byte for byte.
     assert sha256(tmp_path / "draft/tokenizer.json") == sha256(tmp_path / "data/tokenizer.json")
+
+
+def test_a_model_that_is_asked_alone_is_fetched(tmp_path):
+    """Its prompts are measured on another model here, so no cell names it."""
+    small = {"source": "random", "family": "autoregressive", "vocab_size": 300, "hidden": 32, "layers": 1}
+    small |= {"heads": 2, "mlp": 64}
+    asked = {
+        "source": "functions",
+        "name": "n",
+        "version": "1",
+        "sha256": "0" * 64,
+        "model": "m",
+        "mask": "<x>",
+    }
+    study = {
+        "name": "s",
+        "data": {"requests": asked},
+        "models": {"m": small, "other": small},
+        "arms": {"ar": {"model": "ar", "decoder": "autoregressive"}},
+        "workloads": {
+            "w": {"data": "requests", "new_tokens": 8, "models": {"ar": "other"}, "metrics": ["distinct_2"]}
+        },
+        "experiments": {
+            "x": {"question": "?", "grids": [{"workloads": ["w"], "arms": ["ar"], "reference": None}]}
+        },
+    }
+    plan = tiny_study.plan(tiny_study.overlay() | study, tmp_path)
+    assert set(plan.models) == {"m", "other"} and plan.asked_files("requests")
+    with pytest.raises(UserError, match=r"data.requests.model.*'absent'"):
+        study["data"]["requests"] = asked | {"model": "absent"}
+        tiny_study.plan(tiny_study.overlay() | study, tmp_path)

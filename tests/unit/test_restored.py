@@ -149,6 +149,16 @@ def test_what_was_trained_here_is_not_trained_again(data, model, tmp_path, monke
     assert "steps, last loss" in train_here(monkeypatch, capsys, data, tmp_path / "other", *words, seed=2)
 
 
+def test_published_weights_are_those_here_and_then_those_of_the_project(tmp_path, monkeypatch):
+    """A study published in a folder of one's own hides no weights of the project."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results/published/mine/weights").mkdir(parents=True)
+    folders = restored.weights_folders("results/published")
+    assert folders[:2] == [Path("results/published") / name for name in ("weights", "mine/weights")]
+    assert ROOT / "results/published/weights" in folders
+    assert restored.weights_folders(tmp_path / "none") == [tmp_path / "none/weights"]
+
+
 def test_a_restored_model_is_published_with_those_who_trained_it(published, again, tmp_path):
     block = read_json(again[1] / "provenance.json")
     path = restored.publish(tmp_path / "weights", again[1], block, "another")

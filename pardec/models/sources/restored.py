@@ -87,10 +87,10 @@ def _hashes(folder: str | Path, names: Iterable[str]) -> dict[str, str]:
 
 
 def weights_folders(published: str | Path) -> list[Path]:
-    """Return the folders of published weights. published: a folder, taken from here, else from the project."""
-    here = Path(published)
-    root = here if here.is_dir() or here.is_absolute() else ROOT / published
-    return [root / WEIGHTS, *sorted(root.glob(f"*/{WEIGHTS}"))]
+    """Return the folders of published weights. published: a folder, taken from here first, then from the project."""
+    here, there = Path(published), ROOT / published
+    roots = [here] if here.resolve() == there.resolve() else [here, there]
+    return [folder for root in roots for folder in (root / WEIGHTS, *sorted(root.glob(f"*/{WEIGHTS}")))]
 
 
 def find(folders: Iterable[Path], wanted: Mapping[str, Any]) -> Path | None:
