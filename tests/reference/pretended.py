@@ -10,15 +10,14 @@ Tags belong to storages, so views and `parameter.data = ...` carry them.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 
 import torch
 from torch import Tensor
 from torch.multiprocessing.reductions import StorageWeakRef
-from torch.nn.attention.bias import CausalBias
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
 CUDA, CPU = torch.device("cuda:0"), torch.device("cpu")
 ACROSS = {
@@ -73,7 +72,8 @@ class PretendedCuda(TorchFunctionMode):
     def tag(self, value):
         for tensor in tensors(value):
             storage = tensor.untyped_storage()
-            _TAGS.setdefault(storage._cdata, StorageWeakRef(storage))
+            if storage._cdata not in _TAGS:
+                _TAGS[storage._cdata] = StorageWeakRef(storage)
         return value
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
@@ -92,9 +92,10 @@ class PretendedCuda(TorchFunctionMode):
             self.waits["values read"] += 1
             with _disable_current_modes():
                 return func(*args, **kwargs)
-        if any(isinstance(value, CausalBias) for value in args):
+        bias = sys.modules.get("torch.nn.attention.bias")  # whose import brings the compiler
+        if bias and any(isinstance(value, bias.CausalBias) for value in args):
             # A kernel of CUDA knows the triangle; the CPU's needs it as numbers.
-            args = [self.tag(v._materialize()) if isinstance(v, CausalBias) else v for v in args]
+            args = [self.tag(v._materialize()) if isinstance(v, bias.CausalBias) else v for v in args]
         kwargs.pop("pin_memory", None)  # needs a driver
         if func is Tensor.pin_memory:
             return args[0]
@@ -154,6 +155,10 @@ class _Below(TorchDispatchMode):
         super().__init__()
         self.cuda = cuda
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # nothing is compiled here; the check would take a third of each operator's time
+
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs, cuda = kwargs or {}, self.cuda
         given = tensors([args, kwargs])
@@ -177,8 +182,7 @@ class _Below(TorchDispatchMode):
         return cuda.tag(func(*args, **kwargs))
 
     def _check(self, name, given):
-        large = [tensor for tensor in given if tensor.dim()]
-        on = {self.cuda.has(tensor) for tensor in large}
+        on = {self.cuda.has(tensor) for tensor in given if tensor.dim()}
         if len(on) > 1 or on == {False}:
             raise RuntimeError(
                 f"Expected all tensors to be on the same device, but got cuda:0 and cpu: {name} of "
@@ -202,7 +206,14 @@ class _Below(TorchDispatchMode):
 
 
 def tensors(value) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
+    """The tensors of nested lists, tuples and dictionaries, which is all that operators take and give."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, (list, tuple)):
+        return []
+    return [tensor for part in value for tensor in tensors(part)]
 
 
 def _is_cuda(device) -> bool:

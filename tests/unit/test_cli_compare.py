@@ -72,55 +72,72 @@ def test_shifted_latencies_differ_and_the_rest_does_not(results, slower):
     assert CliRunner().invoke(app, strict).exit_code == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "verdict", "why"),
-    [
-        (lambda v: v.pop("latency"), NOT_COMPARABLE, "only in the first run"),
-        (lambda v: v["latency"].update(unit="s"), NOT_COMPARABLE, "another unit"),
-        (lambda v: v["latency"].update(value=None), NOT_COMPARABLE, "no value in the second run"),
-        (lambda v: v["slope"].update(ci_low=None, value=1e9), NOT_COMPARABLE, "without an interval"),
-        (
-            lambda v: v["host"].update(value=v["host"]["value"] * 1.001),
-            REPRODUCED,
-            "as wide as the latency's",
-        ),
-        (lambda v: v["host"].update(value=v["host"]["value"] * 9), DIFFERS, "excludes 0"),
-        (lambda v: v["latency"].update(ci_low=None), REPRODUCED, "equal"),
-        (lambda v: v["memory"].update(value=v["memory"]["value"] * 1.005), REPRODUCED, "within one percent"),
-        (lambda v: v["memory"].update(value=v["memory"]["value"] * 1.05), DIFFERS, "more than one percent"),
-        (lambda v: v["quality"].update(value=0.123), DIFFERS, "must score the same"),
-        (lambda v: v["spread"].update(value=9.0), NOT_COMPARABLE, "how precise"),
-        (lambda v: v["ready"].update(value=9.0), NOT_COMPARABLE, "a single reading"),
-        (lambda v: v["nfe"].update(value=5.0), REPRODUCED, "on every prompt that both runs timed"),
-        (lambda v: v["batch"].update(value=5), DIFFERS, "counts must be equal"),
-        (lambda v: v["n"].update(value=11), NOT_COMPARABLE, "sample size"),
-    ],
-)
-def test_each_way_to_be_comparable_or_not(results, tmp_path, change, verdict, why):
-    names = {
-        "latency": "latency_ms", "nfe": "nfe", "n": "n", "host": "host_ms", "memory": "peak_allocated_mb",
-        "quality": "quality", "spread": "delta", "ready": "ready_s", "batch": "batch", "slope": "ratio",
-    }  # fmt: skip
+NAMES = {
+    "latency": "latency_ms", "nfe": "nfe", "n": "n", "host": "host_ms", "memory": "peak_allocated_mb",
+    "quality": "quality", "spread": "delta", "ready": "ready_s", "batch": "batch", "slope": "ratio",
+}  # fmt: skip
+CHANGES = [
+    (lambda v: v.pop("latency"), NOT_COMPARABLE, "only in the first run"),
+    (lambda v: v["latency"].update(unit="s"), NOT_COMPARABLE, "another unit"),
+    (lambda v: v["latency"].update(value=None), NOT_COMPARABLE, "no value in the second run"),
+    (lambda v: v["slope"].update(ci_low=None, value=1e9), NOT_COMPARABLE, "without an interval"),
+    (
+        lambda v: v["host"].update(value=v["host"]["value"] * 1.001),
+        REPRODUCED,
+        "as wide as the latency's",
+    ),
+    (lambda v: v["host"].update(value=v["host"]["value"] * 9), DIFFERS, "excludes 0"),
+    (lambda v: v["latency"].update(ci_low=None), REPRODUCED, "equal"),
+    (lambda v: v["memory"].update(value=v["memory"]["value"] * 1.005), REPRODUCED, "within one percent"),
+    (lambda v: v["memory"].update(value=v["memory"]["value"] * 1.05), DIFFERS, "more than one percent"),
+    (lambda v: v["quality"].update(value=0.123), DIFFERS, "must score the same"),
+    (lambda v: v["spread"].update(value=9.0), NOT_COMPARABLE, "how precise"),
+    (lambda v: v["ready"].update(value=9.0), NOT_COMPARABLE, "a single reading"),
+    (lambda v: v["nfe"].update(value=5.0), REPRODUCED, "on every prompt that both runs timed"),
+    (lambda v: v["batch"].update(value=5), DIFFERS, "counts must be equal"),
+    (lambda v: v["n"].update(value=11), NOT_COMPARABLE, "sample size"),
+]
+"""What is changed of a cell's values, by short names; the verdict on that value, and why."""
+
+
+def test_each_way_to_be_comparable_or_not(results, tmp_path):
+    """Each change in another cell, all in one run: none has a say in the verdict on another."""
     touched = []
 
     class Named(dict):
-        """Values by short names, which notes the one that was touched."""
+        """The values of a cell by short names, which notes the one that was touched."""
 
-        def __init__(self, values):
-            self.values = values
+        def __init__(self, cell, values):
+            self.cell, self.values = cell, values
 
         def __getitem__(self, name):
-            touched.append(f"cells/{CELL}/{names[name]}")
+            touched.append(f"cells/{self.cell}/{NAMES[name]}")
             return self.values[touched[-1]]
 
         def pop(self, name):
-            touched.append(f"cells/{CELL}/{names[name]}")
+            touched.append(f"cells/{self.cell}/{NAMES[name]}")
             return self.values.pop(touched[-1])
 
-    result = held(results, edited(results, tmp_path / "b", lambda values: change(Named(values))))
-    one = by_id(result)[touched[0]]
-    assert one.verdict == verdict and why in one.why
-    assert all(other.verdict == REPRODUCED for other in result.judged if other.id != one.id)
+    def change(values):
+        cells = [
+            ident.removeprefix("cells/").removesuffix("/latency_ms")
+            for ident in values
+            if ident.startswith("cells/") and ident.endswith("/latency_ms")
+        ]
+        whole = [
+            cell
+            for cell in cells
+            if all(values.get(f"cells/{cell}/{name}", {}).get("value") is not None for name in NAMES.values())
+        ]
+        for (edit, _, _), cell in zip(CHANGES, whole, strict=False):
+            edit(Named(cell, values))
+
+    result = held(results, edited(results, tmp_path / "b", change))
+    judged, touched = by_id(result), [ident for k, ident in enumerate(touched) if ident not in touched[:k]]
+    assert len(touched) == len(CHANGES)
+    for ident, (_, verdict, why) in zip(touched, CHANGES, strict=True):
+        assert judged[ident].verdict == verdict and why in judged[ident].why, (ident, judged[ident])
+    assert all(one.verdict == REPRODUCED for ident, one in judged.items() if ident not in touched)
 
 
 def test_counts_of_other_prompts_and_of_a_clocked_decoder_are_not_compared(results, tmp_path):

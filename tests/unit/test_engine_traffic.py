@@ -28,7 +28,7 @@ def step_bytes(size: int, monkeypatch) -> tuple[int, int]:
         raise Counted
 
     monkeypatch.setattr(GraphLowering, "compile_to_module", count)
-    model = compile_model(backbone(True, layers=2, max_positions=4096), "cpu")
+    model = compile_model(backbone(True, layers=1, max_positions=4096), "cpu")
     cache = model.new_cache(1, size)
     cache.length = 100
     # Which vector instructions a compiler knows is asked by building programs, and changes no byte.

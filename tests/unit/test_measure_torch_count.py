@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from pardec.measure import work
 from pardec.measure.cell import ArmSpec
 from pardec.measure.torch_count import MOST
 from pardec.measure.work import CountingModel
+from pardec.models.engines import compiled
 from pardec.models.engines.quantise import quantise
 from tests.faults import arms
 from tests.reference.models import backbone
@@ -63,26 +65,35 @@ def test_a_wrong_formula_shows(monkeypatch):
     assert counted(False, "masked_diffusion", {"steps": 3}).torch.ratio() == pytest.approx(0.5, rel=1e-3)
 
 
-def test_a_cell_tells_of_it(tmp_path):
+def test_a_cell_tells_of_it(tmp_path, monkeypatch):
+    # What a graph computes is not asked here, so none is compiled.
+    monkeypatch.setattr(compiled, "compiler", lambda run, device: run)
     folder = arms.write_model(tmp_path / "m", causal=False)
     facts = arms.run(ArmSpec(folder, "masked_diffusion", {"steps": 2}))
     assert facts["work"]["flops_agreement"] == pytest.approx(1.0, rel=1e-3)
-    compiled = arms.run(ArmSpec(folder, "masked_diffusion", {"steps": 2}), engine="compiled")
-    assert compiled["work"] is None or compiled["work"]["flops_agreement"] is None
+    facts = arms.run(ArmSpec(folder, "masked_diffusion", {"steps": 2}), engine="compiled")
+    assert facts["work"] is None or facts["work"]["flops_agreement"] is None
 
 
 def test_the_compiler_is_not_imported_for_it():
     """Counting brings no part of the compiler that the model's own modules do not import."""
-    code = "import sys, torch\nfrom tests.unit.test_measure_torch_count import counted\n"
-    code += (
-        "before = {name for name in sys.modules if name.startswith(('torch._dynamo', 'torch._inductor'))}\n"
-    )
-    code += "assert counted(False, 'masked_diffusion', {'steps': 2}).torch.ratio()\n"
-    code += (
-        "after = {name for name in sys.modules if name.startswith(('torch._dynamo', 'torch._inductor'))}\n"
-    )
-    code += "print(sorted(after - before))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    code = """
+        import sys
+        from pardec.decoding.batching import pad_left
+        from pardec.decoding.prepared import build
+        from pardec.measure.work import CountingModel
+        from tests.reference.models import backbone
+
+        def compiler():
+            return {name for name in sys.modules if name.startswith(("torch._dynamo", "torch._inductor"))}
+
+        before, target = compiler(), backbone(False)
+        with CountingModel(target, beside=True) as result:
+            build("masked_diffusion", {"steps": 2}).decode(target, pad_left([[1, 5, 9]], [0], 0), 4)
+        assert result.torch.ratio()
+        print(sorted(compiler() - before))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=ROOT)
     assert done.stdout == "[]\n", done.stdout + done.stderr
 
 

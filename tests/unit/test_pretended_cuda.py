@@ -60,7 +60,7 @@ def asked(function, query, key, value, mask=None, dropout=0.0, is_causal=False, 
 @dataclass
 class Seen:
     """What decoding twice on the device showed: of the first time, where outputs lay, the tokens, the checks of outputs
-    and what was asked of attention; of the second, the waits in each pass or cycle, and all of them."""
+    of several rows and what was asked of attention; of the second, the waits in each pass or cycle, and all of them."""
 
     devices: set[str]
     tokens: list
@@ -88,7 +88,7 @@ def seen(name: str, rows: int) -> Seen:
                 patch.setattr(torch.nn.functional, "scaled_dot_product_attention", noted)
             result = decode()  # makes what is made once and kept
         devices = {result.tokens.device.type, result.useful.device.type}
-        tokens, checks = result.tokens.tolist(), made.check_outputs(model, batch)
+        tokens, checks = result.tokens.tolist(), made.check_outputs(model, batch) if rows > 1 else None
         cuda.waits.clear()
         observer.until.clear()
         decode()
