@@ -27,6 +27,8 @@ FIGURES = ("pareto",)
 FIGURE = "results/figures/pareto.svg"
 PRINTED = "cells/noise/grid/mdm-grid/mdm/steps~4+new~32+batch~1/ratio"
 """The id of a value that the page links."""
+SLOWER = "steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1"
+"""The cell whose latencies are longer in the run that is slower."""
 WORKFLOW = ("flow/Snakefile", "flow/config.yaml", "studies/claims.yaml", "studies/ideas.yaml")
 
 

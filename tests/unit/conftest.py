@@ -107,6 +107,19 @@ def results(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "results")
 
 
+@pytest.fixture(scope="session")
+def slower_run(made_run, tmp_path_factory):
+    """The results of the same run with one record of longer latencies, and values, claims and ideas made anew from it.
+
+    Made once by whichever process asks first; nobody changes them."""
+    from tests.finished_run import SLOWER, shifted
+
+    def make(folder):
+        assert shifted(made_run, folder, f"cells/{SLOWER}/", 1.5) == [SLOWER]
+
+    return once(tmp_path_factory, "slower", make) / "results"
+
+
 @pytest.fixture
 def by_hashes(monkeypatch):
     """Nothing is made again: what hashes alone can say."""

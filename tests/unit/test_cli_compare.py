@@ -9,28 +9,12 @@ from typer.testing import CliRunner
 from pardec.audit.archive import open_run
 from pardec.audit.compare import DIFFERS, NOT_COMPARABLE, REPRODUCED, compare
 from pardec.cli.main import app
-from tests.finished_run import shifted
-from tests.verifying import faults
-
-CELL = "steps/grid/mdm-grid/mdm/steps~4+new~32+batch~1"
+from tests.finished_run import SLOWER as CELL
 
 
 @pytest.fixture(scope="module")
 def results(finished):
     return finished
-
-
-@pytest.fixture(scope="module")
-def slower(results, tmp_path_factory):
-    """The same run with one record of longer latencies, and everything above it made anew."""
-    folder = tmp_path_factory.mktemp("slower")
-    assert shifted(results, folder, f"cells/{CELL}/", 1.5, but=()) == [CELL]
-    return folder / "results"
-
-
-def test_what_cannot_be_seen_a_run_made_anew_from_an_invented_record(slower):
-    """A forger who makes everything above anew leaves a consistent run: only a second run shows it."""
-    assert not faults(slower)
 
 
 def held(a, b):
@@ -57,8 +41,8 @@ def test_a_run_reproduces_itself(results):
     assert not result.machine and not result.study
 
 
-def test_shifted_latencies_differ_and_the_rest_does_not(results, slower):
-    result = held(results, slower)
+def test_shifted_latencies_differ_and_the_rest_does_not(results, slower_run):
+    result = held(results, slower_run)
     wrong = {one.id for one in result.judged if one.verdict == DIFFERS}
     assert {f"cells/{CELL}/latency_ms", f"cells/{CELL}/ratio"} <= wrong
     # Everything that differs rests on the record that was changed, in one run or the other.
@@ -66,9 +50,9 @@ def test_shifted_latencies_differ_and_the_rest_does_not(results, slower):
     behind = {ident: known[ident].a["records"] + known[ident].b["records"] for ident in wrong}
     foreign = [ident for ident, records in behind.items() if not any(CELL in path for path in records)]
     assert not foreign
-    done = CliRunner().invoke(app, ["compare", str(results), str(slower)])
+    done = CliRunner().invoke(app, ["compare", str(results), str(slower_run)])
     assert done.exit_code == 0 and f"cells/{CELL}/latency_ms" in done.stdout and "+50.0%" in done.stdout
-    strict = ["compare", str(results), str(slower), "--strict", "--rows", "1"]
+    strict = ["compare", str(results), str(slower_run), "--strict", "--rows", "1"]
     assert CliRunner().invoke(app, strict).exit_code == 1
 
 
@@ -238,9 +222,9 @@ def test_machines_are_told_apart(results, tmp_path):
     assert held(results, tmp_path / "b").machine == {"cores": (2, 64)}
 
 
-def test_the_page_holds_every_value_and_loads_nothing(results, slower, tmp_path):
+def test_the_page_holds_every_value_and_loads_nothing(results, slower_run, tmp_path):
     out = tmp_path / "page.html"
-    done = CliRunner().invoke(app, ["compare", str(results), str(slower), "--html", str(out)])
+    done = CliRunner().invoke(app, ["compare", str(results), str(slower_run), "--html", str(out)])
     assert done.exit_code == 0, done.output
     text = out.read_text()
     values = json.loads((results / "values.json").read_text())["values"]

@@ -40,7 +40,7 @@ def derived(archive, tmp_path_factory):
         return shutil.copytree(made.folder, tmp_path_factory.mktemp("new") / "results")
 
 
-def test_it_verifies_and_has_what_this_version_makes(derived):
+def test_it_verifies_and_has_what_this_version_makes(derived, remembered):
     verdict = verify(Run(derived, "derived"), None, cores=1)
     assert not verdict.faults, verdict.faults
     assert (derived / "tables/noise.parquet").is_file() and not (derived / "tables/gone.csv").exists()

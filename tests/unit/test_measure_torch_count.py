@@ -93,7 +93,9 @@ def test_the_compiler_is_not_imported_for_it():
         assert result.torch.ratio()
         print(sorted(compiler() - before))
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, cwd=ROOT
+    )
     assert done.stdout == "[]\n", done.stdout + done.stderr
 
 
