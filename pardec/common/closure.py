@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +60,7 @@ def imports(root: Path, path: str) -> tuple[str, ...]:
 
 @cache
 def _remembered(root: Path) -> Remembered:
-    """Return the cache of imports, stored beside the compiled modules."""
+    """Return the cache of imports and of hashes of statements, stored beside the compiled modules."""
     return Remembered(root / PACKAGE / "__pycache__" / "imports.json")
 
 
@@ -128,11 +128,22 @@ def essence(root: str | Path, paths: Iterable[str]) -> str:
 
     Whatever it leaves out cannot change what the files compute.
     """
-    total = hashlib.sha256()
+    root, total = Path(root), hashlib.sha256()
+    known = _remembered(root)
     for path in paths:
-        statements = repr(_plain(ast.parse((Path(root) / path).read_bytes(), filename=path)))
-        total.update(f"{path}\0{hashlib.sha256(statements.encode()).hexdigest()}\n".encode())
+        content = (root / path).read_bytes()
+        key = f"{_READER} {sys.implementation.cache_tag} {hashlib.sha256(content).hexdigest()} {path}"
+        (statements,) = known.get(key, partial(_statements_of, content, path))
+        total.update(f"{path}\0{statements}\n".encode())
+    if not sys.dont_write_bytecode:
+        known.save()
     return total.hexdigest()
+
+
+def _statements_of(content: bytes, path: str) -> list[str]:
+    """Return the SHA-256 over a file's statements, alone in a list, as the cache keeps it."""
+    statements = repr(_plain(ast.parse(content, filename=path)))
+    return [hashlib.sha256(statements.encode()).hexdigest()]
 
 
 def _plain(node: Any) -> Any:

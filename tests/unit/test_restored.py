@@ -58,7 +58,7 @@ def flags(data: Path, out: Path, *words: object, settings: dict = AR, seed: int 
 
 
 def train(data: Path, out: Path, *words: object) -> subprocess.CompletedProcess:
-    """Run the rule's script; it ends by printing whether torch was loaded."""
+    """Run the rule's script in a process of its own; it ends by printing whether torch was loaded."""
     run = f"import runpy, sys; runpy.run_path({SCRIPT!r}, run_name='__main__'); print('torch' in sys.modules)"
     code = f"import sys; sys.argv = {flags(data, out, *words)!r}; {run}"
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
