@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -18,6 +17,7 @@ from pardec.report.render import Material, render
 from pardec.report.rows import load_tables
 from tests import claim_rows
 from tests import report_fixtures as made
+from tests.script import ROOT, run_script
 
 COUNTS = {"000": 8, "001": 6, "002": 7, "003": 13, "004": 9}
 """How many claims each seed makes; they are numbered from one."""
@@ -75,15 +75,14 @@ def test_words_hold_no_typed_numbers(run):
 
 
 def test_script_writes_the_same_twice(run):
+    """In two processes, which order sets otherwise."""
     folder, tables, values = run
-    root = Path(__file__).parents[2]
-    texts = []
-    for name in ("a.json", "b.json"):
-        command = [sys.executable, str(root / "scripts/judge_claims.py"), "--values", "results/values.json"]
-        command += ["--tables", "results/tables", "--out", name]
-        env = {"PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"}
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, env=env)
-        texts.append((folder / name).read_text())
+    words = ["--values", "results/values.json", "--tables", "results/tables", "--out"]
+    command = [sys.executable, str(ROOT / "scripts/judge_claims.py"), *words, "a.json"]
+    env = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=env)
+    assert run_script("judge_claims", *words, "b.json", folder=folder).returncode == 0
+    texts = [(folder / name).read_text() for name in ("a.json", "b.json")]
     assert texts[0] == texts[1]
     assert json.loads(texts[0]) == json.loads(json.dumps(judge(tables, values)))
 

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from pardec.evidence.claims import judge
 from pardec.evidence.verdicts import INCONCLUSIVE, VALIDATED, judge_ideas
-
-ROOT = Path(__file__).parents[2]
+from tests.script import run_script
 
 
 def test_verdicts_as_a_script(draft_run, monkeypatch):
     folder, _, values, published = draft_run
-    command = [sys.executable, str(ROOT / "scripts/judge_ideas.py"), "--values", "results/values.json"]
-    command += ["--table", "results/tables/ideas.parquet", "--out", "results/verdicts.json"]
-    subprocess.run(command, cwd=folder, check=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+    words = ["--values", "results/values.json", "--table", "results/tables/ideas.parquet"]
+    done = run_script("judge_ideas", *words, "--out", "results/verdicts.json", folder=folder)
+    assert done.returncode == 0, done.stderr
     judged = json.loads((folder / "results/verdicts.json").read_text())
     assert judged == json.loads(json.dumps(judge_ideas(published["ideas"], values)))
     by_id = {idea["id"]: idea for idea in judged["ideas"]}

@@ -39,7 +39,7 @@ HEAD = with_head(PLAIN)
 
 def trace(draft, prompts, **settings):
     log = Cycles()
-    output = speculate(TARGET, prompts, 40, draft, log, **settings).tokens.tolist()
+    output = speculate(TARGET, prompts, 24, draft, log, **settings).tokens.tolist()
     kept = ("tau", "block", "accepted", "drafted", "verified")
     return output, [[cycle[name] for name in kept] for cycle in log.cycles]
 
@@ -56,7 +56,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
-@effort(max_examples=6, deadline=None)
+@effort(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 99), batch=st.booleans(), block=st.integers(2, 8))
 def test_without_effect_the_head_is_the_plain_draft(variant, seed, batch, block):
     """Token for token and cycle for cycle: with strength 0, and with a second table of zeros, as training begins."""
@@ -79,13 +79,13 @@ def test_with_effect_it_is_not(variant):
 
 
 @pytest.mark.parametrize("variant", ["chain", "tree", "tree lite", "seeded", "refined"])
-@effort(max_examples=6, deadline=None)
+@effort(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 99), stop=st.sampled_from(["eos", "length"]))
 def test_the_output_is_the_targets_own(variant, seed, stop):
     result = speculate(
-        TARGET, PROMPTS, 40, with_head(PLAIN, seed), drafter=MARKOV, stop=stop, **VARIANTS[variant]
+        TARGET, PROMPTS, 30, with_head(PLAIN, seed), drafter=MARKOV, stop=stop, **VARIANTS[variant]
     )
-    assert torch.equal(result.tokens, plain(TARGET, PROMPTS, 40, stop=stop).tokens)
+    assert torch.equal(result.tokens, plain(TARGET, PROMPTS, 30, stop=stop).tokens)
 
 
 def drafter_of(draft, prompt=PROMPTS[0], count: int = 3):

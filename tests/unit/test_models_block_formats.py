@@ -95,7 +95,7 @@ def slowly(weights, config, block, shift, prompt, new_tokens, settings):
     return text[len(prompt) : len(prompt) + new_tokens], passes
 
 
-@effort(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@effort(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prompts=st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=11), min_size=1, max_size=3),
     settings=st.sampled_from([{"share": 2}, {"threshold": 0.3}, {"threshold": 0.3, "sub_block": 2}]),

@@ -67,8 +67,9 @@ def train(data: Path, out: Path, *words: object) -> subprocess.CompletedProcess:
 @pytest.fixture(scope="module")
 def model(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("models") / "m"
-    done = train(data, out)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", flags(data, out))
+        train_model.main()
     return out
 
 

@@ -18,7 +18,7 @@ from pardec.decoding.speculative.tree import Tree, chain_shape, shape_of
 from pardec.evidence.statistics import holm
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
 
-WORDS, LENGTH, DRAWS = 7, 3, 6000
+WORDS, LENGTH, DRAWS = 7, 3, 4000
 PROMPT = [1, 4, 5]
 WARM = {"temperature": 1.3}
 RESIDUAL = {"acceptance": {"name": "residual"}, **WARM}
