@@ -18,7 +18,7 @@ from pardec.decoding.speculative.tree import Tree, chain_shape, shape_of
 from pardec.evidence.statistics import holm
 from tests.reference.drafts import Cycles, backbone, draft_model, plain, speculate
 
-WORDS, LENGTH, DRAWS = 7, 3, 4000
+WORDS, LENGTH, DRAWS = 7, 3, 6000
 PROMPT = [1, 4, 5]
 WARM = {"temperature": 1.3}
 RESIDUAL = {"acceptance": {"name": "residual"}, **WARM}
@@ -73,7 +73,7 @@ def pair():
 def made(words):
     """A target, a block draft and a small model, all random."""
     target, small = (
-        backbone(causal=True, seed=seed, scale=6.0, vocab_size=words).double().requires_grad_(False)
+        backbone(causal=True, seed=seed, scale=6.0, vocab_size=words, layers=1).double().requires_grad_(False)
         for seed in (1, 2)
     )
     return target, draft_model(target, 5, scale=6.0).double(), small
