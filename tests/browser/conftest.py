@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import once
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -41,40 +43,62 @@ def browser():
         running.close()
 
 
-@pytest.fixture(scope="session")
-def synthetic(tmp_path_factory, synthetic_folder) -> Path:
-    """A report rendered from synthetic tables."""
+FEW_FIGURES = ("pareto", "latency_vs_steps", "quality_vs_steps", "noise")
+FEW_TASKS = (None, "grid", "text")
+
+
+def rendered(made_folder: Path, few: bool = False) -> str:
+    """Return a report rendered from the synthetic tables; of few: without the sections of experiments that have tables
+    of their own, with two tasks of five."""
     from pardec.report.figures.registry import FIGURES
     from pardec.report.render import Material, render
     from pardec.report.rows import load_tables
+    from tests import draft_factories, flood_factories, grid_factories
     from tests import report_fixtures as made
 
-    folder, frames = tmp_path_factory.mktemp("page"), made.frames_of(synthetic_folder)
-    read = load_tables([synthetic_folder / "tables"])
-    figures = {name: synthetic_folder / f"{name}.svg" for name in FIGURES}
-    outputs = made.outputs_of(synthetic_folder)
+    read = load_tables([made_folder / "tables"])
+    if few:
+        own = {name for part in (draft_factories, flood_factories, grid_factories) for name in part.page_tables()}
+        left = {name: [] if name in own else rows for name, rows in read.items()}
+        read = {name: [row for row in rows if row.get("task") in FEW_TASKS] for name, rows in left.items()}
     material = Material(
-        **made.values_of(synthetic_folder),
+        **made.values_of(made_folder),
         tables=read,
-        figures=figures,
+        figures={name: made_folder / f"{name}.svg" for name in (FEW_FIGURES if few else FIGURES)},
         study=made.STUDY,
-        trails=made.trails(frames),
-        outputs=outputs,
+        trails=made.trails(made.frames_of(made_folder)),
+        outputs=made.outputs_of(made_folder),
         origin={"commit": "abc123"},
         claims=made.CLAIMS,
         jobs=made.JOBS,
         files=["results/tabulate-1.json"],
     )
-    (folder / "report.html").write_text(render(material), encoding="utf-8")
-    return folder / "report.html"
+    return render(material)
+
+
+@pytest.fixture(scope="session")
+def reports(tmp_path_factory, synthetic_folder):
+    """Return the function that gives the synthetic report of a kind: `few`, or `synthetic`."""
+
+    @functools.cache
+    def of(kind: str) -> Path:
+        def make(folder):
+            text = rendered(synthetic_folder, kind == "few")
+            (folder / "report.html").write_text(text, encoding="utf-8")
+
+        return once(tmp_path_factory, f"page-{kind}", make) / "report.html"
+
+    return of
 
 
 @pytest.fixture(scope="session")
 def report(request) -> Path:
-    """The synthetic report, which has everything that a page can have. What a page contains is looked at in a real one
-    too (`both_reports`): the smoke study's, or the one that PARDEC_REPORT names."""
-    if getattr(request, "param", "synthetic") == "synthetic":
-        return request.getfixturevalue("synthetic")
+    """A synthetic report of few tables, enough for what a page does. What a page contains is looked at in the one that
+    has everything a page can have, and in a real one (`both_reports`): the smoke study's, or the one that
+    PARDEC_REPORT names."""
+    kind = getattr(request, "param", "few")
+    if kind != "real":
+        return request.getfixturevalue("reports")(kind)
     named = os.environ.get("PARDEC_REPORT")
     return Path(named).resolve() if named else request.getfixturevalue("project").path("results/report.html")
 
@@ -161,9 +185,11 @@ class Watched:
 
 @pytest.fixture(scope="module")
 def kept(browser):
-    """Return the one page that obeys the report's security policy, or the one that does not. To load a report into it
+    """Return the one page that obeys the report's security policy, or the one that does not, or one to look at. To load a report into it
     again takes half of the time of a new page."""
-    return functools.cache(lambda bypass_csp: Watched(browser.new_page(bypass_csp=bypass_csp)))
+    return functools.cache(
+        lambda bypass_csp, looked_at=False: Watched(browser.new_page(bypass_csp=bypass_csp))
+    )
 
 
 @pytest.fixture
@@ -177,6 +203,18 @@ def visit(kept, report):
         return watched.load(report)
 
     return go
+
+
+@pytest.fixture
+def still(kept, report):
+    """The report in a page of its own, which tests only look at: it is loaded once for all of them."""
+    watched = kept(False, True)
+    if watched.requests != [report.as_uri()]:
+        watched.page.set_viewport_size({"width": 1280, "height": 860})
+        watched.load(report)
+    yield watched
+    assert watched.complaints == []
+    assert watched.requests == [report.as_uri()]
 
 
 @pytest.fixture
