@@ -58,7 +58,9 @@ def rendered(made_folder: Path, few: bool = False) -> str:
 
     read = load_tables([made_folder / "tables"])
     if few:
-        own = {name for part in (draft_factories, flood_factories, grid_factories) for name in part.page_tables()}
+        own = {
+            name for part in (draft_factories, flood_factories, grid_factories) for name in part.page_tables()
+        }
         left = {name: [] if name in own else rows for name, rows in read.items()}
         read = {name: [row for row in rows if row.get("task") in FEW_TASKS] for name, rows in left.items()}
     material = Material(
@@ -106,10 +108,18 @@ def report(request) -> Path:
 both_reports = pytest.mark.parametrize("report", ["synthetic", "real"], indirect=True, scope="session")
 
 
-# A browser may drop keys that are pressed before it has painted.
-READY = (
-    "document.documentElement.dataset.ready !== undefined && performance.getEntriesByType('paint').length > 0"
-)
+# A browser may drop keys that are pressed before it has painted. Playwright's own waiting evaluates its words again,
+# which the page's security policy forbids.
+READY = """() => new Promise((done, fail) => {
+    const begin = performance.now();
+    const look = () => {
+        const painted = performance.getEntriesByType("paint").length > 0;
+        if (painted && document.documentElement.dataset.ready !== undefined) done();
+        else if (performance.now() - begin > 30000) fail(new Error("the page did not become ready"));
+        else setTimeout(look, 5);
+    };
+    look();
+})"""
 UNFOLD = """async () => {
     const text = document.getElementById("trail-data").textContent;
     const bytes = Uint8Array.from(atob(text), (sign) => sign.charCodeAt(0));
@@ -178,15 +188,15 @@ class Watched:
             self.page.evaluate("localStorage.clear()")
         self.requests, self.complaints = [], []
         self.page.goto(path.as_uri())
-        self.page.wait_for_function(READY)
+        self.page.evaluate(READY)
         self.page.evaluate(UNFOLD)
         return self
 
 
 @pytest.fixture(scope="module")
 def kept(browser):
-    """Return the one page that obeys the report's security policy, or the one that does not, or one to look at. To load a report into it
-    again takes half of the time of a new page."""
+    """Return the one page that obeys the report's security policy, or the one that does not, or one to look at. To load
+    a report into it again takes half of the time of a new page."""
     return functools.cache(
         lambda bypass_csp, looked_at=False: Watched(browser.new_page(bypass_csp=bypass_csp))
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import re
 
 import pytest
 
 from pardec.report.digits import TERMS
-from tests.browser.conftest import UNSEEN, both_reports, serious_faults
+from tests.browser.conftest import READY, UNSEEN, both_reports, serious_faults
 
 pytestmark = pytest.mark.browser
 
+MARKS = "figure svg[data-values] .mark[data-v]"
 OPEN_ALL = "document.querySelectorAll('details').forEach((d) => (d.open = true))"
 
 
@@ -22,7 +24,7 @@ def test_opens_quietly_and_alone(still, report):
 
 
 @both_reports
-def test_every_number_opens_its_trail(visit):
+def test_every_number_and_every_mark_opens_its_trail(visit):
     watched = visit()
     page = watched.page
     assert page.locator("a.v").count() > 50
@@ -50,6 +52,21 @@ def test_every_number_opens_its_trail(visit):
             return wrong;
         }"""
     )
+    assert wrong == []
+    wrong = page.evaluate(
+        """(marks) => {
+            const wrong = [];
+            for (const mark of document.querySelectorAll(marks)) {
+                mark.dispatchEvent(new MouseEvent("click", {bubbles: true}));
+                const panel = document.getElementById("panel");
+                const shown = panel.classList.contains("open") && panel.querySelector(".id").textContent;
+                if (shown !== mark.dataset.v || !mark.getAttribute("aria-label")) wrong.push(mark.dataset.v);
+            }
+            return wrong;
+        }""",
+        MARKS,
+    )
+    assert page.locator(MARKS).count() > 50
     assert wrong == []
     assert watched.complaints == []
 
@@ -121,7 +138,7 @@ def test_an_address_leads_to_a_number(visit, browser, report):
     ident = visit().page.locator("#answer a.v").first.get_attribute("data-v")
     page = browser.new_page()
     page.goto(f"{report.as_uri()}#{ident}")
-    page.wait_for_function("document.documentElement.dataset.ready !== undefined")
+    page.evaluate(READY)
     assert page.locator("#panel.open .id").first.inner_text() == ident
     page.close()
 
@@ -140,7 +157,7 @@ def test_figures_tell_their_values(visit):
 def test_no_width_scrolls_sideways(visit):
     page = visit(viewport={"width": 360, "height": 800}, reduced_motion="reduce").page
     page.evaluate(OPEN_ALL)
-    for width in (360, 390, 768, 1024, 1600):
+    for width in (360, 648, 1080, 1288):  # the narrowest of each of the page's layouts
         page.set_viewport_size({"width": width, "height": 800})
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         # A click of the page's own: the mouse's waits until all of the open page stands still, long on a busy machine.
@@ -203,6 +220,18 @@ def test_headings_and_labels(still):
     assert page.evaluate(
         "[...document.querySelectorAll('button')].every((b) => (b.textContent || b.ariaLabel).trim())"
     )
+
+
+@both_reports
+def test_tables_and_figures_link_to_their_files(still):
+    beside = (
+        "table => table.parentElement.previousElementSibling.querySelector('a.data').getAttribute('href')"
+    )
+    tables = still.page.locator("main table:has(caption)")
+    links = tables.evaluate_all(f"tables => tables.map({beside})")
+    assert links
+    assert all(re.fullmatch(r"tables/\w+\.csv|\w+\.json", link) for link in links)
+    assert still.page.locator("figcaption a.data").count() >= 2
 
 
 @pytest.mark.parametrize(
