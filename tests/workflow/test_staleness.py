@@ -52,17 +52,16 @@ def timed_cells(commands):
     return [json.loads(words[words.index("--cell") + 1]) for words in map(shlex.split, lines)]
 
 
-def test_editing_a_decoder_and_a_strategy_reruns_their_cells_and_what_follows(project, monkeypatch):
-    """`pardec status` calls stale the very cells that Snakemake plans; a finished run has none."""
-    monkeypatch.chdir(project.folder)
+def states(project):
+    """Return the state of each cell, as `pardec status` tells it."""
     smoke = [project.path("studies/smoke.yaml")]
-    plan = read_plan(project.folder, smoke)
+    plan, stale = read_plan(project.folder, smoke), stale_files(project.folder, smoke)
+    return {one.id: one.state for one in cell_states(plan, project.folder, stale)}
 
-    def states():
-        stale = stale_files(project.folder, smoke)
-        return {one.id: one.state for one in cell_states(plan, project.folder, stale)}
 
-    assert set(states().values()) == {DONE}
+def test_editing_a_decoder_and_a_strategy_reruns_their_cells_and_what_follows(project, monkeypatch):
+    """`pardec status` calls stale the very cells that Snakemake plans."""
+    monkeypatch.chdir(project.folder)
     for name in ("pardec/decoding/masked_diffusion.py", "pardec/decoding/speculative/drafters.py"):
         project.change(name, read(project, name) + "\n# changed\n")
     planned, commands = project.plan()
@@ -77,7 +76,9 @@ def test_editing_a_decoder_and_a_strategy_reruns_their_cells_and_what_follows(pr
     changed = [c for c in cells if c["decoder"] == "masked_diffusion" or c["experiment"] == "draft"]
     assert {cell["decoder"] for cell in timed} == {"masked_diffusion", "speculative"}
     assert planned["time_cell"] == len(timed) == len(changed) < len(cells)
-    stale = {cell for cell, state in states().items() if state == STALE}
+    told = states(project)
+    assert set(told.values()) == {STALE, DONE}
+    stale = {cell for cell, state in told.items() if state == STALE}
     assert stale == {cell["id"] for cell in timed} == {cell["id"] for cell in changed}
 
 
@@ -101,13 +102,6 @@ def test_a_claim_and_a_title_judge_and_render_again_and_an_idea_tabulates_again(
     assert {"judge_claims", "judge_ideas", "tabulate"} <= set(project.planned()) <= FOLLOWS
 
 
-def test_editing_a_metric_scores_again_and_decodes_nothing(project):
-    name = "pardec/quality/distinct.py"
-    project.change(name, read(project, name) + "\n# changed\n")
-    planned = project.planned()
-    assert "score_cell" in planned and not {"time_cell", "generate_outputs", "train_model"} & set(planned)
-
-
 def test_a_longer_budget_times_again_and_makes_nothing_else(project):
     planned = project.planned("--config", 'measure={"budget_s": 0.31}')
     assert "time_cell" in planned and not {"train_model", "generate_outputs", "prepare_data"} & set(planned)
@@ -128,21 +122,21 @@ def test_a_deleted_record_comes_back_alone(project):
     path.write_bytes(before)  # everything above rests on it
 
 
-def test_a_record_that_is_missing_is_seen_while_the_machine_is_described_again(project):
-    """What is only to come first must not stand between a record and its rule."""
-    project.change("scripts/warm_up.py", read(project, "scripts/warm_up.py") + "\n# changed\n")
-    project.change(
-        "scripts/describe_machine.py", read(project, "scripts/describe_machine.py") + "\n# changed\n"
-    )
+def test_a_missing_record_is_seen_beside_a_new_machine_and_a_new_metric_scores_again(project):
+    """What is only to come first must not stand between a record and its rule; a metric decodes and times nothing."""
+    for name in ("scripts/warm_up.py", "scripts/describe_machine.py", "pardec/quality/distinct.py"):
+        project.change(name, read(project, name) + "\n# changed\n")
     path = next(project.path("results/cells").rglob("timing.json"))
     content = path.read_bytes()
     path.unlink()
     try:
-        planned = project.planned()
+        planned, commands = project.plan()
     finally:
         path.write_bytes(content)
     again = {"describe_machine", "warm_up", "time_cell"}
-    assert [planned[rule] for rule in sorted(again)] == [1, 1, 1] and set(planned) <= FOLLOWS | again
+    assert [planned[rule] for rule in sorted(again)] == [1, 1, 1]
+    assert again | {"score_cell"} <= set(planned) <= FOLLOWS | again | {"score_cell"}
+    assert [cell["id"] for cell in timed_cells(commands)] == [json.loads(content)["cell"]["id"]]
 
 
 def test_a_second_run_in_a_clone_runs_nothing(project):
