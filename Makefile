@@ -15,7 +15,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Jobs and tests are many processes, which share the compiled modules.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all paper smollm2 smollm2-drafts publish republish compare test tests test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
+.PHONY: all paper smollm2 smollm2-drafts smollm2-block publish republish compare test tests test-quick test-all test-thorough test-faults test-cluster lint format bench gpu-check clean unlock lock docs docs-site env help
 .DEFAULT_GOAL := help
 
 all: env  ## Create the environment if needed, run the study of config.yaml, render results/report.html
@@ -32,6 +32,10 @@ smollm2: env  ## A real language model of 135 M parameters, fetched once from th
 smollm2-drafts: env  ## A block draft for that model, and what each drafting idea is worth with it; some 90 minutes on one core, half of them training
 	$(call unless_other,smollm2-drafts)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2-drafts.yaml -- all
+
+smollm2-block: env  ## That model adapted to block diffusion; some two hours of one core, most of them training, which goes on where it was stopped
+	$(call unless_other,smollm2-block)
+	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2-block.yaml -- all
 
 publish: env  ## Publish the finished run of `make paper` in results/published: archive, page, claims and weights
 	pardec publish results --picture docs/images/pareto.png

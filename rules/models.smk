@@ -44,6 +44,39 @@ rule train_model:
         " --kept .snakemake/trained --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
 
 
+rule adapt_model:
+    input:
+        code=lambda w: PLAN.code("adapt_model", w.model),
+        data=lambda w: PLAN.training_data(w.model),
+        base=lambda w: PLAN.parent_models(w.model),
+    output:
+        "results/models/{model}/config.json",
+        "results/models/{model}/source.json",
+        "results/models/{model}/training.json",
+        "results/models/{model}/provenance.json",
+    log:
+        "results/logs/models/{model}.log",
+    wildcard_constraints:
+        model=PLAN.pattern(PLAN.adapted_models),
+    priority: lambda w: PLAN.model_priority(w.model)
+    conda:
+        ENVIRONMENT
+    threads: 1
+    params:
+        settings=lambda w: PLAN.model_settings(w.model),
+        data=lambda w: PLAN.training_folder(w.model),
+        base=lambda w: PLAN.base_folder(w.model),
+        seed=lambda w: PLAN.seed("model", w.model),
+        # As for train_model.
+        published=PLAN.published_words(),
+    shell:
+        "OMP_NUM_THREADS=1 "
+        "MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_TOP_PAD_=67108864 "
+        "python scripts/adapt_model.py --name {wildcards.model:q} --settings {params.settings:q} --data {params.data:q}"
+        " --base {params.base:q} --seed {params.seed:q} {params.published:q}"
+        " --kept .snakemake/trained --out results/models/{wildcards.model:q} 2>&1 | tee {log:q}"
+
+
 rule fetch_model:
     input:
         code=lambda w: PLAN.code("fetch_model", w.model),

@@ -22,6 +22,8 @@ from pardec.study.plan import PAPER
 ARCHIVE = "run.tar.zst"
 PAGE, APPENDIX, SECONDS = "report.html", "claims.md", "seconds.json"
 PICTURE = "results/figures/pareto.png"
+TRAINED = ("train_model", "adapt_model")
+"""Rules that train."""
 NEEDED = ("values", "claims", "verdicts", "study", "trails", "jobs")
 AGAIN = "run `make paper`, then `make publish`"
 
@@ -45,7 +47,7 @@ def publish_run(run: Run, to: Path, picture: Path | None = None, derived: bool =
     models = dict(trained(run))
     for path, origin in models.items():
         recipe = origin.block["recipe"]
-        if code_of(recipe["modules"]) != recipe["code_sha256"]:
+        if code_of(recipe) != recipe["code_sha256"]:
             raise UserError(f"{run.label}: {path}", "was trained by code that has changed since", AGAIN)
     study = run.json("results/study.json")["name"]
     folder = to / study
@@ -56,8 +58,7 @@ def publish_run(run: Run, to: Path, picture: Path | None = None, derived: bool =
     for file in sorted(weights.glob("*")):
         if file not in written:
             file.unlink()  # of a model that this run does not have
-    apart = [str(Path(path).with_name("model.safetensors")) for path in models]
-    apart += fetched_weights(run)
+    apart = weights_of(run)
     write_archive(run, folder / ARCHIVE, apart)
     copies = {folder / PAGE: f"results/{PAGE}", **({picture: PICTURE} if picture else {})}
     for target, name in copies.items():
@@ -85,18 +86,18 @@ def trained(run: Run) -> Iterator[tuple[str, Origin]]:
         UserError: a model has no recipe.
     """
     for path, origin in run.origins().items():
-        if origin.block.get("rule") == "train_model":
+        if origin.block.get("rule") in TRAINED:
             if "recipe" not in origin.block:
                 raise UserError(f"{run.label}: {path}", "contains no recipe", AGAIN)
             yield path, origin
 
 
-def fetched_weights(run: Run) -> list[str]:
-    """Return the files of weights of the models that the workflow fetched."""
+def weights_of(run: Run) -> list[str]:
+    """Return the files of weights of all models."""
     folders = [
         str(Path(path).parent)
         for path, one in run.origins().items()
-        if one.block.get("rule") == "fetch_model"
+        if one.block.get("rule") in (*TRAINED, "fetch_model")
     ]
     return [
         name for name in run.files() if name.endswith(".safetensors") and str(Path(name).parent) in folders
@@ -121,7 +122,7 @@ def stale(published: Path, settings: dict[str, tuple[dict, int]]) -> list[str]:
             wrong.append(f"{name}: the study has no such model")
         elif (recipe["settings"], recipe["seed"]) != settings[name]:
             wrong.append(f"{name}: the study asks for other settings")
-        elif recipe["code_sha256"] != code_of(recipe["modules"]):
+        elif recipe["code_sha256"] != code_of(recipe):
             wrong.append(f"{name}: the code that trains it has changed")
     known = {path.stem for path in published.glob("*.json")}
     return [*wrong, *(f"{name}: its weights are not published" for name in settings if name not in known)]

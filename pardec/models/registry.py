@@ -70,6 +70,7 @@ SOURCES = Registry(
     "model source",
     {
         "train": "pardec.models.sources.train:TrainSettings",
+        "adapt": "pardec.models.sources.adapt:AdaptSettings",
         "path": "pardec.models.sources.path:PathSettings",
         "hub": "pardec.models.sources.hub:HubSettings",
         "package": "pardec.models.sources.package:PackageSettings",

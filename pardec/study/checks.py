@@ -17,7 +17,7 @@ from pardec.decoding.registry import DECODERS
 from pardec.models.architectures.config import BackboneConfig, ModelInfo
 from pardec.models.checkpoints.configs import read_config
 from pardec.models.checkpoints.shapes import shape
-from pardec.models.checkpoints.sizes import info_of_settings
+from pardec.models.checkpoints.sizes import info_of_model
 from pardec.quality.registry import METRICS
 from pardec.quality.task_scores import TaskScore
 from pardec.study.cells import Cell
@@ -59,7 +59,7 @@ def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
 
 def _facts(study: Study, name: str) -> ModelInfo | None:
     try:
-        return info_of_settings(study.models[name])
+        return info_of_model(study.models, name)
     except UserError:
         return None  # fetch_model reports what is wrong with it
 
@@ -258,6 +258,8 @@ def _lengths(study: Study, facts: Callable[[str], ModelInfo | None], sides: list
 def _templates(study: Study, sides: list[Cell]) -> Iterator[Problem]:
     for name, model in dict.fromkeys((side.workload, side.model) for side in sides):
         settings = study.models[model]
+        while settings.source == "adapt":
+            settings = study.models[settings.base]
         if study.workloads[name].prompt_form != "chat" or settings.source in ("hub", "package"):
             continue
         if settings.source != "path" or not _has_template(Path(settings.path).expanduser()):

@@ -63,7 +63,7 @@ class Code:
                 source = self.study.data[name]
                 tasks = source.chosen() if source.source == "tasks" else []
                 return [DATA_SOURCES.module(source.source), *map(TASKS.module, tasks)]
-            case "train_model":
+            case "train_model" | "adapt_model":
                 model = self.study.models[name]
                 return [FAMILIES.module(model.family), *self.models(name, *parents(self.study, name))]
             case "fetch_model":
@@ -97,7 +97,7 @@ class Code:
     def _model(self, name: str) -> list[str]:
         model = self.study.models[name]
         quantised = {"quantise": getattr(model, "quantise", None)}
-        if model.source == "train":
+        if model.source in ("train", "adapt"):
             kind = {"architectures": [FAMILIES.load(model.family).architecture], "model_type": "llama"}
             return modules_of_config(kind)
         if model.source == "random":
@@ -117,7 +117,7 @@ class Code:
 
 
 def parents(study: Study, name: str) -> list[str]:
-    """Return the models that training of `name` reads: the one it starts from, and its teachers."""
+    """Return the models that training of `name` reads: the one that it starts from or adapts, and its teachers."""
     model = study.models[name]
-    init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
-    return list(dict.fromkeys([*([init] if init else []), *teachers.values()]))
+    first = [getattr(model, key, None) for key in ("init", "base")]
+    return list(dict.fromkeys([*filter(None, first), *getattr(model, "teachers", {}).values()]))

@@ -10,7 +10,7 @@ from pardec.decoding.base import Passes
 from pardec.decoding.registry import DECODERS
 from pardec.measure.roofline import RESERVED_BYTES, SIZES, Card, generation_s, memory_bytes
 from pardec.models.architectures.config import ModelInfo
-from pardec.models.checkpoints.sizes import info_of_settings, quantised_info
+from pardec.models.checkpoints.sizes import info_of_model, quantised_info
 from pardec.quality.generate import BATCH
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _facts(plan: Plan) -> dict[str, ModelInfo | None]:
     size, by_model = SIZES[plan.study.precision], {}
     for name in plan.models:
         settings = plan.study.models[name]
-        facts, how = info_of_settings(settings), getattr(settings, "quantise", None)
+        facts, how = info_of_model(plan.study.models, name), getattr(settings, "quantise", None)
         by_model[name] = quantised_info(facts, how, size) if facts is not None and how else facts
     return by_model
 

@@ -102,7 +102,7 @@ class Files:
     def datasets(self) -> list[str]:
         """Return the data sets that the study uses."""
         names = [self.study.workloads[cell.workload].data for cell in self.cells.values()]
-        names += [self.study.models[name].data for name in self.trained_models]
+        names += [self.study.models[name].data for name in (*self.trained_models, *self.adapted_models)]
         likelihood = self.study.likelihood
         names += [likelihood.data] if likelihood and self.likelihood_models else []
         samples = [self.study.models[name].verify.sample for name in self.verified_models]
@@ -115,9 +115,15 @@ class Files:
         return [name for name in self.models if self.study.models[name].source == "train"]
 
     @cached_property
+    def adapted_models(self) -> list[str]:
+        """Return the models that the study makes from others by an adapter."""
+        return [name for name in self.models if self.study.models[name].source == "adapt"]
+
+    @cached_property
     def fetched_models(self) -> list[str]:
         """Return the models that come from elsewhere."""
-        return [name for name in self.models if name not in self.trained_models]
+        made = {*self.trained_models, *self.adapted_models}
+        return [name for name in self.models if name not in made]
 
     @cached_property
     def own_datasets(self) -> list[str]:

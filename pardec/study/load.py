@@ -94,11 +94,12 @@ def check_names(study: Study) -> None:
         if asked is not None and asked not in study.models:
             raise missing(f"data.{name}.model", "model", asked, study.models)
     for name, model in study.models.items():
-        data, init = getattr(model, "data", None), getattr(model, "init", None)
+        data = getattr(model, "data", None)
         if isinstance(data, str) and data not in study.data:
             raise missing(f"models.{name}.data", "dataset", data, study.data)
-        if isinstance(init, str) and init not in study.models:
-            raise missing(f"models.{name}.init", "model", init, study.models)
+        for key in ("init", "base"):
+            if isinstance(one := getattr(model, key, None), str) and one not in study.models:
+                raise missing(f"models.{name}.{key}", "model", one, study.models)
         for called, teacher in getattr(model, "teachers", {}).items():
             if teacher not in study.models:
                 raise missing(f"models.{name}.teachers.{called}", "model", teacher, study.models)
@@ -130,7 +131,7 @@ def _refuse_circle(study: Study, name: str) -> None:
             raise UserError(
                 f"models.{name}",
                 "models start from or learn from one another in a circle",
-                "set one init to null",
+                "let one of them start from another model, or from none",
             )
         if current not in seen and current in study.models:
             seen.add(current)
@@ -139,9 +140,10 @@ def _refuse_circle(study: Study, name: str) -> None:
 
 def _parents(study: Study, name: str) -> list[str]:
     model = study.models[name]
-    init, teachers = getattr(model, "init", None), getattr(model, "teachers", {})
+    first = [getattr(model, key, None) for key in ("init", "base")]
     asked = getattr(study.data.get(getattr(model, "data", "")), "model", None)
-    return [one for one in (init, *teachers.values(), asked) if isinstance(one, str)]
+    read = (*first, *getattr(model, "teachers", {}).values(), asked)
+    return [one for one in read if isinstance(one, str)]
 
 
 def _explain(error: ValidationError, config: dict, files: list) -> list[Problem]:

@@ -57,6 +57,10 @@ class Plan(Files):
         teachers = {called: f"results/models/{teacher}" for called, teacher in model.teachers.items()}
         return words(init=f"results/models/{model.init}" if model.init else None, teachers=teachers or None)
 
+    def base_folder(self, name: str) -> str:
+        """Return the folder of the model that `name` is adapted from."""
+        return f"results/models/{self.study.models[name].base}"
+
     def training_words(self) -> list[str]:
         """Return arguments for the training device.
 

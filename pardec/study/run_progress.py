@@ -31,7 +31,7 @@ PAST = Path(".snakemake/seconds.json")
 """Mean seconds of each rule's jobs."""
 AS_FAST_S = 5.0
 """Seconds of the published run's jobs that must be done before this machine is held to be faster or slower."""
-CELL, TRAINING = "time_cell", "train_model"
+CELL, TRAININGS = "time_cell", ("train_model", "adapt_model")
 STAGES = ("all", "data", "models", "timing", "quality", "tables", "report", "total")
 """Rules without a job of their own, and Snakemake's sum."""
 NOISE = ("Select jobs to execute", "Execute ")
@@ -52,7 +52,8 @@ class RunProgress(logging.Filter):
         super().__init__()
         self.theirs: dict[str, float] = {} if published is None else _read(published)
         if restored:
-            self.theirs.pop(TRAINING, None)
+            for rule in TRAININGS:
+                self.theirs.pop(rule, None)
         self.past, self.stream = past, sys.stderr if stream is None else stream
         self.means: dict[str, float] = _read(past)
         self.totals: Counter[str] = Counter()

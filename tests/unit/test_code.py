@@ -18,7 +18,7 @@ from pardec.quality.registry import METRICS
 from pardec.study.plan import Plan, read_plan
 
 ROOT = Path(__file__).parents[2]
-STUDIES = ("default", "paper", "draft", "8b", "8b-shape", "smollm2-drafts", "smollm2", "odd")
+STUDIES = ("default", "paper", "draft", "8b", "8b-shape", "smollm2-drafts", "smollm2-block", "smollm2", "odd")
 REGISTRIES = {
     "decoder": DECODERS,
     **KINDS,
@@ -43,6 +43,7 @@ BUILDS_ON = {
     },
     ("data source", "fractal"): [("data source", "topics")],
     ("family", "renderer"): [("model source", "train")],
+    ("model source", "adapt"): [("model source", "train")],
     **{("format", name): [("format", "llama")] for name in ("qwen2", "qwen3", "Dream")},
     # A draft with a head is a draft.
     ("drafter", "markov"): [("drafter", "dflash")],
@@ -150,6 +151,7 @@ def jobs(plan: Plan) -> list[tuple[str, str]]:
     names = {
         "prepare_data": plan.datasets,
         "train_model": plan.trained_models,
+        "adapt_model": plan.adapted_models,
         "fetch_model": plan.fetched_models,
         "time_cell": plan.cells,
         "generate_outputs": plan.outputs,
@@ -167,7 +169,7 @@ def uses(plan: Plan, script: str, name: str) -> dict[str, set[str]]:
 
     def run(*models: str) -> None:
         for model in (study.models[one] for one in models):
-            if model.source == "train":
+            if model.source in ("train", "adapt"):
                 kind = {"draft": "DFlashDraftModel", "renderer": "FractalRenderer"}
                 kind["markov_draft"] = "DFlashMarkovDraftModel"
                 config = {"architectures": [kind.get(model.family, "LlamaForCausalLM")]}
@@ -201,9 +203,9 @@ def uses(plan: Plan, script: str, name: str) -> dict[str, set[str]]:
         source = study.data[name]
         used["data source"].add(source.source)
         used["task"] |= set(source.chosen()) if source.source == "tasks" else set()
-    elif script == "train_model":
+    elif script in ("train_model", "adapt_model"):
         used["family"].add(study.models[name].family)
-        used["model source"].add("train")
+        used["model source"].add(study.models[name].source)
         run(name, *plan.parents(name))
     elif script == "fetch_model":
         used["model source"].add(study.models[name].source)

@@ -56,8 +56,9 @@ def test_recipes_that_no_longer_match_are_named(tmp_path):
     wanted = recipes(plan)
     for name, (settings, seed) in wanted.items():
         modules = restored.modules(settings["objective"]["family"])
-        code = {"modules": modules, "code_sha256": restored.code_of(modules)}
-        write_json(tmp_path / f"{name}.json", {"recipe": {"settings": settings, "seed": seed, **code}})
+        recipe = {"settings": settings, "seed": seed, "modules": modules}
+        recipe["code_sha256"] = restored.code_of(recipe)
+        write_json(tmp_path / f"{name}.json", {"recipe": recipe})
     assert stale(tmp_path, wanted) == []
 
     first, second = sorted(wanted)[:2]
@@ -137,7 +138,8 @@ def test_another_study_publishes_the_models_that_the_paper_does_not_have(tmp_pat
         folder.mkdir(parents=True)
         for file in ("config.json", "training.json", "tokenizer.json", "model.safetensors"):
             (folder / file).write_text("{}" if file.endswith("json") else name)
-        recipe = {"sha256": name, "modules": [], "code_sha256": restored.code_of([])}
+        recipe = {"sha256": name, "modules": [], "settings": {"source": "train"}}
+        recipe["code_sha256"] = restored.code_of(recipe)
         recipe["data"] = {"tokenizer.json": restored.sha256(folder / "tokenizer.json")}
         block = {"rule": "train_model", "recipe": recipe}
         origins[f"results/models/{name}/provenance.json"] = SimpleNamespace(block=block)

@@ -224,7 +224,9 @@ def essence_of(text: str, folder: Path) -> str:
 
 def test_only_statements_that_training_runs_count(tmp_path):
     families = ("autoregressive", "masked_diffusion", "draft", "renderer")
-    run = {family: restored.modules(family) for family in families}
+    run = {
+        family: {"settings": {"source": "train"}, "modules": restored.modules(family)} for family in families
+    }
     copy = tmp_path / "project"
     shutil.copytree(ROOT / "pardec", copy / "pardec", ignore=shutil.ignore_patterns("__pycache__"))
     codes = {family: restored.code_of(run[family], copy) for family in families}
@@ -250,7 +252,9 @@ def test_only_statements_that_training_runs_count(tmp_path):
     assert essence_of("a: int = 1\n", tmp_path) != essence_of("a: str = 1\n", tmp_path), "a field of a model"
     assert changed("pardec/decoding/jacobi.py", "\nEDITED = 1\n") == []
     assert changed("pardec/models/registry.py", "\nEDITED = 1\n") == []
-    assert "pardec/models/sources/restored.py" not in closure(ROOT, restored.TRAINING, run["draft"])
+    assert "pardec/models/sources/restored.py" not in closure(
+        ROOT, restored.TRAININGS["train"], run["draft"]["modules"]
+    )
 
 
 def test_retraining_and_the_folder_are_no_part_of_a_study(tmp_path):

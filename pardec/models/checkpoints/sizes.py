@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,21 @@ def quantised_info(info: ModelInfo, how: str, size: int) -> ModelInfo:
     head = info.vocab_size * info.hidden
     each = 1.0 if how == "int8" else 0.5 + 2 * size / GROUP
     return replace(info, matmul_bytes=round(each * (info.matmul_parameters - head)) + size * head)
+
+
+def info_of_model(models: Mapping[str, Any], name: str) -> ModelInfo | None:
+    """Return the facts of the model `name` of a study with these `models`; None if they are known only after a
+    download. An adapted model is its base with other attention.
+
+    Raises:
+        UserError: see `info_of_settings`.
+    """
+    settings = models[name]
+    if settings.source != "adapt":
+        return info_of_settings(settings)
+    base = info_of_model(models, settings.base)
+    # Which token masks is known from the tokenizer alone.
+    return base and replace(base, attention="block_causal", shift=settings.objective.shift, mask_id=0)
 
 
 def info_of_settings(settings: Any) -> ModelInfo | None:

@@ -11,14 +11,17 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pardec.common.closure import closure, essence
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, sha256, write_json
 from pardec.models.checkpoints.configs import modules_of_config
 from pardec.models.registry import FAMILIES
-from pardec.models.sources.train import TrainSettings
+
+if TYPE_CHECKING:
+    from pardec.models.sources.adapt import AdaptSettings
+    from pardec.models.sources.train import TrainSettings
 
 ROOT = Path(__file__).resolve().parents[3]
 WEIGHTS = "weights"
@@ -26,7 +29,10 @@ WEIGHTS = "weights"
 for each model <name>.safetensors, and <name>.json with its recipe."""
 HERE = "an earlier job of this workflow"
 """Who trained weights that a folder of results keeps, so that the same recipe is not trained twice in it."""
-TRAINING = "pardec/models/training/train.py"
+TRAININGS = {"train": "pardec/models/training/train.py", "adapt": "pardec/models/training/adapt.py"}
+"""The file that trains, by the source of a model's settings."""
+STORED = {"train": "model.safetensors", "adapt": "adapter.safetensors"}
+"""The file of a model's folder that is published, by its source: all weights, or what was added to those of a base."""
 REGISTRY = "registry.py"
 """Name of files that only say which module has a name: the modules in use count themselves."""
 DATA = ("train.jsonl", "tokenizer.json", "about.json")
@@ -36,12 +42,12 @@ MODEL = ("config.json", "model.safetensors", "tokenizer.json")
 
 
 def recipe(
-    settings: TrainSettings, seed: int, data: str | Path, parents: Mapping[str, str | Path]
+    settings: TrainSettings | AdaptSettings, seed: int, data: str | Path, parents: Mapping[str, str | Path]
 ) -> dict[str, Any]:
     """Return the recipe of a model, and its own SHA-256 under the key `sha256`.
 
-    data: folder of its data set. parents: folders of the models that training reads, by what for: `init`, or the role
-    of a teacher.
+    data: folder of its data set. parents: folders of the models that training reads, by what for: `init`, `base`, or
+    the role of a teacher.
 
     Raises:
         UserError: a file is missing.
@@ -53,7 +59,7 @@ def recipe(
         "parents": {role: _hashes(folder, MODEL) for role, folder in sorted(parents.items())},
         "modules": modules(settings.family, parents.values()),
     }
-    made["code_sha256"] = code_of(made["modules"])
+    made["code_sha256"] = code_of(made)
     return made | {"sha256": digest_of(made)}
 
 
@@ -66,9 +72,9 @@ def modules(family: str, parents: Iterable[str | Path] = ()) -> list[str]:
     )
 
 
-def code_of(modules: Iterable[str], root: Path = ROOT) -> str:
-    """Return the SHA-256 over the statements that training runs. modules: those that it loads by name."""
-    files = closure(root, TRAINING, modules)
+def code_of(recipe: Mapping[str, Any], root: Path = ROOT) -> str:
+    """Return the SHA-256 over the statements that training by a recipe runs here."""
+    files = closure(root, TRAININGS[recipe["settings"]["source"]], recipe["modules"])
     return essence(root, [file for file in files if Path(file).name != REGISTRY])
 
 
@@ -117,19 +123,53 @@ def restore(description: Path, data: str | Path, out: str | Path) -> dict[str, A
         UserError: a published file is missing or damaged.
     """
     body, out = read_json(description), Path(out)
-    weights = description.with_suffix(".safetensors")
-    mend = f"fetch it again (git checkout -- {weights}), or train with --config retrain=true"
-    if not weights.is_file():
-        raise UserError(weights, "does not exist", mend)
-    for source, name in ((weights, "model.safetensors"), (Path(data) / "tokenizer.json", "tokenizer.json")):
-        with atomic(out / name) as temporary:
-            shutil.copyfile(source, temporary)
+    _copy(_weights(description), out / "model.safetensors")
+    _copy(Path(data) / "tokenizer.json", out / "tokenizer.json")
     for name in ("config", "training"):
         write_json(out / f"{name}.json", body[name])
+    return confirm(description, out)
+
+
+def restore_adapter(description: Path, out: str | Path) -> None:
+    """Write the published adapter of `description`, and the record of its training, to folder `out`.
+
+    Raises:
+        UserError: the published file is missing.
+    """
+    _copy(_weights(description), Path(out) / STORED["adapt"])
+    write_json(Path(out) / "training.json", read_json(description)["training"])
+
+
+def confirm(description: Path, out: str | Path) -> dict[str, Any]:
+    """Compare the model in folder `out` with the published one of `description`; return where its weights came from.
+
+    Raises:
+        UserError: a published file is damaged.
+    """
+    body = read_json(description)
     for name, sha in body["files"].items():
-        if sha256(out / name) != sha:
-            raise UserError(weights, f"is not what {description.name} describes ({name} differs)", mend)
+        if sha256(Path(out) / name) != sha:
+            weights = description.with_suffix(".safetensors")
+            raise UserError(
+                weights, f"is not what {description.name} describes ({name} differs)", _mend(weights)
+            )
     return {"sha256": body["files"]["model.safetensors"], **body["trained"]}
+
+
+def _weights(description: Path) -> Path:
+    weights = description.with_suffix(".safetensors")
+    if not weights.is_file():
+        raise UserError(weights, "does not exist", _mend(weights))
+    return weights
+
+
+def _mend(weights: Path) -> str:
+    return f"fetch it again (git checkout -- {weights}), or train with --config retrain=true"
+
+
+def _copy(source: Path, target: Path) -> None:
+    with atomic(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def publish(folder: str | Path, model: Path, block: Mapping[str, Any], who: str) -> Path:
@@ -142,9 +182,10 @@ def publish(folder: str | Path, model: Path, block: Mapping[str, Any], who: str)
     """
     if "recipe" not in block:
         raise UserError(model / "provenance.json", "contains no recipe", "train this model again")
-    if sha256(model / "tokenizer.json") != block["recipe"]["data"]["tokenizer.json"]:
+    stored = STORED[block["recipe"]["settings"]["source"]]
+    if stored in MODEL and sha256(model / "tokenizer.json") != block["recipe"]["data"]["tokenizer.json"]:
         raise UserError(model / "tokenizer.json", "is not that of its data set", "train this model again")
-    names = (*MODEL, "training.json")
+    names = dict.fromkeys((*MODEL, "training.json", stored))
     kept = ("command", "code_sha256", "git", "machine", "environment", "start", "end")
     body = {
         "model": model.name,
@@ -158,7 +199,6 @@ def publish(folder: str | Path, model: Path, block: Mapping[str, Any], who: str)
     if body["trained"]["who"] == HERE:
         body["trained"]["who"] = who
     path = Path(folder) / f"{model.name}.json"
-    with atomic(path.with_suffix(".safetensors")) as temporary:
-        shutil.copyfile(model / "model.safetensors", temporary)
+    _copy(model / stored, path.with_suffix(".safetensors"))
     write_json(path, body)
     return path
