@@ -3,6 +3,8 @@
 A rule's mean is that of this folder's past runs; without any, that of the published run, times how much slower the
 rules so far were: the median of their ratios, since another study's cells may be longer on the same machine. A rule's
 weight in it is the time that its jobs took in the published run, so that the start of a few short jobs decides nothing.
+Rules that no run has timed, such as the last ones of the published run, count as its median rule does, except those
+that train or fetch, which the line names as left out.
 
 Snakemake's two lines for each finished job give way to it. A failed job is named with its log, since the default
 profile prints no rules. Needed in Snakemake 9.27.1; without its events Snakemake prints its own lines.
@@ -19,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any, TextIO
 
 from pardec.common.files import write_json
@@ -32,6 +35,8 @@ PAST = Path(".snakemake/seconds.json")
 AS_FAST_S = 5.0
 """Seconds of the published run's jobs that must be done before this machine is held to be faster or slower."""
 CELL, TRAININGS = "time_cell", ("train_model", "adapt_model")
+UNFORESEEN = (*TRAININGS, "fetch_model")
+"""Rules that may take seconds or hours."""
 STAGES = ("all", "data", "models", "timing", "quality", "tables", "report", "total")
 """Rules without a job of their own, and Snakemake's sum."""
 NOISE = ("Select jobs to execute", "Execute ")
@@ -120,6 +125,9 @@ class RunProgress(logging.Filter):
             ]
         )
         means = {name: mean * slower for name, mean in self.theirs.items()} | self.means
+        if self.theirs:
+            usual = slower * median(self.theirs.values())
+            means |= {name: usual for name in left if name not in means and name not in UNFORESEEN}
         unknown = [name for name in left if name not in means]
         seconds = sum(number * means[name] for name, number in left.items() if name in means)
         if not left:

@@ -87,6 +87,21 @@ def test_durations_of_this_machine_come_before_published_ones(tmp_path, clock):
     assert progress.line().endswith("about 4 min left")
 
 
+def test_rules_that_no_run_has_timed_count_as_the_usual_one(tmp_path, clock):
+    """Except one that may take hours."""
+    theirs = tmp_path / "published.json"
+    theirs.write_text('{"time_cell": 60, "tabulate": 60, "score_cell": 1}')
+    progress = RunProgress(tmp_path / "s.json", io.StringIO(), theirs)
+    progress.filter(
+        record("run_info", stats={"time_cell": 1, "collect_jobs": 1, "render_report": 1, "total": 3})
+    )
+    assert progress.line().endswith("about 3 min left")
+    progress.filter(
+        record("run_info", stats={"time_cell": 1, "collect_jobs": 1, "fetch_model": 1, "total": 3})
+    )
+    assert progress.line().endswith("about 2 min left, without fetch_model")
+
+
 @pytest.mark.parametrize(("restored", "words"), [(True, "without train_model"), (False, "about 11 min left")])
 def test_a_restored_model_takes_no_time_of_training(tmp_path, clock, restored, words):
     (tmp_path / "published.json").write_text('{"train_model": 600, "tabulate": 60}')
