@@ -9,7 +9,7 @@ from pathlib import Path
 from pardec.audit.archive import open_run
 from pardec.common.files import write_text
 from pardec.jobs import job
-from pardec.study.cards import data_card, model_card
+from pardec.study.cards import data_card, model_card, published_models
 from pardec.study.plan import read_plan
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,7 +27,9 @@ def main() -> None:
         published = ROOT / "results/published/paper/run.tar.zst"
         run = options.run or (published if published.is_file() else None)
         measured = read_floors(run) if run else []
-        write_text(ROOT / "docs/model-card.md", model_card(plan, measured, f"`{run.name}`" if run else ""))
+        others = published_models(ROOT / "results/published")
+        name = f"`{run.name}`" if run else ""
+        write_text(ROOT / "docs/model-card.md", model_card(plan, measured, name, others))
         write_text(ROOT / "docs/data-card.md", data_card(plan))
 
 

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
+from pardec.common.files import read_json
 from pardec.data.registry import SOURCES, TASKS
 from pardec.study.plan import Plan
 
+POINTS = 8
+"""Points of a training curve that a card shows."""
 
-def model_card(plan: Plan, measured: Iterable[Mapping[str, str]] = (), run: str = "") -> str:
+
+def model_card(
+    plan: Plan,
+    measured: Iterable[Mapping[str, str]] = (),
+    run: str = "",
+    others: Iterable[Mapping[str, Any]] = (),
+) -> str:
     """Return the card of the models that the study trains.
 
     measured: rows of table `models` of a finished run: each floor and the value that a model reached. run: its name.
+    others: models of other studies whose weights are published, see `published_models`.
     """
     models = {name: plan.study.models[name] for name in plan.trained_models}
     objectives = {one.objective.family: first_line(type(one.objective)) for one in models.values()}
@@ -31,7 +42,36 @@ def model_card(plan: Plan, measured: Iterable[Mapping[str, str]] = (), run: str 
         floors=floors,
         measured=list(measured),
         run=run,
+        others=list(others),
     )
+
+
+def published_models(folder: Path) -> list[dict[str, Any]]:
+    """Return what a card says of each model with weights below a study's folder in `folder`, the folder of what is
+    published: the weights of models that the paper study does not train."""
+    found = []
+    for path in sorted(folder.glob("*/weights/*.json")):
+        body = read_json(path)
+        recipe, training = body["recipe"]["settings"], body["training"]
+        curve = training["loss"]
+        chosen = sorted({round(number * (len(curve) - 1) / (POINTS - 1)) for number in range(POINTS)})
+        parents = [recipe.get("base"), *(recipe.get("teachers") or {}).values()]
+        found.append(
+            {
+                "name": body["model"],
+                "study": path.parts[-3],
+                "source": recipe["source"],
+                "family": recipe["objective"]["family"],
+                "learns_from": [one for one in parents if one],
+                "settings": {**recipe["objective"], **{key: recipe[key] for key in ("steps", "batch")}},
+                "parameters": training["parameters"],
+                "megabytes": path.with_suffix(".safetensors").stat().st_size / 1e6,
+                "cpu_minutes": training["cpu_s"] / 60,
+                "machine": (body["trained"].get("machine") or {}).get("cpu") or "an unknown machine",
+                "curve": [curve[index] for index in chosen],
+            }
+        )
+    return found
 
 
 def data_card(plan: Plan) -> str:

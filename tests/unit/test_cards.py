@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pardec.study.cards import data_card, first_line, model_card
+from pardec.common.files import write_json
+from pardec.study.cards import data_card, first_line, model_card, published_models
 from pardec.study.plan import read_plan
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +22,8 @@ def plan():
 def test_the_cards_are_those_of_the_paper_study(plan):
     """Measured quality apart: it is that of the published run when `make docs` ran."""
     written = (ROOT / "docs/model-card.md").read_text()
-    assert QUALITY.sub("", written) == QUALITY.sub("", model_card(plan)), "run `make docs`"
+    card = model_card(plan, others=published_models(ROOT / "results/published"))
+    assert QUALITY.sub("", written) == QUALITY.sub("", card), "run `make docs`"
     assert (ROOT / "docs/data-card.md").read_text() == data_card(plan), "run `make docs`"
 
 
@@ -40,6 +42,33 @@ def test_measured_quality_comes_from_a_runs_table(plan, tmp_path):
     card = model_card(plan, read(tmp_path / "results"), "`run.tar.zst`")
     assert "| grid-ar-exact | ar-grid | exact | 0.95 | 0.969 | 0.84 to 0.99 | 32 | True |" in card
     assert "No run is archived" not in card and "No run is archived" in model_card(plan)
+
+
+def test_a_model_of_another_study_has_its_training_curve(plan, tmp_path):
+    weights = tmp_path / "mine/weights"
+    weights.mkdir(parents=True)
+    (weights / "adapted.safetensors").write_bytes(b"0" * 1_500_000)
+    settings = {
+        "source": "adapt",
+        "base": "big",
+        "objective": {"family": "block_diffusion", "blocks": [1, 4]},
+    }
+    training = {
+        "parameters": 1234567,
+        "cpu_s": 120.0,
+        "loss": [[step, 9 - step / 100] for step in range(1, 101)],
+    }
+    body = {"model": "adapted", "trained": {"machine": {"cpu": "a CPU"}}, "training": training}
+    body["recipe"] = {"settings": {**settings, "steps": 100, "batch": 8}}
+    write_json(weights / "adapted.json", body)
+    card = model_card(plan, others=published_models(tmp_path))
+    assert "| `adapted` | `mine` | adapter for block diffusion | big | 1,234,567 | 1.5 MB | 2 minutes" in card
+    assert "`adapted`: family block_diffusion, blocks 1 4, steps 100, batch 8." in card
+    assert (
+        "| step | 1 | 15 | 29 | 43 | 58 | 72 | 86 | 100 |\n|---|---|---|---|---|---|---|---|---|\n| loss | 8.99 |"
+        in card
+    )
+    assert "Models of other studies" not in model_card(plan)
 
 
 def test_a_docstrings_first_sentence():
