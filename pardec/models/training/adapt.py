@@ -185,7 +185,8 @@ def own_answers(
     kept = None if partial is None else partial / ROWS
     if kept is not None and kept.is_file():
         pad, eos = tokenizer.pad_id, tokenizer.eos_id
-        return Mixture([AnswerRows(*part, pad_id=pad, eos_id=eos) for part in read_json(kept)])
+        parts = read_json(kept)
+        return Mixture([AnswerRows(asked, written, canvas, pad, eos) for asked, written, canvas in parts])
     rows, _ = draft_rows(data, tokenizer, target, None, settings.sequences, settings.new_tokens)
     assert isinstance(rows, Mixture)
     if kept is not None:
