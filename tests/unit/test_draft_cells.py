@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -19,9 +16,8 @@ from pardec.study.load import load_study
 from pardec.study.plan import Plan
 from tests import draft_factories as made
 from tests.faults import arms
+from tests.script import ROOT, run_script
 from tests.tiny_study import paper
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -204,10 +200,9 @@ def test_a_model_too_short_for_the_widest_pass_is_refused():
 
 def test_cost_of_width_as_a_script(tmp_path):
     arms.write_model(tmp_path / "results/models/m", True, None)
-    command = [sys.executable, str(ROOT / "scripts/measure_verify_cost.py"), "--model", "results/models/m"]
-    command += ["--seed", "1", "--device", "cpu", "--out", "results/verify_cost/m.json"]
-    command += ["--processes", "2"]
-    subprocess.run(command, cwd=tmp_path, check=True, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"})
+    words = ["--model", "results/models/m", "--seed", 1, "--device", "cpu", "--processes", 2]
+    done = run_script("measure_verify_cost", *words, "--out", "results/verify_cost/m.json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
     body = json.loads((tmp_path / "results/verify_cost/m.json").read_text())
     assert [entry["nodes"] for entry in body["widths"]] == list(NODES)
     assert all(ms > 0 for entry in body["widths"] for ms in entry["samples_ms"])

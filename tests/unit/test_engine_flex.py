@@ -154,7 +154,7 @@ def test_decoders_write_the_eager_tokens_and_need_no_further_graph(name, on_flex
     made = build(name, DECODERS[name])
     blockwise = {"family": "block_diffusion", "mask_id": 3, "shift": True}
     of_blocks = made.needs == "block_causal"
-    model = backbone(made.needs != "bidirectional", head_dim=16, **(blockwise if of_blocks else {}))
+    model = backbone(made.needs != "bidirectional", layers=1, head_dim=16, **(blockwise if of_blocks else {}))
     fast, lengths = on_flex(model)
     fast.padded = True
     grown = []
@@ -169,7 +169,7 @@ def test_decoders_write_the_eager_tokens_and_need_no_further_graph(name, on_flex
 
 @pytest.mark.parametrize("settings", [{}, {"proposal": {"name": "tree"}}], ids=str)
 def test_verifications_of_chains_and_trees_write_the_eager_tokens(settings, on_flex):
-    target = backbone(True, head_dim=16)
+    target = backbone(True, layers=1, head_dim=16)
     draft = draft_model(target)
     (fast, lengths), (fast_draft, drafted) = on_flex(target), on_flex(draft)
     fast.padded = fast_draft.padded = True

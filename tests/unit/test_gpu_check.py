@@ -118,10 +118,10 @@ def test_a_part_that_fails_dies_or_hangs_is_a_line_and_stops_no_other(tmp_path):
     checks, run = quick(
         tmp_path,
         [
-            Part("broken", lambda run: 1 / 0, 2.0),
-            Part("dead", lambda run: os._exit(3), 2.0),
-            Part("slow", slow, 1.0),
-            Part("last", last, 55.0),
+            Part("broken", lambda run: 1 / 0, 0.8),
+            Part("dead", lambda run: os._exit(3), 0.8),
+            Part("slow", slow, 0.8),
+            Part("last", last, 57.6),
         ],
     )
     assert "ZeroDivisionError" in checks["broken"].reached
@@ -133,8 +133,8 @@ def test_a_part_that_fails_dies_or_hangs_is_a_line_and_stops_no_other(tmp_path):
 
 
 def test_a_part_without_time_is_skipped_and_says_so():
-    run = Run("cpu", SMALL, {}, None, seconds=2.0)
-    long, late = Part("long", lambda run: time.sleep(1.7), 1.0), Part("late", lambda run: 1 / 0, 1.0)
+    run = Run("cpu", SMALL, {}, None, seconds=1.0)
+    long, late = Part("long", lambda run: time.sleep(0.85), 1.0), Part("late", lambda run: 1 / 0, 1.0)
     run.run([long, late], apart=False)
     checks = {one.target: one for one in run.checks}
     assert checks["late"].met is None and "skipped" in checks["late"].reached

@@ -107,7 +107,7 @@ def accepted(server) -> bool:
 
 
 def test_it_ends_with_all_that_it_started(ends, monkeypatch):
-    monkeypatch.setattr(sandbox, "SECONDS", 2)
+    monkeypatch.setattr(sandbox, "SECONDS", 1)
     name = f"pardec-{os.getpid()}"
     begin = time.monotonic()
     assert not ends("import time; time.sleep(60)")
