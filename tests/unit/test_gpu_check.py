@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import fast_dllm, gpu_check
+from benchmarks import fast_dllm, gpu_check, gpu_run
 from benchmarks.gpu_check import FULL, PARTS, is_wait, random_models
 from benchmarks.gpu_parts import forced, parity
 from benchmarks.gpu_run import Part, Run, Size
@@ -61,6 +61,9 @@ def made(tmp_path_factory):
             yield lambda: card.waits.total() - before
 
         patch.setattr(machine, "MATMUL_SIDE", 8)
+        patch.setattr(
+            gpu_run, "forget_graphs", lambda: None
+        )  # there are none, and collecting garbage takes longer
         run = Run("cuda", SMALL, models, waits, folder / "out", seconds=900.0)
         run.run(PARTS, apart=False)
     return folder / "out", {one.target: one for one in run.checks}, run

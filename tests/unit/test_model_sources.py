@@ -4,8 +4,6 @@ replaced."""
 import errno
 import json
 import shutil
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -21,6 +19,7 @@ from pardec.models.checkpoints.shards import read_header
 from pardec.models.load import load_model, save_model
 from pardec.models.sources import hub, path, random
 from tests.reference.models import backbone
+from tests.script import run_script
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 CONFIG = {"model_type": "llama", "vocab_size": 8, "is_causal": True}
@@ -336,13 +335,12 @@ def test_a_tokenizer_that_a_random_model_cannot_have_is_refused(tmp_path):
         random.fetch(settings, tmp_path / "m", 0)
 
 
-def run_script(settings, out):
-    command = [sys.executable, "scripts/fetch_model.py", "--name", "m", "--seed", "1", "--out", str(out)]
-    return subprocess.run([*command, "--settings", settings], capture_output=True, text=True)
+def fetched(settings, out):
+    return run_script("fetch_model", "--name", "m", "--seed", 1, "--out", out, "--settings", settings)
 
 
 def test_the_script(checkpoint, tmp_path):
-    done = run_script(json.dumps({"source": "path", "path": str(checkpoint)}), tmp_path / "out")
+    done = fetched(json.dumps({"source": "path", "path": str(checkpoint)}), tmp_path / "out")
     assert done.returncode == 0 and "3 files" in done.stdout
     assert (tmp_path / "out" / "source.json").exists()
     for settings, says in (
@@ -352,7 +350,7 @@ def test_the_script(checkpoint, tmp_path):
         (json.dumps({"source": "hub", "repo": "a/b", "revision": "main"}), "models.m.revision"),
         ("[1]", "not a JSON object"),
     ):
-        done = run_script(settings, tmp_path / "bad")
+        done = fetched(settings, tmp_path / "bad")
         assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr
         assert not (tmp_path / "bad").exists()
 

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 import yaml
+from typer.testing import CliRunner
 
+from pardec.cli.main import app
 from pardec.cli.plan import find_card
 from pardec.common.errors import UserError
 from pardec.decoding.autoregressive import Autoregressive
@@ -122,10 +124,10 @@ def test_the_large_studies_run_their_own_models_only(study):
 @pytest.mark.parametrize(
     ("study", "model"), [("8b-shape", "llada"), ("8b", "llada"), ("8b-blocks", "sdar-8b")]
 )
-def test_the_large_studies_plan_without_network_or_card(study, model):
-    command = ["pardec", "plan", "--configfile", f"studies/{study}.yaml", "--card", "rtx-4090"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
+def test_the_large_studies_plan_without_network_or_card(study, model, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    done = CliRunner().invoke(app, ["plan", "--configfile", f"studies/{study}.yaml", "--card", "rtx-4090"])
+    assert done.exit_code == 0, done.stderr
     assert model in done.stdout and "A 24 GB card holds" in done.stdout
     plan = read_plan(ROOT, [ROOT / f"studies/{study}.yaml"])
     for name in {cell.experiment for cell in plan.cells.values()}:

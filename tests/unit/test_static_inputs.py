@@ -55,7 +55,7 @@ def seen(monkeypatch):
 @pytest.mark.parametrize("name", list(ARMS))
 def test_no_graph_copies_weights_tables_or_caches(name, seen):
     made = build(name, ARMS[name])
-    model = backbone(made.needs == "causal", scale=3.0, max_positions=512)
+    model = backbone(made.needs == "causal", layers=1, scale=3.0, max_positions=512)
     if name == "speculative":
         made.companions = {"draft": compile_model(draft_model(model), "cpu")}
     fast = compile_model(model, "cpu")
@@ -116,7 +116,7 @@ def test_a_greedy_step_ends_in_its_token(monkeypatch):
 
 def test_a_cache_that_is_not_marked_would_be_seen(seen, monkeypatch):
     monkeypatch.setattr(torch._dynamo, "mark_static_address", lambda tensor: None)
-    fast = compile_model(backbone(True, scale=3.0, max_positions=512), "cpu")
+    fast = compile_model(backbone(True, layers=1, scale=3.0, max_positions=512), "cpu")
     with torch.inference_mode():
         fast(torch.tensor([[5]]), cache=fast.new_cache(1, 256))
     assert max(size for _, size, static in seen[0] if not static) > COPIED
