@@ -335,8 +335,9 @@ def test_paper_has_ids_instead_of_links(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_no_serious_fault_in_dialogs(visit, scheme):
     page = visit(color_scheme=scheme, bypass_csp=True, reduced_motion="reduce").page
-    for key, dialog in (("/", "#search"), ("?", "#help")):
-        page.keyboard.press(key)
+    for button, dialog in (("#seek", "#search"), ("#ask", "#help")):
+        # A key that follows the end of a dialog at once may be lost; keys have tests of their own.
+        page.locator(button).evaluate("button => button.click()")
         page.locator(dialog).wait_for()
         # The rest of the page has its own test; looking at all of it again takes a minute.
         assert serious_faults(page, scheme, dialog) == []
