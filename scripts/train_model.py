@@ -12,6 +12,7 @@ from pardec.common.errors import UserError
 from pardec.common.files import read_json
 from pardec.evidence.provenance import checkpoint_files
 from pardec.jobs import job
+from pardec.measure.forkserver import hand_over
 from pardec.models.sources.restored import (
     DATA,
     HERE,
@@ -25,7 +26,8 @@ from pardec.models.sources.restored import (
 from pardec.models.sources.train import TrainSettings
 
 
-def main() -> None:
+def main(apart: bool = False) -> None:
+    """Train or restore. apart: train in a child of the server that has torch loaded."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", required=True, help="the model's name in the study")
     parser.add_argument("--settings", required=True, help="its settings as JSON")
@@ -41,10 +43,10 @@ def main() -> None:
     parser.add_argument("--out", required=True, type=Path, help="the folder to write")
     arguments = parser.parse_args()
     with job() as this:
-        train(arguments, this)
+        train(arguments, this, apart)
 
 
-def train(arguments: argparse.Namespace, this) -> None:
+def train(arguments: argparse.Namespace, this, apart: bool = False) -> None:
     settings = parse_settings(arguments.settings, arguments.name)
     if (settings.init is None) != (arguments.init is None):
         raise UserError("--init", "disagrees with `init` of the settings", "give both or neither")
@@ -61,6 +63,8 @@ def train(arguments: argparse.Namespace, this) -> None:
         kept = [arguments.kept] if arguments.kept else []
         published = find([*weights_folders(arguments.published), *kept], wanted)
     if published is None:
+        if apart and arguments.device == "cpu":
+            hand_over("training")
         message = train_anew(arguments, settings)
     else:
         this.facts["restored"] = restore(published, arguments.data, arguments.out)
@@ -106,4 +110,4 @@ def parse_settings(text: str, name: str) -> TrainSettings:
 
 
 if __name__ == "__main__":
-    main()
+    main(apart=True)

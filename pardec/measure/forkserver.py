@@ -8,8 +8,8 @@ the script from the start, so project code is always read from disk. The server 
 client is gone, and refuses to fork once its process has threads or CUDA.
 
 Scripts call `hand_over()` only; `run(argv)` returns the exit status, or None without a server; the caller then runs
-in its own process. There is a server for models and one for tables and figures: a timed child must not begin with the
-memory of libraries that it does not use.
+in its own process. There is a server for models, one for tables and figures, and one for training: a timed child must
+not begin with the memory of libraries that it does not use, and the allocator's settings are those of the server.
 """
 
 from __future__ import annotations
@@ -65,7 +65,18 @@ TABLES = (
     "matplotlib.backends.backend_svg",
     "zoneinfo",
 )
-KINDS = {"models": PRELOAD, "tables": TABLES}
+TRAINING = (
+    "torch",
+    "torch._dynamo",  # which the first optimiser imports
+    "numpy",
+    "safetensors.torch",
+    "tokenizers",
+    "pydantic.main",
+    "pydantic.fields",
+    "pydantic.types",
+    "zoneinfo",
+)
+KINDS = {"models": PRELOAD, "tables": TABLES, "training": TRAINING}
 """Kinds of servers, and what each has loaded."""
 SINGLE = {
     **dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"),

@@ -116,6 +116,12 @@ def test_the_same_recipe_restores_the_same_bytes_without_torch(model, again):
     assert "restored" not in first and second["recipe"] == first["recipe"]
 
 
+def test_a_forked_child_trains_the_same_bytes(data, model, tmp_path, monkeypatch, capsys):
+    """`model` was trained by the script, which hands over to a server; here it runs in this process."""
+    train_here(monkeypatch, capsys, data, tmp_path / "m")
+    assert sha256(tmp_path / "m/model.safetensors") == sha256(model / "model.safetensors")
+
+
 def test_another_recipe_is_trained(data, model, published, tmp_path, monkeypatch, capsys):
     for number, how in enumerate(({"seed": 2}, {"settings": {**AR, "steps": 4}})):
         printed = train_here(
