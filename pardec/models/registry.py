@@ -13,6 +13,7 @@ FAMILIES = Registry(
         "draft": "pardec.models.training.objectives.draft:Draft",
         "consistency": "pardec.models.training.objectives.consistency:Consistency",
         "markov_draft": "pardec.models.training.objectives.markov_draft:MarkovHead",
+        "selector_draft": "pardec.models.training.objectives.selector_draft:SelectorHead",
         "renderer": "pardec.models.training.objectives.renderer:RendererFamily",
     },
 )
@@ -30,6 +31,7 @@ ARCHITECTURES = Registry(
         "GPT2LMHeadModel": "pardec.models.checkpoints.gpt2:GPT2Checkpoint",
         "DFlashDraftModel": "pardec.models.checkpoints.draft:DraftCheckpoint",
         "DFlashMarkovDraftModel": "pardec.models.checkpoints.markov:MarkovCheckpoint",
+        "DFlash2DraftModel": "pardec.models.checkpoints.dflash2:DFlash2Checkpoint",
         "FractalRenderer": "pardec.models.checkpoints.renderer:RendererCheckpoint",
     },
 )
@@ -49,6 +51,7 @@ FORMATS = Registry(
         "gpt2": "pardec.models.checkpoints.formats.gpt2:GPT2Format",
         "DFlashDraftModel": "pardec.models.checkpoints.formats.dflash:DFlash",
         "DFlashMarkovDraftModel": "pardec.models.checkpoints.formats.markov:Markov",
+        "DFlash2DraftModel": "pardec.models.checkpoints.formats.dflash2:DFlash2",
         "FractalRenderer": "pardec.models.checkpoints.formats.renderer:RendererFormat",
     },
 )

@@ -22,7 +22,7 @@ from pardec.decoding.registry import DECODERS
 from pardec.decoding.speculative.registry import KINDS, OPTIONAL, PROPOSALS
 from pardec.models.architectures.config import Stretch
 from pardec.models.architectures.gpt2 import GPT2, GPT2Config
-from tests.reference.drafts import draft_model, plain, speculate, with_head
+from tests.reference.drafts import draft_model, plain, speculate, with_head, with_selector
 from tests.reference.models import WORDS, backbone
 
 DRAWS = int(os.environ.get("PARDEC_DRAWS", 100))
@@ -124,14 +124,15 @@ class Case:
                 room = self.random.choice([self.positions, self.positions, max(2, self.positions // 2)])
                 shape = {"max_positions": room, "vocab_size": self.target.info.vocab_size, **self.ends}
                 self.draft = backbone(True, seed=self.number + 1, layers=1, **shape)
-            elif kind in ("dflash", "markov"):
+            elif kind in ("dflash", "markov", "selector"):
                 room = self.random.choice([self.positions, self.positions + 9, max(2, self.positions // 2)])
                 changes = {
                     "mask_id": self.random.randrange(self.target.info.vocab_size),
                     "max_positions": room,
                 }
                 self.draft = draft_model(self.target, seed=self.number, **changes)
-                self.draft = with_head(self.draft, self.number) if kind == "markov" else self.draft
+                added = {"markov": with_head, "selector": with_selector}.get(kind)
+                self.draft = self.draft if added is None else added(self.draft, self.number)
             return name, settings
 
     def sampled(self) -> dict[str, Any]:

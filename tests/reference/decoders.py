@@ -15,7 +15,7 @@ from pardec.decoding.registry import DECODERS
 from pardec.models.architectures.config import PositionConfig
 from pardec.models.sources.train import TrainSettings
 from pardec.models.training.objectives.renderer import RendererFamily, RendererSettings
-from tests.reference.drafts import draft_model, with_head
+from tests.reference.drafts import draft_model, with_head, with_selector
 from tests.reference.models import MASK, backbone
 
 PROMPTS = [[1, 5, 9, 4, 4], [1, 7, 6], [1, 8, 8, 5]]
@@ -79,6 +79,8 @@ CASES: dict[str, tuple[str, dict]] = {
     "draft markov": ("speculative", {"drafter": {"name": "markov"}}),
     "draft markov sampled": ("speculative", {**SAMPLED, "drafter": {"name": "markov"}}),
     "draft markov tree": ("speculative", {"drafter": {"name": "markov"}, "proposal": {"name": "tree"}}),
+    "draft selector": ("speculative", {"drafter": {"name": "selector"}}),
+    "draft selector tree": ("speculative", {"drafter": {"name": "selector"}, "proposal": {"name": "tree"}}),
     "draft eos": ("speculative", {"truncation": {"name": "eos"}, "stop": "eos"}),
     **{f"draft {name}": ("speculative", settings) for name, settings in ON.items()},
 }
@@ -111,6 +113,7 @@ def models(decoder: str, settings: dict):
     draft = {
         "dflash": lambda: draft_model(target),
         "markov": lambda: with_head(draft_model(target)),
+        "selector": lambda: with_selector(draft_model(target)),
         "small": lambda: backbone(True, seed=1, scale=3.0),
     }
     companions = {"draft": draft[drafter]()} if decoder == "speculative" and drafter in draft else {}

@@ -10,8 +10,10 @@ from pardec.decoding.batching import pad_left, prompt_seed
 from pardec.decoding.speculative.base import Draft
 from pardec.decoding.speculative.decoder import Speculative
 from pardec.models.architectures.config import DraftConfig, MarkovConfig
+from pardec.models.architectures.dflash2 import DFlash2Draft
 from pardec.models.architectures.draft import DraftModel
 from pardec.models.architectures.markov import MarkovDraft
+from pardec.models.checkpoints.formats.dflash2 import DFlash2Config
 from tests.reference.models import EOS, MASK, WORDS, backbone
 
 
@@ -77,6 +79,24 @@ def with_head(draft: DraftModel, seed: int = 0, rank: int = 3, scale: float = 2.
     generator = torch.Generator().manual_seed(seed)
     for table in (model.before, model.after):
         table.data.normal_(0.0, scale, generator=generator)
+    return model.requires_grad_(False).eval()
+
+
+def with_selector(
+    draft: DraftModel, seed: int = 0, convolutions: float = 0.3, selector: float | None = 2.0, **changes
+) -> DFlash2Draft:
+    """The draft with DFlash 2's additions, drawn at these scales; selector None: without effect."""
+    shape = {"kernel": 2, "group": 4, "rank": 3, "top_k": 5, **changes}
+    model = DFlash2Draft(DFlash2Config(**vars(draft.config), **shape)).to(draft.fc.dtype)
+    generator = torch.Generator().manual_seed(seed)
+    model.initialise(generator)
+    model.load_state_dict(draft.state_dict(), strict=False)
+    for layer in model.layers:
+        for name, weight in layer.named_parameters():
+            if name.endswith(("_fixed", "_changes")):
+                weight.data.add_(convolutions * torch.randn(weight.shape, generator=generator))
+    for table in () if selector is None else (model.before, model.after, model.gate):
+        table.data.normal_(0.0, selector, generator=generator)
     return model.requires_grad_(False).eval()
 
 

@@ -47,9 +47,15 @@ BUILDS_ON = {
     **{("format", name): [("format", "llama")] for name in ("qwen2", "qwen3", "Dream")},
     # A draft with a head is a draft.
     ("drafter", "markov"): [("drafter", "dflash")],
+    ("drafter", "selector"): [("drafter", "dflash"), ("drafter", "markov")],
     ("family", "markov_draft"): [("family", "draft")],
+    ("family", "selector_draft"): [("family", "draft")],
     ("family", "consistency"): [("family", "autoregressive")],
-    **{(kind, "DFlashMarkovDraftModel"): [(kind, "DFlashDraftModel")] for kind in ("architecture", "format")},
+    **{
+        (kind, f"DFlash{name}DraftModel"): [(kind, "DFlashDraftModel")]
+        for kind in ("architecture", "format")
+        for name in ("Markov", "2")
+    },
 }
 """Entries whose files import other entries'."""
 SMALL = {"source": "random", "family": "autoregressive", "hidden": 32, "layers": 1, "heads": 2, "mlp": 64}
@@ -171,7 +177,7 @@ def uses(plan: Plan, script: str, name: str) -> dict[str, set[str]]:
         for model in (study.models[one] for one in models):
             if model.source in ("train", "adapt"):
                 kind = {"draft": "DFlashDraftModel", "renderer": "FractalRenderer"}
-                kind["markov_draft"] = "DFlashMarkovDraftModel"
+                kind |= {"markov_draft": "DFlashMarkovDraftModel", "selector_draft": "DFlash2DraftModel"}
                 config = {"architectures": [kind.get(model.family, "LlamaForCausalLM")]}
             elif model.source == "path":
                 config = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}

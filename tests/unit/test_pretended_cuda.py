@@ -188,10 +188,11 @@ OBJECTIVES: dict[str, dict] = {
     "draft": {"block": 4, "new_tokens": 8, "sequences": 24, "anchors": 2},
     "draft drawn": {"block": 4, "new_tokens": 8, "sequences": 24, "weights": "reached", "temperature": 1.0},
     "markov_draft": {"block": 4, "new_tokens": 8, "sequences": 24, "anchors": 2},
+    "selector_draft": {"block": 4, "new_tokens": 8, "sequences": 24, "anchors": 2, "group": 4},
     "consistency": {"window": 4, "new_tokens": 8, "sequences": 24},
     "renderer": {},
 }
-STARTED = {"draft": None, "markov_draft": "draft", "consistency": "target"}
+STARTED = {"draft": None, "markov_draft": "draft", "selector_draft": "draft", "consistency": "target"}
 """Families that a target teaches, and the model from which each starts."""
 
 

@@ -107,7 +107,11 @@ class DFlash(Drafter):
             slots = torch.cat([begun, slots[:, size:]], 1)
         block = torch.cat([anchor, slots], 1)
         layout = self._layout(view, 1 + count, 0 if context is None else context.shape[1])
-        return self.target.head(self.model(block, context, self.cache, layout)[:, 1:])
+        return self.read(self.model(block, context, self.cache, layout)[:, 1:])
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """Return logits [B, n, V] of slots from the draft's normed hidden states [B, n, hidden]."""
+        return self.target.head(hidden)
 
     def _room(self, view: View) -> int:
         """Return the number of positions that the draft has left behind the anchor."""

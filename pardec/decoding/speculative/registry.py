@@ -13,6 +13,7 @@ DRAFTERS = Registry(
         "ngram": f"{HERE}.drafters:Ngram",
         "small": f"{HERE}.drafters:Small",
         "markov": f"{HERE}.markov:Markov",
+        "selector": f"{HERE}.selector:Selector",
     },
 )
 SCHEDULES = Registry(
