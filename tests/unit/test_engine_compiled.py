@@ -22,7 +22,7 @@ from pardec.models.engines.quantise import quantise
 from pardec.models.engines.registry import compile_model
 from pardec.study.load import load_study
 from tests.faults import arms
-from tests.reference.drafts import draft_model, speculate
+from tests.reference.drafts import draft_model, speculate, with_head, with_selector
 from tests.reference.models import Table, backbone
 from tests.tiny_study import STUDY
 
@@ -77,15 +77,24 @@ def test_quantised_weights_run_compiled_too(how):
     assert graphs() == before
 
 
+def scaled_selector(draft):
+    """A DFlash 2 draft that reads its embeddings at another scale."""
+    return with_selector(draft, input_scale=1.5)
+
+
 @pytest.mark.thorough  # minutes on a cold cache
 @needs_compiler
-def test_draft_and_verification_run_compiled_too():
+@pytest.mark.parametrize(
+    ("drafter", "added"),
+    [("dflash", lambda draft: draft), ("markov", with_head), ("selector", scaled_selector)],
+)
+def test_draft_and_verification_run_compiled_too(drafter, added):
     target = backbone(causal=True)
-    draft = draft_model(target)
+    draft = added(draft_model(target))
     fast, fast_draft = compile_model(target, "cpu"), compile_model(draft, "cpu")
     grown = [graphs()]
     for prompts in ([[1, 5, 9, 11]], [[1, 7, 3, 4]]):
-        settings = {"drafter": {"name": "dflash"}}
+        settings = {"drafter": {"name": drafter}}
         expected = speculate(target, prompts, 20, draft, **settings)
         result = speculate(fast, prompts, 20, fast_draft, **settings)
         assert torch.equal(result.tokens, expected.tokens) and result.nfe == expected.nfe

@@ -125,8 +125,12 @@ class DFlash2Draft(DraftModel):
         layout: Layout | None = None,
         start: int = 0,
     ) -> Tensor:
+        return super().forward(self.embedded(block), context, cache, layout, start)
+
+    def embedded(self, block: Tensor) -> Tensor:
+        """Return the target's embeddings as the draft reads them."""
         scale = self.config.input_scale
-        return super().forward(block if scale == 1 else block * scale, context, cache, layout, start)
+        return block if scale == 1 else block * scale
 
     def scaled(self, logits: Tensor) -> Tensor:
         """Return the head's logits as the draft means them."""

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, Pair
+from pardec.models.architectures.dflash2 import DFlash2Draft
 from pardec.models.architectures.draft import DraftModel, split_writes
 from pardec.models.architectures.markov import MarkovDraft
 from pardec.models.engines.compiled import Static, packed, whole_mask
@@ -74,6 +75,20 @@ class StaticDraft(Static, DraftModel):
         writes = split_writes(columns, context.shape[1])
         plan = with_blocks(AttentionPlan(mask, filled=pairs[0][0].shape[2], writes=writes), self.blocks(mask))
         return self.run_layers(block, context, self.cos[positions], self.sin[positions], plan, pairs)
+
+
+class StaticDFlash2(StaticDraft, DFlash2Draft):
+    """The same with DFlash 2's convolutions; its selector runs as in the eager draft."""
+
+    def forward(
+        self,
+        block: Tensor,
+        context: Tensor | None,
+        cache: Cache | None = None,
+        layout: Layout | None = None,
+        start: int = 0,
+    ) -> Tensor:
+        return StaticDraft.forward(self, self.embedded(block), context, cache, layout, start)
 
 
 class StaticMarkov(StaticDraft, MarkovDraft):

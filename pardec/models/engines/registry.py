@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from pardec.models.architectures.backbone import Backbone
+from pardec.models.architectures.dflash2 import DFlash2Draft
 from pardec.models.architectures.draft import DraftModel
 from pardec.models.architectures.markov import MarkovDraft
 from pardec.models.engines.compiled import StaticBackbone, refuse_platform
-from pardec.models.engines.compiled_draft import StaticDraft, StaticMarkov
+from pardec.models.engines.compiled_draft import StaticDFlash2, StaticDraft, StaticMarkov
 
 STATIC: dict[type, Any] = {
     Backbone: StaticBackbone,
     DraftModel: StaticDraft,
     MarkovDraft: StaticMarkov,
+    DFlash2Draft: StaticDFlash2,
 }
 """Architectures and their compiled forms."""
 
