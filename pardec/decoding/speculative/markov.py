@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -37,7 +37,7 @@ class Markov(DFlash):
     layers and the target run as often as without the head.
     """
 
-    Settings = MarkovSettings
+    Settings: ClassVar[Any] = MarkovSettings
     settings: MarkovSettings
     model: MarkovDraft
     conditional = True

@@ -9,8 +9,8 @@ from pydantic import Field
 
 from pardec.common.errors import UserError
 from pardec.decoding.speculative.base import Target
-from pardec.decoding.speculative.drafters import DFlash, DFlashSettings
-from pardec.decoding.speculative.markov import Markov
+from pardec.decoding.speculative.drafters import DFlash
+from pardec.decoding.speculative.markov import Markov, MarkovSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pardec.models.architectures.dflash2 import DFlash2Draft
 
 
-class SelectorSettings(DFlashSettings):
+class SelectorSettings(MarkovSettings):
     """Draft with the companion `draft`, a DFlash 2 model."""
 
     name: Literal["selector"] = "selector"  # type: ignore[assignment]
@@ -38,7 +38,7 @@ class Selector(Markov):
 
     Settings = SelectorSettings
     settings: SelectorSettings
-    model: DFlash2Draft
+    model: DFlash2Draft  # type: ignore[assignment]
     varies = False
 
     def begin(self, target: Target, companion: DFlash2Draft, batch: int, size: int) -> None:

@@ -7,7 +7,7 @@ the vocabulary compete; when it drafts, the selector chooses among the most prob
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import Field
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from pardec.data.tokenizers import TextTokenizer
-    from pardec.models.architectures.dflash2 import DFlash2Draft
+    from pardec.models.architectures.dflash2 import DFlash2Draft, DFlash2Layer
     from pardec.models.sources.train import TrainSettings
 
 
@@ -69,8 +69,8 @@ class SelectorHead(Draft):
         more = {name: getattr(asked, name) for name in ("kernel", "group", "rank", "top_k")}
         model = DFlash2Draft(DFlash2Config(**vars(plain), **more))
         model.requires_grad_(False)
-        learned = [model.before, model.after, model.gate]
-        for layer in model.layers:
+        learned, layers = [model.before, model.after, model.gate], cast("list[DFlash2Layer]", [*model.layers])
+        for layer in layers:
             layer.period = asked.block
             if asked.convolutions:
                 learned += [
