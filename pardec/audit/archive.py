@@ -27,6 +27,9 @@ APART = "apart.json"
 SCHEMA = 1
 LEVEL = 9
 """Compression level: higher levels take minutes on model weights and save little."""
+WINDOW_LOG = 26
+"""Bytes over which repetitions are found, as a power of two: several files hold the same tokenizer, or numbers of one
+table. Readers accept up to 27."""
 CHUNK = 1 << 20
 LARGEST_MANIFEST = 1 << 28
 """Largest accepted manifest in bytes, since it is read into memory."""
@@ -53,7 +56,10 @@ def write_archive(run: Run, out: str | Path, apart: Collection[str] = ()) -> dic
         if run.file(name).is_symlink() or not run.file(name).is_file():
             raise UserError(run.path(name), "is a link or no plain file", "replace it by the file itself")
     manifest = describe(run, names, apart)
-    packer = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+    how = zstandard.ZstdCompressionParameters.from_level(
+        LEVEL, enable_ldm=True, window_log=WINDOW_LOG, write_checksum=True
+    )
+    packer = zstandard.ZstdCompressor(compression_params=how)
     with (
         atomic(out, ARCHIVE) as path,
         open(path, "wb") as raw,
