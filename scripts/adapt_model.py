@@ -4,6 +4,7 @@ was trained here before."""
 from __future__ import annotations
 
 import argparse
+import math
 import shutil
 from pathlib import Path
 
@@ -82,8 +83,10 @@ def adapt(arguments: argparse.Namespace, this) -> None:
 def train_anew(arguments: argparse.Namespace, settings: AdaptSettings, recipe_id: str) -> None:
     """Train the adapter and write it and training.json; a training that is stopped goes on when it is started again."""
     from pardec.models.checkpoints.adapter import save_adapter
+    from pardec.models.sources.adapted import check_base
     from pardec.models.training.adapt import train_adapter
 
+    check_base(arguments.name, settings, arguments.data, arguments.base)
     partial = None
     if arguments.kept is not None:
         partial = arguments.kept / "stopped" / recipe_id
@@ -91,6 +94,12 @@ def train_anew(arguments: argparse.Namespace, settings: AdaptSettings, recipe_id
     tensors, report = train_adapter(
         arguments.name, settings, arguments.data, arguments.base, arguments.seed, partial
     )
+    lost = [step for step, loss in report["loss"] if not math.isfinite(loss)]
+    if lost or not all(tensor.isfinite().all() for tensor in tensors.values()):
+        what = (
+            f"is {settings.rate:g}, and the loss is no number by step {lost[0] if lost else settings.steps}"
+        )
+        raise UserError(f"models.{arguments.name}.rate", what, "lower it, or `scale`")
     arguments.out.mkdir(parents=True, exist_ok=True)
     save_adapter(arguments.out / STORED["adapt"], tensors)
     write_json(arguments.out / "training.json", report)

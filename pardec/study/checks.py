@@ -29,6 +29,8 @@ TRANSFORMERS = ("transformers_generate", "transformers_continuous")
 """Decoders that need the model in transformers' format, which only backbones have here."""
 RENDERING = ("flash_flood", "table_lookup")
 """Decoders that render a plan, which need a model trained for it."""
+DRAFTS = ("draft", "markov_draft", "selector_draft")
+"""Families of block drafts, which another model verifies."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
         *_batches(study),
         *_metrics(study, facts, {side.workload for side in sides}),
         *_models(study, facts, sides),
+        *_bases(study, facts),
         *_lengths(study, facts, sides),
         *_templates(study, sides),
     ]
@@ -74,7 +77,7 @@ def _is_backbone(settings: Any) -> bool:
         elif settings.source in ("hub", "package") and settings.shape is not None:
             values = shape(settings.shape)
         else:
-            return getattr(settings, "family", None) not in ("renderer", "draft", "markov_draft")
+            return getattr(settings, "family", None) not in ("renderer", *DRAFTS)
         return isinstance(read_config(values, "config.json"), BackboneConfig)
     except UserError:
         return True
@@ -213,7 +216,7 @@ def _models(study: Study, facts: Callable[[str], ModelInfo | None], sides: list[
         where, model = f"arms.{side.arm}.decoder", f"model {side.model!r} of workload {side.workload!r}"
         family = getattr(study.models[side.model], "family", None)
         renders = side.decoder in RENDERING
-        if family == "draft":
+        if family in DRAFTS:
             yield Problem(
                 f"arms.{side.arm}.model",
                 f"{model} is a draft, which decodes nothing by itself",
@@ -230,6 +233,29 @@ def _models(study: Study, facts: Callable[[str], ModelInfo | None], sides: list[
         elif side.decoder in TRANSFORMERS and not _is_backbone(study.models[side.model]):
             what = f"{side.decoder} has no form of {model} in transformers"
             yield Problem(where, what, "decode it with autoregressive")
+
+
+def _bases(study: Study, facts: Callable[[str], ModelInfo | None]) -> Iterator[Problem]:
+    """What an adapter cannot be added to."""
+    for name, model in study.models.items():
+        if model.source != "adapt":
+            continue
+        base, known = study.models[model.base], facts(model.base)
+        family, how = getattr(base, "family", None), getattr(base, "quantise", None)
+        fix = "name a causal model of the study that is trained or downloaded"
+        if how:
+            what, fix = f"is quantised to {how}", f"name it without models.{model.base}.quantise"
+        elif base.source == "random":
+            what = "is drawn from a seed and has no file of weights"
+        elif family in DRAFTS:
+            what = "is a draft"
+        elif known is not None and known.attention != "causal":
+            what = f"has {known.attention} attention"
+        elif not _is_backbone(base):
+            what = "is no Llama-style model"
+        else:
+            continue
+        yield Problem(f"models.{name}.base", f"{model.base!r} {what}, and cannot be adapted", fix)
 
 
 def _lengths(study: Study, facts: Callable[[str], ModelInfo | None], sides: list[Cell]) -> Iterator[Problem]:

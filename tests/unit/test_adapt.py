@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 
 from pardec.common.errors import UserError
-from pardec.common.files import read_json, read_jsonl, sha256
+from pardec.common.files import read_json, read_jsonl, sha256, write_json
 from pardec.data.load import load_tokenizer
 from pardec.data.prepare import prepare
 from pardec.decoding.autoregressive import Autoregressive
@@ -21,6 +22,7 @@ from pardec.models.checkpoints.adapter import ADAPTER, load_adapter, merge
 from pardec.models.load import load_model
 from pardec.models.sources import restored
 from pardec.models.sources.adapt import AdaptSettings
+from pardec.models.sources.adapted import check_base
 from pardec.models.training import adapt
 from scripts import adapt_model, train_model
 from tests.unit.test_restored import AR
@@ -187,6 +189,44 @@ def test_a_stopped_training_goes_on_with_the_same_result(data, base, adapted, tm
     first, second = (read_json(one / "training.json") for one in (adapted, again))
     assert {**first, "cpu_s": 0} == {**second, "cpu_s": 0}
     assert not list(kept.glob("stopped/*"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"quantise": "int8"}, ["models.m.quantise: is int8", "leave it out"]),
+        ({"vocab_size": 3}, ["models.a.data: d has token", "base m has 3 tokens"]),
+        ("a", ["models.a.data: d has 'a' as token 4", "base m 'other'", "has the tokenizer of m"]),
+    ],
+)
+def test_a_base_of_other_tokens_is_one_message(data, base, tmp_path, capsys, change, words):
+    folder = shutil.copytree(base, tmp_path / "m")
+    if isinstance(change, dict):
+        write_json(folder / "config.json", {**read_json(folder / "config.json"), **change})
+    else:
+        body = read_json(folder / "tokenizer.json")
+        vocabulary = body["model"]["vocab"]
+        vocabulary["other"] = vocabulary.pop(change)
+        write_json(folder / "tokenizer.json", body)
+    with pytest.raises(SystemExit):
+        run(data, folder, tmp_path / "a")
+    message = capsys.readouterr().err
+    assert all(word in message for word in words) and "Traceback" not in message, message
+
+
+def test_a_mask_of_another_name_is_no_other_vocabulary(data, base, tmp_path):
+    folder = shutil.copytree(base, tmp_path / "m")
+    text = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(text.replace("<mask>", "<spare>"))
+    assert load_tokenizer(folder).mask_id is None
+    check_base("a", AdaptSettings.model_validate_json(json.dumps(SETTINGS)), data, folder)
+
+
+def test_a_training_that_diverges_is_one_message(data, base, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        run(data, base, tmp_path / "a", settings={**SETTINGS, "rate": 1.0, "scale": 1024.0, "steps": 30})
+    assert "models.a.rate: is 1, and the loss is no number by step" in capsys.readouterr().err
+    assert not (tmp_path / "a").exists()
 
 
 def test_what_cannot_be_adapted_is_refused(data, base, tmp_path):

@@ -11,12 +11,19 @@ from pardec.study.layers import read_study
 from pardec.study.load import load_study
 from pardec.study.plan import Plan
 from pardec.study.yaml_faults import yaml_faults
-from tests.tiny_study import ROOT, overlay
+from tests.tiny_study import ROOT, model, overlay
 
 BASE = overlay()
 GRID = ["experiments", "steps", "grids", 0]
 WORK = ["workloads", "w"]
 RANDOM = {"source": "random", "vocab_size": 300, "hidden": 32, "layers": 1, "heads": 2, "mlp": 64}
+DRAFT = {**model("selector_draft"), "teachers": {"target": "m-ar"}, "init": "m-ar"}
+ADAPT = {
+    "source": "adapt",
+    "base": "b",
+    "data": "d",
+    "objective": {"family": "block_diffusion", "blocks": [4]},
+}
 GPT2 = {"source": "random", "shape": "gpt2-large", "layers": 1}
 
 
@@ -107,6 +114,20 @@ KINDS = {
             [(["models", "m-ar"], GPT2), (["arms", "one", "decoder"], "transformers_generate")],
             ["no form of model 'm-ar'"],
         ),
+    ],
+    "a draft as an arm's model": [
+        ([(["models", "x"], DRAFT), (["workloads", "w", "models", "diffusion"], "x")],
+         ["arms.many.model", "'x' of workload 'w' is a draft"]),
+    ],
+    "a base that cannot be adapted": [
+        ([(["models", "a"], ADAPT), (["models", "b"], base)], ["models.a.base: 'b' " + word, "cannot be adapted"])
+        for base, word in (
+            (model("masked_diffusion"), "has bidirectional attention"),
+            (DRAFT, "is a draft"),
+            ({**ADAPT, "base": "m-ar"}, "has block_causal attention"),
+            ({**RANDOM, "family": "autoregressive"}, "is drawn from a seed"),
+            ({**RANDOM, "family": "autoregressive", "quantise": "int8"}, "is quantised to int8"),
+        )
     ],
     "chat where there is no template": [
         ([([*WORK, "prompt_form"], "chat")], ["w.prompt_form: is chat", "'m-ar' brings no chat template"]),

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from pardec.common.errors import UserError
-from pardec.common.files import atomic, sha256, write_json
+from pardec.common.files import atomic, read_json, sha256, write_json
+from pardec.data.load import load_tokenizer
 from pardec.models.checkpoints.adapter import ADAPTER, load_adapter, merge
 from pardec.models.checkpoints.checks import check_checkpoint
+from pardec.models.checkpoints.configs import read_config
 from pardec.models.load import load_model, save_model
 from pardec.models.sources.adapt import AdaptSettings
 from pardec.models.sources.folder import taken
@@ -24,6 +26,37 @@ OWN = (
     "verified.json",
 )
 """Files of a model's folder that are not the base's."""
+
+
+def check_base(name: str, settings: AdaptSettings, data: str | Path, base: str | Path) -> None:
+    """Refuse to adapt the model in folder `base` on the data set in folder `data` if tokens mean something else there.
+
+    Raises:
+        UserError: a quantised base, or one of another vocabulary than the data set's.
+    """
+    file = Path(base) / "config.json"
+    values = read_json(file)
+    if how := values.get("quantise"):
+        what = f"is {how}, and an adapter needs whole weights"
+        raise UserError(f"models.{settings.base}.quantise", what, "leave it out for the base")
+    where, fix = f"models.{name}.data", f"name a data set that has the tokenizer of {settings.base}"
+    size, ours, theirs = read_config(values, str(file)).info().vocab_size, _words(data), _words(base)
+    if (last := max(ours, default=-1)) >= size:
+        what = f"{settings.data} has token {last}, and base {settings.base} has {size} tokens"
+        raise UserError(where, what, fix)
+    # The mask may have another name in the base: it is a token that the base does not use.
+    mask = load_tokenizer(data).mask_id
+    other = [token for token, word in ours.items() if theirs.get(token) != word and token != mask]
+    if other:
+        token = min(other)
+        what = f"{settings.data} has {ours[token]!r} as token {token}, base {settings.base} {theirs.get(token)!r}"
+        raise UserError(where, what, fix)
+
+
+def _words(folder: str | Path) -> dict[int, str]:
+    """Return the tokens of a folder's tokenizer by their ids."""
+    tokenizer = load_tokenizer(folder).tokenizer
+    return {token: word for word, token in tokenizer.get_vocab(with_added_tokens=True).items()}
 
 
 def write_adapted(settings: AdaptSettings, base: str | Path, mask_id: int, out: str | Path) -> dict[str, Any]:
