@@ -54,6 +54,7 @@ def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
         *_metrics(study, facts, {side.workload for side in sides}),
         *_models(study, facts, sides),
         *_bases(study, facts),
+        *_selectors(study),
         *_lengths(study, facts, sides),
         *_templates(study, sides),
     ]
@@ -256,6 +257,22 @@ def _bases(study: Study, facts: Callable[[str], ModelInfo | None]) -> Iterator[P
         else:
             continue
         yield Problem(f"models.{name}.base", f"{model.base!r} {what}, and cannot be adapted", fix)
+
+
+def _selectors(study: Study) -> Iterator[Problem]:
+    """What a selector cannot be trained for. A Markov head's tables have the same names and another meaning."""
+    for name, model in study.models.items():
+        if getattr(model, "family", None) != "selector_draft" or getattr(model, "source", None) != "train":
+            continue
+        first = model.init
+        family = None if first is None else getattr(study.models[first], "family", None)
+        if first is None or family not in (None, "draft", "selector_draft"):
+            what = "is missing" if first is None else f"is {first!r}, of family {family}"
+            yield Problem(
+                f"models.{name}.init",
+                f"{what}: a selector needs a finished draft",
+                "name a model of family draft",
+            )
 
 
 def _lengths(study: Study, facts: Callable[[str], ModelInfo | None], sides: list[Cell]) -> Iterator[Problem]:

@@ -119,6 +119,16 @@ KINDS = {
         ([(["models", "x"], DRAFT), (["workloads", "w", "models", "diffusion"], "x")],
          ["arms.many.model", "'x' of workload 'w' is a draft"]),
     ],
+    "a selector without a draft": [
+        ([(["models", "x"], {**DRAFT, "init": None})], ["models.x.init: is missing", "family draft"]),
+        ([(["models", "x"], DRAFT)], ["models.x.init: is 'm-ar', of family autoregressive"]),
+        (
+            [(["models", "y"], {**DRAFT, **model("draft")}), (["models", "x"], {**DRAFT, "init": "y"}),
+             (["models", "z"], {**DRAFT, **model("markov_draft"), "init": "y"}),
+             (["models", "v"], {**DRAFT, "init": "z"})],
+            ["models.v.init: is 'z', of family markov_draft"],
+        ),
+    ],
     "a base that cannot be adapted": [
         ([(["models", "a"], ADAPT), (["models", "b"], base)], ["models.a.base: 'b' " + word, "cannot be adapted"])
         for base, word in (
