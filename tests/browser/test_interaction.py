@@ -108,9 +108,11 @@ def ask(page, words):
 
 
 def leave(page):
-    """Close the search; a browser closes a dialog a moment after its key."""
+    """Close the search; a browser closes a dialog a moment after its key, and may take the focus from the hidden field
+    a moment later: until then a key is still written there."""
     page.keyboard.press("Escape")
     page.locator("#search").wait_for(state="hidden")
+    page.wait_for_function("!document.activeElement.closest('dialog')")
 
 
 def kinds(options):
