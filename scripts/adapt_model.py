@@ -4,7 +4,6 @@ was trained here before."""
 from __future__ import annotations
 
 import argparse
-import math
 import shutil
 from pathlib import Path
 
@@ -20,12 +19,11 @@ from pardec.models.sources.restored import (
     HERE,
     STORED,
     confirm,
-    find,
+    find_trained,
     modules,
     publish,
     recipe,
     restore_adapter,
-    weights_folders,
 )
 
 
@@ -52,10 +50,7 @@ def adapt(arguments: argparse.Namespace, this) -> None:
     this.load(*modules(settings.family, parents.values()))
     wanted = recipe(settings, arguments.seed, arguments.data, parents)
     this.facts["recipe"] = wanted
-    published = None
-    if arguments.published is not None:
-        kept = [arguments.kept] if arguments.kept else []
-        published = find([*weights_folders(arguments.published), *kept], wanted)
+    published = find_trained(arguments.published, arguments.kept, wanted)
     if published is None:
         train_anew(arguments, settings, wanted["sha256"])
     else:
@@ -94,12 +89,6 @@ def train_anew(arguments: argparse.Namespace, settings: AdaptSettings, recipe_id
     tensors, report = train_adapter(
         arguments.name, settings, arguments.data, arguments.base, arguments.seed, partial
     )
-    lost = [step for step, loss in report["loss"] if not math.isfinite(loss)]
-    if lost or not all(tensor.isfinite().all() for tensor in tensors.values()):
-        what = (
-            f"is {settings.rate:g}, and the loss is no number by step {lost[0] if lost else settings.steps}"
-        )
-        raise UserError(f"models.{arguments.name}.rate", what, "lower it, or `scale`")
     arguments.out.mkdir(parents=True, exist_ok=True)
     save_adapter(arguments.out / STORED["adapt"], tensors)
     write_json(arguments.out / "training.json", report)

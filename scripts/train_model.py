@@ -16,12 +16,11 @@ from pardec.measure.forkserver import hand_over
 from pardec.models.sources.restored import (
     DATA,
     HERE,
-    find,
+    find_trained,
     modules,
     publish,
     recipe,
     restore,
-    weights_folders,
 )
 from pardec.models.sources.train import TrainSettings
 
@@ -57,11 +56,7 @@ def train(arguments: argparse.Namespace, this, apart: bool = False) -> None:
     this.load(*modules(settings.family, parents.values()))
     wanted = recipe(settings, arguments.seed, arguments.data, parents)
     this.facts["recipe"] = wanted
-    published = None
-    if arguments.published is not None:
-        # Snakemake runs a training again whose inputs were made again, even if they are the same bytes.
-        kept = [arguments.kept] if arguments.kept else []
-        published = find([*weights_folders(arguments.published), *kept], wanted)
+    published = find_trained(arguments.published, arguments.kept, wanted)
     if published is None:
         if apart and arguments.device == "cpu":
             hand_over("training")

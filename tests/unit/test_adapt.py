@@ -167,7 +167,7 @@ def test_a_published_adapter_makes_the_same_bytes_again(data, base, adapted, tmp
     ).replace(": ", " ")
 
 
-def test_a_stopped_training_goes_on_with_the_same_result(data, base, adapted, tmp_path, monkeypatch):
+def test_a_stopped_training_goes_on_with_the_same_result(data, base, adapted, tmp_path, monkeypatch, capsys):
     """Stopped at its fourth step, after a state was saved at its third."""
     monkeypatch.setattr(adapt, "SAVE_S", -1.0)
     kept, steps = tmp_path / "kept", []
@@ -183,6 +183,13 @@ def test_a_stopped_training_goes_on_with_the_same_result(data, base, adapted, tm
         patch.setattr(adapt.BlockDiffusion, "loss", loss)
         run(data, base, tmp_path / "a", "--kept", kept)
     assert [path.name for path in kept.glob("stopped/*/state-*")] == ["state-3.safetensors"]
+    (state,) = kept.glob("stopped/*/state-*")
+    whole = state.read_bytes()
+    state.write_bytes(whole[:-9])
+    with pytest.raises(SystemExit):
+        run(data, base, tmp_path / "a", "--kept", kept)
+    assert f"remove {state.parent}" in capsys.readouterr().err
+    state.write_bytes(whole)
     monkeypatch.setattr(adapt, "draft_rows", None)  # the answers are kept, too
     again = run(data, base, tmp_path / "a", "--kept", kept)
     assert sha256(again / ADAPTER) == sha256(adapted / ADAPTER)
@@ -225,7 +232,7 @@ def test_a_mask_of_another_name_is_no_other_vocabulary(data, base, tmp_path):
 def test_a_training_that_diverges_is_one_message(data, base, tmp_path, capsys):
     with pytest.raises(SystemExit):
         run(data, base, tmp_path / "a", settings={**SETTINGS, "rate": 1.0, "scale": 1024.0, "steps": 30})
-    assert "models.a.rate: is 1, and the loss is no number by step" in capsys.readouterr().err
+    assert "models.a.rate: is too high: the loss is no number by step" in capsys.readouterr().err
     assert not (tmp_path / "a").exists()
 
 

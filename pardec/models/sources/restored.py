@@ -114,6 +114,18 @@ def find(folders: Iterable[Path], wanted: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def find_trained(published: str | None, kept: Path | None, wanted: Mapping[str, Any]) -> Path | None:
+    """Return the description of weights with the recipe `wanted`, published or trained here before; None where there
+    are none, or every model is to be trained.
+
+    published: the folder of what is published; None: every model is to be trained. kept: folder of weights trained
+    here, since Snakemake runs a training again whose inputs were made again, even if they are the same bytes.
+    """
+    if published is None:
+        return None
+    return find([*weights_folders(published), *([kept] if kept else [])], wanted)
+
+
 def restore(description: Path, data: str | Path, out: str | Path) -> dict[str, Any]:
     """Write the published model of `description` to folder `out`; return where its weights came from.
 

@@ -31,6 +31,7 @@ from pardec.models.sources.adapt import AdaptSettings
 from pardec.models.training.batches import AnswerRows, Mixture
 from pardec.models.training.draft_rows import draft_rows
 from pardec.models.training.objectives.block_diffusion import BlockDiffusion
+from pardec.models.training.settings import OptimiserSettings
 
 CURVE_POINTS = 100
 """Points of the recorded loss curve, each the mean over the steps since the last point."""
@@ -114,7 +115,8 @@ def train_adapter(
     The same settings, data, base, seed, thread count and machine give the same tensors, stopped or not.
 
     Raises:
-        UserError: unusable data, no mask token, or a base that cannot be adapted.
+        UserError: unusable data, no mask token, a base that cannot be adapted, a loss that is no finite number, or a
+            damaged saved state.
     """
     torch.set_num_threads(settings.threads)
     tokenizer = load_tokenizer(data)
@@ -126,6 +128,7 @@ def train_adapter(
     model = adapt(target, settings, tokenizer.mask_id, Generator().manual_seed(seed))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(trained, lr=settings.rate, betas=(0.9, 0.95), weight_decay=0.0)
+    schedule = OptimiserSettings(warmup_steps=settings.warmup_steps, hold_share=0.0)
     family = BlockDiffusion(settings.objective)
     run = _restored(partial, trained, optimiser) or {"step": 0, "curve": [], "tokens": 0, "cpu_s": 0.0}
     order = Generator().manual_seed(seed)
@@ -135,7 +138,7 @@ def train_adapter(
     saved, processor, recent = time.monotonic(), time.process_time(), []
     model.train()
     for step in range(run["step"], settings.steps):
-        optimiser.param_groups[0]["lr"] = settings.rate * factor(step, settings)
+        optimiser.param_groups[0]["lr"] = settings.rate * schedule.rate(step, settings.steps)
         generator = Generator().manual_seed((seed + 1_000_003 * (step + 1)) % 2**63)
         batches = rows.draw(settings.batch, order)
         total = 0.0
@@ -143,6 +146,7 @@ def train_adapter(
             loss = family.loss(model, batch, generator) / len(batches)
             loss.backward()
             total += loss.item()
+            _refuse_infinite(name, step, math.isfinite(total))
             run["tokens"] += family.shown(batch)
         optimiser.step()
         optimiser.zero_grad()
@@ -155,6 +159,8 @@ def train_adapter(
                 _save(partial, {**run, "step": step + 1, "cpu_s": run["cpu_s"] + spent}, trained, optimiser)
                 saved = time.monotonic()
         progress.update(step + 1, f"loss {run['curve'][-1][1]:.3f}" if run["curve"] else "")
+    tensors = adapter_tensors(model)
+    _refuse_infinite(name, settings.steps - 1, all(bool(one.isfinite().all()) for one in tensors.values()))
     report = {
         "name": name,
         "family": settings.family,
@@ -169,13 +175,13 @@ def train_adapter(
         "threads": settings.threads,
         "torch": torch.__version__,
     }
-    return adapter_tensors(model), report
+    return tensors, report
 
 
-def factor(step: int, settings: AdaptSettings) -> float:
-    """Return the factor on the learning rate at `step`, from 0."""
-    rise = min(1.0, (step + 1) / settings.warmup_steps) if settings.warmup_steps else 1.0
-    return min(rise, (settings.steps - step) / max(settings.steps - settings.warmup_steps, 1))
+def _refuse_infinite(name: str, step: int, finite: bool) -> None:
+    if not finite:
+        what = f"is too high: the loss is no number by step {step + 1}"
+        raise UserError(f"models.{name}.rate", what, "lower it, or `scale`")
 
 
 def own_answers(
@@ -218,13 +224,22 @@ def _save(partial: Path, run: dict[str, Any], trained: list[Tensor], optimiser: 
 
 
 def _restored(partial: Path | None, trained: list[Tensor], optimiser: Any) -> dict[str, Any] | None:
-    """Put the last saved state into parameters and optimiser; return the rest of it, or None where there is none."""
+    """Put the last saved state into parameters and optimiser; return the rest of it, or None where there is none.
+
+    Raises:
+        UserError: the saved state is damaged.
+    """
     if partial is None or not (partial / f"{STATE}.json").is_file():
         return None
     from pardec.models.checkpoints.adapter import load_adapter
 
     run = read_json(partial / f"{STATE}.json")
-    tensors = load_adapter(partial / run["file"])
+    try:
+        tensors = load_adapter(partial / run["file"])
+    except UserError as error:
+        raise UserError(
+            error.where, error.what, f"remove {partial}; the training then begins again"
+        ) from None
     state: dict[int, dict[str, Tensor]] = {}
     with torch.no_grad():
         for name, tensor in tensors.items():

@@ -56,6 +56,7 @@ class DFlash2Config(DraftConfig):
         )
 
 
+# Here, since the file that has the others is part of the recipe of all published weights.
 WRITTEN[DFlash2Config] = ARCHITECTURE
 
 
