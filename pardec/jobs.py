@@ -89,8 +89,10 @@ class Job:
 
     def sign(self, *paths: str | Path, beside: str | Path | None = None) -> None:
         """Write the provenance of `paths`, which this job has just written, to the file `beside` them: by default
-        `<name of the first>.provenance.json`."""
-        write_json(beside or sidecar(paths[0]), signed(self.provenance(paths)))
+        `<name of the first>.provenance.json`. Within `unrecorded` nothing is written: another job may be reading the
+        provenance that lies there."""
+        if block := self.provenance(paths):
+            write_json(beside or sidecar(paths[0]), signed(block))
 
 
 def loaded_models(*folders: str | Path) -> list[str]:

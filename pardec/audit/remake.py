@@ -262,7 +262,6 @@ def _again(run: Run, folder: Path, stage: Stage) -> Wrong:
             _link(run, name, folder)
         else:
             wrong.append((name, why))
-    _link(run, stage.sidecar, folder)
     return wrong
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pardec.common.errors import UserError
-from pardec.evidence.provenance import content, self_hash
+from pardec.evidence.provenance import content, self_hash, unrecorded
 from pardec.jobs import job
 
 SCRIPT = "scripts/record_study.py"
@@ -51,6 +51,18 @@ def test_a_record_is_sealed_with_what_made_it(argv, workplace):
     assert {"pardec/quality/distinct.py", "pardec/jobs.py", SCRIPT} <= set(origin["code"])
     assert origin["outputs"] == [{"path": "out.json", "content_sha256": content(body)}]
     assert origin["start"] <= origin["end"]
+
+
+def test_what_is_made_to_be_compared_leaves_the_provenance_that_lies_there(argv, workplace):
+    """Jobs that are made again at the same time read it."""
+    (workplace / "a.csv").write_text("a")
+    (workplace / "a.provenance.json").write_text("theirs")
+    with unrecorded(), job(argv) as this:
+        this.sign("a.csv")
+    assert (workplace / "a.provenance.json").read_text() == "theirs"
+    with job(argv) as this:
+        this.sign("a.csv")
+    assert (workplace / "a.provenance.json").read_text() != "theirs"
 
 
 def test_files_that_cannot_hold_it_have_it_beside_them(argv, workplace):
