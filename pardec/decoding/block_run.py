@@ -68,8 +68,10 @@ class Run:
         self.within: Tensor | None = None
         """[B, K] long, counted from the block's start: the places that the last pass computed logits for, all masks
         among them; None: all."""
+        self.part = min(settings.sub_block or self.block, self.block)
+        """Tokens of a part of a block."""
         self.most = self.block
-        """Most tokens that any row's block lacks."""
+        """Most tokens that any row's block lacks; with parts, the part that it fills."""
         self.left = 0
         """Tokens that the current block of every row lacks, where all rows lack as many."""
         self.rows: Any = None
@@ -150,11 +152,14 @@ class Run:
         else:
             keep = slice(middle - 1 - begin if fresh else 0, max(end - 1, middle) - begin)
         if not fresh and self.most < size and self.sparse:
+            # Parts are filled from the left, so the first masks are those of the part.
             region = self.canvas[:, begin:end]
             masks = (region != self.mask).byte().sort(dim=1, stable=True).indices[:, : self.most]
             self.within = masks
             self.led = self.by == 1
             return self._pass(region, (masks - self.by).clamp(min=0), layout)
+        if fresh and self.sparse and self.part < end - middle:
+            keep = slice(keep.start, keep.start + self.part)
         logits = self._pass(self.canvas[:, begin:end], keep, layout)
         if self.by and fresh:
             self._set_lead(logits[:, :1])
@@ -286,14 +291,19 @@ class Run:
 
     def _chosen(self, ranked: Tensor, free: Tensor, share: int) -> Tensor:
         """Return which places are committed, [B, L] bool. ranked, free: [B, L]."""
-        if part := self.settings.sub_block:
-            parts = self.offsets[: free.shape[1]].div(part, rounding_mode="floor")
-            current = parts.masked_fill(~free, self.block).amin(1, keepdim=True)
-            free = free & (parts == current)
+        free = self._in_part(free)
         ranked = ranked.masked_fill(~free, inf)
         first = leftmost_smallest(ranked, min(share, ranked.shape[1]))
         commit = surest(self.settings, ranked).scatter_(1, first, True)
         return commit & free if self.uneven else commit
+
+    def _in_part(self, free: Tensor) -> Tensor:
+        """Return those of the `free` places [B, L] that are in the part of its block that each row fills."""
+        if not self.settings.sub_block:
+            return free
+        parts = self.offsets[: free.shape[1]].div(self.part, rounding_mode="floor")
+        current = parts.masked_fill(~free, self.block).amin(1, keepdim=True)
+        return free & (parts == current)
 
     def _region(self, length: int) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Return the first `length` tokens of each row's block, which of them may be committed, [B, L] each; their
@@ -324,11 +334,13 @@ class Run:
         """Move rows that have filled their block to the next one, and end those that are through."""
         if not self.uneven:
             counts, stopped = [self.left] * len(self.starts), [False] * len(self.starts)
+            most = counts
         else:
             _, free, _, ends = self._region(self.block)
             over = torch.zeros_like(free[:, 0]) if ends is None else ends.any(1)
-            counts, stopped = torch.stack([free.sum(1), over.long()]).tolist()
-        self.most = max(counts)
+            lacking = self._in_part(free).sum(1)
+            counts, most, stopped = torch.stack([free.sum(1), lacking, over.long()]).tolist()
+        self.most = max(most)
         for row, left in enumerate(counts):
             if self.ended[row]:
                 continue
