@@ -100,9 +100,7 @@ def compared(args: argparse.Namespace, case: dict[str, int], batch: int) -> dict
     return {"sub_block": None, **case, "batch": batch, **ends, "own_ms": times[0], "other_ms": times[1]}
 
 
-def plain_loop(
-    model, prompts, new_tokens: int, watch, block: int, share: int, sub_block: int | None = None
-):
+def plain_loop(model, prompts, new_tokens: int, watch, block: int, share: int, sub_block: int | None = None):
     """Fast-dLLM v2's generation: cache the prompt, fill a block part by part, a pass at a time, over the whole block;
     cache the finished block."""
     import torch

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
-from pardec.measure.forkserver import hand_over
+from pardec.measure.handover import hand_over
 
 
 def main() -> None:
+    import argparse
+
     from pardec.jobs import job
     from pardec.report.figures.base import save
     from pardec.report.figures.registry import FIGURES

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING
 
-from pardec.jobs import job
-from pardec.measure import forkserver
-from pardec.measure.supervise import LIMIT_S, supervise
+from pardec.measure.handover import LAUNCH
+from pardec.measure.supervise import LIMIT_S, limit, moment, supervise
 
 if TYPE_CHECKING:
+    import argparse
+
     from pardec.jobs import Job
 
 
 def arguments() -> argparse.Namespace:
+    import argparse
+    import json
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="checkpoint folder")
     parser.add_argument("--arm", required=True)
@@ -49,6 +52,8 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    from pardec.jobs import job
+
     args = arguments()
     with job() as this:
         note(this, args)
@@ -86,11 +91,14 @@ def keep(this: Job, args: argparse.Namespace, rows: list[dict]) -> None:
 
 def supervised() -> int:
     """Decode in a separate process, and write the reason for each prompt if it is lost; return the exit status."""
+    started = time.time()
+    ended = supervise(sys.argv, limit(sys.argv), fresh=False)
+    if isinstance(ended, int):
+        return ended
+    from pardec.jobs import job
+
     args = arguments()
-    with job() as this:
-        ended = supervise(sys.argv, args.timeout_s, fresh=False)
-        if isinstance(ended, int):
-            return ended
+    with job(begin=moment(started)) as this:
         note(this, args)
         keep(this, args, without_output(args, ended.status, ended.reason))
     return 0
@@ -170,4 +178,4 @@ def named(path: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     # Another process decodes, see pardec.measure.supervise.
-    sys.exit(main() if forkserver.LAUNCH in os.environ else supervised())
+    sys.exit(main() if LAUNCH in os.environ else supervised())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from pardec.measure.forkserver import hand_over
+from pardec.measure.handover import hand_over
 
 
 def main() -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pardec.jobs import job
-from pardec.measure import forkserver
-from pardec.measure.supervise import LIMIT_S, supervise
+from pardec.measure.handover import LAUNCH
+from pardec.measure.supervise import LIMIT_S, limit, moment, supervise
 
 if TYPE_CHECKING:
+    import argparse
+
     from pardec.jobs import Job
 
 
 def arguments() -> argparse.Namespace:
+    import argparse
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="folder of the model")
     parser.add_argument("--data", required=True, help="folder of the data set")
@@ -33,6 +36,8 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    from pardec.jobs import job
+
     args = arguments()
     with job() as this:
         from pardec.quality.generate import ending
@@ -47,11 +52,14 @@ def main() -> None:
 
 def supervised() -> int:
     """Measure in a separate process, and write the reason if it is lost; return the exit status."""
+    started = time.time()
+    ended = supervise(sys.argv, limit(sys.argv), fresh=False)
+    if isinstance(ended, int):
+        return ended
+    from pardec.jobs import job
+
     args = arguments()
-    with job() as this:
-        ended = supervise(sys.argv, args.timeout_s, fresh=False)
-        if isinstance(ended, int):
-            return ended
+    with job(begin=moment(started)) as this:
         note(this, args)
         keep(this, args, without_value(ended.status, ended.reason))
     return 0
@@ -113,4 +121,4 @@ def measured(args: argparse.Namespace) -> dict:
 
 if __name__ == "__main__":
     # Another process measures, see pardec.measure.supervise.
-    sys.exit(main() if forkserver.LAUNCH in os.environ else supervised())
+    sys.exit(main() if LAUNCH in os.environ else supervised())

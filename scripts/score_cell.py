@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pardec.jobs import job
-from pardec.measure import forkserver
-from pardec.measure.supervise import LIMIT_S, supervise
+from pardec.measure.handover import LAUNCH
+from pardec.measure.supervise import LIMIT_S, limit, moment, supervise
 
 if TYPE_CHECKING:
+    import argparse
+
     from pardec.jobs import Job
     from pardec.quality.base import Context
 
 
 def arguments() -> argparse.Namespace:
+    import argparse
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--outputs", required=True, help="outputs.jsonl")
     parser.add_argument(
@@ -38,6 +41,8 @@ def arguments() -> argparse.Namespace:
 
 
 def main() -> None:
+    from pardec.jobs import job
+
     args = arguments()
     with job() as this:
         from pardec.quality.base import Context
@@ -79,11 +84,14 @@ def keep(this: Job, args: argparse.Namespace, score: dict) -> None:
 
 def supervised() -> int:
     """Score in a separate process, and write a score without values if it is lost; return the exit status."""
+    started = time.time()
+    ended = supervise(sys.argv, limit(sys.argv), fresh=False)
+    if isinstance(ended, int):
+        return ended
+    from pardec.jobs import job
+
     args = arguments()
-    with job() as this:
-        ended = supervise(sys.argv, args.timeout_s, fresh=False)
-        if isinstance(ended, int):
-            return ended
+    with job(begin=moment(started)) as this:
         from pardec.quality.score import without_score
 
         metrics, outputs = read(this, args)
@@ -123,4 +131,4 @@ def named(outputs: str) -> dict[str, str]:
 
 if __name__ == "__main__":
     # Another process scores, see pardec.measure.supervise.
-    sys.exit(main() if forkserver.LAUNCH in os.environ else supervised())
+    sys.exit(main() if LAUNCH in os.environ else supervised())

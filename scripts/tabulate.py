@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
-from pardec.measure.forkserver import hand_over
+from pardec.measure.handover import hand_over
 
 
 def main() -> None:
+    import argparse
+
     from pardec.evidence.tables.inputs import gather, read_paths, sort_paths, write_table
     from pardec.evidence.tables.registry import TABLES, modules
     from pardec.jobs import job

@@ -6,19 +6,24 @@ import time
 
 STARTED = time.time()
 
-import argparse  # noqa: E402 (the clock of `ready_s` starts before any import)
-import os  # noqa: E402
+import os  # noqa: E402 (the clock of `ready_s` starts before any import)
 import sys  # noqa: E402
-from collections.abc import Callable  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
+from typing import TYPE_CHECKING  # noqa: E402
 
-from pardec.jobs import job  # noqa: E402
-from pardec.measure import forkserver  # noqa: E402
-from pardec.measure.job import CellJob, read_job  # noqa: E402
-from pardec.measure.supervise import Lost, lost_facts, starts_fresh, supervise  # noqa: E402
+from pardec.measure.handover import LAUNCH  # noqa: E402
+from pardec.measure.supervise import Lost, lost_facts, moment, option, starts_fresh, supervise  # noqa: E402
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from pardec.jobs import Job
+    from pardec.measure.job import CellJob
 
 
 def arguments() -> argparse.Namespace:
+    import argparse
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cell", required=True, help="the cell, JSON; see pardec/measure/job.py")
     parser.add_argument("--out", required=True)
@@ -38,13 +43,16 @@ def prompts_file(cell: CellJob) -> str:
 
 
 def main() -> None:
+    from pardec.jobs import job
+    from pardec.measure.job import read_job
+
     with job() as this:
         args = arguments()
         cell = read_job(args.cell)
         measure(this, cell, args.out)
 
 
-def measure(this, cell: CellJob, out: str) -> None:
+def measure(this: Job, cell: CellJob, out: str) -> None:
     from pardec.common.errors import UserError
 
     try:
@@ -52,7 +60,7 @@ def measure(this, cell: CellJob, out: str) -> None:
     except UserError as error:
         # Whatever cannot be read, prompts included, ends this cell only.
         facts = lost_facts(Lost("failed", str(error), ""), cell.device, STARTED)
-    write_record(this, cell, out, facts, os.environ.get(forkserver.LAUNCH, "fresh"))
+    write_record(this, cell, out, facts, os.environ.get(LAUNCH, "fresh"))
     if facts["status"] != "ok":
         print(f"{cell.id}: {facts['status']}: {facts['reason']}", file=sys.stderr)
 
@@ -85,7 +93,7 @@ def measured(cell: CellJob) -> dict:
     return run_cell(spec, cell.measure, float(os.environ.get("PARDEC_STARTED", STARTED)))
 
 
-def write_record(this, cell: CellJob, out: str, facts: dict, launch: str) -> None:
+def write_record(this: Job, cell: CellJob, out: str, facts: dict, launch: str) -> None:
     from pardec.decoding.prepared import modules_run
     from pardec.evidence.provenance import checkpoint_files
     from pardec.evidence.record import record
@@ -115,20 +123,40 @@ def verified(folder: str) -> dict | None:
 
 def supervised() -> int:
     """Measure in a separate process, and write its record if it fails; return the exit status."""
-    begin = datetime.fromtimestamp(STARTED, UTC).isoformat(timespec="milliseconds")
-    with job(begin=begin) as this:
+    os.environ["PARDEC_STARTED"] = repr(STARTED)
+    limits = light_limits(sys.argv)
+    ended = supervise(sys.argv, *limits) if limits else None
+    if isinstance(ended, int):
+        return ended
+    from pardec.jobs import job
+    from pardec.measure.job import read_job
+
+    with job(begin=moment(STARTED)) as this:
         args = arguments()
         cell = read_job(args.cell)
-        os.environ["PARDEC_STARTED"] = repr(STARTED)
-        fresh = starts_fresh(cell.measure.isolation, cell.device)
-        ended = supervise(sys.argv, cell.measure.timeout_s, fresh)
-        if isinstance(ended, int):
-            return ended
+        if ended is None:
+            fresh = starts_fresh(cell.measure.isolation, cell.device)
+            ended = supervise(sys.argv, cell.measure.timeout_s, fresh)
+            if isinstance(ended, int):
+                return ended
         print(f"{cell.id}: {ended.reason}", file=sys.stderr)
         write_record(this, cell, args.out, lost_facts(ended, cell.device, STARTED), ended.launch)
     return 0
 
 
+def light_limits(argv: list[str]) -> tuple[float, bool] | None:
+    """Return the cell's limit in seconds and whether it starts in a new interpreter, without the libraries that check a
+    cell; None where they must, since something is missing or wrong."""
+    import json
+
+    try:
+        cell = json.loads(option(argv, "--cell") or "")
+        measure = cell["measure"]
+        return float(measure["timeout_s"]), starts_fresh(measure["isolation"], cell["device"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
 if __name__ == "__main__":
     # Another process measures, see pardec.measure.supervise.
-    sys.exit(main() if forkserver.LAUNCH in os.environ else supervised())
+    sys.exit(main() if LAUNCH in os.environ else supervised())

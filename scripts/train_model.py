@@ -12,7 +12,7 @@ from pardec.common.errors import UserError
 from pardec.common.files import read_json
 from pardec.evidence.provenance import checkpoint_files
 from pardec.jobs import job
-from pardec.measure.forkserver import hand_over
+from pardec.measure.handover import hand_over
 from pardec.models.sources.restored import (
     DATA,
     HERE,

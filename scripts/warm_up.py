@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import os
-import sys
 
-from pardec.jobs import job
-from pardec.measure import forkserver
+from pardec.measure.handover import LAUNCH, hand_over
 
 
 def main() -> None:
+    import argparse
+
+    from pardec.jobs import job
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
@@ -23,12 +24,9 @@ def main() -> None:
         from pardec.measure.machine import burn_in
 
         passes = burn_in(args.device, args.threads, args.precision, args.seconds)
-        this.seal(args.out, {"pass_ms": passes, "launch": os.environ.get(forkserver.LAUNCH, "fresh")})
+        this.seal(args.out, {"pass_ms": passes, "launch": os.environ.get(LAUNCH, "fresh")})
 
 
 if __name__ == "__main__":
-    if forkserver.LAUNCH not in os.environ:
-        status = forkserver.run(sys.argv)
-        if status is not None:
-            sys.exit(status)
+    hand_over()
     main()

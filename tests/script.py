@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pardec.measure.forkserver import LAUNCH
+from pardec.measure.handover import LAUNCH
 
 ROOT = Path(__file__).parents[1]
 

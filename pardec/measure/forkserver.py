@@ -3,36 +3,26 @@
 A timing job is a separate process; importing torch takes most of its time, and most of the time of an untimed job
 that decodes or scores a few prompts. The first job leaves behind a small server that has imported torch and similar
 libraries, and nothing of this project, before any thread or CUDA context exists. Each later job sends the server its
-command line, folder, environment and standard streams over a local socket; the server forks a fresh child that runs
-the script from the start, so project code is always read from disk. The server ends when idle, kills a child whose
-client is gone, and refuses to fork once its process has threads or CUDA.
-
-Scripts call `hand_over()` only; `run(argv)` returns the exit status, or None without a server; the caller then runs
-in its own process. There is a server for models, one for tables and figures, and one for training: a timed child must
-not begin with the memory of libraries that it does not use, and the allocator's settings are those of the server.
+command line, folder, environment and standard streams over a local socket (`pardec.measure.handover`); the server forks
+a fresh child that runs the script from the start, so project code is always read from disk. The server ends when idle,
+kills a child whose client is gone, and refuses to fork once its process has threads or CUDA.
 """
 
 from __future__ import annotations
 
 import array
 import contextlib
-import hashlib
-import json
+import marshal
 import os
 import select
 import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 IDLE_S = 60.0
 """Seconds after which an idle server ends: longer than any gap between cells."""
-START_S = 30.0
-KILL_S = 10.0
-"""Seconds to wait for a killed child to end."""
 PRELOAD = (
     "torch",
     "torch.utils.flop_counter",
@@ -84,146 +74,6 @@ SINGLE = {
 }
 """Environment of the server, whatever a job was given: a thread that starts with an import would forbid forking. A
 child sets its own number of torch threads."""
-LAUNCH = "PARDEC_LAUNCH"
-"""Set in a child to "forked", so that the record can say how it was started."""
-UNFIT = 250
-"""Exit status of a child that cannot use CUDA, since its parent has touched the driver; it has run nothing."""
-
-
-GONE = "gone"
-
-
-def address(kind: str = "models") -> Path:
-    """Return the socket of this user, interpreter, set of installed packages and kind, in a folder only this user can
-    enter.
-
-    Raises:
-        PermissionError: the folder belongs to another user.
-    """
-    import sysconfig
-
-    packages = Path(sysconfig.get_paths()["purelib"])
-    stamp = f"{sys.executable}|{sys.version}|{packages}|{packages.stat().st_mtime_ns}|{Path(__file__).read_bytes()!r}"
-    # A batch system ends a job with all that it started and fences its devices: each of its jobs has its own server.
-    stamp += f"|{os.environ.get('SLURM_JOB_ID', '')}"
-    # A server imports from its own path, and so do its children.
-    stamp += f"|{os.environ.get('PYTHONPATH', '')}"
-    folder = Path(tempfile.gettempdir()) / f"pardec-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    if folder.stat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to another user")
-    folder.chmod(0o700)
-    return folder / f"fork-{kind}-{hashlib.sha256(stamp.encode()).hexdigest()[:16]}.sock"
-
-
-def run(argv: list[str], limit_s: float | None = None, kind: str = "models") -> int | None:
-    """Run `argv` (script and arguments) in a forked child of the server; return the exit status, 128 plus the signal's
-    number for a child that a signal ended, or None without a server or if its child cannot use CUDA.
-
-    limit_s: seconds after which the child and all processes that it started are killed. kind: one of `KINDS`.
-
-    Raises:
-        TimeoutError: the child was killed.
-    """
-    if not hasattr(os, "fork") or not hasattr(socket, "SCM_RIGHTS"):
-        return None
-    try:
-        path = address(kind)
-    except OSError:
-        return None
-    for _ in range(2):  # a server may end, idle, in the moment it is asked; the next one will not
-        connection = _connect(path) or _start(path, kind)
-        if connection is None:
-            return None
-        status = _ask(connection, argv, limit_s)
-        if not isinstance(status, str):  # GONE
-            return status
-    return None
-
-
-def hand_over(kind: str = "models") -> None:
-    """Exit with the status of a forked child that ran this process's command line; return if this process must run it
-    itself: inside such a child, or without a server."""
-    if LAUNCH not in os.environ:
-        status = run(sys.argv, kind=kind)
-        if status is not None:
-            sys.exit(status)
-
-
-def _ask(connection: socket.socket, argv: list[str], limit_s: float | None) -> int | str | None:
-    """Return the child's exit status; None if the server refuses to fork, GONE if it ended before it answered."""
-    with connection:
-        request = {"argv": argv, "cwd": os.getcwd(), "env": dict(os.environ), "client": os.getpid()}
-        streams = array.array("i", [0, 1, 2])
-        try:
-            connection.sendmsg([b"r"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)])
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            answer = _read_line(connection)
-        except OSError:
-            return GONE
-        if not answer:
-            return GONE
-        if "refused" in answer:
-            return None
-        try:
-            connection.settimeout(limit_s)
-            answer = _read_line(connection)
-        except TimeoutError:
-            # The server treats this as the client's end, kills the child and confirms it: nothing may run beside the
-            # next cell.
-            connection.shutdown(socket.SHUT_WR)
-            connection.settimeout(KILL_S)
-            with contextlib.suppress(OSError):
-                _read_line(connection)
-            raise
-        status = answer["status"] if answer else 1
-        return None if status == UNFIT else status
-
-
-def _connect(path: Path) -> socket.socket | None:
-    connection = socket.socket(socket.AF_UNIX)
-    try:
-        connection.connect(str(path))
-        return connection
-    except OSError:
-        connection.close()
-        return None
-
-
-def _start(path: Path, kind: str) -> socket.socket | None:
-    """Start a detached server under a lock, so that two first jobs do not start two."""
-    import fcntl
-
-    with contextlib.suppress(OSError), open(path.with_suffix(".lock"), "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (connection := _connect(path)) is not None:
-            return connection
-        subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).resolve()), str(path), kind],
-            cwd="/",  # it outlives the folder's run, and must not keep its file system busy
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            # Detecting a GPU by NVML leaves the driver untouched; a forked child could not use a touched one.
-            env={**os.environ, **SINGLE, "PYTORCH_NVML_BASED_CUDA_CHECK": "1"},
-        )
-        end = time.monotonic() + START_S
-        while time.monotonic() < end:
-            if (connection := _connect(path)) is not None:
-                return connection
-            time.sleep(0.02)
-    return None
-
-
-def _read_line(connection: socket.socket) -> dict | None:
-    data = b""
-    while not data.endswith(b"\n"):
-        chunk = connection.recv(65536)
-        if not chunk:
-            return None
-        data += chunk
-    return json.loads(data)
 
 
 def serve(path: Path, preload: tuple[str, ...]) -> None:
@@ -274,19 +124,19 @@ def _accept(listener: socket.socket, children: dict[int, socket.socket]) -> None
         streams = array.array("i")
         for _, _, data in control:
             streams.frombytes(data)
-        request = _read_line(connection)
-    except (OSError, ValueError):
+        request = _read_request(connection)
+    except (OSError, ValueError, EOFError, TypeError):
         connection.close()
         return
     if request is None or len(streams) != 3 or not safe_to_fork():
         for stream in streams:
             os.close(stream)
         with contextlib.suppress(OSError):
-            connection.sendall(b'{"refused": true}\n')
+            connection.sendall(b"refused\n")
         connection.close()
         return
     with contextlib.suppress(OSError):
-        connection.sendall(b'{"accepted": true}\n')
+        connection.sendall(b"accepted\n")
     pid = os.fork()
     if pid == 0:
         listener.close()
@@ -294,6 +144,14 @@ def _accept(listener: socket.socket, children: dict[int, socket.socket]) -> None
     for stream in streams:
         os.close(stream)
     children[pid] = connection
+
+
+def _read_request(connection: socket.socket) -> dict | None:
+    """Return what a client sent; None if it has gone."""
+    with connection.makefile("rb") as stream:
+        size = int.from_bytes(stream.read(8), "big")
+        data = stream.read(size)
+    return marshal.loads(data) if len(data) == size > 0 else None
 
 
 def safe_to_fork() -> bool:
@@ -321,7 +179,7 @@ def _child(request: dict, streams: array.array) -> None:
 
     status = 1
     if cuda_is_lost():
-        os._exit(UNFIT)
+        os._exit(request["unfit"])
     try:
         os.setpgid(0, 0)
         signal.set_wakeup_fd(-1)
@@ -335,7 +193,7 @@ def _child(request: dict, streams: array.array) -> None:
         )
         os.chdir(request["cwd"])
         os.environ.clear()
-        os.environ.update(request["env"], **{LAUNCH: "forked"})
+        os.environ.update(request["env"])
         sys.argv = request["argv"]
         sys.path[0:0] = [
             folder for folder in request["env"].get("PYTHONPATH", "").split(os.pathsep) if folder
@@ -373,7 +231,7 @@ def _reap(children: dict[int, socket.socket]) -> None:
         connection = children.pop(pid)
         code = os.waitstatus_to_exitcode(status)
         with contextlib.suppress(OSError):
-            connection.sendall(json.dumps({"status": code if code >= 0 else 128 - code}).encode() + b"\n")
+            connection.sendall(b"%d\n" % (code if code >= 0 else 128 - code))
         connection.close()
 
 

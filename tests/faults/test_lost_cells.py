@@ -18,7 +18,7 @@ import pytest
 from pardec.common.files import read_jsonl, write_jsonl
 from pardec.evidence.tables.inputs import Inputs, check_record, read_scores, read_source
 from pardec.evidence.tables.registry import TABLES
-from pardec.measure import forkserver, supervise
+from pardec.measure import handover, supervise
 from tests.faults import arms
 
 pytestmark = pytest.mark.faults
@@ -49,7 +49,7 @@ class Cell:
         measure = {**arms.FAST, "isolation": way, **limits}
         job = arms.cell_job(self.place / "model", self.place / "data", decoder="fake", measure=measure)
         words = ["--cell", json.dumps(job), "--out", self.out]
-        env = {k: v for k, v in os.environ.items() if k != forkserver.LAUNCH}
+        env = {k: v for k, v in os.environ.items() if k != handover.LAUNCH}
         env |= {"PARDEC_FAKE": fake, "PYTHONPATH": str(ROOT), "TMPDIR": str(self.place / "tmp")}
         env |= {"PARDEC_GRACE": "4", "PARDEC_PIDS": str(self.out.with_suffix(".pids"))}
         command = [sys.executable, str(ROOT / "tests/faults/lone_cell.py"), *map(str, words)]
@@ -107,14 +107,14 @@ def test_the_killer_of_the_kernel_means_out_of_memory(monkeypatch):
     """The kernel's own counter tells its kills from anybody else's."""
     counts = iter([3, 4])
     monkeypatch.setattr(supervise, "oom_kills", lambda: next(counts))
-    monkeypatch.setattr(forkserver, "run", lambda argv, limit_s: 128 + signal.SIGKILL)
+    monkeypatch.setattr(handover, "run", lambda argv, limit_s: 128 + signal.SIGKILL)
     lost = supervise.supervise(["x.py"], 5.0, fresh=False)
     assert (lost.status, lost.launch) == ("oom", "forked") and "memory" in lost.reason
 
 
 @pytest.mark.parametrize("number", supervise.INTERRUPTS)
 def test_an_interrupted_process_is_no_result(monkeypatch, number):
-    monkeypatch.setattr(forkserver, "run", lambda argv, limit_s: 128 + number)
+    monkeypatch.setattr(handover, "run", lambda argv, limit_s: 128 + number)
     assert supervise.supervise(["x.py"], 5.0, fresh=False) == 128 + number
 
 
@@ -147,7 +147,7 @@ SET = "results/quality/t/m/arm/w"
 
 def quality(place, folder, script, fake="Killed", metric=None, **words):
     """Run a script of quality in `folder` as Snakemake does, with a decoder or metric that misbehaves."""
-    env = {k: v for k, v in os.environ.items() if k != forkserver.LAUNCH}
+    env = {k: v for k, v in os.environ.items() if k != handover.LAUNCH}
     env |= {
         "PARDEC_FAKE": fake,
         "PYTHONPATH": str(ROOT),

@@ -177,7 +177,7 @@ def test_no_file_is_written_past_the_atomic_writer():
     allowed = {
         "pardec/common/files.py": "the writer itself",
         "pardec/audit/archive.py": "unpacks into a temporary folder that goes away",
-        "pardec/measure/forkserver.py": "a lock, which holds nothing",
+        "pardec/measure/handover.py": "a lock, which holds nothing",
         "pardec/measure/memory.py": "a switch of the kernel",
         "pardec/evidence/rebuild.py": "makes a table's text, which is compared and not kept",
         "pardec/quality/confined.py": "a switch of the kernel",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pardec.measure import forkserver, supervise
+from pardec.measure import forkserver, handover, supervise
 
-CLIENT = "import sys; from pardec.measure import forkserver; sys.exit(forkserver.run(sys.argv[1:]))"
+CLIENT = "import sys; from pardec.measure import handover; sys.exit(handover.run(sys.argv[1:]))"
 
 
 @pytest.fixture(scope="module")
@@ -96,17 +96,17 @@ def test_refuses_to_fork_with_threads(monkeypatch):
 
 
 def test_without_a_server_the_caller_goes_on_alone(monkeypatch):
-    monkeypatch.setattr(forkserver, "_connect", lambda path: None)
-    monkeypatch.setattr(forkserver, "_start", lambda path, kind: None)
-    assert forkserver.run(["x.py"]) is None
+    monkeypatch.setattr(handover, "_connect", lambda path: None)
+    monkeypatch.setattr(handover, "_start", lambda path, kind: None)
+    assert handover.run(["x.py"]) is None
 
 
 def test_a_script_hands_itself_over_once(place, tmp_path):
     script = write(
         tmp_path / "job.py",
-        "import os, sys\nfrom pardec.measure import forkserver\n"
+        "import os, sys\nfrom pardec.measure import handover\n"
         "print('seen', os.environ.get('PARDEC_LAUNCH', 'plain'), flush=True)\n"
-        "forkserver.hand_over()\nprint('worked', os.environ['PARDEC_LAUNCH'])\nsys.exit(5)\n",
+        "handover.hand_over()\nprint('worked', os.environ['PARDEC_LAUNCH'])\nsys.exit(5)\n",
     )
     env = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(Path(__file__).parents[2])}
     env.pop("PARDEC_LAUNCH", None)
@@ -122,15 +122,20 @@ def test_a_child_that_cannot_use_cuda_runs_nothing_and_its_cell_starts_afresh(tm
     script = write(tmp_path / "job.py", f"open({str(tmp_path / 'ran')!r}, 'w')")
     pid = os.fork()
     if pid == 0:
-        request = {"argv": [str(script)], "cwd": str(tmp_path), "env": dict(os.environ)}
+        request = {
+            "argv": [str(script)],
+            "cwd": str(tmp_path),
+            "env": dict(os.environ),
+            "unfit": handover.UNFIT,
+        }
         forkserver._child(request, array.array("i", [os.dup(1), os.dup(1), os.dup(2)]))
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == forkserver.UNFIT
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == handover.UNFIT
     assert not (tmp_path / "ran").exists()
 
     class Answers:
         """A connection to a server that accepted, and whose child said so."""
 
-        lines = [b'{"accepted": true}\n', b'{"status": %d}\n' % forkserver.UNFIT]
+        lines = [b"accepted\n", b"%d\n" % handover.UNFIT]
 
         def __enter__(self):
             return self
@@ -144,7 +149,7 @@ def test_a_child_that_cannot_use_cuda_runs_nothing_and_its_cell_starts_afresh(tm
         def recv(self, size):
             return self.lines.pop(0)
 
-    assert forkserver._ask(Answers(), ["job.py"], 1.0) is None
+    assert handover._ask(Answers(), ["job.py"], 1.0) is None
 
 
 @pytest.mark.parametrize(
@@ -160,11 +165,30 @@ def test_tables_and_figures_are_forked_from_a_server_of_their_own(place, tmp_pat
     """It has loaded their libraries without a thread, which would forbid forking, and none of the models'."""
     script = write(
         tmp_path / "job.py",
-        "import os, sys\nfrom pardec.measure import forkserver\nforkserver.hand_over('tables')\n"
+        "import os, sys\nfrom pardec.measure import handover\nhandover.hand_over('tables')\n"
         "names = ('pandera.pandas', 'pyarrow.parquet', 'matplotlib.figure', 'torch')\n"
         "print(os.environ.get('PARDEC_LAUNCH'), *(name in sys.modules for name in names))\n",
     )
     env = {**os.environ, "TMPDIR": str(place), "PYTHONPATH": str(Path(__file__).parents[2])}
-    env.pop(forkserver.LAUNCH, None)
+    env.pop(handover.LAUNCH, None)
     done = subprocess.run([sys.executable, str(script)], env=env, capture_output=True, text=True, timeout=120)
     assert done.stdout.split() == ["forked", "True", "True", "True", "False"], done.stderr
+
+
+def test_the_client_imports_little():
+    """Hundreds of jobs start it, each in an interpreter of its own."""
+    heavy = ("argparse", "json", "subprocess", "tempfile", "hashlib", "pathlib", "pydantic", "pardec.jobs")
+    code = f"import sys; import pardec.measure.supervise; print([n for n in {heavy!r} if n in sys.modules])"
+    root = str(Path(__file__).parents[2])
+    command = [sys.executable, "-S", "-c", code]  # site packages may load some of them at any start
+    done = subprocess.run(command, env={"PYTHONPATH": root}, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [(["--out", "a"], "a"), (["--out=a"], "a"), (["--out", "a", "--out=b"], "b"), (["--outer", "a"], None),
+     (["--out"], None), ([], None)],
+)  # fmt: skip
+def test_the_value_of_an_option_without_a_parser(words, value):
+    assert supervise.option(["x.py", *words], "--out") == value
