@@ -48,7 +48,6 @@ class Run:
         self.offsets = torch.arange(self.block, device=self.device)
         self.uneven = bool(
             (settings.bound is not None and settings.share < self.block)
-            or settings.sub_block
             or self.ends
             or len(set(self.starts)) > 1
         )
@@ -235,14 +234,18 @@ class Run:
         choice = self._drawn(logits)
         share, lacking = settings.share, self.block if any(self.fresh) else self.most
         if not self.uneven:
+            begin = self.first + self.starts[0]
             if self.fresh[0]:
                 self.left = min(self.starts[0] + self.block, self.new_tokens) - max(self.starts[0], 0)
-            lacking = self.left
+            lacking = self._part_left()
             share = min(share, lacking)
-            self.left -= share
             if share == size:
-                begin = self.first + self.starts[0]
+                self.left -= share
                 self.canvas[:, begin : begin + size] = logits.argmax(-1) if choice is None else choice
+                return share
+            if within is not None:
+                self._commit_within(logits, choice, within, share, begin)
+                self.left -= share
                 return share
         region, free, places, _ = self._region(size)
         # Where everything is committed, its order is of no interest.
@@ -259,12 +262,39 @@ class Run:
             if ranked is not None:
                 ranked = ranked.new_full(region.shape, inf).scatter_(1, within, ranked)
         commit = free if ranked is None else self._chosen(ranked, free, share)
+        self.left -= share
         written = torch.where(commit, choice, region)
         if places is None:
             region.copy_(written)
         else:
             self.canvas.scatter_(1, self.first + places, written)
         return commit.sum(1) if self.uneven else share
+
+    def _commit_within(
+        self, logits: Tensor, choice: Tensor | None, within: Tensor, share: int, begin: int
+    ) -> None:
+        """Commit `share` of the places `within`, all that the part of the block at column `begin` lacks. logits:
+        [B, K, V]. within: [B, K]."""
+        ranked = None
+        if share < within.shape[1]:
+            ranked, choice = rank(self.settings, logits.float(), choice)
+        elif choice is None:
+            choice = logits.argmax(-1)
+        # Parts behind the first do not contain the block's first token.
+        if self.led and self._filled() < self.part:
+            ranked, choice = self._with_lead(ranked, choice)
+        if ranked is not None:
+            first = leftmost_smallest(ranked, share)
+            within, choice = within.gather(1, first), choice.gather(1, first)
+        self.canvas.scatter_(1, begin + within, choice)
+
+    def _filled(self) -> int:
+        """Return how far the current block of every row is filled, from its start, where all are filled as far."""
+        return min(self.block, self.new_tokens - self.starts[0]) - self.left
+
+    def _part_left(self) -> int:
+        """Return the tokens that the part of its block lacks which every row fills, where all rows lack as many."""
+        return min(self.part - self._filled() % self.part, self.left)
 
     def _with_lead(self, ranked: Tensor | None, choice: Tensor) -> tuple[Tensor | None, Tensor]:
         """Return rank (None: not wanted) and choice with those of each block's first token put in."""
@@ -334,7 +364,7 @@ class Run:
         """Move rows that have filled their block to the next one, and end those that are through."""
         if not self.uneven:
             counts, stopped = [self.left] * len(self.starts), [False] * len(self.starts)
-            most = counts
+            most = [self._part_left()]
         else:
             _, free, _, ends = self._region(self.block)
             over = torch.zeros_like(free[:, 0]) if ends is None else ends.any(1)
