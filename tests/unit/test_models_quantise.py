@@ -19,6 +19,7 @@ from pardec.models.engines.quantise import FEW, MATRICES, Int4, Int8, quantise
 from pardec.models.load import load_model
 from pardec.models.sources import path
 from tests.faults import arms
+from tests.reference.compiled import compiled_bytes
 from tests.reference.models import WORDS, backbone
 from tests.reference.pretended import PretendedCuda
 
@@ -105,6 +106,23 @@ def test_the_compiler_does_not_put_that_kernel_back():
 
     assert taken(lambda x: torch.nn.functional.linear(x, made.values.to(x.dtype)) * made.scale) == 1
     assert taken(made.converted) == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_compiled_product_of_several_rows_reads_each_weight_once_in_8_bits(dtype, monkeypatch):
+    """By inductor's count of bytes; the product by matrices also writes converted weights and reads them again."""
+    made = Int8(torch.randn(512, 256, generator=torch.Generator().manual_seed(8)).to(dtype))
+    rows = torch.randn(8, 256, generator=torch.Generator().manual_seed(9)).to(dtype)
+    right = torch.nn.functional.linear(rows.float(), made.values.float())
+    torch.testing.assert_close(made.fused(rows), right, rtol=1e-4, atol=1e-2)
+
+    def moved(product) -> int:
+        torch.compiler.reset()
+        return compiled_bytes(lambda: torch.compile(product)(rows), monkeypatch)
+
+    beside = rows.nbytes + 4 * 8 * 512  # the rows and the product
+    assert moved(made.fused) < 1.05 * (512 * 256 + beside)
+    assert moved(made.converted) > 3 * 512 * 256
 
 
 def test_many_rows_give_what_few_give():

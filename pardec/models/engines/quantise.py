@@ -4,8 +4,8 @@ Round to nearest, no calibration data: symmetric int8 (LLM.int8() without its ou
 arXiv:2208.07339) and asymmetric int4 in groups (the baseline of Frantar et al., "GPTQ", arXiv:2210.17323). Activations
 stay in the model's precision, as do embedding and output head. int4 reads the packed weights alone, as torchao's
 weight-only configurations do, by torch's own kernels: on CUDA in bfloat16 only. int8 reads the packed weights from
-memory and converts them inside the cache; on CUDA the compiled engine converts inside the product of one row. The loss
-of quality is measured like any arm's quality.
+memory and converts them inside the cache; on CUDA the compiled engine converts inside the product of up to `FUSED`
+rows. The loss of quality is measured like any arm's quality.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ MATRICES = ("qkv", "out", "gate_up", "down")
 FEW = 4
 """Rows up to which torch's kernel for int8 on CPUs is faster than a conversion inside the cache, in bfloat16; in
 float32 it is slower at any number."""
+FUSED = 16
+"""Rows up to which a compiled product with int8 on CUDA is a sum that converts as it reads: verifications and small
+batches. It leaves the tensor cores idle, so that many rows are faster by converted weights."""
 GROUPS = (GROUP, 64, 32)
 """Inputs that may share a scale in int4: the largest that divides them."""
 TILES = 2
@@ -62,9 +65,18 @@ class Int8(nn.Module):
 
         Torch's kernel for int8 on CUDA gives each output to one thread, which reads a row of weights alone, and it
         returned float32 in some versions (pytorch/pytorch#190529). The compiled engine fuses this conversion into the
-        product of one row; with a scale in 16 bits it would take that kernel for the product of several.
+        product of one row, and into `fused`; with a scale in 16 bits it would take that kernel for the product of
+        several.
         """
+        if rows.is_cuda and torch.compiler.is_compiling() and 1 < len(rows) <= FUSED:
+            return (self.fused(rows) * self.scale.float()).to(rows.dtype)
         return (F.linear(rows, self.values.to(rows.dtype)) * self.scale.float()).to(rows.dtype)
+
+    def fused(self, rows: Tensor) -> Tensor:
+        """Return the unscaled product [N, out] in float32 as one sum. A compiler makes one kernel of it, which reads
+        each weight in 8 bits; before a product of matrices it would write all of them in 16 bits and read them again.
+        """
+        return (self.values.float()[:, None] * rows.float()).sum(2).T
 
     def dense(self) -> Tensor:
         """Return the dequantised matrix [outputs, inputs], float32."""
