@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from pardec.jobs import job
+from pardec.measure.handover import hand_over
 
 
 def main() -> None:
+    from pardec.jobs import job
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
@@ -22,4 +24,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    hand_over()  # importing torch takes longer than the rest
     main()
