@@ -118,7 +118,7 @@ class Run:
             return
         self.out.mkdir(parents=True, exist_ok=True)
         facts = {"checks": [asdict(one) for one in self.checks], "records": self.records}
-        write_json(self.out / "check.json", facts)
+        write_json(self.out / "check.json", facts, indent=None)  # written after each line of the table
         write_text(self.out / "index.html", page(self.checks, self.records))
         archive = self.out / "records.tar.gz"
         with tarfile.open(archive.with_suffix(".new"), "w:gz") as tar:

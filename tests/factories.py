@@ -201,10 +201,10 @@ def write_study(folder: Path) -> dict[str, list[str]]:
     paths: dict[str, list[str]] = {"records": [], "scores": sorted(scores), "likelihoods": []}
     for body in records:
         path = f"results/cells/{body['cell']['id']}/timing.json"
-        write_json(folder / path, body)
+        write_json(folder / path, body, indent=None)  # indented, it takes ten times as long
         paths["records"].append(path)
     for path, body in scores.items():
-        write_json(folder / path, body)
+        write_json(folder / path, body, indent=None)
     for model, kind, nats in (("ar-text", "exact", 2.0), ("mdm-text", "bound", 3.1)):
         path = f"results/quality/likelihood/{model}.json"
         write_json(

@@ -108,7 +108,7 @@ def shifted(source: Path, target: Path, cells: str, factor: float, but: tuple[st
                         sample[key] *= factor
                     for key in ("commit_ms", "block_ms"):
                         sample[key] = [stamp * factor for stamp in sample[key]]
-                write_json(path, sealed(path.as_posix(), body))
+                write_json(path, sealed(path.as_posix(), body), indent=None)
                 changed.append(body["cell"]["id"])
     make_above(target, but)
     return changed
@@ -166,12 +166,13 @@ def _record(path: str, study: dict[str, Any]) -> None:
     cell = body["cell"]
     inputs = [f"results/data/{cell['data']}/heldout.jsonl", *_model_files(cell["model"])]
     message = f"--cell {cell['id']} --measure '{json.dumps(study['measure'])}'"
-    write_json(path, sealed(path, body | {"provenance": _origin("time_cell", inputs, message)}))
+    sound = sealed(path, body | {"provenance": _origin("time_cell", inputs, message)})
+    write_json(path, sound, indent=None)
 
 
 def _seal(path: str, rule: str, inputs: list[str], message: str) -> None:
     body = read_json(path) | {"provenance": _origin(rule, inputs, message)}
-    write_json(path, sealed(path, body))
+    write_json(path, sealed(path, body), indent=None)
 
 
 def _beside(path: str, rule: str, inputs: list[str]) -> None:

@@ -117,7 +117,7 @@ def models(decoder: str, settings: dict):
         "small": lambda: backbone(True, seed=1, scale=3.0),
     }
     companions = {"draft": draft[drafter]()} if decoder == "speculative" and drafter in draft else {}
-    return target, companions, PROMPTS, 16
+    return target, companions, PROMPTS, 10
 
 
 def run(name: str, device: str, rows: int | None = None, observer: Observer | None = None):

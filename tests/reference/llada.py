@@ -39,11 +39,7 @@ def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
 def _turn(x: Tensor, theta: float) -> Tensor:
     """Turn the pairs (i, i + half) of each vector by its position."""
     half = x.shape[1] // 2
-    turned = x.clone()
-    for place in range(len(x)):
-        for pair in range(half):
-            angle = place * theta ** (-pair / half)
-            a, b = x[place, pair], x[place, pair + half]
-            turned[place, pair] = a * math.cos(angle) - b * math.sin(angle)
-            turned[place, pair + half] = a * math.sin(angle) + b * math.cos(angle)
-    return turned
+    rates = theta ** (-torch.arange(half, dtype=torch.float64) / half)
+    angle = torch.arange(len(x), dtype=torch.float64)[:, None] * rates
+    a, b = x[:, :half], x[:, half:]
+    return torch.cat([a * angle.cos() - b * angle.sin(), a * angle.sin() + b * angle.cos()], 1)

@@ -77,10 +77,9 @@ class PretendedCuda(TorchFunctionMode):
         return value
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        kwargs = dict(kwargs or {})
+        kwargs = dict(kwargs) if kwargs else {}
         name = getattr(func, "__name__", "")
-        owner = getattr(func, "__self__", None)
-        if name == "__get__" and owner in (Tensor.device, Tensor.is_cuda, Tensor.is_cpu):
+        if name == "__get__" and (owner := func.__self__) in (Tensor.device, Tensor.is_cuda, Tensor.is_cpu):
             return self._asked(owner, args[0])
         if name == "_parse_to":  # reads the arguments of `Module.to` and makes no tensor
             return func(*args, **kwargs)
@@ -92,10 +91,8 @@ class PretendedCuda(TorchFunctionMode):
             self.waits["values read"] += 1
             with _disable_current_modes():
                 return func(*args, **kwargs)
-        bias = sys.modules.get("torch.nn.attention.bias")  # whose import brings the compiler
-        if bias and any(isinstance(value, bias.CausalBias) for value in args):
-            # A kernel of CUDA knows the triangle; the CPU's needs it as numbers.
-            args = [self.tag(v._materialize()) if isinstance(v, bias.CausalBias) else v for v in args]
+        if name == "scaled_dot_product_attention":
+            args = self._plain(args)
         kwargs.pop("pin_memory", None)  # needs a driver
         if func is Tensor.pin_memory:
             return args[0]
@@ -111,6 +108,11 @@ class PretendedCuda(TorchFunctionMode):
         if func is torch.tensor:
             self.waits["list copied to the device"] += 1
         return self.tag(func(*args, **kwargs | {"device": CPU}))
+
+    def _plain(self, args):
+        """A triangle as numbers, which the CPU's kernel needs; one of CUDA knows it."""
+        bias = sys.modules.get("torch.nn.attention.bias")  # whose import brings the compiler
+        return [self.tag(v._materialize()) if bias and isinstance(v, bias.CausalBias) else v for v in args]
 
     def _asked(self, owner, tensor: Tensor):
         on_cuda = self.has(tensor)
@@ -161,8 +163,10 @@ class _Below(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs, cuda = kwargs or {}, self.cuda
-        given = tensors([args, kwargs])
-        tagged = [tensor for tensor in given if cuda.has(tensor)]
+        given = tensors(args)
+        if kwargs:
+            given += tensors(kwargs)
+        tagged = [tensor for tensor in given if tensor.untyped_storage()._cdata in _TAGS]
         if not tagged:
             return func(*args, **kwargs)
         name = func._schema.name
@@ -177,7 +181,7 @@ class _Below(TorchDispatchMode):
                 cuda.waits["copied between devices"] += 1
             if not cuda.has(args[0]):
                 return func(*args, **kwargs)
-        else:
+        elif len(tagged) < len(given):
             self._check(name, given)
         return cuda.tag(func(*args, **kwargs))
 
@@ -213,7 +217,13 @@ def tensors(value) -> list[Tensor]:
         value = value.values()
     elif not isinstance(value, (list, tuple)):
         return []
-    return [tensor for part in value for tensor in tensors(part)]
+    flat: list[Tensor] = []
+    for part in value:
+        if isinstance(part, Tensor):
+            flat.append(part)
+        elif isinstance(part, (list, tuple, dict)):
+            flat += tensors(part)
+    return flat
 
 
 def _is_cuda(device) -> bool:

@@ -142,7 +142,7 @@ def draft_run(tmp_path_factory):
             frames = made.build(folder, made.experiment())
             values = collect(["results/tables"])["values"]
             published = {name: table.rows for name, table in publish(["results/tables"]).items()}
-            write_json("results/values.json", {"values": values})
+            write_json("results/values.json", {"values": values}, indent=None)
             (folder / "made.pickle").write_bytes(pickle.dumps((frames, values, published)))
 
     folder = once(tmp_path_factory, "draft", make)

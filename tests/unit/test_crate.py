@@ -46,7 +46,7 @@ def run(folder):
         body["provenance"] = provenance(
             words, now(), ["results/data/own/heldout.jsonl"], wildcards={"cell": cell}
         )
-        write_json(path, sealed(path, body))
+        write_json(path, sealed(path, body), indent=None)
         papers.append(path)
     for paths, script, inputs, more in (
         (["results/data/own/heldout.jsonl"], "prepare_data", ["mine.jsonl"], {"rule": "fetch_prompts"}),

@@ -6,7 +6,6 @@ import json
 from itertools import product
 
 import pytest
-import transformers
 from tokenizers import (
     Tokenizer,
     decoders,
@@ -18,11 +17,14 @@ from tokenizers import (
 )
 
 from pardec.common.errors import UserError
+from pardec.common.lazy import lazy
 from pardec.data.encoding import encode_prompts
 from pardec.data.ends import read_ends
 from pardec.data.load import load_tokenizer
 from pardec.models.load import load_model, save_model
 from tests.reference.models import backbone
+
+transformers = lazy("transformers")
 
 LLAMA = (
     "{% set loop_messages = messages %}{% for message in loop_messages %}"

@@ -149,7 +149,10 @@ DECODERS = {
 }
 
 
-@pytest.mark.parametrize("name", list(DECODERS))
+@pytest.mark.parametrize(
+    "name",
+    ["autoregressive", *(pytest.param(name, marks=pytest.mark.thorough) for name in list(DECODERS)[1:])],
+)
 def test_decoders_write_the_eager_tokens_and_need_no_further_graph(name, on_flex):
     made = build(name, DECODERS[name])
     blockwise = {"family": "block_diffusion", "mask_id": 3, "shift": True}
@@ -167,7 +170,9 @@ def test_decoders_write_the_eager_tokens_and_need_no_further_graph(name, on_flex
     assert lengths, "no masked pass attended by blocks"
 
 
-@pytest.mark.parametrize("settings", [{}, {"proposal": {"name": "tree"}}], ids=str)
+@pytest.mark.parametrize(
+    "settings", [{}, pytest.param({"proposal": {"name": "tree"}}, marks=pytest.mark.thorough)], ids=str
+)
 def test_verifications_of_chains_and_trees_write_the_eager_tokens(settings, on_flex):
     target = backbone(True, layers=1, head_dim=16)
     draft = draft_model(target)

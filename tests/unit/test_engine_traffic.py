@@ -17,6 +17,7 @@ def step_bytes(size: int, monkeypatch) -> tuple[int, int]:
     return compiled_bytes(lambda: model(torch.tensor([[5]]), cache=cache), monkeypatch), cache.nbytes
 
 
+@pytest.mark.thorough  # lowers two graphs
 def test_a_step_moves_the_cache_once(monkeypatch):
     (small, cache), (large, caches) = (step_bytes(size, monkeypatch) for size in (256, 4096))
     assert small > 0

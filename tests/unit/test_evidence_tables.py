@@ -1,7 +1,6 @@
 """Tables from synthetic records: definitions, pairing, failures kept, and the crossover."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from pardec.evidence.tables.pairs import clean, flags, gaps_ms, pair, tpot_ms
 from pardec.evidence.tables.registry import FILES, TABLES, needs
 from tests import factories
 from tests.report_constants import PROMISED
+from tests.script import run_script
 
 ROOT = Path(__file__).parents[2]
 
@@ -235,17 +235,8 @@ def test_reading_needs_is_light():
     assert out.stdout.strip() == "[]"
 
 
-def run_tabulate(folder: Path, *arguments: str) -> subprocess.CompletedProcess:
-    command = [
-        sys.executable,
-        str(ROOT / "scripts/tabulate.py"),
-        "--out-csv",
-        "out.csv",
-        "--out-parquet",
-        "out.parquet",
-    ]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    return subprocess.run([*command, *arguments], cwd=folder, capture_output=True, text=True, env=env)
+def run_tabulate(folder: Path, *words: str) -> subprocess.CompletedProcess:
+    return run_script("tabulate", "--out-csv", "out.csv", "--out-parquet", "out.parquet", *words, folder=folder)
 
 
 def test_script_reads_a_listing_and_names_a_damaged_record(tmp_path):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import tokenizers as hf
 import torch
-import transformers
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256
+from pardec.common.lazy import lazy
 from pardec.data.load import load_tokenizer
 from pardec.models.gguf.reader import GGUF
 from pardec.models.gguf.tokenizer import SPLITS, tokenizer_of
@@ -21,6 +21,8 @@ from pardec.models.sources import path
 from pardec.models.sources.path import PathSettings
 from tests.reference.checkpoints import write_transformers
 from tests.reference.gguf import byte_level, plain_tokenizer, write_gguf
+
+transformers = lazy("transformers")
 
 WORDS = 280
 FORMATS = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")

@@ -178,6 +178,7 @@ def test_what_an_environment_lacks_is_named_at_once():
     assert "lacks pydantic" in done.stderr and done.returncode == 1
 
 
+@pytest.mark.thorough  # a process of its own
 def test_the_process_that_forks_never_asks_the_driver(tmp_path):
     """A fork of a process that has asked how many devices there are cannot use any."""
     code = f"""

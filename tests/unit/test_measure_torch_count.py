@@ -75,6 +75,7 @@ def test_a_cell_tells_of_it(tmp_path, monkeypatch):
     assert facts["work"] is None or facts["work"]["flops_agreement"] is None
 
 
+@pytest.mark.thorough  # a process of its own
 def test_the_compiler_is_not_imported_for_it():
     """Counting brings no part of the compiler that the model's own modules do not import."""
     code = """

@@ -52,7 +52,9 @@ def seen(monkeypatch):
     return graphs
 
 
-@pytest.mark.parametrize("name", list(ARMS))
+@pytest.mark.parametrize(
+    "name", ["autoregressive", *(pytest.param(name, marks=pytest.mark.thorough) for name in list(ARMS)[1:])]
+)
 def test_no_graph_copies_weights_tables_or_caches(name, seen):
     made = build(name, ARMS[name])
     model = backbone(made.needs == "causal", layers=1, scale=3.0, max_positions=512)

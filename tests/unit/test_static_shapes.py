@@ -47,7 +47,7 @@ def prompts_of(count, rows, length=6):
 @cache
 def expected(rows, new_tokens, **settings):
     """Prompts, and the tokens of each of them that plain decoding writes."""
-    model, prompts = backbone(causal=True, max_positions=40), prompts_of(10, rows)
+    model, prompts = backbone(causal=True, max_positions=40), prompts_of(5, rows)
     return [(one, plain(model, one, new_tokens, **settings).tokens) for one in prompts]
 
 
@@ -87,7 +87,7 @@ def test_jacobi_meets_all_its_shapes_in_the_first_generation(settings, rows):
     model = backbone(causal=True, max_positions=40)
     target, met = Static.of(model), []
     made = build("jacobi", settings)
-    for number, prompts in enumerate(prompts_of(10, rows)):
+    for number, prompts in enumerate(prompts_of(5, rows)):
         if rows > 1:
             prompts[0] = prompts[0][: 3 + number % 3]
         batch = batch_of(prompts)
