@@ -181,11 +181,14 @@ def study(
     manager: Times = manager_ms,
     share: Right = right,
     device: str = "cpu",
+    only: dict[str, Any] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Return (records, scores by path)."""
+    """Return (records, scores by path), of the cells with the settings `only` where they are given."""
     records, scores = [], {}
     for roots in sizes:
         for made, against in pairs(roots, roots == sizes[0]):
+            if only not in (None, made):
+                continue
             body = record(made, against, roots, times, manager, device)
             records.append(body)
             scores[body["cell"]["quality"]] = score(made.get("candidates", 1), share)

@@ -106,6 +106,7 @@ def passes(folder, model) -> float:
     return count / len(lines)
 
 
+@pytest.mark.thorough  # trains until it shows
 def test_decoding_needs_fewer_passes(study):
     folder, recipe = study
     objective = {"family": "consistency", "window": 9, "sequences": 300, "new_tokens": 9}

@@ -58,7 +58,7 @@ def decode(
     return kind(kind.Settings(**settings)).decode(model, batch, new_tokens, observer or Observer())
 
 
-@effort(max_examples=40, deadline=None)
+@effort(max_examples=20, deadline=None)
 @given(prompts=PROMPTS, stop=st.sampled_from(["length", "eos"]), eos=st.sampled_from(["free", "ban"]))
 def test_blocks_of_one_token_are_autoregression(prompts, stop, eos):
     """The same tokens, passes and positions as the sequential decoder on the same weights."""
@@ -81,7 +81,7 @@ class WholeCanvas:
         return self.model(canvas, keep=slice(start - by, stop - by), layout=layout)
 
 
-@effort(max_examples=40, deadline=None)
+@effort(max_examples=20, deadline=None)
 @given(
     prompts=PROMPTS,
     rule=st.sampled_from([rule for rule in RULES if not {"stop", "sub_block"} & set(rule)]),
@@ -100,7 +100,7 @@ def test_one_block_is_masked_diffusion(prompts, rule, temperature, shift):
 
 
 @pytest.mark.parametrize("wide", [0, 512])
-@effort(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@effort(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prompts=PROMPTS,
     rule=st.sampled_from(RULES),
@@ -118,7 +118,7 @@ def test_the_cache_is_exact(monkeypatch, wide, prompts, rule, block, shift):
     assert kept.token_forwards <= anew.token_forwards or block in (1, 12, None)
 
 
-@effort(max_examples=60, deadline=None)
+@effort(max_examples=30, deadline=None)
 @given(
     prompts=PROMPTS,
     rule=st.sampled_from(RULES),
@@ -134,7 +134,7 @@ def test_a_batch_is_its_rows(prompts, rule, block, shift):
     assert together.nfe == max(one.nfe for one in alone)
 
 
-@effort(max_examples=40, deadline=None)
+@effort(max_examples=20, deadline=None)
 @given(
     prompt=st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9),
     rule=st.sampled_from([rule for rule in RULES if rule.get("stop") != "eos"]),
@@ -268,7 +268,7 @@ def test_planned_passes_are_those_made(rule):
     assert sum(one.count * one.length for one in planned) == made.token_forwards
 
 
-@effort(max_examples=30, deadline=None)
+@effort(max_examples=15, deadline=None)
 @given(prompts=PROMPTS, rule=st.sampled_from([{}, {"threshold": 0.05}]), block=st.sampled_from([1, 4, 5]))
 def test_drawn_tokens_do_not_depend_on_the_batch_or_the_cache(prompts, rule, block):
     settings = {**rule, "block": block, "temperature": 1.5}

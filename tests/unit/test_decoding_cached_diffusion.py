@@ -31,7 +31,7 @@ def decode(settings, model=MODEL, prompts=PROMPTS, seeds=SEEDS, new_tokens=12, k
 
 
 @pytest.mark.parametrize("wide", [0, 512])
-@effort(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@effort(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     prompts=st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), min_size=1, max_size=4),
     kind=st.sampled_from(PLAIN),
@@ -55,7 +55,7 @@ def test_one_pass_a_block_uses_no_cache(kind, cache):
     assert torch.equal(decode(Settings(**kind, cache=cache)).tokens, plain.tokens)
 
 
-@effort(max_examples=30, deadline=None)
+@effort(max_examples=15, deadline=None)
 @given(
     prompts=st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), min_size=1, max_size=4),
     kind=st.sampled_from(

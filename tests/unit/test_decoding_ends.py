@@ -85,7 +85,7 @@ def test_exact_decoders_end_where_the_autoregressive_one_does(name, rule):
             assert not set(result.tokens.flatten().tolist()) & {22, 11}
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 40),
     ends=st.sampled_from([(22, (11,)), (22, ()), (None, (11, 4)), (None, ()), (5, (22, 11, 4))]),
@@ -104,7 +104,7 @@ def test_whatever_the_ends_are(seed, ends, rule, window, block):
         assert torch.equal(mine.total, progress.total), name
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 40),
     ends=st.sampled_from([(22, (11,)), (None, (11, 4)), (None, ()), (5, (22, 11, 4))]),

@@ -65,7 +65,7 @@ def decode(kind, prompts, new_tokens, model=MODEL, observer=None, **settings):
 batches = st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), min_size=1, max_size=5)
 
 
-@effort(max_examples=100, deadline=None)
+@effort(max_examples=40, deadline=None)
 @given(
     prompts=batches,
     seed=st.integers(0, 40),
@@ -93,7 +93,7 @@ def test_fixed_point_is_greedy(prompts, seed, scale, new_tokens, init, window, s
     assert written == ends
 
 
-@effort(max_examples=40, deadline=None)
+@effort(max_examples=20, deadline=None)
 @given(
     prompts=batches,
     seed=st.integers(0, 20),

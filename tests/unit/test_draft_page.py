@@ -78,7 +78,7 @@ def test_a_study_without_the_experiment_has_no_section(tmp_path, synthetic_folde
     frames = {name: frame for name, frame in frames.items() if name not in draft_factories.TABLES}
     made.write_tables(tmp_path / "tables", frames)
     read = load_tables([tmp_path / "tables"])
-    values = made.values(frames)
+    values = made.values_of(synthetic_folder)
     page = render(Material(**values, tables=read, figures={}, study=made.STUDY))
     assert 'id="draft"' not in page
     # The workflow writes the tables of an absent experiment all the same: empty ones.

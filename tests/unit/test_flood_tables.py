@@ -82,7 +82,10 @@ def test_growth_of_time(rows):
 
 
 def test_constant_time_is_told_with_the_interval():
-    flat = made.rows(made.frames(times=lambda who, roots: 5.0 if who.get("order") == "parallel" else roots))
+    def times(who, roots):
+        return 5.0 if who.get("order") == "parallel" else roots
+
+    flat = made.rows(made.frames(times=times, only=made.settings(candidates=1)))
     fit = whole(flat, "parallel K=1")
     assert fit["constant_throughout"] and fit["constant_to"] == 1000
     assert fit["exponent"] == pytest.approx(0, abs=0.01)
@@ -92,12 +95,12 @@ def test_constant_up_to_a_size():
     def times(who, roots):
         return max(roots, 50) / 10 if who.get("order") == "parallel" else float(roots)
 
-    fit = whole(made.rows(made.frames(times=times)), "parallel K=1")
+    fit = whole(made.rows(made.frames(times=times, only=made.settings(candidates=1))), "parallel K=1")
     assert fit["constant_to"] == 50 and not fit["constant_throughout"]
 
 
 def test_two_sizes_have_the_interval_of_their_samples():
-    rows = made.rows(made.frames(sizes=(20, 50)))
+    rows = made.rows(made.frames(sizes=(20, 50), only=made.settings("by_root")))
     fit = whole(rows, "by_root K=1")
     assert fit["n"] == 2 and fit["exponent"] == pytest.approx(1)
     assert fit["exponent_low"] < 1 < fit["exponent_high"] and fit["slope_low"] is None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import grimp
 import networkx
+import pytest
 
 FLOORS = [
     "common",
@@ -25,8 +26,12 @@ FLOORS = [
 HEAVY = ("torch", "transformers", "datasets", "pandas", "matplotlib", "scipy", "pyarrow")
 
 
-def test_imports_never_go_up():
-    graph = grimp.build_graph("pardec")
+@pytest.fixture(scope="module")
+def graph():
+    return grimp.build_graph("pardec")
+
+
+def test_imports_never_go_up(graph):
     up = [
         f"{importer} imports {imported}"
         for importer in graph.modules
@@ -69,8 +74,7 @@ def test_no_two_files_import_each_other():
     assert [ring for ring in networkx.strongly_connected_components(graph) if len(ring) > 1] == []
 
 
-def test_decoding_knows_no_clock():
-    graph = grimp.build_graph("pardec")
+def test_decoding_knows_no_clock(graph):
     for module in graph.find_descendants("pardec.decoding"):
         assert not any("measure" in other for other in graph.find_modules_directly_imported_by(module))
         assert (
@@ -84,8 +88,7 @@ def is_file(module):
     return Path(module.replace(".", "/") + ".py").exists()
 
 
-def test_report_reads_tables_and_values_only():
-    graph = grimp.build_graph("pardec")
+def test_report_reads_tables_and_values_only(graph):
     for module in graph.find_descendants("pardec.report"):
         for other in graph.find_modules_directly_imported_by(module):
             assert "evidence.record" not in other and ".measure" not in other, f"{module} imports {other}"

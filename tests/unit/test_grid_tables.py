@@ -17,8 +17,13 @@ from tests import grid_factories as made
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return made.rows(made.frames())
+def frames():
+    return made.frames()
+
+
+@pytest.fixture(scope="module")
+def rows(frames):
+    return made.rows(frames)
 
 
 def pick(rows, **wanted):
@@ -57,10 +62,9 @@ def test_growth_of_passes_and_time(rows):
 
 
 @pytest.mark.parametrize(("change", "series"), [("model", 2), ("task", 0)])
-def test_two_workloads_of_one_size_are_never_one_series(change, series):
+def test_two_workloads_of_one_size_are_never_one_series(frames, change, series):
     """Those of two models are two series. Nothing says which of two tasks goes with which at other sizes."""
-    tables = dict(made.frames())
-    grid = tables["grid"]
+    tables, grid = dict(frames), frames["grid"]
     slower = grid.assign(**{change: grid[change] + "-other"}, latency_ms=grid["latency_ms"] * 7)
     tables["grid"] = pandas.concat([grid, slower], ignore_index=True)
     tables["growth"] = TABLES.load("growth").make(Inputs(tables=tables))

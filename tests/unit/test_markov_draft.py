@@ -56,7 +56,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("variant", list(VARIANTS))
-@effort(max_examples=4, deadline=None)
+@effort(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 99), batch=st.booleans(), block=st.integers(2, 8))
 def test_without_effect_the_head_is_the_plain_draft(variant, seed, batch, block):
     """Token for token and cycle for cycle: with strength 0, and with a second table of zeros, as training begins."""
@@ -79,7 +79,7 @@ def test_with_effect_it_is_not(variant):
 
 
 @pytest.mark.parametrize("variant", ["chain", "tree", "tree lite", "seeded", "refined"])
-@effort(max_examples=4, deadline=None)
+@effort(max_examples=2, deadline=None)
 @given(seed=st.integers(0, 99), stop=st.sampled_from(["eos", "length"]))
 def test_the_output_is_the_targets_own(variant, seed, stop):
     result = speculate(

@@ -68,12 +68,16 @@ def test_a_target_writes_what_plain_decoding_writes():
 def study(tmp_path_factory):
     """A copy task, a target that has learned it a little, and a recipe of its draft."""
     folder = tmp_path_factory.mktemp("study")
-    recipe = copying(folder, "target", (4, 6), examples=300, steps=250)
-    objective = {"family": "draft", "block": 4, "new_tokens": 8, "sequences": 200}
-    return folder, {
+    return folder, recipe_in(folder, examples=300, steps=250)
+
+
+def recipe_in(folder, examples, steps):
+    """A copy task and its target in `folder`; returns a recipe of a draft."""
+    recipe = copying(folder, "target", (4, 6), examples, steps)
+    return {
         **recipe,
         "size": {**recipe["size"], "layers": 1},
-        "objective": objective,
+        "objective": {"family": "draft", "block": 4, "new_tokens": 8, "sequences": examples * 2 // 3},
         "teachers": {"target": "target"},
     }
 
@@ -99,11 +103,11 @@ def test_a_draft_learns_from_its_target(study):
     assert trained > 1.3 * random
 
 
-def test_the_same_seed_gives_the_same_draft(study, tmp_path):
-    folder, recipe = study
-    settings, teachers = TrainSettings.model_validate({**recipe, "steps": 3}), {"target": folder / "target"}
+def test_the_same_seed_gives_the_same_draft(tmp_path):
+    recipe = recipe_in(tmp_path, examples=40, steps=3)
+    settings, teachers = TrainSettings.model_validate(recipe), {"target": tmp_path / "target"}
     for name in ("one", "two"):
-        train_model("d", settings, folder / "data", 5, tmp_path / name, teachers=teachers)
+        train_model("d", settings, tmp_path / "data", 5, tmp_path / name, teachers=teachers)
     same = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("one", "two")]
     assert same[0] == same[1]
 

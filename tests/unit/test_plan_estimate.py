@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +22,7 @@ from pardec.measure import machine
 from pardec.measure.clock import HostClock
 from pardec.measure.roofline import CARDS, REACHED_BANDWIDTH, REACHED_MATMUL, generation_s, pass_s
 from pardec.measure.work import CountingModel, pass_bytes, pass_flops
+from pardec.models.architectures.attention import pin_backends
 from pardec.models.checkpoints.configs import read_config
 from pardec.models.checkpoints.shapes import SHAPES, shape
 from pardec.models.registry import ARCHITECTURES
@@ -173,15 +173,9 @@ def test_outputs_and_scores_have_hours_and_memory():
 
 def test_float32_is_planned_as_it_is_multiplied_without_tf32():
     """TF32 multiplies eight times as fast; torch leaves it off, and nothing of ours, or that we load, turns it on."""
-    code = """if True:
-        import torch, transformers
-        from pardec.decoding.prepared import load_arm
-        from pardec.models.architectures.attention import pin_backends
-        pin_backends()
-        print(torch.get_float32_matmul_precision(), torch.backends.cuda.matmul.allow_tf32)
-    """
-    done = subprocess.run(["python", "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.split() == ["highest", "False"]
+    pin_backends()
+    assert torch.get_float32_matmul_precision() == "highest"
+    assert not torch.backends.cuda.matmul.allow_tf32
     for card in CARDS.values():
         assert card.matmul_flop_s(4) == card.float32_tflop_s * 1e12 < card.matmul_flop_s(2)
 

@@ -72,7 +72,10 @@ def test_a_profile_and_its_page_say_the_same_command(name):
     assert f"{command}`" in (ROOT / "docs/cluster.md").read_text()
 
 
-@pytest.mark.parametrize("name", PROFILES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("default", marks=pytest.mark.thorough), *PROFILES[1:]],  # each run of the workflow takes it
+)
 def test_a_profile_plans_the_same_run(folder, name):
     if "slurm" in name and importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
         pytest.skip("no executor plugin: pip install -r envs/slurm.txt")

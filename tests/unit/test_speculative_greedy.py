@@ -52,7 +52,7 @@ MIXTURES = [
 batches = st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), min_size=1, max_size=4)
 
 
-@effort(max_examples=60, deadline=None)
+@effort(max_examples=30, deadline=None)
 @example([[5]], 26, 2, 2, {"name": "chain"}, {}, "eos", "free")  # ends with its first token
 @given(
     prompts=batches,
@@ -80,7 +80,7 @@ def test_block_drafts_change_no_token(prompts, seed, new_tokens, block, proposal
     assert log.final == sorted(log.final) and log.final[-1] == new_tokens
 
 
-@effort(max_examples=30, deadline=None)
+@effort(max_examples=15, deadline=None)
 @given(
     prompts=batches,
     seed=st.integers(0, 40),
@@ -101,7 +101,7 @@ def test_a_small_model_changes_no_token(prompts, seed, new_tokens, block, propos
     assert result.tokens.tolist() == right.tokens.tolist() and result.useful.tolist() == right.useful.tolist()
 
 
-@effort(max_examples=30, deadline=None)
+@effort(max_examples=15, deadline=None)
 @given(prompts=batches, seed=st.integers(0, 20), new_tokens=st.integers(1, 40), block=st.integers(2, 12))
 def test_prompt_lookup_changes_no_token(prompts, seed, new_tokens, block):
     model = backbone(causal=True, seed=seed, scale=3.0).double()

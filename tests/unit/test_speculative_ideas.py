@@ -52,7 +52,7 @@ OFF = {
 
 def trace(prompts, settings):
     log = Cycles()
-    result = speculate(TARGET, prompts, 40, DRAFT, log, **settings)
+    result = speculate(TARGET, prompts, 28, DRAFT, log, **settings)
     kept = ("tau", "block", "accepted", "drafted", "verified")
     return result.tokens.tolist(), [[cycle[name] for name in kept] for cycle in log.cycles]
 

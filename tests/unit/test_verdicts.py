@@ -253,7 +253,7 @@ def test_unusable_ratios_are_left_out():
 MEANS = st.floats(0.3, 3.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(mean=MEANS, spread=st.floats(0.0, 0.4), seed=st.integers(0, 999), margin=st.floats(0.03, 0.2))
 def test_a_decision_agrees_with_its_interval(mean, spread, seed, margin):
     result = effect(ratios(mean, spread, seed=seed))
@@ -269,7 +269,7 @@ def test_a_decision_agrees_with_its_interval(mean, spread, seed, margin):
         assert 1 - margin < pooled.low <= pooled.high < 1 + margin
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(mean=MEANS, spread=st.floats(0.01, 0.3), seed=st.integers(0, 99))
 def test_turning_every_ratio_round_turns_the_effect_round(mean, spread, seed):
     values = ratios(mean, spread, seed=seed)
@@ -280,7 +280,7 @@ def test_turning_every_ratio_round_turns_the_effect_round(mean, spread, seed):
     assert other.p == pytest.approx(one.p)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(mean=MEANS, spread=st.floats(0.01, 0.3), seed=st.integers(0, 99))
 def test_the_order_of_prompts_does_not_matter_much(mean, spread, seed):
     values = ratios(mean, spread, seed=seed)
