@@ -34,6 +34,8 @@ def tests_of(paths: Iterable[str], root: Path = ROOT) -> list[str]:
     paths = set(paths)
     modules = {path.removesuffix(".py").replace("/", ".") for path in paths if path.endswith(".py")}
     others = {path for path in paths if not path.startswith(("pardec/", "tests/"))}
+    # Tests call a script by its name alone, see `tests.script`.
+    others |= {f'run_script("{Path(path).stem}"' for path in paths if path.startswith("scripts/")}
     direct = {
         path: {*imported(path.read_bytes(), str(path))}
         for path in [*(root / "tests").glob("*.py"), *(root / "tests/unit").glob("test_*.py")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pardec.common.registry import Registry
@@ -61,9 +62,16 @@ def value_id(name: str, row: Mapping[str, Any], column: str) -> str:
 
     Each number has one id: in a view that of the table it shows, of a borrowed entry that of its cell.
     """
-    table: Table = TABLES.load(name)
+    table, shared = _named_columns(name)
     if column in table.borrowed and row.get(table.borrowed[column][0]):
         cell, column = table.borrowed[column]
         return f"cells/{slug(row[cell]).removeprefix('cells/')}/{column}"
-    shared = table.view_of and column in TABLES.load(table.view_of).columns
-    return f"{table.view_of if shared else name}/{row['key']}/{column}"
+    return f"{table.view_of if column in shared else name}/{row['key']}/{column}"
+
+
+@cache
+def _named_columns(name: str) -> tuple[Table, frozenset[str]]:
+    """Return table `name` and the columns that it shows of another one: asked once a table, since a study has hundreds
+    of thousands of values."""
+    table: Table = TABLES.load(name)
+    return table, frozenset(TABLES.load(table.view_of).columns if table.view_of else ())
