@@ -236,9 +236,8 @@ def test_reading_needs_is_light():
 
 
 def run_tabulate(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    return run_script(
-        "tabulate", "--out-csv", "out.csv", "--out-parquet", "out.parquet", *words, folder=folder
-    )
+    out = ("--out-csv", "out.csv", "--out-parquet", "out.parquet")
+    return run_script("tabulate", *out, *words, folder=folder)
 
 
 def test_script_reads_a_listing_and_names_a_damaged_record(tmp_path):

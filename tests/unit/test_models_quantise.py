@@ -108,6 +108,7 @@ def test_the_compiler_does_not_put_that_kernel_back():
     assert taken(made.converted) == 0
 
 
+@pytest.mark.thorough  # lowers graphs
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_compiled_product_of_several_rows_reads_each_weight_once_in_8_bits(dtype, monkeypatch):
     """By inductor's count of bytes; the product by matrices also writes converted weights and reads them again."""
