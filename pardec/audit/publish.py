@@ -11,7 +11,7 @@ from statistics import mean
 from typing import Any
 
 from pardec.audit.appendix import appendix
-from pardec.audit.archive import write_archive
+from pardec.audit.archive import LEVEL, write_archive
 from pardec.audit.run import Origin, Run
 from pardec.common.errors import UserError
 from pardec.common.files import atomic, read_json, write_json, write_text
@@ -28,14 +28,16 @@ NEEDED = ("values", "claims", "verdicts", "study", "trails", "jobs")
 AGAIN = "run `make paper`, then `make publish`"
 
 
-def publish_run(run: Run, to: Path, picture: Path | None = None, derived: bool = False) -> list[Path]:
+def publish_run(
+    run: Run, to: Path, picture: Path | None = None, derived: bool = False, level: int = LEVEL
+) -> list[Path]:
     """Write `run` to the folder `to`, and return the written files.
 
     `to`/<study>/ gets archive, page and appendix; `to`/weights/ the weights of every model that the paper's run
     trained. Another study's weights are below its own folder, without those that the paper has. Weights that it
     fetched are published by others: the archive names them by their hash only.
     picture: gets a copy of the figure `pareto`. derived: whether all above the records was made again elsewhere, so
-    that its jobs do not say how long the run took.
+    that its jobs do not say how long the run took. level: of the archive's compression.
 
     Raises:
         UserError: the run is unfinished, or its models were trained by code that has changed since.
@@ -59,7 +61,7 @@ def publish_run(run: Run, to: Path, picture: Path | None = None, derived: bool =
         if file not in written:
             file.unlink()  # of a model that this run does not have
     apart = weights_of(run)
-    write_archive(run, folder / ARCHIVE, apart)
+    write_archive(run, folder / ARCHIVE, apart, level)
     copies = {folder / PAGE: f"results/{PAGE}", **({picture: PICTURE} if picture else {})}
     for target, name in copies.items():
         with atomic(target) as temporary:

@@ -33,7 +33,7 @@ def pardec(folder, *words):
 @pytest.fixture(scope="module")
 def published(project, tmp_path_factory):
     folder = tmp_path_factory.mktemp("published")
-    done = pardec(project.folder, "publish", "results", "--study", "smoke", "--to", folder)
+    done = pardec(project.folder, "publish", "results", "--study", "smoke", "--to", folder, "--level", "9")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
