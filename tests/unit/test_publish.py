@@ -112,7 +112,7 @@ def test_weights_that_were_fetched_are_named_and_not_published(tmp_path, monkeyp
     }
     monkeypatch.setattr(Run, "origins", lambda self: origins)
     monkeypatch.setattr(publishing, "appendix", lambda run: "claims")
-    monkeypatch.setattr(publishing, "write_archive", lambda run, out, apart: kept.append(apart))
+    monkeypatch.setattr(publishing, "write_archive", lambda run, out, apart, level: kept.append(apart))
     kept: list[list[str]] = []
     publishing.publish_run(Run(results, "a run"), to)
     assert kept == [["results/models/fetched/model.safetensors"]]
@@ -149,7 +149,9 @@ def test_another_study_publishes_the_models_that_the_paper_does_not_have(tmp_pat
     (results / "report.html").write_text("page")
     monkeypatch.setattr(Run, "origins", lambda self: origins)
     monkeypatch.setattr(publishing, "appendix", lambda run: "claims")
-    monkeypatch.setattr(publishing, "write_archive", lambda run, out, apart: kept.append(sorted(apart)))
+    monkeypatch.setattr(
+        publishing, "write_archive", lambda run, out, apart, level: kept.append(sorted(apart))
+    )
     kept: list[list[str]] = []
     shared = origins["results/models/shared/provenance.json"].block
     restored.publish(to / "weights", results / "models/shared", shared, "the authors")
