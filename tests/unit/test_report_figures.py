@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from pardec.common.errors import UserError
 from pardec.evidence.tables.registry import TABLES
@@ -55,6 +56,10 @@ def test_same_bytes_twice(name, tables, svgs, tmp_path):
     save(FIGURES.load(name), tables, *paths)
     assert paths[0].read_bytes() == svgs[name].encode()
     assert b"tIME" not in paths[1].read_bytes(), "a picture bears no date"
+    with Image.open(paths[1]) as picture:
+        assert picture.mode == "P" and picture.text["Description"] == FIGURES.load(name).alt
+        white = picture.convert("RGB").getpixel((0, 0))
+    assert white == (255, 255, 255), "the palette has the colour of the paper"
 
 
 @pytest.mark.parametrize("name", NAMES)
