@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import importlib
 import os
 import pickle
 import re
@@ -16,6 +17,23 @@ from filelock import FileLock
 ROOT = Path(__file__).parents[1]
 SNAKEMAKE = Path(sys.executable).with_name("snakemake")
 SMOKE = ("--configfile", "studies/smoke.yaml")
+
+
+def pytest_sessionstart(session):
+    """Each process imports a part of its own first: in a fresh clone no test is compiled yet, and processes that go
+    through them in the same order would each compile all of them, at the same moment."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if number.isdigit():
+        files = sorted(path for name in session.config.args for path in Path(name).glob("test_*.py"))
+        for path in files[int(number) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]:
+            imported(path)
+
+
+def imported(path):
+    """Import a file of tests as collecting it will, which says what is wrong where it cannot be imported."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.suppress(Exception, pytest.skip.Exception):
+        patch.syspath_prepend(path.parent)
+        importlib.import_module(path.stem)
 
 
 def pytest_collection_modifyitems(items):
@@ -179,3 +197,10 @@ def ran(folder: Path) -> Project:
     first = project.snakemake()
     project.output = first.stdout + first.stderr
     return project
+
+
+def links(link):
+    """The link of a trace and all below it."""
+    yield link
+    for below in link.below:
+        yield from links(below)

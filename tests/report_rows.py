@@ -69,7 +69,7 @@ def crossover(steps: list[dict], tasks: tuple[str, ...]) -> list[dict]:
             "observed": observed,
             "reference_quality": QUALITY[task][0],
             "quality_metric": first["quality_metric"],
-            "best_steps": 32,
+            "best_steps": 16,
             "best_quality": first["quality"],
             "n": 12,
             "record": first["record"],

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from pardec.evidence.status import DONE, STALE, cell_states, stale_files
+from pardec.evidence.status import DONE, MISSING, STALE, cell_states, stale_files
 from pardec.study.plan import read_plan
 
 pytestmark = pytest.mark.workflow
@@ -46,10 +46,18 @@ def read(project, name):
     return project.path(name).read_text()
 
 
+def words_of(commands, script):
+    """Return the words of each command that runs a script."""
+    return [shlex.split(line) for line in commands if f"python scripts/{script}.py" in line]
+
+
+def value(words, flag):
+    return words[words.index(flag) + 1]
+
+
 def timed_cells(commands):
     """Return what each command that times a cell is given, see `CellJob`."""
-    lines = [line for line in commands if "python scripts/time_cell.py" in line]
-    return [json.loads(words[words.index("--cell") + 1]) for words in map(shlex.split, lines)]
+    return [json.loads(value(words, "--cell")) for words in words_of(commands, "time_cell")]
 
 
 def states(project):
@@ -59,45 +67,71 @@ def states(project):
     return {one.id: one.state for one in cell_states(plan, project.folder, stale)}
 
 
-def test_editing_a_decoder_and_a_strategy_reruns_their_cells_and_what_follows(project, monkeypatch):
-    """`pardec status` calls stale the very cells that Snakemake plans."""
-    monkeypatch.chdir(project.folder)
-    for name in ("pardec/decoding/masked_diffusion.py", "pardec/decoding/speculative/drafters.py"):
+EDITED = (
+    "pardec/decoding/masked_diffusion.py",
+    "pardec/decoding/speculative/drafters.py",
+    "pardec/quality/distinct.py",
+    "scripts/describe_machine.py",
+    "scripts/warm_up.py",
+)
+LOST = "results/cells/steps/copy/ar-copy/ar/new~16+batch~1/timing.json"
+"""A record that rests on none of these but what is only to come before it."""
+
+
+@pytest.fixture
+def edited(project):
+    """The copy with a decoder, a strategy, a metric and what comes first edited, and without a record."""
+    for name in EDITED:
         project.change(name, read(project, name) + "\n# changed\n")
+    record = project.path(LOST).read_bytes()
+    project.path(LOST).unlink()
+    yield
+    project.path(LOST).write_bytes(record)
+
+
+def test_edits_rerun_the_cells_outputs_and_scores_that_use_them_and_what_follows(
+    project, edited, monkeypatch
+):
+    """A decoder and a strategy time their cells again, a decoder decodes again, a metric scores again. A missing record
+    is seen beside what is only to come first. `pardec status` calls stale the very cells that Snakemake plans."""
+    monkeypatch.chdir(project.folder)
     planned, commands = project.plan()
-    assert {"time_cell", "generate_outputs"} <= set(planned)
-    assert set(planned) <= FOLLOWS | {"time_cell", "generate_outputs", "score_cell"}
-    generated = [line for line in commands if "python scripts/generate_outputs.py" in line]
-    assert generated and all("--decoder masked_diffusion" in line for line in generated)
+    again = {"describe_machine", "warm_up", "time_cell", "generate_outputs", "score_cell"}
+    assert again <= set(planned) <= FOLLOWS | again
+    assert planned["describe_machine"] == planned["warm_up"] == 1
+    generated = words_of(commands, "generate_outputs")
+    assert generated and {value(words, "--decoder") for words in generated} == {"masked_diffusion"}
+    # Outputs that nobody writes again are scored again where the metric is one of theirs.
+    written = {value(words, "--out") for words in generated}
+    rescored = [
+        words for words in words_of(commands, "score_cell") if value(words, "--outputs") not in written
+    ]
+    assert rescored and all("distinct_2" in value(words, "--metrics").split(",") for words in rescored)
     timed = timed_cells(commands)
     cells = [
         json.loads(path.read_text())["cell"] for path in project.path("results/cells").rglob("timing.json")
     ]
-    changed = [c for c in cells if c["decoder"] == "masked_diffusion" or c["experiment"] == "draft"]
-    assert {cell["decoder"] for cell in timed} == {"masked_diffusion", "speculative"}
-    assert planned["time_cell"] == len(timed) == len(changed) < len(cells)
+    changed = {c["id"] for c in cells if c["decoder"] == "masked_diffusion" or c["experiment"] == "draft"}
+    lost = LOST.removeprefix("results/cells/").removesuffix("/timing.json")
+    assert planned["time_cell"] == len(timed) < len(cells)
+    assert {cell["id"] for cell in timed} == changed | {lost}
     told = states(project)
-    assert set(told.values()) == {STALE, DONE}
-    stale = {cell for cell, state in told.items() if state == STALE}
-    assert stale == {cell["id"] for cell in timed} == {cell["id"] for cell in changed}
+    assert set(told.values()) == {STALE, DONE, MISSING}
+    assert {cell for cell, state in told.items() if state == STALE} == changed
+    assert [cell for cell, state in told.items() if state == MISSING] == [lost]
 
 
-def test_editing_the_report_and_a_figure_reruns_the_report_and_that_figure(project):
-    style = next(
-        path.relative_to(project.folder) for path in project.path("report").rglob("*.css")
-    ).as_posix()
+def test_a_style_a_figure_a_claim_and_a_title_rerun_the_report_and_one_job_each(project):
+    style = next(project.path("report").rglob("*.css")).relative_to(project.folder).as_posix()
     project.change(style, read(project, style) + "\n/* changed */\n")
-    name = "pardec/report/figures/noise.py"
-    project.change(name, read(project, name) + "\n# changed\n")
-    after = ("draw_figure", "collect_jobs", "render_report", "describe_run", "all")
-    assert project.planned() == dict.fromkeys(after, 1)
+    for name in ("pardec/report/figures/noise.py", "studies/claims.yaml"):
+        project.change(name, read(project, name) + "\n# changed\n")
+    again = ("draw_figure", "judge_claims", "record_study")
+    after = ("collect_jobs", "compare_published", "render_report", "describe_run", "all")
+    assert project.planned("--config", 'title="Another title"') == dict.fromkeys((*again, *after), 1)
 
 
-def test_a_claim_and_a_title_judge_and_render_again_and_an_idea_tabulates_again(project):
-    after = {"collect_jobs", "compare_published", "render_report", "describe_run", "all"}
-    project.change("studies/claims.yaml", read(project, "studies/claims.yaml") + "\n# changed\n")
-    wanted, planned = {"judge_claims", "record_study"}, project.planned("--config", 'title="Another title"')
-    assert wanted | {"render_report"} <= set(planned) <= wanted | after
+def test_an_idea_tabulates_and_judges_again(project):
     project.change("studies/ideas.yaml", read(project, "studies/ideas.yaml") + "\n# changed\n")
     assert {"judge_claims", "judge_ideas", "tabulate"} <= set(project.planned()) <= FOLLOWS
 
@@ -105,38 +139,6 @@ def test_a_claim_and_a_title_judge_and_render_again_and_an_idea_tabulates_again(
 def test_a_longer_budget_times_again_and_makes_nothing_else(project):
     planned = project.planned("--config", 'measure={"budget_s": 0.31}')
     assert "time_cell" in planned and not {"train_model", "generate_outputs", "prepare_data"} & set(planned)
-
-
-def test_a_deleted_record_comes_back_alone(project):
-    path = project.path(
-        "results/cells/steps/copy/diffusion-copy/diffusion/steps~4+new~16+batch~1/timing.json"
-    )
-    before = path.read_bytes()
-    other = project.path(
-        "results/cells/steps/copy/diffusion-copy/diffusion/steps~16+new~16+batch~1/timing.json"
-    )
-    untouched = other.read_bytes()
-    path.unlink()
-    project.snakemake(target=path.relative_to(project.folder).as_posix())
-    assert path.exists() and path.read_bytes() != before and other.read_bytes() == untouched
-    path.write_bytes(before)  # everything above rests on it
-
-
-def test_a_missing_record_is_seen_beside_a_new_machine_and_a_new_metric_scores_again(project):
-    """What is only to come first must not stand between a record and its rule; a metric decodes and times nothing."""
-    for name in ("scripts/warm_up.py", "scripts/describe_machine.py", "pardec/quality/distinct.py"):
-        project.change(name, read(project, name) + "\n# changed\n")
-    path = next(project.path("results/cells").rglob("timing.json"))
-    content = path.read_bytes()
-    path.unlink()
-    try:
-        planned, commands = project.plan()
-    finally:
-        path.write_bytes(content)
-    again = {"describe_machine", "warm_up", "time_cell"}
-    assert [planned[rule] for rule in sorted(again)] == [1, 1, 1]
-    assert again | {"score_cell"} <= set(planned) <= FOLLOWS | again | {"score_cell"}
-    assert [cell["id"] for cell in timed_cells(commands)] == [json.loads(content)["cell"]["id"]]
 
 
 def test_a_second_run_in_a_clone_runs_nothing(project):

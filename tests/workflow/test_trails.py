@@ -1,26 +1,12 @@
-"""Every number leads down to raw samples, and the commands on the way make the same bytes again."""
-
-import json
-import os
-import shlex
-import shutil
-import subprocess
-import sys
+"""Every number leads down to raw samples."""
 
 import pytest
 
 from pardec.audit.archive import open_run
 from pardec.audit.trace import trace
+from tests.conftest import links
 
 pytestmark = pytest.mark.workflow
-
-OUTPUTS = "results/quality/copy/diffusion-copy/diffusion/steps~4+new~16/outputs.jsonl"
-
-
-def links(link):
-    yield link
-    for below in link.below:
-        yield from links(below)
 
 
 def raw(run, name):
@@ -66,75 +52,3 @@ def test_a_trace_shows_the_samples_themselves(project):
             samples = run.json(record.title)["samples"]
             assert dict(record.facts)["samples, ms"].split()[1:] == [f"{s['e2e_ms']:.6g}" for s in samples]
             assert any("report.html" in place for place in result.printed)
-
-
-@pytest.fixture(scope="module")
-def clone(project, tmp_path_factory):
-    """The project and its results without Snakemake's memory of them."""
-    folder = tmp_path_factory.mktemp("clone") / "run"
-    shutil.copytree(project.folder, folder, ignore=shutil.ignore_patterns(".snakemake", ".git"))
-    return folder
-
-
-def commands(run, ident):
-    """The commands that a trace prints: of the value, of its table, and of each file beneath."""
-    return {
-        dict(link.facts)["command"]
-        for link in links(trace(run, ident).value)
-        if "command" in dict(link.facts)
-    }
-
-
-def written(run, command):
-    """The files that the job of `command` says it wrote, by their hashes."""
-    for origin in run.origins().values():
-        if origin.block["command"] == command:
-            return dict(origin.outputs)
-    return {}
-
-
-@pytest.mark.parametrize(
-    ("script", "ident"),
-    [
-        ("prepare_data", "quality/copy/ar-copy/ar/new~16/exact/value"),
-        ("train_model", "quality/text/ar-text/ar-text/new~16/distinct_2/value"),
-        ("generate_outputs", "quality/copy/diffusion-copy/diffusion/steps~4+new~16/exact/value"),
-        ("score_cell", None),
-    ],
-)
-def test_a_printed_command_makes_the_same_bytes_again(clone, script, ident):
-    """Up to the scores; `pardec verify` makes all above them again (test_publishing.py), by commands which
-    test_tampering.py holds against those that are printed."""
-    with open_run(clone / "results") as run:
-        if ident is None:
-            body = run.json(OUTPUTS.replace("outputs.jsonl", "score.json"))
-            printed = {body["provenance"]["command"]}
-        else:
-            printed = commands(run, ident)
-        command = sorted(line for line in printed if f"scripts/{script}.py" in line)[0]
-        hashes = written(run, command)
-    paths = [path for path in hashes if path.startswith("results/")]
-    if ident is None:
-        paths = [OUTPUTS.replace("outputs.jsonl", "score.json")]
-    assert paths
-    before = {path: (clone / path).read_bytes() for path in paths}
-    for path in paths:
-        (clone / path).unlink()
-    env = {**os.environ, "PYTHONPATH": str(clone), "OMP_NUM_THREADS": "1"}
-    words = [sys.executable, *shlex.split(command)[1:]]
-    done = subprocess.run(words, cwd=clone, capture_output=True, text=True, env=env)
-    assert done.returncode == 0, done.stderr
-    for path, content in before.items():
-        again = (clone / path).read_bytes()
-        (clone / path).write_bytes(content)
-        if path.endswith("training.json"):
-            assert timeless(json.loads(again)) == timeless(json.loads(content))
-        elif path.endswith("score.json"):
-            assert json.loads(again)["metrics"] == json.loads(content)["metrics"]
-        else:
-            assert again == content, path
-
-
-def timeless(body):
-    """Without the numbers that a clock wrote."""
-    return {key: value for key, value in body.items() if not key.endswith("_s") and key != "provenance"}
