@@ -126,7 +126,7 @@ UNFOLD = """async () => {
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     window.carried = JSON.parse(await new Response(stream).text());
 }"""
-"""What the page carries, read apart from the page's own script."""
+"""Lets a test read what the page carries, as `window.carried`, apart from the page's own script."""
 
 
 UNSEEN = """() => {
@@ -189,7 +189,6 @@ class Watched:
         self.requests, self.complaints = [], []
         self.page.goto(path.as_uri())
         self.page.evaluate(READY)
-        self.page.evaluate(UNFOLD)
         return self
 
 

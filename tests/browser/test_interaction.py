@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.browser.conftest import both_reports, serious_faults
+from tests.browser.conftest import UNFOLD, both_reports, serious_faults
 
 pytestmark = pytest.mark.browser
 
@@ -25,6 +25,7 @@ def test_a_mark_tells_value_interval_and_unit(page):
     mark.scroll_into_view_if_needed()
     mark.hover()
     tip = page.locator("#tip").inner_text()
+    page.evaluate(UNFOLD)
     given = page.evaluate(TOLD, ident)
     assert "latency ms" in tip
     assert " ms" in tip.splitlines()[0]
@@ -169,6 +170,7 @@ def test_search_finds_every_kind(page):
         "table": "equal quality",
         "rule": "tabulate",
     }
+    page.evaluate(UNFOLD)
     cell = page.evaluate(
         """() => Object.entries(window.carried.records)
             .find(([, record]) => record.samples_ms.length)[0]"""

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from pardec.report.digits import TERMS
-from tests.browser.conftest import READY, UNSEEN, both_reports, serious_faults
+from tests.browser.conftest import A_FEW, READY, UNFOLD, UNSEEN, both_reports, serious_faults
 
 pytestmark = pytest.mark.browser
 
@@ -30,6 +30,7 @@ def test_every_number_and_every_mark_opens_its_trail(visit):
     assert page.locator("a.v").count() > 50
     # Click them all within the page: hundreds of real mouse moves would only test the mouse.
     page.evaluate(UNSEEN)
+    page.evaluate(UNFOLD)
     wrong = page.evaluate(
         """() => {
             const data = window.carried;
@@ -98,6 +99,7 @@ def test_panel_shows_samples_hashes_and_machine(visit):
     words = page.locator("#panel-body").inner_text()
     assert "SHA-256" in words
     assert "snakemake" in words or "python scripts/" in words
+    page.evaluate(UNFOLD)
     measured = page.evaluate(
         """() => {
             const data = window.carried;
@@ -237,6 +239,7 @@ def test_tables_and_figures_link_to_their_files(still):
 @both_reports
 def test_axe_finds_no_serious_fault(visit, report, reports):
     page = visit(reduced_motion="reduce", bypass_csp=True).page
+    page.evaluate(A_FEW)  # before all is laid out
     page.evaluate(OPEN_ALL)
     page.locator("#answer a.v").first.click()
     assert serious_faults(page, "light") == []
