@@ -17,14 +17,11 @@ from tokenizers import (
 )
 
 from pardec.common.errors import UserError
-from pardec.common.lazy import lazy
 from pardec.data.encoding import encode_prompts
 from pardec.data.ends import read_ends
 from pardec.data.load import load_tokenizer
 from pardec.models.load import load_model, save_model
 from tests.reference.models import backbone
-
-transformers = lazy("transformers")
 
 LLAMA = (
     "{% set loop_messages = messages %}{% for message in loop_messages %}"
@@ -162,12 +159,16 @@ def saved(folder, kind, version, settings):
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     (folder / "config.json").write_text(json.dumps({"model_type": "llama"}))
     if version == 5:
+        import transformers
+
         transformers.AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
     return folder
 
 
 @pytest.mark.parametrize(("kind", "version"), product(KINDS, [4, 5]))
 def test_ids_and_texts_are_those_of_transformers(tmp_path, kind, version):
+    import transformers
+
     for number, settings in enumerate(SETTINGS):
         folder = tmp_path / str(number)
         folder.mkdir()
@@ -253,6 +254,8 @@ def test_a_class_that_does_not_fit_the_file_is_named(tmp_path):
 @pytest.mark.parametrize("name", ["LlamaTokenizer", "GPT2Tokenizer", "GemmaTokenizer", "RobertaTokenizer"])
 @pytest.mark.parametrize("kind", ["byte_level", "metaspace_bpe"])
 def test_classes_of_transformers_are_used_where_they_are_named(tmp_path, name, kind):
+    import transformers
+
     saved(tmp_path, kind, 4, {"tokenizer_class": name, "add_bos_token": True})
     theirs, ours = transformers.AutoTokenizer.from_pretrained(tmp_path), load_tokenizer(tmp_path)
     for text in TEXTS:
@@ -291,6 +294,8 @@ def test_a_template_is_found_wherever_it_is(tmp_path, place):
     ],
 )
 def test_templates_have_what_the_renderer_of_transformers_has(tmp_path, template, text):
+    import transformers
+
     folder = write(tmp_path, template)
     turns = [{"role": "user", "content": "a<é'b"}]
     theirs = transformers.AutoTokenizer.from_pretrained(folder, config=transformers.PretrainedConfig())

@@ -83,7 +83,7 @@ def test_a_small_task_is_drawn_until_exhausted():
     assert len(few) == 100
 
 
-@given(st.sets(st.text(), max_size=40), st.integers(0, 99), st.integers(0, 50))
+@given(st.sets(st.text("ab \né𝄞\0"), max_size=40), st.integers(0, 99), st.integers(0, 50))
 def test_heldout_keys_are_a_seeded_subset(keys, seed, count):
     held = heldout_keys(keys, seed, count)
     assert held <= keys and len(held) == min(count, len(keys))

@@ -13,7 +13,7 @@ from pardec.evidence import statistics as s
 @pytest.mark.parametrize("law", [stats.norm(10, 1), stats.lognorm(0.5), stats.expon()])
 def test_interval_of_the_median_covers(law, n, monkeypatch):
     monkeypatch.setattr(s, "RESAMPLES", 500)
-    rng, truth, runs = np.random.default_rng(n), law.median(), 300
+    rng, truth, runs = np.random.default_rng(n), law.median(), 150
     hits = 0
     for _ in range(runs):
         e = s.median(law.rvs(n, random_state=rng))

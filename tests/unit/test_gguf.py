@@ -12,7 +12,6 @@ import torch
 
 from pardec.common.errors import UserError
 from pardec.common.files import read_json, sha256
-from pardec.common.lazy import lazy
 from pardec.data.load import load_tokenizer
 from pardec.models.gguf.reader import GGUF
 from pardec.models.gguf.tokenizer import SPLITS, tokenizer_of
@@ -21,8 +20,6 @@ from pardec.models.sources import path
 from pardec.models.sources.path import PathSettings
 from tests.reference.checkpoints import write_transformers
 from tests.reference.gguf import byte_level, plain_tokenizer, write_gguf
-
-transformers = lazy("transformers")
 
 WORDS = 280
 FORMATS = ("F32", "F16", "BF16", "Q8_0", "Q5_1", "Q5_0", "Q4_1", "Q4_0")
@@ -67,6 +64,8 @@ def test_logits_are_those_of_the_model_that_was_converted(tmp_path, kind, tied):
     torch.testing.assert_close(
         load_model(folder)(tokens).double(), theirs(tokens).logits, rtol=2e-4, atol=2e-4
     )
+    import transformers
+
     again = transformers.AutoModelForCausalLM.from_pretrained(folder).eval()
     torch.testing.assert_close(again(tokens).logits.double(), theirs(tokens).logits, rtol=2e-4, atol=2e-4)
 
@@ -150,6 +149,8 @@ def drawn(count=100):
 )
 def test_ids_are_those_of_the_tokenizer_that_was_converted(tmp_path, pre, rule):
     theirs = byte_level([*TEXTS, *drawn(40)], cut(rule), 500)
+    import transformers
+
     config = transformers.LlamaConfig(vocab_size=500, num_hidden_layers=0)
     file = write_gguf(tmp_path / "t.gguf", config, {}, theirs, pre=pre)
     ours, settings = tokenizer_of(GGUF(file))
@@ -185,6 +186,8 @@ def test_what_cannot_be_read_is_refused_with_the_file_and_a_fix(tmp_path):
 
 @pytest.mark.parametrize("pre", ["tekken", "deepseek-v3"])
 def test_an_unknown_way_of_cutting_is_refused(tmp_path, pre):
+    import transformers
+
     config = transformers.LlamaConfig(vocab_size=280, num_hidden_layers=0)
     file = write_gguf(tmp_path / "t.gguf", config, {}, plain_tokenizer(), pre=pre)
     with pytest.raises(UserError, match=f"{pre}.*not known"):

@@ -15,7 +15,7 @@ from pardec.study.plan import Plan, read_plan
 from pardec.study.shard import Shard
 from tests.tiny_study import ROOT, overlay, plan
 
-CELLS = st.dictionaries(st.text(max_size=5), st.sampled_from("abcde"), max_size=60)
+CELLS = st.dictionaries(st.text("ab/é𝄞", max_size=5), st.sampled_from("abcde"), max_size=60)
 
 
 @given(CELLS, st.integers(1, 12))
