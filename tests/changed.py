@@ -9,6 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -29,15 +30,13 @@ def git(root: Path, *words: str) -> list[str]:
 
 def tests_of(paths: Iterable[str], root: Path = ROOT) -> list[str]:
     """Return the unit tests that belong to changed files."""
-    from pardec.common.closure import imported
-
     paths = set(paths)
     modules = {path.removesuffix(".py").replace("/", ".") for path in paths if path.endswith(".py")}
     others = {path for path in paths if not path.startswith(("pardec/", "tests/"))}
     # Tests call a script by its name alone, see `tests.script`.
     others |= {f'run_script("{Path(path).stem}"' for path in paths if path.startswith("scripts/")}
     direct = {
-        path: {*imported(path.read_bytes(), str(path))}
+        path: imports(path)
         for path in [*(root / "tests").glob("*.py"), *(root / "tests/unit").glob("test_*.py")]
     }
     helpers = {f"tests.{path.stem}": names for path, names in direct.items() if path.parent.name == "tests"}
@@ -49,6 +48,14 @@ def tests_of(paths: Iterable[str], root: Path = ROOT) -> list[str]:
         if short in paths or names & modules or any(other in text for other in others):
             chosen.append(short)
     return chosen
+
+
+@cache
+def imports(path: Path) -> set[str]:
+    """Return the modules that a file of tests imports."""
+    from pardec.common.closure import imported
+
+    return {*imported(path.read_bytes(), str(path))}
 
 
 if __name__ == "__main__":
