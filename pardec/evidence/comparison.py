@@ -33,6 +33,7 @@ REASONS = {
     "few pairs": "too few clean pairs for an interval",
     "worse": "quality is shown worse than the reference's",
     "few prompts": "equal quality is not shown: the difference's interval reaches beyond the margin",
+    "guard": "equal quality is not shown: the likelihood's interval lies within its margin, that of distinct-2 does not",
     "not scored": "quality was not scored, and the tokens differ from the reference's",
     "no reference score": "the reference's quality was not scored, and its tokens are not the cell's",
     "no candidate": "no arm was paired with this reference",
@@ -82,7 +83,7 @@ def verdict(row: Row) -> tuple[str | None, str | None]:
     """Return (verdict, key of `REASONS`) of a cell's row; (None, None) for a cell without a reference.
 
     Reads status, reference_decoder, random_prompts, n_pairs, ratio_low, ratio_high, delta, lossless, gate, quality,
-    reference_quality, quality_difference_low, quality_difference_high and quality_better.
+    reference_quality, quality_difference_low, quality_difference_high, quality_margin and quality_better.
     """
     if row.get("reference_decoder") is None:
         return None, None
@@ -99,7 +100,19 @@ def verdict(row: Row) -> tuple[str | None, str | None]:
         return NOT_COMPARABLE, "not scored"
     if row.get("reference_quality") is None:
         return NOT_COMPARABLE, "no reference score"
-    return (WORSE, "worse") if row.get("shown_worse") else (NOT_COMPARABLE, "few prompts")
+    if row.get("shown_worse"):
+        return WORSE, "worse"
+    return NOT_COMPARABLE, "guard" if _within_margin(row) else "few prompts"
+
+
+def _within_margin(row: Row) -> bool:
+    """Return whether the main metric alone would show equal quality."""
+    low, high, within = (
+        row.get(f"quality_{name}") for name in ("difference_low", "difference_high", "margin")
+    )
+    if low is None or high is None or within is None:
+        return False
+    return bool(high < within if row["quality_better"] == "lower" else low > -within)
 
 
 def lower_is_better(metric: str, content: Row | None = None) -> bool:

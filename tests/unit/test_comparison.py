@@ -220,6 +220,16 @@ def test_worse_is_shown_or_left_open():
     assert verdict(judged | {"shown_worse": True}) == ("worse", "worse")
     assert verdict(judged | {"shown_worse": False}) == ("not comparable", "few prompts")
     assert verdict(about | {"gate": True}) == ("faster", "ratio")
+    # Where the main metric alone would do, what guards it has decided, and is what the reason names.
+    for better, low, high, reason in (
+        ("lower", -0.3, 0.09, "guard"),
+        ("lower", -0.3, 0.11, "few prompts"),
+        ("higher", -0.09, 0.3, "guard"),
+        ("higher", -0.11, 0.3, "few prompts"),
+    ):
+        ends = {"quality_difference_low": low, "quality_difference_high": high, "quality_margin": 0.1}
+        left = judged | ends | {"shown_worse": False, "quality_better": better}
+        assert verdict(left) == ("not comparable", reason)
     assert verdict(about | {"gate": None, "quality": 0.5}) == ("not comparable", "no reference score")
     assert verdict({"status": "ok"}) == (None, None)
 
