@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 CORES ?= 1
 FUZZ ?= 100000
 ARCHIVE ?= results/published/paper/run.tar.zst
-SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 pytest -n logical --maxprocesses 3 --dist loadfile --no-loadscope-reorder
 # $(call unless_other,NAME): stop if results/ contains the finished run of a study that is not called NAME.
 unless_other = @other=$$(sed -n 's/^ *"name": "\(.*\)",$$/\1/p' results/study.json 2>/dev/null | head -1); \
 	if [ -f results/report.html ] && [ "$$other" != $(1) ] && [ -z "$(REPLACE)" ]; then \
