@@ -20,7 +20,7 @@ def arguments() -> argparse.Namespace:
     import argparse
     import json
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--model", required=True, help="checkpoint folder")
     parser.add_argument("--arm", required=True)
     parser.add_argument("--decoder", required=True)

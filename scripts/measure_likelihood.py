@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def arguments() -> argparse.Namespace:
     import argparse
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--model", required=True, help="folder of the model")
     parser.add_argument("--data", required=True, help="folder of the data set")
     parser.add_argument("--prompts", required=True, type=int, help="held-out records")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def arguments() -> argparse.Namespace:
     import argparse
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--outputs", required=True, help="outputs.jsonl")
     parser.add_argument(
         "--task", help="the task of all outputs; scoring goes by each record's own where left out"

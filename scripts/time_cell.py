@@ -152,9 +152,11 @@ def light_limits(argv: list[str]) -> tuple[float, bool] | None:
     try:
         cell = json.loads(option(argv, "--cell") or "")
         measure = cell["measure"]
-        return float(measure["timeout_s"]), starts_fresh(measure["isolation"], cell["device"])
-    except (KeyError, TypeError, ValueError, AttributeError):
+        seconds = float(measure["timeout_s"])
+        fresh = starts_fresh(measure["isolation"], cell["device"])
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError):
         return None
+    return (seconds, fresh) if 0 < seconds < float("inf") else None
 
 
 if __name__ == "__main__":

@@ -325,7 +325,7 @@ class Run:
         ranked = ranked.masked_fill(~free, inf)
         first = leftmost_smallest(ranked, min(share, ranked.shape[1]))
         commit = surest(self.settings, ranked).scatter_(1, first, True)
-        return commit & free if self.uneven else commit
+        return commit & free  # a bound may reach places of no rank
 
     def _in_part(self, free: Tensor) -> Tensor:
         """Return those of the `free` places [B, L] that are in the part of its block that each row fills."""

@@ -24,6 +24,8 @@ LAUNCH = "PARDEC_LAUNCH"
 UNFIT = 250
 """Exit status of a child that cannot use CUDA, since its parent has touched the driver; it has run nothing."""
 GONE = "gone"
+LONGEST = 103
+"""Bytes of a socket's path that every system takes; where the temporary folder's is longer, there is no server."""
 SERVER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "forkserver.py")
 
 
@@ -49,7 +51,7 @@ def address(kind: str = "models") -> str:
     if os.stat(folder).st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to another user")
     os.chmod(folder, 0o700)
-    named = stamp.encode()
+    named = os.fsencode(stamp)
     # Two checksums tell servers apart as well as a hash does, whose library takes longer to load.
     return os.path.join(folder, f"fork-{kind}-{zlib.crc32(named):08x}{zlib.adler32(named):08x}.sock")
 
@@ -79,6 +81,8 @@ def run(argv: list[str], limit_s: float | None = None, kind: str = "models") -> 
     try:
         path = address(kind)
     except OSError:
+        return None
+    if len(os.fsencode(path)) > LONGEST:
         return None
     for _ in range(2):  # a server may end, idle, in the moment it is asked; the next one will not
         connection = _connect(path) or _start(path, kind)

@@ -46,6 +46,7 @@ RULES = [
     {"share": 2, "stop": "eos"},
     {"threshold": 0.05, "eos": "ban"},
     {"share": 2, "sub_block": 2},
+    {"share": 20, "factor": 100.0, "sub_block": 2},
     {"threshold": 0.05, "sub_block": 3, "stop": "eos"},
 ]
 PROMPTS = st.lists(st.lists(st.integers(4, WORDS - 1), min_size=1, max_size=9), min_size=1, max_size=4)

@@ -175,6 +175,14 @@ def test_tables_and_figures_are_forked_from_a_server_of_their_own(place, tmp_pat
     assert done.stdout.split() == ["forked", "True", "True", "True", "False"], done.stderr
 
 
+def test_a_temporary_folder_too_long_for_a_socket_has_no_server(tmp_path, monkeypatch):
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setenv("TMPDIR", str(long))
+    monkeypatch.setattr(handover, "_start", lambda path, kind: pytest.fail("it could not listen there"))
+    assert handover.run(["x.py"]) is None
+
+
 def test_the_client_imports_little():
     """Hundreds of jobs start it, each in an interpreter of its own."""
     heavy = ("argparse", "json", "subprocess", "tempfile", "hashlib", "pathlib", "pydantic", "pardec.jobs")
