@@ -33,7 +33,7 @@ REASONS = {
     "few pairs": "too few clean pairs for an interval",
     "worse": "quality is shown worse than the reference's",
     "few prompts": "equal quality is not shown: the difference's interval reaches beyond the margin",
-    "guard": "equal quality is not shown: the metric is within its margin, distinct-2 is not shown to be",
+    "guard": "equal quality is not shown: the likelihood is within its margin, but distinct-2 reaches beyond its own",
     "not scored": "quality was not scored, and the tokens differ from the reference's",
     "no reference score": "the reference's quality was not scored, and its tokens are not the cell's",
     "no candidate": "no arm was paired with this reference",
