@@ -33,6 +33,7 @@ REASONS = {
     "few pairs": "too few clean pairs for an interval",
     "worse": "quality is shown worse than the reference's",
     "few prompts": "equal quality is not shown: the difference's interval reaches beyond the margin",
+    "no interval": "equal quality is not shown: too few prompts for an interval of a difference",
     "guard": "equal quality is not shown: the likelihood is within its margin, but distinct-2 reaches beyond its own",
     "not scored": "quality was not scored, and the tokens differ from the reference's",
     "no reference score": "the reference's quality was not scored, and its tokens are not the cell's",
@@ -51,8 +52,8 @@ OTHER_FLOORS = {"tau": "higher", "bound_gap": "lower"}
 ROUNDING_ULP = 2.0
 """Units in the last place by which the final rounding alone can swap two logits: each logit is off by at most half a
 unit in each of two passes."""
-GUARDS = ("distinct_2",)
-"""Metrics checked in addition to a likelihood, because repetitive text is likely but not good."""
+LIKELIHOODS, GUARDS = ("scorer_nll",), ("distinct_2",)
+"""Likelihoods, and the metrics checked in addition to them, because repetitive text is likely but not good."""
 
 
 def on_test_prompts(row: Row) -> bool:
@@ -102,17 +103,12 @@ def verdict(row: Row) -> tuple[str | None, str | None]:
         return NOT_COMPARABLE, "no reference score"
     if row.get("shown_worse"):
         return WORSE, "worse"
-    return NOT_COMPARABLE, "guard" if _within_margin(row) else "few prompts"
-
-
-def _within_margin(row: Row) -> bool:
-    """Return whether the main metric alone would show equal quality."""
-    low, high, within = (
-        row.get(f"quality_{name}") for name in ("difference_low", "difference_high", "margin")
-    )
-    if low is None or high is None or within is None:
-        return False
-    return bool(high < within if row["quality_better"] == "lower" else low > -within)
+    if row.get("gate") is None:
+        return NOT_COMPARABLE, "no interval"
+    # Where the main metric alone would do, its guard has decided.
+    ends = row["quality_difference_low"], row["quality_difference_high"]
+    alone = not_worse(ends, row["quality_better"] == "lower", row["quality_margin"])
+    return NOT_COMPARABLE, "guard" if alone else "few prompts"
 
 
 def lower_is_better(metric: str, content: Row | None = None) -> bool:
@@ -170,11 +166,25 @@ def difference(score: Source, reference: Source, metric: str) -> Estimate | None
     return statistics.paired_difference([a[k] for k in names], [b[k] for k in names], span)
 
 
-def not_worse(gap: Estimate | None, lower: bool, within: float) -> bool | None:
-    """Return whether a difference is shown to be at most the margin `within` worse; None without an interval."""
-    if gap is None or gap.low is None or gap.high is None:
+def not_worse(ends: tuple[float | None, float | None], lower: bool, within: float) -> bool | None:
+    """Return whether a difference with an interval of these ends is shown to be at most the margin `within` worse; None
+    without an interval. lower: whether a lower value is better."""
+    low, high = ends
+    if low is None or high is None:
         return None
-    return bool(gap.high < within if lower else gap.low > -within)
+    return bool(high < within if lower else low > -within)
+
+
+def guarded(score: Source, reference: Source, margins: dict[str, float]) -> bool | None:
+    """Return whether each guard that both were scored by is shown to be at most its margin worse; None where one has no
+    interval and none fails."""
+    shown = []
+    for name in GUARDS:
+        if name in score.body["metrics"] and name in reference.body["metrics"]:
+            gap = difference(score, reference, name)
+            ends = (None, None) if gap is None else (gap.low, gap.high)
+            shown.append(not_worse(ends, lower_is_better(name), margin(name, margins)))
+    return False if False in shown else None if None in shown else True
 
 
 def with_ends(column: str, content: Row) -> Row:
@@ -229,12 +239,9 @@ def quality(
         row["lossless"] = lossless = False
     if gap.low is not None:
         row["shown_worse"] = bool(gap.low > 0 if lower else gap.high < 0)
-    equal = not_worse(gap, lower, within)
-    if equal and lower:
-        guards = [g for g in GUARDS if g in score.body["metrics"] and g in reference.body["metrics"]]
-        equal = all(
-            not_worse(difference(score, reference, g), lower_is_better(g), margin(g, margins)) for g in guards
-        )
+    equal = not_worse((gap.low, gap.high), lower, within)
+    if equal and name in LIKELIHOODS:
+        equal = guarded(score, reference, margins)
     row["gate"] = True if lossless else equal
     return row
 

@@ -75,11 +75,12 @@ def option(argv: list[str], name: str) -> str | None:
 
 
 def limit(argv: list[str]) -> float:
-    """Return the limit in seconds that a job which is not timed was given."""
+    """Return the limit in seconds that a job which is not timed was given; the usual one where it is none."""
     try:
-        return float(option(argv, "--timeout-s") or LIMIT_S)
+        seconds = float(option(argv, "--timeout-s") or LIMIT_S)
     except ValueError:
         return LIMIT_S
+    return seconds if 0 < seconds < float("inf") else LIMIT_S
 
 
 def starts_fresh(isolation: str, device: str) -> bool:

@@ -218,7 +218,7 @@ def test_worse_is_shown_or_left_open():
     }
     judged = about | {"gate": False, "quality": 0.5, "reference_quality": 0.9}
     assert verdict(judged | {"shown_worse": True}) == ("worse", "worse")
-    assert verdict(judged | {"shown_worse": False}) == ("not comparable", "few prompts")
+    assert verdict(judged | {"gate": None, "shown_worse": False}) == ("not comparable", "no interval")
     assert verdict(about | {"gate": True}) == ("faster", "ratio")
     # Where the main metric alone would do, what guards it has decided, and is what the reason names.
     for better, low, high, reason in (
@@ -264,7 +264,10 @@ def test_where_lower_is_better_the_sides_swap():
     assert gate(low, high) and not gate(high, low)
     same = score([2.0, 2.1] * 20, metric="scorer_nll", distinct_2=[0.8] * 40)
     flat = score([2.0, 2.1] * 20, metric="scorer_nll", distinct_2=[0.3] * 40)
-    assert gate(same, same) and not gate(flat, same), "text that repeats itself is likely, not good"
+    assert gate(same, same) and gate(flat, same) is False, "text that repeats itself is likely, not good"
+    unknown = score([2.0, 2.1] * 20, metric="scorer_nll", distinct_2=[0.8] * 40)
+    del unknown.body["metrics"]["distinct_2"]["per_prompt"]
+    assert gate(unknown, unknown) is None, "a guard without an interval shows nothing"
 
 
 def test_other_prompts_are_refused():

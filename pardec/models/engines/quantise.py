@@ -30,7 +30,7 @@ FEW = 4
 float32 it is slower at any number."""
 FUSED = 16
 """Rows up to which a compiled product with int8 on CUDA is a sum that converts as it reads: verifications and small
-batches. It leaves the tensor cores idle, so that many rows are faster by converted weights."""
+batches. It leaves the tensor cores idle, which costs more with each row; from which number on was not measured."""
 GROUPS = (GROUP, 64, 32)
 """Inputs that may share a scale in int4: the largest that divides them."""
 TILES = 2
