@@ -26,8 +26,8 @@ APART = "apart.json"
 """Beside the results of an unpacked archive: files that it names and does not contain."""
 SCHEMA = 1
 LEVEL = 9
-"""Compression level. Higher ones take minutes for a tenth less: worth it for what is published, which every clone
-fetches."""
+"""Compression level. Higher ones take minutes and save a tenth or more: worth it for what is published, which every
+clone fetches."""
 WINDOW_LOG = 26
 """Bytes over which repetitions are found, as a power of two: several files hold the same tokenizer, or numbers of one
 table. Readers accept up to 27."""

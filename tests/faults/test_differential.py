@@ -1,7 +1,7 @@
 """Random small models, settings and prompts: exact decoders write the autoregressive decoder's tokens, batches write
 what single rows write, and `useful` is what a slow count gives.
 
-PARDEC_DRAWS sets how many cases are drawn (60); PARDEC_DRAW runs one of them by its number.
+PARDEC_DRAWS sets how many cases are drawn (100); PARDEC_DRAW runs one of them by its number.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pardec.models.architectures.gpt2 import GPT2, GPT2Config
 from tests.reference.drafts import draft_model, plain, speculate, with_head, with_selector
 from tests.reference.models import WORDS, backbone
 
-DRAWS = int(os.environ.get("PARDEC_DRAWS", 60))
+DRAWS = int(os.environ.get("PARDEC_DRAWS", 100))
 ONE = os.environ.get("PARDEC_DRAW")
 CHUNKS = 5
 CAUSAL = ("jacobi", "autoregressive", "full_passes", "transformers_generate", "transformers_continuous")
