@@ -92,7 +92,7 @@ def test_a_profile_plans_the_same_run(folder, name):
         others = [
             asked for rule in ("train_model", "score_cell", "tabulate") for asked in jobs(message, rule)
         ]
-        assert others and all("slurm_partition=cpu" in asked and "gpu=" not in asked for asked in others)
+        assert others and all("slurm_partition=cpu" in asked and "gpu=1" not in asked for asked in others)
 
 
 @pytest.mark.parametrize("name", PROFILES)
