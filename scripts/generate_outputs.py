@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32")
     parser.add_argument(
-        "--engine", default="eager", choices=["eager", "compiled"], help="how models are executed"
+        "--engine", default="eager", choices=["eager", "compiled", "packed"], help="how models are executed"
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, required=True)

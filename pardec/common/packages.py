@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from pardec.common.errors import UserError
 from pardec.common.files import sha256
+from pardec.common.home import user_cache
 from pardec.common.settings import Settings
 
 WAIT_S = 600
@@ -53,9 +54,8 @@ class PackageFile(Wheel):
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloaded wheels: `pardec/wheels` in the user's cache (XDG_CACHE_HOME)."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "pardec" / "wheels"
+    """Return the folder of downloaded wheels."""
+    return user_cache("wheels")
 
 
 @contextmanager

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pardec.common.lazy import lazy
 from pardec.decoding.base import Decoded, Observer, PromptBatch
 from pardec.decoding.batching import count_useful, filler
+from pardec.models.registry import ENGINES
 
 if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
 
 torch = lazy("torch")
+
+
+def on_engine(twin: Any, engine: str, device: str) -> Any:
+    """Return another library's model on the engine of the arm, where that is more than a choice of its own loop."""
+    return ENGINES.load(engine)(twin, device) if engine == "packed" else twin
 
 
 def unpadded(prompts: PromptBatch) -> list[list[int]]:

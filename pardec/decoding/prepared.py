@@ -33,7 +33,7 @@ def load_arm(
 ) -> tuple[Any, Decoder, Encode]:
     """Load a checkpoint and its tokenizer, build the decoder, give it its companions, and let it prepare.
 
-    companions: folders of further checkpoints, by the decoder's names for them. engine: `eager`, or `compiled`
+    companions: folders of further checkpoints, by the decoder's names for them. engine: `eager`, `compiled` or `packed`
     for the model and all its companions. prompt_form: `plain`, or `chat` for the checkpoint's chat template.
 
     Raises:

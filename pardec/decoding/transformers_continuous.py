@@ -18,7 +18,7 @@ from pydantic import Field
 from pardec.common.lazy import lazy
 from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
 from pardec.decoding.base import SILENT, Decoded, Observer, PromptBatch
-from pardec.decoding.peers import reported_at_the_end, unpadded
+from pardec.decoding.peers import on_engine, reported_at_the_end, unpadded
 
 if TYPE_CHECKING:
     from pardec.models.architectures.base import LanguageModel
@@ -61,13 +61,15 @@ class TransformersContinuous(Sequential):
             UserError: the model has no form in transformers.
             NotImplementedError: the compiled engine off a GPU, where there are no graphs to capture.
         """
-        if self.engine == "compiled" and next(model.parameters()).device.type != "cuda":
+        device = next(model.parameters()).device.type
+        if self.engine == "compiled" and device != "cuda":
             raise NotImplementedError("engine compiled: continuous batching captures graphs on a GPU only")
         from pardec.models.checkpoints.twin import transformers_twin
 
         if self._source is not model:
             self._stop()
-            self._twin, self._source = transformers_twin(model), model
+            self._twin = on_engine(transformers_twin(model), self.engine, device)
+            self._source = model
 
     def decode(
         self, model: LanguageModel, prompts: PromptBatch, new_tokens: int, observer: Observer = SILENT

@@ -14,6 +14,7 @@ from pardec.common.lazy import lazy
 from pardec.decoding.autoregressive import AutoregressiveSettings, Sequential
 from pardec.decoding.base import SILENT, Decoded, Observer, Passes, PromptBatch
 from pardec.decoding.batching import count_useful, filler, is_end
+from pardec.decoding.peers import on_engine
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,7 +68,7 @@ class TransformersGenerate(Sequential):
         from pardec.models.checkpoints.twin import transformers_twin
 
         if self._source is not model:
-            self._twin = transformers_twin(model)
+            self._twin = on_engine(transformers_twin(model), self.engine, device)
             # What our settings leave open must not come from the model's own defaults.
             self._twin.generation_config = transformers.GenerationConfig(
                 bos_token_id=None, eos_token_id=None, pad_token_id=model.info.pad_id

@@ -82,10 +82,12 @@ class Vllm(Sequential):
         """Start vLLM on the model's folder, once a model.
 
         Raises:
-            NotImplementedError: vLLM is not installed, or the weights are in no file.
+            NotImplementedError: vLLM is not installed, the weights are in no file, or the engine is none of vLLM's.
         """
         if self._source is model:
             return
+        if self.engine == "packed":
+            raise NotImplementedError("engine packed: vLLM multiplies with kernels of its own")
         try:
             import vllm
         except ImportError as error:

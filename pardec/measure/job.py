@@ -50,7 +50,7 @@ class CellJob(ArmJob):
     """Least share of the canvas that a prompt's answer takes."""
     device: str = "auto"
     precision: str = "float32"
-    engine: Literal["eager", "compiled"] = "eager"
+    engine: Literal["eager", "compiled", "packed"] = "eager"
     threads: int = 1
     seed: int
     measure: MeasureSettings = MeasureSettings()

@@ -57,7 +57,13 @@ FORMATS = Registry(
 )
 """Formats of config.json, by `model_type`, or by architecture where that alone decides."""
 
-ENGINES = Registry("engine", {"compiled": "pardec.models.engines.registry:compile_model"})
+ENGINES = Registry(
+    "engine",
+    {
+        "compiled": "pardec.models.engines.registry:compile_model",
+        "packed": "pardec.models.engines.packed:pack_model",
+    },
+)
 """What runs a loaded model otherwise than as plain modules (engine `eager`), by name: (model, device) -> model."""
 
 QUANTISATIONS = Registry(

@@ -54,6 +54,7 @@ def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
         *_metrics(study, facts, {side.workload for side in sides}),
         *_models(study, facts, sides),
         *_bases(study, facts),
+        *_engines(study, sides),
         *_selectors(study),
         *_lengths(study, facts, sides),
         *_templates(study, sides),
@@ -82,6 +83,17 @@ def _is_backbone(settings: Any) -> bool:
         return isinstance(read_config(values, "config.json"), BackboneConfig)
     except UserError:
         return True
+
+
+def _engines(study: Study, sides: list[Cell]) -> Iterator[Problem]:
+    for arm in dict.fromkeys(side.arm for side in sides if side.engine == "packed"):
+        if study.device.startswith("cuda"):
+            what, fix = "is for CPUs, and the study's device is cuda", "leave engine out, or set device: cpu"
+        elif study.precision == "float16":
+            what, fix = "has no float16, the study's precision", "set precision: float32 or bfloat16"
+        else:
+            continue
+        yield Problem(f"arms.{arm}.engine", f"packed {what}", fix)
 
 
 def _names(study: Study) -> Iterator[Problem]:

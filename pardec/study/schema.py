@@ -44,9 +44,10 @@ class ArmBase(Settings):
     companions: dict[Name, Name] = Field(default_factory=dict)
     """Further models that the decoder runs, such as a draft: the decoder's name for each, and a key of the workload's
     `models`."""
-    engine: Literal["eager", "compiled"] = "eager"
-    """How models are executed: plain modules, or compiled graphs of static shape on preallocated caches (CUDA
-    graphs on a GPU, C++ on a CPU). Both sides of a comparison must use the same engine."""
+    engine: Literal["eager", "compiled", "packed"] = "eager"
+    """How models are executed: plain modules; compiled graphs of static shape on preallocated caches (CUDA graphs on
+    a GPU, C++ on a CPU); or, on a CPU, plain modules whose products of few rows read packed weights at the rate of
+    memory. Both sides of a comparison must use the same engine."""
     label: str = ""
     """Name in figures and tables; if empty, the arm's name."""
 

@@ -17,9 +17,9 @@ from pardec.measure.cell import ArmSpec, run_cell
 from pardec.measure.clock import HostClock
 from pardec.measure.compiling import Graphs, graphs
 from pardec.models.engines import compiled
-from pardec.models.engines.compiled import COMPILERS
 from pardec.models.engines.quantise import quantise
 from pardec.models.engines.registry import compile_model
+from pardec.models.engines.toolchain import COMPILERS
 from pardec.study.load import load_study
 from tests.faults import arms
 from tests.reference.drafts import draft_model, speculate, with_head, with_selector

@@ -14,9 +14,9 @@ from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import build
 from pardec.measure.compiling import graphs
 from pardec.models.engines import compiled, flex
-from pardec.models.engines.compiled import COMPILERS
 from pardec.models.engines.flex import BLOCK, attend_blocks, kernel, visible_blocks
 from pardec.models.engines.registry import compile_model
+from pardec.models.engines.toolchain import COMPILERS
 from tests.reference.drafts import draft_model, speculate
 from tests.reference.masks import MASKS, SIZE, cached, padded
 from tests.reference.models import backbone

@@ -140,6 +140,15 @@ def test_what_the_kernel_for_int4_cannot_read_is_refused():
         quantise(backbone(True, hidden=64, head_dim=16, mlp=128).to("cuda"), "int4")
 
 
+@pytest.mark.parametrize("inputs", [8, 24, 100])
+def test_inputs_that_torchs_kernel_cannot_read_are_converted(inputs):
+    generator = torch.Generator().manual_seed(6)
+    made = Int8(torch.randn(32, inputs, generator=generator).to(torch.bfloat16))
+    for rows in (1, FEW):
+        x = torch.randn(rows, inputs, generator=generator).to(torch.bfloat16)
+        torch.testing.assert_close(made(x), made.converted(x), rtol=0, atol=0)
+
+
 def test_a_row_of_noughts_stays_nought():
     for kind in (Int8, Int4):
         assert not kind(torch.zeros(16, 32)).dense().any()

@@ -1,1 +1,1 @@
-"""How a model is executed: compiled or quantised; eager is the model itself."""
+"""How a model is executed: compiled, packed or quantised; eager is the model itself."""

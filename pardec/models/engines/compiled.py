@@ -15,8 +15,6 @@ that requires it is `unsupported`.
 from __future__ import annotations
 
 import importlib.util
-import os
-import shutil
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,10 +28,10 @@ from pardec.models.architectures.attention import AttentionPlan, Cache, Layout, 
 from pardec.models.architectures.backbone import Backbone
 from pardec.models.architectures.base import Placement, kept, padded_positions, tapped_layers
 from pardec.models.engines.flex import NAME, Blocks, usable, visible_blocks, with_blocks
+from pardec.models.engines.toolchain import cpp_compiler
 
 GRAPHS = 64
 """Shapes that one model may be compiled for: a prompt pass, and a pass for each length that a decoder uses."""
-COMPILERS = ("g++", "clang++", "c++")
 
 
 def refuse_platform(device: str) -> None:
@@ -41,11 +39,8 @@ def refuse_platform(device: str) -> None:
     kind = device.partition(":")[0]
     if kind not in ("cuda", "cpu"):
         raise NotImplementedError(f"engine compiled: there is none for device {kind}")
-    named = os.environ.get("CXX")
-    if kind == "cpu" and not any(shutil.which(name) for name in ([named] if named else COMPILERS)):
-        raise NotImplementedError(
-            f"engine compiled: no C++ compiler here (looked for {named or ', '.join(COMPILERS)})"
-        )
+    if kind == "cpu":
+        cpp_compiler("compiled")
     if kind == "cuda" and importlib.util.find_spec("triton") is None:
         raise NotImplementedError("engine compiled: Triton is not installed, which compiles kernels for CUDA")
 

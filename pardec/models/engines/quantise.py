@@ -25,6 +25,9 @@ MATRICES = ("qkv", "out", "gate_up", "down")
 """Matrices of a layer: all matrices of a pass except the output head."""
 
 
+AT_ONCE = 16
+"""Inputs that torch's kernel for int8 on CPUs reads at once: it is wrong, or ends the process, where they do not divide
+all."""
 FEW = 4
 """Rows up to which torch's kernel for int8 on CPUs is faster than a conversion inside the cache, in bfloat16; in
 float32 it is slower at any number."""
@@ -53,7 +56,8 @@ class Int8(nn.Module):
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return x [..., inputs] times the dequantised matrix, [..., outputs], plus the bias [outputs] if given."""
         rows = x.reshape(-1, x.shape[-1])
-        if rows.is_cpu and rows.dtype == torch.bfloat16 and len(rows) <= FEW:
+        fits = rows.dtype == torch.bfloat16 and len(rows) <= FEW and rows.shape[1] % AT_ONCE == 0
+        if rows.is_cpu and fits:
             output = torch._weight_int8pack_mm(rows, self.values, self.scale)
         else:
             output = self.converted(rows)

@@ -1,0 +1,159 @@
+"""The engine `packed`: on a CPU, products of few rows read the weights once, at the rate of memory.
+
+Modules and passes are the eager ones; only `F.linear` with a matrix of the model is computed otherwise, by
+`pardec.models.engines.kernel`, for up to `MOST` rows. That is a step of one token, a verification of a draft, a
+batch. Another library's model on the same weights is packed in the same way, so that both sides of a comparison
+multiply alike. The packed weights are a second copy, in pages of 2 MiB where the system grants them: with pages of
+4 KiB reading is slower by a sixth.
+"""
+
+from __future__ import annotations
+
+import mmap
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pardec.models.engines.kernel import kernels
+from pardec.models.engines.quantise import Int8
+
+MOST = {torch.float32: 256, torch.bfloat16: 8}
+"""Rows up to which the kernel is used, by the format of activations. With more, torch's own product is as fast in
+float32, and faster in bfloat16 where the processor multiplies that format."""
+CHUNK = 64 << 20
+"""Bytes of memory asked for at once for packed weights."""
+PAGE = 2 << 20
+FORMATS = {torch.float32: "float32", torch.bfloat16: "bfloat16", torch.int8: "int8"}
+
+
+class Arena:
+    """Memory for packed weights, in large pages."""
+
+    def __init__(self) -> None:
+        self.free: Tensor = torch.empty(0, dtype=torch.uint8)
+
+    def take(self, like: Tensor) -> Tensor:
+        """Return memory for a tensor of this shape and format, at a multiple of 64 bytes."""
+        size = -(-like.nbytes // 64) * 64
+        if len(self.free) < size:
+            self.free = chunk(max(size, CHUNK))
+        taken, self.free = self.free[: like.nbytes], self.free[size:]
+        return taken.view(like.dtype).view(like.shape)
+
+
+def chunk(size: int) -> Tensor:
+    """Return `size` bytes of new memory from a multiple of a large page on, which the system may back with such."""
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        # Shared memory, the default, has small pages.
+        memory = mmap.mmap(-1, size + PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        memory.madvise(mmap.MADV_HUGEPAGE)
+    else:
+        memory = mmap.mmap(-1, size + PAGE)
+    whole = torch.frombuffer(memory, dtype=torch.uint8)
+    start = -whole.data_ptr() % PAGE
+    return whole[start : start + size]
+
+
+def in_blocks(matrix: Tensor, arena: Arena) -> Tensor:
+    """Return a matrix [outputs, inputs] in the kernel's order, [blocks, inputs, outputs of a block], ended by zeros."""
+    block = kernels().block_size()
+    padded = F.pad(matrix, (0, 0, 0, -len(matrix) % block))
+    blocks = padded.view(-1, block, matrix.shape[1]).transpose(1, 2)
+    return arena.take(blocks).copy_(blocks)
+
+
+class Product:
+    """The product with a packed matrix, scaled by output if `scale` [outputs] is given."""
+
+    def __init__(self, matrix: Tensor, activations: torch.dtype, arena: Arena, scale: Tensor | None = None):
+        self.outputs, self.inputs = matrix.shape
+        self.values, self.scale = in_blocks(matrix, arena), scale
+        self.run = getattr(kernels(), f"{FORMATS[activations]}_{FORMATS[matrix.dtype]}")
+        self.places = self.values.data_ptr(), None if scale is None else scale.data_ptr()
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Return the product [N, outputs] of rows [N, inputs], in their format."""
+        rows = rows.contiguous()
+        output = rows.new_empty(len(rows), self.outputs)
+        self.run(
+            rows.data_ptr(),
+            *self.places,
+            output.data_ptr(),
+            len(rows),
+            self.inputs,
+            self.outputs,
+            torch.get_num_threads(),
+        )
+        return output
+
+
+class PackedMatrix(nn.Parameter):
+    """A matrix of a model that `F.linear` multiplies from a packed copy, made when it is first needed."""
+
+    product: Product | None
+    arena: Arena
+
+    @classmethod
+    def of(cls, matrix: Tensor, arena: Arena) -> PackedMatrix:
+        packed = torch.Tensor._make_subclass(cls, matrix.detach(), False)
+        packed.product, packed.arena = None, arena
+        return packed
+
+    @classmethod
+    def __torch_function__(cls, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with torch._C.DisableTorchFunctionSubclass():
+            if function is F.linear and not kwargs and type(args[1]) is cls:
+                return args[1].times(*args)
+            return function(*args, **(kwargs or {}))
+
+    def times(self, x: Tensor, _: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return x [..., inputs] times this matrix, plus the bias [outputs] if given."""
+        rows = x.reshape(-1, x.shape[-1])
+        if x.dtype != self.dtype or len(rows) > MOST[x.dtype]:
+            return F.linear(x, self, bias)
+        if self.product is None:
+            self.product = Product(self, self.dtype, self.arena)
+        output = self.product(rows).view(*x.shape[:-1], -1)
+        return output if bias is None else output + bias
+
+
+class PackedInt8(nn.Module):
+    """A matrix of int8 with one scale per row, packed."""
+
+    def __init__(self, matrix: Int8, arena: Arena):
+        super().__init__()
+        self.matrix = matrix
+        self.product = Product(matrix.values, matrix.scale.dtype, arena, matrix.scale.float())
+
+    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return x [..., inputs] times the dequantised matrix, [..., outputs], plus the bias [outputs] if given."""
+        rows = x.reshape(-1, x.shape[-1])
+        if len(rows) > MOST[x.dtype]:
+            return self.matrix(x, bias)
+        output = self.product(rows).view(*x.shape[:-1], -1)
+        return output if bias is None else output + bias
+
+
+def pack_model(model: Any, device: str) -> Any:
+    """Return `model`, its own or another library's, with packed matrices. Its weights must not change any more.
+
+    Raises:
+        NotImplementedError: no CPU, no C++ compiler, or weights of a format that has no kernel.
+    """
+    if device != "cpu":
+        raise NotImplementedError(f"engine packed: there is none for device {device}; it is for CPUs")
+    kernels()
+    arena = Arena()
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is Int8:
+                setattr(module, name, PackedInt8(child, arena))
+        for name, weight in list(module.named_parameters(recurse=False)):
+            if weight.dim() != 2 or isinstance(weight, PackedMatrix):
+                continue
+            if weight.dtype not in FORMATS:
+                raise NotImplementedError(f"engine packed: no kernel for weights in {str(weight.dtype)[6:]}")
+            setattr(module, name, PackedMatrix.of(weight, arena))
+    return model
