@@ -29,6 +29,8 @@ TRANSFORMERS = ("transformers_generate", "transformers_continuous")
 """Decoders that need the model in transformers' format, which only backbones have here."""
 RENDERING = ("flash_flood", "table_lookup")
 """Decoders that render a plan, which need a model trained for it."""
+MOST_READ = 10_000_000
+"""Bytes of a local file up to which its prompts are counted before any job runs."""
 DRAFTS = ("draft", "markov_draft", "selector_draft")
 """Families of block drafts, which another model verifies."""
 
@@ -154,13 +156,27 @@ def _sweeps(study: Study) -> Iterator[Problem]:
                 )
 
 
+def _heldout(study: Study, name: str) -> int | None:
+    """Return the number of held-out records of a local file that can be read at once; None of others."""
+    data = study.data[name]
+    try:
+        if data.source != "path" or Path(data.path).stat().st_size > MOST_READ:
+            return None
+        return len(data.build(study.seed).heldout)
+    except (OSError, UserError):
+        return None  # prepare_data reports what is wrong with it
+
+
 def _batches(study: Study) -> Iterator[Problem]:
+    counted = cache(lambda name: _heldout(study, name))
     for where, grid in _grids(study):
         most = grid.measure.get("prompts", study.measure.prompts)
         limit, key = most, "measure.prompts"
         for name in grid.workloads:
             data = study.workloads[name].data
             heldout = getattr(study.data[data], "heldout", None) or getattr(study.data[data], "limit", None)
+            if max(grid.batch) > 1:
+                heldout = counted(data) or heldout
             if isinstance(heldout, int) and heldout < limit:
                 limit, key = heldout, f"the held-out records of data.{data}"
         for number, batch in enumerate(grid.batch):

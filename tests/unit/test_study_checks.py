@@ -43,6 +43,7 @@ def refusal(*changes):
     return str(caught.value)
 
 
+CHAT = {"source": "path", "path": str(ROOT / "studies/data/chat.jsonl"), "field": "prompt", "task": "mine"}
 MODEL = ["workloads", "w", "models", "ar"]
 KINDS = {
     "names too long for a path": [
@@ -56,6 +57,10 @@ KINDS = {
         (
             [([*GRID, "batch"], [16]), (["measure", "prompts"], 64), (["data", "d", "heldout"], 8)],
             ["is 16", "held-out records of data.d gives 8"],
+        ),
+        (
+            [([*GRID, "batch"], [16]), (["measure", "prompts"], 64), (["data", "d"], CHAT)],
+            ["is 16", "held-out records of data.d gives 12"],
         ),
     ],
     "metric without what it needs": [
