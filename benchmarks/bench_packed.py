@@ -41,9 +41,7 @@ def main() -> None:
     if args.rounds < 10:
         raise UserError("--rounds", f"is {args.rounds}: too few for an interval", "give at least 10")
     os.environ["HF_HUB_OFFLINE"] = "1"
-    results = [
-        compare(args, precision, threads) for precision in args.precision for threads in args.threads
-    ]
+    results = [compare(args, precision, threads) for precision in args.precision for threads in args.threads]
     write_json(args.out, {"model": args.model, "goals": GOALS, "results": results})
 
 
@@ -61,7 +59,11 @@ def compare(args: argparse.Namespace, precision: str, threads: int) -> dict[str,
 
     torch.set_num_threads(threads)
     records = read_jsonl(Path(args.data) / "heldout.jsonl")[: args.rounds]
-    peer = {} if "int8" in args.model else {"generate": ({}, "eager"), "generate, lookup": ({"lookup": 10}, "eager")}
+    peer = (
+        {}
+        if "int8" in args.model
+        else {"generate": ({}, "eager"), "generate, lookup": ({"lookup": 10}, "eager")}
+    )
     arms = {"one by one": ("autoregressive", {}, "packed"), "lookup": ("speculative", LOOKUP, "packed")}
     arms["torch's products"] = ("autoregressive", {}, "eager")
     arms["torch's products, lookup"] = ("speculative", LOOKUP, "eager")
@@ -88,9 +90,18 @@ def compare(args: argparse.Namespace, precision: str, threads: int) -> dict[str,
             cache.length = len(prompts[row])
             model(torch.full((1, length), 9), cache=cache)
 
-    tasks: dict[str, Any] = {f"{name}": lambda row, name=name: decode(name, row, args.new_tokens) for name in made}
-    tasks |= {f"{name}, first": lambda row, name=name: decode(name, row, 1) for name in ("one by one", "torch's products")}
-    tasks |= {"read": lambda row: memory.sum(), "one": lambda row: step(1, row), "eight": lambda row: step(8, row)}
+    tasks: dict[str, Any] = {
+        f"{name}": lambda row, name=name: decode(name, row, args.new_tokens) for name in made
+    }
+    tasks |= {
+        f"{name}, first": lambda row, name=name: decode(name, row, 1)
+        for name in ("one by one", "torch's products")
+    }
+    tasks |= {
+        "read": lambda row: memory.sum(),
+        "one": lambda row: step(1, row),
+        "eight": lambda row: step(8, row),
+    }
     draw, times, outputs = random.Random(SEED), {name: [] for name in tasks}, {}
     for number in range(AFTER + args.rounds):
         row = number % len(prompts)
@@ -118,9 +129,13 @@ def summary(
 
     rounds = list(range(args.rounds))
     result: dict[str, Any] = {"precision": precision, "threads": threads, "times_s": times}
-    print(f"{args.model}, {precision}, {threads} threads: {read / median(times['read']).value / 1e9:.1f} GB/s read")
+    print(
+        f"{args.model}, {precision}, {threads} threads: {read / median(times['read']).value / 1e9:.1f} GB/s read"
+    )
 
-    def told(name: str, over: list[float], under: list[float], goal: float | None, most: bool = False) -> None:
+    def told(
+        name: str, over: list[float], under: list[float], goal: float | None, most: bool = False
+    ) -> None:
         ratio = ratio_of_medians(over, under, rounds, rounds)
         met = None if goal is None else ratio.value <= goal if most else ratio.value >= goal
         result[name] = {"value": ratio.value, "low": ratio.low, "high": ratio.high, "goal": goal, "met": met}
@@ -133,13 +148,28 @@ def summary(
             for whole, first in zip(times[name], times[f"{name}, first"], strict=True)
         ]
         print(f"  {name}: {1e3 * median(steps).value:.1f} ms a token")
-        told(f"{name}: share of the rate of reading", times["read"], steps, GOALS["share"] if name == "one by one" else None)
+        told(
+            f"{name}: share of the rate of reading",
+            times["read"],
+            steps,
+            GOALS["share"] if name == "one by one" else None,
+        )
     told("time of eight tokens over one", times["eight"], times["one"], GOALS["eight over one"], most=True)
     told("one by one against torch's products", times["torch's products"], times["one by one"], None)
     told("lookup against one by one", times["one by one"], times["lookup"], None)
-    told("lookup against one by one, torch's products", times["torch's products"], times["torch's products, lookup"], None)
+    told(
+        "lookup against one by one, torch's products",
+        times["torch's products"],
+        times["torch's products, lookup"],
+        None,
+    )
     if "generate" in times:
-        told("one by one against transformers' generate", times["generate"], times["one by one"], GOALS["generate"])
+        told(
+            "one by one against transformers' generate",
+            times["generate"],
+            times["one by one"],
+            GOALS["generate"],
+        )
         name = "generate, lookup"
         told("lookup against transformers' prompt lookup", times[name], times["lookup"], GOALS[name])
     return result

@@ -16,7 +16,7 @@ from pardec.decoding.prepared import build
 from pardec.decoding.transformers_generate import TransformersGenerate
 from pardec.measure.cell import ArmSpec, run_cell
 from pardec.models.engines import kernel, toolchain
-from pardec.models.engines.packed import MOST, Arena, PackedInt8, PackedMatrix, Product, pack_model
+from pardec.models.engines.packed import MOST, Arena, PackedMatrix, Product, pack_model
 from pardec.models.engines.quantise import Int8, quantise
 from pardec.models.engines.toolchain import COMPILERS, library
 from tests.faults import arms
@@ -53,7 +53,7 @@ def test_products_with_int8_are_those_with_its_dense_form(rows, inputs, outputs,
     x, matrix = drawn(rows, rows, inputs).to(dtype), Int8(drawn(outputs, outputs, inputs).to(dtype))
     exact = x.double() @ matrix.dense().double().T
     bound = 1e-6 * (x.double().abs() @ matrix.dense().double().abs().T)
-    result = PackedInt8(matrix, Arena()).product(x)
+    result = Product(matrix.values, dtype, Arena(), matrix.scale.float())(x)
     assert result.dtype == dtype
     assert ((result.double() - exact).abs() <= bound + (exact.abs() / 256 if name == "bfloat16" else 0)).all()
 
@@ -152,7 +152,7 @@ def test_int8_is_packed_as_int8(name):
     dtype = getattr(torch, name)
     plain, packed = (quantise(backbone(causal=True).to(dtype), "int8") for _ in range(2))
     pack_model(packed, "cpu")
-    assert all(type(layer.down) is PackedInt8 for layer in packed.layers)
+    assert all(layer.down.product is not None for layer in packed.layers)
     made, batch = build("autoregressive", {}), pad_left([[1, 5, 6, 7]], [1], 0)
     cache = [model.new_cache(1, 8) for model in (plain, packed)]
     tokens = torch.tensor([[1, 5, 6, 7]])

@@ -17,7 +17,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pardec.models.engines.kernel import kernels
-from pardec.models.engines.quantise import Int8
 
 MOST = {torch.float32: 256, torch.bfloat16: 8}
 """Rows up to which the kernel is used, by the format of activations. With more, torch's own product is as fast in
@@ -119,23 +118,6 @@ class PackedMatrix(nn.Parameter):
         return output if bias is None else output + bias
 
 
-class PackedInt8(nn.Module):
-    """A matrix of int8 with one scale per row, packed."""
-
-    def __init__(self, matrix: Int8, arena: Arena):
-        super().__init__()
-        self.matrix = matrix
-        self.product = Product(matrix.values, matrix.scale.dtype, arena, matrix.scale.float())
-
-    def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return x [..., inputs] times the dequantised matrix, [..., outputs], plus the bias [outputs] if given."""
-        rows = x.reshape(-1, x.shape[-1])
-        if len(rows) > MOST[x.dtype]:
-            return self.matrix(x, bias)
-        output = self.product(rows).view(*x.shape[:-1], -1)
-        return output if bias is None else output + bias
-
-
 def pack_model(model: Any, device: str) -> Any:
     """Return `model`, its own or another library's, with packed matrices. Its weights must not change any more.
 
@@ -146,10 +128,11 @@ def pack_model(model: Any, device: str) -> Any:
         raise NotImplementedError(f"engine packed: there is none for device {device}; it is for CPUs")
     kernels()
     arena = Arena()
-    for module in list(model.modules()):
-        for name, child in list(module.named_children()):
-            if type(child) is Int8:
-                setattr(module, name, PackedInt8(child, arena))
+    for module in model.modules():
+        if hasattr(module, "product"):  # int8
+            scale = module.scale.float()
+            module.product = Product(module.values, module.scale.dtype, arena, scale)
+            module.most = MOST[module.scale.dtype]
         for name, weight in list(module.named_parameters(recurse=False)):
             if weight.dim() != 2 or isinstance(weight, PackedMatrix):
                 continue

@@ -10,6 +10,7 @@ rows. The loss of quality is measured like any arm's quality.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -52,12 +53,17 @@ class Int8(nn.Module):
             "values", (weight.float() / scale[:, None]).round().clamp(-127, 127).to(torch.int8)
         )
         self.register_buffer("scale", scale.to(weight.dtype))
+        self.product: Callable[[Tensor], Tensor] | None = None
+        """The engine `packed` gives its product, for up to `most` rows [N, inputs]."""
+        self.most = 0
 
     def forward(self, x: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return x [..., inputs] times the dequantised matrix, [..., outputs], plus the bias [outputs] if given."""
         rows = x.reshape(-1, x.shape[-1])
         fits = rows.dtype == torch.bfloat16 and len(rows) <= FEW and rows.shape[1] % AT_ONCE == 0
-        if rows.is_cpu and fits:
+        if self.product is not None and len(rows) <= self.most:
+            output = self.product(rows)
+        elif rows.is_cpu and fits:
             output = torch._weight_int8pack_mm(rows, self.values, self.scale)
         else:
             output = self.converted(rows)
