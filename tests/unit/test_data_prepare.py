@@ -1,5 +1,6 @@
 """Prepared data: the same seed gives the same bytes, and nothing held out is trained on."""
 
+import gzip
 import json
 import platform
 from random import Random
@@ -10,14 +11,17 @@ from hypothesis import settings as effort
 from hypothesis import strategies as st
 
 from pardec.common.errors import UserError
-from pardec.common.files import read_jsonl
+from pardec.common.files import read_json, read_jsonl, sha256
 from pardec.data.base import Example, Task
 from pardec.data.load import load_tokenizer
 from pardec.data.prepare import parse_settings, prepare
 from pardec.data.registry import SOURCES, TASKS
+from pardec.data.sources import topics
 from pardec.data.sources.tasks import distinct
 from pardec.data.sources.topics import paragraphs, split_documents
 from pardec.data.split import heldout_keys, record
+from pardec.study.plan import read_plan
+from tests.tiny_study import ROOT
 
 STRINGS = {"source": "tasks", "tasks": {"copy": {}, "sort": {"max_items": 9}}, "train": 60, "heldout": 20}
 TEXT = {"source": "topics", "train": 50, "heldout": 16, "vocab_size": 400}
@@ -105,7 +109,7 @@ def test_text_windows_keep_their_stated_lengths(text_data):
             assert 0 < len(prompt) <= 48 and 32 <= len(answer) <= 64
             assert prompt + answer == tokenizer.encode(row["prompt"] + row["answer"])
     assert about["answers_end"] is False
-    assert about["text"]["python"] == platform.python_version() and len(about["text"]["sha256"]) == 64
+    assert about["text"]["python"] == topics.PYTHON and len(about["text"]["sha256"]) == 64
 
 
 def test_no_heldout_text_stands_in_the_training_text(text_data):
@@ -165,3 +169,21 @@ def test_the_base_task_cannot_be_used():
     with pytest.raises(TypeError):
         Task()
     assert Example("a", "b") == Example("a", "b")
+
+
+def test_topics_are_those_of_one_version_whatever_python_runs(monkeypatch, tmp_path):
+    """Models of the text are published; with another version's text all of them would be trained anew."""
+    if platform.python_version() == topics.PYTHON:
+        from pydoc_data.topics import topics as own
+
+        assert list(topics.cpython_topics().items()) == list(own.items())
+    plan = read_plan(ROOT, [ROOT / "studies/paper.yaml"])
+    for name, model in (("text", "ar-text"), ("roots", "renderer")):
+        prepare(plan.study.data[name], plan.seed("data", name), tmp_path / name, name)
+        trained_on = read_json(ROOT / f"results/published/weights/{model}.json")["recipe"]["data"]
+        assert {file: sha256(tmp_path / name / file) for file in trained_on} == trained_on
+    monkeypatch.setattr(topics, "FILE", tmp_path / "other.gz")
+    for content in (b"", gzip.compress(b"{}")):
+        topics.FILE.write_bytes(content)
+        with pytest.raises(UserError, match="git checkout"):
+            topics.cpython_topics()

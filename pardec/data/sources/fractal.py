@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from random import Random
 from typing import Literal
 
@@ -11,7 +10,7 @@ from pydantic import Field, model_validator
 
 from pardec.data.fractal import HierarchyTokenizer, learn
 from pardec.data.sources.base import Prepared, Source
-from pardec.data.sources.topics import split_documents
+from pardec.data.sources.topics import PYTHON, cpython_topics, split_documents
 from pardec.data.split import heldout_keys, record
 
 
@@ -52,8 +51,7 @@ class Fractal(Source):
         return self
 
     def build(self, seed: int) -> Prepared:
-        from pydoc_data.topics import topics
-
+        topics = cpython_topics()
         train_texts, heldout_texts = split_documents(topics, self.split, self.heldout_share)
         sizes = self.chunks, self.roots, self.chunk_size, self.root_size
         rooted = learn(train_texts, "roots", *sizes)
@@ -76,7 +74,7 @@ class Fractal(Source):
             },
             "text": {
                 "name": "pydoc_data.topics",
-                "python": platform.python_version(),
+                "python": PYTHON,
                 "sha256": hashlib.sha256(whole.encode()).hexdigest(),
                 "characters": len(whole),
                 "train_characters": sum(map(len, train_texts)),

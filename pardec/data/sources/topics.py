@@ -1,11 +1,16 @@
-"""Natural text that every CPython carries: the documentation topics of `help()`, English and code."""
+"""Natural text: the documentation topics of CPython's `help()`, English and code.
+
+They are those of one version, kept beside this package: each version's text differs, and with it every model of it.
+"""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import platform
+import json
 import re
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +22,30 @@ from pardec.data.split import heldout_keys, rank, record
 
 if TYPE_CHECKING:
     from pardec.data.tokenizers import TextTokenizer
+
+
+PYTHON = "3.11.7"
+"""The version of CPython whose topics they are."""
+FILE = Path(__file__).parents[1] / "cpython_topics.json.gz"
+"""Its module `pydoc_data.topics`, under the PSF licence (`cpython_topics.LICENSE` beside it)."""
+SHA256 = "4594d824487ea711258725d3dd158b2a0bfdea6bccd9f358421913684e2dfcfd"
+
+
+def cpython_topics() -> dict[str, str]:
+    """Return the topics by name, in the order of their module.
+
+    Raises:
+        UserError: the file is missing or another one.
+    """
+    try:
+        text = gzip.decompress(FILE.read_bytes())
+    except (OSError, EOFError) as error:
+        raise UserError(
+            FILE, f"cannot be read ({error})", "restore it: git checkout -- pardec/data"
+        ) from None
+    if hashlib.sha256(text).hexdigest() != SHA256:
+        raise UserError(FILE, "is not the text of this version", "restore it: git checkout -- pardec/data")
+    return json.loads(text)
 
 
 class Topics(Source):
@@ -46,10 +75,9 @@ class Topics(Source):
         return self
 
     def build(self, seed: int) -> Prepared:
-        from pydoc_data.topics import topics
-
         from pardec.data.tokenizers import train_bpe
 
+        topics = cpython_topics()
         train_texts, heldout_texts = split_documents(topics, seed, self.heldout_share)
         tokenizer = train_bpe(train_texts, self.vocab_size)
         train_documents = [Document(text, tokenizer) for text in train_texts]
@@ -64,7 +92,7 @@ class Topics(Source):
             "max_answer_tokens": self.answer_tokens,
             "text": {
                 "name": "pydoc_data.topics",
-                "python": platform.python_version(),
+                "python": PYTHON,
                 "sha256": hashlib.sha256(whole.encode()).hexdigest(),
                 "characters": len(whole),
                 "train_characters": sum(map(len, train_texts)),
