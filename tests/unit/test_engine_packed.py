@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pardec.common.errors import UserError
 from pardec.decoding.batching import pad_left
 from pardec.decoding.prepared import build
 from pardec.decoding.transformers_generate import TransformersGenerate
@@ -226,10 +225,3 @@ def test_a_kernel_is_compiled_once_for_a_processor(monkeypatch, tmp_path):
     monkeypatch.setattr(toolchain, "processor", lambda: "another")
     with pytest.raises(pytest.fail.Exception, match="compiled again"):
         library(source, "packed")
-
-
-def test_an_unknown_engine_is_refused():
-    from pardec.models.registry import ENGINES
-
-    with pytest.raises(UserError, match="engine"):
-        ENGINES.load("fast")
