@@ -24,7 +24,7 @@ decoder             text! | how tokens are written
 steps               count | forward passes set for the whole canvas; empty where the decoder has no such setting
 block               count tokens | tokens of a left-to-right block; empty means the full canvas
 settings            text | all settings of the decoder
-engine              text | eager or compiled
+engine              text | eager, compiled or packed
 precision           text | number format of weights and activations
 device              text | what the cell ran on
 threads             count | threads of a timed cell
