@@ -46,7 +46,7 @@ class ArmBase(Settings):
     `models`."""
     engine: Literal["eager", "compiled", "packed"] = "eager"
     """How models are executed: plain modules; compiled graphs of static shape on preallocated caches (CUDA graphs on
-    a GPU, C++ on a CPU); or, on a CPU, plain modules whose products of few rows read packed weights at the rate of
+    a GPU, C++ on a CPU); or, on a CPU, layers and products of few tokens that read packed weights at the rate of
     memory. Both sides of a comparison must use the same engine."""
     label: str = ""
     """Name in figures and tables; if empty, the arm's name."""

@@ -1,10 +1,11 @@
 """The engine `packed`: on a CPU, products of few rows read the weights once, at the rate of memory.
 
-Modules and passes are the eager ones; only `F.linear` with a matrix of the model is computed otherwise, by
-`pardec.models.engines.kernel`, for up to `MOST` rows. That is a step of one token, a verification of a draft, a
-batch. Another library's model on the same weights is packed in the same way, so that both sides of a comparison
-multiply alike. The packed weights are a second copy, in pages of 2 MiB where the system grants them: with pages of
-4 KiB reading is slower by a sixth.
+The products of the model's matrices run in `pardec.models.engines.kernel` for up to `MOST` rows: a step of one token, a
+verification of a draft, a batch. A backbone's layer over few tokens behind a cache is one function,
+`pardec.models.engines.packed_layer`. All else are the eager modules. Another library's model on the same weights
+multiplies by the same kernel, so that both sides of a comparison read the weights alike; its modules are its own. The
+packed weights are a second copy, in pages of 2 MiB where the system grants them: with pages of 4 KiB reading is slower
+by a sixth.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pardec.models.architectures.backbone import Layer
 from pardec.models.engines.kernel import kernels
+from pardec.models.engines.layer_kernel import layers
+from pardec.models.engines.packed_layer import MATRICES, PackedLayer
 
 MOST = {torch.float32: 256, torch.bfloat16: 8}
 """Rows up to which the kernel is used, by the format of activations. With more, torch's own product is as fast in
@@ -112,10 +116,14 @@ class PackedMatrix(nn.Parameter):
         rows = x.reshape(-1, x.shape[-1])
         if x.dtype != self.dtype or len(rows) > MOST[x.dtype]:
             return F.linear(x, self, bias)
+        output = self.pack()(rows).view(*x.shape[:-1], -1)
+        return output if bias is None else output + bias
+
+    def pack(self) -> Product:
+        """Return the product, of the packed copy made at the first call."""
         if self.product is None:
             self.product = Product(self, self.dtype, self.arena)
-        output = self.product(rows).view(*x.shape[:-1], -1)
-        return output if bias is None else output + bias
+        return self.product
 
 
 def pack_model(model: Any, device: str) -> Any:
@@ -126,7 +134,7 @@ def pack_model(model: Any, device: str) -> Any:
     """
     if device != "cpu":
         raise NotImplementedError(f"engine packed: there is none for device {device}; it is for CPUs")
-    kernels()
+    kernels(), layers()
     arena = Arena()
     for module in model.modules():
         if hasattr(module, "product"):  # int8
@@ -139,4 +147,7 @@ def pack_model(model: Any, device: str) -> Any:
             if weight.dtype not in FORMATS:
                 raise NotImplementedError(f"engine packed: no kernel for weights in {str(weight.dtype)[6:]}")
             setattr(module, name, PackedMatrix.of(weight, arena))
+    for layer in model.modules():
+        if type(layer) is Layer and all(hasattr(getattr(layer, name), "product") for name in MATRICES):
+            PackedLayer.take(layer, MOST[layer.input_norm.dtype])
     return model

@@ -1,0 +1,99 @@
+"""A layer of the backbone that runs as one function where a pass has few tokens: part of the engine `packed`."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pardec.models.architectures.attention import AttentionPlan, Pair
+from pardec.models.architectures.backbone import Layer
+from pardec.models.engines.layer_kernel import LayerFacts, PassFacts, layers
+
+FEW = 32
+"""Tokens of a pass up to which a layer is one function: then its small operations count, and its attention, which goes
+token by token, does not."""
+MATRICES = ("qkv", "out", "gate_up", "down")
+VECTORS = ("input_norm", "post_norm", "qkv_bias", "query_norm", "key_norm")
+
+
+class PackedLayer(Layer):
+    """A `Layer` with packed matrices, of which it is made by a change of class."""
+
+    facts: LayerFacts | None
+    """Its places for C++; None until a pass needs them."""
+    most: int
+    """Tokens of a pass up to which it is one function."""
+
+    @classmethod
+    def take(cls, layer: Layer, most: int) -> None:
+        """Make `layer`, whose matrices are packed, one of this class. most: rows that its products take."""
+        layer.__class__ = cls
+        layer.facts, layer.most = None, min(FEW, most)
+
+    def forward(
+        self, x: Tensor, cos: Tensor | None, sin: Tensor | None, plan: AttentionPlan, pair: Pair | None
+    ) -> Tensor:
+        rows = x.shape[0] * x.shape[1]
+        plain = pair is not None and plan.writes is None and plan.kernel is None
+        if not plain or rows > self.most or rows == 0 or not pair[0].is_contiguous():
+            return super().forward(x, cos, sin, plan, pair)
+        if self.facts is None:
+            self.prepare()
+        keys, values = pair
+        x, mask = x.contiguous(), plan.mask
+        if mask is not None:
+            mask = mask.expand(len(x), 1, x.shape[1], plan.filled)
+            mask = mask if mask.stride(3) == 1 else mask.contiguous()
+        if cos is not None:
+            cos, sin = cos.float().contiguous(), sin.float().contiguous()
+        places = PassFacts(
+            rows,
+            x.shape[1],
+            plan.past,
+            plan.filled,
+            keys.shape[2],
+            0 if mask is None else mask.stride(0),
+            0 if mask is None else mask.stride(2),
+            1 if cos is None else cos.numel() // self.head_dim,
+            plan.is_causal,
+            torch.get_num_threads(),
+        )
+        output = torch.empty_like(x)
+        self.run(
+            ctypes.addressof(self.facts),
+            ctypes.addressof(places),
+            x.data_ptr(),
+            output.data_ptr(),
+            place(cos),
+            place(sin),
+            keys.data_ptr(),
+            values.data_ptr(),
+            place(mask),
+        )
+        return output
+
+    def prepare(self) -> None:
+        """Collect the places of norms, biases and packed matrices; pack what is not yet."""
+        facts = LayerFacts(eps=self.eps, mlp=self.mlp, hidden=len(self.input_norm))
+        for name in ("heads", "kv_heads", "head_dim"):
+            setattr(facts, name, getattr(self, name))
+        for name in VECTORS:
+            setattr(facts, name, place(getattr(self, name)))
+        for name in MATRICES:
+            product = packed(getattr(self, name))
+            setattr(facts, name, product.places[0])
+            setattr(facts, f"{name}_scale", product.places[1])
+        self.run = getattr(layers(), f"layer_{product.run.__name__}")
+        self.facts = facts
+
+
+def packed(matrix: nn.Parameter | nn.Module) -> Any:
+    """Return the product of a packed matrix or of one in int8."""
+    return matrix.product if isinstance(matrix, nn.Module) else matrix.pack()
+
+
+def place(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
