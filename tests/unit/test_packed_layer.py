@@ -69,7 +69,7 @@ def pass_through(layer, x, tables, plan, pair):
         return layer(x, *tables, plan, pair), pair
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.data(), layers(), st.booleans())
 def test_a_layer_is_that_of_float64(data, layer, rotary):
     batch, length = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 5))
@@ -111,7 +111,7 @@ def test_a_layer_is_that_of_float64(data, layer, rotary):
         assert torch.equal(ours[:, :, filled:].double(), theirs[:, :, filled:])
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(layers(), st.integers(0, 40))
 def test_a_layer_in_bfloat16_is_that_of_float64_up_to_its_rounding(layer, past):
     layer = layer.to(torch.bfloat16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +31,15 @@ class PackedLayer(Layer):
     def take(cls, layer: Layer, most: int) -> None:
         """Make `layer`, whose matrices are packed, one of this class. most: rows that its products take."""
         layer.__class__ = cls
-        layer.facts, layer.most = None, min(FEW, most)
+        made = cast(PackedLayer, layer)
+        made.facts, made.most = None, min(FEW, most)
 
     def forward(
         self, x: Tensor, cos: Tensor | None, sin: Tensor | None, plan: AttentionPlan, pair: Pair | None
     ) -> Tensor:
         rows = x.shape[0] * x.shape[1]
-        plain = pair is not None and plan.writes is None and plan.kernel is None
-        if not plain or rows > self.most or rows == 0 or not pair[0].is_contiguous():
+        special = plan.writes is not None or plan.kernel is not None or x.dtype != self.input_norm.dtype
+        if pair is None or special or not 0 < rows <= self.most or not pair[0].is_contiguous():
             return super().forward(x, cos, sin, plan, pair)
         if self.facts is None:
             self.prepare()
@@ -47,7 +48,7 @@ class PackedLayer(Layer):
         if mask is not None:
             mask = mask.expand(len(x), 1, x.shape[1], plan.filled)
             mask = mask if mask.stride(3) == 1 else mask.contiguous()
-        if cos is not None:
+        if cos is not None and sin is not None:
             cos, sin = cos.float().contiguous(), sin.float().contiguous()
         places = PassFacts(
             rows,
@@ -80,8 +81,10 @@ class PackedLayer(Layer):
         facts = LayerFacts(eps=self.eps, mlp=self.mlp, hidden=len(self.input_norm))
         for name in ("heads", "kv_heads", "head_dim"):
             setattr(facts, name, getattr(self, name))
-        for name in VECTORS:
-            setattr(facts, name, place(getattr(self, name)))
+        vectors = {name: getattr(self, name) for name in VECTORS if getattr(self, name) is not None}
+        self.held = [vector.detach() for vector in vectors.values()]  # so that no place is freed
+        for name, vector in vectors.items():
+            setattr(facts, name, place(vector))
         for name in MATRICES:
             product = packed(getattr(self, name))
             setattr(facts, name, product.places[0])
@@ -90,7 +93,7 @@ class PackedLayer(Layer):
         self.facts = facts
 
 
-def packed(matrix: nn.Parameter | nn.Module) -> Any:
+def packed(matrix: Any) -> Any:
     """Return the product of a packed matrix or of one in int8."""
     return matrix.product if isinstance(matrix, nn.Module) else matrix.pack()
 
