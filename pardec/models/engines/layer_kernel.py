@@ -145,12 +145,16 @@ void attend(const float* query, const X* keys, const X* values, const bool* seen
   for (c = 0; c < width; c++) y[c] /= sum;
 }
 
-// y[rows][hidden] = the layer's result of x; writes keys and values of the tokens into the cache
+// y[rows][hidden] = the layer's result of x; writes keys and values of the tokens into the cache, in the columns
+// [rows] if given, else from pass.past on; false and nothing done if one lies outside of the cache
 template <class X, class W>
-void layer(const Layer& of, const Pass& pass, const X* x, X* y, const float* cos, const float* sin, X* keys, X* values,
-           const bool* mask) {
+bool layer(const Layer& of, const Pass& pass, const X* x, X* y, const float* cos, const float* sin, X* keys, X* values,
+           const int64_t* columns, const bool* mask) {
   long rows = pass.rows, hidden = of.hidden, width = of.head_dim, heads = of.heads, kv_heads = of.kv_heads;
   long turned = heads + kv_heads, fused = (turned + kv_heads) * width, half = width / 2, groups = heads / kv_heads;
+  auto column = [&](long row) { return columns ? columns[row] : pass.past + row % pass.length; };
+  for (long row = 0; row < rows; row++)
+    if (column(row) < 0 || column(row) >= pass.size) return false;
   static thread_local std::vector<float> kept;
   kept.resize(rows * (2 * hidden + fused + heads * width + 2 * of.mlp));
   float *stream = kept.data(), *normed = stream + rows * hidden, *qkv = normed + rows * hidden;
@@ -177,7 +181,7 @@ void layer(const Layer& of, const Pass& pass, const X* x, X* y, const float* cos
     }
     at = qkv + row * fused + heads * width;
     for (long k = 0; k < kv_heads; k++) {
-      long place = ((row / pass.length * kv_heads + k) * pass.size + pass.past + row % pass.length) * width;
+      long place = ((row / pass.length * kv_heads + k) * pass.size + column(row)) * width;
       for (long c = 0; c < width; c++) {
         store(keys + place + c, at[k * width + c]);
         store(values + place + c, at[(kv_heads + k) * width + c]);
@@ -206,12 +210,13 @@ void layer(const Layer& of, const Pass& pass, const X* x, X* y, const float* cos
   }
   multiply(gate_up, of.down, of.down_scale, normed, of.mlp, hidden);
   for (long k = 0; k < rows * hidden; k++) store(y + k, stream[k] + normed[k]);
+  return true;
 }
 
 #define LAYER(name, X, W)                                                                                          \
-  extern "C" void layer_##name(const Layer* of, const Pass* pass, const X* x, X* y, const float* cos,              \
-                               const float* sin, X* keys, X* values, const bool* mask) {                           \
-    layer<X, W>(*of, *pass, x, y, cos, sin, keys, values, mask);                                                   \
+  extern "C" bool layer_##name(const Layer* of, const Pass* pass, const X* x, X* y, const float* cos,              \
+                               const float* sin, X* keys, X* values, const int64_t* columns, const bool* mask) {   \
+    return layer<X, W>(*of, *pass, x, y, cos, sin, keys, values, columns, mask);                                   \
   }
 LAYER(float32_float32, float, float)
 LAYER(float32_int8, float, int8_t)
@@ -252,7 +257,8 @@ NAMES = ("float32_float32", "float32_int8", "bfloat16_bfloat16", "bfloat16_int8"
 
 @functools.cache
 def layers() -> ctypes.CDLL:
-    """Return the compiled layers of `NAMES` as `layer_NAME`, (facts, pass, x, y, cos, sin, keys, values, mask).
+    """Return the compiled layers of `NAMES` as `layer_NAME`, (facts, pass, x, y, cos, sin, keys, values, columns,
+    mask) -> whether every column lies in the cache.
 
     Raises:
         NotImplementedError: no C++ compiler here, or it refuses the source.
@@ -260,5 +266,5 @@ def layers() -> ctypes.CDLL:
     made = library(SOURCE, "packed")
     for name in NAMES:
         function = getattr(made, f"layer_{name}")
-        function.argtypes, function.restype = [ctypes.c_void_p] * 9, None
+        function.argtypes, function.restype = [ctypes.c_void_p] * 10, ctypes.c_bool
     return made

@@ -38,7 +38,8 @@ class PackedLayer(Layer):
         self, x: Tensor, cos: Tensor | None, sin: Tensor | None, plan: AttentionPlan, pair: Pair | None
     ) -> Tensor:
         rows = x.shape[0] * x.shape[1]
-        special = plan.writes is not None or plan.kernel is not None or x.dtype != self.input_norm.dtype
+        places = written(plan)
+        special = plan.kernel is not None or places is None or x.dtype != self.input_norm.dtype
         if pair is None or special or not 0 < rows <= self.most or not pair[0].is_contiguous():
             return super().forward(x, cos, sin, plan, pair)
         if self.facts is None:
@@ -50,7 +51,10 @@ class PackedLayer(Layer):
             mask = mask if mask.stride(3) == 1 else mask.contiguous()
         if cos is not None and sin is not None:
             cos, sin = cos.float().contiguous(), sin.float().contiguous()
-        places = PassFacts(
+        columns = None
+        if places:
+            columns = places[0].expand(x.shape[:2]).contiguous()
+        facts = PassFacts(
             rows,
             x.shape[1],
             plan.past,
@@ -63,17 +67,20 @@ class PackedLayer(Layer):
             torch.get_num_threads(),
         )
         output = torch.empty_like(x)
-        self.run(
+        done = self.run(
             ctypes.addressof(self.facts),
-            ctypes.addressof(places),
+            ctypes.addressof(facts),
             x.data_ptr(),
             output.data_ptr(),
             place(cos),
             place(sin),
             keys.data_ptr(),
             values.data_ptr(),
+            place(columns),
             place(mask),
         )
+        if not done:
+            raise IndexError(f"a column outside of a cache of {keys.shape[2]}")
         return output
 
     def prepare(self) -> None:
@@ -91,6 +98,15 @@ class PackedLayer(Layer):
             setattr(facts, f"{name}_scale", product.places[1])
         self.run = getattr(layers(), f"layer_{product.run.__name__}")
         self.facts = facts
+
+
+def written(plan: AttentionPlan) -> list[Tensor] | None:
+    """Return the columns that a pass writes, [B, T] or [T] long, as a list, empty where they follow those before it;
+    None where the tokens are written in parts."""
+    if plan.writes is None:
+        return []
+    whole = len(plan.writes) == 1 and plan.writes[0][0] == slice(None)
+    return [plan.writes[0][1]] if whole else None
 
 
 def packed(matrix: Any) -> Any:
