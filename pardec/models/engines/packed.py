@@ -148,6 +148,12 @@ def pack_model(model: Any, device: str) -> Any:
                 raise NotImplementedError(f"engine packed: no kernel for weights in {str(weight.dtype)[6:]}")
             setattr(module, name, PackedMatrix.of(weight, arena))
     for layer in model.modules():
-        if type(layer) is Layer and all(hasattr(getattr(layer, name), "product") for name in MATRICES):
+        if type(layer) is Layer and packs_whole(layer):
             PackedLayer.take(layer, MOST[layer.input_norm.dtype])
     return model
+
+
+def packs_whole(layer: Layer) -> bool:
+    """Return whether all matrices of a layer are packed, in one format."""
+    kinds = {type(getattr(layer, name)) for name in MATRICES}
+    return len(kinds) == 1 and all(hasattr(getattr(layer, name), "product") for name in MATRICES)
