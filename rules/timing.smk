@@ -47,7 +47,7 @@ rule measure_verify_cost:
         gpu=1,
     params:
         seed=lambda w: PLAN.seed("verify_cost", w.model),
-        device=PLAN.device_words(),
+        engine=lambda w: PLAN.verify_words(w.model),
     shell:
         "python scripts/measure_verify_cost.py --model results/models/{wildcards.model:q} --seed {params.seed:q}"
-        " {params.device:q} --out {output:q} 2>&1 | tee {log:q}"
+        " {params.engine:q} --out {output:q} 2>&1 | tee {log:q}"

@@ -22,6 +22,7 @@ def main() -> None:
     parser.add_argument("--seed", required=True, type=int)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--precision", default="float32")
+    parser.add_argument("--engine", default="eager")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--processes", type=int, default=PROCESSES, help="separate processes to measure in")
     parser.add_argument("--process", type=int, help="measure as this one of them, and write only its times")
@@ -42,12 +43,15 @@ def measured(args: argparse.Namespace) -> dict:
     from pardec.measure.device import resolve
     from pardec.measure.verify_cost import measure_verify_cost
     from pardec.models.load import load_model
+    from pardec.models.registry import ENGINES
     from pardec.quality.generate import ending
 
     torch.set_num_threads(args.threads)
     try:
         device = resolve(args.device)
         model = load_model(args.model, device=device, dtype=args.precision).eval()
+        if args.engine != "eager":
+            model = ENGINES.load(args.engine)(model, device)
         clock = clock_for(device)
         taken = measure_verify_cost(model, clock, args.seed + args.process)
     except Exception as error:
@@ -60,9 +64,10 @@ def collect(args: argparse.Namespace, this: Job) -> None:
     """Measure in several processes, one after the other, and write their times, or why there are none."""
     from pardec.evidence.provenance import checkpoint_files
     from pardec.measure.verify_cost import CONTEXT
+    from pardec.models.registry import ENGINES
 
     this.read(*checkpoint_files(args.model))
-    this.load(*loaded_models(args.model))
+    this.load(*loaded_models(args.model), *([] if args.engine == "eager" else [ENGINES.module(args.engine)]))
     this.wildcards, this.seed = {"model": Path(args.model).name}, args.seed
     runs: list[dict] = []
     status, reason = "ok", None
@@ -87,6 +92,9 @@ def collect(args: argparse.Namespace, this: Job) -> None:
         "reason": reason,
         "device": runs[0]["device"] if runs else None,
         "clock": runs[0]["clock"] if runs else None,
+        "engine": args.engine,
+        "precision": args.precision,
+        "threads": args.threads,
         "context_tokens": CONTEXT,
         "widths": list(widths.values()),
     }

@@ -229,3 +229,12 @@ def missing(where: str, kind: str, name: str, known: Iterable[str]) -> UserError
     return UserError(
         where, f"there is no {kind} {name!r}", f"{hint}known: {', '.join(sorted(known)) or 'none'}"
     )
+
+
+def drafting(cells: Iterable[Cell]) -> dict[str, Cell]:
+    """Return by target the first of the cells of kind `draft` that runs it with a draft."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        if cell.experiment_kind == "draft" and cell.companions:
+            first.setdefault(cell.model, cell)
+    return first

@@ -16,10 +16,10 @@ from pardec.decoding.prepared import modules_run
 from pardec.models.checkpoints.configs import modules_of, modules_of_config
 from pardec.models.checkpoints.shapes import shape
 from pardec.models.gguf.reader import is_gguf
-from pardec.models.registry import ARCHITECTURES, FAMILIES, FORMATS, QUANTISATIONS
+from pardec.models.registry import ARCHITECTURES, ENGINES, FAMILIES, FORMATS, QUANTISATIONS
 from pardec.models.registry import SOURCES as MODEL_SOURCES
 from pardec.quality.registry import METRICS
-from pardec.study.cells import Cell
+from pardec.study.cells import Cell, drafting
 from pardec.study.schema import Study
 
 
@@ -83,8 +83,11 @@ class Code:
                 scorer = self.models(work.scorer) if work.scorer else []
                 task = [TASKS.module(work.task)] if work.task and work.task in TASKS else []
                 return [*map(METRICS.module, work.metrics), *task, *scorer]
-            case "measure_likelihood" | "measure_verify_cost":
+            case "measure_likelihood":
                 return self.models(name)
+            case "measure_verify_cost":
+                engine = drafting(self.cells.values())[name].engine
+                return [*self.models(name), *([] if engine == "eager" else [ENGINES.module(engine)])]
         return []
 
     def models(self, *names: str) -> list[str]:

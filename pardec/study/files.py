@@ -14,7 +14,7 @@ from pardec.common.errors import UserError
 from pardec.models.gguf.reader import is_gguf
 from pardec.models.sources.folder import taken
 from pardec.models.sources.random import tokenizer_files
-from pardec.study.cells import Cell
+from pardec.study.cells import Cell, drafting
 from pardec.study.code import Code, parents
 from pardec.study.command_line import command_line
 from pardec.study.layers import lay_over, place
@@ -143,8 +143,12 @@ class Files:
     @cached_property
     def drafted_models(self) -> list[str]:
         """Return the targets that cells of experiments of kind `draft` run with a draft."""
-        cells = [cell for cell in self.cells.values() if cell.experiment_kind == "draft" and cell.companions]
-        return list(dict.fromkeys(cell.model for cell in cells))
+        return list(self.drafting)
+
+    @cached_property
+    def drafting(self) -> dict[str, Cell]:
+        """Return the cell by which each target's passes are timed."""
+        return drafting(self.cells.values())
 
     @cached_property
     def verified_models(self) -> list[str]:

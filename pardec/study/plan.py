@@ -158,6 +158,10 @@ class Plan(Files):
         """Return the command-line words of a cell's engine, with the time limit of a job."""
         return words(**self._engine(cell), timeout_s=self.job_timeout_s)
 
+    def verify_words(self, model: str) -> list[str]:
+        """Return the command-line words of how a target's passes are timed: as in the cells that draft for it."""
+        return words(**self._engine(self.drafting[model]))
+
     def prompts(self, cell: Cell) -> int:
         """Return the number of prompts for scoring quality."""
         return self.study.workloads[cell.workload].prompts

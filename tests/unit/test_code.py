@@ -226,6 +226,9 @@ def uses(plan: Plan, script: str, name: str) -> dict[str, set[str]]:
         run(*([work.scorer] if work.scorer else []))
     else:
         run(name)
+    if script == "measure_verify_cost":
+        drafts = [cell for cell in plan.cells.values() if cell.experiment_kind == "draft" and cell.companions]
+        used["engine"] |= {next(cell.engine for cell in drafts if cell.model == name)} - {"eager"}
     for (kind, entry), others in BUILDS_ON.items():
         for other, name in others if entry in used[kind] else ():
             used[other].add(name)

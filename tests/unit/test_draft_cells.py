@@ -198,15 +198,30 @@ def test_a_model_too_short_for_the_widest_pass_is_refused():
         measure_verify_cost(model, HostClock(), 1)
 
 
-def test_cost_of_width_as_a_script(tmp_path):
+@pytest.mark.parametrize("engine", ["eager", "packed"])
+def test_cost_of_width_as_a_script(tmp_path, engine):
     arms.write_model(tmp_path / "results/models/m", True, None)
-    words = ["--model", "results/models/m", "--seed", 1, "--device", "cpu", "--processes", 2]
+    words = [
+        "--model",
+        "results/models/m",
+        "--seed",
+        1,
+        "--device",
+        "cpu",
+        "--processes",
+        2,
+        "--engine",
+        engine,
+    ]
     done = run_script("measure_verify_cost", *words, "--out", "results/verify_cost/m.json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     body = json.loads((tmp_path / "results/verify_cost/m.json").read_text())
     assert [entry["nodes"] for entry in body["widths"]] == list(NODES)
     assert all(ms > 0 for entry in body["widths"] for ms in entry["samples_ms"])
     assert all(set(entry["process"]) == {0, 1} for entry in body["widths"])
+    assert (body["engine"], body["precision"], body["threads"]) == (engine, "float32", 1)
+    used = {name.rpartition("/")[2] for name in body["provenance"]["code"]}
+    assert ("packed.py" in used) == (engine == "packed")
     assert body["provenance"]["inputs"] and "content_sha256" in body["provenance"]["outputs"][0]
 
 

@@ -49,6 +49,7 @@ def _rows(source: Source, drafts: dict[str, float]) -> list[Row]:
             "status": status,
             "n": total[nodes],
             "processes": len(costs),
+            "engine": source.body.get("engine"),
             **interval("verify_ms", statistics.between(costs), "verify"),
             **interval("cost", statistics.between(_over(costs, single))),
             "draft_ms": draft,
@@ -91,6 +92,7 @@ model           text! | the target
 nodes           count tokens | tokens in the pass
 n               size passes | passes timed
 processes       size | separate processes behind them; intervals include their differences; none below three processes
+engine          text | what ran the passes, as in the cells that draft for the target
 verify_ms       interval ms stem=verify | time of one cached pass: geometric mean of the processes' medians
 cost            interval × better=lower | over the pass of a single token, within each process
 draft_ms        number ms | the baseline's draft in a cycle
