@@ -16,7 +16,7 @@ MB = 1e6
 
 
 def weights_mb(model: Any) -> float:
-    """Return megabytes of parameters and buffers, shared storage counted once."""
+    """Return megabytes of parameters and buffers, and of packed copies of them; shared storage counts once."""
     storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in _tensors(model)}
     return sum(storages.values()) / MB
 
@@ -24,6 +24,10 @@ def weights_mb(model: Any) -> float:
 def _tensors(model: Any) -> Iterator[Any]:
     yield from model.parameters()
     yield from model.buffers()
+    for holder in (*model.parameters(), *model.modules()):  # of the engine `packed`
+        product = getattr(holder, "product", None)
+        if product is not None:
+            yield product.values
 
 
 def measure_memory(device: str, model: Any, run: Callable[[], Any]) -> dict:

@@ -88,9 +88,14 @@ def _is_backbone(settings: Any) -> bool:
 
 
 def _engines(study: Study, sides: list[Cell]) -> Iterator[Problem]:
-    for arm in dict.fromkeys(side.arm for side in sides if side.engine == "packed"):
-        if study.device.startswith("cuda"):
-            what, fix = "is for CPUs, and the study's device is cuda", "leave engine out, or set device: cpu"
+    for arm, decoder in dict.fromkeys((side.arm, side.decoder) for side in sides if side.engine == "packed"):
+        if study.device not in ("cpu", "auto"):
+            what, fix = (
+                f"is for CPUs, and the study's device is {study.device}",
+                "leave engine out, or set device: cpu",
+            )
+        elif decoder == "vllm":
+            what, fix = "is not for vllm, which runs models itself", "leave engine out"
         elif study.precision == "float16":
             what, fix = "has no float16, the study's precision", "set precision: float32 or bfloat16"
         else:

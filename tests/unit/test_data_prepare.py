@@ -182,8 +182,10 @@ def test_topics_are_those_of_one_version_whatever_python_runs(monkeypatch, tmp_p
         prepare(plan.study.data[name], plan.seed("data", name), tmp_path / name, name)
         trained_on = read_json(ROOT / f"results/published/weights/{model}.json")["recipe"]["data"]
         assert {file: sha256(tmp_path / name / file) for file in trained_on} == trained_on
+    damaged = bytearray(topics.FILE.read_bytes())
+    damaged[40] ^= 255  # inside of the compressed text
     monkeypatch.setattr(topics, "FILE", tmp_path / "other.gz")
-    for content in (b"", gzip.compress(b"{}")):
+    for content in (b"", gzip.compress(b"{}"), damaged):
         topics.FILE.write_bytes(content)
         with pytest.raises(UserError, match="git checkout"):
             topics.cpython_topics()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pardec.decoding.batching import pad_left
@@ -15,7 +16,7 @@ from pardec.decoding.prepared import build
 from pardec.decoding.transformers_generate import TransformersGenerate
 from pardec.measure.cell import ArmSpec, run_cell
 from pardec.models.engines import kernel, toolchain
-from pardec.models.engines.packed import MOST, Arena, PackedMatrix, Product, pack_model
+from pardec.models.engines.packed import CHUNK, MOST, Arena, PackedMatrix, Product, pack_model
 from pardec.models.engines.quantise import Int8, quantise
 from pardec.models.engines.toolchain import COMPILERS, library
 from tests.faults import arms
@@ -33,6 +34,7 @@ def drawn(seed, *shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
+@settings(deadline=None)  # the first one may compile the kernel
 @given(st.integers(1, 20), st.integers(1, 90), st.integers(1, 130), st.sampled_from(["float32", "bfloat16"]))
 def test_products_are_those_of_float64(rows, inputs, outputs, name):
     dtype = getattr(torch, name)
@@ -46,6 +48,7 @@ def test_products_are_those_of_float64(rows, inputs, outputs, name):
     assert ((result.double() - exact).abs() <= bound).all()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 20), st.integers(1, 70), st.integers(1, 70), st.sampled_from(["float32", "bfloat16"]))
 def test_products_with_int8_are_those_with_its_dense_form(rows, inputs, outputs, name):
     dtype = getattr(torch, name)
@@ -110,7 +113,7 @@ def matrices(model):
 
 
 @pytest.mark.parametrize(
-    ("decoder", "settings"),
+    ("decoder", "chosen"),
     [
         ("autoregressive", {}),
         ("jacobi", {"window": 4}),
@@ -120,8 +123,8 @@ def matrices(model):
         ("block_diffusion", {"block": 4, "share": 2}),
     ],
 )
-def test_tokens_are_those_of_the_eager_engine(decoder, settings):
-    made = build(decoder, settings)
+def test_tokens_are_those_of_the_eager_engine(decoder, chosen):
+    made = build(decoder, chosen)
     blockwise = {"family": "block_diffusion", "mask_id": 3, "shift": True}
     options = {"causal": made.needs != "bidirectional"} | (blockwise if made.needs == "block_causal" else {})
     plain, packed = backbone(**options), pack_model(backbone(**options), "cpu")
@@ -190,6 +193,37 @@ def test_many_rows_and_other_formats_are_torchs_own():
     assert torch.equal(F.embedding(torch.tensor([2]), weight), drawn(1, 40, 16)[2:3])
 
 
+def test_what_the_kernel_does_not_read_is_torchs_own_product_or_refusal():
+    weight, int8 = PackedMatrix.of(drawn(1, 40, 16), Arena()), Int8(drawn(1, 40, 16).to(torch.bfloat16))
+    assert F.linear(drawn(2, 0, 16), weight).shape == (0, 40)
+    assert F.linear(drawn(2, 2, 0, 16), weight).shape == (2, 0, 40)
+    int8.product, int8.most = Product(int8.values, torch.bfloat16, Arena(), int8.scale.float()), 8
+    assert torch.equal(int8(drawn(2, 3, 16)), int8.converted(drawn(2, 3, 16))), "rows of another format"
+    for product in (lambda x: F.linear(x, weight), lambda x: int8(x.to(torch.bfloat16))):
+        with pytest.raises(RuntimeError, match=r"shapes cannot be multiplied|should be"):
+            product(drawn(2, 3, 8))
+
+
+def test_a_copy_or_another_format_is_packed_anew():
+    model = pack_model(torch.nn.Sequential(torch.nn.Linear(16, 40)), "cpu").requires_grad_(False)
+    x = drawn(2, 3, 16)
+    expected = model(x)
+    assert torch.equal(copy.deepcopy(model)(x), expected)
+    assert torch.allclose(model.bfloat16()(x.bfloat16()).float(), expected, atol=0.05)
+
+
+def test_packed_copies_count_as_memory_of_the_weights(tmp_path):
+    folder = arms.write_model(tmp_path / "m", causal=True)
+    arm = ArmSpec(folder, "autoregressive", {})
+    spec = arms.spec(arm, None, prompts=arms.prompts(4, lengths=(3, 5)))
+    plain, packed = (
+        run_cell(arms.replace(spec, engine=engine), arms.MeasureSettings(**arms.FAST), 0.0)["memory"]
+        for engine in ("eager", "packed")
+    )
+    for name in ("weights_mb", "peak_allocated_mb"):
+        assert packed[name] - plain[name] >= CHUNK / 1e6, name
+
+
 def test_a_cell_runs_packed_on_both_sides(tmp_path):
     folder = arms.write_model(tmp_path / "m", causal=True)
     arm = ArmSpec(folder, "autoregressive", {})
@@ -214,6 +248,25 @@ def test_what_cannot_be_packed_is_refused_with_its_reason(monkeypatch, tmp_path)
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(NotImplementedError, match=r"no C\+\+ compiler here \(looked for no-such-compiler\)"):
         library(kernel.SOURCE, "packed")
+
+
+def test_a_library_that_cannot_be_loaded_is_made_again_or_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source = 'extern "C" int seven() { return 7; }'
+    monkeypatch.setenv("CXX", "true")
+    with pytest.raises(NotImplementedError, match=r"what .*true made cannot be loaded"):
+        library(source, "packed")
+    assert not list(tmp_path.rglob("*.so"))
+    monkeypatch.setenv("CXX", "false")
+    with pytest.raises(NotImplementedError, match="false failed: it exited with 1"):
+        library(source, "packed")
+    found = next(filter(shutil.which, COMPILERS))
+    monkeypatch.setenv("CXX", f"{found} -O1")
+    assert library(source, "packed").seven() == 7
+    [file] = tmp_path.rglob("*.so")
+    file.unlink()  # the loaded one keeps its content
+    file.write_bytes(b"")
+    assert library(source, "packed").seven() == 7 and file.stat().st_size > 0
 
 
 def test_a_kernel_is_compiled_once_for_a_processor(monkeypatch, tmp_path):

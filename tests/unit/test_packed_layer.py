@@ -134,7 +134,9 @@ def test_a_layer_in_bfloat16_is_that_of_float64_up_to_its_rounding(layer, past):
     )
     result, _ = pass_through(fast(layer, torch.bfloat16), x, (None, None), plan, pair)
     assert result.dtype == torch.bfloat16
-    assert (result.double() - exact).abs().max() <= 0.02 * exact.abs().max()
+    plain, _ = pass_through(layer, x, (None, None), plan, pair)
+    ours, theirs = ((one.double() - exact).abs().max() for one in (result, plain))
+    assert ours <= 1.5 * theirs + 0.01 * exact.abs().max()
 
 
 def test_large_scores_and_activations_stay_finite():

@@ -147,7 +147,11 @@ KINDS = {
     "an engine that the device or the precision has not": [
         ([*[(["arms", arm, "engine"], "packed") for arm in ("one", "many")], ([key], value)],
          ["arms.one.engine: packed", "arms.many.engine: packed", word])
-        for key, value, word in (("device", "cuda", "is for CPUs"), ("precision", "float16", "has no float16"))
+        for key, value, word in (
+            ("device", "cuda", "is for CPUs"),
+            ("device", "mps", "is for CPUs"),
+            ("precision", "float16", "has no float16"),
+        )
     ],
     "chat where there is no template": [
         ([([*WORK, "prompt_form"], "chat")], ["w.prompt_form: is chat", "'m-ar' brings no chat template"]),

@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import json
 import re
+import zlib
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -39,7 +40,7 @@ def cpython_topics() -> dict[str, str]:
     """
     try:
         text = gzip.decompress(FILE.read_bytes())
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UserError(
             FILE, f"cannot be read ({error})", "restore it: git checkout -- pardec/data"
         ) from None

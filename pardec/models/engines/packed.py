@@ -10,6 +10,7 @@ by a sixth.
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 from typing import Any
 
@@ -48,15 +49,15 @@ class Arena:
 
 def chunk(size: int) -> Tensor:
     """Return `size` bytes of new memory from a multiple of a large page on, which the system may back with such."""
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        # Shared memory, the default, has small pages.
-        memory = mmap.mmap(-1, size + PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    else:
-        memory = mmap.mmap(-1, size + PAGE)
-    whole = torch.frombuffer(memory, dtype=torch.uint8)
+    whole = torch.empty(size + PAGE, dtype=torch.uint8)
     start = -whole.data_ptr() % PAGE
-    return whole[start : start + size]
+    part = whole[start : start + size]
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        # Only an advice: a system without large pages refuses it.
+        ctypes.CDLL(None).madvise(
+            ctypes.c_void_p(part.data_ptr()), ctypes.c_size_t(size // PAGE * PAGE), mmap.MADV_HUGEPAGE
+        )
+    return part
 
 
 def in_blocks(matrix: Tensor, arena: Arena) -> Tensor:
@@ -72,6 +73,7 @@ class Product:
 
     def __init__(self, matrix: Tensor, activations: torch.dtype, arena: Arena, scale: Tensor | None = None):
         self.outputs, self.inputs = matrix.shape
+        self.format = activations
         self.values, self.scale = in_blocks(matrix, arena), scale
         self.run = getattr(kernels(), f"{FORMATS[activations]}_{FORMATS[matrix.dtype]}")
         self.places = self.values.data_ptr(), None if scale is None else scale.data_ptr()
@@ -111,17 +113,20 @@ class PackedMatrix(nn.Parameter):
                 return args[1].times(*args)
             return function(*args, **(kwargs or {}))
 
+    def __deepcopy__(self, _: Any) -> PackedMatrix:
+        return PackedMatrix.of(self.detach().clone(), self.arena)
+
     def times(self, x: Tensor, _: Tensor, bias: Tensor | None = None) -> Tensor:
         """Return x [..., inputs] times this matrix, plus the bias [outputs] if given."""
-        rows = x.reshape(-1, x.shape[-1])
-        if x.dtype != self.dtype or len(rows) > MOST[x.dtype]:
+        fits = x.dtype == self.dtype and x.shape[-1] == self.shape[1]
+        if not fits or not 0 < x.numel() // self.shape[1] <= MOST[x.dtype]:
             return F.linear(x, self, bias)
-        output = self.pack()(rows).view(*x.shape[:-1], -1)
+        output = self.pack()(x.reshape(-1, self.shape[1])).view(*x.shape[:-1], -1)
         return output if bias is None else output + bias
 
     def pack(self) -> Product:
-        """Return the product, of the packed copy made at the first call."""
-        if self.product is None:
+        """Return the product, of the packed copy made at the first call, and anew after a change of format."""
+        if self.product is None or self.product.format != self.dtype:
             self.product = Product(self, self.dtype, self.arena)
         return self.product
 

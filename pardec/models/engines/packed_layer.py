@@ -42,7 +42,7 @@ class PackedLayer(Layer):
         special = plan.kernel is not None or places is None or x.dtype != self.input_norm.dtype
         if pair is None or special or not 0 < rows <= self.most or not pair[0].is_contiguous():
             return super().forward(x, cos, sin, plan, pair)
-        if self.facts is None:
+        if self.facts is None or self.held[0].dtype != x.dtype:
             self.prepare()
         keys, values = pair
         x, mask = x.contiguous(), plan.mask

@@ -61,7 +61,8 @@ class Int8(nn.Module):
         """Return x [..., inputs] times the dequantised matrix, [..., outputs], plus the bias [outputs] if given."""
         rows = x.reshape(-1, x.shape[-1])
         fits = rows.dtype == torch.bfloat16 and len(rows) <= FEW and rows.shape[1] % AT_ONCE == 0
-        if self.product is not None and len(rows) <= self.most:
+        packs = rows.dtype == self.scale.dtype and rows.shape[1] == self.values.shape[1]
+        if self.product is not None and packs and 0 < len(rows) <= self.most:
             output = self.product(rows)
         elif rows.is_cpu and fits:
             output = torch._weight_int8pack_mm(rows, self.values, self.scale)
