@@ -81,7 +81,7 @@ MEMORY = columns("""
 peak_allocated_mb  number MB | peak of allocated memory in one generation, weights included
 peak_reserved_mb   number MB | peak of reserved memory (on a CPU: peak resident set)
 rss_mb             number MB label="resident set" | peak resident set of the process
-weights_mb         number MB | parameters and buffers
+weights_mb         number MB | parameters and buffers, and packed copies of them
 cache_mb           number MB | keys and values
 logits_mb          number MB | logits of one pass
 working_mb         number MB | peak allocated less weights
