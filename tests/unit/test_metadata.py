@@ -19,7 +19,7 @@ def test_title_version_licence_and_authors_are_the_same():
     licence, *beside = PROJECT["license"].split(" AND ")
     assert CITATION["license"] == ZENODO["license"] == licence
     assert beside == ["PSF-2.0"], "of the topics of CPython, which a wheel contains"
-    assert CODEMETA["license"].endswith(f"/{PROJECT['license']}")
+    assert CODEMETA["license"].endswith(f"/{licence}")
     assert PROJECT["requires-python"].removeprefix(">=") in CODEMETA["softwareRequirements"]
     names = [person["name"] for person in PROJECT["authors"]]
     assert (
