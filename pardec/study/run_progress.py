@@ -18,7 +18,7 @@ import json
 import logging
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
@@ -28,8 +28,6 @@ from pardec.common.files import write_json
 
 EVERY_S = 10.0
 """Seconds between lines where standard error is no terminal."""
-KEEP = 0.5
-"""Weight of a rule's older mean beside a new duration: the machine and the study may have changed."""
 PAST = Path(".snakemake/seconds.json")
 """Mean seconds of each rule's jobs."""
 AS_FAST_S = 5.0
@@ -60,7 +58,9 @@ class RunProgress(logging.Filter):
             for rule in TRAININGS:
                 self.theirs.pop(rule, None)
         self.past, self.stream = past, sys.stderr if stream is None else stream
-        self.means: dict[str, float] = _read(past)
+        self.older = _read(past)
+        self.means: dict[str, float] = dict(self.older)
+        self.spent: defaultdict[str, float] = defaultdict(float)
         self.totals: Counter[str] = Counter()
         self.done: Counter[str] = Counter()
         self.running: dict[int, tuple[str, float]] = {}
@@ -92,8 +92,10 @@ class RunProgress(logging.Filter):
         if name not in self.totals:
             return
         self.done[name] += 1
-        spent = time.monotonic() - began
-        self.means[name] = KEEP * self.means.get(name, spent) + (1 - KEEP) * spent
+        self.spent[name] += time.monotonic() - began
+        # The older mean counts as one job: the machine and the study may have changed.
+        older = [self.older[name]] if name in self.older else []
+        self.means[name] = (self.spent[name] + sum(older)) / (self.done[name] + len(older))
 
     def _show(self) -> None:
         if self.over:

@@ -87,6 +87,13 @@ def test_durations_of_this_machine_come_before_published_ones(tmp_path, clock):
     assert progress.line().endswith("about 4 min left")
 
 
+def test_one_long_cell_counts_as_one(tmp_path, clock):
+    progress = RunProgress(tmp_path / "s.json", io.StringIO())
+    progress.filter(record("run_info", stats={**STATS, "time_cell": 20}))
+    run(progress, clock, *[("time_cell", 30)] * 8, ("time_cell", 600))
+    assert progress.line().endswith("about 17 min left, without tabulate")  # eleven cells of the mean, 93 s
+
+
 def test_rules_that_no_run_has_timed_count_as_the_usual_one(tmp_path, clock):
     """Except one that may take hours."""
     theirs = tmp_path / "published.json"
