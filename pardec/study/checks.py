@@ -33,6 +33,8 @@ MOST_READ = 10_000_000
 """Bytes of a local file up to which its prompts are counted before any job runs."""
 DRAFTS = ("draft", "markov_draft", "selector_draft")
 """Families of block drafts, which another model verifies."""
+HEADS = {"markov": "markov_draft", "selector": "selector_draft"}
+"""Drafters that run what a draft has beside its layers, and the family that has it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ def problems(study: Study, cells: Iterable[Cell]) -> list[Problem]:
         *_bases(study, facts),
         *_engines(study, sides),
         *_selectors(study),
+        *_drafters(study, sides),
         *_lengths(study, facts, sides),
         *_templates(study, sides),
     ]
@@ -305,6 +308,19 @@ def _selectors(study: Study) -> Iterator[Problem]:
                 f"models.{name}.init",
                 f"{what}: a selector needs a finished draft",
                 "name a model of family draft",
+            )
+
+
+def _drafters(study: Study, sides: list[Cell]) -> Iterator[Problem]:
+    for side in sides:
+        drafter = (side.settings.get("drafter") or {}).get("name")
+        draft = dict(side.companions).get("draft")
+        family = getattr(study.models.get(draft or ""), "family", None)
+        if drafter in HEADS and family is not None and family != HEADS[drafter]:
+            yield Problem(
+                f"arms.{side.arm}.settings.drafter",
+                f"{drafter} needs a draft of family {HEADS[drafter]}, and {draft!r} is of family {family}",
+                "give workloads such a draft, or set drafter: {name: dflash}",
             )
 
 

@@ -82,6 +82,11 @@ class Plan(Files):
         """Return the file with mean seconds by rule of the published run, where there is one."""
         return self._of_published("seconds.json")
 
+    def published_itself(self) -> bool:
+        """Return whether the published run is of this study, and not the paper's."""
+        path = self.published_seconds()
+        return path is not None and path.parent.name == self.study.name
+
     def _of_published(self, file: str) -> Path | None:
         for folder in [] if self.published is None else [Path(self.published), self.root / self.published]:
             for name in (self.study.name, PAPER):

@@ -1,7 +1,7 @@
 """One live line for the whole run: cells done, jobs done, minutes left.
 
 A rule's mean is that of this folder's past runs; without any, that of the published run, times how much slower the
-rules so far were: the median of their ratios, since another study's cells may be longer on the same machine. A rule's
+rules so far were: the median of their ratios, without the cells where the published run is another study's. A rule's
 weight in it is the time that its jobs took in the published run, so that the start of a few short jobs decides nothing.
 Rules that no run has timed, such as the last ones of the published run, count as its median rule does, except those
 that train or fetch, which the line names as left out.
@@ -43,7 +43,8 @@ NOISE = ("Select jobs to execute", "Execute ")
 
 class RunProgress(logging.Filter):
     """Follows the events of Snakemake's logger. past: a file of mean seconds by rule. published: the published run's.
-    restored: whether models are restored, which takes none of the time of their training."""
+    restored: whether models are restored, which takes none of the time of their training. own: whether the published
+    run is of this study; another's cells say nothing of how fast this machine is."""
 
     def __init__(
         self,
@@ -51,12 +52,14 @@ class RunProgress(logging.Filter):
         stream: TextIO | None = None,
         published: Path | None = None,
         restored: bool = True,
+        own: bool = True,
     ):
         super().__init__()
         self.theirs: dict[str, float] = {} if published is None else _read(published)
         if restored:
             for rule in TRAININGS:
                 self.theirs.pop(rule, None)
+        self.own = own
         self.past, self.stream = past, sys.stderr if stream is None else stream
         self.older = _read(past)
         self.means: dict[str, float] = dict(self.older)
@@ -123,7 +126,7 @@ class RunProgress(logging.Filter):
             + [
                 (self.means[name] / mean, mean * self.done[name])
                 for name, mean in self.theirs.items()
-                if mean and self.done[name]
+                if mean and self.done[name] and (self.own or name != CELL)
             ]
         )
         means = {name: mean * slower for name, mean in self.theirs.items()} | self.means
@@ -144,14 +147,14 @@ class RunProgress(logging.Filter):
         self.stream.flush()
 
 
-def follow(published: Path | None = None, restored: bool = True) -> RunProgress:
-    """Attach one `RunProgress` to Snakemake's logger, and return it. published, restored: see there."""
+def follow(published: Path | None = None, restored: bool = True, own: bool = True) -> RunProgress:
+    """Attach one `RunProgress` to Snakemake's logger, and return it. published, restored, own: see there."""
     from snakemake.logging import logger
 
     for known in list(logger.filters):
         if type(known).__name__ == RunProgress.__name__:
             logger.removeFilter(known)
-    progress = RunProgress(published=published, restored=restored)
+    progress = RunProgress(published=published, restored=restored, own=own)
     logger.addFilter(progress)
     return progress
 

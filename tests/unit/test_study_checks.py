@@ -124,6 +124,16 @@ KINDS = {
         ([(["models", "x"], DRAFT), (["workloads", "w", "models", "diffusion"], "x")],
          ["arms.many.model", "'x' of workload 'w' is a draft"]),
     ],
+    "a drafter that the draft has not": [
+        (
+            [(["models", "x"], {**DRAFT, **model("draft"), "init": None}),
+             (["workloads", "w", "models", "draft"], "x"),
+             (["arms", "many"], {"model": "ar", "decoder": "speculative", "companions": {"draft": "draft"},
+                                 "settings": {"drafter": {"name": drafter}}})],
+            ["arms.many.settings.drafter", f"{drafter} needs a draft of family {family}", "'x' is of family draft"],
+        )
+        for drafter, family in (("markov", "markov_draft"), ("selector", "selector_draft"))
+    ],
     "a selector without a draft": [
         ([(["models", "x"], {**DRAFT, "init": None})], ["models.x.init: is missing", "family draft"]),
         ([(["models", "x"], DRAFT)], ["models.x.init: is 'm-ar', of family autoregressive"]),
