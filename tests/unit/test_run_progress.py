@@ -70,14 +70,14 @@ def test_longer_cells_of_another_study_do_not_stretch_the_other_jobs(tmp_path, c
     assert progress.line().endswith("about 7 min left")  # two cells of a minute, five of tables
 
 
-@pytest.mark.parametrize(("own", "words"), [(True, "about 102 min left"), (False, "about 7 min left")])
+@pytest.mark.parametrize(("own", "words"), [(True, "about 120 min left"), (False, "about 25 min left")])
 def test_cells_of_another_study_say_nothing_of_this_machine(tmp_path, clock, own, words):
     theirs = tmp_path / "published.json"
-    theirs.write_text('{"time_cell": 3, "tabulate": 300}')
+    theirs.write_text('{"time_cell": 30, "tabulate": 300}')
     progress = RunProgress(tmp_path / "s.json", io.StringIO(), theirs, own=own)
     progress.filter(record("run_info", stats=STATS))
-    run(progress, clock, ("time_cell", 60))
-    assert progress.line().endswith(words)  # two cells of a minute, and five minutes of tables
+    run(progress, clock, ("time_cell", 600))
+    assert progress.line().endswith(words)  # two cells of ten minutes, and five minutes of tables
 
 
 def test_the_first_short_job_does_not_decide_how_slow_the_machine_is(tmp_path, clock):
