@@ -59,7 +59,9 @@ except UserError as error:
 patch_snakemake()
 # Where the profile asks for quiet; elsewhere, on a cluster too, Snakemake prints its own lines for each job.
 if "RULES" in {kind.name for kind in workflow.output_settings.quiet or ()}:
-    follow(PLAN.published_seconds(), restored=not PLAN.retrain, own=PLAN.published_itself())
+    follow(
+        PLAN.published_seconds(), restored=not PLAN.retrain, own=PLAN.published_itself()
+    )
 
 # A timing job needs the machine for itself, even if the command line does not limit jobs.
 workflow.global_resources.setdefault("gpu", 1)
