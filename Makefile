@@ -29,11 +29,11 @@ smollm2: env  ## A real language model of 135 M parameters, fetched once from th
 	$(call unless_other,smollm2)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2.yaml -- all
 
-smollm2-drafts: env  ## A block draft for that model, and what each drafting idea is worth with it; some 90 minutes on one core, half of them training
+smollm2-drafts: env  ## A block draft for that model, and what each drafting idea is worth with it; some 25 minutes on one core with its published weights, 45 more where it is trained
 	$(call unless_other,smollm2-drafts)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2-drafts.yaml -- all
 
-smollm2-block: env  ## That model adapted to block diffusion; some two hours of one core, most of them training, which goes on where it was stopped
+smollm2-block: env  ## That model adapted to block diffusion; some 25 minutes of one core with its published adapter, two hours where it is trained, which goes on where it was stopped
 	$(call unless_other,smollm2-block)
 	snakemake --cores $(CORES) --resources gpu=1 --configfile studies/smollm2-block.yaml -- all
 

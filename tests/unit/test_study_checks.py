@@ -162,6 +162,13 @@ KINDS = {
             ("device", "mps", "is for CPUs"),
             ("precision", "float16", "has no float16"),
         )
+    ]
+    + [
+        (
+            [(["arms", "one"], {"model": "ar", "decoder": "vllm", "engine": "packed"}),
+             (["arms", "many", "engine"], "packed")],
+            ["arms.one.engine: packed is not for vllm"],
+        )
     ],
     "chat where there is no template": [
         ([([*WORK, "prompt_form"], "chat")], ["w.prompt_form: is chat", "'m-ar' brings no chat template"]),
